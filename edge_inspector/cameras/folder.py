@@ -1,0 +1,135 @@
+"""A folder of pictures as a camera: for replay, for trials of a recipe, and for tests."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final, NamedTuple
+
+import cv2
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge_inspector.errors import DeviceError, FrameIncompleteError
+from edge_inspector.records import Frame, Image
+
+_SUFFIXES: Final = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+INDEX_NAME: Final = "index.csv"
+
+
+class Item(NamedTuple):
+    """One picture of a folder and what is known of it."""
+
+    image: Path
+    mask: Path | None
+    defect_class: str
+
+
+class FolderCamera:
+    """The pictures in the order of the index or of their names, each at its due time."""
+
+    class Settings(BaseModel):
+        """`interval_ms` is the time from one picture to the next; 0 gives each as soon as it is asked for."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+        path: Path
+        interval_ms: Annotated[float, Field(ge=0)] = 100.0
+        repeat: bool = False
+        grey: bool = False
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self._settings = settings
+        self._flags = cv2.IMREAD_GRAYSCALE if settings.grey else cv2.IMREAD_COLOR
+        self._frame_id = 0
+        self._due_ns = 0
+        self._items: Iterator[Item] | None = None
+        # The next picture, decoded while there is time until it is due; no image where the file is damaged.
+        self._next: tuple[Item, Image | None] | None = None
+
+    def open(self) -> None:
+        """List the folder and read its first picture. Frame numbers go on from an earlier open."""
+        items = load_index(self._settings.path)
+        self._items = itertools.cycle(items) if self._settings.repeat else iter(items)
+        self._next = self._read_ahead()
+        self._due_ns = time.monotonic_ns()
+
+    def grab(self, timeout_s: float) -> Frame | None:
+        """The next picture when it is due; None for ever after the last one."""
+        if self._items is None:
+            raise DeviceError(f"{self.name}: not open")
+        deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
+        if self._next is None:
+            self._next = self._read_ahead()
+        if self._settings.interval_ms == 0:
+            self._due_ns = time.monotonic_ns()
+        if self._next is None or self._due_ns > deadline_ns:
+            _sleep_until(deadline_ns)
+            return None
+        _sleep_until(self._due_ns)
+        (item, image), self._next = self._next, None
+        return self._frame(item, image)
+
+    def close(self) -> None:
+        """Forget the list and what was read ahead."""
+        self._items = None
+        self._next = None
+
+    def _read_ahead(self) -> tuple[Item, Image | None] | None:
+        item = next(self._items, None) if self._items is not None else None
+        return None if item is None else (item, cv2.imread(str(item.image), self._flags))
+
+    def _frame(self, item: Item, image: Image | None) -> Frame:
+        captured_ns = self._due_ns
+        self._due_ns += int(self._settings.interval_ms * 1e6)
+        self._frame_id += 1
+        if image is None:
+            message = f"{self.name}: {item.image} is missing or no picture"
+            raise FrameIncompleteError(message, self._frame_id, captured_ns)
+        return Frame(
+            camera=self.name,
+            frame_id=self._frame_id,
+            captured_ns=captured_ns,
+            exposure_ns=0,
+            received_ns=time.monotonic_ns(),
+            image=image,
+        )
+
+
+def load_index(path: Path) -> list[Item]:
+    """The pictures that `path`/index.csv names (columns image, mask, class; others are free), else all, by name.
+
+    Raises DeviceError for a folder that is missing or has none.
+    """
+    if not path.is_dir():
+        raise DeviceError(f"{path}: there is no such folder")
+    index = path / INDEX_NAME
+    if index.is_file():
+        items = _read_index(index)
+    else:
+        items = [Item(file, None, "") for file in sorted(path.iterdir()) if file.suffix.lower() in _SUFFIXES]
+    if not items:
+        raise DeviceError(f"{path}: there is no picture in it")
+    return items
+
+
+def _read_index(index: Path) -> list[Item]:
+    try:
+        with index.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DeviceError(f"{index}: cannot be read: {error}") from error
+    items = []
+    for number, row in enumerate(rows, start=2):
+        if not row.get("image"):
+            raise DeviceError(f"{index}, line {number}: there is no image")
+        mask = index.parent / row["mask"] if row.get("mask") else None
+        items.append(Item(index.parent / row["image"], mask, row.get("class") or ""))
+    return items
+
+
+def _sleep_until(instant_ns: int) -> None:
+    time.sleep(max(0, instant_ns - time.monotonic_ns()) / 1e9)

@@ -1,0 +1,156 @@
+"""UVC cameras (V4L2), network streams (RTSP, MJPEG over HTTP) and video files, by OpenCV."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import cv2
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge_inspector.errors import DeviceError
+from edge_inspector.records import Frame
+
+_V4L2_MANUAL_EXPOSURE: Final = 1
+_V4L2_EXPOSURE_UNIT_US: Final = 100
+# An older stamp is not this clock's: no driver keeps a frame that long.
+_OLDEST_STAMP_NS: Final = 2_000_000_000
+
+Pixels = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=60)]
+
+
+class OpenCvCamera:
+    """One V4L2 device, stream or file. What the camera does not accept as set is an error, not a surprise."""
+
+    class Settings(BaseModel):
+        """What is absent stays as the camera has it.
+
+        `latency_ms` lies between the middle of the exposure and the stamp: the kernel's for V4L2, else the arrival.
+        A file comes as fast as asked unless `fps` paces it.
+        """
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+        source: Annotated[str, Field(min_length=1)]
+        width: Pixels | None = None
+        height: Pixels | None = None
+        fps: Annotated[float, Field(gt=0)] | None = None
+        fourcc: Annotated[str, Field(min_length=4, max_length=4)] | None = None
+        exposure_us: Annotated[int, Field(ge=_V4L2_EXPOSURE_UNIT_US, multiple_of=_V4L2_EXPOSURE_UNIT_US)] | None = None
+        gain: float | None = None
+        latency_ms: Annotated[float, Field(ge=0)] = 0.0
+        open_timeout_s: Seconds = 5.0
+        read_timeout_s: Seconds = 1.0
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self._settings = settings
+        self._device = settings.source.startswith("/dev/")
+        self._file = not self._device and "://" not in settings.source
+        self._capture: Any = None
+        self._frame_id = 0
+        self._due_ns = 0
+
+    def open(self) -> None:
+        """Connect, set what is configured and read it back. Frame numbers go on from an earlier open."""
+        self.close()
+        source = self._settings.source
+        if (self._device or self._file) and not Path(source).exists():
+            raise DeviceError(f"{self.name}: {source} does not exist")
+        if self._device:
+            capture = cv2.VideoCapture(source, cv2.CAP_V4L2)
+        else:
+            limits = [
+                *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(self._settings.open_timeout_s * 1000)),
+                *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(self._settings.read_timeout_s * 1000)),
+            ]
+            capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, limits)
+        if not capture.isOpened():
+            raise DeviceError(f"{self.name}: {source} does not open")
+        self._capture = capture
+        self._due_ns = time.monotonic_ns()
+        for what, key, value in self._wanted():
+            self._set(what, key, value)
+
+    def grab(self, timeout_s: float) -> Frame | None:
+        """The next picture. A network stream waits up to `read_timeout_s` whatever `timeout_s` says."""
+        if self._capture is None:
+            raise DeviceError(f"{self.name}: not open")
+        if not self._wait(timeout_s):
+            return None
+        # A V4L2 frame was taken from the driver while waiting for it.
+        taken = self._device or self._capture.grab()
+        received_ns = time.monotonic_ns()
+        image: Any
+        good, image = self._capture.retrieve() if taken else (False, None)
+        if not good:
+            raise DeviceError(f"{self.name}: {self._settings.source} gives no more pictures")
+        self._frame_id += 1
+        return Frame(
+            camera=self.name,
+            frame_id=self._frame_id,
+            captured_ns=self._stamp_ns(received_ns) - int(self._settings.latency_ms * 1e6),
+            exposure_ns=(self._settings.exposure_us or 0) * 1000,
+            received_ns=received_ns,
+            image=image,
+        )
+
+    def close(self) -> None:
+        """Let go of the device."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def _wanted(self) -> list[tuple[str, int, float]]:
+        chosen = self._settings
+        exposure = chosen.exposure_us
+        # The format comes first: it decides which sizes and rates the camera has.
+        wanted = [
+            ("fourcc", cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*chosen.fourcc) if chosen.fourcc else None),
+            ("width", cv2.CAP_PROP_FRAME_WIDTH, chosen.width),
+            ("height", cv2.CAP_PROP_FRAME_HEIGHT, chosen.height),
+            ("fps", cv2.CAP_PROP_FPS, None if self._file else chosen.fps),
+            ("manual exposure", cv2.CAP_PROP_AUTO_EXPOSURE, exposure and _V4L2_MANUAL_EXPOSURE),
+            ("exposure_us / 100", cv2.CAP_PROP_EXPOSURE, exposure and exposure // _V4L2_EXPOSURE_UNIT_US),
+            ("gain", cv2.CAP_PROP_GAIN, chosen.gain),
+        ]
+        return [(what, key, value) for what, key, value in wanted if value is not None]
+
+    def _set(self, what: str, key: int, value: float) -> None:
+        self._capture.set(key, value)
+        # A size is accepted as a pair: the first half alone may come back as something else until the second is set.
+        if what == "width" and self._settings.height is not None:
+            self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height)
+        found = self._capture.get(key)
+        if abs(found - value) > 0.01 * abs(value):
+            self.close()
+            raise DeviceError(f"{self.name}: {self._settings.source} refused {what} = {value:g}: it has {found:g}")
+
+    def _wait(self, timeout_s: float) -> bool:
+        if self._device:
+            return self._wait_for_device(timeout_s)
+        if self._file and self._settings.fps is not None:
+            now_ns = time.monotonic_ns()
+            time.sleep(min(timeout_s, max(0, self._due_ns - now_ns) / 1e9))
+            if self._due_ns > time.monotonic_ns():
+                return False
+            self._due_ns += int(1e9 / self._settings.fps)
+        return True
+
+    def _wait_for_device(self, timeout_s: float) -> bool:
+        try:
+            # OpenCV takes 0 for "for ever".
+            ready, _ = cv2.VideoCapture.waitAny([self._capture], max(1, int(timeout_s * 1e9)))
+        except cv2.error as error:
+            raise DeviceError(f"{self.name}: {self._settings.source}: {error}") from error
+        return bool(ready)
+
+    def _stamp_ns(self, received_ns: int) -> int:
+        """When the picture arrived: by the kernel's word where it speaks of the same clock, never after now."""
+        if self._device:
+            stamp_ns = int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+            if 0 <= received_ns - stamp_ns < _OLDEST_STAMP_NS:
+                return stamp_ns
+        return received_ns

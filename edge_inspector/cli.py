@@ -1,0 +1,106 @@
+"""The commands; no logic."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_inspector import __version__
+from edge_inspector.errors import ConfigError, EdgeInspectorError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. 0: done, 1: it did not work, 2: wrong configuration or command line."""
+    given = _parser().parse_args(arguments)
+    try:
+        return int(given.command(given))
+    except ConfigError as error:
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+        count = len(error.faults)
+        print(f"{count} fault{'s' if count != 1 else ''} found; nothing was started", file=sys.stderr)
+        return 2
+    except EdgeInspectorError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edge-inspector", description="Real-time inspection beside a production line.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="run a station until SIGTERM or Ctrl-C")
+    run.add_argument("station", type=Path, metavar="STATION.toml")
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser("check", help="check a station's files, cameras, PLC and broker")
+    check.add_argument("station", type=Path, metavar="STATION.toml")
+    check.set_defaults(command=_check)
+
+    demo = commands.add_parser("demo", help="run a simulated line: PLC, broker, station and scoreboard")
+    demo.add_argument("--parts", type=_whole, default=0, help="stop after so many parts (default: until Ctrl-C)")
+    demo.add_argument("--cameras", type=_whole, default=0, help="cameras side by side (default: 4; 1 with --frames)")
+    demo.add_argument("--speed-mm-s", type=_positive, default=2000.0, help="belt speed (default: 2000)")
+    demo.add_argument("--pitch-mm", type=_positive, default=0.0, help="distance between parts (default: 400)")
+    demo.add_argument("--frames", type=Path, metavar="DIR", help="play real images (a folder with index.csv) as parts")
+    demo.add_argument("--model", default="", help="model folder name (default: tile-1.0; magnetic-tile-1.0 with --frames)")
+    demo.add_argument("--model-ms", type=_positive, default=0.0, help="use a simulated model this slow, for overload")
+    demo.add_argument("--kill", action="append", default=[], metavar="WHAT@S", help="kill -9 plc or broker S seconds after "
+                      "the first part and start it again 5 s later (may be given twice)")
+    demo.add_argument("--seed", type=int, default=7)
+    demo.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
+    demo.add_argument("--keep", type=Path, metavar="DIR", help="keep the run's files here (default: a temporary folder)")
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _run(given: argparse.Namespace) -> int:
+    from edge_inspector.config import load_station  # noqa: PLC0415 -- other commands start without it
+    from edge_inspector.daemon import Daemon  # noqa: PLC0415
+    from edge_inspector.runtime.logs import set_up_logging  # noqa: PLC0415
+
+    set_up_logging()
+    return Daemon(load_station(given.station)).run()
+
+
+def _check(given: argparse.Namespace) -> int:
+    from edge_inspector.check import check_station  # noqa: PLC0415
+
+    return check_station(given.station)
+
+
+def _demo(given: argparse.Namespace) -> int:
+    from edge_inspector.simulation.demo import DemoOptions, run_demo  # noqa: PLC0415
+
+    return run_demo(
+        DemoOptions(
+            parts=given.parts,
+            cameras=given.cameras,
+            speed_mm_s=given.speed_mm_s,
+            pitch_mm=given.pitch_mm,
+            frames=given.frames,
+            model=given.model,
+            model_ms=given.model_ms,
+            kills=tuple(given.kill),
+            seed=given.seed,
+            report=given.report,
+            keep=given.keep,
+        )
+    )
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError("must be greater than 0")
+    return number

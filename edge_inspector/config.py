@@ -1,0 +1,254 @@
+"""The station file: everything that a station is made of, checked before anything starts."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge_inspector.drivers import DriverSettings, Segmenter, driver_names, load_driver
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.inspection.recipe import ClassLimits, Positive, Recipe, faults_of, read_recipe
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StationTable(_Table):
+    """Who this station is and where its files are; paths are relative to the station file."""
+
+    name: Name
+    recipe: Path
+    models_dir: Path = Path("models")
+    state_dir: Path = Path("state")
+
+
+class LineTable(_Table):
+    """The belt, measured from the photo-eye."""
+
+    counts_per_mm: Positive
+    speed_max_mm_s: Positive
+    acceleration_max_mm_s2: Positive = 5000.0
+    gate_mm: Positive
+    reserve_ms: Annotated[float, Field(ge=5, le=5000)] = 60.0
+
+
+class EncoderTable(_Table):
+    """Where the belt's position comes from."""
+
+    driver: str
+    interval_ms: Annotated[float, Field(ge=1, le=1000)] = 8.0
+    stale_ms: Annotated[float, Field(ge=10, le=10000)] = 250.0
+    drift_ppm: Annotated[float, Field(ge=0, le=1000)] = 100.0
+    publish_delay_us: Annotated[int, Field(ge=0, le=100_000)] = 0
+    settings: dict[str, Any] = {}
+
+
+class SegmenterTable(_Table):
+    """What turns pictures into masks."""
+
+    driver: str = "onnx"
+    queue_frames: Annotated[int, Field(ge=1, le=4096)] = 64
+    settings: dict[str, Any] = {}
+
+
+class CameraTable(_Table):
+    """One camera: its driver, and where and how large it sees the belt."""
+
+    name: Name
+    driver: str
+    offset_mm: Annotated[float, Field(ge=0)]
+    mm_per_px: Positive
+    settings: dict[str, Any] = {}
+
+
+class PlcTable(_Table):
+    """One link that verdicts go out on."""
+
+    name: Name
+    driver: str
+    interval_ms: Annotated[float, Field(ge=1, le=200)] = 20.0
+    settings: dict[str, Any] = {}
+
+
+class WebTable(_Table):
+    """Where /metrics and /healthz are served."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 9108
+
+
+class StationFile(_Table):
+    """The whole file."""
+
+    station: StationTable
+    line: LineTable
+    encoder: EncoderTable
+    segmenter: SegmenterTable = SegmenterTable()
+    cameras: Annotated[list[CameraTable], Field(min_length=1)]
+    plcs: Annotated[list[PlcTable], Field(min_length=1)]
+    web: WebTable = WebTable()
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A checked configuration: nothing in it can still be wrong on paper."""
+
+    file: StationFile
+    recipe: Recipe
+    limits: dict[str, ClassLimits]
+    segmenter: Segmenter
+    state_dir: Path
+    camera_settings: tuple[DriverSettings, ...]
+    encoder_settings: DriverSettings
+    plc_settings: tuple[DriverSettings, ...]
+
+
+def load_station(path: Path) -> Station:
+    """The station described in `path`. Raises ConfigError with every fault found in station, recipe and model."""
+    file = _read(path)
+    faults: list[Fault] = []
+    cameras = [_settings("cameras", f"cameras.{at}", table, faults) for at, table in enumerate(file.cameras)]
+    encoder = _settings("encoders", "encoder", file.encoder, faults)
+    plcs = [_settings("plcs", f"plcs.{at}", table, faults) for at, table in enumerate(file.plcs)]
+    faults += _names_twice("cameras", file.cameras) + _names_twice("plcs", file.plcs) + _devices_twice(file, cameras)
+    if file.plcs[0].driver == "mqtt":
+        faults.append(Fault("plcs.0.driver", "the first link must be a PLC: parts are announced by its trigger ring"))
+    base = path.parent
+    recipe = _recipe(base / file.station.recipe, faults)
+    segmenter = _segmenter(base, file, recipe, faults)
+    limits: dict[str, ClassLimits] = {}
+    if recipe is not None:
+        faults += _line_faults(file, recipe)
+        if segmenter is not None:
+            limits = _limits(file, recipe, segmenter, faults)
+    if faults or recipe is None or segmenter is None:
+        raise ConfigError(faults)
+    return Station(
+        file, recipe, limits, segmenter, base / file.station.state_dir, tuple(cameras), encoder, tuple(plcs)
+    )
+
+
+def _read(path: Path) -> StationFile:
+    try:
+        return StationFile.model_validate(tomllib.loads(path.read_text()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([Fault(str(path), f"is not TOML: {error}")]) from error
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "")) from error
+
+
+def _settings(family: str, where: str, table: Any, faults: list[Fault]) -> Any:
+    try:
+        driver = load_driver(family, table.driver)
+        return driver.Settings.model_validate(table.settings)
+    except KeyError:
+        faults.append(
+            Fault(f"{where}.driver", f"unknown driver {table.driver!r}; there are: {', '.join(driver_names(family))}")
+        )
+    except ImportError as error:
+        faults.append(Fault(f"{where}.driver", f"driver {table.driver!r} needs a package that is not installed: {error}"))
+    except ValidationError as error:
+        faults += [Fault(f"{where}.settings.{fault.where}", fault.what) for fault in faults_of(error, "")]
+    return DriverSettings()
+
+
+def _names_twice(family: str, tables: Sequence[CameraTable | PlcTable]) -> list[Fault]:
+    seen: set[str] = set()
+    faults = []
+    for at, table in enumerate(tables):
+        if table.name in seen:
+            faults.append(Fault(f"{family}.{at}.name", f"{table.name!r} is used twice"))
+        seen.add(table.name)
+    return faults
+
+
+def _devices_twice(file: StationFile, settings: list[DriverSettings]) -> list[Fault]:
+    holders: dict[str, str] = {}
+    faults = []
+    for at, (table, chosen) in enumerate(zip(file.cameras, settings, strict=True)):
+        if chosen.device is None:
+            continue
+        if chosen.device in holders:
+            faults.append(
+                Fault(f"cameras.{at}.settings", f"{chosen.device} is already used by camera {holders[chosen.device]!r}")
+            )
+        holders[chosen.device] = table.name
+    return faults
+
+
+def _recipe(path: Path, faults: list[Fault]) -> Recipe | None:
+    try:
+        return read_recipe(path)
+    except ConfigError as error:
+        faults += error.faults
+        return None
+
+
+def _segmenter(base: Path, file: StationFile, recipe: Recipe | None, faults: list[Fault]) -> Segmenter | None:
+    settings = _settings("segmenters", "segmenter", file.segmenter, faults)
+    if recipe is None or type(settings) is DriverSettings:
+        return None
+    try:
+        driver = load_driver("segmenters", file.segmenter.driver)
+        segmenter: Segmenter = driver(base / file.station.models_dir / recipe.model, settings)
+    except ConfigError as error:
+        faults += error.faults
+        return None
+    return segmenter
+
+
+def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
+    line, names = file.line, {camera.name for camera in file.cameras}
+    reserve_mm = line.reserve_ms / 1000 * line.speed_max_mm_s
+    faults = [
+        Fault(f"{file.station.recipe}: views", f"no camera is called {view!r}; there are: {', '.join(sorted(names))}")
+        for view in recipe.views
+        if view not in names
+    ]
+    faults += [
+        Fault(
+            f"cameras.{at}.offset_mm",
+            f"{camera.name!r} at {camera.offset_mm:g} mm is not before the decision line at "
+            f"{line.gate_mm - reserve_mm:g} mm (line.gate_mm {line.gate_mm:g} - reserve_ms at speed_max_mm_s {reserve_mm:g})",
+        )
+        for at, camera in enumerate(file.cameras)
+        if camera.offset_mm >= line.gate_mm - reserve_mm
+    ]
+    faults += [
+        Fault(f"cameras.{at}.name", f"{camera.name!r} is not in the recipe's views: nothing would look at its frames")
+        for at, camera in enumerate(file.cameras)
+        if camera.name not in recipe.views
+    ]
+    return faults
+
+
+def _limits(file: StationFile, recipe: Recipe, segmenter: Segmenter, faults: list[Fault]) -> dict[str, ClassLimits]:
+    """The recipe's limits, the model's own where the recipe has none for a class."""
+    model = segmenter.info
+    faults += [
+        Fault(f"{file.station.recipe}: classes.{name}", f"the model knows only: {', '.join(model.classes)}")
+        for name in recipe.classes
+        if name not in model.classes
+    ]
+    scale = min(camera.mm_per_px for camera in file.cameras) ** 2
+    suggested = {
+        name: ClassLimits(min_confidence=confidence, min_area_mm2=area_px * scale)
+        for name, (confidence, area_px) in model.limits.items()
+    }
+    limits = suggested | recipe.classes
+    faults += [
+        Fault(f"{file.station.recipe}: classes.{name}", "is missing, and the model suggests no limits for it")
+        for name in model.classes
+        if name not in limits
+    ]
+    return limits

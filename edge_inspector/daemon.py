@@ -1,0 +1,162 @@
+"""The daemon's life in one place: start, supervise, stop in order."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+from edge_inspector import __version__, metrics
+from edge_inspector.config import Station
+from edge_inspector.pipeline import Pipeline, build
+from edge_inspector.records import ErrorCode, StationState
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.runtime.supervisor import Supervisor
+from edge_inspector.runtime.systemd import notify
+from edge_inspector.runtime.worker import Worker
+from edge_inspector.web.server import Web
+
+log = logging.getLogger(__name__)
+
+_WATCH_S = 0.1
+_WATCHDOG_S = 1.0
+_STOP_NS = 1_500_000_000
+
+
+class Daemon:
+    """One station, running. `run` returns the exit code."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+        self._conditions = Conditions()
+        self._boot_id = secrets.randbelow(2**32 - 1) + 1
+        self._stop = threading.Event()
+        self._signals = 0
+
+    def run(self) -> int:
+        """Start, supervise until a signal, stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        pipeline, supervisor = self._start()
+        try:
+            self._supervise(supervisor)
+        finally:
+            clean = self._halt(pipeline, supervisor)
+        return 0 if clean else 1
+
+    def _start(self) -> tuple[Pipeline, Supervisor]:
+        station = self._station
+        # The only garbage that needs the collector is made here; afterwards its pauses would be jitter.
+        sys.setswitchinterval(0.001)
+        station.state_dir.mkdir(parents=True, exist_ok=True)
+        station.segmenter.open()
+        web = Web(station.file.web.host, station.file.web.port, self._health)
+        web.open()
+        pipeline = build(station, self._boot_id, self._conditions)
+        self._supervisor = Supervisor([*pipeline.workers, Worker(web)], self._on_fault, self._on_restart)
+        self._announce()
+        gc.collect()
+        gc.freeze()
+        self._supervisor.start()
+        self._conditions.phase(StationState.READY)
+        notify("READY=1\nSTATUS=running")
+        return pipeline, self._supervisor
+
+    def _announce(self) -> None:
+        station, model = self._station, self._station.segmenter.info
+        metrics.station_info.info(
+            {
+                "station": station.file.station.name,
+                "version": __version__,
+                "recipe": f"{station.recipe.id}/{station.recipe.fingerprint}",
+                "model": model.label,
+                "provider": model.provider,
+            }
+        )
+        log.info(
+            "station %s, boot %08x: recipe %d %s, model %s on %s, %d cameras, links %s",
+            station.file.station.name,
+            self._boot_id,
+            station.recipe.id,
+            station.recipe.name,
+            model.label,
+            model.provider,
+            len(station.file.cameras),
+            ", ".join(link.name for link in station.file.plcs),
+        )
+
+    def _supervise(self, supervisor: Supervisor) -> None:
+        told = (StationState.STARTING, ErrorCode.NONE)
+        next_dog_s = 0.0
+        while not self._stop.wait(_WATCH_S):
+            supervisor.watch()
+            now = (self._conditions.state, self._conditions.error_code)
+            if now != told:
+                told = now
+                self._tell(*now)
+            if time.monotonic() >= next_dog_s and supervisor.healthy:
+                next_dog_s = time.monotonic() + _WATCHDOG_S
+                notify("WATCHDOG=1")
+
+    def _tell(self, state: StationState, code: ErrorCode) -> None:
+        held = ", ".join(f"{name.name.lower()} {subject}" for name, subject in self._conditions.snapshot())
+        log.log(
+            logging.INFO if state is StationState.READY else logging.WARNING, "station is %s%s", state, held and f": {held}"
+        )
+        notify(f"STATUS={state}{held and ': ' + held}")
+        for each in StationState:
+            metrics.station_state.labels(each.value).set(each is state)
+        metrics.condition_active.clear()
+        for name, subject in self._conditions.snapshot():
+            metrics.condition_active.labels(name.name.lower(), subject).set(1)
+        log.debug("error code %d", code)
+
+    def _halt(self, pipeline: Pipeline, supervisor: Supervisor) -> bool:
+        """Sources first, then what they feed, the links last. Whether everything ended in time."""
+        begun_ns = time.monotonic_ns()
+        notify("STOPPING=1")
+        self._conditions.phase(StationState.STOPPING)
+        left: list[str] = []
+        deadline_ns = begun_ns + _STOP_NS
+        rest = [worker for worker in supervisor.workers if worker not in pipeline.workers]
+        orders: Sequence[list[Worker]] = (
+            pipeline.acquire, pipeline.segment, pipeline.judge, pipeline.report, pipeline.track, rest,
+        )
+        for workers in orders:
+            left += supervisor.stop(workers, deadline_ns)
+        self._station.segmenter.close()
+        log.info("stopped in %.2f s%s", (time.monotonic_ns() - begun_ns) / 1e9, f", still running: {left}" if left else "")
+        return not left
+
+    def _health(self) -> tuple[bool, dict[str, Any]]:
+        state = self._conditions.state
+        body = {
+            "state": state.value,
+            "error_code": int(self._conditions.error_code),
+            "conditions": [f"{code.name.lower()} {subject}" for code, subject in self._conditions.snapshot()],
+            "workers": {worker.name: worker.beating for worker in self._supervisor.workers},
+            "version": __version__,
+        }
+        return state in (StationState.READY, StationState.DEGRADED) and self._supervisor.healthy, body
+
+    def _on_fault(self, name: str, faulty: bool) -> None:  # noqa: FBT001 -- the supervisor's callback
+        (self._conditions.set if faulty else self._conditions.clear)(ErrorCode.WORKER_FAILED, name)
+
+    def _on_restart(self, name: str) -> None:
+        metrics.worker_restarts.labels(name).inc()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            log.critical("second signal: leaving at once")
+            sys.stderr.flush()
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self._stop.set()

@@ -1,0 +1,163 @@
+"""The seams of the station: what a driver must be, and where the drivers are.
+
+A driver blocks with a timeout, returns data or raises `DeviceError`. Threads, retries, queues and metrics belong to
+the stages. A driver module is imported only when a configuration names it. Each driver class has a nested pydantic
+model `Settings` (frozen, extra keys forbidden, units in the names): its table in the station file.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from edge_inspector.records import (
+    EncoderSample,
+    Frame,
+    Image,
+    ModelInfo,
+    PlcInput,
+    StationStatus,
+    Verdict,
+)
+
+
+class DriverSettings(BaseModel):
+    """The base of every driver's `Settings`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def device(self) -> str | None:
+        """What only one driver may hold at a time: a device path, an address. None where sharing is harmless."""
+        return None
+
+
+class Camera(Protocol):
+    """Pictures in. Constructed as `Camera(name, settings)`; one thread owns it from open to close."""
+
+    name: str
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect and start. Called again after close. Raises DeviceError."""
+
+    @abstractmethod
+    def grab(self, timeout_s: float) -> Frame | None:
+        """The next frame in order, or None when none came within `timeout_s`.
+
+        Raises FrameIncompleteError for a picture that must not be used, DeviceError when the camera is lost.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop and let go. Safe at any time, also twice."""
+
+
+class Encoder(Protocol):
+    """The belt's position in. Constructed as `Encoder(settings)`; one thread owns it."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect. Called again after close. Raises DeviceError."""
+
+    @abstractmethod
+    def read(self) -> EncoderSample:
+        """One sample, at once. Raises DeviceError (a timeout too: the connection is then void)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go. Safe at any time, also twice."""
+
+
+class Segmenter(Protocol):
+    """Pictures to masks. Constructed as `Segmenter(model_dir, settings)`; `info` is valid from construction on."""
+
+    info: ModelInfo
+    max_batch: int
+    workers: int
+
+    @abstractmethod
+    def open(self) -> None:
+        """Load, check and warm up. Raises ConfigError for a wrong or damaged model."""
+
+    @abstractmethod
+    def segment(self, images: Sequence[Image]) -> list[Image]:
+        """One mask per image: (classes, H / stride, W / stride) uint8, 0..255 for probability 0..1.
+
+        At most `max_batch` images, of any size (larger than the model's input: tiled and merged). May be called by
+        `workers` threads at once. The masks belong to the caller. Raises InferenceError.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the session. Safe at any time, also twice."""
+
+
+class PlcLink(Protocol):
+    """Decisions out. Constructed as `PlcLink(settings, identity)`; one thread owns it from open to close."""
+
+    connected: bool
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect, silent: nothing that could fire the gate is sent here. Raises DeviceError."""
+
+    @abstractmethod
+    def exchange(self, status: StationStatus) -> PlcInput | None:
+        """Publish the status and the heartbeat; what the peer says, or None where it says nothing.
+
+        Called at least once per heartbeat period. Raises DeviceError.
+        """
+
+    @abstractmethod
+    def deliver(self, verdicts: Sequence[Verdict]) -> int:
+        """How many of these verdicts, from the first on, the peer now holds; fewer when it has no room.
+
+        The same verdict may be delivered again after a failure: peers take it once. Raises DeviceError.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Say "not ready" if the peer can still hear it, and let go. Safe at any time, also twice."""
+
+
+CAMERAS = {
+    "simulated": "edge_inspector.simulation.camera:SimulatedCamera",
+    "folder": "edge_inspector.cameras.folder:FolderCamera",
+    "opencv": "edge_inspector.cameras.opencv:OpenCvCamera",
+}
+ENCODERS = {
+    "simulated": "edge_inspector.simulation.encoder:SimulatedEncoder",
+    "s7": "edge_inspector.encoders.s7:S7Encoder",
+}
+SEGMENTERS = {
+    "simulated": "edge_inspector.simulation.segmenter:SimulatedSegmenter",
+    "onnx": "edge_inspector.segmenters.onnx:OnnxSegmenter",
+}
+PLC_LINKS = {
+    "s7": "edge_inspector.plcs.s7:S7Link",
+    "mqtt": "edge_inspector.plcs.mqtt:MqttLink",
+}
+FAMILIES = {"cameras": CAMERAS, "encoders": ENCODERS, "segmenters": SEGMENTERS, "plcs": PLC_LINKS}
+
+
+def driver_names(family: str) -> list[str]:
+    """The names a configuration may use in this family, third-party entry points included."""
+    return sorted({*FAMILIES[family], *(point.name for point in entry_points(group=f"edge_inspector.{family}"))})
+
+
+def load_driver(family: str, name: str) -> Any:
+    """The driver class called `name`. Raises KeyError for an unknown name, ImportError for a missing SDK."""
+    target = FAMILIES[family].get(name)
+    if target is None:
+        points = [point for point in entry_points(group=f"edge_inspector.{family}") if point.name == name]
+        if not points:
+            raise KeyError(name)
+        return points[0].load()
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)

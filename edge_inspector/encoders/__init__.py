@@ -1,0 +1,1 @@
+"""Position in: one file per driver, and the timeline."""

@@ -1,0 +1,62 @@
+"""Every error that Edge Inspector raises, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class EdgeInspectorError(Exception):
+    """The root: whatever this project raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong in a configuration: where (key path or file) and what to do about it."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+class ConfigError(EdgeInspectorError):
+    """A station, recipe or model that must not run. Holds every fault found, not only the first."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class DeviceError(EdgeInspectorError):
+    """A device or peer failed: close it, wait, open it again. The message names the device and the cause."""
+
+
+class DeviceTimeoutError(DeviceError):
+    """A peer did not answer in time. What was asked of it may still be carried out later."""
+
+
+class FrameIncompleteError(EdgeInspectorError):
+    """The camera delivered a picture that must not be used. The camera itself goes on."""
+
+    def __init__(self, message: str, frame_id: int, captured_ns: int) -> None:
+        self.frame_id = frame_id
+        self.captured_ns = captured_ns
+        super().__init__(message)
+
+
+class LayoutError(DeviceError):
+    """The PLC's block does not have the layout that this version speaks."""
+
+
+class PositionUnknownError(EdgeInspectorError):
+    """The belt's position at that instant is not known and will not become known."""
+
+
+class PositionPendingError(EdgeInspectorError):
+    """The belt's position at that instant is not known yet: ask again after the next encoder sample."""
+
+
+class InferenceError(EdgeInspectorError):
+    """The model's session failed on this batch."""

@@ -1,0 +1,80 @@
+"""The decision on one part, from its views and the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from edge_inspector.inspection.recipe import ClassLimits, Recipe
+from edge_inspector.inspection.tracking import Assembly
+from edge_inspector.records import Decision, Defect, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is decided of a part and why."""
+
+    decision: Decision
+    reason: Reason
+    grade: str
+    rejects: bool
+    missing_views: tuple[str, ...]
+    error_mm: float
+
+
+def decide(
+    assembly: Assembly,
+    recipe: Recipe,
+    limits: Mapping[str, ClassLimits],
+    counts_per_mm: float,
+    absent: Callable[[str], Reason],
+    barred: Reason = Reason.NONE,
+) -> Judgement:
+    """Judge one part.
+
+    A defect beyond its limits rejects, whatever else is missing. Otherwise only a part seen whole, at a known place,
+    is accepted. `absent(camera)` says why a view never came; `barred` why the station may not inspect at all.
+    """
+    placed = assembly.views.values()
+    error_mm = max((view.position.error_counts for view in placed), default=0.0) / counts_per_mm
+    failures = {camera: _failure(assembly, camera, absent) for camera in recipe.views}
+    missing = tuple(camera for camera, reason in failures.items() if reason is not Reason.NONE)
+    defects = [defect for view in placed for defect in view.view.defects]
+
+    reason = Reason.NONE
+    if barred is not Reason.NONE:
+        reason = barred
+    elif assembly.voided is not Reason.NONE:
+        reason = assembly.voided
+    elif not assembly.part.positioned:
+        reason = assembly.part.handicap or Reason.POSITION_UNKNOWN
+    elif beyond_limits(defects, limits):
+        return Judgement(Decision.REJECT, Reason.DEFECT, "C", True, missing, error_mm)  # noqa: FBT003
+    elif missing:
+        reason = failures[missing[0]]
+    elif error_mm > recipe.position_tolerance_mm:
+        reason = Reason.POSITION_UNKNOWN
+    if reason is not Reason.NONE:
+        rejects = recipe.on_not_inspected == "reject"
+        return Judgement(Decision.NOT_INSPECTED, reason, "", rejects, missing, error_mm)
+    return Judgement(Decision.ACCEPT, Reason.NONE, "B" if defects else "A", False, (), error_mm)  # noqa: FBT003
+
+
+def beyond_limits(defects: list[Defect], limits: Mapping[str, ClassLimits]) -> bool:
+    """Whether the part has more, or longer, defects than the recipe allows."""
+    counts: dict[str, int] = {}
+    for defect in defects:
+        limit = limits[defect.defect_class]
+        counts[defect.defect_class] = counts.get(defect.defect_class, 0) + 1
+        if counts[defect.defect_class] > limit.max_count:
+            return True
+        if limit.max_length_mm is not None and defect.length_mm > limit.max_length_mm:
+            return True
+    return False
+
+
+def _failure(assembly: Assembly, camera: str, absent: Callable[[str], Reason]) -> Reason:
+    placed = assembly.views.get(camera)
+    if placed is not None:
+        return placed.view.failure
+    return assembly.part.handicap or absent(camera)

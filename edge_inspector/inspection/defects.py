@@ -1,0 +1,80 @@
+"""From a probability mask to defects in millimetres."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspector.inspection.recipe import ClassLimits, Region
+from edge_inspector.records import Defect
+
+Mask = NDArray[np.uint8]
+
+
+def find_defects(
+    camera: str,
+    mask: Mask,
+    classes: Sequence[str],
+    limits: Mapping[str, ClassLimits],
+    mm_per_px: float,
+    region: Region | None = None,
+) -> tuple[Defect, ...]:
+    """Every region of every limited class that is sure and large enough.
+
+    `mask` is (classes, H, W), 0..255 for probability 0..1; `mm_per_px` is per mask pixel. Regions are 8-connected;
+    length is the longer side of the smallest rectangle around them; places are in mm from the frame's corner.
+    """
+    left, top, view = _cut(mask, mm_per_px, region)
+    found: list[Defect] = []
+    for index, name in enumerate(classes):
+        if name in limits:
+            found += _of_class(camera, name, view[index], limits[name], mm_per_px, (left, top))
+    return tuple(found)
+
+
+def doubtful(mask: Mask, band: tuple[float, float]) -> bool:
+    """Whether the surest pixel of any class lies in the band that a person should look at."""
+    low, high = band[0] * 255, band[1] * 255
+    return any(low <= int(plane.max(initial=0)) <= high for plane in mask)
+
+
+def _cut(mask: Mask, mm_per_px: float, region: Region | None) -> tuple[int, int, Mask]:
+    if region is None:
+        return 0, 0, mask
+    left, top = round(region.x_mm / mm_per_px), round(region.y_mm / mm_per_px)
+    right, bottom = left + round(region.width_mm / mm_per_px), top + round(region.height_mm / mm_per_px)
+    return left, top, mask[:, top:bottom, left:right]
+
+
+def _of_class(
+    camera: str, name: str, plane: Mask, limits: ClassLimits, mm_per_px: float, origin: tuple[int, int]
+) -> list[Defect]:
+    sure = cv2.compare(plane, max(1.0, limits.min_confidence * 255), cv2.CMP_GE) if plane.size else plane
+    if not plane.size or not cv2.countNonZero(sure):
+        return []
+    x0, y0, width, height = cv2.boundingRect(sure)
+    _, labels, stats, centres = cv2.connectedComponentsWithStatsWithAlgorithm(
+        sure[y0 : y0 + height, x0 : x0 + width], 8, cv2.CV_16U, cv2.CCL_DEFAULT
+    )
+    found = []
+    for label in range(1, len(stats)):
+        area_mm2 = float(stats[label, cv2.CC_STAT_AREA]) * mm_per_px**2
+        if area_mm2 < limits.min_area_mm2:
+            continue
+        here = labels == label
+        _, sides, _ = cv2.minAreaRect(cv2.findNonZero(here.astype(np.uint8)))
+        found.append(
+            Defect(
+                camera=camera,
+                defect_class=name,
+                area_mm2=area_mm2,
+                length_mm=(max(sides) + 1) * mm_per_px,
+                confidence=float(plane[y0 : y0 + height, x0 : x0 + width][here].max()) / 255,
+                x_mm=(origin[0] + x0 + float(centres[label][0])) * mm_per_px,
+                y_mm=(origin[1] + y0 + float(centres[label][1])) * mm_per_px,
+            )
+        )
+    return found

@@ -1,0 +1,97 @@
+"""How one product is judged: the recipe file, its checks and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge_inspector.errors import ConfigError, Fault
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClassLimits(_Table):
+    """What counts as a defect of one class, and how much of it a part may have."""
+
+    min_confidence: Fraction = 0.5
+    min_area_mm2: Annotated[float, Field(ge=0)]
+    max_count: Annotated[int, Field(ge=0)] = 0
+    max_length_mm: Positive | None = None
+
+
+class Region(_Table):
+    """The part of a view that is judged, from the frame's upper left corner."""
+
+    x_mm: Annotated[float, Field(ge=0)]
+    y_mm: Annotated[float, Field(ge=0)]
+    width_mm: Positive
+    height_mm: Positive
+
+
+class Recipe(_Table):
+    """One product. `views` are the cameras that must have seen the part before it can be accepted."""
+
+    id: Annotated[int, Field(ge=1, le=65535)]
+    name: Annotated[str, Field(min_length=1)]
+    model: Annotated[str, Field(min_length=1)]
+    views: Annotated[list[str], Field(min_length=1)]
+    part_length_mm: Positive
+    min_pitch_mm: Positive
+    position_tolerance_mm: Positive
+    on_not_inspected: Literal["reject", "accept"] = "reject"
+    review_band: tuple[Fraction, Fraction] = (0.4, 0.6)
+    classes: dict[str, ClassLimits] = {}
+    regions: dict[str, Region] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min_pitch_mm < self.part_length_mm:
+            raise ValueError("min_pitch_mm must not be less than part_length_mm: parts would overlap")
+        if self.position_tolerance_mm >= self.min_pitch_mm / 2:
+            raise ValueError("position_tolerance_mm must be less than half of min_pitch_mm: views could match two parts")
+        if self.review_band[0] > self.review_band[1]:
+            raise ValueError("review_band must be [low, high]")
+        if len(set(self.views)) != len(self.views):
+            raise ValueError("views names a camera twice")
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits that change with anything in the recipe."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in `path`. Raises ConfigError with every fault found."""
+    try:
+        return Recipe.model_validate(tomllib.loads(path.read_text()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([Fault(str(path), f"is not TOML: {error}")]) from error
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, str(path))) from error
+
+
+def faults_of(error: ValidationError, where: str) -> list[Fault]:
+    """Every fault that pydantic found, each with its key path."""
+    return [
+        Fault(
+            ": ".join(filter(None, [where, ".".join(str(key) for key in each["loc"])])),
+            each["msg"].removeprefix("Value error, ") + _given(each["input"]),
+        )
+        for each in error.errors()
+    ]
+
+
+def _given(value: object) -> str:
+    return f" (is {value!r})" if isinstance(value, str | int | float | bool) else ""

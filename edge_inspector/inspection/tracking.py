@@ -1,0 +1,108 @@
+"""Which view belongs to which part, and when a part must be decided: all by belt position.
+
+A part is decided when every expected view is in, or when it reaches its decision line: the belt position that leaves
+just enough way to the gate to tell the PLC at the belt's greatest speed. The line is a place, not a time, so stops
+and ramps need no special case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edge_inspector.records import Part, PlacedView, Reason
+
+
+@dataclass(slots=True)
+class Assembly:
+    """A part and the views of it so far, by camera. `voided` says why its position cannot be trusted any more."""
+
+    part: Part
+    views: dict[str, PlacedView] = field(default_factory=dict)
+    voided: Reason = Reason.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Ripe:
+    """What must be decided now, and the views for which no part ever came."""
+
+    assemblies: list[Assembly]
+    strays: list[PlacedView]
+
+
+class PartTracker:
+    """Parts between photo-eye and verdict. Each part that enters leaves exactly once, through `ripe` or `drain`.
+
+    `offsets` is the distance in counts from the photo-eye to each expected camera, `tolerance` how far from its
+    expected place a view may lie, `reserve` the distance from decision line to gate.
+    """
+
+    def __init__(self, offsets: Mapping[str, int], tolerance: float, reserve: int, gate: int) -> None:
+        self._offsets = dict(offsets)
+        self._tolerance = tolerance
+        self._reserve = reserve
+        self._gate = gate
+        self._open: dict[tuple[int, int], Assembly] = {}
+        self._orphans: list[PlacedView] = []
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add_part(self, part: Part) -> bool:
+        """Follow a part from here on. False when it is followed already."""
+        key = (part.plc_boot_id, part.part_seq)
+        if key in self._open:
+            return False
+        assembly = self._open[key] = Assembly(part)
+        self._orphans = [placed for placed in self._orphans if not self._take(assembly, placed)]
+        return True
+
+    def add_view(self, placed: PlacedView) -> bool:
+        """Give a view to its part. False when no part is there (yet): it is kept until it could not matter."""
+        for assembly in self._open.values():
+            if self._take(assembly, placed):
+                return True
+        self._orphans.append(placed)
+        return False
+
+    def void(self, epoch: int, plc_boot_id: int | None) -> None:
+        """Positions before `epoch` are worthless; parts of another PLC run are no longer known to the PLC."""
+        for assembly in self._open.values():
+            if plc_boot_id is not None and assembly.part.plc_boot_id != plc_boot_id:
+                assembly.voided = Reason.PLC_RESTARTED
+            elif assembly.part.positioned and assembly.part.epoch != epoch:
+                assembly.voided = Reason.POSITION_UNKNOWN
+
+    def ripe(self, furthest: int | None) -> Ripe:
+        """Take out what must be decided now. `furthest` is the furthest count that the belt can have reached."""
+        due = [key for key, assembly in self._open.items() if self._is_ripe(assembly, furthest)]
+        strays = [placed for placed in self._orphans if furthest is not None and self._past(placed, furthest)]
+        self._orphans = [placed for placed in self._orphans if placed not in strays]
+        return Ripe([self._open.pop(key) for key in due], strays)
+
+    def drain(self) -> list[Assembly]:
+        """Take out everything, ripe or not: the station stops."""
+        left = list(self._open.values())
+        self._open.clear()
+        return left
+
+    def _take(self, assembly: Assembly, placed: PlacedView) -> bool:
+        camera, part = placed.view.camera, assembly.part
+        if camera in assembly.views or not part.positioned or placed.position.epoch != part.epoch:
+            return False
+        if abs(placed.position.count - part.trigger_count - self._offsets[camera]) > self._tolerance:
+            return False
+        assembly.views[camera] = placed
+        return True
+
+    def _is_ripe(self, assembly: Assembly, furthest: int | None) -> bool:
+        part = assembly.part
+        return (
+            not part.positioned
+            or assembly.voided is not Reason.NONE
+            or len(assembly.views) == len(self._offsets)
+            or (furthest is not None and furthest >= part.due_count - self._reserve)
+        )
+
+    def _past(self, placed: PlacedView, furthest: int) -> bool:
+        return furthest > placed.position.count - self._offsets[placed.view.camera] + self._gate

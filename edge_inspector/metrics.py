@@ -1,0 +1,87 @@
+"""Every Prometheus metric of the daemon, on one page."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.process_collector import ProcessCollector
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+
+_LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0)
+
+station_info = Info("edge_inspector_station", "What runs: station, version, recipe, model.", registry=REGISTRY)
+station_state = Gauge(
+    "edge_inspector_station_state", "1 for the state that the PLC is told now.", ["state"], registry=REGISTRY
+)
+condition_active = Gauge(
+    "edge_inspector_condition_active", "1 while this is wrong.", ["code", "subject"], registry=REGISTRY
+)
+
+parts_triggered = Counter("edge_inspector_parts_triggered", "Parts announced by the PLC.", registry=REGISTRY)
+parts_processed = Counter("edge_inspector_parts_processed", "Verdicts, one per part.", ["decision"], registry=REGISTRY)
+parts_defective = Counter("edge_inspector_parts_defective", "Parts with decision REJECT.", registry=REGISTRY)
+parts_not_inspected = Counter(
+    "edge_inspector_parts_not_inspected", "Parts that could not be judged, by reason.", ["reason"], registry=REGISTRY
+)
+parts_open = Gauge("edge_inspector_parts_open", "Parts between photo-eye and verdict.", registry=REGISTRY)
+defects_found = Counter("edge_inspector_defects_found", "Defects in verdicts.", ["defect_class"], registry=REGISTRY)
+
+frames_completed = Counter("edge_inspector_frames_completed", "Good frames.", ["camera"], registry=REGISTRY)
+frames_failed = Counter("edge_inspector_frames_failed", "Frames delivered damaged.", ["camera"], registry=REGISTRY)
+frames_evicted = Counter(
+    "edge_inspector_frames_evicted", "Good frames that were not inferred, by reason.", ["camera", "reason"],
+    registry=REGISTRY,
+)
+frames_unmatched = Counter("edge_inspector_frames_unmatched", "Frames that belong to no part.", registry=REGISTRY)
+camera_up = Gauge("edge_inspector_camera_up", "1 while the camera is open.", ["camera"], registry=REGISTRY)
+camera_reopened = Counter("edge_inspector_camera_reopened", "Times a camera was reopened.", ["camera"], registry=REGISTRY)
+
+inference_seconds = Histogram(
+    "edge_inspector_inference_seconds", "One call of the model.", buckets=_LATENCY_S, registry=REGISTRY
+)
+batch_frames = Histogram(
+    "edge_inspector_batch_frames", "Frames per call of the model.", buckets=(1, 2, 4, 8, 16, 32, 64), registry=REGISTRY
+)
+inference_failed = Counter("edge_inspector_inference_failed", "Calls of the model that failed.", registry=REGISTRY)
+capture_to_decision_seconds = Histogram(
+    "edge_inspector_capture_to_decision_seconds",
+    "From the last view's middle of exposure to the decision.",
+    buckets=_LATENCY_S,
+    registry=REGISTRY,
+)
+reserve_seconds = Histogram(
+    "edge_inspector_reserve_seconds",
+    "Time left between a verdict's delivery to a link and the part's earliest arrival at the gate.",
+    ["link"],
+    buckets=(0.0, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
+    registry=REGISTRY,
+)
+
+encoder_samples = Counter("edge_inspector_encoder_samples", "Encoder samples taken.", registry=REGISTRY)
+encoder_failed = Counter("edge_inspector_encoder_failed", "Encoder readings that failed.", registry=REGISTRY)
+encoder_epochs = Counter("edge_inspector_encoder_epochs", "Times all earlier positions became void.", registry=REGISTRY)
+position_error_mm = Histogram(
+    "edge_inspector_position_error_bound_mm",
+    "Bound on the error of a view's position.",
+    buckets=(0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0),
+    registry=REGISTRY,
+)
+
+link_up = Gauge("edge_inspector_link_up", "1 while the peer answers.", ["link"], registry=REGISTRY)
+link_failed = Counter("edge_inspector_link_failed", "Times a link failed and was reopened.", ["link"], registry=REGISTRY)
+link_exchange_seconds = Histogram(
+    "edge_inspector_link_exchange_seconds", "One exchange with the peer.", ["link"], buckets=_LATENCY_S, registry=REGISTRY
+)
+verdicts_delivered = Counter("edge_inspector_verdicts_delivered", "Verdicts taken by a link.", ["link"], registry=REGISTRY)
+verdicts_late = Counter(
+    "edge_inspector_verdicts_late", "Verdicts delivered when the part may have been at the gate.", ["link"],
+    registry=REGISTRY,
+)
+verdicts_waiting = Gauge("edge_inspector_verdicts_waiting", "Verdicts not yet taken by a link.", ["link"], registry=REGISTRY)
+verdicts_lost = Counter(
+    "edge_inspector_verdicts_lost", "Verdicts dropped because a link took none for too long.", ["link"], registry=REGISTRY
+)
+
+worker_restarts = Counter("edge_inspector_worker_restarts", "Workers restarted by the supervisor.", ["worker"], registry=REGISTRY)
+mailbox_items = Gauge("edge_inspector_mailbox_items", "Items waiting in a mailbox.", ["mailbox"], registry=REGISTRY)

@@ -1,0 +1,104 @@
+"""READ THIS FIRST: the stages and mailboxes of the daemon, in the order in which data flows.
+
+    camera x N -> acquire -> [jobs] -> segment x M -> [judge] -> judge -> [link] -> report -> PLC, broker
+    encoder    -> track   -> timeline: where the belt was
+    PLC        -> report  -> [judge]: triggers
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_inspector.config import Station
+from edge_inspector.drivers import PlcLink, load_driver
+from edge_inspector.encoders.timeline import Motion, Timeline
+from edge_inspector.records import ErrorCode, Identity, Job, JudgeItem, Verdict
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.runtime.worker import Worker
+from edge_inspector.stages.acquire import Acquire
+from edge_inspector.stages.judge import Geometry, Judge
+from edge_inspector.stages.report import Report
+from edge_inspector.stages.segment import Segment
+from edge_inspector.stages.track import Track
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The workers by what they do; they are started in this order's reverse and stopped in this order."""
+
+    acquire: list[Worker]
+    segment: list[Worker]
+    judge: list[Worker]
+    report: list[Worker]
+    track: list[Worker]
+    timeline: Timeline
+
+    @property
+    def workers(self) -> list[Worker]:
+        """All of them, in the order of starting: whoever receives is there before whoever sends."""
+        return [*self.track, *self.report, *self.judge, *self.segment, *self.acquire]
+
+
+def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
+    """Everything connected, nothing started. The segmenter must be open."""
+    file, segmenter = station.file, station.segmenter
+    geometry = line_geometry(station)
+    timeline = Timeline(
+        Motion(geometry.speed_max, file.line.acceleration_max_mm_s2 * geometry.counts_per_mm),
+        stale_ns=int(file.encoder.stale_ms * 1e6),
+        drift=file.encoder.drift_ppm * 1e-6,
+        publish_ns=file.encoder.publish_delay_us * 1000,
+    )
+    jobs: Mailbox[Job] = Mailbox("jobs", file.segmenter.queue_frames, key=lambda job: job.decide_by)
+    inbox: Mailbox[JudgeItem] = Mailbox("judge", 4096)
+    verdicts: list[Mailbox[Verdict]] = [Mailbox(link.name, 4096) for link in file.plcs]
+
+    encoder = load_driver("encoders", file.encoder.driver)(station.encoder_settings)
+    track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000)
+
+    acquire = []
+    for table, settings in zip(file.cameras, station.camera_settings, strict=True):
+        camera = load_driver("cameras", table.driver)(table.name, settings)
+        to_line = geometry.gate - geometry.reserve - geometry.offsets[table.name]
+        acquire.append(Acquire(camera, to_line, timeline.estimate, jobs, inbox, conditions))
+
+    segment = [
+        Segment(number, segmenter, timeline.estimate, jobs, inbox, conditions) for number in range(segmenter.workers)
+    ]
+    judge = Judge(
+        boot_id, geometry, station.recipe, station.limits, segmenter.info, timeline, inbox, verdicts, conditions,
+        backlog=lambda: len(jobs),
+    )
+
+    identity = Identity(
+        file.station.name, boot_id, station.state_dir, geometry.counts_per_mm, tuple(segmenter.info.classes)
+    )
+    report = []
+    for link, settings, mailbox in zip(file.plcs, station.plc_settings, verdicts, strict=True):
+        driver: PlcLink = load_driver("plcs", link.driver)(settings, identity)
+        lost = ErrorCode.BROKER_LOST if link.driver == "mqtt" else ErrorCode.PLC_LOST
+        report.append(Report(link.name, driver, lost, mailbox, inbox, judge.status, conditions, link.interval_ms / 1000))
+
+    return Pipeline(
+        acquire=[Worker(stage) for stage in acquire],
+        segment=[Worker(stage) for stage in segment],
+        judge=[Worker(judge)],
+        report=[Worker(stage) for stage in report],
+        track=[Worker(track)],
+        timeline=timeline,
+    )
+
+
+def line_geometry(station: Station) -> Geometry:
+    """The station file's millimetres as encoder counts."""
+    line = station.file.line
+    scale = line.counts_per_mm
+    return Geometry(
+        counts_per_mm=scale,
+        speed_max=line.speed_max_mm_s * scale,
+        gate=round(line.gate_mm * scale),
+        reserve=round(line.reserve_ms / 1000 * line.speed_max_mm_s * scale),
+        offsets={camera.name: round(camera.offset_mm * scale) for camera in station.file.cameras},
+        mm_per_px={camera.name: camera.mm_per_px for camera in station.file.cameras},
+    )

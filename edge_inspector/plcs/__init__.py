@@ -1,0 +1,1 @@
+"""Decisions out: one file per link."""

@@ -1,0 +1,182 @@
+"""What goes over MQTT: these models are the published JSON schema. docs/mqtt.md explains each field."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from edge_inspector.records import Defect, Identity, PlacedView, StationState, StationStatus, Verdict
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DefectMessage(_Message):
+    """One defect, measured on the part."""
+
+    camera: str
+    defect_class: str
+    area_mm2: float
+    length_mm: float
+    confidence: float
+    x_mm: float
+    y_mm: float
+
+
+class ViewMessage(_Message):
+    """One view that the verdict rests on. Its place is null where the belt's position is not known."""
+
+    camera: str
+    frame_id: int
+    failure: str
+    encoder_count: float | None
+    error_counts: float | None
+    captured_ns: int
+    exposure_us: float
+    inference_us: float
+
+
+class VerdictMessage(_Message):
+    """The final word on one part, on `verdict` and, where the gate must fire, on `reject`."""
+
+    schema_version: Literal[1] = 1
+    station: str
+    boot_id: int
+    seq: int
+    part_seq: int
+    plc_boot_id: int
+    decision: Literal["ACCEPT", "REJECT", "NOT_INSPECTED"]
+    reason: str
+    rejects: bool
+    grade: str
+    defects: tuple[DefectMessage, ...]
+    views: tuple[ViewMessage, ...]
+    missing_views: tuple[str, ...]
+    positioned: bool
+    trigger_count: int
+    due_count: int
+    error_mm: float | None
+    recipe_id: int
+    recipe_hash: str
+    model: str
+    review: bool
+    late: bool
+    latency_us: int
+    utc: AwareDatetime
+
+
+class StateMessage(_Message):
+    """What the station says of itself on `state`, retained. Null is what a last will cannot know."""
+
+    schema_version: Literal[1] = 1
+    station: str
+    boot_id: int
+    state: StationState | Literal["offline"]
+    error_code: int
+    error: str
+    recipe_id: int | None
+    parts: int | None
+    rejected: int | None
+    not_inspected: int | None
+    utc: AwareDatetime | None
+
+
+def verdict_message(verdict: Verdict, station: str, utc: datetime) -> VerdictMessage:
+    """`verdict` as it is published; `utc` is when it was decided."""
+    part = verdict.part
+    return VerdictMessage(
+        station=station,
+        boot_id=verdict.boot_id,
+        seq=verdict.seq,
+        part_seq=part.part_seq,
+        plc_boot_id=part.plc_boot_id,
+        decision=verdict.decision.name,
+        reason=verdict.reason.label,
+        rejects=verdict.rejects,
+        grade=verdict.grade,
+        defects=tuple(_defect(defect) for defect in verdict.defects),
+        views=tuple(_view(placed) for placed in verdict.views),
+        missing_views=verdict.missing_views,
+        positioned=part.positioned,
+        trigger_count=part.trigger_count,
+        due_count=part.due_count,
+        error_mm=_known(verdict.error_mm),
+        recipe_id=verdict.recipe_id,
+        recipe_hash=verdict.recipe_hash,
+        model=verdict.model,
+        review=verdict.review,
+        late=verdict.late,
+        latency_us=verdict.latency_ns // 1000,
+        utc=utc,
+    )
+
+
+def as_late(payload: bytes) -> bytes:
+    """A serialised VerdictMessage, told after the part was due."""
+    return json.dumps(json.loads(payload) | {"late": True}, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def state_message(status: StationStatus, identity: Identity, utc: datetime) -> StateMessage:
+    """The station's state at `utc`."""
+    return StateMessage(
+        station=identity.station,
+        boot_id=identity.boot_id,
+        state=status.state,
+        error_code=int(status.error_code),
+        error=status.error_code.name.lower(),
+        recipe_id=status.recipe_id,
+        parts=status.parts,
+        rejected=status.rejected,
+        not_inspected=status.not_inspected,
+        utc=utc,
+    )
+
+
+def offline_message(identity: Identity, utc: datetime | None = None) -> StateMessage:
+    """The station is gone: said by itself at `utc`, or by the broker as its last will."""
+    return StateMessage(
+        station=identity.station,
+        boot_id=identity.boot_id,
+        state="offline",
+        error_code=0,
+        error="none",
+        recipe_id=None,
+        parts=None,
+        rejected=None,
+        not_inspected=None,
+        utc=utc,
+    )
+
+
+def _defect(defect: Defect) -> DefectMessage:
+    return DefectMessage(
+        camera=defect.camera,
+        defect_class=defect.defect_class,
+        area_mm2=defect.area_mm2,
+        length_mm=defect.length_mm,
+        confidence=defect.confidence,
+        x_mm=defect.x_mm,
+        y_mm=defect.y_mm,
+    )
+
+
+def _view(placed: PlacedView) -> ViewMessage:
+    return ViewMessage(
+        camera=placed.view.camera,
+        frame_id=placed.view.frame_id,
+        failure=placed.view.failure.label,
+        encoder_count=_known(placed.position.count),
+        error_counts=_known(placed.position.error_counts),
+        captured_ns=placed.view.captured_ns,
+        exposure_us=placed.view.exposure_ns / 1000,
+        inference_us=placed.view.inference_ns / 1000,
+    )
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # JSON has no infinity

@@ -1,0 +1,192 @@
+"""Verdicts over MQTT: committed to the outbox first, then published in order until the broker has them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from edge_inspector.errors import DeviceError
+from edge_inspector.plcs.messages import as_late, offline_message, state_message, verdict_message
+from edge_inspector.plcs.mqtt_session import MqttSession, MqttSettings
+from edge_inspector.records import Identity, PlcInput, StationStatus, Verdict
+from edge_inspector.runtime.clock import utc_of
+from edge_inspector.store.outbox import Outbox, Row
+
+_log = logging.getLogger(__name__)
+
+_STATE_EVERY_NS = 10_000_000_000
+_STATE_ROW = 0  # the state is not in the outbox: only the newest counts
+_CATCH_UP_S = 0.05  # how long one exchange may follow acknowledgements while a backlog waits
+_FLUSH_S = 0.4
+_RETRY_S = (0.5, 8.0)
+
+
+class MqttLink:
+    """One broker, owned by one thread. A broker that is down costs nothing but room in the outbox.
+
+    `rejects_expired` counts rejects that were no longer worth sending, `outboxes_set_aside` damaged files.
+    """
+
+    Settings = MqttSettings
+
+    def __init__(self, settings: MqttSettings, identity: Identity) -> None:
+        self.connected = False
+        self.rejects_expired = 0
+        self.outboxes_set_aside = 0
+        self._settings = settings
+        self._identity = identity
+        self._outbox: Outbox | None = None
+        self._session: MqttSession | None = None
+        self._cursors = {True: 0, False: 0}  # per lane of the outbox: what this session has published
+        self._said: tuple[object, ...] = ()
+        self._said_ns = 0
+        self._retry_s = _RETRY_S[0]
+        self._retry_ns = 0
+        self._last_trouble = ""
+
+    def open(self) -> None:
+        """Open the outbox and begin to connect; nothing is published before the first exchange or deliver."""
+        self._outbox = Outbox(self._identity.state_dir / "outbox.sqlite", self._settings.outbox_max_rows)
+        self.outboxes_set_aside += self._outbox.set_aside
+        self._begin_session()
+
+    def exchange(self, status: StationStatus) -> PlcInput | None:
+        """Say the state on change and every 10 s, publish what waits. A broker hears and says nothing: None.
+
+        Raises DeviceError when the broker refuses this station, or paho's thread has died.
+        """
+        outbox, session = self._follow()
+        deadline = time.monotonic() + _CATCH_UP_S
+        waiting = self._pump(outbox, session, status)
+        while waiting and session.wait(max(0.0, deadline - time.monotonic())) and session.connected:
+            waiting = self._pump(outbox, session)
+        return None
+
+    def deliver(self, verdicts: Sequence[Verdict]) -> int:
+        """How many of `verdicts` are now safe in the outbox; fewer when it is full. Raises DeviceError for the disk."""
+        outbox, session = self._parts()
+        rows: list[Row] = []
+        taken = 0
+        for verdict in verdicts:
+            more = self._rows(verdict)
+            if len(rows) + len(more) > outbox.room:
+                break
+            rows += more
+            taken += 1
+        outbox.append(rows)
+        self._pump(outbox, session)
+        return taken
+
+    def close(self) -> None:
+        """Say `offline`, give the outbox a moment, let go."""
+        outbox, session = self._outbox, self._session
+        self._outbox, self._session, self.connected = None, None, False
+        try:
+            if outbox is not None and session is not None:
+                self._flush(outbox, session)
+        except DeviceError as error:
+            _log.warning("%s", error)
+        finally:
+            if session is not None:
+                session.close()
+            if outbox is not None:
+                outbox.close()
+
+    @property
+    def backlog(self) -> int:
+        """Messages that the broker does not have yet."""
+        return 0 if self._outbox is None else len(self._outbox)
+
+    def _topic(self, kind: str) -> str:
+        return f"{self._settings.topic_prefix}/{self._identity.station}/{kind}"
+
+    def _rows(self, verdict: Verdict) -> list[Row]:
+        late = verdict.late or time.monotonic_ns() >= verdict.due_ns
+        message = verdict_message(replace(verdict, late=late), self._identity.station, utc_of(verdict.decided_ns))
+        payload = message.model_dump_json().encode()
+        told = Row(self._topic("verdict"), payload, verdict.due_ns, verdict.boot_id, verdict.seq)
+        fires = verdict.rejects and not late
+        return [replace(told, topic=self._topic("reject"), perishable=True), told] if fires else [told]
+
+    def _parts(self) -> tuple[Outbox, MqttSession]:
+        if self._outbox is None or self._session is None:
+            raise DeviceError(f"MQTT link to {self._settings.host}:{self._settings.port} is not open")
+        return self._outbox, self._session
+
+    def _begin_session(self) -> MqttSession:
+        will = (self._topic("state"), offline_message(self._identity).model_dump_json().encode())
+        client_id = self._settings.client_id or f"edge-inspector-{self._identity.station}"
+        self._session = MqttSession(self._settings, client_id, will)
+        self._cursors = {True: 0, False: 0}
+        self._said = ()
+        self._retry_ns = 0
+        return self._session
+
+    def _follow(self) -> tuple[Outbox, MqttSession]:
+        """Notice a gained or lost connection; after a loss begin the next session when its time has come."""
+        outbox, session = self._parts()
+        if session.over:
+            self._lost(session)
+            if time.monotonic_ns() >= self._retry_ns:
+                session.close()
+                session = self._begin_session()
+        elif session.connected and not self.connected:
+            _log.info("MQTT broker %s connected, %d messages wait", session.address, len(outbox))
+            self._retry_s, self._last_trouble = _RETRY_S[0], ""
+        self.connected = session.connected
+        return outbox, session
+
+    def _lost(self, session: MqttSession) -> None:
+        self.connected = False
+        if session.error is not None or not session.trouble:
+            raise DeviceError(f"MQTT broker {session.address}: client thread died: {session.error}") from session.error
+        if session.refused:
+            raise DeviceError(f"MQTT broker {session.address} {session.trouble}")
+        if session.trouble != self._last_trouble:
+            _log.warning("MQTT broker %s %s; verdicts stay in the outbox", session.address, session.trouble)
+            self._last_trouble = session.trouble
+        if not self._retry_ns:
+            self._retry_ns = time.monotonic_ns() + int(self._retry_s * 1e9)
+            self._retry_s = min(self._retry_s * 2, _RETRY_S[1])
+
+    def _pump(self, outbox: Outbox, session: MqttSession, status: StationStatus | None = None) -> bool:
+        """Forget what was acknowledged; publish what fits, rejects before history. Whether more is to be done."""
+        outbox.delete(session.acknowledged())
+        if status is not None:
+            self._say(session, status)
+        for lane in (True, False):
+            for row in outbox.after(self._cursors[lane], session.room, perishable=lane):
+                if not self._send(outbox, session, row):
+                    return False
+                self._cursors[lane] = row.id
+        return session.connected and len(outbox) > 0
+
+    def _send(self, outbox: Outbox, session: MqttSession, row: Row) -> bool:
+        left_ns = row.expires_ns - time.monotonic_ns() if row.boot_id == self._identity.boot_id else 0
+        if not row.perishable:
+            return session.publish(row.topic, row.payload if left_ns > 0 else as_late(row.payload), row.id)
+        if left_ns > 0:
+            return session.publish(row.topic, row.payload, row.id, expiry_s=-(-left_ns // 1_000_000_000))
+        self.rejects_expired += 1
+        outbox.delete([row.id])
+        return True
+
+    def _say(self, session: MqttSession, status: StationStatus) -> None:
+        now = time.monotonic_ns()
+        key = (status.state, status.error_code, status.recipe_id)
+        if session.room and (key != self._said or now - self._said_ns >= _STATE_EVERY_NS):
+            payload = state_message(status, self._identity, utc_of(now)).model_dump_json().encode()
+            if session.publish(self._topic("state"), payload, _STATE_ROW, retain=True):
+                self._said, self._said_ns = key, now
+
+    def _flush(self, outbox: Outbox, session: MqttSession) -> None:
+        if not session.connected:
+            return
+        deadline = time.monotonic() + _FLUSH_S
+        payload = offline_message(self._identity, utc_of(time.monotonic_ns())).model_dump_json().encode()
+        session.publish(self._topic("state"), payload, _STATE_ROW, retain=True)
+        self._pump(outbox, session)
+        while session.unacknowledged and session.wait(max(0.0, deadline - time.monotonic())):
+            self._pump(outbox, session)

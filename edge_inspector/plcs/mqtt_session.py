@@ -1,0 +1,221 @@
+"""One connection to an MQTT broker, from connect to loss.
+
+A session never reconnects: the next connection is a new session with an empty window, so that what was not
+acknowledged is published again from the outbox, in its order, and paho's own memory can neither repeat nor reorder it.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+from typing import Any, Literal
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from edge_inspector.errors import DeviceError
+
+_VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+_FAILURE = 0x80  # MQTT 5 reason codes from here on are refusals
+
+
+class MqttSettings(BaseModel):
+    """Where the broker is and how to talk to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=1883, ge=1, le=65535)
+    topic_prefix: str = Field(default="edge", pattern=r"^[^/+#$]+(/[^/+#]+)*$")
+    version: Literal["5", "3.1.1"] = "5"
+    client_id: str | None = Field(default=None, min_length=1)
+    username: str | None = None
+    password_file: Path | None = None
+    tls_ca_file: Path | None = None
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    keepalive_s: int = Field(default=5, ge=2, le=3600)
+    connect_timeout_s: float = Field(default=1.0, gt=0, le=10)
+    inflight: int = Field(default=100, ge=1, le=200)
+    outbox_max_rows: int = Field(default=100_000, ge=2)
+
+    @model_validator(mode="after")
+    def _complete(self) -> MqttSettings:
+        if self.password_file is not None and self.username is None:
+            raise ValueError("password_file needs username")
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file go together")
+        if self.tls_cert_file is not None and self.tls_ca_file is None:
+            raise ValueError("tls_cert_file needs tls_ca_file")
+        return self
+
+
+class MqttSession:
+    """Starts to connect at once, in paho's thread. `trouble` says why the session ended, `refused` that it would again.
+
+    All methods belong to one thread. Raises DeviceError where a password or certificate file cannot be used.
+    """
+
+    def __init__(self, settings: MqttSettings, client_id: str, will: tuple[str, bytes]) -> None:
+        self.address = f"{settings.host}:{settings.port}"
+        self.connected = False
+        self.refused = False
+        self.trouble = ""
+        self.error: Exception | None = None
+        self._settings = settings
+        self._window = settings.inflight
+        self._rows: dict[int, int] = {}
+        self._acks: deque[tuple[int, str]] = deque()
+        self._progress = Event()
+        self._closing = False
+        self._client = self._make_client(client_id, will)
+        self._client.connect_async(settings.host, settings.port, settings.keepalive_s)
+        self._client.loop_start()
+        self._thread = self._client._thread  # noqa: SLF001 -- paho has no public look at its thread, and it can die
+
+    @property
+    def over(self) -> bool:
+        """Paho's thread has ended; without `trouble` it died."""
+        return self._thread is None or not self._thread.is_alive()
+
+    @property
+    def room(self) -> int:
+        """How many more messages the broker may be sent before it acknowledges one."""
+        return max(0, self._window - len(self._rows)) if self.connected else 0
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many messages the broker has not taken yet."""
+        return len(self._rows)
+
+    def publish(self, topic: str, payload: bytes, row: int, *, retain: bool = False, expiry_s: int = 0) -> bool:
+        """Send with QoS 1; `acknowledged` will name `row`. False when the connection is gone. Never blocks."""
+        properties = None
+        if expiry_s and self._settings.version == "5":
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = min(expiry_s, 0xFFFFFFFF)
+        sent = self._client.publish(topic, payload, 1, retain, properties)
+        if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            return False
+        self._rows[sent.mid] = row
+        return True
+
+    def acknowledged(self) -> list[int]:
+        """The rows that the broker has taken since the last call. Raises DeviceError when it refused one."""
+        self._progress.clear()
+        rows = []
+        # only this thread fills _rows and only here it is read: an acknowledgement cannot overtake its own mid
+        while self._acks:
+            mid, refusal = self._acks.popleft()
+            row = self._rows.pop(mid, None)
+            if refusal:
+                raise DeviceError(f"MQTT broker {self.address} refused a message: {refusal}")
+            if row is not None:
+                rows.append(row)
+        return rows
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether an acknowledgement came within `timeout_s`."""
+        return self._progress.wait(timeout_s)
+
+    def close(self, grace_s: float = 0.2) -> None:
+        """Disconnect politely within `grace_s`, then hard. Safe twice."""
+        self._closing = True
+        self._client.disconnect()
+        self._join(grace_s)
+        open_socket = self._client.socket()
+        if open_socket is not None:
+            _shut(open_socket)
+        self._join(self._settings.connect_timeout_s + grace_s)
+        if self.over:
+            self._client.reinitialise()  # closes paho's wake-up sockets and forgets our callbacks
+
+    def _join(self, timeout_s: float) -> None:
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _make_client(self, client_id: str, will: tuple[str, bytes]) -> Client:
+        settings = self._settings
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            clean_session=None if settings.version == "5" else True,
+            protocol=_VERSIONS[settings.version],
+            reconnect_on_failure=False,
+        )
+        client.reconnect_delay_set(0, 0)  # after a failed connect the thread ends at once; the link waits
+        client.connect_timeout = settings.connect_timeout_s
+        client.max_inflight_messages_set(0)  # the window is kept here
+        client.will_set(will[0], will[1], qos=1, retain=True)
+        try:
+            if settings.username is not None:
+                secret = settings.password_file.read_text().strip() if settings.password_file else None
+                client.username_pw_set(settings.username, secret)
+            if settings.tls_ca_file is not None:
+                context = ssl.create_default_context(cafile=str(settings.tls_ca_file))
+                if settings.tls_cert_file is not None:
+                    context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file)
+                client.tls_set_context(context)
+        except (OSError, UnicodeDecodeError) as error:
+            raise DeviceError(f"MQTT broker {self.address}: password or TLS file: {error}") from error
+        client.on_socket_open = self._kept(self._on_socket_open)
+        client.on_connect = self._kept(self._on_connect)
+        client.on_connect_fail = self._kept(self._on_connect_fail)
+        client.on_publish = self._kept(self._on_publish)
+        client.on_disconnect = self._kept(self._on_disconnect)
+        return client
+
+    def _kept(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """`callback`, called in paho's thread: an exception ends that thread, and must not do so unheard."""
+
+        def call(*arguments: Any) -> None:
+            try:
+                callback(*arguments)
+            except Exception as error:
+                self.error = error
+                raise
+
+        return call
+
+    def _on_socket_open(self, _client: Client, _userdata: object, opened: Any) -> None:
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # with Nagle an acknowledgement takes 2-50 ms
+        if self._closing:
+            _shut(opened)
+
+    def _on_connect(self, _client: Client, _userdata: object, _flags: object, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            self.refused = True
+            self.trouble = f"refused: {reason}"
+            return
+        self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
+        self.connected = True
+
+    def _on_connect_fail(self, _client: Client, _userdata: object) -> None:
+        self.trouble = f"no connection: {sys.exception()}"  # paho calls from within its except block
+
+    def _on_publish(self, _client: Client, _userdata: object, mid: int, reason: Any, _properties: object) -> None:
+        self._acks.append((mid, str(reason) if reason.value >= _FAILURE else ""))
+        self._progress.set()
+
+    def _on_disconnect(
+        self, _client: Client, _userdata: object, _flags: object, reason: Any, _properties: object
+    ) -> None:
+        answered = self.connected or self.refused
+        self.connected = False
+        if not self.trouble:
+            self.trouble = f"lost: {reason}" if answered else "ended the connection without an MQTT answer"
+        self._progress.set()
+
+
+def _shut(opened: Any) -> None:
+    with suppress(OSError):
+        opened.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,293 @@
+"""What flows through the station, in the order in which it flows.
+
+Times are `time.monotonic_ns()`; counts are unwrapped encoder counts; images are row-major with the belt's direction
+along the rows (row 0 passed the camera first).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+
+
+class Decision(IntEnum):
+    """What the gate is told of a part; the values are those on the wire."""
+
+    ACCEPT = 1
+    REJECT = 2
+    NOT_INSPECTED = 3
+
+
+class Reason(IntEnum):
+    """Why the decision is what it is; the values are those on the wire."""
+
+    NONE = 0
+    DEFECT = 1
+    LATE = 10
+    MAILBOX_FULL = 11
+    FRAME_MISSING = 12
+    CAMERA_LOST = 13
+    INCOMPLETE_FRAME = 14
+    BAD_IMAGE = 15
+    POSITION_UNKNOWN = 16
+    INFERENCE_FAILED = 17
+    DISABLED = 18
+    DAEMON_RESTARTED = 19
+    PLC_RESTARTED = 20
+    TRIGGER_LOST = 21
+    STOPPING = 22
+    WRONG_RECIPE = 23
+
+    @property
+    def label(self) -> str:
+        """The name in metrics, logs and MQTT."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSample:
+    """One look at the encoder.
+
+    `count` is the raw 32-bit value. `device_ns` is the PLC's own clock at the instant of the count, or None where
+    the source has none. The host asked at `asked_ns` and had the answer at `answered_ns`. A change of `boot_id`
+    makes every earlier position void.
+    """
+
+    count: int
+    device_ns: int | None
+    asked_ns: int
+    answered_ns: int
+    boot_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place on the belt: unwrapped count, the bound on its error in counts, and the epoch in which it is valid."""
+
+    count: float
+    error_counts: float
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """The PLC's photo-eye saw a part: its number and the raw 32-bit count latched with it."""
+
+    part_seq: int
+    count: int
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlcInput:
+    """One consistent reading of what the PLC publishes."""
+
+    boot_id: int
+    heartbeat: int
+    enable: bool
+    reset: bool
+    line_running: bool
+    recipe_id: int
+    ack_session: int
+    ack_seq: int
+    trigger_seq: int
+    triggers: tuple[Trigger, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture. `image` is (H, W, 3) BGR or (H, W) grey, uint8; it belongs to the receiver until released.
+
+    `captured_ns` is the middle of the exposure. `encoder_count` is set by cameras that latch it themselves.
+    """
+
+    camera: str
+    frame_id: int
+    captured_ns: int
+    exposure_ns: int
+    received_ns: int
+    image: Image
+    encoder_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A frame on its way to the model, and the belt position at which its part must be decided."""
+
+    frame: Frame
+    decide_by: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    """A frame and its mask: (classes, H, W) uint8 at the model's stride, 0..255 for probability 0..1."""
+
+    frame: Frame
+    mask: Image
+    inference_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One connected region of one class in one view, measured on the part."""
+
+    camera: str
+    defect_class: str
+    area_mm2: float
+    length_mm: float
+    confidence: float
+    x_mm: float
+    y_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One camera's look at a part, judged, or the reason why it could not be."""
+
+    camera: str
+    frame_id: int
+    captured_ns: int
+    exposure_ns: int = 0
+    encoder_count: int | None = None
+    defects: tuple[Defect, ...] = ()
+    failure: Reason = Reason.NONE
+    inference_ns: int = 0
+    doubtful: bool = False
+
+
+JudgeItem = View | Segmented | PlcInput
+"""Whatever may reach the judge."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedView:
+    """A view together with its place on the belt."""
+
+    view: View
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One triggered part: where its leading edge met the photo-eye and where the gate will meet it.
+
+    Without `positioned` the counts are raw 32-bit values. `handicap` says why the station may have missed its views.
+    """
+
+    part_seq: int
+    plc_boot_id: int
+    epoch: int
+    trigger_count: int
+    due_count: int
+    positioned: bool = True
+    handicap: Reason = Reason.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The one final word on a part. `seq` numbers the verdicts of this daemon's run (`boot_id`) from 1.
+
+    `rejects` is what the gate will do. `due_ns` is the earliest host time at which the part can be at the gate.
+    """
+
+    boot_id: int
+    seq: int
+    part: Part
+    decision: Decision
+    reason: Reason
+    rejects: bool
+    grade: str
+    defects: tuple[Defect, ...]
+    views: tuple[PlacedView, ...]
+    error_mm: float
+    recipe_id: int
+    recipe_hash: str
+    model: str
+    decided_ns: int
+    due_ns: int
+    review: bool = False
+    missing_views: tuple[str, ...] = ()
+    late: bool = False
+
+    @property
+    def latency_ns(self) -> int:
+        """From the last view's middle of exposure to the decision; 0 without a view."""
+        return min((self.decided_ns - placed.view.captured_ns for placed in self.views), default=0)
+
+
+class StationState(StrEnum):
+    """What the daemon says of itself, on every link."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DEGRADED = "degraded"
+    FAULT = "fault"
+    STOPPING = "stopping"
+
+
+class ErrorCode(IntEnum):
+    """The number behind DEGRADED or FAULT; the values are those on the wire and never change their meaning."""
+
+    NONE = 0
+    CAMERA_LOST = 101
+    ENCODER_LOST = 201
+    INFERENCE_FAILED = 301
+    PLC_RING_FULL = 401
+    PLC_TRIGGERS_LOST = 402
+    PLC_LOST = 403
+    BROKER_LOST = 501
+    OUTBOX_FULL = 502
+    RECIPE_MISMATCH = 601
+    WORKER_FAILED = 901
+
+
+@dataclass(frozen=True, slots=True)
+class StationStatus:
+    """The daemon's state at one instant."""
+
+    state: StationState
+    error_code: ErrorCode
+    recipe_id: int
+    parts: int = 0
+    rejected: int = 0
+    not_inspected: int = 0
+    busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who speaks on a link: the station's name and this run of it, and what a peer needs to read its numbers."""
+
+    station: str
+    boot_id: int
+    state_dir: Path
+    counts_per_mm: float
+    defect_classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a loaded model is and how it really runs."""
+
+    name: str
+    version: str
+    sha256: str
+    classes: tuple[str, ...]
+    height: int
+    width: int
+    channels: int
+    stride: int
+    precision: str
+    provider: str
+    limits: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The model id that verdicts carry."""
+        return f"{self.name}-{self.version}/{self.precision}/{self.provider}"

@@ -1,0 +1,22 @@
+"""UTC for people: the only place where a monotonic instant becomes a date."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def utc_of(monotonic_ns: int) -> datetime:
+    """UTC of an instant of `time.monotonic_ns`, to the microsecond.
+
+    Anchored anew at each call: a box without a battery clock starts in 1970 and is set by NTP while it runs.
+    """
+    utc_ns = time.time_ns() - (time.monotonic_ns() - monotonic_ns)
+    return _EPOCH + timedelta(microseconds=utc_ns // 1000)
+
+
+def utc_text(monotonic_ns: int) -> str:
+    """As `utc_of`, in ISO 8601 with milliseconds: 2026-11-21T07:06:31.250Z."""
+    return utc_of(monotonic_ns).isoformat(timespec="milliseconds").replace("+00:00", "Z")

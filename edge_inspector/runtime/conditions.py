@@ -1,0 +1,74 @@
+"""What is wrong with the station right now, and the state that follows from it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from edge_inspector.records import ErrorCode, StationState
+
+log = logging.getLogger(__name__)
+
+# Only what breaks promise 1 is a fault: with the others every part still gets its (NOT_INSPECTED) verdict.
+FAULTS = frozenset({ErrorCode.PLC_RING_FULL, ErrorCode.PLC_TRIGGERS_LOST, ErrorCode.WORKER_FAILED})
+
+
+class Conditions:
+    """The set of (code, subject) that hold now. Any thread may set, clear and ask."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[tuple[ErrorCode, str], int] = {}
+        self._cleared: dict[tuple[ErrorCode, str], int] = {}
+        self._phase = StationState.STARTING
+
+    def phase(self, phase: StationState) -> None:
+        """STARTING, READY or STOPPING: what the daemon is about, apart from what is wrong."""
+        self._phase = phase
+
+    def set(self, code: ErrorCode, subject: str, why: str = "") -> None:
+        """This holds from now on."""
+        with self._lock:
+            if (code, subject) in self._held:
+                return
+            self._held[code, subject] = time.monotonic_ns()
+        log.warning("%s (E%d) %s: %s", code.name.lower(), code, subject, why or "begins")
+
+    def clear(self, code: ErrorCode, subject: str) -> None:
+        """This does not hold any more."""
+        with self._lock:
+            since = self._held.pop((code, subject), None)
+            if since is None:
+                return
+            self._cleared[code, subject] = now = time.monotonic_ns()
+        log.info("%s (E%d) %s: over after %.1f s", code.name.lower(), code, subject, (now - since) / 1e9)
+
+    def held(self, code: ErrorCode, subject: str, within_s: float = 0.0) -> bool:
+        """Whether this holds, or held until at most `within_s` ago."""
+        with self._lock:
+            if (code, subject) in self._held:
+                return True
+            cleared = self._cleared.get((code, subject))
+        return cleared is not None and time.monotonic_ns() - cleared < within_s * 1e9
+
+    def snapshot(self) -> list[tuple[ErrorCode, str]]:
+        """All that holds, the gravest first."""
+        with self._lock:
+            return sorted(self._held, key=lambda held: (held[0] not in FAULTS, held[0], held[1]))
+
+    @property
+    def state(self) -> StationState:
+        """What the PLC and the operator are told."""
+        if self._phase is not StationState.READY:
+            return self._phase
+        held = self.snapshot()
+        if not held:
+            return StationState.READY
+        return StationState.FAULT if held[0][0] in FAULTS else StationState.DEGRADED
+
+    @property
+    def error_code(self) -> ErrorCode:
+        """The gravest condition's code."""
+        held = self.snapshot()
+        return held[0][0] if held else ErrorCode.NONE

@@ -1,0 +1,39 @@
+"""Log lines: for people in a terminal, as JSON everywhere else."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+
+from edge_inspector.runtime.clock import utc_text
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per line, for journald and its readers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        line = {
+            "time": utc_text(time.monotonic_ns()),
+            "level": record.levelname.lower(),
+            "where": record.name.removeprefix("edge_inspector."),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def set_up_logging() -> None:
+    """Everything from INFO on to stderr."""
+    output = logging.StreamHandler(sys.stderr)
+    if sys.stderr.isatty():
+        output.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(message)s", "%H:%M:%S"))
+    else:
+        output.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[output])
+    # python-snap7 reports every connect and disconnect on its own; ours say it with the reason.
+    logging.getLogger("snap7").setLevel(logging.ERROR)
+    logging.getLogger("s7").setLevel(logging.ERROR)

@@ -1,0 +1,82 @@
+"""The only kind of thread in the daemon."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from abc import abstractmethod
+from typing import Protocol
+
+log = logging.getLogger(__name__)
+
+
+class Stage(Protocol):
+    """What a worker runs. All three methods are called from the worker's thread."""
+
+    name: str
+    beat_within_s: float
+
+    @abstractmethod
+    def start(self) -> None:
+        """Once before the first step, and again after a restart."""
+
+    @abstractmethod
+    def step(self) -> None:
+        """One bounded piece of work; returns within `beat_within_s`, with or without work done."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Once after the last step, also after a failed one. Must not raise."""
+
+
+class Worker:
+    """A named thread that runs one stage, shows that it is alive, and keeps its error."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.name = stage.name
+        self.error: BaseException | None = None
+        self.beat_ns = time.monotonic_ns()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def beating(self) -> bool:
+        """Whether the stage came round within the time that it promised."""
+        return self.alive and time.monotonic_ns() - self.beat_ns < self.stage.beat_within_s * 1e9
+
+    def start(self) -> None:
+        """Start, or start again after a failure."""
+        self.error = None
+        self.beat_ns = time.monotonic_ns()
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name=self.name)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the stage to end after its current step."""
+        self._stopping.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Whether the thread has ended within `timeout_s`."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        return not self.alive
+
+    def _run(self) -> None:
+        try:
+            self.stage.start()
+            while not self._stopping.is_set():
+                self.beat_ns = time.monotonic_ns()
+                self.stage.step()
+        except Exception as error:  # noqa: BLE001 -- the one broad except: the supervisor decides what follows
+            self.error = error
+            log.critical("worker %s failed: %s: %s", self.name, type(error).__name__, error, exc_info=error)
+        finally:
+            self.stage.stop()

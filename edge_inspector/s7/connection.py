@@ -1,0 +1,105 @@
+"""One S7 connection with timeouts that hold. Not thread-safe: one thread owns it.
+
+python-snap7 waits 5 s for every connect and answer and its API cannot change that, hence the private calls in `open`
+(pinned to python-snap7 3.3; tests/unit/test_s7_connection.py holds them to it).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import snap7
+from pydantic import Field
+from snap7.connection import ISOTCPConnection
+from snap7.error import S7Error, S7TimeoutError
+
+from edge_inspector.drivers import DriverSettings
+from edge_inspector.errors import DeviceError, DeviceTimeoutError
+
+MAX_READ = 462  # bytes in one PDU; more is split silently and no longer one consistent picture
+
+
+class S7Settings(DriverSettings):
+    """Where the PLC is."""
+
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 102
+    rack: Annotated[int, Field(ge=0, le=7)] = 0
+    slot: Annotated[int, Field(ge=0, le=31)] = 1
+    timeout_s: Annotated[float, Field(gt=0, le=5)] = 0.5
+    db_plc: Annotated[int, Field(ge=1, le=65535)] = 100
+    db_edge: Annotated[int, Field(ge=1, le=65535)] = 101
+
+
+class S7Connection:
+    """Reads and writes of at most one PDU. After any error it is closed and must be opened again."""
+
+    def __init__(self, settings: S7Settings) -> None:
+        self._settings = settings
+        self._client: snap7.Client | None = None
+        self.address = f"s7://{settings.host}:{settings.port} rack {settings.rack} slot {settings.slot}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last call succeeded; the peer may be gone all the same."""
+        return self._client is not None
+
+    def open(self) -> None:
+        """Connect within `timeout_s` per step. Raises DeviceError."""
+        self.close()
+        settings = self._settings
+        client = snap7.Client()
+        client.set_connection_type(3)  # S7 basic: leaves the few PG connections to the engineer
+        client.host, client.port, client.rack, client.slot = settings.host, settings.port, settings.rack, settings.slot
+        client.remote_tsap = (client.connection_type << 8) | (settings.rack << 5) | settings.slot
+        client.connection = ISOTCPConnection(settings.host, settings.port, client.local_tsap, client.remote_tsap)
+        try:
+            client.connection.connect(settings.timeout_s)
+            client.connection.socket.settimeout(settings.timeout_s)
+            client._setup_communication()  # noqa: SLF001 -- see the module's docstring
+            client.connected = True
+        except (S7Error, OSError) as error:
+            _drop(client)
+            raise _translated(error, f"{self.address}: cannot connect") from error
+        self._client = client
+
+    def read(self, db: int, start: int, size: int) -> bytes:
+        """`size` bytes of a data block, one consistent PDU. Raises DeviceError."""
+        try:
+            return bytes(self._opened().db_read(db, start, size))
+        except (S7Error, OSError, ValueError) as error:
+            self.close()
+            raise _translated(error, f"{self.address}: cannot read DB{db} bytes {start}..{start + size - 1}") from error
+
+    def write(self, db: int, start: int, content: bytes) -> None:
+        """Write bytes into a data block. A write that timed out may still be applied. Raises DeviceError."""
+        try:
+            self._opened().db_write(db, start, bytearray(content))
+        except (S7Error, OSError, ValueError) as error:
+            self.close()
+            end = start + len(content) - 1
+            raise _translated(error, f"{self.address}: cannot write DB{db} bytes {start}..{end}") from error
+
+    def close(self) -> None:
+        """Let go, without a word to a peer that may be hung."""
+        if self._client is not None:
+            _drop(self._client)
+            self._client = None
+
+    def _opened(self) -> snap7.Client:
+        if self._client is None:
+            raise DeviceError(f"{self.address}: not connected")
+        return self._client
+
+
+def _drop(client: snap7.Client) -> None:
+    try:
+        client.disconnect()
+    except (S7Error, OSError):
+        pass
+
+
+def _translated(error: Exception, what: str) -> DeviceError:
+    if isinstance(error, S7TimeoutError | TimeoutError):
+        return DeviceTimeoutError(f"{what}: no answer in time")
+    return DeviceError(f"{what}: {error}")

@@ -1,0 +1,1 @@
+"""Pictures to masks: one file per runtime."""

@@ -1,0 +1,141 @@
+"""What a model says of itself: `models/<name>-<version>/manifest.toml`, checked down to the hash of each file."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from edge_inspector.errors import ConfigError, Fault
+
+MANIFEST_NAME = "manifest.toml"
+
+Name = Annotated[str, Field(min_length=1)]
+Pixels = Annotated[int, Field(ge=1, le=65536)]
+FileKind = Literal["int8", "fp32", "tensorrt"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelInput(_Table):
+    """One image as the graph takes it: uint8, height x width x channels, BGR where there are three."""
+
+    height: Pixels
+    width: Pixels
+    channels: Literal[1, 3]
+
+
+class ModelOutput(_Table):
+    """One mask value stands for stride x stride pixels of the input."""
+
+    stride: Annotated[int, Field(ge=1, le=64)]
+
+
+class ModelFile(_Table):
+    """One artefact beside the manifest; a context `folder` makes validation open and hash it."""
+
+    path: Name
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, value: str, info: ValidationInfo) -> str:
+        folder: Path | None = (info.context or {}).get("folder")
+        if folder is None:
+            return value
+        if not (folder / value).resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{value} is outside the model's folder")
+        if not (folder / value).is_file():
+            raise ValueError(f"{value} is missing")
+        return value
+
+    @field_validator("sha256")
+    @classmethod
+    def _is_the_hash(cls, value: str, info: ValidationInfo) -> str:
+        folder: Path | None = (info.context or {}).get("folder")
+        if folder is None or "path" not in info.data:
+            return value
+        found = _sha256(folder / info.data["path"])
+        if found != value:
+            raise ValueError(f"{info.data['path']} is damaged or another file: its SHA-256 is {found}")
+        return value
+
+
+class ClassLimits(_Table):
+    """From where on a region counts as a defect unless the recipe says otherwise."""
+
+    min_confidence: Annotated[float, Field(ge=0, le=1)]
+    min_area_px: Annotated[float, Field(ge=0)]
+
+
+class Manifest(_Table):
+    """The whole of manifest.toml. `calibration`, `scores` and `training` are evidence, kept as written."""
+
+    format: Literal[1]
+    name: Name
+    version: Name
+    licence: Name
+    description: str
+    classes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    input: ModelInput
+    output: ModelOutput
+    files: Annotated[dict[FileKind, ModelFile], Field(min_length=1)]
+    limits: dict[str, ClassLimits] = {}
+    calibration: dict[str, Any] = {}
+    scores: tuple[dict[str, Any], ...] = ()
+    training: dict[str, Any] = {}
+
+    @field_validator("classes")
+    @classmethod
+    def _are_distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("the same class is named twice")
+        return value
+
+    @field_validator("output")
+    @classmethod
+    def _divides_the_input(cls, value: ModelOutput, info: ValidationInfo) -> ModelOutput:
+        size: ModelInput | None = info.data.get("input")
+        if size is not None and (size.height % value.stride or size.width % value.stride):
+            raise ValueError(f"stride {value.stride} does not divide the input's {size.height} x {size.width}")
+        return value
+
+    @field_validator("limits")
+    @classmethod
+    def _are_of_known_classes(cls, value: dict[str, ClassLimits], info: ValidationInfo) -> dict[str, ClassLimits]:
+        unknown = sorted(value.keys() - set(info.data.get("classes", value)))
+        if unknown:
+            raise ValueError(f"not among the classes: {', '.join(unknown)}")
+        return value
+
+
+def read_manifest(model_dir: Path) -> Manifest:
+    """The checked manifest of the model in `model_dir`. Raises ConfigError with every fault found."""
+    path = model_dir / MANIFEST_NAME
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError([Fault(str(path), "there is no such file")]) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
+    try:
+        return Manifest.model_validate(table, context={"folder": model_dir})
+    except ValidationError as error:
+        raise ConfigError(_faults(path, error)) from error
+
+
+def _faults(path: Path, error: ValidationError) -> list[Fault]:
+    return [
+        Fault(f"{path}: {'.'.join(map(str, item['loc']))}", item["msg"].removeprefix("Value error, "))
+        for item in error.errors()
+    ]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The simulated line for the demo, the tests and the benchmarks."""

@@ -1,0 +1,75 @@
+"""A belt whose position is a pure function of the monotonic clock, so that processes agree without talking."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The belt ramps down, stands, and ramps up again. Times in seconds after the start."""
+
+    at_s: float
+    stand_s: float
+    ramp_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Belt:
+    """Starts from rest at `start_ns`, runs at `speed_mm_s` with a little ripple, and pauses where it is told.
+
+    The motion is worked out on a "drive time" that runs at rate 0..1 of the clock: ramps and pauses bend the drive
+    time, ripple bends the position.
+    """
+
+    start_ns: int
+    speed_mm_s: float
+    ripple: float = 0.01
+    pauses: tuple[Pause, ...] = field(default=())
+    ramp_s: float = 0.5
+
+    def position_mm(self, at_ns: int) -> float:
+        """How far the belt has moved since the start."""
+        drive_s = self._drive((at_ns - self.start_ns) / 1e9)
+        return self.speed_mm_s * (drive_s + self._ripple(drive_s) - self._ripple(0.0))
+
+    def time_at(self, position_mm: float) -> int:
+        """The first instant at which the belt has moved this far, ns."""
+        low, high = 0.0, max(1.0, 2 * position_mm / self.speed_mm_s + self.ramp_s)
+        high += sum(pause.stand_s + 2 * pause.ramp_s for pause in self.pauses)
+        for _ in range(64):
+            middle = (low + high) / 2
+            if self.position_mm(self.start_ns + int(middle * 1e9)) < position_mm:
+                low = middle
+            else:
+                high = middle
+            if high - low < 1e-9:
+                break
+        return self.start_ns + int(high * 1e9)
+
+    def _ripple(self, drive_s: float) -> float:
+        # A slow and a fast wave, as of a worn roller and a chain; amplitudes in seconds of drive.
+        slow, fast = 2 * math.pi * 0.7, 2 * math.pi * 3.1
+        return self.ripple * (0.6 / slow * math.sin(slow * drive_s) + 0.4 / fast * math.sin(fast * drive_s + 1.0))
+
+    def _drive(self, clock_s: float) -> float:
+        if clock_s <= 0:
+            return 0.0
+        lost = self.ramp_s / 2 if clock_s >= self.ramp_s else clock_s - clock_s**2 / (2 * self.ramp_s)
+        for pause in self.pauses:
+            lost += _standing(clock_s - pause.at_s, pause)
+        return clock_s - lost
+
+
+def _standing(since_s: float, pause: Pause) -> float:
+    """Seconds of drive lost to the pause so far."""
+    ramp, stand = pause.ramp_s, pause.stand_s
+    if since_s <= 0:
+        return 0.0
+    if since_s < ramp:
+        return since_s**2 / (2 * ramp)
+    if since_s < ramp + stand:
+        return ramp / 2 + (since_s - ramp)
+    tail = min(since_s - ramp - stand, ramp)
+    return ramp / 2 + stand + tail - tail**2 / (2 * ramp)

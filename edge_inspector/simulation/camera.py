@@ -1,0 +1,103 @@
+"""A hardware-triggered camera over the simulated line: it exposes when the part is under it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from edge_inspector.drivers import DriverSettings
+from edge_inspector.errors import DeviceError, FrameIncompleteError
+from edge_inspector.records import Frame, Image
+from edge_inspector.simulation.line import Line
+
+_BUFFERS = 8  # as many frames as a real camera's driver would keep for a reader that is slow
+
+
+class SimulatedCamera:
+    """Frame n shows part n - 1. The next picture is rendered while its part is still on its way."""
+
+    class Settings(DriverSettings):
+        """The line it looks at, and what goes wrong on purpose (part numbers from 0)."""
+
+        line: Path
+        lane: Annotated[int, Field(ge=0)] = 0
+        offset_mm: Annotated[float, Field(ge=0)]
+        exposure_us: Annotated[int, Field(ge=1)] = 200
+        incomplete_every: Annotated[int, Field(ge=0)] = 0
+        lost_from: int = -1
+        lost_until: int = -1
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self._settings = settings
+        self._line: Line | None = None
+        self._part = 0
+        self._picture: Image | None = None
+
+    def open(self) -> None:
+        """Go on with the next part that has not passed. Raises DeviceError for an unreadable line file."""
+        try:
+            line = Line.read(self._settings.line)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DeviceError(f"{self.name}: line file {self._settings.line}: {error}") from error
+        moved_mm = line.belt.position_mm(time.monotonic_ns()) - self._settings.offset_mm
+        while self._part < line.parts and line.eye_mm(self._part) < moved_mm:
+            self._part += 1
+        if self._settings.lost_from <= self._part < self._settings.lost_until:
+            raise DeviceError(f"{self.name}: unplugged (simulated)")
+        self._line = line
+        self._picture = None
+
+    def grab(self, timeout_s: float) -> Frame | None:
+        """The next part's picture, when its exposure and transfer are over."""
+        line = self._opened()
+        if self._part >= line.parts:
+            time.sleep(timeout_s)
+            return None
+        if self._picture is None:
+            self._picture = line.look.render(self._part, self._settings.lane)
+        captured_ns = self._capture_ns(self._part)
+        ready_ns = captured_ns + self._settings.exposure_us * 500
+        left_s = (ready_ns - time.monotonic_ns()) / 1e9
+        if left_s > timeout_s:
+            time.sleep(timeout_s)
+            return None
+        if left_s > 0:
+            time.sleep(left_s)
+        return self._delivered(captured_ns)
+
+    def close(self) -> None:
+        """Let go."""
+        self._line = None
+
+    def _delivered(self, captured_ns: int) -> Frame:
+        part, picture = self._part, self._picture
+        if self._settings.lost_from <= part < self._settings.lost_until:
+            raise DeviceError(f"{self.name}: unplugged (simulated)")
+        self._part += 1
+        self._picture = None
+        self._skip_overwritten()
+        every = self._settings.incomplete_every
+        if every and self._part % every == 0:
+            raise FrameIncompleteError("3 packets missing (simulated)", self._part, captured_ns)
+        exposure_ns = self._settings.exposure_us * 1000
+        if picture is None:
+            raise DeviceError(f"{self.name}: nothing was rendered")
+        return Frame(self.name, part + 1, captured_ns, exposure_ns, time.monotonic_ns(), picture)
+
+    def _skip_overwritten(self) -> None:
+        line, now = self._opened(), time.monotonic_ns()
+        while self._part + _BUFFERS < line.parts and self._capture_ns(self._part + _BUFFERS) < now:
+            self._part += 1
+
+    def _capture_ns(self, part: int) -> int:
+        line = self._opened()
+        return line.belt.time_at(line.eye_mm(part) + self._settings.offset_mm)
+
+    def _opened(self) -> Line:
+        if self._line is None:
+            raise DeviceError(f"{self.name}: not open")
+        return self._line

@@ -1,0 +1,135 @@
+"""The simulated line: where every part is at every instant, what is wrong with it, and how it looks."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from edge_inspector.cameras.folder import Item, load_index
+from edge_inspector.records import Image
+from edge_inspector.s7.blocks import wrap32
+from edge_inspector.simulation.belt import Belt, Pause
+from edge_inspector.simulation.tiles import MM_PER_PX, TileLine
+
+_FIRST_MM = 300.0  # belt that runs before the first part
+
+
+class Parts(Protocol):
+    """How the parts of a line look and what is truly wrong with them."""
+
+    def defective(self, part: int) -> bool:
+        """The truth about a part."""
+
+    def render(self, part: int, lane: int) -> Image:
+        """The picture that the lane's camera takes of it."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One description, written by the demo and read by every process of it."""
+
+    seed: int
+    start_ns: int
+    speed_mm_s: float
+    pitch_mm: float
+    part_length_mm: float
+    parts: int
+    lanes: int
+    gate_mm: float
+    counts_per_mm: float
+    frames: str = ""
+    ripple: float = 0.01
+    pauses: tuple[tuple[float, float], ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Line:
+        """The line in `path`."""
+        table = json.loads(path.read_text())
+        return cls(**{**table, "pauses": tuple((at, stand) for at, stand in table["pauses"])})
+
+    def write(self, path: Path) -> None:
+        """For other processes."""
+        path.write_text(json.dumps(asdict(self), indent=1))
+
+    @cached_property
+    def belt(self) -> Belt:
+        """Its motion."""
+        return Belt(
+            self.start_ns, self.speed_mm_s, self.ripple, tuple(Pause(at, stand) for at, stand in self.pauses)
+        )
+
+    @cached_property
+    def look(self) -> Parts:
+        """Its parts."""
+        return PictureParts(Path(self.frames), self.lanes) if self.frames else TileParts(self.seed, self.lanes)
+
+    def eye_mm(self, part: int) -> float:
+        """The belt position at which the part's leading edge meets the photo-eye. Parts lie up to 4 % off the pitch."""
+        shift = random.Random(f"{self.seed}/{part}").uniform(-0.04, 0.04)
+        return _FIRST_MM + (part + shift) * self.pitch_mm
+
+    def part_at_gate(self, position_mm: float) -> int | None:
+        """The part under the gate when the belt has moved this far, None where there is only belt."""
+        along = position_mm - self.gate_mm
+        nearest = round((along - _FIRST_MM) / self.pitch_mm)
+        for part in (nearest - 1, nearest, nearest + 1):
+            if 0 <= part < self.parts and abs(self.eye_mm(part) - along) < self.part_length_mm / 2:
+                return part
+        return None
+
+    def raw_count(self, position_mm: float, zero: int) -> int:
+        """What a 32-bit counter that started at `zero` shows."""
+        return wrap32(zero + round(position_mm * self.counts_per_mm))
+
+
+class TileParts:
+    """Rendered ceramic tiles."""
+
+    mm_per_px = MM_PER_PX
+
+    def __init__(self, seed: int, lanes: int) -> None:
+        self._tiles = TileLine(seed, lanes)
+
+    def defective(self, part: int) -> bool:
+        """Whether any defect was drawn."""
+        return bool(self._tiles.defects(part))
+
+    def render(self, part: int, lane: int) -> Image:
+        """A picture of 256 x 256 px."""
+        return self._tiles.render(part, lane)
+
+
+class PictureParts:
+    """Real pictures from a folder, in the order of its index, over and over; `lanes` of them make a part."""
+
+    def __init__(self, folder: Path, lanes: int) -> None:
+        self._items = load_index(folder)
+        self._lanes = lanes
+
+    def defective(self, part: int) -> bool:
+        """Whether any of the part's pictures has a defect class or a mask that is not blank."""
+        return any(_is_defective(self._item(part, lane)) for lane in range(self._lanes))
+
+    def render(self, part: int, lane: int) -> Image:
+        """The picture as it is, grey or colour."""
+        picture = cv2.imread(str(self._item(part, lane).image), cv2.IMREAD_UNCHANGED)
+        return np.asarray(picture, dtype=np.uint8)
+
+    def _item(self, part: int, lane: int) -> Item:
+        return self._items[(part * self._lanes + lane) % len(self._items)]
+
+
+def _is_defective(item: Item) -> bool:
+    if item.defect_class:
+        return item.defect_class not in ("good", "free")
+    if item.mask is None:
+        return False
+    mask = cv2.imread(str(item.mask), cv2.IMREAD_GRAYSCALE)
+    return mask is not None and bool(mask.any())

@@ -1,0 +1,294 @@
+"""The simulated PLC: a real S7 server, a cyclic scan, and the logic that a controls engineer would program.
+
+`PlcProgram` is that logic, scan by scan, on the same block definitions as the daemon; deploy/plc follows it. The
+process around it plays the world: photo-eye, encoder, and a gate that fires on compare and records what it hit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from snap7 import Server
+from snap7.type import SrvArea
+
+from edge_inspector.s7 import blocks
+from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT, wrap32
+from edge_inspector.simulation.line import Line
+
+SCAN_NS = 10_000_000
+EDGE_DEAD_NS = 400_000_000  # two heartbeats of 200 ms
+EVENT_DATA_WRITE = 0x40000
+_NEVER = 2**63
+
+
+@dataclass(slots=True)
+class Announced:
+    """One slot of the trigger ring."""
+
+    part_seq: int
+    count: int
+    answered: bool = False
+
+
+@dataclass(slots=True)
+class Tracked:
+    """A part between photo-eye and gate, as the PLC knows it."""
+
+    part_seq: int
+    count: int
+    verdict: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateAction:
+    """What the gate did when a part came by, and why."""
+
+    part_seq: int
+    count: int
+    fired: bool
+    why: str
+
+
+class PlcProgram:
+    """The PLC's side of docs/plc.md. Everything it keeps would be a static variable of the function block."""
+
+    def __init__(self, boot_id: int, gate_counts: int) -> None:
+        self.boot_id = boot_id
+        self.triggers: dict[int, Announced] = {}
+        self.tracked: list[Tracked] = []
+        self.trigger_seq = 0
+        self.session_id = 0
+        self.ack_seq = 0
+        self.heartbeat = 0
+        self.edge_alive = False
+        self._gate_counts = gate_counts
+        self._edge_heartbeat = (0, 0)
+
+    def photo_eye(self, count: int) -> int:
+        """A leading edge, latched at `count`. The part's number."""
+        self.trigger_seq += 1
+        self.triggers[self.trigger_seq % blocks.TRIGGER_SLOTS] = Announced(self.trigger_seq, count)
+        self.tracked.append(Tracked(self.trigger_seq, count))
+        return self.trigger_seq
+
+    def consume(self, db_edge: bytes, now_ns: int) -> list[tuple[dict[str, Any], str]]:
+        """New verdicts from the ring, in order, each with `in time`, `late` or `duplicate`."""
+        header = EDGE_HEADER.unpack(db_edge[: EDGE_HEADER.size])
+        if header is None or header["layout_version"] != blocks.LAYOUT_VERSION:
+            self.edge_alive = False
+            return []
+        if header["heartbeat"] != self._edge_heartbeat[0]:
+            self._edge_heartbeat = (header["heartbeat"], now_ns)
+        self.edge_alive = now_ns - self._edge_heartbeat[1] < EDGE_DEAD_NS
+        if header["plc_boot_id"] != self.boot_id or header["session_id"] == 0:
+            return []
+        if header["session_id"] != self.session_id:
+            self.session_id, self.ack_seq = header["session_id"], 0
+        found = []
+        for _ in range(blocks.VERDICT_SLOTS):
+            at = DB_EDGE.offset(VERDICT, (self.ack_seq + 1) % blocks.VERDICT_SLOTS)
+            slot = VERDICT.unpack(db_edge[at : at + VERDICT.size])
+            if slot is None or slot["session_id"] != self.session_id or slot["seq"] != self.ack_seq + 1:
+                break
+            self.ack_seq += 1
+            found.append((slot, self._answer(slot)))
+        return found
+
+    def gate(self, count: int) -> list[GateAction]:
+        """Every part whose due count has been reached: fire on REJECT, and where no verdict came."""
+        actions = []
+        for part in [part for part in self.tracked if self._is_due(part, count)]:
+            self.tracked.remove(part)
+            if part.verdict is None:
+                due = wrap32(part.count + self._gate_counts)
+                actions.append(GateAction(part.part_seq, due, fired=True, why="no verdict"))
+            else:
+                fires = bool(part.verdict["flags"] & blocks.VERDICT_REJECTS)
+                actions.append(GateAction(part.part_seq, part.verdict["due_count"], fires, "verdict"))
+        return actions
+
+    def publish(self, db_plc: bytearray) -> None:
+        """Header and triggers; the encoder's record is written on its own, close to the clock."""
+        self.heartbeat = (self.heartbeat + 1) & 0xFFFFFFFF
+        for slot, trigger in self.triggers.items():
+            at = DB_PLC.offset(TRIGGER, slot)
+            flags = blocks.TRIGGER_ANSWERED if trigger.answered else 0
+            db_plc[at : at + TRIGGER.size] = TRIGGER.pack(part_seq=trigger.part_seq, count=trigger.count, flags=flags)
+        db_plc[: PLC_HEADER.size] = PLC_HEADER.pack(
+            layout_version=blocks.LAYOUT_VERSION,
+            control=blocks.CONTROL_ENABLE | blocks.CONTROL_LINE_RUNNING,
+            boot_id=self.boot_id,
+            heartbeat=self.heartbeat,
+            ack_session=self.session_id,
+            ack_seq=self.ack_seq,
+            trigger_seq=self.trigger_seq,
+            recipe_id=0,
+        )
+
+    def _answer(self, slot: dict[str, Any]) -> str:
+        part_seq = slot["part_seq"]
+        trigger = self.triggers.get(part_seq % blocks.TRIGGER_SLOTS)
+        known = trigger if trigger is not None and trigger.part_seq == part_seq else None
+        if known is not None and known.answered:
+            return "duplicate"
+        if known is not None:
+            known.answered = True
+        for part in self.tracked:
+            if part.part_seq == part_seq:
+                if part.verdict is not None:
+                    return "duplicate"
+                part.verdict = slot
+                return "in time"
+        return "late"
+
+    def _is_due(self, part: Tracked, count: int) -> bool:
+        due = part.verdict["due_count"] if part.verdict else part.count + self._gate_counts
+        return wrap32(count - due) >= 0
+
+
+class SimulatedPlc:
+    """The process: server, scan, world, and a ledger of everything that happened (one JSON object per line)."""
+
+    def __init__(self, line: Line, port: int, ledger: TextIO, boot: int) -> None:
+        self._line = line
+        self._ledger = ledger
+        # Near the wrap of the 32-bit counter, so that every run crosses it.
+        self._zero = wrap32(2**31 - 40_000 + 1_000_003 * (boot - 1))
+        self._program = PlcProgram(secrets.randbelow(2**32 - 1) + 1, round(line.gate_mm * line.counts_per_mm))
+        # The PLC's clock starts anywhere and runs 40 ppm fast.
+        self._clock = (random.Random(line.seed + boot).randrange(10**15), 1 + 40e-6)
+        self._started_ns = time.monotonic_ns()
+        self._db_plc = bytearray(DB_PLC.size)
+        self._db_edge = bytearray(DB_EDGE.size)
+        self._written: dict[int, int] = {}
+        self._world_part: dict[int, int] = {}
+        moved = line.belt.position_mm(self._started_ns)
+        self._next = next((part for part in range(line.parts) if line.eye_mm(part) > moved), line.parts)
+        self._next_ns = self._eye_ns()
+        self._server = Server(log=False)
+        self._server.register_area(SrvArea.DB, 100, self._db_plc)
+        self._server.register_area(SrvArea.DB, 101, self._db_edge)
+        self._server.set_events_callback(self._on_event)
+        self._server.start_to("127.0.0.1", port)
+        self._log("boot", boot_id=self._program.boot_id, zero=self._zero)
+
+    def run(self, stop: threading.Event, no_more_parts: threading.Event) -> None:
+        """Scan until told to stop."""
+        due = time.monotonic_ns()
+        while not stop.is_set():
+            due = max(due + SCAN_NS, time.monotonic_ns() - SCAN_NS)
+            time.sleep(max(0.0, (due - time.monotonic_ns()) / 1e9))
+            if no_more_parts.is_set():
+                self._next_ns = _NEVER
+            self._scan()
+        self._server.stop()
+
+    def _scan(self) -> None:
+        now = time.monotonic_ns()
+        while self._next_ns <= now:
+            count = self._line.raw_count(self._line.eye_mm(self._next), self._zero)
+            part_seq = self._program.photo_eye(count)
+            self._world_part[part_seq] = self._next
+            self._log("trigger", part_seq=part_seq, part=self._next, count=count, at_ns=self._next_ns)
+            self._next += 1
+            self._next_ns = self._eye_ns()
+        self._consume(now)
+        self._fire(self._line.raw_count(self._line.belt.position_mm(now), self._zero))
+        self._program.publish(self._db_plc)
+        self._publish_encoder()
+        self._ledger.flush()
+
+    def _consume(self, now: int) -> None:
+        was_alive = self._program.edge_alive
+        for slot, how in self._program.consume(bytes(self._db_edge), now):
+            self._log(
+                "verdict",
+                part_seq=slot["part_seq"],
+                part=self._world_part.get(slot["part_seq"]),
+                decision=slot["decision"],
+                reason=slot["reason"],
+                rejects=bool(slot["flags"] & blocks.VERDICT_REJECTS),
+                how=how,
+                written_ns=self._written.get(slot["seq"] % blocks.VERDICT_SLOTS, 0),
+                scan_ns=now,
+                latency_us=slot["latency_us"],
+            )
+        if was_alive != self._program.edge_alive:
+            self._log("edge", alive=self._program.edge_alive, at_ns=now)
+
+    def _fire(self, count: int) -> None:
+        for action in self._program.gate(count):
+            # Fired by hardware compare: what is hit is what lies there at that very count, whenever the scan saw it.
+            position_mm = self._position_of(action.count)
+            self._log(
+                "gate",
+                part_seq=action.part_seq,
+                part=self._world_part.get(action.part_seq),
+                fired=action.fired,
+                why=action.why,
+                hit=self._line.part_at_gate(position_mm) if action.fired else None,
+            )
+
+    def _position_of(self, count: int) -> float:
+        """The belt position nearest to now at which the counter shows `count`."""
+        moved = round(self._line.belt.position_mm(time.monotonic_ns()) * self._line.counts_per_mm)
+        return (moved + wrap32(count - wrap32(self._zero + moved))) / self._line.counts_per_mm
+
+    def _publish_encoder(self) -> None:
+        offset, rate = self._clock
+        now = time.monotonic_ns()
+        record = ENCODER.pack(
+            boot_id=self._program.boot_id,
+            count=self._line.raw_count(self._line.belt.position_mm(now), self._zero),
+            time_us=int(offset + (now - self._started_ns) / 1000 * rate) & 0xFFFFFFFF,
+        )
+        at = DB_PLC.offset(ENCODER)
+        self._db_plc[at : at + ENCODER.size] = record
+
+    def _eye_ns(self) -> int:
+        if self._next >= self._line.parts:
+            return _NEVER
+        return self._line.belt.time_at(self._line.eye_mm(self._next))
+
+    def _on_event(self, event: Any) -> None:
+        if event.EvtCode == EVENT_DATA_WRITE and event.EvtParam2 == 101:
+            slot = (event.EvtParam3 - DB_EDGE.offset(VERDICT)) // VERDICT.size
+            if slot >= 0:
+                self._written[slot] = time.monotonic_ns()
+
+    def _log(self, kind: str, **fields: Any) -> None:
+        self._ledger.write(json.dumps({"kind": kind, "boot": self._program.boot_id, **fields}) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the simulated PLC until SIGTERM."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("line", type=Path)
+    parser.add_argument("port", type=int)
+    parser.add_argument("ledger", type=Path)
+    parser.add_argument("--boot", type=int, default=1)
+    given = parser.parse_args(arguments)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    no_more_parts = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: no_more_parts.set())
+    sys.setswitchinterval(0.0005)
+    with given.ledger.open("a", encoding="utf-8") as ledger:
+        SimulatedPlc(Line.read(given.line), given.port, ledger, given.boot).run(stop, no_more_parts)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

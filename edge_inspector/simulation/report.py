@@ -1,0 +1,184 @@
+"""What a run was worth, measured against the truth of the simulated line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_inspector.records import Decision, Reason
+from edge_inspector.s7.blocks import wrap32
+from edge_inspector.simulation.line import Line
+
+Event = dict[str, Any]
+PartKey = tuple[int, int]
+
+
+def read_ledger(path: Path) -> list[Event]:
+    """The PLC's ledger; a last line cut off by kill -9 is left out."""
+    events = []
+    for text in path.read_text().splitlines():
+        try:
+            events.append(json.loads(text))
+        except ValueError:
+            continue
+    return events
+
+
+def measure(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], metrics: str) -> Event:
+    """The report of `edge-inspector demo --report`; docs/demo.md explains every figure."""
+    triggers = {_key(event): event for event in ledger if event["kind"] == "trigger"}
+    plc: dict[PartKey, Event] = {}
+    for event in ledger:
+        if event["kind"] == "verdict" and event["how"] != "duplicate":
+            plc.setdefault(_key(event), event)
+    mqtt = {(body["plc_boot_id"], body["part_seq"]): body for body in verdicts}
+    answered = {key for key in triggers if key in plc or key in mqtt}
+    decisions = {key: plc[key]["decision"] if key in plc else Decision[mqtt[key]["decision"]] for key in answered}
+    reasons = Counter(
+        Reason(plc[key]["reason"]).label if key in plc else mqtt[key]["reason"]
+        for key in answered
+        if decisions[key] == Decision.NOT_INSPECTED
+    )
+    truth = {key: line.look.defective(event["part"]) for key, event in triggers.items()}
+    tally = Counter(decisions.values())
+    report: Event = {
+        "parts_triggered": len(triggers),
+        "verdicts": len(answered),
+        "accept": tally[Decision.ACCEPT],
+        "reject": tally[Decision.REJECT],
+        "not_inspected": tally[Decision.NOT_INSPECTED],
+        "not_inspected_reasons": dict(reasons),
+        "unaccounted": len(triggers) - len(answered),
+        "unaccounted_plc": len(triggers.keys() - plc.keys()),
+        "unaccounted_mqtt": len(triggers.keys() - mqtt.keys()),
+        "duplicates": _duplicates(ledger, verdicts),
+        "mqtt_redelivered": len(verdicts) - len({(body["boot_id"], body["seq"]) for body in verdicts}),
+        "late": sum(event["kind"] == "verdict" and event["how"] == "late" for event in ledger),
+        "truth_defective": sum(truth[key] for key in answered),
+        "escapes": sum(truth[key] and decisions[key] == Decision.ACCEPT for key in answered),
+        "false_rejects": sum(not truth[key] and decisions[key] == Decision.REJECT for key in answered),
+    }
+    report |= _gate(ledger)
+    report |= _timing(line, triggers, plc, mqtt)
+    report |= _position(line, ledger, triggers, mqtt)
+    report |= _from_metrics(metrics)
+    report["edge_silent_ms"] = _silences(ledger)
+    return report
+
+
+def _key(event: Event) -> PartKey:
+    return event["boot"], event["part_seq"]
+
+
+def _duplicates(ledger: Iterable[Event], verdicts: Iterable[Event]) -> int:
+    """Parts that were given a second, different verdict; a repeated message with the same number is not one."""
+    numbers: dict[PartKey, set[PartKey]] = {}
+    for body in verdicts:
+        numbers.setdefault((body["plc_boot_id"], body["part_seq"]), set()).add((body["boot_id"], body["seq"]))
+    at_plc = sum(event["kind"] == "verdict" and event["how"] == "duplicate" for event in ledger)
+    return at_plc + sum(len(found) - 1 for found in numbers.values())
+
+
+def _gate(ledger: Sequence[Event]) -> Event:
+    gates = [event for event in ledger if event["kind"] == "gate"]
+    fired = [event for event in gates if event["fired"]]
+    hit = {event["hit"] for event in fired}
+    should = {
+        event["part"]
+        for event in ledger
+        if event["kind"] == "verdict" and event["rejects"] and event["how"] == "in time"
+    }
+    passed = {event["part"] for event in gates}
+    return {
+        "gate_hits": sum(event["hit"] == event["part"] for event in fired),
+        "gate_misses": len((should & passed) - hit),
+        "gate_wrong_part": sum(event["hit"] != event["part"] for event in fired),
+        "gate_without_verdict": sum(event["why"] == "no verdict" for event in gates),
+    }
+
+
+def _timing(line: Line, triggers: dict[PartKey, Event], plc: dict[PartKey, Event], mqtt: dict[PartKey, Event]) -> Event:
+    total, scanned, added, inference = [], [], [], []
+    for key, event in plc.items():
+        body = mqtt.get(key)
+        if event["decision"] == Decision.NOT_INSPECTED or body is None or not event["written_ns"] or key not in triggers:
+            continue
+        last = max(body["views"], key=lambda view: view["captured_ns"])
+        captured_ns = last["captured_ns"]
+        total.append((event["written_ns"] - captured_ns) / 1e6)
+        scanned.append((event["scan_ns"] - captured_ns) / 1e6)
+        added.append(total[-1] - last["inference_us"] / 1000 - last["exposure_us"] / 2000)
+        inference += [view["inference_us"] / 1000 for view in body["views"]]
+    return {
+        "capture_to_plc_ms": _spread(total),
+        "capture_to_plc_scan_ms": _spread(scanned),
+        "inference_ms": _spread(inference),
+        "added_latency_ms": _spread(added),
+    }
+
+
+def _position(line: Line, ledger: Sequence[Event], triggers: dict[PartKey, Event], mqtt: dict[PartKey, Event]) -> Event:
+    zeros = {event["boot"]: event["zero"] for event in ledger if event["kind"] == "boot"}
+    errors, bounds, broken = [], [], 0
+    for key, body in mqtt.items():
+        for view in body["views"]:
+            if key not in triggers or view["encoder_count"] is None:
+                continue
+            moved_mm = line.belt.position_mm(view["captured_ns"])
+            truth = zeros[key[0]] + moved_mm * line.counts_per_mm
+            whole = wrap32(round(view["encoder_count"] - truth))
+            error = abs(whole + (view["encoder_count"] - truth) - round(view["encoder_count"] - truth))
+            errors.append(error / line.counts_per_mm)
+            bounds.append(view["error_counts"] / line.counts_per_mm)
+            broken += error > view["error_counts"] + 1
+    return {
+        "position_error_mm": _spread(errors),
+        "position_bound_mm": _spread(bounds),
+        "position_bound_broken": broken,
+    }
+
+
+def _from_metrics(text: str) -> Event:
+    def total(name: str) -> int:
+        found = re.findall(rf"^{name}(?:{{[^}}]*}})? ([0-9.e+]+)$", text, re.MULTILINE)
+        return int(sum(float(value) for value in found))
+
+    info = re.search(r'^edge_inspector_station_info{.*model="([^"]*)".*provider="([^"]*)"', text, re.MULTILINE)
+    return {
+        "frames_completed": total("edge_inspector_frames_completed_total"),
+        "frames_failed": total("edge_inspector_frames_failed_total"),
+        "frames_evicted": total("edge_inspector_frames_evicted_total"),
+        "encoder_epochs": total("edge_inspector_encoder_epochs_total"),
+        "model": info[1] if info else "",
+        "execution_provider": info[2] if info else "",
+        "rss_mb": round(total("process_resident_memory_bytes") / 2**20, 1),
+    }
+
+
+def _silences(ledger: Iterable[Event]) -> list[float]:
+    """For how long, each time, the PLC held the daemon for dead."""
+    found, since = [], None
+    for event in ledger:
+        if event["kind"] == "edge":
+            if not event["alive"]:
+                since = event["at_ns"]
+            elif since is not None:
+                found.append(round((event["at_ns"] - since) / 1e6, 1))
+                since = None
+    return found
+
+
+def _spread(values: Sequence[float]) -> dict[str, float | None]:
+    """p50, p99 and max by nearest rank; None without values."""
+    ranked = sorted(values)
+    if not ranked:
+        return {"p50": None, "p99": None, "max": None}
+    return {
+        "p50": round(ranked[len(ranked) // 2], 3),
+        "p99": round(ranked[min(len(ranked) - 1, int(len(ranked) * 0.99))], 3),
+        "max": round(ranked[-1], 3),
+    }

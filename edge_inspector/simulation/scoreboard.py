@@ -1,0 +1,107 @@
+"""What the demo shows in the terminal while it runs, and at its end."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from edge_inspector.records import Decision
+from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.recorder import Recorder
+
+
+class Scoreboard:
+    """Redraws itself in a terminal; prints a line every five seconds elsewhere."""
+
+    def __init__(self, line: Line, broker: str, folder: Path) -> None:
+        self._line = line
+        self._live = sys.stdout.isatty()
+        self._drawn = 0
+        self._next_s = 0.0
+        self._read_to = 0
+        self._tally: Counter[str] = Counter()
+        self._last_rejects: list[str] = []
+        print(
+            f"edge-inspector demo: {line.lanes} cameras, {line.speed_mm_s / 1000:g} m/s, a part every "
+            f"{line.pitch_mm:g} mm ({line.speed_mm_s / line.pitch_mm:.1f} parts/s), gate at {line.gate_mm:g} mm\n"
+            f"broker: {broker}   files: {folder}   Ctrl-C ends it\n",
+            flush=True,
+        )
+
+    def show(self, ledger: Path, recorder: Recorder, metrics: str) -> None:
+        """Bring the board up to date."""
+        self._follow(ledger)
+        if not self._live and time.monotonic() < self._next_s:
+            return
+        self._next_s = time.monotonic() + 5.0
+        rows = self._rows(recorder, metrics)
+        if self._live:
+            print(f"\x1b[{self._drawn}F" if self._drawn else "", end="")
+            print("\n".join(f"\x1b[2K{row}" for row in rows), flush=True)
+            self._drawn = len(rows)
+        else:
+            print("  ".join(row.strip() for row in rows[:3]), flush=True)
+
+    def note(self, text: str) -> None:
+        """A line below the board."""
+        print(f"\n{text}", flush=True)
+
+    def _follow(self, ledger: Path) -> None:
+        if not ledger.exists():
+            return
+        with ledger.open() as file:
+            file.seek(self._read_to)
+            for text in iter(file.readline, ""):
+                if not text.endswith("\n"):
+                    break
+                self._read_to = file.tell()
+                self._take(json.loads(text))
+
+    def _take(self, event: dict[str, Any]) -> None:
+        if event["kind"] == "verdict":
+            self._tally[Decision(event["decision"]).name.lower()] += 1
+            self._tally["late"] += event["how"] == "late"
+        elif event["kind"] == "gate" and event["fired"]:
+            self._tally["gate"] += 1
+            self._tally["wrong"] += event["hit"] != event["part"]
+        self._tally[event["kind"]] += 1
+
+    def _rows(self, recorder: Recorder, metrics: str) -> list[str]:
+        now = time.monotonic_ns()
+        if now < self._line.start_ns:
+            return [f"  belt starts in {(self._line.start_ns - now) / 1e9:.0f} s", "", "", ""]
+        tally = self._tally
+        moved_m = self._line.belt.position_mm(now) / 1000
+        return [
+            f"  belt {moved_m:8.1f} m   parts {tally['trigger']:6d}   verdicts {tally['verdict']:6d}",
+            f"  ACCEPT {tally['accept']:5d}   REJECT {tally['reject']:5d}   NOT_INSPECTED {tally['not_inspected']:5d}",
+            f"  gate fired {tally['gate']:5d}   wrong part {tally['wrong']:3d}   late {tally['late']:3d}",
+            f"  station {recorder.state or '?':9}   MQTT verdicts {len(recorder.verdicts()):6d}   "
+            f"metrics {'up' if metrics else 'down'}",
+        ]
+
+    @staticmethod
+    def summary(report: dict[str, Any]) -> None:
+        """The figures that matter, at the end."""
+        def spread(name: str) -> str:
+            found = report[name]
+            return "/".join("-" if found[key] is None else f"{found[key]:g}" for key in ("p50", "p99", "max"))
+
+        kept = not (report["unaccounted"] or report["duplicates"] or report["late"])
+        print(
+            f"\n{report['parts_triggered']} parts: {report['accept']} ACCEPT, {report['reject']} REJECT, "
+            f"{report['not_inspected']} NOT_INSPECTED {report['not_inspected_reasons'] or ''}\n"
+            f"promise 1: {'kept' if kept else 'BROKEN'} (unaccounted {report['unaccounted']}, duplicates "
+            f"{report['duplicates']}, late {report['late']})\n"
+            f"gate: {report['gate_hits']} hits, {report['gate_misses']} misses, {report['gate_wrong_part']} wrong parts\n"
+            f"judgement: {report['truth_defective']} truly defective, {report['escapes']} escapes, "
+            f"{report['false_rejects']} false rejects\n"
+            f"position error p50/p99/max {spread('position_error_mm')} mm\n"
+            f"capture to PLC p50/p99/max {spread('capture_to_plc_ms')} ms, of it model {spread('inference_ms')} ms, "
+            f"added {spread('added_latency_ms')} ms\n"
+            f"model {report['model']}, {report['rss_mb']} MB, {report['duration_s']} s"
+        )

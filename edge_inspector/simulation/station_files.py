@@ -1,0 +1,119 @@
+"""The demo's station: the same two files that any station has, written for the simulated line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import edge_inspector
+from edge_inspector.errors import EdgeInspectorError
+from edge_inspector.simulation.line import Line
+
+if TYPE_CHECKING:
+    from edge_inspector.simulation.broker import DemoBroker
+    from edge_inspector.simulation.demo import DemoOptions
+
+_STATION = """\
+[station]
+name = "demo"
+recipe = "recipe.toml"
+models_dir = "{models}"
+state_dir = "state"
+
+[line]
+counts_per_mm = {line.counts_per_mm}
+speed_max_mm_s = {speed_max}
+acceleration_max_mm_s2 = {acceleration_max}
+gate_mm = {line.gate_mm}
+reserve_ms = 60
+
+[encoder]
+driver = "s7"
+settings = {{ host = "127.0.0.1", port = {ports[plc]} }}
+
+[segmenter]
+driver = "{segmenter}"
+{segmenter_settings}
+[web]
+port = {ports[web]}
+
+[[plcs]]
+name = "plc"
+driver = "s7"
+interval_ms = 20
+settings = {{ host = "127.0.0.1", port = {ports[plc]} }}
+
+[[plcs]]
+name = "broker"
+driver = "mqtt"
+interval_ms = 50
+settings = {{ host = "127.0.0.1", port = {ports[broker]}, version = "{mqtt_version}" }}
+"""
+
+_CAMERA = """
+[[cameras]]
+name = "cam{number}"
+driver = "simulated"
+offset_mm = {offset_mm}
+mm_per_px = {mm_per_px}
+settings = {{ line = "{line_file}", lane = {lane}, offset_mm = {offset_mm} }}
+"""
+
+_RECIPE = """\
+id = 1
+name = "{name}"
+model = "{model}"
+views = [{views}]
+part_length_mm = {line.part_length_mm}
+min_pitch_mm = {min_pitch}
+position_tolerance_mm = 10.0
+on_not_inspected = "reject"
+{classes}"""
+
+
+def write_station_files(
+    folder: Path, line_file: Path, line: Line, options: DemoOptions, ports: dict[str, int], broker: DemoBroker
+) -> Path:
+    """Station and recipe in `folder`; the station file's path."""
+    from edge_inspector.simulation.demo import camera_offset_mm  # noqa: PLC0415 -- the demo writes its files
+
+    simulated = options.model_ms > 0
+    model = options.model or ("magnetic-tile-1.0" if line.frames else "tile-1.0")
+    station = _STATION.format(
+        models=models_dir(),
+        line=line,
+        ports=ports,
+        speed_max=line.speed_mm_s * 1.1,
+        acceleration_max=line.speed_mm_s * 4,
+        segmenter="simulated" if simulated else "onnx",
+        segmenter_settings=f"settings = {{ ms_per_frame = {options.model_ms} }}\n" if simulated else "",
+        mqtt_version=broker.mqtt_version,
+    )
+    for lane in range(line.lanes):
+        station += _CAMERA.format(
+            number=lane + 1,
+            lane=lane,
+            offset_mm=camera_offset_mm(lane),
+            mm_per_px=0.2 if line.frames else 0.8,
+            line_file=line_file,
+        )
+    recipe = _RECIPE.format(
+        name="magnetic tile" if line.frames else "ceramic tile",
+        model=model,
+        views=", ".join(f'"cam{lane + 1}"' for lane in range(line.lanes)),
+        line=line,
+        min_pitch=min(line.pitch_mm * 0.9, line.pitch_mm) if line.pitch_mm * 0.9 > line.part_length_mm else line.pitch_mm,
+        classes="[classes.defect]\nmin_area_mm2 = 20.0\n" if simulated else "",
+    )
+    (folder / "station.toml").write_text(station)
+    (folder / "recipe.toml").write_text(recipe)
+    return folder / "station.toml"
+
+
+def models_dir() -> Path:
+    """The shipped models: inside an installed wheel, or beside the package in a checkout."""
+    package = Path(edge_inspector.__file__).parent
+    for folder in (package / "models", package.parent / "models"):
+        if folder.is_dir():
+            return folder
+    raise EdgeInspectorError("the shipped models are missing from this installation")

@@ -1,0 +1,113 @@
+"""One thread per camera: grab, stamp, hand over. It never waits on anything downstream."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from edge_inspector import metrics
+from edge_inspector.drivers import Camera
+from edge_inspector.errors import DeviceError, FrameIncompleteError
+from edge_inspector.records import ErrorCode, Frame, Job, JudgeItem, Reason, View
+from edge_inspector.runtime.backoff import Backoff
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.runtime.mailbox import Mailbox
+
+
+
+log = logging.getLogger(__name__)
+
+
+class Acquire:
+    """Owns one camera. `estimate(captured_ns)` is the likely belt position; None while there is none."""
+
+    beat_within_s = 15.0  # opening a camera that does not answer takes this long with the slowest driver
+
+    def __init__(
+        self,
+        camera: Camera,
+        to_line: int,
+        estimate: Callable[[int], float | None],
+        jobs: Mailbox[Job],
+        views: Mailbox[JudgeItem],
+        conditions: Conditions,
+    ) -> None:
+        self.name = f"acquire-{camera.name}"
+        self._camera = camera
+        self._to_line = to_line
+        self._estimate = estimate
+        self._jobs = jobs
+        self._views = views
+        self._conditions = conditions
+        self._backoff = Backoff(first_s=0.1, longest_s=5.0)
+        self._is_open = False
+        self._opened_before = False
+
+    def start(self) -> None:
+        """Nothing yet: the camera is opened by the first step, with backoff."""
+        self._is_open = False
+
+    def step(self) -> None:
+        """One frame, or one attempt to open the camera."""
+        if not self._is_open:
+            self._open()
+            return
+        try:
+            frame = self._camera.grab(timeout_s=0.2)
+        except FrameIncompleteError as error:
+            metrics.frames_failed.labels(self._camera.name).inc()
+            log.warning("%s: frame %d is incomplete: %s", self._camera.name, error.frame_id, error)
+            self._views.put(
+                View(self._camera.name, error.frame_id, error.captured_ns, failure=Reason.INCOMPLETE_FRAME)
+            )
+        except DeviceError as error:
+            self._lost(error)
+        else:
+            if frame is not None:
+                metrics.frames_completed.labels(self._camera.name).inc()
+                self._hand_over(frame)
+
+    def stop(self) -> None:
+        """Let go of the camera."""
+        self._camera.close()
+        self._is_open = False
+        metrics.camera_up.labels(self._camera.name).set(0)
+
+    def _open(self) -> None:
+        if not self._backoff.due(wait_s=0.1):
+            return
+        try:
+            self._camera.open()
+        except DeviceError as error:
+            self._lost(error)
+            return
+        if self._opened_before:
+            metrics.camera_reopened.labels(self._camera.name).inc()
+        self._is_open = self._opened_before = True
+        self._backoff.succeeded()
+        metrics.camera_up.labels(self._camera.name).set(1)
+        self._conditions.clear(ErrorCode.CAMERA_LOST, self._camera.name)
+
+    def _lost(self, error: DeviceError) -> None:
+        self._conditions.set(ErrorCode.CAMERA_LOST, self._camera.name, str(error))
+        metrics.camera_up.labels(self._camera.name).set(0)
+        self._camera.close()
+        self._is_open = False
+        self._backoff.failed()
+
+    def _hand_over(self, frame: Frame) -> None:
+        count = frame.encoder_count if frame.encoder_count is not None else self._estimate(frame.captured_ns)
+        if count is None:
+            self._answer(frame, Reason.POSITION_UNKNOWN)
+            return
+        evicted = self._jobs.put(Job(frame, count + self._to_line))
+        if evicted is not None:
+            self._answer(evicted.frame, Reason.MAILBOX_FULL)
+
+    def _answer(self, frame: Frame, reason: Reason) -> None:
+        metrics.frames_evicted.labels(frame.camera, reason.label).inc()
+        self._views.put(
+            View(frame.camera, frame.frame_id, frame.captured_ns, frame.exposure_ns, frame.encoder_count, failure=reason)
+        )
+
+

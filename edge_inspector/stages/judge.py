@@ -1,0 +1,265 @@
+"""The judge's thread: masks to defects, views to parts, parts to verdicts. It alone decides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edge_inspector import metrics
+from edge_inspector.encoders.timeline import Timeline
+from edge_inspector.errors import PositionPendingError, PositionUnknownError
+from edge_inspector.inspection.decision import decide
+from edge_inspector.inspection.defects import doubtful, find_defects
+from edge_inspector.inspection.recipe import ClassLimits, Recipe
+from edge_inspector.inspection.tracking import Assembly, PartTracker
+from edge_inspector.inspection.triggers import TriggerIntake
+from edge_inspector.records import (
+    Decision,
+    ErrorCode,
+    JudgeItem,
+    ModelInfo,
+    Part,
+    PlacedView,
+    PlcInput,
+    Position,
+    Reason,
+    Segmented,
+    StationStatus,
+    Trigger,
+    Verdict,
+    View,
+)
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.s7.blocks import wrap32
+
+_RECENTLY_S = 3.0  # a view that never came is blamed on what was wrong this shortly before
+_POSITION_PATIENCE_NS = 500_000_000  # how long a trigger waits for the encoder's first sample
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """The line in encoder counts, from the photo-eye."""
+
+    counts_per_mm: float
+    speed_max: float
+    gate: int
+    reserve: int
+    offsets: Mapping[str, int]
+    mm_per_px: Mapping[str, float]
+
+
+class Judge:
+    """Owns the parts between photo-eye and verdict. `backlog()` is how many frames wait for the model."""
+
+    name = "judge"
+    beat_within_s = 2.0
+
+    def __init__(
+        self,
+        boot_id: int,
+        geometry: Geometry,
+        recipe: Recipe,
+        limits: Mapping[str, ClassLimits],
+        model: ModelInfo,
+        timeline: Timeline,
+        inbox: Mailbox[JudgeItem],
+        links: Sequence[Mailbox[Verdict]],
+        conditions: Conditions,
+        backlog: Callable[[], int],
+    ) -> None:
+        self._boot_id = boot_id
+        self._geometry = geometry
+        self._recipe = recipe
+        self._limits = limits
+        self._model = model
+        self._timeline = timeline
+        self._inbox = inbox
+        self._links = links
+        self._conditions = conditions
+        self._backlog = backlog
+        self._tracker = PartTracker(
+            {camera: geometry.offsets[camera] for camera in recipe.views},
+            recipe.position_tolerance_mm * geometry.counts_per_mm,
+            geometry.reserve,
+            geometry.gate,
+        )
+        self._intake = TriggerIntake()
+        self._unplaced: list[View] = []
+        self._waiting: list[tuple[int, int, Trigger, Reason]] = []
+        self._plc: PlcInput | None = None
+        self._totals = dict.fromkeys(Decision, 0)
+        self._seq = 0
+
+    def start(self) -> None:
+        """Nothing: parts survive a restart of the thread."""
+
+    def step(self) -> None:
+        """Take what came, place it, decide what is ripe."""
+        for item in self._inbox.take(64, timeout_s=0.002 if self._unplaced else 0.01):
+            self._receive(item)
+        self._settle()
+
+    def stop(self) -> None:
+        """Decide everything that is left: nothing leaves without a verdict."""
+        for item in self._inbox.take(self._inbox.capacity, timeout_s=0.0):
+            self._receive(item)
+        self._settle()
+        for assembly in self._tracker.drain():
+            self._pronounce(assembly, absent=lambda _: Reason.STOPPING)
+
+    def status(self) -> StationStatus:
+        """What the links say of the station. Any thread may ask."""
+        return StationStatus(
+            self._conditions.state,
+            self._conditions.error_code,
+            self._recipe.id,
+            self._seq,
+            self._totals[Decision.REJECT],
+            self._totals[Decision.NOT_INSPECTED],
+            len(self._tracker) > 0,
+        )
+
+    def _receive(self, item: JudgeItem) -> None:
+        if isinstance(item, PlcInput):
+            self._hear(item)
+        elif isinstance(item, Segmented):
+            self._unplaced.append(self._judged(item))
+        else:
+            self._unplaced.append(item)
+
+    def _hear(self, heard: PlcInput) -> None:
+        now = time.monotonic_ns()
+        self._plc = heard
+        for trigger, handicap in self._intake.take(heard):
+            metrics.parts_triggered.inc()
+            self._waiting.append((now, heard.boot_id, trigger, handicap))
+        if heard.recipe_id not in (0, self._recipe.id):
+            self._conditions.set(
+                ErrorCode.RECIPE_MISMATCH, "plc", f"the PLC expects recipe {heard.recipe_id}, {self._recipe.id} is loaded"
+            )
+        else:
+            self._conditions.clear(ErrorCode.RECIPE_MISMATCH, "plc")
+
+    def _judged(self, segmented: Segmented) -> View:
+        frame = segmented.frame
+        pixel_mm = self._geometry.mm_per_px[frame.camera] * self._model.stride
+        return View(
+            frame.camera,
+            frame.frame_id,
+            frame.captured_ns,
+            frame.exposure_ns,
+            frame.encoder_count,
+            find_defects(
+                frame.camera,
+                segmented.mask,
+                self._model.classes,
+                self._limits,
+                pixel_mm,
+                self._recipe.regions.get(frame.camera),
+            ),
+            inference_ns=segmented.inference_ns,
+            doubtful=doubtful(segmented.mask, self._recipe.review_band),
+        )
+
+    def _settle(self) -> None:
+        now = time.monotonic_ns()
+        self._waiting = [waiting for waiting in self._waiting if not self._admit(now, *waiting)]
+        self._unplaced = [view for view in self._unplaced if not self._place(now, view)]
+        self._tracker.void(self._timeline.epoch, self._plc.boot_id if self._plc else None)
+        ripe = self._tracker.ripe(self._timeline.furthest(now))
+        for assembly in ripe.assemblies:
+            self._pronounce(assembly, self._absent)
+        if ripe.strays:
+            metrics.frames_unmatched.inc(len(ripe.strays))
+        metrics.parts_open.set(len(self._tracker))
+
+    def _admit(self, now: int, since: int, plc_boot_id: int, trigger: Trigger, handicap: Reason) -> bool:
+        """Whether the trigger became a part; otherwise the encoder has yet to speak of this PLC run."""
+        known = handicap is not Reason.TRIGGER_LOST and self._timeline.boot_id == plc_boot_id
+        if not known and handicap is not Reason.TRIGGER_LOST and now - since < _POSITION_PATIENCE_NS:
+            return False
+        count = self._timeline.unwrap(trigger.count) if known else trigger.count
+        due = count + self._geometry.gate if handicap is not Reason.TRIGGER_LOST else 0
+        self._tracker.add_part(
+            Part(trigger.part_seq, plc_boot_id, self._timeline.epoch, count, due, positioned=known, handicap=handicap)
+        )
+        return True
+
+    def _place(self, now: int, view: View) -> bool:
+        """Whether the view was dealt with; otherwise the encoder's next sample decides."""
+        try:
+            if view.encoder_count is not None:
+                position = Position(self._timeline.unwrap(wrap32(view.encoder_count)), 1.0, self._timeline.epoch)
+            else:
+                position = self._timeline.count_at(view.captured_ns, now)
+        except PositionPendingError:
+            return False
+        except PositionUnknownError:
+            metrics.frames_evicted.labels(view.camera, Reason.POSITION_UNKNOWN.label).inc()
+            return True
+        metrics.position_error_mm.observe(position.error_counts / self._geometry.counts_per_mm)
+        self._tracker.add_view(PlacedView(view, position))
+        return True
+
+    def _absent(self, camera: str) -> Reason:
+        if self._conditions.held(ErrorCode.CAMERA_LOST, camera, _RECENTLY_S):
+            return Reason.CAMERA_LOST
+        if self._conditions.held(ErrorCode.ENCODER_LOST, "encoder", _RECENTLY_S):
+            return Reason.POSITION_UNKNOWN
+        return Reason.LATE if self._backlog() else Reason.FRAME_MISSING
+
+    def _barred(self) -> Reason:
+        if self._plc is not None and not self._plc.enable:
+            return Reason.DISABLED
+        return Reason.WRONG_RECIPE if self._conditions.held(ErrorCode.RECIPE_MISMATCH, "plc") else Reason.NONE
+
+    def _pronounce(self, assembly: Assembly, absent: Callable[[str], Reason]) -> None:
+        judged = decide(
+            assembly, self._recipe, self._limits, self._geometry.counts_per_mm, absent, self._barred()
+        )
+        self._seq += 1
+        self._totals[judged.decision] += 1
+        now = time.monotonic_ns()
+        views = tuple(assembly.views.values())
+        verdict = Verdict(
+            boot_id=self._boot_id,
+            seq=self._seq,
+            part=assembly.part,
+            decision=judged.decision,
+            reason=judged.reason,
+            rejects=judged.rejects,
+            grade=judged.grade,
+            defects=tuple(defect for placed in views for defect in placed.view.defects),
+            views=views,
+            error_mm=judged.error_mm,
+            recipe_id=self._recipe.id,
+            recipe_hash=self._recipe.fingerprint,
+            model=self._model.label,
+            decided_ns=now,
+            due_ns=now + self._way_left_ns(assembly.part, now),
+            review=any(placed.view.doubtful for placed in views),
+            missing_views=judged.missing_views,
+        )
+        for link in self._links:
+            if link.put(verdict) is not None:
+                metrics.verdicts_lost.labels(link.name).inc()
+        _count(verdict)
+
+    def _way_left_ns(self, part: Part, now: int) -> int:
+        furthest = self._timeline.furthest(now)
+        left = part.due_count - furthest if part.positioned and furthest is not None else self._geometry.reserve
+        return int(max(0, left) / self._geometry.speed_max * 1e9)
+
+
+def _count(verdict: Verdict) -> None:
+    metrics.parts_processed.labels(verdict.decision.name.lower()).inc()
+    if verdict.decision is Decision.REJECT:
+        metrics.parts_defective.inc()
+    if verdict.decision is Decision.NOT_INSPECTED:
+        metrics.parts_not_inspected.labels(verdict.reason.label).inc()
+    for defect in verdict.defects:
+        metrics.defects_found.labels(defect.defect_class).inc()
+    if verdict.views:
+        metrics.capture_to_decision_seconds.observe(verdict.latency_ns / 1e9)

@@ -1,0 +1,110 @@
+"""The model's threads: earliest due first, and never a frame whose part can no longer make the gate."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from edge_inspector import metrics
+from edge_inspector.drivers import Segmenter
+from edge_inspector.errors import InferenceError
+from edge_inspector.records import ErrorCode, Image, Job, JudgeItem, Reason, Segmented, View
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.runtime.mailbox import Mailbox
+
+log = logging.getLogger(__name__)
+
+_FAILURES_BEFORE_REBUILD = 3
+
+
+class Segment:
+    """One of the threads that share the segmenter.
+
+    A free thread takes what waits, up to the segmenter's batch: batches grow under load, and nothing waits for a
+    batch to fill. `estimate(at_ns)` is the likely belt position, None while there is none.
+    """
+
+    beat_within_s = 10.0  # a first batch on a GPU may build kernels
+
+    def __init__(
+        self,
+        number: int,
+        segmenter: Segmenter,
+        estimate: Callable[[int], float | None],
+        jobs: Mailbox[Job],
+        results: Mailbox[JudgeItem],
+        conditions: Conditions,
+    ) -> None:
+        self.name = f"segment-{number}"
+        self._segmenter = segmenter
+        self._estimate = estimate
+        self._jobs = jobs
+        self._results = results
+        self._conditions = conditions
+        self._expected_ns: dict[int, float] = {}
+        self._failures = 0
+
+    def start(self) -> None:
+        """Build the session again where the last one failed; the daemon opened the first."""
+        if self._failures:
+            self._segmenter.close()
+            self._segmenter.open()
+            self._failures = 0
+
+    def step(self) -> None:
+        """One batch."""
+        jobs = self._jobs.take(self._segmenter.max_batch, timeout_s=0.1)
+        metrics.mailbox_items.labels(self._jobs.name).set(len(self._jobs))
+        jobs = self._in_time(jobs)
+        if not jobs:
+            return
+        begun_ns = time.monotonic_ns()
+        try:
+            masks = self._segmenter.segment([job.frame.image for job in jobs])
+        except InferenceError as error:
+            self._failed(jobs, error)
+            return
+        took_ns = time.monotonic_ns() - begun_ns
+        self._succeeded(jobs, masks, took_ns)
+
+    def stop(self) -> None:
+        """Answer for what was never inferred."""
+        for job in self._jobs.take(self._jobs.capacity, timeout_s=0.0):
+            self._answer(job, Reason.STOPPING)
+
+    def _in_time(self, jobs: list[Job]) -> list[Job]:
+        expected_ns = self._expected_ns.get(len(jobs), 0.0)
+        reached = self._estimate(time.monotonic_ns() + int(expected_ns))
+        if reached is None:
+            return jobs
+        for job in jobs:
+            if job.decide_by <= reached:
+                self._answer(job, Reason.LATE)
+        return [job for job in jobs if job.decide_by > reached]
+
+    def _succeeded(self, jobs: list[Job], masks: list[Image], took_ns: int) -> None:
+        self._failures = 0
+        self._conditions.clear(ErrorCode.INFERENCE_FAILED, self.name)
+        known_ns = self._expected_ns.get(len(jobs), float(took_ns))
+        self._expected_ns[len(jobs)] = known_ns + 0.1 * (took_ns - known_ns)
+        metrics.inference_seconds.observe(took_ns / 1e9)
+        metrics.batch_frames.observe(len(jobs))
+        for job, mask in zip(jobs, masks, strict=True):
+            self._results.put(Segmented(job.frame, mask, took_ns))
+
+    def _failed(self, jobs: list[Job], error: InferenceError) -> None:
+        metrics.inference_failed.inc()
+        self._conditions.set(ErrorCode.INFERENCE_FAILED, self.name, str(error))
+        for job in jobs:
+            self._answer(job, Reason.INFERENCE_FAILED)
+        self._failures += 1
+        if self._failures >= _FAILURES_BEFORE_REBUILD:
+            raise error
+
+    def _answer(self, job: Job, reason: Reason) -> None:
+        frame = job.frame
+        metrics.frames_evicted.labels(frame.camera, reason.label).inc()
+        self._results.put(
+            View(frame.camera, frame.frame_id, frame.captured_ns, frame.exposure_ns, frame.encoder_count, failure=reason)
+        )

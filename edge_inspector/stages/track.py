@@ -1,0 +1,97 @@
+"""The encoder's thread: polls the position and keeps the timeline true."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+
+from edge_inspector import metrics
+from edge_inspector.drivers import Encoder
+from edge_inspector.encoders.timeline import Timeline
+from edge_inspector.errors import DeviceError
+from edge_inspector.records import ErrorCode
+from edge_inspector.runtime.backoff import Backoff
+from edge_inspector.runtime.conditions import Conditions
+
+log = logging.getLogger(__name__)
+
+
+class Track:
+    """Owns the encoder. Polls every `interval_s` on average.
+
+    Half of the polls fall anywhere in the PLC's scan, the others are aimed at the edge where a new sample should
+    appear: seen or not seen, each narrows the offset between the clocks. A poll locked to the scan would do neither.
+    """
+
+    name = "track"
+    beat_within_s = 5.0
+
+    def __init__(self, encoder: Encoder, timeline: Timeline, conditions: Conditions, interval_s: float) -> None:
+        self._encoder = encoder
+        self._timeline = timeline
+        self._conditions = conditions
+        self._interval_ns = int(interval_s * 1e9)
+        self._backoff = Backoff(first_s=0.02, longest_s=0.5)
+        self._is_open = False
+        self._round_trip_ns = 200_000
+        self._dither = random.Random()
+
+    def start(self) -> None:
+        """Nothing yet: the encoder is opened by the first step."""
+        self._is_open = False
+
+    def step(self) -> None:
+        """One sample, or one attempt to connect."""
+        if not self._is_open and not self._open():
+            return
+        self._wait()
+        try:
+            sample = self._encoder.read()
+        except DeviceError as error:
+            self._lost(error)
+            return
+        metrics.encoder_samples.inc()
+        self._round_trip_ns = min(sample.answered_ns - sample.asked_ns, 2 * self._round_trip_ns)
+        if not self._timeline.add(sample):
+            metrics.encoder_epochs.inc()
+            log.info("encoder epoch %d begins (boot %08x)", self._timeline.epoch, sample.boot_id)
+        if self._timeline.fresh(sample.answered_ns):
+            self._conditions.clear(ErrorCode.ENCODER_LOST, "encoder")
+        else:
+            self._conditions.set(ErrorCode.ENCODER_LOST, "encoder", "the PLC answers, but its count is not refreshed")
+
+    def stop(self) -> None:
+        """Let go of the encoder."""
+        self._encoder.close()
+        self._is_open = False
+
+    def _open(self) -> bool:
+        if not self._backoff.due(wait_s=0.1):
+            return False
+        try:
+            self._encoder.open()
+        except DeviceError as error:
+            self._lost(error)
+            return False
+        self._is_open = True
+        self._backoff.succeeded()
+        return True
+
+    def _lost(self, error: DeviceError) -> None:
+        metrics.encoder_failed.inc()
+        self._conditions.set(ErrorCode.ENCODER_LOST, "encoder", str(error))
+        self._encoder.close()
+        self._is_open = False
+        self._backoff.failed()
+
+    def _wait(self) -> None:
+        now = time.monotonic_ns()
+        at = now + int(self._interval_ns * self._dither.uniform(0.5, 1.5))
+        edge = self._timeline.next_edge(at - self._interval_ns // 2) if self._dither.random() < 0.5 else None
+        if edge is not None:
+            expected, unsure = edge
+            width = max(unsure, 100_000)
+            at = expected - self._round_trip_ns // 2 + int(self._dither.uniform(-width, width))
+        if at > now:
+            time.sleep((at - now) / 1e9)

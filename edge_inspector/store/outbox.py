@@ -1,0 +1,159 @@
+"""Messages that must reach a broker, kept on disk until it has them."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_inspector.errors import DeviceError
+
+_log = logging.getLogger(__name__)
+
+# Entry i brings a file from schema i to i + 1; entries never change once released.
+# AUTOINCREMENT: an id is never given twice, so a reader's cursor stays valid across deletes.
+_MIGRATIONS = (
+    """CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, payload BLOB NOT NULL, expires_ns INTEGER NOT NULL,
+        perishable INTEGER NOT NULL, boot_id INTEGER NOT NULL, seq INTEGER NOT NULL, UNIQUE (boot_id, seq, topic)
+    );
+    CREATE INDEX outbox_lane ON outbox (perishable, id)""",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One message, named by (boot_id, seq, topic). `id` is its place in the outbox, given on append.
+
+    `expires_ns` is monotonic: it has a meaning only within the run of the daemon called `boot_id`. A perishable message
+    is worth nothing afterwards and does not wait for the others.
+    """
+
+    topic: str
+    payload: bytes
+    expires_ns: int
+    boot_id: int
+    seq: int
+    perishable: bool = False
+    id: int = 0
+
+
+class Outbox:
+    """At most `max_rows` messages in order of arrival. Every method raises DeviceError when the disk does not play.
+
+    What `append` took survives kill -9; a power cut can cost the last commits (WAL, synchronous=NORMAL: 12 us per
+    commit instead of 4 ms). `set_aside` says that a damaged file was found, renamed and replaced by an empty one.
+    """
+
+    def __init__(self, path: Path, max_rows: int) -> None:
+        self.max_rows = max_rows
+        self.set_aside = False
+        self._path = path
+        with self._disk():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._db = _connect(path)
+            except sqlite3.DatabaseError as error:
+                if not _damaged(error):
+                    raise
+                self._replace(error)
+            self._count = int(self._db.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def room(self) -> int:
+        """How many more rows fit."""
+        return max(0, self.max_rows - self._count)
+
+    def append(self, rows: Sequence[Row]) -> bool:
+        """Keep all of `rows` in one commit; or, where they do not fit, none of them: False.
+
+        A row that is already held is not held twice.
+        """
+        if len(rows) > self.room:
+            return False
+        with self._disk(), self._db:
+            before = self._db.total_changes
+            self._db.executemany(
+                "INSERT OR IGNORE INTO outbox (topic, payload, expires_ns, boot_id, seq, perishable)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                [(row.topic, row.payload, row.expires_ns, row.boot_id, row.seq, row.perishable) for row in rows],
+            )
+            added = self._db.total_changes - before
+        self._count += added
+        return True
+
+    def after(self, cursor: int, limit: int, *, perishable: bool = False) -> list[Row]:
+        """The first `limit` rows of this lane whose id is above `cursor`, in order."""
+        with self._disk():
+            found = self._db.execute(
+                "SELECT topic, payload, expires_ns, boot_id, seq, id FROM outbox"
+                " WHERE perishable = ? AND id > ? ORDER BY id LIMIT ?",
+                (perishable, cursor, limit),
+            ).fetchall()
+        return [Row(*columns, perishable, row_id) for *columns, row_id in found]
+
+    def delete(self, ids: Iterable[int]) -> None:
+        """Forget these rows: the broker has them, or nobody needs them any more."""
+        with self._disk(), self._db:
+            before = self._db.total_changes
+            self._db.executemany("DELETE FROM outbox WHERE id = ?", [(row_id,) for row_id in ids])
+            removed = self._db.total_changes - before
+        self._count -= removed
+
+    def close(self) -> None:
+        """Let go of the file. Safe twice."""
+        with self._disk():
+            self._db.close()
+
+    def _replace(self, error: sqlite3.DatabaseError) -> None:
+        aside = self._path.with_name(f"{self._path.name}.damaged")
+        for suffix in ("", "-wal", "-shm"):
+            source = Path(f"{self._path}{suffix}")
+            if source.exists():
+                source.replace(f"{aside}{suffix}")
+        self.set_aside = True
+        _log.error("outbox %s is damaged (%s): kept as %s, started empty", self._path, error, aside.name)
+        self._db = _connect(self._path)
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise DeviceError(f"outbox {self._path}: {error}") from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # not bound to one thread: whoever cleans up after a dead worker may close it
+    db = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        health = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+        if health != "ok":
+            raise sqlite3.DatabaseError(health)  # noqa: TRY301 -- the connection must be closed here
+        _migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(_MIGRATIONS):
+        raise DeviceError(f"outbox {path} has schema {version}, this version knows {len(_MIGRATIONS)}: update it")
+    for number, script in enumerate(_MIGRATIONS[version:], version + 1):
+        db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+
+def _damaged(error: sqlite3.DatabaseError) -> bool:
+    # an error that quick_check only reported has no code; the low byte is the primary one
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

@@ -1,0 +1,1 @@
+"""What a browser or Prometheus may ask of the daemon."""

@@ -1,0 +1,271 @@
+"""What every camera driver must do, and what the folder and OpenCV ones do beyond."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_inspector.cameras.folder import FolderCamera, load_index
+from edge_inspector.cameras.opencv import OpenCvCamera
+from edge_inspector.drivers import Camera
+from edge_inspector.errors import DeviceError, FrameIncompleteError
+from edge_inspector.records import Image
+
+HEIGHT, WIDTH, PICTURES = 48, 64, 12
+INTERVAL_S = 0.02
+
+
+def picture(index: int) -> Image:
+    """Flat, so that lossy video keeps it: its level is its number."""
+    return np.full((HEIGHT, WIDTH, 3), 20 * index, np.uint8)
+
+
+def write_folder(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    for index in range(PICTURES):
+        cv2.imwrite(str(folder / f"{index:02}.png"), picture(index))
+    return folder
+
+
+def write_video(file: Path) -> Path:
+    fourcc = cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(file), cv2.CAP_FFMPEG, fourcc, 25.0, (WIDTH, HEIGHT))
+    assert writer.isOpened()
+    for index in range(PICTURES):
+        writer.write(picture(index))
+    writer.release()
+    return file
+
+
+def folder(work: Path) -> Camera:
+    path = write_folder(work / "pictures")
+    return FolderCamera("cam", FolderCamera.Settings(path=path, interval_ms=INTERVAL_S * 1000, repeat=True))
+
+
+def opencv(work: Path) -> Camera:
+    file = write_video(work / "film.avi")
+    return OpenCvCamera("cam", OpenCvCamera.Settings(source=str(file), fps=1 / INTERVAL_S, latency_ms=3))
+
+
+# A factory makes a closed camera that gives at least ten pictures, one every INTERVAL_S.
+CAMERAS: list[Callable[[Path], Camera]] = [folder, opencv]
+
+
+@pytest.fixture(params=CAMERAS, ids=lambda make: make.__name__)
+def camera(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Camera]:
+    made: Camera = request.param(tmp_path)
+    yield made
+    made.close()
+
+
+def frames(camera: Camera, count: int) -> list[Any]:
+    taken = []
+    deadline = time.monotonic() + 5
+    while len(taken) < count and time.monotonic() < deadline:
+        frame = camera.grab(0.5)
+        if frame is not None:
+            taken.append(frame)
+    assert len(taken) == count
+    return taken
+
+
+def test_grab_before_open(camera: Camera) -> None:
+    with pytest.raises(DeviceError, match="not open"):
+        camera.grab(0.01)
+
+
+def test_frames_are_pictures_with_their_origin(camera: Camera) -> None:
+    camera.open()
+    for frame in frames(camera, 3):
+        assert frame.camera == "cam"
+        assert frame.image.dtype == np.uint8
+        assert frame.image.ndim in (2, 3)
+        assert frame.image.flags.c_contiguous
+
+
+def test_frame_ids_rise(camera: Camera) -> None:
+    camera.open()
+    ids = [frame.frame_id for frame in frames(camera, 10)]
+    assert all(after > before for before, after in zip(ids, ids[1:], strict=False))
+
+
+def test_captured_then_received_then_now(camera: Camera) -> None:
+    camera.open()
+    captured = []
+    for _ in range(5):
+        (frame,) = frames(camera, 1)
+        assert frame.captured_ns <= frame.received_ns <= time.monotonic_ns()
+        captured.append(frame.captured_ns)
+    assert all(after > before for before, after in zip(captured, captured[1:], strict=False))
+
+
+def test_frames_do_not_share_memory(camera: Camera) -> None:
+    camera.open()
+    first, second = frames(camera, 2)
+    assert not np.shares_memory(first.image, second.image)
+
+
+def test_grab_keeps_its_timeout(camera: Camera) -> None:
+    camera.open()
+    frames(camera, 1)
+    nothing = 0
+    for _ in range(8):
+        started = time.monotonic()
+        nothing += camera.grab(INTERVAL_S / 10) is None
+        assert time.monotonic() - started < INTERVAL_S * 10
+    assert nothing
+
+
+def test_close_twice_and_without_open(camera: Camera) -> None:
+    camera.close()
+    camera.open()
+    camera.close()
+    camera.close()
+    with pytest.raises(DeviceError, match="not open"):
+        camera.grab(0.01)
+
+
+def test_opens_again(camera: Camera) -> None:
+    camera.open()
+    before = frames(camera, 2)
+    camera.close()
+    camera.open()
+    after = frames(camera, 2)
+    assert after[0].frame_id > before[-1].frame_id
+    assert after[0].captured_ns > before[-1].captured_ns
+
+
+def folder_camera(path: Path, **settings: Any) -> FolderCamera:
+    camera = FolderCamera("cam", FolderCamera.Settings(path=path, **{"interval_ms": 0} | settings))
+    camera.open()
+    return camera
+
+
+def test_folder_by_name_then_silence(tmp_path: Path) -> None:
+    camera = folder_camera(write_folder(tmp_path))
+    assert [int(frame.image[0, 0, 0]) for frame in frames(camera, PICTURES)] == [20 * n for n in range(PICTURES)]
+    started = time.monotonic()
+    assert camera.grab(0.02) is None
+    assert time.monotonic() - started >= 0.02
+
+
+def test_folder_repeats_and_is_grey(tmp_path: Path) -> None:
+    camera = folder_camera(write_folder(tmp_path), repeat=True, grey=True)
+    taken = frames(camera, 2 * PICTURES)
+    assert taken[0].image.shape == (HEIGHT, WIDTH)
+    np.testing.assert_array_equal(taken[0].image, taken[PICTURES].image)
+
+
+def test_folder_keeps_the_schedule(tmp_path: Path) -> None:
+    camera = folder_camera(write_folder(tmp_path), interval_ms=5)
+    captured = [frame.captured_ns for frame in frames(camera, 5)]
+    assert set(np.diff(captured)) == {5_000_000}
+
+
+def test_folder_goes_on_after_a_damaged_picture(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    (tmp_path / "01.png").write_bytes(b"no picture")
+    camera = folder_camera(tmp_path)
+    (first,) = frames(camera, 1)
+    with pytest.raises(FrameIncompleteError, match=r"01\.png is missing or no picture") as raised:
+        camera.grab(1)
+    (third,) = frames(camera, 1)
+
+    assert (first.frame_id, raised.value.frame_id, third.frame_id) == (1, 2, 3)
+    assert first.captured_ns <= raised.value.captured_ns <= third.captured_ns
+    assert third.image[0, 0, 0] == 40
+
+
+@pytest.mark.parametrize("make", [lambda path: path / "nowhere", lambda path: path])
+def test_folder_without_pictures(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    with pytest.raises(DeviceError, match="there is no"):
+        folder_camera(make(tmp_path))
+
+
+def test_index(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    text = "image,mask,class,split\n03.png,masks/03.png,crack,test\n01.png,,good,test\n"
+    (tmp_path / "index.csv").write_text(text, encoding="utf-8")
+
+    assert load_index(tmp_path) == [
+        (tmp_path / "03.png", tmp_path / "masks/03.png", "crack"),
+        (tmp_path / "01.png", None, "good"),
+    ]
+    assert [int(frame.image[0, 0, 0]) for frame in frames(folder_camera(tmp_path), 2)] == [60, 20]
+
+
+def test_index_without_images(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_text("file\n03.png\n", encoding="utf-8")
+    with pytest.raises(DeviceError, match=r"index\.csv, line 2: there is no image"):
+        load_index(tmp_path)
+
+
+def opencv_camera(source: Path, **settings: Any) -> OpenCvCamera:
+    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source=str(source), **settings))
+    camera.open()
+    return camera
+
+
+def test_opencv_pictures_in_order_then_error(tmp_path: Path) -> None:
+    camera = opencv_camera(write_video(tmp_path / "film.avi"), width=WIDTH, height=HEIGHT)
+    levels = [int(frame.image[0, 0, 0]) for frame in frames(camera, PICTURES)]
+    assert np.abs(np.subtract(levels, [20 * index for index in range(PICTURES)])).max() <= 3
+    with pytest.raises(DeviceError, match="gives no more pictures"):
+        camera.grab(1)
+    camera.close()
+
+
+def test_opencv_stamp_is_the_arrival_less_the_latency(tmp_path: Path) -> None:
+    camera = opencv_camera(write_video(tmp_path / "film.avi"), latency_ms=7)
+    (frame,) = frames(camera, 1)
+    assert frame.received_ns - frame.captured_ns == 7_000_000
+    camera.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ({"width": 99}, "width = 99: it has 64"),
+        ({"width": 64, "height": 99}, "height = 99: it has 48"),
+        ({"exposure_us": 500}, "refused manual exposure"),
+        ({"gain": 12.0}, "refused gain = 12"),
+        ({"fourcc": "YUYV"}, "refused fourcc"),
+    ],
+)
+def test_opencv_says_what_the_camera_refused(tmp_path: Path, settings: dict[str, Any], refused: str) -> None:
+    with pytest.raises(DeviceError, match=refused):
+        opencv_camera(write_video(tmp_path / "film.avi"), **settings)
+
+
+def test_opencv_missing_or_damaged_source(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="does not exist"):
+        opencv_camera(tmp_path / "nowhere.avi")
+    with pytest.raises(DeviceError, match="does not exist"):
+        opencv_camera(Path("/dev/v4l/by-path/nowhere"))
+    (tmp_path / "film.avi").write_bytes(b"no film")
+    with pytest.raises(DeviceError, match="does not open"):
+        opencv_camera(tmp_path / "film.avi")
+
+
+class KernelStamped:
+    """The part of a V4L2 capture that the stamp comes from."""
+
+    def __init__(self, stamp_ns: int) -> None:
+        self._stamp_ns = stamp_ns
+
+    def get(self, _key: int) -> float:
+        return self._stamp_ns / 1e6
+
+
+@pytest.mark.parametrize(
+    ("age_ns", "used"), [(4_000_000, True), (0, True), (-1_000_000, False), (3_000_000_000, False)]
+)
+def test_opencv_uses_the_kernel_stamp_only_when_it_can_be_true(age_ns: int, used: bool) -> None:  # noqa: FBT001
+    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source="/dev/video0"))
+    received_ns = 10_000_000_000
+    camera._capture = KernelStamped(received_ns - age_ns)
+    assert camera._stamp_ns(received_ns) == (received_ns - age_ns if used else received_ns)

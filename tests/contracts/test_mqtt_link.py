@@ -1,0 +1,393 @@
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from pydantic import ValidationError
+
+from edge_inspector.errors import DeviceError
+from edge_inspector.plcs.mqtt import MqttLink
+from edge_inspector.plcs.mqtt_session import MqttSession, MqttSettings
+from edge_inspector.records import Decision, ErrorCode, Identity, Part, Reason, StationState, StationStatus, Verdict
+from edge_inspector.simulation.broker import DemoBroker, find_mosquitto
+
+pytestmark = pytest.mark.system
+
+READY = StationStatus(StationState.READY, ErrorCode.NONE, 4)
+MINUTE_NS = 60_000_000_000
+
+DELIVER_AND_DIE = """
+import os, signal, sys, time
+from test_mqtt_link import READY, identity, settings, verdict
+from pathlib import Path
+from edge_inspector.plcs.mqtt import MqttLink
+link = MqttLink(settings(int(sys.argv[1])), identity(Path(sys.argv[2]), boot_id=1))
+link.open()
+deadline = time.monotonic() + 5
+while not link.connected and time.monotonic() < deadline:
+    link.exchange(READY)
+for seq in range(1, 301):
+    assert link.deliver([verdict(seq, boot_id=1)]) == 1
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def settings(port: int, **more: Any) -> MqttSettings:
+    return MqttSettings(host="127.0.0.1", port=port, **{"keepalive_s": 2, **more})
+
+
+def identity(state_dir: Path, boot_id: int = 2) -> Identity:
+    return Identity("press-3", boot_id, state_dir, 10.0, ("scratch",))
+
+
+def verdict(seq: int, *, boot_id: int = 2, rejects: bool = True, due_in_ns: int = MINUTE_NS) -> Verdict:
+    now = time.monotonic_ns()
+    return Verdict(
+        boot_id=boot_id,
+        seq=seq,
+        part=Part(part_seq=seq, plc_boot_id=5, epoch=1, trigger_count=seq * 100, due_count=seq * 100 + 5000),
+        decision=Decision.REJECT if rejects else Decision.ACCEPT,
+        reason=Reason.DEFECT if rejects else Reason.NONE,
+        rejects=rejects,
+        grade="",
+        defects=(),
+        views=(),
+        error_mm=0.1,
+        recipe_id=4,
+        recipe_hash="ab12",
+        model="m-1/int8/cpu",
+        decided_ns=now,
+        due_ns=now + due_in_ns,
+    )
+
+
+class Gateway:
+    """A subscriber that must miss nothing: durable session, QoS 1."""
+
+    def __init__(self, port: int) -> None:
+        self.heard: list[tuple[str, dict[str, Any], MQTTMessage]] = []
+        self._ready = threading.Event()
+        self._client = Client(CallbackAPIVersion.VERSION2, "gateway", protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda client, *_: client.subscribe("edge/press-3/#", qos=1)
+        self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_message = self._on_message
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = 600
+        self._client.connect("127.0.0.1", port, 2, clean_start=False, properties=properties)
+
+    def __enter__(self) -> Self:
+        self._client.loop_start()
+        assert self._ready.wait(5)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._client.reinitialise()
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        self.heard.append((message.topic.rpartition("/")[2], json.loads(message.payload), message))
+
+    def seqs(self, kind: str) -> list[int]:
+        """In order of arrival, each once."""
+        return list(dict.fromkeys(told["seq"] for topic, told, _ in list(self.heard) if topic == kind))
+
+    def states(self) -> list[str]:
+        return [told["state"] for topic, told, _ in list(self.heard) if topic == "state"]
+
+
+def run_until(link: MqttLink, done: Callable[[], object], timeout_s: float = 10.0) -> None:
+    wait_until(lambda: (link.exchange(READY), done())[1], timeout_s)
+
+
+def wait_until(done: Callable[[], object], timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < deadline, "not within the time"
+        time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def nothing_outlives_its_test() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[DemoBroker]:
+    if find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed")
+    with DemoBroker(free_port(), tmp_path) as running:
+        assert running.mqtt_version == "5"
+        assert running.kind.startswith("mosquitto 2")
+        yield running
+
+
+@pytest.fixture
+def link(broker: DemoBroker, tmp_path: Path) -> Iterator[MqttLink]:
+    opened = MqttLink(settings(broker.port), identity(tmp_path))
+    opened.open()
+    yield opened
+    opened.close()
+
+
+def test_verdict_and_reject_arrive(broker: DemoBroker, link: MqttLink) -> None:
+    with Gateway(broker.port) as gateway:
+        time.sleep(0.2)
+        assert gateway.heard == []  # silent until the first exchange
+        run_until(link, lambda: link.connected)
+        assert link.deliver([verdict(1), verdict(2, rejects=False)]) == 2
+        assert link.deliver([verdict(2, rejects=False)]) == 1
+        run_until(link, lambda: link.backlog == 0 and len(gateway.heard) >= 4)
+        assert (gateway.seqs("verdict"), gateway.seqs("reject")) == ([1, 2], [1])
+        assert gateway.states() == ["ready"]
+        reject = next(message for topic, _, message in gateway.heard if topic == "reject")
+        assert 55 <= getattr(reject.properties, "MessageExpiryInterval", 0) <= 60
+        link.exchange(StationStatus(StationState.FAULT, ErrorCode.CAMERA_LOST, 4))
+        link.close()
+        assert not link.connected
+        wait_until(lambda: gateway.states() == ["ready", "fault", "offline"])
+    with pytest.raises(DeviceError, match="not open"):
+        link.exchange(READY)
+    link.open()
+    run_until(link, lambda: link.connected)
+
+
+def test_what_is_late_is_never_on_reject(broker: DemoBroker, tmp_path: Path) -> None:
+    broker.stop()
+    link = MqttLink(settings(broker.port), identity(tmp_path, boot_id=1))
+    link.open()
+    assert link.deliver([verdict(1, boot_id=1)]) == 1  # due in a minute, of a run that ends now
+    link.close()
+    link = MqttLink(settings(broker.port), identity(tmp_path))
+    link.open()
+    try:
+        assert link.deliver([verdict(2, due_in_ns=-1), verdict(3, due_in_ns=50_000_000), verdict(4)]) == 3
+        time.sleep(0.1)
+        broker.start()
+        with Gateway(broker.port) as gateway:
+            run_until(link, lambda: link.backlog == 0 and len(gateway.seqs("verdict")) == 4)
+            assert gateway.seqs("reject") == [4]
+            late = [told["late"] for topic, told, _ in gateway.heard if topic == "verdict"]
+            assert late == [True, True, True, False]
+            assert link.rejects_expired == 2
+    finally:
+        link.close()
+
+
+def test_a_reject_does_not_wait_for_history(broker: DemoBroker, link: MqttLink) -> None:
+    broker.stop()
+    assert link.deliver([verdict(seq, rejects=False) for seq in range(1, 301)]) == 300
+    assert link.deliver([verdict(301)]) == 1
+    broker.start()
+    with Gateway(broker.port) as gateway:
+        run_until(link, lambda: gateway.seqs("reject"))
+        assert next(topic for topic, *_ in gateway.heard if topic != "state") == "reject"
+        run_until(link, lambda: link.backlog == 0 and len(gateway.seqs("verdict")) == 301)
+        assert gateway.seqs("verdict") == list(range(1, 302))
+
+
+def test_a_killed_daemon_is_offline_and_its_rows_resume(broker: DemoBroker, tmp_path: Path) -> None:
+    with Gateway(broker.port) as gateway:
+        command = [sys.executable, "-c", DELIVER_AND_DIE, str(broker.port), str(tmp_path)]
+        path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+        died = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": path})
+        assert died.returncode == -signal.SIGKILL
+        wait_until(lambda: "offline" in gateway.states())
+        rejects_before = gateway.seqs("reject")
+        told_before = len(gateway.heard)
+        link = MqttLink(settings(broker.port), identity(tmp_path))
+        link.open()
+        assert link.backlog > 0
+        run_until(link, lambda: link.backlog == 0 and len(gateway.seqs("verdict")) == 300)
+        link.close()
+        assert gateway.seqs("verdict") == list(range(1, 301))
+        assert gateway.seqs("reject") == rejects_before
+        assert all(told["late"] for topic, told, _ in gateway.heard[told_before:] if topic == "verdict")
+
+
+def test_nothing_is_lost_or_reordered_when_the_broker_is_killed(broker: DemoBroker, link: MqttLink) -> None:
+    with Gateway(broker.port) as gateway:
+        run_until(link, lambda: link.connected)
+        killed_at = 0.0
+        for seq in range(1, 301):
+            if seq == 120:
+                broker.kill()
+                killed_at = time.monotonic()
+            if killed_at and time.monotonic() > killed_at + 2:
+                broker.start()
+                killed_at = 0.0
+            assert link.deliver([verdict(seq, rejects=seq % 3 == 0)]) == 1
+            link.exchange(READY)
+            time.sleep(0.013)
+        if killed_at:
+            time.sleep(max(0.0, killed_at + 2 - time.monotonic()))
+            broker.start()
+        run_until(link, lambda: link.backlog == 0 and len(gateway.seqs("verdict")) == 300, 15)
+        assert gateway.seqs("verdict") == list(range(1, 301))
+        assert gateway.seqs("reject") == list(range(3, 301, 3))
+
+
+def test_a_hung_broker_never_holds_deliver(broker: DemoBroker, link: MqttLink) -> None:
+    run_until(link, lambda: link.connected)
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        took = []
+        for seq in range(1, 151):
+            start = time.monotonic()
+            assert link.deliver([verdict(seq)]) == 1
+            took.append(time.monotonic() - start)
+        assert max(took) < 0.1
+        run_until(link, lambda: not link.connected)  # the keepalive notices
+        start = time.monotonic()
+        link.exchange(READY)
+        assert time.monotonic() - start < 0.3
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    run_until(link, lambda: link.backlog == 0)
+
+
+def test_close_is_quick_while_the_broker_hangs(broker: DemoBroker, link: MqttLink) -> None:
+    run_until(link, lambda: link.connected)
+    link.deliver([verdict(1)])
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        link.close()
+        link.close()
+        assert time.monotonic() - start < 1.0
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+
+
+def test_a_wrong_password_is_a_clear_error(tmp_path: Path) -> None:
+    if find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed")
+    passwords, secret = tmp_path / "passwords", tmp_path / "secret"
+    # the form that mosquitto_passwd writes; no password has this hash
+    passwords.write_text("edge:$7$101$AAAAAAAAAAAAAAAA$" + "A" * 86 + "==\n")
+    secret.write_text("wrong\n")
+    extra = ("allow_anonymous false", f"password_file {passwords}")
+    with DemoBroker(free_port(), tmp_path, persistent=False, extra=extra) as broker:
+        link = MqttLink(settings(broker.port, username="edge", password_file=secret), identity(tmp_path))
+        link.open()
+        with pytest.raises(DeviceError, match=rf"127.0.0.1:{broker.port} refused: Not authorized"):
+            run_until(link, lambda: False, 5)
+        assert link.deliver([verdict(1)]) == 1
+        link.close()
+
+
+def test_what_is_no_broker_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        link = MqttLink(settings(server.getsockname()[1]), identity(tmp_path))
+        link.open()
+        stranger, _ = server.accept()
+        with stranger:
+            stranger.recv(1000)
+            stranger.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        run_until(link, lambda: "without an MQTT answer" in caplog.text)
+        link.close()
+
+
+def test_without_a_broker_the_outbox_takes_what_it_can(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    link = MqttLink(settings(free_port(), outbox_max_rows=5), identity(tmp_path))
+    link.open()
+    assert link.deliver([verdict(1), verdict(2), verdict(3)]) == 2
+    assert link.deliver([verdict(3, rejects=False), verdict(4)]) == 1
+    assert link.deliver([verdict(4)]) == 0
+    run_until(link, lambda: "Connection refused" in caplog.text)
+    for _ in range(3):
+        link.exchange(READY)
+    assert caplog.text.count("Connection refused") == 1
+    assert not link.connected
+    link.close()
+    (tmp_path / "outbox.sqlite").write_bytes(b"damaged" * 1000)
+    link.open()
+    assert (link.outboxes_set_aside, link.backlog) == (1, 0)
+    link.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_in_a_callback_is_not_silent(
+    broker: DemoBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("callback")
+
+    monkeypatch.setattr(MqttSession, "_on_publish", broken)
+    link = MqttLink(settings(broker.port), identity(tmp_path))
+    link.open()
+    link.deliver([verdict(1)])
+    with pytest.raises(DeviceError, match=r"client thread died.*callback"):
+        run_until(link, lambda: False, 5)
+    link.close()
+    monkeypatch.undo()
+    link.open()
+    run_until(link, lambda: link.backlog == 0)
+    link.close()
+
+
+def test_the_fallback_broker_carries_verdicts(tmp_path: Path) -> None:
+    pytest.importorskip("amqtt", reason="amqtt is not installed")
+    with DemoBroker(free_port(), tmp_path, mosquitto="") as broker:
+        assert (broker.kind, broker.mqtt_version) == ("amqtt (embedded)", "3.1.1")
+        link = MqttLink(settings(broker.port, version=broker.mqtt_version), identity(tmp_path))
+        link.open()
+        run_until(link, lambda: link.connected)
+        link.deliver([verdict(1)])
+        run_until(link, lambda: link.backlog == 0)
+        broker.kill()
+        broker.restart()
+        link.deliver([verdict(2)])
+        run_until(link, lambda: link.backlog == 0)
+        link.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"topic_prefix": "a/#"},
+        {"topic_prefix": "a/"},
+        {"inflight": 201},
+        {"password_file": "p"},
+        {"tls_cert_file": "c"},
+        {"tls_cert_file": "c", "tls_key_file": "k"},
+        {"port": 0},
+        {"unknown": 1},
+    ],
+)
+def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        MqttLink.Settings(host="broker", **wrong)
+
+
+def test_an_unreadable_password_file_is_a_device_error(tmp_path: Path) -> None:
+    link = MqttLink(settings(1, username="edge", password_file=tmp_path / "absent"), identity(tmp_path))
+    with pytest.raises(DeviceError, match="absent"):
+        link.open()
+    link.close()

@@ -1,0 +1,339 @@
+"""What every segmenter must do, and what the ONNX one must refuse."""
+
+import hashlib
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_inspector.drivers import Segmenter, load_driver
+from edge_inspector.errors import ConfigError, InferenceError
+from edge_inspector.records import Image
+from edge_inspector.segmenters.onnx import OnnxSegmenter
+from edge_inspector.segmenters.tiling import plan_tiles
+from edge_inspector.simulation.segmenter import SimulatedSegmenter
+
+ROOT = Path(__file__).parents[2]
+ASSETS = ROOT / "tests" / "assets"
+SHIPPED = [ROOT / "models" / name for name in ("tile-1.0", "magnetic-tile-1.0")]
+
+MANIFEST = """
+format = 1
+name = "tiny"
+version = "1.0"
+licence = "Apache-2.0"
+description = "two means"
+classes = [{classes}]
+[input]
+height = {height}
+width = 48
+channels = {channels}
+[output]
+stride = 2
+[files.int8]
+path = "model.onnx"
+sha256 = "{sha256}"
+[limits.{first}]
+min_confidence = 0.5
+min_area_px = 4
+"""
+
+
+def tiny(folder: Path, asset: str = "two-classes", classes: tuple[str, ...] = ("dark", "red"), **changes: Any) -> Path:
+    model = folder / "model.onnx"
+    shutil.copy(ASSETS / f"{asset}.onnx", model)
+    fields = {
+        "classes": ", ".join(f'"{name}"' for name in classes),
+        "first": classes[0],
+        "height": 32,
+        "channels": 3,
+        "sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+    }
+    (folder / "manifest.toml").write_text(MANIFEST.format(**(fields | changes)), encoding="utf-8")
+    return folder
+
+
+def build(folder: Path, **settings: Any) -> OnnxSegmenter:
+    return OnnxSegmenter(folder, OnnxSegmenter.Settings(**{"overlap_px": 8} | settings))
+
+
+def onnx(folder: Path, **settings: Any) -> OnnxSegmenter:
+    return build(tiny(folder), **settings)
+
+
+def simulated(folder: Path, **settings: Any) -> SimulatedSegmenter:
+    return SimulatedSegmenter(folder, SimulatedSegmenter.Settings(**settings))
+
+
+SEGMENTERS = [pytest.param(onnx, id="onnx"), pytest.param(simulated, id="simulated")]
+
+
+@pytest.fixture(params=SEGMENTERS)
+def segmenter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Segmenter]:
+    made: Segmenter = request.param(tmp_path, max_batch=4, workers=2)
+    made.open()
+    yield made
+    made.close()
+
+
+def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> Image:
+    shape = (height, width, channels) if channels > 1 else (height, width)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def expected(image: Image) -> Image:
+    """What two-classes.onnx computes, of a whole image of any size."""
+    padded = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="reflect")
+    height, width = padded.shape[0] // 2, padded.shape[1] // 2
+    means = padded.reshape(height, 2, width, 2, 3).mean(axis=(1, 3))
+    return np.stack([255 - means[..., 1], means[..., 2]]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (256, 256), (31, 47), (1, 1), (33, 100), (7, 301)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_mask_of_any_size(segmenter: Segmenter, shape: tuple[int, int], channels: int) -> None:
+    (mask,) = segmenter.segment([picture(*shape, channels)])
+
+    stride = segmenter.info.stride
+    assert mask.shape == (len(segmenter.info.classes), -(-shape[0] // stride), -(-shape[1] // stride))
+    assert mask.dtype == np.uint8
+
+
+def test_info_before_open(tmp_path: Path) -> None:
+    for make in (onnx, simulated):
+        info = make(tmp_path).info
+        assert info.name
+        assert info.classes
+        assert info.height % info.stride == 0
+
+
+def test_batch_gives_what_single_images_give(segmenter: Segmenter) -> None:
+    images = [picture(*shape, seed=seed) for seed, shape in enumerate([(32, 48), (70, 90), (20, 20), (32, 48)])]
+
+    together = segmenter.segment(images)
+
+    for image, mask in zip(images, together, strict=True):
+        np.testing.assert_array_equal(mask, segmenter.segment([image])[0])
+
+
+def test_nothing_gives_nothing(segmenter: Segmenter) -> None:
+    assert segmenter.segment([]) == []
+
+
+def test_masks_belong_to_the_caller(segmenter: Segmenter) -> None:
+    (first,) = segmenter.segment([picture(32, 48, seed=1)])
+    kept = first.copy()
+    segmenter.segment([picture(32, 48, seed=2)])
+
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_views_and_read_only_images(segmenter: Segmenter) -> None:
+    whole = picture(64, 96)
+    whole.flags.writeable = False
+    view = whole[::2, ::2]
+
+    np.testing.assert_array_equal(segmenter.segment([view])[0], segmenter.segment([view.copy()])[0])
+
+
+def test_threads_in_parallel_give_equal_results(segmenter: Segmenter) -> None:
+    images = [picture(32, 48, seed=1), picture(100, 70, seed=2), picture(20, 90, seed=3)]
+    alone = [segmenter.segment([image])[0] for image in images]
+    start = threading.Barrier(4)
+
+    def many(_: int) -> bool:
+        start.wait(10)
+        return all(
+            np.array_equal(segmenter.segment([image])[0], mask)
+            for _ in range(100)
+            for image, mask in zip(images, alone, strict=True)
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(many, range(4)))
+
+
+def test_too_many_images(segmenter: Segmenter) -> None:
+    with pytest.raises(InferenceError, match="at most 4"):
+        segmenter.segment([picture(32, 48)] * 5)
+
+
+@pytest.mark.parametrize("image", [np.zeros((32, 48, 3), np.float32), np.zeros((0, 48, 3), np.uint8)])
+def test_what_is_no_image(segmenter: Segmenter, image: Any) -> None:
+    with pytest.raises(InferenceError, match="uint8"):
+        segmenter.segment([image])
+
+
+def test_close_twice_and_open_again(segmenter: Segmenter) -> None:
+    image = picture(50, 50)
+    before = segmenter.segment([image])[0]
+    segmenter.close()
+    segmenter.close()
+    with pytest.raises(InferenceError, match="not open"):
+        segmenter.segment([image])
+    segmenter.open()
+
+    np.testing.assert_array_equal(segmenter.segment([image])[0], before)
+
+
+@pytest.mark.parametrize("make", SEGMENTERS)
+def test_driver_table(make: Callable[..., Segmenter], tmp_path: Path) -> None:
+    assert any(load_driver("segmenters", name) is type(make(tmp_path)) for name in ("onnx", "simulated"))
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (64, 96), (65, 97), (200, 48), (32, 333), (20, 100)])
+@pytest.mark.parametrize("overlap", [0, 8, 30])
+def test_onnx_tiles_give_what_the_whole_image_gives(tmp_path: Path, shape: tuple[int, int], overlap: int) -> None:
+    segmenter = onnx(tmp_path, overlap_px=overlap)
+    segmenter.open()
+    image = picture(*shape)
+
+    np.testing.assert_array_equal(segmenter.segment([image])[0], expected(image))
+
+
+@pytest.mark.parametrize("length", range(1, 300, 7))
+@pytest.mark.parametrize(("overlap", "stride"), [(0, 1), (32, 2), (62, 2), (17, 4)])
+def test_tiles_cover_and_overlap(length: int, overlap: int, stride: int) -> None:
+    tiles = plan_tiles(length, 64, (64, 64), overlap, stride)
+
+    assert tiles[0].top == 0
+    assert tiles[-1].bottom == length
+    assert all(tile.top % stride == 0 and tile.top < tile.bottom <= length for tile in tiles)
+    for above, below in zip(tiles, tiles[1:], strict=False):
+        assert above.top < below.top <= above.top + 64 - overlap
+
+
+def test_onnx_grey_model(tmp_path: Path) -> None:
+    folder = tiny(tmp_path, "grey", classes=("dark",), channels=1)
+    segmenter = build(folder)
+    segmenter.open()
+    image = picture(60, 70)
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+
+    np.testing.assert_array_equal(segmenter.segment([image])[0], segmenter.segment([grey])[0])
+    np.testing.assert_array_equal(
+        segmenter.segment([grey])[0][0], (255 - grey.reshape(30, 2, 35, 2).mean((1, 3))).astype(np.uint8)
+    )
+
+
+def test_onnx_says_what_runs(tmp_path: Path) -> None:
+    segmenter = onnx(tmp_path, workers=3)
+    assert segmenter.info.provider == ""
+    segmenter.open()
+
+    assert segmenter.info.label == "tiny-1.0/int8/cpu"
+    assert segmenter.info.limits == {"dark": (0.5, 4)}
+    assert segmenter.info.sha256 == hashlib.sha256((ASSETS / "two-classes.onnx").read_bytes()).hexdigest()
+    assert (segmenter.max_batch, segmenter.workers) == (1, 3)
+
+
+def test_onnx_never_uses_the_tensorrt_file_on_the_cpu(tmp_path: Path) -> None:
+    folder = tiny(tmp_path)
+    manifest = folder / "manifest.toml"
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("files.int8", "files.tensorrt"), encoding="utf-8")
+
+    with pytest.raises(ConfigError, match=r"provider cpu: .* has no files\.int8"):
+        build(folder).open()
+
+
+def test_onnx_required_provider_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="provider tensorrt"):
+        onnx(tmp_path, require_provider="tensorrt").open()
+
+
+def test_onnx_overlap_leaves_tiles_room(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="overlap_px: at most 30"):
+        onnx(tmp_path, overlap_px=31)
+
+
+def test_onnx_without_the_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ConfigError, match=r"pip install edge-inspector\[cpu\]"):
+        onnx(tmp_path).open()
+
+
+def test_onnx_wrong_hash(tmp_path: Path) -> None:
+    segmenter = onnx(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"another")
+
+    with pytest.raises(ConfigError, match=r"files\.int8\.sha256: model\.onnx is damaged or another file"):
+        segmenter.open()
+
+
+def test_onnx_damaged_file_with_its_own_hash(tmp_path: Path) -> None:
+    damaged = (ASSETS / "two-classes.onnx").read_bytes()[:200]
+    folder = tiny(tmp_path, sha256=hashlib.sha256(damaged).hexdigest())
+    (folder / "model.onnx").write_bytes(damaged)
+
+    with pytest.raises(ConfigError, match=r"model\.onnx: does not load on cpu"):
+        build(folder).open()
+
+
+def test_onnx_all_differences_at_once(tmp_path: Path) -> None:
+    segmenter = build(tiny(tmp_path, height=64, channels=1), providers=("cpu",))
+    with pytest.raises(ConfigError) as raised:
+        segmenter.open()
+
+    assert [fault.where.rpartition(": ")[2] for fault in raised.value.faults] == ["input image", "output masks"]
+    assert "(any, 64, 48, 1) expected, the model has ['batch', 32, 48, 3]" in str(raised.value)
+
+
+def test_onnx_output_that_is_no_byte(tmp_path: Path) -> None:
+    folder = tiny(tmp_path, "float-output", classes=("dark",), channels=1)
+    difference = r"output masks: type tensor\(uint8\) expected, the model has tensor\(float\)"
+    with pytest.raises(ConfigError, match=difference):
+        build(folder).open()
+
+
+def test_onnx_model_for_one_image(tmp_path: Path) -> None:
+    folder = tiny(tmp_path, "one-at-a-time")
+    single = build(folder)
+    single.open()
+    assert single.max_batch == 1
+
+    with pytest.raises(ConfigError, match="one image at a time"):
+        build(folder, max_batch=2).open()
+
+
+def test_simulated_finds_a_black_blob(tmp_path: Path) -> None:
+    segmenter = simulated(tmp_path / "no folder")
+    segmenter.open()
+    image = np.full((256, 256), 128, np.uint8)
+    image[101:107, 61:67] = 0
+    (mask,) = segmenter.segment([image])
+
+    rows, columns = np.nonzero(mask[0] > 127)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (50, 53, 30, 33)
+
+
+def test_simulated_failures(tmp_path: Path) -> None:
+    segmenter = simulated(tmp_path, fail_every=3)
+    segmenter.open()
+    for _ in range(2):
+        for _ in range(2):
+            segmenter.segment([picture(32, 32)])
+        with pytest.raises(InferenceError, match="simulated failure"):
+            segmenter.segment([picture(32, 32)])
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_shipped_model(folder: Path) -> None:
+    if not (folder / "manifest.toml").is_file():
+        pytest.skip(f"{folder.name} is not in this checkout")
+    segmenter = OnnxSegmenter(folder, OnnxSegmenter.Settings())
+    segmenter.open()
+    info = segmenter.info
+    images = [picture(info.height, info.width, info.channels), picture(info.height + 9, info.width // 2)]
+    try:
+        for image in images:
+            (mask,) = segmenter.segment([image])
+            assert mask.shape[0] == len(info.classes)
+    finally:
+        segmenter.close()

@@ -1,0 +1,136 @@
+import signal
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge_inspector.errors import DeviceError
+from edge_inspector.store.outbox import Outbox, Row
+
+APPEND_UNTIL_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from edge_inspector.store.outbox import Outbox, Row
+outbox = Outbox(Path(sys.argv[1]), 10_000)
+for seq in range(500):
+    outbox.append([Row("t/verdict", b"{}", 9, 7, seq)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def row(seq: int, topic: str = "t/verdict") -> Row:
+    return Row(topic, b'{"seq":%d}' % seq, expires_ns=9, boot_id=7, seq=seq)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "outbox.sqlite"
+
+
+def test_rows_come_back_in_order_after_reopening(path: Path) -> None:
+    outbox = Outbox(path, 100)
+    assert outbox.append([row(1), row(1, "t/other")])
+    assert outbox.append([row(2)])
+    outbox.close()
+    outbox = Outbox(path, 100)
+    found = outbox.after(0, 10)
+    assert [(each.seq, each.topic) for each in found] == [(1, "t/verdict"), (1, "t/other"), (2, "t/verdict")]
+    assert found[0] == replace(row(1), id=found[0].id)
+    assert [each.seq for each in outbox.after(found[1].id, 10)] == [2]
+    assert len(outbox.after(0, 2)) == 2
+    assert (len(outbox), outbox.room, outbox.set_aside) == (3, 97, False)
+    outbox.close()
+    outbox.close()
+
+
+def test_perishable_rows_have_their_own_lane(path: Path) -> None:
+    outbox = Outbox(path, 100)
+    urgent = replace(row(2, "t/reject"), perishable=True)
+    outbox.append([row(1), urgent, row(2)])
+    assert [each.seq for each in outbox.after(0, 10)] == [1, 2]
+    (found,) = outbox.after(0, 10, perishable=True)
+    assert found == replace(urgent, id=found.id)
+    assert len(outbox) == 3
+    outbox.close()
+
+
+def test_full_means_all_or_nothing(path: Path) -> None:
+    outbox = Outbox(path, 3)
+    assert outbox.append([row(1), row(2)])
+    assert not outbox.append([row(3), row(4)])
+    assert [each.seq for each in outbox.after(0, 10)] == [1, 2]
+    outbox.delete([outbox.after(0, 1)[0].id])
+    assert outbox.append([row(3), row(4)])
+    assert (len(outbox), outbox.room) == (3, 0)
+    outbox.close()
+
+
+def test_the_same_message_is_held_once(path: Path) -> None:
+    outbox = Outbox(path, 10)
+    assert outbox.append([row(1), row(2)])
+    assert outbox.append([row(2), row(3)])
+    assert [each.seq for each in outbox.after(0, 10)] == [1, 2, 3]
+    assert len(outbox) == 3
+    outbox.close()
+
+
+def test_ids_are_never_given_twice(path: Path) -> None:
+    outbox = Outbox(path, 10)
+    outbox.append([row(1)])
+    (first,) = outbox.after(0, 10)
+    outbox.delete([first.id, 12345])
+    assert len(outbox) == 0
+    outbox.append([row(2)])
+    assert outbox.after(first.id, 10)[0].seq == 2
+    outbox.close()
+
+
+def test_rows_survive_kill_9(path: Path) -> None:
+    died = subprocess.run([sys.executable, "-c", APPEND_UNTIL_KILLED, str(path)], check=False)
+    assert died.returncode == -signal.SIGKILL
+    outbox = Outbox(path, 10_000)
+    assert [each.seq for each in outbox.after(0, 1000)] == list(range(500))
+    outbox.close()
+
+
+@pytest.mark.parametrize("damage", ["garbage", "torn page"])
+def test_a_damaged_file_is_set_aside(path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    outbox = Outbox(path, 10_000)
+    outbox.append([row(seq) for seq in range(2000)])
+    outbox.close()
+    if damage == "garbage":
+        path.write_bytes(b"not a database" * 1000)
+    else:
+        with path.open("r+b") as file:
+            file.seek(8192)
+            file.write(b"\xa5" * 4096)
+    outbox = Outbox(path, 10_000)
+    assert outbox.set_aside
+    assert len(outbox) == 0
+    assert "damaged" in caplog.text
+    assert path.with_name("outbox.sqlite.damaged").exists()
+    assert outbox.append([row(1)])
+    outbox.close()
+
+
+def test_a_file_of_a_newer_version_is_refused_and_kept(path: Path) -> None:
+    Outbox(path, 10).close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(DeviceError, match="schema 99"):
+        Outbox(path, 10)
+    assert path.read_bytes() == before
+
+
+def test_a_disk_that_does_not_play_is_a_device_error(tmp_path: Path) -> None:
+    Path(tmp_path / "file").write_text("")
+    with pytest.raises(DeviceError, match="outbox"):
+        Outbox(tmp_path / "file" / "outbox.sqlite", 10)
+    (tmp_path / "folder.sqlite").mkdir()
+    with pytest.raises(DeviceError, match="unable to open"):
+        Outbox(tmp_path / "folder.sqlite", 10)
