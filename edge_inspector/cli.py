@@ -15,7 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. 0: done, 1: it did not work, 2: wrong configuration or command line."""
     given = _parser().parse_args(arguments)
     try:
-        return int(given.command(given))
+        code: int = given.command(given)
+        return code
     except ConfigError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)
@@ -28,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edge-inspector", description="Real-time inspection beside a production line.")
+    parser = argparse.ArgumentParser(
+        prog="edge-inspector", description="Real-time inspection beside a production line."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -46,13 +49,22 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--speed-mm-s", type=_positive, default=2000.0, help="belt speed (default: 2000)")
     demo.add_argument("--pitch-mm", type=_positive, default=0.0, help="distance between parts (default: 400)")
     demo.add_argument("--frames", type=Path, metavar="DIR", help="play real images (a folder with index.csv) as parts")
-    demo.add_argument("--model", default="", help="model folder name (default: tile-1.0; magnetic-tile-1.0 with --frames)")
+    demo.add_argument(
+        "--model", default="", help="model folder name (default: tile-1.0; magnetic-tile-1.0 with --frames)"
+    )
     demo.add_argument("--model-ms", type=_positive, default=0.0, help="use a simulated model this slow, for overload")
-    demo.add_argument("--kill", action="append", default=[], metavar="WHAT@S", help="kill -9 plc or broker S seconds after "
-                      "the first part and start it again 5 s later (may be given twice)")
+    demo.add_argument(
+        "--kill",
+        action="append",
+        default=[],
+        metavar="WHAT@S",
+        help="kill -9 plc or broker S seconds after the first part and start it again 5 s later (may be given twice)",
+    )
     demo.add_argument("--seed", type=int, default=7)
     demo.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
-    demo.add_argument("--keep", type=Path, metavar="DIR", help="keep the run's files here (default: a temporary folder)")
+    demo.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep the run's files here (default: a temporary folder)"
+    )
     demo.set_defaults(command=_demo)
     return parser
 

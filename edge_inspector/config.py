@@ -115,13 +115,13 @@ def load_station(path: Path) -> Station:
     """The station described in `path`. Raises ConfigError with every fault found in station, recipe and model."""
     file = _read(path)
     faults: list[Fault] = []
-    cameras = [_settings("cameras", f"cameras.{at}", table, faults) for at, table in enumerate(file.cameras)]
-    encoder = _settings("encoders", "encoder", file.encoder, faults)
-    plcs = [_settings("plcs", f"plcs.{at}", table, faults) for at, table in enumerate(file.plcs)]
+    base = path.parent
+    cameras = [_settings(base, "cameras", f"cameras.{at}", table, faults) for at, table in enumerate(file.cameras)]
+    encoder = _settings(base, "encoders", "encoder", file.encoder, faults)
+    plcs = [_settings(base, "plcs", f"plcs.{at}", table, faults) for at, table in enumerate(file.plcs)]
     faults += _names_twice("cameras", file.cameras) + _names_twice("plcs", file.plcs) + _devices_twice(file, cameras)
     if file.plcs[0].driver == "mqtt":
         faults.append(Fault("plcs.0.driver", "the first link must be a PLC: parts are announced by its trigger ring"))
-    base = path.parent
     recipe = _recipe(base / file.station.recipe, faults)
     segmenter = _segmenter(base, file, recipe, faults)
     limits: dict[str, ClassLimits] = {}
@@ -131,9 +131,7 @@ def load_station(path: Path) -> Station:
             limits = _limits(file, recipe, segmenter, faults)
     if faults or recipe is None or segmenter is None:
         raise ConfigError(faults)
-    return Station(
-        file, recipe, limits, segmenter, base / file.station.state_dir, tuple(cameras), encoder, tuple(plcs)
-    )
+    return Station(file, recipe, limits, segmenter, base / file.station.state_dir, tuple(cameras), encoder, tuple(plcs))
 
 
 def _read(path: Path) -> StationFile:
@@ -147,16 +145,21 @@ def _read(path: Path) -> StationFile:
         raise ConfigError(faults_of(error, "")) from error
 
 
-def _settings(family: str, where: str, table: Any, faults: list[Fault]) -> Any:
+def _settings(base: Path, family: str, where: str, table: Any, faults: list[Fault]) -> Any:
     try:
         driver = load_driver(family, table.driver)
-        return driver.Settings.model_validate(table.settings)
+        settings: DriverSettings = driver.Settings.model_validate(table.settings)
+        # Paths in a station file are relative to the file, whoever reads them.
+        paths = {key: base / value for key, value in settings if isinstance(value, Path)}
+        return settings.model_copy(update=paths)
     except KeyError:
         faults.append(
             Fault(f"{where}.driver", f"unknown driver {table.driver!r}; there are: {', '.join(driver_names(family))}")
         )
     except ImportError as error:
-        faults.append(Fault(f"{where}.driver", f"driver {table.driver!r} needs a package that is not installed: {error}"))
+        faults.append(
+            Fault(f"{where}.driver", f"driver {table.driver!r} needs a package that is not installed: {error}")
+        )
     except ValidationError as error:
         faults += [Fault(f"{where}.settings.{fault.where}", fault.what) for fault in faults_of(error, "")]
     return DriverSettings()
@@ -195,7 +198,7 @@ def _recipe(path: Path, faults: list[Fault]) -> Recipe | None:
 
 
 def _segmenter(base: Path, file: StationFile, recipe: Recipe | None, faults: list[Fault]) -> Segmenter | None:
-    settings = _settings("segmenters", "segmenter", file.segmenter, faults)
+    settings = _settings(base, "segmenters", "segmenter", file.segmenter, faults)
     if recipe is None or type(settings) is DriverSettings:
         return None
     try:
@@ -219,7 +222,7 @@ def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
         Fault(
             f"cameras.{at}.offset_mm",
             f"{camera.name!r} at {camera.offset_mm:g} mm is not before the decision line at "
-            f"{line.gate_mm - reserve_mm:g} mm (line.gate_mm {line.gate_mm:g} - reserve_ms at speed_max_mm_s {reserve_mm:g})",
+            f"{line.gate_mm - reserve_mm:g} mm (line.gate_mm less line.reserve_ms at line.speed_max_mm_s)",
         )
         for at, camera in enumerate(file.cameras)
         if camera.offset_mm >= line.gate_mm - reserve_mm

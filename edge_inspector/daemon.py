@@ -108,7 +108,10 @@ class Daemon:
     def _tell(self, state: StationState, code: ErrorCode) -> None:
         held = ", ".join(f"{name.name.lower()} {subject}" for name, subject in self._conditions.snapshot())
         log.log(
-            logging.INFO if state is StationState.READY else logging.WARNING, "station is %s%s", state, held and f": {held}"
+            logging.INFO if state is StationState.READY else logging.WARNING,
+            "station is %s%s",
+            state,
+            held and f": {held}",
         )
         notify(f"STATUS={state}{held and ': ' + held}")
         for each in StationState:
@@ -127,12 +130,19 @@ class Daemon:
         deadline_ns = begun_ns + _STOP_NS
         rest = [worker for worker in supervisor.workers if worker not in pipeline.workers]
         orders: Sequence[list[Worker]] = (
-            pipeline.acquire, pipeline.segment, pipeline.judge, pipeline.report, pipeline.track, rest,
+            pipeline.acquire,
+            pipeline.segment,
+            pipeline.judge,
+            pipeline.report,
+            pipeline.track,
+            rest,
         )
         for workers in orders:
             left += supervisor.stop(workers, deadline_ns)
         self._station.segmenter.close()
-        log.info("stopped in %.2f s%s", (time.monotonic_ns() - begun_ns) / 1e9, f", still running: {left}" if left else "")
+        log.info(
+            "stopped in %.2f s%s", (time.monotonic_ns() - begun_ns) / 1e9, f", still running: {left}" if left else ""
+        )
         return not left
 
     def _health(self) -> tuple[bool, dict[str, Any]]:

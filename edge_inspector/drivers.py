@@ -103,9 +103,21 @@ class PlcLink(Protocol):
 
     connected: bool
 
+    @property
+    @abstractmethod
+    def backlog(self) -> int:
+        """How much of what was delivered the peer has not acknowledged yet."""
+
     @abstractmethod
     def open(self) -> None:
         """Connect, silent: nothing that could fire the gate is sent here. Raises DeviceError."""
+
+    @abstractmethod
+    def probe(self) -> str:
+        """What the peer is and whether it could be served, in a few words; says nothing that it could act on.
+
+        Not between open and close. Raises DeviceError.
+        """
 
     @abstractmethod
     def exchange(self, status: StationStatus) -> PlcInput | None:

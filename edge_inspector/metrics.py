@@ -30,12 +30,16 @@ defects_found = Counter("edge_inspector_defects_found", "Defects in verdicts.", 
 frames_completed = Counter("edge_inspector_frames_completed", "Good frames.", ["camera"], registry=REGISTRY)
 frames_failed = Counter("edge_inspector_frames_failed", "Frames delivered damaged.", ["camera"], registry=REGISTRY)
 frames_evicted = Counter(
-    "edge_inspector_frames_evicted", "Good frames that were not inferred, by reason.", ["camera", "reason"],
+    "edge_inspector_frames_evicted",
+    "Good frames that were not inferred, by reason.",
+    ["camera", "reason"],
     registry=REGISTRY,
 )
 frames_unmatched = Counter("edge_inspector_frames_unmatched", "Frames that belong to no part.", registry=REGISTRY)
 camera_up = Gauge("edge_inspector_camera_up", "1 while the camera is open.", ["camera"], registry=REGISTRY)
-camera_reopened = Counter("edge_inspector_camera_reopened", "Times a camera was reopened.", ["camera"], registry=REGISTRY)
+camera_reopened = Counter(
+    "edge_inspector_camera_reopened", "Times a camera was reopened.", ["camera"], registry=REGISTRY
+)
 
 inference_seconds = Histogram(
     "edge_inspector_inference_seconds", "One call of the model.", buckets=_LATENCY_S, registry=REGISTRY
@@ -69,19 +73,39 @@ position_error_mm = Histogram(
 )
 
 link_up = Gauge("edge_inspector_link_up", "1 while the peer answers.", ["link"], registry=REGISTRY)
-link_failed = Counter("edge_inspector_link_failed", "Times a link failed and was reopened.", ["link"], registry=REGISTRY)
-link_exchange_seconds = Histogram(
-    "edge_inspector_link_exchange_seconds", "One exchange with the peer.", ["link"], buckets=_LATENCY_S, registry=REGISTRY
+link_failed = Counter(
+    "edge_inspector_link_failed", "Times a link failed and was reopened.", ["link"], registry=REGISTRY
 )
-verdicts_delivered = Counter("edge_inspector_verdicts_delivered", "Verdicts taken by a link.", ["link"], registry=REGISTRY)
-verdicts_late = Counter(
-    "edge_inspector_verdicts_late", "Verdicts delivered when the part may have been at the gate.", ["link"],
+link_exchange_seconds = Histogram(
+    "edge_inspector_link_exchange_seconds",
+    "One exchange with the peer.",
+    ["link"],
+    buckets=_LATENCY_S,
     registry=REGISTRY,
 )
-verdicts_waiting = Gauge("edge_inspector_verdicts_waiting", "Verdicts not yet taken by a link.", ["link"], registry=REGISTRY)
+verdicts_delivered = Counter(
+    "edge_inspector_verdicts_delivered", "Verdicts taken by a link.", ["link"], registry=REGISTRY
+)
+verdicts_late = Counter(
+    "edge_inspector_verdicts_late",
+    "Verdicts delivered when the part may have been at the gate.",
+    ["link"],
+    registry=REGISTRY,
+)
+verdicts_waiting = Gauge(
+    "edge_inspector_verdicts_waiting", "Verdicts not yet taken by a link.", ["link"], registry=REGISTRY
+)
+link_backlog = Gauge(
+    "edge_inspector_link_backlog", "What a link holds until its peer acknowledges it.", ["link"], registry=REGISTRY
+)
 verdicts_lost = Counter(
-    "edge_inspector_verdicts_lost", "Verdicts dropped because a link took none for too long.", ["link"], registry=REGISTRY
+    "edge_inspector_verdicts_lost",
+    "Verdicts dropped because a link took none for too long.",
+    ["link"],
+    registry=REGISTRY,
 )
 
-worker_restarts = Counter("edge_inspector_worker_restarts", "Workers restarted by the supervisor.", ["worker"], registry=REGISTRY)
+worker_restarts = Counter(
+    "edge_inspector_worker_restarts", "Workers restarted by the supervisor.", ["worker"], registry=REGISTRY
+)
 mailbox_items = Gauge("edge_inspector_mailbox_items", "Items waiting in a mailbox.", ["mailbox"], registry=REGISTRY)

@@ -1,8 +1,8 @@
 """READ THIS FIRST: the stages and mailboxes of the daemon, in the order in which data flows.
 
-    camera x N -> acquire -> [jobs] -> segment x M -> [judge] -> judge -> [link] -> report -> PLC, broker
-    encoder    -> track   -> timeline: where the belt was
-    PLC        -> report  -> [judge]: triggers
+camera x N -> acquire -> [jobs] -> segment x M -> [judge] -> judge -> [link] -> report -> PLC, broker
+encoder    -> track   -> timeline: where the belt was
+PLC        -> report  -> [judge]: triggers
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from edge_inspector.stages.judge import Geometry, Judge
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
 from edge_inspector.stages.track import Track
+
+_CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,15 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         Segment(number, segmenter, timeline.estimate, jobs, inbox, conditions) for number in range(segmenter.workers)
     ]
     judge = Judge(
-        boot_id, geometry, station.recipe, station.limits, segmenter.info, timeline, inbox, verdicts, conditions,
+        boot_id,
+        geometry,
+        station.recipe,
+        station.limits,
+        segmenter.info,
+        timeline,
+        inbox,
+        verdicts,
+        conditions,
         backlog=lambda: len(jobs),
     )
 
@@ -77,8 +87,10 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     report = []
     for link, settings, mailbox in zip(file.plcs, station.plc_settings, verdicts, strict=True):
         driver: PlcLink = load_driver("plcs", link.driver)(settings, identity)
-        lost = ErrorCode.BROKER_LOST if link.driver == "mqtt" else ErrorCode.PLC_LOST
-        report.append(Report(link.name, driver, lost, mailbox, inbox, judge.status, conditions, link.interval_ms / 1000))
+        lost, full = _CODES.get(link.driver, (ErrorCode.PLC_LOST, ErrorCode.PLC_RING_FULL))
+        report.append(
+            Report(link.name, driver, lost, full, mailbox, inbox, judge.status, conditions, link.interval_ms / 1000)
+        )
 
     return Pipeline(
         acquire=[Worker(stage) for stage in acquire],

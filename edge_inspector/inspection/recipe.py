@@ -57,7 +57,9 @@ class Recipe(_Table):
         if self.min_pitch_mm < self.part_length_mm:
             raise ValueError("min_pitch_mm must not be less than part_length_mm: parts would overlap")
         if self.position_tolerance_mm >= self.min_pitch_mm / 2:
-            raise ValueError("position_tolerance_mm must be less than half of min_pitch_mm: views could match two parts")
+            raise ValueError(
+                "position_tolerance_mm must be less than half of min_pitch_mm: views could match two parts"
+            )
         if self.review_band[0] > self.review_band[1]:
             raise ValueError("review_band must be [low, high]")
         if len(set(self.views)) != len(self.views):

@@ -32,7 +32,9 @@ class TriggerIntake:
                 break
             self._waited = 0
             self._last = part_seq
-            found.append((trigger, Reason.NONE) if trigger else (Trigger(part_seq, 0, answered=False), Reason.TRIGGER_LOST))
+            found.append(
+                (trigger, Reason.NONE) if trigger else (Trigger(part_seq, 0, answered=False), Reason.TRIGGER_LOST)
+            )
         return found
 
     def _first_contact(self, heard: PlcInput) -> list[tuple[Trigger, Reason]]:

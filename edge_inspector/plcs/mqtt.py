@@ -20,7 +20,7 @@ _STATE_EVERY_NS = 10_000_000_000
 _STATE_ROW = 0  # the state is not in the outbox: only the newest counts
 _CATCH_UP_S = 0.05  # how long one exchange may follow acknowledgements while a backlog waits
 _FLUSH_S = 0.4
-_RETRY_S = (0.5, 8.0)
+_RETRY_S = (0.5, 2.0)
 
 
 class MqttLink:
@@ -47,17 +47,31 @@ class MqttLink:
         self._last_trouble = ""
 
     def open(self) -> None:
-        """Open the outbox and begin to connect; nothing is published before the first exchange or deliver."""
+        """Open the outbox. The first exchange begins to connect. Raises DeviceError for the disk."""
         self._outbox = Outbox(self._identity.state_dir / "outbox.sqlite", self._settings.outbox_max_rows)
         self.outboxes_set_aside += self._outbox.set_aside
-        self._begin_session()
+
+    def probe(self) -> str:
+        """Connect under another name, without a will, and say nothing. Raises DeviceError."""
+        session = MqttSession(self._settings, f"{self._client_id()}-check", None)
+        try:
+            session.wait(self._settings.connect_timeout_s + 1.0)
+            if not session.connected:
+                raise DeviceError(f"MQTT broker {session.address} {session.trouble or 'does not answer'}")
+            return f"mqtt://{session.address}, MQTT {self._settings.version}"
+        finally:
+            session.close()
 
     def exchange(self, status: StationStatus) -> PlcInput | None:
         """Say the state on change and every 10 s, publish what waits. A broker hears and says nothing: None.
 
-        Raises DeviceError when the broker refuses this station, or paho's thread has died.
+        Raises DeviceError when the broker refuses this station, its files cannot be read, or paho's thread has died.
         """
-        outbox, session = self._follow()
+        outbox = self._opened()
+        self._follow(outbox)
+        session = self._session
+        if session is None:
+            return None
         deadline = time.monotonic() + _CATCH_UP_S
         waiting = self._pump(outbox, session, status)
         while waiting and session.wait(max(0.0, deadline - time.monotonic())) and session.connected:
@@ -66,7 +80,7 @@ class MqttLink:
 
     def deliver(self, verdicts: Sequence[Verdict]) -> int:
         """How many of `verdicts` are now safe in the outbox; fewer when it is full. Raises DeviceError for the disk."""
-        outbox, session = self._parts()
+        outbox = self._opened()
         rows: list[Row] = []
         taken = 0
         for verdict in verdicts:
@@ -76,7 +90,8 @@ class MqttLink:
             rows += more
             taken += 1
         outbox.append(rows)
-        self._pump(outbox, session)
+        if self._session is not None:
+            self._pump(outbox, self._session)
         return taken
 
     def close(self) -> None:
@@ -99,6 +114,9 @@ class MqttLink:
         """Messages that the broker does not have yet."""
         return 0 if self._outbox is None else len(self._outbox)
 
+    def _client_id(self) -> str:
+        return self._settings.client_id or f"edge-inspector-{self._identity.station}"
+
     def _topic(self, kind: str) -> str:
         return f"{self._settings.topic_prefix}/{self._identity.station}/{kind}"
 
@@ -110,46 +128,41 @@ class MqttLink:
         fires = verdict.rejects and not late
         return [replace(told, topic=self._topic("reject"), perishable=True), told] if fires else [told]
 
-    def _parts(self) -> tuple[Outbox, MqttSession]:
-        if self._outbox is None or self._session is None:
+    def _opened(self) -> Outbox:
+        if self._outbox is None:
             raise DeviceError(f"MQTT link to {self._settings.host}:{self._settings.port} is not open")
-        return self._outbox, self._session
+        return self._outbox
 
-    def _begin_session(self) -> MqttSession:
-        will = (self._topic("state"), offline_message(self._identity).model_dump_json().encode())
-        client_id = self._settings.client_id or f"edge-inspector-{self._identity.station}"
-        self._session = MqttSession(self._settings, client_id, will)
-        self._cursors = {True: 0, False: 0}
-        self._said = ()
-        self._retry_ns = 0
-        return self._session
-
-    def _follow(self) -> tuple[Outbox, MqttSession]:
-        """Notice a gained or lost connection; after a loss begin the next session when its time has come."""
-        outbox, session = self._parts()
-        if session.over:
-            self._lost(session)
-            if time.monotonic_ns() >= self._retry_ns:
-                session.close()
-                session = self._begin_session()
-        elif session.connected and not self.connected:
+    def _follow(self, outbox: Outbox) -> None:
+        """Notice a gained or lost connection; begin the next session when its time has come."""
+        session = self._session
+        if session is not None and session.over:
+            session.close()
+            self._session, self.connected = None, False
+            self._tell(session)
+        if self._session is None and time.monotonic_ns() >= self._retry_ns:
+            self._begin_session()
+        elif session is not None and session.connected and not self.connected:
             _log.info("MQTT broker %s connected, %d messages wait", session.address, len(outbox))
             self._retry_s, self._last_trouble = _RETRY_S[0], ""
-        self.connected = session.connected
-        return outbox, session
+        self.connected = self._session is not None and self._session.connected
 
-    def _lost(self, session: MqttSession) -> None:
-        self.connected = False
+    def _begin_session(self) -> None:
+        self._retry_ns = time.monotonic_ns() + int(self._retry_s * 1e9)  # the earliest for the one after this
+        self._retry_s = min(self._retry_s * 2, _RETRY_S[1])
+        will = (self._topic("state"), offline_message(self._identity).model_dump_json().encode())
+        self._session = MqttSession(self._settings, self._client_id(), will)
+        self._cursors = {True: 0, False: 0}
+        self._said = ()
+
+    def _tell(self, session: MqttSession) -> None:
         if session.error is not None or not session.trouble:
             raise DeviceError(f"MQTT broker {session.address}: client thread died: {session.error}") from session.error
+        if session.trouble != self._last_trouble:
+            self._last_trouble = session.trouble
+            _log.warning("MQTT broker %s %s; verdicts stay in the outbox", session.address, session.trouble)
         if session.refused:
             raise DeviceError(f"MQTT broker {session.address} {session.trouble}")
-        if session.trouble != self._last_trouble:
-            _log.warning("MQTT broker %s %s; verdicts stay in the outbox", session.address, session.trouble)
-            self._last_trouble = session.trouble
-        if not self._retry_ns:
-            self._retry_ns = time.monotonic_ns() + int(self._retry_s * 1e9)
-            self._retry_s = min(self._retry_s * 2, _RETRY_S[1])
 
     def _pump(self, outbox: Outbox, session: MqttSession, status: StationStatus | None = None) -> bool:
         """Forget what was acknowledged; publish what fits, rejects before history. Whether more is to be done."""

@@ -20,18 +20,17 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import DeviceError
 
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 _FAILURE = 0x80  # MQTT 5 reason codes from here on are refusals
 
 
-class MqttSettings(BaseModel):
+class MqttSettings(DriverSettings):
     """Where the broker is and how to talk to it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(min_length=1)
     port: int = Field(default=1883, ge=1, le=65535)
@@ -65,7 +64,7 @@ class MqttSession:
     All methods belong to one thread. Raises DeviceError where a password or certificate file cannot be used.
     """
 
-    def __init__(self, settings: MqttSettings, client_id: str, will: tuple[str, bytes]) -> None:
+    def __init__(self, settings: MqttSettings, client_id: str, will: tuple[str, bytes] | None) -> None:
         self.address = f"{settings.host}:{settings.port}"
         self.connected = False
         self.refused = False
@@ -124,7 +123,7 @@ class MqttSession:
         return rows
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether an acknowledgement came within `timeout_s`."""
+        """Whether the broker said anything new within `timeout_s`."""
         return self._progress.wait(timeout_s)
 
     def close(self, grace_s: float = 0.2) -> None:
@@ -143,7 +142,7 @@ class MqttSession:
         if self._thread is not None:
             self._thread.join(timeout_s)
 
-    def _make_client(self, client_id: str, will: tuple[str, bytes]) -> Client:
+    def _make_client(self, client_id: str, will: tuple[str, bytes] | None) -> Client:
         settings = self._settings
         client = Client(
             CallbackAPIVersion.VERSION2,
@@ -155,7 +154,8 @@ class MqttSession:
         client.reconnect_delay_set(0, 0)  # after a failed connect the thread ends at once; the link waits
         client.connect_timeout = settings.connect_timeout_s
         client.max_inflight_messages_set(0)  # the window is kept here
-        client.will_set(will[0], will[1], qos=1, retain=True)
+        if will is not None:
+            client.will_set(will[0], will[1], qos=1, retain=True)
         try:
             if settings.username is not None:
                 secret = settings.password_file.read_text().strip() if settings.password_file else None
@@ -198,9 +198,11 @@ class MqttSession:
             return
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
         self.connected = True
+        self._progress.set()
 
     def _on_connect_fail(self, _client: Client, _userdata: object) -> None:
         self.trouble = f"no connection: {sys.exception()}"  # paho calls from within its except block
+        self._progress.set()
 
     def _on_publish(self, _client: Client, _userdata: object, mid: int, reason: Any, _properties: object) -> None:
         self._acks.append((mid, str(reason) if reason.value >= _FAILURE else ""))

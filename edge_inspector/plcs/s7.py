@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 
 from edge_inspector.errors import DeviceError, LayoutError
 from edge_inspector.plcs.ring import VerdictRing
@@ -45,6 +46,19 @@ class S7Link:
         self._connection.open()
         self._rewrite = True
 
+    def probe(self) -> str:
+        """Read both blocks, write neither. Raises DeviceError."""
+        self._connection.open()
+        try:
+            header = PLC_HEADER.unpack(self._connection.read(self._settings.db_plc, 0, PLC_HEADER.size))
+            if header is None or header["layout_version"] != blocks.LAYOUT_VERSION:
+                raise LayoutError(f"{self._connection.address}: DB{self._settings.db_plc} holds no header of layout 1")
+            for db, block in ((self._settings.db_plc, DB_PLC), (self._settings.db_edge, DB_EDGE)):
+                self._connection.read(db, block.size - VERDICT.size, VERDICT.size)
+            return f"{self._connection.address}, both blocks there, trigger {header['trigger_seq']}"
+        finally:
+            self._connection.close()
+
     def exchange(self, status: StationStatus) -> PlcInput | None:
         """Read DB_Plc, follow restarts and acknowledgements, write the header with its heartbeat.
 
@@ -79,15 +93,13 @@ class S7Link:
     def close(self) -> None:
         """Tell the PLC "not ready" where it can still be told, and let go."""
         if self.connected and self._connection.is_open:
-            try:
+            with suppress(DeviceError):
                 self._write_header(StationStatus(StationState.STOPPING, ErrorCode.NONE, 0))
-            except DeviceError:
-                pass
         self.connected = False
         self._connection.close()
 
     @property
-    def unacknowledged(self) -> int:
+    def backlog(self) -> int:
         """Verdicts written but not yet consumed by the PLC."""
         return len(self._ring.unacknowledged())
 
@@ -99,7 +111,9 @@ class S7Link:
         if header is None:
             self._torn += 1
             if self._torn >= _TORN_READS:
-                raise LayoutError(f"{where} holds no valid header: wrong DB, another layout, or PLC program not running")
+                raise LayoutError(
+                    f"{where} holds no valid header: wrong DB, another layout, or PLC program not running"
+                )
             return None
         self._torn = 0
         if version != blocks.LAYOUT_VERSION:
@@ -107,7 +121,8 @@ class S7Link:
         if header["boot_id"] == 0:
             raise LayoutError(f"{where} has boot_id 0: the PLC program has not initialised it")
         triggers = [
-            TRIGGER.unpack(raw[at : at + TRIGGER.size]) for at in range(DB_PLC.offset(TRIGGER), DB_PLC.size, TRIGGER.size)
+            TRIGGER.unpack(raw[at : at + TRIGGER.size])
+            for at in range(DB_PLC.offset(TRIGGER), DB_PLC.size, TRIGGER.size)
         ]
         newest = header["trigger_seq"]
         return PlcInput(

@@ -6,6 +6,7 @@ python-snap7 waits 5 s for every connect and answer and its API cannot change th
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import snap7
@@ -93,10 +94,8 @@ class S7Connection:
 
 
 def _drop(client: snap7.Client) -> None:
-    try:
+    with suppress(S7Error, OSError):
         client.disconnect()
-    except (S7Error, OSError):
-        pass
 
 
 def _translated(error: Exception, what: str) -> DeviceError:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edge_inspector.errors import EdgeInspectorError
 from edge_inspector.simulation.broker import DemoBroker
-from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.line import Line, camera_offset_mm
 from edge_inspector.simulation.recorder import Recorder
 from edge_inspector.simulation.report import measure, read_ledger
 from edge_inspector.simulation.scoreboard import Scoreboard
@@ -70,6 +70,7 @@ class Demo:
         self.lanes = options.cameras or (1 if options.frames else 4)
         self.line = self._line()
         self.ledger = folder / "ledger.jsonl"
+        self.ledger.unlink(missing_ok=True)
         self._boots = 0
         self._began_s = time.monotonic()
 
@@ -84,7 +85,10 @@ class Demo:
             stack.callback(self.recorder.stop)
             line_file = self.folder / "line.json"
             self.line.write(line_file)
-            station = write_station_files(self.folder, line_file, self.line, self.options, self.ports, self.broker)
+            options = self.options
+            station = write_station_files(
+                self.folder, line_file, self.line, self.ports, self.broker.mqtt_version, options.model, options.model_ms
+            )
             stack.callback(lambda: _end(self.plc))
             self.plc = self._start_plc()
             log = stack.enter_context((self.folder / "daemon.log").open("w"))
@@ -162,8 +166,14 @@ class Demo:
         self._boots += 1
         return subprocess.Popen(
             [
-                sys.executable, "-m", "edge_inspector.simulation.plc", str(self.folder / "line.json"),
-                str(self.ports["plc"]), str(self.ledger), "--boot", str(self._boots),
+                sys.executable,
+                "-m",
+                "edge_inspector.simulation.plc",
+                str(self.folder / "line.json"),
+                str(self.ports["plc"]),
+                str(self.ledger),
+                "--boot",
+                str(self._boots),
             ],
             start_new_session=True,
         )
@@ -194,11 +204,6 @@ class Demo:
                 return str(answer.read().decode())
         except OSError:
             return ""
-
-
-def camera_offset_mm(lane: int) -> float:
-    """Cameras stand in two staggered rows, as their housings are wider than a lane."""
-    return 300.0 + 250.0 * (lane % 2) + 10.0 * (lane // 2)
 
 
 def free_port() -> int:

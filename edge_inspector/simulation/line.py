@@ -61,9 +61,7 @@ class Line:
     @cached_property
     def belt(self) -> Belt:
         """Its motion."""
-        return Belt(
-            self.start_ns, self.speed_mm_s, self.ripple, tuple(Pause(at, stand) for at, stand in self.pauses)
-        )
+        return Belt(self.start_ns, self.speed_mm_s, self.ripple, tuple(Pause(at, stand) for at, stand in self.pauses))
 
     @cached_property
     def look(self) -> Parts:
@@ -133,3 +131,8 @@ def _is_defective(item: Item) -> bool:
         return False
     mask = cv2.imread(str(item.mask), cv2.IMREAD_GRAYSCALE)
     return mask is not None and bool(mask.any())
+
+
+def camera_offset_mm(lane: int) -> float:
+    """Cameras stand in two staggered rows, as their housings are wider than a lane."""
+    return 300.0 + 250.0 * (lane % 2) + 10.0 * (lane // 2)

@@ -8,6 +8,8 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 
 class Recorder:
@@ -28,7 +30,7 @@ class Recorder:
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 1)
         if version == "5":
-            properties = mqtt.Properties(mqtt.PacketTypes.CONNECT)  # type: ignore[attr-defined]
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = 3600
             self._client.connect("127.0.0.1", port, 10, clean_start=False, properties=properties)
         else:
@@ -39,6 +41,11 @@ class Recorder:
         """All messages on `verdict` so far, repetitions included."""
         with self._lock:
             return list(self._heard)
+
+    @property
+    def count(self) -> int:
+        """How many messages `verdicts` would return."""
+        return len(self._heard)
 
     def stop(self) -> None:
         """Disconnect and end the thread."""

@@ -63,7 +63,7 @@ def measure(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], metr
         "false_rejects": sum(not truth[key] and decisions[key] == Decision.REJECT for key in answered),
     }
     report |= _gate(ledger)
-    report |= _timing(line, triggers, plc, mqtt)
+    report |= _timing(triggers, plc, mqtt)
     report |= _position(line, ledger, triggers, mqtt)
     report |= _from_metrics(metrics)
     report["edge_silent_ms"] = _silences(ledger)
@@ -79,7 +79,7 @@ def _duplicates(ledger: Iterable[Event], verdicts: Iterable[Event]) -> int:
     numbers: dict[PartKey, set[PartKey]] = {}
     for body in verdicts:
         numbers.setdefault((body["plc_boot_id"], body["part_seq"]), set()).add((body["boot_id"], body["seq"]))
-    at_plc = sum(event["kind"] == "verdict" and event["how"] == "duplicate" for event in ledger)
+    at_plc: int = sum(event["kind"] == "verdict" and event["how"] == "duplicate" for event in ledger)
     return at_plc + sum(len(found) - 1 for found in numbers.values())
 
 
@@ -101,11 +101,16 @@ def _gate(ledger: Sequence[Event]) -> Event:
     }
 
 
-def _timing(line: Line, triggers: dict[PartKey, Event], plc: dict[PartKey, Event], mqtt: dict[PartKey, Event]) -> Event:
+def _timing(triggers: dict[PartKey, Event], plc: dict[PartKey, Event], mqtt: dict[PartKey, Event]) -> Event:
     total, scanned, added, inference = [], [], [], []
     for key, event in plc.items():
         body = mqtt.get(key)
-        if event["decision"] == Decision.NOT_INSPECTED or body is None or not event["written_ns"] or key not in triggers:
+        if (
+            event["decision"] == Decision.NOT_INSPECTED
+            or body is None
+            or not event["written_ns"]
+            or key not in triggers
+        ):
             continue
         last = max(body["views"], key=lambda view: view["captured_ns"])
         captured_ns = last["captured_ns"]

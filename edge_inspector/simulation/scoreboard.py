@@ -66,7 +66,7 @@ class Scoreboard:
             self._tally[Decision(event["decision"]).name.lower()] += 1
             self._tally["late"] += event["how"] == "late"
         elif event["kind"] == "gate" and event["fired"]:
-            self._tally["gate"] += 1
+            self._tally["fired"] += 1
             self._tally["wrong"] += event["hit"] != event["part"]
         self._tally[event["kind"]] += 1
 
@@ -79,14 +79,14 @@ class Scoreboard:
         return [
             f"  belt {moved_m:8.1f} m   parts {tally['trigger']:6d}   verdicts {tally['verdict']:6d}",
             f"  ACCEPT {tally['accept']:5d}   REJECT {tally['reject']:5d}   NOT_INSPECTED {tally['not_inspected']:5d}",
-            f"  gate fired {tally['gate']:5d}   wrong part {tally['wrong']:3d}   late {tally['late']:3d}",
-            f"  station {recorder.state or '?':9}   MQTT verdicts {len(recorder.verdicts()):6d}   "
-            f"metrics {'up' if metrics else 'down'}",
+            f"  gate fired {tally['fired']:5d}   wrong part {tally['wrong']:3d}   late {tally['late']:3d}",
+            f"  station {recorder.state or '?':9}   MQTT {recorder.count:6d}   metrics {'up' if metrics else 'down'}",
         ]
 
     @staticmethod
     def summary(report: dict[str, Any]) -> None:
         """The figures that matter, at the end."""
+
         def spread(name: str) -> str:
             found = report[name]
             return "/".join("-" if found[key] is None else f"{found[key]:g}" for key in ("p50", "p99", "max"))
@@ -97,7 +97,8 @@ class Scoreboard:
             f"{report['not_inspected']} NOT_INSPECTED {report['not_inspected_reasons'] or ''}\n"
             f"promise 1: {'kept' if kept else 'BROKEN'} (unaccounted {report['unaccounted']}, duplicates "
             f"{report['duplicates']}, late {report['late']})\n"
-            f"gate: {report['gate_hits']} hits, {report['gate_misses']} misses, {report['gate_wrong_part']} wrong parts\n"
+            f"gate: {report['gate_hits']} hits, {report['gate_misses']} misses, "
+            f"{report['gate_wrong_part']} wrong parts\n"
             f"judgement: {report['truth_defective']} truly defective, {report['escapes']} escapes, "
             f"{report['false_rejects']} false rejects\n"
             f"position error p50/p99/max {spread('position_error_mm')} mm\n"

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import edge_inspector
 from edge_inspector.errors import EdgeInspectorError
-from edge_inspector.simulation.line import Line
-
-if TYPE_CHECKING:
-    from edge_inspector.simulation.broker import DemoBroker
-    from edge_inspector.simulation.demo import DemoOptions
+from edge_inspector.simulation.line import Line, camera_offset_mm
 
 _STATION = """\
 [station]
@@ -72,13 +67,11 @@ on_not_inspected = "reject"
 
 
 def write_station_files(
-    folder: Path, line_file: Path, line: Line, options: DemoOptions, ports: dict[str, int], broker: DemoBroker
+    folder: Path, line_file: Path, line: Line, ports: dict[str, int], mqtt_version: str, model: str, model_ms: float
 ) -> Path:
-    """Station and recipe in `folder`; the station file's path."""
-    from edge_inspector.simulation.demo import camera_offset_mm  # noqa: PLC0415 -- the demo writes its files
-
-    simulated = options.model_ms > 0
-    model = options.model or ("magnetic-tile-1.0" if line.frames else "tile-1.0")
+    """Station and recipe in `folder`; the station file's path. `model_ms` above 0 puts a simulated model in."""
+    simulated = model_ms > 0
+    model = model or ("magnetic-tile-1.0" if line.frames else "tile-1.0")
     station = _STATION.format(
         models=models_dir(),
         line=line,
@@ -86,8 +79,8 @@ def write_station_files(
         speed_max=line.speed_mm_s * 1.1,
         acceleration_max=line.speed_mm_s * 4,
         segmenter="simulated" if simulated else "onnx",
-        segmenter_settings=f"settings = {{ ms_per_frame = {options.model_ms} }}\n" if simulated else "",
-        mqtt_version=broker.mqtt_version,
+        segmenter_settings=f"settings = {{ ms_per_frame = {model_ms} }}\n" if simulated else "",
+        mqtt_version=mqtt_version,
     )
     for lane in range(line.lanes):
         station += _CAMERA.format(
@@ -102,7 +95,7 @@ def write_station_files(
         model=model,
         views=", ".join(f'"cam{lane + 1}"' for lane in range(line.lanes)),
         line=line,
-        min_pitch=min(line.pitch_mm * 0.9, line.pitch_mm) if line.pitch_mm * 0.9 > line.part_length_mm else line.pitch_mm,
+        min_pitch=max(line.pitch_mm * 0.9, line.part_length_mm),
         classes="[classes.defect]\nmin_area_mm2 = 20.0\n" if simulated else "",
     )
     (folder / "station.toml").write_text(station)

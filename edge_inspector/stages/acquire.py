@@ -13,8 +13,6 @@ from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 
-
-
 log = logging.getLogger(__name__)
 
 
@@ -57,9 +55,7 @@ class Acquire:
         except FrameIncompleteError as error:
             metrics.frames_failed.labels(self._camera.name).inc()
             log.warning("%s: frame %d is incomplete: %s", self._camera.name, error.frame_id, error)
-            self._views.put(
-                View(self._camera.name, error.frame_id, error.captured_ns, failure=Reason.INCOMPLETE_FRAME)
-            )
+            self._views.put(View(self._camera.name, error.frame_id, error.captured_ns, failure=Reason.INCOMPLETE_FRAME))
         except DeviceError as error:
             self._lost(error)
         else:
@@ -107,7 +103,7 @@ class Acquire:
     def _answer(self, frame: Frame, reason: Reason) -> None:
         metrics.frames_evicted.labels(frame.camera, reason.label).inc()
         self._views.put(
-            View(frame.camera, frame.frame_id, frame.captured_ns, frame.exposure_ns, frame.encoder_count, failure=reason)
+            View(
+                frame.camera, frame.frame_id, frame.captured_ns, frame.exposure_ns, frame.encoder_count, failure=reason
+            )
         )
-
-

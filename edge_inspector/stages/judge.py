@@ -137,7 +137,9 @@ class Judge:
             self._waiting.append((now, heard.boot_id, trigger, handicap))
         if heard.recipe_id not in (0, self._recipe.id):
             self._conditions.set(
-                ErrorCode.RECIPE_MISMATCH, "plc", f"the PLC expects recipe {heard.recipe_id}, {self._recipe.id} is loaded"
+                ErrorCode.RECIPE_MISMATCH,
+                "plc",
+                f"the PLC expects recipe {heard.recipe_id}, {self._recipe.id} is loaded",
             )
         else:
             self._conditions.clear(ErrorCode.RECIPE_MISMATCH, "plc")
@@ -216,9 +218,7 @@ class Judge:
         return Reason.WRONG_RECIPE if self._conditions.held(ErrorCode.RECIPE_MISMATCH, "plc") else Reason.NONE
 
     def _pronounce(self, assembly: Assembly, absent: Callable[[str], Reason]) -> None:
-        judged = decide(
-            assembly, self._recipe, self._limits, self._geometry.counts_per_mm, absent, self._barred()
-        )
+        judged = decide(assembly, self._recipe, self._limits, self._geometry.counts_per_mm, absent, self._barred())
         self._seq += 1
         self._totals[judged.decision] += 1
         now = time.monotonic_ns()

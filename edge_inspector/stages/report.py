@@ -31,6 +31,7 @@ class Report:
         name: str,
         link: PlcLink,
         lost: ErrorCode,
+        full: ErrorCode,
         verdicts: Mailbox[Verdict],
         heard: Mailbox[JudgeItem],
         status: Callable[[], StationStatus],
@@ -41,12 +42,13 @@ class Report:
         self._label = name
         self._link = link
         self._lost_code = lost
+        self._full_code = full
         self._verdicts = verdicts
         self._heard = heard
         self._status = status
         self._conditions = conditions
         self._interval_ns = int(interval_s * 1e9)
-        self._backoff = Backoff(first_s=0.05, longest_s=1.0)
+        self._backoff = Backoff(first_s=0.05, longest_s=0.2)  # a part may be at the gate in less than a second
         self._is_open = False
         self._next_ns = 0
         self._waiting: list[Verdict] = []
@@ -118,12 +120,10 @@ class Report:
         metrics.verdicts_delivered.labels(self._label).inc(count)
         del self._waiting[:count]
         metrics.verdicts_waiting.labels(self._label).set(len(self._waiting))
-        if self._waiting and self._link.connected:
-            self._conditions.set(
-                ErrorCode.PLC_RING_FULL, self._label, f"{len(self._waiting)} verdicts wait for the PLC's acknowledgement"
-            )
-        elif not self._waiting:
-            self._conditions.clear(ErrorCode.PLC_RING_FULL, self._label)
+        if not self._waiting:
+            self._conditions.clear(self._full_code, self._label)
+        elif self._link.connected or self._full_code is ErrorCode.OUTBOX_FULL:
+            self._conditions.set(self._full_code, self._label, f"{len(self._waiting)} verdicts find no room")
 
     def _exchange(self) -> None:
         begun_ns = time.monotonic_ns()
@@ -136,6 +136,7 @@ class Report:
         frozen = heard is not None and self._is_frozen(heard, now)
         up = self._link.connected and not frozen
         metrics.link_up.labels(self._label).set(up)
+        metrics.link_backlog.labels(self._label).set(self._link.backlog)
         if up:
             self._conditions.clear(self._lost_code, self._label)
         elif frozen:

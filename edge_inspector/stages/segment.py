@@ -106,5 +106,7 @@ class Segment:
         frame = job.frame
         metrics.frames_evicted.labels(frame.camera, reason.label).inc()
         self._results.put(
-            View(frame.camera, frame.frame_id, frame.captured_ns, frame.exposure_ns, frame.encoder_count, failure=reason)
+            View(
+                frame.camera, frame.frame_id, frame.captured_ns, frame.exposure_ns, frame.encoder_count, failure=reason
+            )
         )

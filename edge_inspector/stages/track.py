@@ -32,7 +32,7 @@ class Track:
         self._timeline = timeline
         self._conditions = conditions
         self._interval_ns = int(interval_s * 1e9)
-        self._backoff = Backoff(first_s=0.02, longest_s=0.5)
+        self._backoff = Backoff(first_s=0.02, longest_s=0.2)
         self._is_open = False
         self._round_trip_ns = 200_000
         self._dither = random.Random()

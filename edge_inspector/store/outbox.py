@@ -96,7 +96,10 @@ class Outbox:
                 " WHERE perishable = ? AND id > ? ORDER BY id LIMIT ?",
                 (perishable, cursor, limit),
             ).fetchall()
-        return [Row(*columns, perishable, row_id) for *columns, row_id in found]
+        return [
+            Row(topic, payload, expires_ns, boot_id, seq, perishable, row_id)
+            for topic, payload, expires_ns, boot_id, seq, row_id in found
+        ]
 
     def delete(self, ids: Iterable[int]) -> None:
         """Forget these rows: the broker has them, or nobody needs them any more."""

@@ -18,7 +18,7 @@ from edge_inspector.training.evaluate import Evidence
 from edge_inspector.training.export import export_onnx
 from edge_inspector.training.manifest import Card, Manifest, Scored
 from edge_inspector.training.nets import TILE_WIDTHS, WIDE_WIDTHS, Segmenter
-from edge_inspector.training.train import Plan, Source, fit
+from edge_inspector.training.train import BATCH, Plan, Source, fit
 
 TRAIN_SEEDS: Final = tuple(range(11, 23))
 TUNE_SEED: Final = 80001
@@ -38,6 +38,8 @@ Gather = Callable[[Path], Evidence]
 class Task:
     """What to learn from, the parts that limits are chosen on, and those that the score is taken from.
 
+    `images` is how many there are to learn from; rendered ones are endless and seen once.
+
     With `refit`, the net whose limits are chosen has not seen the tuning parts; the net that is shipped has.
     """
 
@@ -46,6 +48,7 @@ class Task:
     tune: Gather
     held_out: Gather
     trained_on: str
+    images: int | None
     data: str
     split: str
     false_reject_budget: float
@@ -101,6 +104,7 @@ def _tile() -> Task:
         tune=lambda path: _seen_tiles(path, tune, TUNE_PARTS),
         held_out=lambda path: _seen_tiles(path, held_out, HELD_OUT_PARTS),
         trained_on=f"rendered tile line, seeds {TRAIN_SEEDS[0]} to {TRAIN_SEEDS[-1]}",
+        images=None,
         data=f"rendered tile line, seed {HELD_OUT_SEED}, {HELD_OUT_PARTS} parts x {LANES} lanes",
         split=f"held-out seeds; limits chosen on seed {TUNE_SEED}",
         false_reject_budget=0.002,
@@ -120,6 +124,7 @@ def _folder(options: argparse.Namespace) -> Task:
     everything, val = folder.entries("train"), folder.entries("val", doubtful=True)
     tune, learn = (folder.entries("train", part or None) for part in (tune_fold, folds - tune_fold))
     chosen = f"fold {options.tune_fold}, held out of training" if tune_fold else "the training images"
+    images = len(everything if options.refit else learn)
     if options.refit:
         chosen += " of the net that they were chosen with; the shipped net was then trained on all folds"
     return Task(
@@ -127,7 +132,8 @@ def _folder(options: argparse.Namespace) -> Task:
         refit=Patches(folder, everything, patch=options.patch) if options.refit else None,
         tune=lambda path: _seen_entries(path, folder.classes, tune),
         held_out=lambda path: _seen_entries(path, folder.classes, val),
-        trained_on=f"{options.data.name}, {len(everything if options.refit else learn)} images of its train split",
+        trained_on=f"{options.data.name}, {images} images of its train split",
+        images=images,
         data=f"{options.data.name}, {len(val)} images",
         split=f"val; limits chosen on {chosen}",
         false_reject_budget=options.false_rejects,
@@ -171,7 +177,7 @@ def _describe(folder: Path, task: Task, limits: list[evaluate.Limit], options: a
         "data": task.trained_on,
         "command": _command(options),
         "seed": options.seed,
-        "steps": options.steps,
+        "epochs": 1 if task.images is None else round(options.steps * BATCH / task.images),
     }
     Manifest(
         card=Card(options.name, options.version, options.licence, options.description),

@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inspector.segmenters.tiling import place, plan_tiles
 from edge_inspector.simulation.tiles import CLASSES, TileLine
+from edge_inspector.training.nets import STRIDE
 
 Image = NDArray[np.uint8]
 Sample = tuple[Image, Image]
@@ -194,35 +196,22 @@ class Patches:
 
 
 def _padded(image: Image, size: int) -> Image:
-    """Reflected at the far sides to at least `size`; never squashed."""
+    """Fill up to at least `size` at the far sides, as the daemon's tiling does; never squash."""
     below, beside = max(0, size - image.shape[0]), max(0, size - image.shape[1])
     if not below and not beside:
         return image
-    padded = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REFLECT_101)
+    mirrors = below < image.shape[0] and beside < image.shape[1]
+    border = cv2.BORDER_REFLECT_101 if mirrors else cv2.BORDER_REPLICATE
+    padded = cv2.copyMakeBorder(image, 0, below, 0, beside, border)
     return np.asarray(padded, np.uint8).reshape(*padded.shape[:2], *image.shape[2:])
-
-
-def _starts(length: int) -> list[int]:
-    """Even window positions that cover a length with at least OVERLAP between neighbours."""
-    if length <= PATCH:
-        return [0]
-    count = -(-(length - OVERLAP) // (PATCH - OVERLAP))
-    # Even positions, so that every window's mask falls on the frame's mask grid.
-    return [2 * round(i * (length - PATCH) / (count - 1) / 2) for i in range(count - 1)] + [(length - PATCH) // 2 * 2]
 
 
 def windows(image: Image) -> Iterator[tuple[int, int, Image]]:
-    """(row, column, patch) covering the whole frame."""
+    """Give (row, column, patch) covering the whole frame, exactly as the daemon cuts it."""
     height, width = image.shape[:2]
-    # One more row or column by reflection where the size is odd: else the last one would go unseen.
-    even = _padded(image, 0) if not (height % 2 or width % 2) else _evened(image)
-    full = _padded(even, PATCH)
-    for row in _starts(full.shape[0]):
-        for column in _starts(full.shape[1]):
-            yield row, column, np.ascontiguousarray(full[row : row + PATCH, column : column + PATCH])
-
-
-def _evened(image: Image) -> Image:
-    height, width = image.shape[:2]
-    padded = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REFLECT_101)
-    return np.asarray(padded, np.uint8).reshape(*padded.shape[:2], *image.shape[2:])
+    for tile in plan_tiles(height, width, (PATCH, PATCH), OVERLAP, STRIDE):
+        patch = np.empty((PATCH, PATCH, image.shape[2]), np.uint8)
+        pixels = image[tile.top : tile.bottom, tile.left : tile.right]
+        flat = (pixels[:, :, 0], patch[:, :, 0]) if image.shape[2] == 1 else (pixels, patch)
+        place(*flat)
+        yield tile.top, tile.left, patch

@@ -80,17 +80,16 @@ def predictor(path: Path) -> Callable[[Image], Image]:
             return np.asarray(session.run(None, {"image": image[np.newaxis]})[0][0], np.uint8)
         rows, columns = (-(-side // STRIDE) for side in image.shape[:2])
         merged: Image | None = None
-        for row, column, patch in windows(image):
+        for top, left, patch in windows(image):
             mask = session.run(None, {"image": patch[np.newaxis]})[0][0]
             if merged is None:
-                size = (max(rows, PATCH // STRIDE), max(columns, PATCH // STRIDE))
-                merged = np.zeros((mask.shape[0], *size), np.uint8)
-            top, left = row // STRIDE, column // STRIDE
-            place = merged[:, top : top + mask.shape[1], left : left + mask.shape[2]]
-            np.maximum(place, mask, out=place)
+                merged = np.zeros((mask.shape[0], rows, columns), np.uint8)
+            place = merged[:, top // STRIDE : top // STRIDE + PATCH, left // STRIDE : left // STRIDE + PATCH]
+            place = place[:, : mask.shape[1], : mask.shape[2]]
+            np.maximum(place, mask[:, : place.shape[1], : place.shape[2]], out=place)
         if merged is None:
             raise ValueError("an image without pixels has no mask")
-        return merged[:, :rows, :columns]
+        return merged
 
     return predict
 

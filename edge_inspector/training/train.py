@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import torch
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from edge_inspector.training.dataset import Image, Sample
 from edge_inspector.training.nets import STRIDE, Segmenter, normalise
+
+
+BATCH: Final = 8
 
 
 class Source(Protocol):
@@ -31,7 +34,7 @@ class Plan:
 
     widths: tuple[int, ...]
     steps: int
-    batch: int = 8
+    batch: int = BATCH
     rate: float = 3e-3
     seed: int = 1
     positive_weight: float = 3.0

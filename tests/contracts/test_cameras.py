@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from edge_inspector.cameras.folder import FolderCamera, load_index
 from edge_inspector.cameras.opencv import OpenCvCamera
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
-from edge_inspector.records import Image
+from edge_inspector.records import Frame, Image
 
 HEIGHT, WIDTH, PICTURES = 48, 64, 12
 INTERVAL_S = 0.02
@@ -62,8 +63,8 @@ def camera(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Camera]:
     made.close()
 
 
-def frames(camera: Camera, count: int) -> list[Any]:
-    taken = []
+def frames(camera: Camera, count: int) -> list[Frame]:
+    taken: list[Frame] = []
     deadline = time.monotonic() + 5
     while len(taken) < count and time.monotonic() < deadline:
         frame = camera.grab(0.5)
@@ -90,7 +91,7 @@ def test_frames_are_pictures_with_their_origin(camera: Camera) -> None:
 def test_frame_ids_rise(camera: Camera) -> None:
     camera.open()
     ids = [frame.frame_id for frame in frames(camera, 10)]
-    assert all(after > before for before, after in zip(ids, ids[1:], strict=False))
+    assert all(after > before for before, after in pairwise(ids))
 
 
 def test_captured_then_received_then_now(camera: Camera) -> None:
@@ -100,7 +101,7 @@ def test_captured_then_received_then_now(camera: Camera) -> None:
         (frame,) = frames(camera, 1)
         assert frame.captured_ns <= frame.received_ns <= time.monotonic_ns()
         captured.append(frame.captured_ns)
-    assert all(after > before for before, after in zip(captured, captured[1:], strict=False))
+    assert all(after > before for before, after in pairwise(captured))
 
 
 def test_frames_do_not_share_memory(camera: Camera) -> None:

@@ -261,7 +261,8 @@ def test_a_hung_broker_never_holds_deliver(broker: DemoBroker, link: MqttLink) -
             start = time.monotonic()
             assert link.deliver([verdict(seq)]) == 1
             took.append(time.monotonic() - start)
-        assert max(took) < 0.1
+        assert sorted(took)[-3] < 0.1  # a busy disk stalls a commit now and then; a broker would stall them all
+        assert max(took) < 1.0
         run_until(link, lambda: not link.connected)  # the keepalive notices
         start = time.monotonic()
         link.exchange(READY)
@@ -299,12 +300,17 @@ def test_a_wrong_password_is_a_clear_error(tmp_path: Path) -> None:
             run_until(link, lambda: False, 5)
         assert link.deliver([verdict(1)]) == 1
         link.close()
+        link.open()
+        link.exchange(READY)  # the broker is asked again in its time, not at once: nothing is raised
+        assert link.backlog == 2
+        link.close()
 
 
 def test_what_is_no_broker_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         link = MqttLink(settings(server.getsockname()[1]), identity(tmp_path))
         link.open()
+        link.exchange(READY)
         stranger, _ = server.accept()
         with stranger:
             stranger.recv(1000)
@@ -343,6 +349,7 @@ def test_a_fault_in_a_callback_is_not_silent(
     link = MqttLink(settings(broker.port), identity(tmp_path))
     link.open()
     link.deliver([verdict(1)])
+    assert link.backlog == 2
     with pytest.raises(DeviceError, match=r"client thread died.*callback"):
         run_until(link, lambda: False, 5)
     link.close()
@@ -388,6 +395,8 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_an_unreadable_password_file_is_a_device_error(tmp_path: Path) -> None:
     link = MqttLink(settings(1, username="edge", password_file=tmp_path / "absent"), identity(tmp_path))
+    link.open()
     with pytest.raises(DeviceError, match="absent"):
-        link.open()
+        link.exchange(READY)
+    assert link.deliver([verdict(1)]) == 1
     link.close()

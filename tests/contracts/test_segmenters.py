@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,7 @@ def test_tiles_cover_and_overlap(length: int, overlap: int, stride: int) -> None
     assert tiles[0].top == 0
     assert tiles[-1].bottom == length
     assert all(tile.top % stride == 0 and tile.top < tile.bottom <= length for tile in tiles)
-    for above, below in zip(tiles, tiles[1:], strict=False):
+    for above, below in pairwise(tiles):
         assert above.top < below.top <= above.top + 64 - overlap
 
 

@@ -32,7 +32,7 @@ IDENTITY = Identity("press-3", 77, Path("unused"), 10.0, ("scratch",))
 
 
 def verdict(error_mm: float = 0.12, count: float = 1234.5) -> Verdict:
-    view = View("top", 41, captured_ns=5_000_000)
+    view = View("top", 41, captured_ns=5_000_000, exposure_ns=200_000, inference_ns=3_000_000)
     return Verdict(
         boot_id=77,
         seq=9,
@@ -79,7 +79,18 @@ def test_a_verdict_message_says_all_that_the_verdict_says() -> None:
                 "y_mm": 20.0,
             }
         ],
-        "views": [{"camera": "top", "frame_id": 41, "encoder_count": 1234.5, "error_counts": 1.0}],
+        "views": [
+            {
+                "camera": "top",
+                "frame_id": 41,
+                "failure": "none",
+                "encoder_count": 1234.5,
+                "error_counts": 1.0,
+                "captured_ns": 5_000_000,
+                "exposure_us": 200.0,
+                "inference_us": 3000.0,
+            }
+        ],
         "missing_views": ["side"],
         "positioned": True,
         "trigger_count": 1000,

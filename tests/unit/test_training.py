@@ -101,7 +101,7 @@ def test_image_and_classes_move_together() -> None:
 @pytest.mark.parametrize("shape", [(103, 222), (256, 256), (403, 631), (257, 300)])
 def test_windows_cover_the_frame_and_overlap(shape: tuple[int, int]) -> None:
     image = np.zeros((*shape, 1), np.uint8)
-    covered = np.zeros((max(256, shape[0] + 1), max(256, shape[1] + 1)), np.int64)
+    covered = np.zeros((shape[0] + 256, shape[1] + 256), np.int64)
     for row, column, patch in windows(image):
         assert patch.shape == (256, 256, 1)
         assert row % 2 == column % 2 == 0

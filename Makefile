@@ -1,0 +1,58 @@
+# Two words set everything up: `make demo` and `make test`. On a GPU box say `make demo ORT=gpu`.
+ORT ?= cpu
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo docs test check lint types layers bench system-packages constraints clean
+
+demo: $(VENV)/.demo-$(ORT)
+	$(BIN)/edge-inspector demo $(ARGS)
+
+test: $(VENV)/.dev-$(ORT) system-packages
+	$(BIN)/pytest $(ARGS)
+
+# The gate: what CI runs, nothing more and nothing less.
+check: lint types layers test
+
+lint: $(VENV)/.dev-$(ORT)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev-$(ORT)
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev-$(ORT)
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev-$(ORT)
+	$(BIN)/python benchmarks/demo_line.py $(ARGS)
+
+docs: $(VENV)/.dev-$(ORT)
+	$(BIN)/python docs/generate.py
+
+# Needed by some tests only; those skip, with the reason, where this cannot install them.
+system-packages:
+	@sh deploy/system-packages.sh
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo-$(ORT): $(BIN)/pip pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[$(ORT),demo]'
+	touch $@
+
+$(VENV)/.dev-$(ORT): $(BIN)/pip pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[$(ORT),demo,dev]'
+	touch $@
+
+# After a change of the dependencies: newest versions that pyproject.toml allows, written down.
+constraints:
+	$(PYTHON) -m venv $(VENV)-constraints
+	$(VENV)-constraints/bin/pip install --quiet '.[cpu,demo,dev]'
+	$(VENV)-constraints/bin/pip freeze --exclude edge-inspector | grep -v '^edge-inspector' > constraints.txt
+	rm -rf $(VENV)-constraints
+
+clean:
+	rm -rf $(VENV) build dist

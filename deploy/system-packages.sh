@@ -1,0 +1,27 @@
+#!/bin/sh
+# Installs the system packages that some tests use, where they are missing and this user may install them.
+set -u
+missing=""
+PATH="$PATH:/usr/sbin"
+command -v mosquitto >/dev/null 2>&1 || missing="$missing mosquitto"
+ldconfig -p 2>/dev/null | grep -q libaravis-0.8 || missing="$missing libaravis-0.8-0"
+command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
+[ -z "$missing" ] && exit 0
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "not installed here (no apt-get):$missing; tests that need them will skip"
+    exit 0
+fi
+as_root=""
+if [ "$(id -u)" != 0 ]; then
+    if ! sudo -n true 2>/dev/null; then
+        echo "not installed here (not root):$missing; tests that need them will skip"
+        exit 0
+    fi
+    as_root="sudo -n"
+fi
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086
+{ $as_root apt-get update -qq && $as_root apt-get install -y -qq --no-install-recommends $missing; } >/dev/null 2>&1 ||
+    echo "could not install:$missing; tests that need them will skip"
+exit 0

@@ -1,0 +1,188 @@
+"""Writes docs/reference.md, and the tables in docs/plc.md, from the code. `make docs` runs it; a test compares."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic import BaseModel
+
+from edge_inspector import config, metrics
+from edge_inspector.cli import _parser
+from edge_inspector.drivers import FAMILIES, load_driver
+from edge_inspector.inspection.recipe import ClassLimits, Recipe, Region
+from edge_inspector.records import Decision, ErrorCode, Reason
+from edge_inspector.runtime.conditions import FAULTS
+from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, Block
+
+DOCS = Path(__file__).parent
+
+REASONS = {
+    Reason.NONE: "nothing to say",
+    Reason.DEFECT: "a defect beyond the recipe's limits",
+    Reason.LATE: "the model could not look in time",
+    Reason.MAILBOX_FULL: "more frames waited than the queue holds",
+    Reason.FRAME_MISSING: "a view never came, and nothing is known to be wrong",
+    Reason.CAMERA_LOST: "a camera was, or had just been, out of reach",
+    Reason.INCOMPLETE_FRAME: "a frame arrived damaged",
+    Reason.BAD_IMAGE: "a picture was too dark, too bright or frozen (reserved)",
+    Reason.POSITION_UNKNOWN: "the belt's position was not known well enough",
+    Reason.INFERENCE_FAILED: "the model's session failed",
+    Reason.DISABLED: "the PLC's enable bit was off",
+    Reason.DAEMON_RESTARTED: "the part was triggered before this daemon ran",
+    Reason.PLC_RESTARTED: "the PLC started anew while the part was on its way",
+    Reason.TRIGGER_LOST: "the trigger ring had already lost the part's position",
+    Reason.STOPPING: "the daemon was being stopped",
+    Reason.WRONG_RECIPE: "the PLC expects another recipe than the one loaded",
+}
+CODES = {
+    ErrorCode.NONE: ("all is well", "nothing"),
+    ErrorCode.CAMERA_LOST: ("a camera does not answer", "check its cable and power; it is reopened by itself"),
+    ErrorCode.ENCODER_LOST: ("no fresh belt position", "check PLC, cable and `encoder.settings`"),
+    ErrorCode.INFERENCE_FAILED: ("the model failed", "look at the log; the session is rebuilt by itself"),
+    ErrorCode.PLC_RING_FULL: ("the PLC acknowledges no verdicts", "is the PLC's function block called every scan?"),
+    ErrorCode.PLC_TRIGGERS_LOST: ("triggers came faster than they were read", "lower the link's `interval_ms`"),
+    ErrorCode.PLC_LOST: ("the PLC does not answer or is in STOP", "check PLC, cable and the link's settings"),
+    ErrorCode.BROKER_LOST: ("the broker does not answer", "check it; verdicts wait in the outbox"),
+    ErrorCode.OUTBOX_FULL: ("the outbox has reached its limit", "bring the broker back; newest messages are refused"),
+    ErrorCode.RECIPE_MISMATCH: ("PLC and station disagree on the recipe", "load the recipe that the PLC expects"),
+    ErrorCode.WORKER_FAILED: ("a thread failed for good or hangs", "read the log; the service manager restarts"),
+}
+
+
+def reference() -> str:
+    """The whole of docs/reference.md."""
+    parts = [
+        "# Reference\n\nGenerated from the code by `make docs`; edit the code, not this page.\n",
+        "## Commands\n\n" + _commands(),
+        "## Station file\n\nPaths are relative to the file. Millimetres are measured from the photo-eye.\n",
+        *_station_tables(),
+        "## Recipe\n",
+        *(_settings(name, model) for name, model in (("", Recipe), ("classes.NAME", ClassLimits), ("regions.CAMERA", Region))),
+        "## Decisions and reasons\n\n" + _decisions(),
+        "## Error codes\n\nIn the PLC's `error_code`, in `state` over MQTT, and in the log.\n\n" + _codes(),
+        "## Metrics\n\n" + _metrics(),
+    ]
+    return "\n".join(parts)
+
+
+def block_tables(page: str) -> str:
+    """`page` with the tables between its markers made anew."""
+    for block in (DB_PLC, DB_EDGE):
+        begin, end = f"<!-- {block.name} -->", f"<!-- /{block.name} -->"
+        page = re.sub(
+            f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{_block(block)}\n{end}", page, flags=re.DOTALL
+        )
+    return page
+
+
+def _commands() -> str:
+    parser = _parser()
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    rows = ["Exit codes: 0 done, 1 it did not work, 2 wrong configuration or command line.\n"]
+    for name, sub in commands.choices.items():
+        about = next(choice.help for choice in commands._choices_actions if choice.dest == name)
+        rows.append(f"### `edge-inspector {name}`\n\n{about}\n")
+        rows += [
+            f"- `{'/'.join(action.option_strings) or action.metavar or action.dest}`: {action.help or 'the station file'}"
+            for action in sub._actions
+            if action.dest != "help"
+        ]
+        rows.append("")
+    return "\n".join(rows)
+
+
+def _station_tables() -> Iterator[str]:
+    for name, model in (
+        ("station", config.StationTable),
+        ("line", config.LineTable),
+        ("encoder", config.EncoderTable),
+        ("segmenter", config.SegmenterTable),
+        ("cameras", config.CameraTable),
+        ("plcs", config.PlcTable),
+        ("web", config.WebTable),
+    ):
+        yield _settings(name, model)
+    for family, drivers in FAMILIES.items():
+        for driver in drivers:
+            yield _settings(f"{family} settings, driver {driver}", load_driver(family, driver).Settings)
+
+
+def _settings(name: str, model: type[BaseModel]) -> str:
+    rows = [f"### `{name}`\n" if name and " " not in name else f"### {name}\n" if name else ""]
+    rows.append(f"{(model.__doc__ or '').strip()}\n")
+    rows += ["| key | type | default |", "|---|---|---|"]
+    for key, field in model.model_fields.items():
+        default = "required" if field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"
+        rows.append(f"| `{key}` | {_type(model, key)} | {default} |")
+    return "\n".join(rows) + "\n"
+
+
+def _type(model: type[BaseModel], key: str) -> str:
+    schema = model.model_json_schema()["properties"][key]
+    return _schema_text(schema).replace("|", "or")
+
+
+def _schema_text(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " | ".join(_schema_text(each) for each in schema["anyOf"] if each.get("type") != "null")
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    kind = {"object": "table", "array": "list"}.get(schema.get("type", "table"), schema.get("type", "table"))
+    words = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than", "exclusiveMaximum": "below"}
+    limits = [f"{word} {schema[key]:g}" for key, word in words.items() if key in schema]
+    return ", ".join([kind, *limits])
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, BaseModel):
+        return "see its table"
+    return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
+def _decisions() -> str:
+    rows = ["| decision | value |", "|---|---|", *(f"| `{each.name}` | {each.value} |" for each in Decision), ""]
+    rows += ["| reason | value | meaning |", "|---|---|---|"]
+    rows += [f"| `{each.label}` | {each.value} | {REASONS[each]} |" for each in Reason]
+    return "\n".join(rows) + "\n"
+
+
+def _codes() -> str:
+    rows = ["| code | name | state | what is wrong | what to do |", "|---|---|---|---|---|"]
+    for code in ErrorCode:
+        state = "" if code is ErrorCode.NONE else "fault" if code in FAULTS else "degraded"
+        wrong, remedy = CODES[code]
+        rows.append(f"| {code.value} | `{code.name.lower()}` | {state} | {wrong} | {remedy} |")
+    return "\n".join(rows) + "\n"
+
+
+def _metrics() -> str:
+    rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    for found in vars(metrics).values():
+        if isinstance(found, MetricWrapperBase):
+            suffix = {"counter": "_total", "info": "_info"}.get(found._type, "")
+            labels = ", ".join(f"`{label}`" for label in found._labelnames)
+            rows.append(f"| `{found._name}{suffix}` | {found._type} | {labels} | {found._documentation} |")
+    return "\n".join(rows) + "\n"
+
+
+def _block(block: Block) -> str:
+    rows = [f"`{block.name}`, written by the {block.writer}, {block.size} bytes:\n"]
+    for at, count, record in block.parts:
+        place = f"from byte {at}" if count == 1 else f"{count} slots of {record.size} bytes from byte {at}"
+        rows += [f"**{record.name}**, {place}:\n", "| offset | name | type | meaning |", "|---|---|---|---|"]
+        rows += [f"| {offset} | `{field.name}` | {field.s7_type} | {field.meaning} |" for offset, field in record.offsets()]
+        rows += [f"| {record.size - 2} | `crc` | WORD | CRC-16/CCITT-FALSE over bytes 0..{record.size - 3} |", ""]
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    (DOCS / "reference.md").write_text(reference())
+    plc = DOCS / "plc.md"
+    plc.write_text(block_tables(plc.read_text()))
+    sys.exit(0)
