@@ -63,7 +63,10 @@ def reference() -> str:
         "## Station file\n\nPaths are relative to the file. Millimetres are measured from the photo-eye.\n",
         *_station_tables(),
         "## Recipe\n",
-        *(_settings(name, model) for name, model in (("", Recipe), ("classes.NAME", ClassLimits), ("regions.CAMERA", Region))),
+        *(
+            _settings(name, model)
+            for name, model in (("", Recipe), ("classes.NAME", ClassLimits), ("regions.CAMERA", Region))
+        ),
         "## Decisions and reasons\n\n" + _decisions(),
         "## Error codes\n\nIn the PLC's `error_code`, in `state` over MQTT, and in the log.\n\n" + _codes(),
         "## Metrics\n\n" + _metrics(),
@@ -76,7 +79,10 @@ def block_tables(page: str) -> str:
     for block in (DB_PLC, DB_EDGE):
         begin, end = f"<!-- {block.name} -->", f"<!-- /{block.name} -->"
         page = re.sub(
-            f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{_block(block)}\n{end}", page, flags=re.DOTALL
+            f"{re.escape(begin)}.*?{re.escape(end)}",
+            lambda _: f"{begin}\n{_block(block)}\n{end}",
+            page,
+            flags=re.DOTALL,
         )
     return page
 
@@ -176,7 +182,9 @@ def _block(block: Block) -> str:
     for at, count, record in block.parts:
         place = f"from byte {at}" if count == 1 else f"{count} slots of {record.size} bytes from byte {at}"
         rows += [f"**{record.name}**, {place}:\n", "| offset | name | type | meaning |", "|---|---|---|---|"]
-        rows += [f"| {offset} | `{field.name}` | {field.s7_type} | {field.meaning} |" for offset, field in record.offsets()]
+        rows += [
+            f"| {offset} | `{field.name}` | {field.s7_type} | {field.meaning} |" for offset, field in record.offsets()
+        ]
         rows += [f"| {record.size - 2} | `crc` | WORD | CRC-16/CCITT-FALSE over bytes 0..{record.size - 3} |", ""]
     return "\n".join(rows)
 

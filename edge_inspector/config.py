@@ -47,6 +47,7 @@ class EncoderTable(_Table):
     interval_ms: Annotated[float, Field(ge=1, le=1000)] = 8.0
     stale_ms: Annotated[float, Field(ge=10, le=10000)] = 250.0
     drift_ppm: Annotated[float, Field(ge=0, le=1000)] = 100.0
+    read_point: Annotated[float, Field(ge=0, le=1)] = 0.5
     publish_delay_us: Annotated[int, Field(ge=0, le=100_000)] = 0
     settings: dict[str, Any] = {}
 

@@ -51,6 +51,7 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         stale_ns=int(file.encoder.stale_ms * 1e6),
         drift=file.encoder.drift_ppm * 1e-6,
         publish_ns=file.encoder.publish_delay_us * 1000,
+        read_point=file.encoder.read_point,
     )
     jobs: Mailbox[Job] = Mailbox("jobs", file.segmenter.queue_frames, key=lambda job: job.decide_by)
     inbox: Mailbox[JudgeItem] = Mailbox("judge", 4096)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
 import cv2
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame, Image
 
@@ -30,10 +31,8 @@ class Item(NamedTuple):
 class FolderCamera:
     """The pictures in the order of the index or of their names, each at its due time."""
 
-    class Settings(BaseModel):
+    class Settings(DriverSettings):
         """`interval_ms` is the time from one picture to the next; 0 gives each as soon as it is asked for."""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
         path: Path
         interval_ms: Annotated[float, Field(ge=0)] = 100.0

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import cv2
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Frame
 
@@ -24,14 +25,12 @@ Seconds = Annotated[float, Field(gt=0, le=60)]
 class OpenCvCamera:
     """One V4L2 device, stream or file. What the camera does not accept as set is an error, not a surprise."""
 
-    class Settings(BaseModel):
+    class Settings(DriverSettings):
         """What is absent stays as the camera has it.
 
         `latency_ms` lies between the middle of the exposure and the stamp: the kernel's for V4L2, else the arrival.
         A file comes as fast as asked unless `fps` paces it.
         """
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
         source: Annotated[str, Field(min_length=1)]
         width: Pixels | None = None
@@ -43,6 +42,11 @@ class OpenCvCamera:
         latency_ms: Annotated[float, Field(ge=0)] = 0.0
         open_timeout_s: Seconds = 5.0
         read_timeout_s: Seconds = 1.0
+
+        @property
+        def device(self) -> str | None:
+            """A V4L2 device has room for one reader; streams and files have room for more."""
+            return self.source if self.source.startswith("/dev/") else None
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name

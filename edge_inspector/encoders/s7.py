@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import EncoderSample
 from edge_inspector.s7.blocks import DB_PLC, ENCODER
@@ -27,9 +25,8 @@ class S7Encoder:
 
     def read(self) -> EncoderSample:
         """One sample. Raises DeviceError, also for a record whose CRC does not hold."""
-        asked_ns = time.monotonic_ns()
         raw = self._connection.read(self._settings.db_plc, DB_PLC.offset(ENCODER), ENCODER.size)
-        answered_ns = time.monotonic_ns()
+        asked_ns, answered_ns = self._connection.round_trip_ns
         record = ENCODER.unpack(raw)
         if record is None:
             raise DeviceError(f"{self._connection.address}: encoder record in DB{self._settings.db_plc} is damaged")

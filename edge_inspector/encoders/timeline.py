@@ -47,7 +47,8 @@ class Timeline:
     """Thread-safe. One thread adds samples; any thread asks.
 
     `drift` is how fast the two clocks may run apart; `publish_ns` how long the PLC takes, at most, from reading count
-    and clock to showing them.
+    and clock to showing them. `read_point` is where in the round trip the PLC reads, 0..1: it moves the likeliest
+    offset within its bounds, never the bounds.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Timeline:
         history_ns: int = 5_000_000_000,
         drift: float = 100e-6,
         publish_ns: int = 0,
+        read_point: float = 0.5,
     ) -> None:
         self._motion = motion
         self._stale_ns = stale_ns
@@ -66,6 +68,7 @@ class Timeline:
         self._history_ns = history_ns
         self._drift = drift
         self._publish_ns = publish_ns
+        self._read_point = read_point
         self._lock = threading.Lock()
         self._epoch = 0
         self._boot_id: int | None = None
@@ -125,7 +128,7 @@ class Timeline:
             if not self._samples:
                 raise PositionUnknownError("no encoder sample yet")
             low, high = self._offset(at_ns)
-            device_ns = at_ns - (low + high) // 2
+            device_ns = at_ns - self._likely(low, high)
             if device_ns > self._samples[-1].device_ns:
                 if now_ns - self._samples[-1].answered_ns > self._stale_ns:
                     raise PositionUnknownError("the encoder is silent")
@@ -135,8 +138,8 @@ class Timeline:
             if index == 0:
                 if device_ns < after.device_ns:
                     raise PositionUnknownError("older than the encoder's history")
-                return Position(after.count, 1 + self._motion.speed_max * (high - low) / 2e9, self._epoch)
-            return self._between(self._samples[index - 1], after, device_ns, (high - low) // 2)
+                return Position(after.count, 1 + self._motion.speed_max * self._doubt(low, high) / 1e9, self._epoch)
+            return self._between(self._samples[index - 1], after, device_ns, self._doubt(low, high))
 
     def estimate(self, at_ns: int) -> float | None:
         """The likely count at `at_ns`, extrapolated if need be: for ordering work, never for a verdict's position."""
@@ -146,7 +149,7 @@ class Timeline:
             low, high = self._offset(at_ns)
             last, before = self._samples[-1], self._samples[max(-4, -len(self._samples))]
             speed = (last.count - before.count) / max(1, last.device_ns - before.device_ns)
-            return last.count + speed * (at_ns - (low + high) // 2 - last.device_ns)
+            return last.count + speed * (at_ns - self._likely(low, high) - last.device_ns)
 
     def furthest(self, now_ns: int) -> int | None:
         """The furthest count that the belt can have reached by now: never less than the truth."""
@@ -155,7 +158,7 @@ class Timeline:
                 return None
             last = self._samples[-1]
             low, _ = self._offset(now_ns)
-            age_s = max(0, now_ns - low - last.device_ns) / 1e9
+            age_s = max(0, now_ns - low - last.device_ns + last.error_ns) / 1e9
             return last.count + int(self._motion.speed_max * age_s) + 2
 
     def unwrap(self, raw_count: int) -> int:
@@ -182,8 +185,8 @@ class Timeline:
             recent = [self._samples[index].device_ns for index in range(-8, 0)]
             cycle = min(later - earlier for earlier, later in pairwise(recent))
             low, high = self._offset(after_ns)
-            shown = recent[-1] + (low + high) // 2
-            return shown + max(1, -(-(after_ns - shown) // cycle)) * cycle, (high - low) // 2
+            shown = recent[-1] + self._likely(low, high)
+            return shown + max(1, -(-(after_ns - shown) // cycle)) * cycle, (high - low) // 4
 
     def _begin(self, raw: EncoderSample) -> None:
         self._epoch += 1
@@ -201,7 +204,7 @@ class Timeline:
         passed_s = (sample.answered_ns - last.answered_ns) / 1e9
         if not 0 < elapsed_s <= passed_s + _OLDEST_STAMP_S:
             return False
-        reach = self._motion.speed_max * elapsed_s + 2
+        reach = self._motion.speed_max * (elapsed_s + (last.error_ns + sample.error_ns) / 1e9) + 2
         return reach < _HALF and abs(sample.count - last.count) <= reach
 
     def _bound_above(self, sample: _Sample) -> None:
@@ -234,14 +237,24 @@ class Timeline:
             return high - int(_OLDEST_STAMP_S * 1e9), high
         return self._aged(self._lower[0], now_ns, -1), high
 
+    def _likely(self, low: int, high: int) -> int:
+        return low + round(self._read_point * (high - low))
+
+    def _doubt(self, low: int, high: int) -> int:
+        return round(max(self._read_point, 1 - self._read_point) * (high - low))
+
     def _between(self, before: _Sample, after: _Sample, device_ns: int, offset_error_ns: int) -> Position:
         span_ns = after.device_ns - before.device_ns
         travel = after.count - before.count
         span_s = span_ns / 1e9
-        speed = min(self._motion.speed_max, abs(travel) / span_s + self._motion.acceleration_max * span_s / 2)
+        error_s = (offset_error_ns + max(before.error_ns, after.error_ns)) / 1e9
+        # The greatest speed anywhere in reach: the mean over the shortest time that the travel can have taken, and
+        # what the belt can gain on the way from where it ran at that mean.
+        shortest_s = max(1, span_ns - before.error_ns - after.error_ns) / 1e9
+        gain = self._motion.acceleration_max * (span_s / 2 + 2 * error_s)
+        speed = min(self._motion.speed_max, (abs(travel) + 1) / shortest_s + gain)
         bend = min(self._motion.acceleration_max * span_s * span_s / 8, self._motion.speed_max * span_s)
         count = before.count + travel * (device_ns - before.device_ns) / span_ns
-        error_s = (offset_error_ns + max(before.error_ns, after.error_ns)) / 1e9
         return Position(count, 1 + bend + speed * error_s, self._epoch)
 
 

@@ -6,8 +6,10 @@ python-snap7 waits 5 s for every connect and answer and its API cannot change th
 
 from __future__ import annotations
 
+import socket
+import time
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import snap7
 from pydantic import Field
@@ -38,12 +40,18 @@ class S7Connection:
     def __init__(self, settings: S7Settings) -> None:
         self._settings = settings
         self._client: snap7.Client | None = None
+        self._wire: _StampedSocket | None = None
         self.address = f"s7://{settings.host}:{settings.port} rack {settings.rack} slot {settings.slot}"
 
     @property
     def is_open(self) -> bool:
         """Whether the last call succeeded; the peer may be gone all the same."""
         return self._client is not None
+
+    @property
+    def round_trip_ns(self) -> tuple[int, int]:
+        """When the last request left this process and when its answer began to arrive, monotonic."""
+        return (self._wire.sent_ns, self._wire.answered_ns) if self._wire is not None else (0, 0)
 
     def open(self) -> None:
         """Connect within `timeout_s` per step. Raises DeviceError."""
@@ -56,7 +64,7 @@ class S7Connection:
         client.connection = ISOTCPConnection(settings.host, settings.port, client.local_tsap, client.remote_tsap)
         try:
             client.connection.connect(settings.timeout_s)
-            client.connection.socket.settimeout(settings.timeout_s)
+            self._wire = client.connection.socket = _StampedSocket(client.connection.socket, settings.timeout_s)
             client._setup_communication()  # noqa: SLF001 -- see the module's docstring
             client.connected = True
         except (S7Error, OSError) as error:
@@ -91,6 +99,26 @@ class S7Connection:
         if self._client is None:
             raise DeviceError(f"{self.address}: not connected")
         return self._client
+
+
+class _StampedSocket(socket.socket):
+    """Takes the stamps where the bytes leave and come: building and parsing them would double the round trip."""
+
+    def __init__(self, connected: socket.socket, timeout_s: float) -> None:
+        super().__init__(connected.family, connected.type, connected.proto, connected.detach())
+        self.settimeout(timeout_s)
+        self.sent_ns = 0
+        self.answered_ns = 0
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        self.answered_ns = 0
+        self.sent_ns = time.monotonic_ns()
+        super().sendall(data, flags)
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        chunk = super().recv(size, flags)
+        self.answered_ns = self.answered_ns or time.monotonic_ns()
+        return chunk
 
 
 def _drop(client: snap7.Client) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import ConfigError, Fault, InferenceError
 from edge_inspector.records import Image, ModelInfo
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
@@ -23,10 +25,8 @@ GPU_BATCH = 8
 class OnnxSegmenter:
     """One model folder, running. `max_batch` and `workers` are final once open() knows the provider."""
 
-    class Settings(BaseModel):
+    class Settings(DriverSettings):
         """`engine_cache` keeps the engines that TensorRT builds, for minutes, at the first start."""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
         precision: Precision = "int8"
         providers: Annotated[tuple[Provider, ...], Field(min_length=1)] = ("tensorrt", "cuda", "cpu")
@@ -45,21 +45,15 @@ class OnnxSegmenter:
         self.max_batch = settings.max_batch or 1
         self.workers = settings.workers or _cores()
         self._running: Running | None = None
+        self._opening = threading.Lock()
 
     def open(self) -> None:
-        """Check the folder again, load it on the best provider and warm every batch size."""
-        self.close()
-        self._manifest = self._read()
-        session = create_session(self._model_dir, self._manifest, self._wanted())
-        on_cpu = session.provider == "cpu"
-        self.max_batch = self._settings.max_batch or (1 if on_cpu or session.single else GPU_BATCH)
-        self.workers = self._settings.workers or (_cores() if on_cpu else 1)
-        if session.single and self.max_batch > 1:
-            raise ConfigError([Fault("max_batch", f"{self._manifest.name} takes one image at a time")])
-        self.info = _info(self._manifest, session.kind, session.provider, session.precision)
-        running = Running(session, self._manifest, self.max_batch, runtime_errors())
-        self._warm(running)
-        self._running = running
+        """Check the folder again, load it on the best provider and warm every batch size.
+
+        A session that runs already goes on for the other threads until the new one is ready.
+        """
+        with self._opening:
+            self._running = self._load()
 
     def segment(self, images: Sequence[Image]) -> list[Image]:
         """One mask per image, see the seam; grey and BGR images are converted to what the model takes."""
@@ -80,6 +74,19 @@ class OnnxSegmenter:
     def close(self) -> None:
         """Drop the session and every thread's buffers."""
         self._running = None
+
+    def _load(self) -> Running:
+        self._manifest = self._read()
+        session = create_session(self._model_dir, self._manifest, self._wanted())
+        on_cpu = session.provider == "cpu"
+        self.max_batch = self._settings.max_batch or (1 if on_cpu or session.single else GPU_BATCH)
+        self.workers = self._settings.workers or (_cores() if on_cpu else 1)
+        if session.single and self.max_batch > 1:
+            raise ConfigError([Fault("max_batch", f"{self._manifest.name} takes one image at a time")])
+        self.info = _info(self._manifest, session.kind, session.provider, session.precision)
+        running = Running(session, self._manifest, self.max_batch, runtime_errors())
+        self._warm(running)
+        return running
 
     def _segment_tiled(self, desk: Desk, images: list[Image]) -> list[Image]:
         stride, size = self.info.stride, (self.info.height, self.info.width)

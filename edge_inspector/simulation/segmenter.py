@@ -10,8 +10,9 @@ from typing import Annotated, Final
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import InferenceError
 from edge_inspector.records import Image, ModelInfo
 
@@ -26,10 +27,8 @@ _GAIN: Final = 4.0
 class SimulatedSegmenter:
     """The seam's behaviour with a chosen service time and chosen failures. Needs no model folder."""
 
-    class Settings(BaseModel):
+    class Settings(DriverSettings):
         """`fail_every` = n makes each n-th call fail; 0 none."""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
         ms_per_frame: Annotated[float, Field(ge=0)] = 0.0
         workers: Annotated[int, Field(ge=1, le=64)] = 1

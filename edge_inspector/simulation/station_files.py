@@ -24,6 +24,7 @@ reserve_ms = 60
 
 [encoder]
 driver = "s7"
+read_point = 0.65  # python-snap7's server reads late in the round trip
 settings = {{ host = "127.0.0.1", port = {ports[plc]} }}
 
 [segmenter]

@@ -48,7 +48,6 @@ class Segment:
     def start(self) -> None:
         """Build the session again where the last one failed; the daemon opened the first."""
         if self._failures:
-            self._segmenter.close()
             self._segmenter.open()
             self._failures = 0
 

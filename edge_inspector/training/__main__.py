@@ -43,6 +43,7 @@ class Task:
     With `refit`, the net whose limits are chosen has not seen the tuning parts; the net that is shipped has.
     """
 
+    plan: Plan
     source: Source
     refit: Source | None
     tune: Gather
@@ -59,15 +60,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
-    task, widths = (_tile(), TILE_WIDTHS) if options.command == "tile" else (_folder(options), WIDE_WIDTHS)
-    plan = Plan(widths, options.steps, seed=options.seed)
+    task = _tile(options) if options.command == "tile" else _folder(options)
     folder = options.out / f"{options.name}-{options.version}"
-    int8 = _pack(_trained(task.source, plan, options.weights), task.source, folder, options.seed)
+    int8 = _pack(_trained(task.source, task.plan, options.weights), task.source, folder, options.seed)
     limits = evaluate.choose_limits(task.tune(int8), task.false_reject_budget)
     print("limits", limits)
     if task.refit is not None:
         weights = options.weights and options.weights.with_suffix(".refit.pt")
-        _pack(_trained(task.refit, plan, weights), task.refit, folder, options.seed)
+        _pack(_trained(task.refit, task.plan, weights), task.refit, folder, options.seed)
     _describe(folder, task, limits, options)
     return 0
 
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     folder.add_argument("data", type=Path)
     folder.add_argument("--tune-fold", default="", help="fold of the train split that limits are chosen on")
     folder.add_argument("--false-rejects", type=float, default=0.02, help="budget when choosing limits")
-    folder.add_argument("--patch", type=int, default=192, help="side of the training patches, a multiple of 32")
+    folder.add_argument("--patch", type=int, default=160, help="side of the training patches, a multiple of 32")
     folder.add_argument("--refit", action="store_true", help="train again on all folds once limits are chosen")
     for command in (tile, folder):
         command.add_argument("--name", required=True)
@@ -96,9 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tile() -> Task:
+def _tile(options: argparse.Namespace) -> Task:
     tune, held_out = TileLine(TUNE_SEED, LANES, 0.5), TileLine(HELD_OUT_SEED, LANES)
     return Task(
+        plan=Plan(TILE_WIDTHS, options.steps, seed=options.seed),
         source=RenderedTiles(TRAIN_SEEDS),
         refit=None,
         tune=lambda path: _seen_tiles(path, tune, TUNE_PARTS),
@@ -128,6 +129,8 @@ def _folder(options: argparse.Namespace) -> Task:
     if options.refit:
         chosen += " of the net that they were chosen with; the shipped net was then trained on all folds"
     return Task(
+        # Photographs vary more and are fewer than rendered frames: a gentler rate, and no weight towards rejects.
+        plan=Plan(WIDE_WIDTHS, options.steps, rate=2e-3, seed=options.seed, positive_weight=1.0),
         source=Patches(folder, learn, patch=options.patch),
         refit=Patches(folder, everything, patch=options.patch) if options.refit else None,
         tune=lambda path: _seen_entries(path, folder.classes, tune),

@@ -169,9 +169,11 @@ def _choose(seen: Evidence, k: int, allowed: int) -> Limit:
     area is set at their geometric mean: as much margin on either side.
     """
     good, bad = np.sort(seen.areas[~seen.defective, k], axis=0), seen.areas[seen.true[:, k], k]
-    best, best_key = Limit(0.5, SMALLEST_AREA_PX), (-1.0, -1.0)
+    floors = np.maximum(SMALLEST_AREA_PX, good[-1 - min(allowed, len(good) - 1)] + STRIDE**2)
+    # Where a class cannot be told from good parts at all, it must at least not reject those.
+    best, best_key = Limit(CONFIDENCES[-1], float(floors[-1])), (-1.0, -1.0)
     for level, confidence in enumerate(CONFIDENCES):
-        floor = max(SMALLEST_AREA_PX, float(good[-1 - min(allowed, len(good) - 1), level]) + STRIDE**2)
+        floor = float(floors[level])
         caught = bad[:, level] >= floor
         if not caught.any():
             continue

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from edge_inspector.training.dataset import Image, Sample
 from edge_inspector.training.nets import STRIDE, Segmenter, normalise
 
-
 BATCH: Final = 8
 
 

@@ -184,6 +184,19 @@ def test_close_twice_and_open_again(segmenter: Segmenter) -> None:
     np.testing.assert_array_equal(segmenter.segment([image])[0], before)
 
 
+def test_open_again_while_others_work(segmenter: Segmenter) -> None:
+    image = picture(50, 50)
+    (mask,) = segmenter.segment([image])
+
+    def work(_: int) -> bool:
+        return all(np.array_equal(segmenter.segment([image])[0], mask) for _ in range(200))
+
+    with ThreadPoolExecutor(2) as pool:
+        results = pool.map(work, range(2))
+        segmenter.open()
+        assert all(results)
+
+
 @pytest.mark.parametrize("make", SEGMENTERS)
 def test_driver_table(make: Callable[..., Segmenter], tmp_path: Path) -> None:
     assert any(load_driver("segmenters", name) is type(make(tmp_path)) for name in ("onnx", "simulated"))

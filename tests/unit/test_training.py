@@ -128,3 +128,9 @@ def test_limits_separate_what_can_be_separated() -> None:
 
 def test_limits_decide_by_area_as_the_line_does() -> None:
     assert evidence().rejected([Limit(0.5, 150.0)]).sum() == 5
+
+
+def test_a_class_without_any_evidence_rejects_no_good_part() -> None:
+    seen = evidence()
+    blind = Evidence(seen.classes, seen.areas[::-1].copy(), seen.true, seen.defective, seen.overlap, seen.union)
+    assert not blind.rejected(evaluate.choose_limits(blind, 0.0))[:10].any()

@@ -1,0 +1,122 @@
+"""What is wrong now, and what the PLC and the operator are told of it."""
+
+import logging
+import time
+
+import pytest
+
+from edge_inspector.records import ErrorCode, StationState
+from edge_inspector.runtime.conditions import FAULTS, Conditions
+
+
+@pytest.fixture
+def running() -> Conditions:
+    conditions = Conditions()
+    conditions.phase(StationState.READY)
+    return conditions
+
+
+def test_a_station_is_starting_until_it_is_told_otherwise() -> None:
+    assert Conditions().state is StationState.STARTING
+
+
+@pytest.mark.parametrize("phase", [StationState.STARTING, StationState.STOPPING])
+def test_what_is_wrong_does_not_make_a_starting_or_stopping_station_ready(phase: StationState) -> None:
+    conditions = Conditions()
+    conditions.phase(phase)
+    conditions.set(ErrorCode.WORKER_FAILED, "judge")
+    assert conditions.state is phase
+    assert conditions.error_code is ErrorCode.WORKER_FAILED
+
+
+def test_nothing_wrong_is_ready_with_no_code(running: Conditions) -> None:
+    assert (running.state, running.error_code) == (StationState.READY, ErrorCode.NONE)
+
+
+@pytest.mark.parametrize("code", sorted(set(ErrorCode) - FAULTS - {ErrorCode.NONE}))
+def test_what_still_leaves_every_part_its_verdict_only_degrades(running: Conditions, code: ErrorCode) -> None:
+    running.set(code, "somewhere")
+    assert (running.state, running.error_code) == (StationState.DEGRADED, code)
+
+
+@pytest.mark.parametrize("code", sorted(FAULTS))
+def test_what_breaks_the_promise_of_a_verdict_is_a_fault(running: Conditions, code: ErrorCode) -> None:
+    running.set(ErrorCode.CAMERA_LOST, "cam1")
+    running.set(code, "somewhere")
+    assert (running.state, running.error_code) == (StationState.FAULT, code)
+    running.clear(code, "somewhere")
+    assert (running.state, running.error_code) == (StationState.DEGRADED, ErrorCode.CAMERA_LOST)
+
+
+def test_a_full_ring_lost_triggers_and_a_failed_worker_are_the_faults() -> None:
+    assert {ErrorCode.PLC_RING_FULL, ErrorCode.PLC_TRIGGERS_LOST, ErrorCode.WORKER_FAILED} == FAULTS
+
+
+def test_the_snapshot_has_the_gravest_first_then_by_number_and_subject(running: Conditions) -> None:
+    for code, subject in (
+        (ErrorCode.BROKER_LOST, "broker"),
+        (ErrorCode.CAMERA_LOST, "cam2"),
+        (ErrorCode.WORKER_FAILED, "judge"),
+        (ErrorCode.CAMERA_LOST, "cam1"),
+        (ErrorCode.PLC_RING_FULL, "plc"),
+    ):
+        running.set(code, subject)
+    assert [(int(code), subject) for code, subject in running.snapshot()] == [
+        (401, "plc"),
+        (901, "judge"),
+        (101, "cam1"),
+        (101, "cam2"),
+        (501, "broker"),
+    ]
+
+
+def test_subjects_are_kept_apart(running: Conditions) -> None:
+    running.set(ErrorCode.CAMERA_LOST, "cam1")
+    running.set(ErrorCode.CAMERA_LOST, "cam2")
+    running.clear(ErrorCode.CAMERA_LOST, "cam1")
+    assert running.held(ErrorCode.CAMERA_LOST, "cam2")
+    assert not running.held(ErrorCode.CAMERA_LOST, "cam1")
+    assert running.state is StationState.DEGRADED
+
+
+def test_a_condition_just_over_still_explains_a_missing_view_for_a_while(running: Conditions) -> None:
+    running.set(ErrorCode.CAMERA_LOST, "cam1")
+    running.clear(ErrorCode.CAMERA_LOST, "cam1")
+    assert not running.held(ErrorCode.CAMERA_LOST, "cam1")
+    assert running.held(ErrorCode.CAMERA_LOST, "cam1", within_s=60.0)
+    time.sleep(0.01)
+    assert not running.held(ErrorCode.CAMERA_LOST, "cam1", within_s=0.005)
+
+
+def test_what_never_was_is_never_held(running: Conditions) -> None:
+    running.clear(ErrorCode.CAMERA_LOST, "cam1")
+    assert not running.held(ErrorCode.CAMERA_LOST, "cam1", within_s=60.0)
+
+
+def test_beginning_and_end_are_logged_once_each_with_the_reason(
+    running: Conditions, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(3):
+        running.set(ErrorCode.PLC_LOST, "plc", "no answer in time")
+    for _ in range(3):
+        running.clear(ErrorCode.PLC_LOST, "plc")
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first == "plc_lost (E403) plc: no answer in time"
+    assert second.startswith("plc_lost (E403) plc: over after ")
+
+
+def test_numbers_on_the_wire_never_change() -> None:
+    assert {code.name: int(code) for code in ErrorCode} == {
+        "NONE": 0,
+        "CAMERA_LOST": 101,
+        "ENCODER_LOST": 201,
+        "INFERENCE_FAILED": 301,
+        "PLC_RING_FULL": 401,
+        "PLC_TRIGGERS_LOST": 402,
+        "PLC_LOST": 403,
+        "BROKER_LOST": 501,
+        "OUTBOX_FULL": 502,
+        "RECIPE_MISMATCH": 601,
+        "WORKER_FAILED": 901,
+    }

@@ -1,0 +1,393 @@
+"""Where the belt was: never farther from the truth than the bound that is given with it."""
+
+import math
+import random
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_inspector.encoders.timeline import Motion, Timeline
+from edge_inspector.errors import PositionPendingError, PositionUnknownError
+from edge_inspector.records import EncoderSample
+from edge_inspector.s7.blocks import wrap32
+
+MS = 1_000_000
+S = 1_000_000_000
+MOTION = Motion(speed_max=20_000.0, acceleration_max=50_000.0)  # counts: 2 m/s and 5 m/s2 at 10 per mm
+
+
+class Belt:
+    """Runs from one speed to the next with the greatest acceleration there is, and holds it for a while."""
+
+    def __init__(self, legs: list[tuple[float, float]]) -> None:
+        self._starts: list[float] = []
+        self._pieces: list[tuple[float, float, float]] = []
+        at = place = speed = 0.0
+        for wanted, hold_s in legs:
+            rate = math.copysign(MOTION.acceleration_max, wanted - speed)
+            for seconds, acceleration in ((abs(wanted - speed) / MOTION.acceleration_max, rate), (hold_s, 0.0)):
+                self._starts.append(at)
+                self._pieces.append((place, speed, acceleration))
+                at += seconds
+                place += speed * seconds + acceleration * seconds**2 / 2
+                speed += acceleration * seconds
+        self._starts.append(at)
+        self._pieces.append((place, speed, 0.0))
+
+    def __call__(self, at_ns: float) -> float:
+        index = max(0, bisect_right(self._starts, at_ns / S) - 1)
+        place, speed, acceleration = self._pieces[index]
+        since = at_ns / S - self._starts[index]
+        return place + speed * since + acceleration * since**2 / 2
+
+
+@dataclass
+class World:
+    """A belt, a PLC that stamps its count once per scan, and a network; all of it random, and known to the test."""
+
+    belt: Belt
+    seed: int
+    zero: int = 0
+    scan_ns: int = 10 * MS
+    drift: float = 0.0
+    publish_ns: int = 0
+    trip_ns: int = 2 * MS
+    boot_id: int = 7
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._clock_start = self._random.randrange(10**15)
+        self._phase = self._random.randrange(self.scan_ns)
+
+    def device_ns(self, at_ns: int) -> int:
+        """The PLC's clock, in whole microseconds."""
+        return (self._clock_start + at_ns + round(at_ns * self.drift)) // 1000 * 1000
+
+    def poll(self, asked_ns: int) -> EncoderSample:
+        trip_ns = self._random.randint(50_000, self.trip_ns)
+        read_ns = asked_ns + self._random.choice((0, trip_ns, self._random.randint(0, trip_ns)))
+        scan = (read_ns - self._phase) // self.scan_ns
+        if read_ns < self._stamped_ns(scan) + self._delay_ns(scan):
+            scan -= 1
+        stamped_ns = self._stamped_ns(scan)
+        count = wrap32(self.zero + round(self.belt(stamped_ns)))
+        return EncoderSample(count, self.device_ns(stamped_ns), asked_ns, asked_ns + trip_ns, self.boot_id)
+
+    def polls(self, timeline: Timeline, until_ns: int, interval_ns: int = 8 * MS) -> Iterator[EncoderSample]:
+        """Anywhere in the scan, or aimed at its edge, as the track stage does it."""
+        now = self._random.randrange(interval_ns) + 20 * MS
+        while now < until_ns:
+            sample = self.poll(now)
+            yield sample
+            now = sample.answered_ns + self._random.randint(interval_ns // 2, interval_ns * 3 // 2)
+            edge = timeline.next_edge(now - interval_ns // 2) if self._random.random() < 0.5 else None
+            if edge is not None:
+                aim = edge[0] + self._random.randint(-edge[1] - 100_000, edge[1] + 100_000)
+                now = max(sample.answered_ns, aim)
+
+    def _stamped_ns(self, scan: int) -> int:
+        return self._phase + scan * self.scan_ns
+
+    def _delay_ns(self, scan: int) -> int:
+        return random.Random(scan ^ self.seed).randint(0, self.publish_ns)
+
+
+def timeline_of(world: World) -> Timeline:
+    return Timeline(MOTION, drift=100e-6, publish_ns=world.publish_ns)
+
+
+speeds = st.one_of(st.just(0.0), st.floats(-MOTION.speed_max, MOTION.speed_max), st.just(MOTION.speed_max))
+belts = st.lists(st.tuples(speeds, st.floats(0.0, 0.3)), min_size=1, max_size=8).map(Belt)
+zeros = st.one_of(st.integers(-(2**31), 2**31 - 1), st.integers(2**31 - 3000, 2**31 - 1), st.just(-(2**31)))
+worlds = st.builds(
+    World,
+    belt=belts,
+    seed=st.integers(0, 2**32),
+    zero=zeros,
+    scan_ns=st.integers(5 * MS, 20 * MS),
+    drift=st.floats(-100e-6, 100e-6),
+    publish_ns=st.integers(0, 2 * MS),
+    trip_ns=st.sampled_from([200_000, 2 * MS, 10 * MS, 40 * MS]),
+)
+
+
+@settings(deadline=None, max_examples=250)
+@given(worlds)
+def test_the_error_is_never_greater_than_its_bound(world: World) -> None:
+    timeline, chance = timeline_of(world), random.Random(world.seed + 1)
+    base: float | None = None
+    answers = 0
+    for sample in world.polls(timeline, 2 * S):
+        timeline.add(sample)
+        now = sample.answered_ns
+        if base is None:
+            base = round((sample.count - world.zero - world.belt(now)) / 2**32) * 2**32 + world.zero
+        for at_ns in (now - chance.randrange(60 * MS), now - chance.randrange(1500 * MS)):
+            try:
+                position = timeline.count_at(at_ns, now)
+            except (PositionPendingError, PositionUnknownError):
+                continue
+            answers += 1
+            assert abs(position.count - (base + world.belt(at_ns))) <= position.error_counts + 1
+            assert position.epoch == 1
+    assert answers > 20
+    assert timeline.epoch == 1
+
+
+@settings(deadline=None, max_examples=150)
+@given(worlds)
+def test_the_belt_is_never_farther_than_furthest_says(world: World) -> None:
+    timeline, chance = timeline_of(world), random.Random(world.seed + 1)
+    base: float | None = None
+    for sample in world.polls(timeline, 2 * S):
+        timeline.add(sample)
+        if base is None:
+            base = round((sample.count - world.zero - world.belt(sample.answered_ns)) / 2**32) * 2**32 + world.zero
+        for now in (sample.answered_ns, sample.answered_ns + chance.randrange(500 * MS)):
+            furthest = timeline.furthest(now)
+            assert furthest is not None
+            assert furthest >= base + world.belt(now)
+
+
+@settings(deadline=None, max_examples=150)
+@given(worlds)
+def test_the_offset_between_the_clocks_lies_within_its_bounds(world: World) -> None:
+    timeline = timeline_of(world)
+    for sample in world.polls(timeline, 4 * S):
+        timeline.add(sample)
+        low, high = timeline.offset_bounds(sample.answered_ns)
+        truth = sample.answered_ns - world.device_ns(sample.answered_ns)
+        # A microsecond is what the PLC's clock shows; ten more are what it drifts within one trip and scan.
+        assert low - 11_000 <= truth <= high + 11_000
+
+
+def test_the_bound_is_small_enough_to_be_of_use() -> None:
+    for seed in range(20):
+        world = World(Belt([(10_000.0, 9.0)]), seed, drift=50e-6, trip_ns=1 * MS)
+        timeline = timeline_of(world)
+        for sample in world.polls(timeline, 3 * S):
+            timeline.add(sample)
+        now = sample.answered_ns
+        # 10 counts are 1 mm: at 1 m/s, within the recipe's usual tolerance many times over.
+        assert timeline.count_at(now - 100 * MS, now).error_counts < 12
+
+
+def test_while_the_belt_stands_the_position_is_known_to_a_few_counts() -> None:
+    world = World(Belt([(20_000.0, 0.1), (0.0, 9.0)]), seed=3, trip_ns=5 * MS)
+    timeline = timeline_of(world)
+    for sample in world.polls(timeline, 3 * S):
+        timeline.add(sample)
+    now = sample.answered_ns
+    position = timeline.count_at(now - 100 * MS, now)
+    assert position.count == sample.count
+    assert position.error_counts < 10
+
+
+def line_of(*samples: EncoderSample, **options: int) -> Timeline:
+    timeline = Timeline(MOTION, **options)
+    for sample in samples:
+        timeline.add(sample)
+    return timeline
+
+
+def stamped(at_ms: float, count: int, *, trip_ms: float = 1.0, boot_id: int = 7, ahead_ms: float = 0) -> EncoderSample:
+    """Read in the middle of the trip; the PLC's clock is 5 s ahead, and steps by `ahead_ms`."""
+    at_ns, half_ns = int(at_ms * MS), int(trip_ms * MS / 2)
+    device_ns = at_ns + 5 * S + int(ahead_ms * MS)
+    return EncoderSample(wrap32(count), device_ns, at_ns - half_ns, at_ns + half_ns, boot_id)
+
+
+def bare(at_ms: float, count: int, *, trip_ms: float = 1.0, boot_id: int = 7) -> EncoderSample:
+    """From a source without a clock."""
+    at_ns, half_ns = int(at_ms * MS), int(trip_ms * MS / 2)
+    return EncoderSample(wrap32(count), None, at_ns - half_ns, at_ns + half_ns, boot_id)
+
+
+def test_before_the_first_sample_nothing_is_known() -> None:
+    timeline = Timeline(MOTION)
+    assert (timeline.epoch, timeline.boot_id) == (0, None)
+    assert timeline.furthest(S) is None
+    assert timeline.estimate(S) is None
+    assert not timeline.fresh(S)
+    assert timeline.next_edge(S) is None
+    with pytest.raises(PositionUnknownError, match="no encoder sample yet"):
+        timeline.count_at(S, S)
+    with pytest.raises(PositionUnknownError, match="no encoder sample yet"):
+        timeline.unwrap(0)
+
+
+def test_the_first_sample_begins_the_first_epoch() -> None:
+    timeline = Timeline(MOTION)
+    assert timeline.add(stamped(100, 0)) is False
+    assert (timeline.epoch, timeline.boot_id) == (1, 7)
+    assert timeline.add(stamped(110, 10)) is True
+    assert timeline.epoch == 1
+
+
+@pytest.mark.parametrize(
+    ("next_one", "what"),
+    [
+        (stamped(110, 110, boot_id=8), "the PLC has started anew"),
+        (stamped(110, 100_000), "the count jumped forward"),
+        (stamped(110, -100_000), "the count jumped back"),
+        (stamped(110, 110, ahead_ms=400), "the PLC's clock was set forward"),
+        (stamped(110, 110, ahead_ms=-400), "the PLC's clock was set back"),
+        (stamped(120, 110, ahead_ms=30), "the PLC's clock stepped by a little"),
+        (stamped(60_100 + 100, 100), "the source was silent for so long that the count may have wrapped"),
+        (bare(110, 110), "the source has lost its clock"),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
+)
+def test_a_new_epoch_begins_when(next_one: EncoderSample, what: str) -> None:
+    del what
+    slow = Motion(speed_max=40_000_000.0 if next_one.answered_ns > 60 * S else 20_000.0, acceleration_max=50_000.0)
+    timeline = Timeline(slow)
+    for at in range(8):
+        timeline.add(stamped(30 + 10 * at, 30 + 10 * at))
+    assert timeline.add(next_one) is False
+    assert timeline.epoch == 2
+    assert timeline.boot_id == next_one.boot_id
+    assert timeline.unwrap(next_one.count) == next_one.count
+
+
+def test_a_clock_set_back_by_less_than_the_bounds_is_noticed_with_the_next_sample() -> None:
+    timeline = line_of(*(stamped(30 + 10 * at, 0) for at in range(8)))
+    assert [timeline.add(stamped(at, 0, ahead_ms=-15)) for at in (120, 130)].count(False) == 1
+    assert timeline.epoch == 2
+
+
+def test_positions_from_before_a_new_epoch_are_not_given() -> None:
+    timeline = line_of(stamped(100, 0), stamped(110, 10), stamped(120, 1000, boot_id=8), stamped(130, 1010, boot_id=8))
+    with pytest.raises(PositionUnknownError, match="older than the encoder's history"):
+        timeline.count_at(105 * MS, 131 * MS)
+    assert timeline.count_at(125 * MS, 131 * MS).epoch == 2
+
+
+def test_an_instant_after_the_newest_sample_is_pending_until_the_next_one() -> None:
+    timeline = line_of(bare(100, 0), bare(110, 10))
+    with pytest.raises(PositionPendingError):
+        timeline.count_at(115 * MS, 116 * MS)
+    timeline.add(bare(120, 20))
+    assert timeline.count_at(115 * MS, 121 * MS).count == 15
+
+
+def test_an_instant_after_the_newest_sample_is_unknown_once_the_source_is_silent() -> None:
+    timeline = line_of(bare(100, 0), bare(110, 10), stale_ns=250 * MS)
+    with pytest.raises(PositionPendingError):
+        timeline.count_at(115 * MS, 360 * MS)
+    with pytest.raises(PositionUnknownError, match="silent"):
+        timeline.count_at(115 * MS, 361 * MS)
+    assert timeline.fresh(360 * MS)
+    assert not timeline.fresh(361 * MS)
+
+
+def test_an_instant_before_the_history_is_unknown() -> None:
+    timeline = line_of(*(bare(at, at) for at in range(100, 3000, 10)), history_ns=S)
+    with pytest.raises(PositionUnknownError, match="older than the encoder's history"):
+        timeline.count_at(1900 * MS, 2995 * MS)
+    assert timeline.count_at(2100 * MS, 2995 * MS).count == 2100
+
+
+def test_the_very_first_instant_of_the_history_is_known() -> None:
+    timeline = line_of(bare(100, 40), bare(110, 50))
+    assert timeline.count_at(100 * MS, 111 * MS).count == 40
+
+
+def test_a_scan_seen_twice_is_no_sign_of_life() -> None:
+    first = stamped(100, 0)
+    timeline = line_of(first, stamped(110, 10))
+    again = EncoderSample(10, stamped(110, 10).device_ns, 400 * MS, 401 * MS, 7)
+    assert timeline.add(again) is True
+    assert timeline.epoch == 1
+    assert not timeline.fresh(401 * MS)
+
+
+def test_a_scan_seen_twice_sharpens_the_bound_on_the_clocks() -> None:
+    def width(*samples: EncoderSample) -> int:
+        low, high = line_of(*samples).offset_bounds(130 * MS)
+        return high - low
+
+    again = EncoderSample(0, stamped(100, 0).device_ns, 108 * MS, 109 * MS, 7)
+    assert width(stamped(100, 0), again, stamped(110, 10)) < width(stamped(100, 0), stamped(110, 10))
+
+
+@given(zeros, st.integers(-(2**31) + 1, 2**31 - 1))
+@settings(deadline=None)
+def test_unwrap_gives_the_count_nearest_to_the_belts_newest_position(zero: int, way: int) -> None:
+    timeline = line_of(bare(100, zero))
+    assert timeline.unwrap(wrap32(wrap32(zero) + way)) == wrap32(zero) + way
+
+
+def test_a_latched_count_from_before_the_wrap_is_unwrapped_after_it() -> None:
+    top = 2**31 - 50
+    timeline = line_of(*(bare(100 + 10 * at, top + 20 * at) for at in range(6)))
+    assert timeline.epoch == 1
+    assert timeline.unwrap(wrap32(top + 100)) == top + 100
+    assert timeline.unwrap(top - 5) == top - 5
+    assert timeline.count_at(145 * MS, 151 * MS).count == top + 90
+
+
+def test_the_counter_may_wrap_many_times_in_one_epoch() -> None:
+    fast = Timeline(Motion(4e9, 1e9))
+    for at in range(40):
+        fast.add(bare(100 + 100 * at, 300_000_000 * at))
+    assert fast.epoch == 1
+    assert fast.unwrap(wrap32(300_000_000 * 39)) == 300_000_000 * 39
+
+
+def test_a_belt_in_reverse_is_followed() -> None:
+    timeline = line_of(*(bare(100 + 10 * at, -(2**31) + 30 - 10 * at) for at in range(8)))
+    assert timeline.epoch == 1
+    assert timeline.count_at(165 * MS, 171 * MS).count == -(2**31) + 30 - 65
+
+
+def test_the_estimate_goes_on_at_the_belts_speed() -> None:
+    timeline = line_of(*(bare(100 + 10 * at, 100 * at) for at in range(6)))
+    assert timeline.estimate(170 * MS) == pytest.approx(700)
+    assert line_of(bare(100, 40)).estimate(900 * MS) == 40.0
+
+
+@settings(deadline=None, max_examples=150)
+@given(belts, st.integers(0, 2**32), st.integers(1, 30))
+def test_a_source_without_a_clock_keeps_its_epoch_and_its_bounds_too(belt: Belt, seed: int, trip_ms: int) -> None:
+    chance, timeline, now = random.Random(seed), Timeline(MOTION), 20 * MS
+    while now < 2 * S:
+        asked_ns, now = now, now + chance.randint(50_000, trip_ms * MS)
+        read_ns = chance.choice((asked_ns, now, chance.randint(asked_ns, now)))
+        timeline.add(EncoderSample(round(belt(read_ns)), None, asked_ns, now, 7))
+        assert timeline.epoch == 1
+        furthest = timeline.furthest(now + 30 * MS)
+        assert furthest is not None
+        assert furthest >= belt(now + 30 * MS)
+        for at_ns in (now - chance.randrange(60 * MS), now - chance.randrange(S)):
+            try:
+                position = timeline.count_at(at_ns, now)
+            except (PositionPendingError, PositionUnknownError):
+                continue
+            assert abs(position.count - belt(at_ns)) <= position.error_counts + 1
+        now += chance.choice((0, chance.randrange(12 * MS)))
+    assert timeline.next_edge(now) is None
+    assert timeline.offset_bounds(now) == (0, 0)
+
+
+def test_the_next_edge_is_one_of_the_plcs_scans() -> None:
+    world = World(Belt([(5_000.0, 9.0)]), seed=11, trip_ns=500_000)
+    timeline = timeline_of(world)
+    for sample in world.polls(timeline, 2 * S):
+        timeline.add(sample)
+    now = sample.answered_ns
+    edge = timeline.next_edge(now)
+    assert edge is not None
+    at_ns, unsure_ns = edge
+    assert now < at_ns <= now + 2 * world.scan_ns
+    into_scan = (at_ns - world._phase) % world.scan_ns
+    assert min(into_scan, world.scan_ns - into_scan) <= unsure_ns + 10_000
+
+
+def test_the_next_edge_is_not_known_after_a_few_samples() -> None:
+    assert line_of(*(stamped(100 + 10 * at, at) for at in range(7))).next_edge(200 * MS) is None
+    assert line_of(*(stamped(100 + 10 * at, at) for at in range(8))).next_edge(200 * MS) is not None
