@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,12 +77,9 @@ def block_tables(page: str) -> str:
     """`page` with the tables between its markers made anew."""
     for block in (DB_PLC, DB_EDGE):
         begin, end = f"<!-- {block.name} -->", f"<!-- /{block.name} -->"
-        page = re.sub(
-            f"{re.escape(begin)}.*?{re.escape(end)}",
-            lambda _: f"{begin}\n{_block(block)}\n{end}",
-            page,
-            flags=re.DOTALL,
-        )
+        before, _, rest = page.partition(begin)
+        after = rest.partition(end)[2]
+        page = f"{before}{begin}\n{_block(block)}\n{end}{after}"
     return page
 
 
@@ -95,7 +91,7 @@ def _commands() -> str:
         about = next(choice.help for choice in commands._choices_actions if choice.dest == name)
         rows.append(f"### `edge-inspector {name}`\n\n{about}\n")
         rows += [
-            f"- `{'/'.join(action.option_strings) or action.metavar or action.dest}`: {action.help or 'the station file'}"
+            f"- `{'/'.join(action.option_strings) or action.metavar}`: {action.help or ''}"
             for action in sub._actions
             if action.dest != "help"
         ]

@@ -36,11 +36,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="run a station until SIGTERM or Ctrl-C")
-    run.add_argument("station", type=Path, metavar="STATION.toml")
+    run.add_argument("station", type=Path, metavar="STATION.toml", help="the station file")
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check", help="check a station's files, cameras, PLC and broker")
-    check.add_argument("station", type=Path, metavar="STATION.toml")
+    check.add_argument("station", type=Path, metavar="STATION.toml", help="the station file")
     check.set_defaults(command=_check)
 
     demo = commands.add_parser("demo", help="run a simulated line: PLC, broker, station and scoreboard")
@@ -58,9 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="WHAT@S",
-        help="kill -9 plc or broker S seconds after the first part and start it again 5 s later (may be given twice)",
+        help="kill -9 plc, broker or daemon S seconds after the first part; it starts again 5 s (daemon: 1 s) later",
     )
-    demo.add_argument("--seed", type=int, default=7)
+    demo.add_argument("--seed", type=int, default=7, help="of belt and parts (default: 7)")
     demo.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
     demo.add_argument(
         "--keep", type=Path, metavar="DIR", help="keep the run's files here (default: a temporary folder)"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import secrets
 import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -48,8 +48,8 @@ class Daemon:
         try:
             self._supervise(supervisor)
         finally:
-            clean = self._halt(pipeline, supervisor)
-        return 0 if clean else 1
+            code = self._halt(pipeline, supervisor)
+        return code
 
     def _start(self) -> tuple[Pipeline, Supervisor]:
         station = self._station
@@ -121,29 +121,25 @@ class Daemon:
             metrics.condition_active.labels(name.name.lower(), subject).set(1)
         log.debug("error code %d", code)
 
-    def _halt(self, pipeline: Pipeline, supervisor: Supervisor) -> bool:
-        """Sources first, then what they feed, the links last. Whether everything ended in time."""
+    def _halt(self, pipeline: Pipeline, supervisor: Supervisor) -> int:
+        """Sources first, then what they feed, the links last. The exit code."""
         begun_ns = time.monotonic_ns()
         notify("STOPPING=1")
         self._conditions.phase(StationState.STOPPING)
-        left: list[str] = []
         deadline_ns = begun_ns + _STOP_NS
         rest = [worker for worker in supervisor.workers if worker not in pipeline.workers]
-        orders: Sequence[list[Worker]] = (
-            pipeline.acquire,
-            pipeline.segment,
-            pipeline.judge,
-            pipeline.report,
-            pipeline.track,
-            rest,
-        )
-        for workers in orders:
-            left += supervisor.stop(workers, deadline_ns)
+        # A camera's driver may hang in its SDK; the parts must be answered all the same.
+        hung = supervisor.stop(pipeline.acquire, begun_ns + _STOP_NS // 2)
+        lost: list[str] = []
+        for workers in (pipeline.segment, pipeline.judge, pipeline.report, pipeline.track, rest):
+            lost += supervisor.stop(workers, deadline_ns)
         self._station.segmenter.close()
-        log.info(
-            "stopped in %.2f s%s", (time.monotonic_ns() - begun_ns) / 1e9, f", still running: {left}" if left else ""
-        )
-        return not left
+        log.info("stopped in %.2f s", (time.monotonic_ns() - begun_ns) / 1e9)
+        if hung or lost:
+            log.warning("left behind, still busy in a driver: %s", ", ".join(hung + lost))
+            logging.shutdown()
+            os._exit(1 if lost else 0)
+        return 0
 
     def _health(self) -> tuple[bool, dict[str, Any]]:
         state = self._conditions.state

@@ -29,7 +29,7 @@ from edge_inspector.records import (
 class DriverSettings(BaseModel):
     """The base of every driver's `Settings`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @property
     def device(self) -> str | None:

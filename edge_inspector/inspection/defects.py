@@ -13,6 +13,8 @@ from edge_inspector.records import Defect
 
 Mask = NDArray[np.uint8]
 
+_BOX = (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT)
+
 
 def find_defects(
     camera: str,
@@ -57,14 +59,17 @@ def _of_class(
         return []
     x0, y0, width, height = cv2.boundingRect(sure)
     _, labels, stats, centres = cv2.connectedComponentsWithStatsWithAlgorithm(
-        sure[y0 : y0 + height, x0 : x0 + width], 8, cv2.CV_16U, cv2.CCL_DEFAULT
+        sure[y0 : y0 + height, x0 : x0 + width], 8, cv2.CV_32S, cv2.CCL_DEFAULT
     )
     found = []
     for label in range(1, len(stats)):
         area_mm2 = float(stats[label, cv2.CC_STAT_AREA]) * mm_per_px**2
         if area_mm2 < limits.min_area_mm2:
             continue
-        here = labels == label
+        # Only its own box is looked at: a noisy mask has thousands of regions.
+        left, top, wide, high = (int(stats[label, side]) for side in _BOX)
+        box = slice(top, top + high), slice(left, left + wide)
+        here = labels[box] == label
         _, sides, _ = cv2.minAreaRect(cv2.findNonZero(here.astype(np.uint8)))
         found.append(
             Defect(
@@ -72,7 +77,7 @@ def _of_class(
                 defect_class=name,
                 area_mm2=area_mm2,
                 length_mm=(max(sides) + 1) * mm_per_px,
-                confidence=float(plane[y0 : y0 + height, x0 : x0 + width][here].max()) / 255,
+                confidence=float(plane[y0 : y0 + height, x0 : x0 + width][box][here].max()) / 255,
                 x_mm=(origin[0] + x0 + float(centres[label][0])) * mm_per_px,
                 y_mm=(origin[1] + y0 + float(centres[label][1])) * mm_per_px,
             )

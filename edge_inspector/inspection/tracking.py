@@ -42,6 +42,7 @@ class PartTracker:
         self._tolerance = tolerance
         self._reserve = reserve
         self._gate = gate
+        self._epoch = 0
         self._open: dict[tuple[int, int], Assembly] = {}
         self._orphans: list[PlacedView] = []
 
@@ -67,6 +68,7 @@ class PartTracker:
 
     def void(self, epoch: int, plc_boot_id: int | None) -> None:
         """Positions before `epoch` are worthless; parts of another PLC run are no longer known to the PLC."""
+        self._epoch = epoch
         for assembly in self._open.values():
             if plc_boot_id is not None and assembly.part.plc_boot_id != plc_boot_id:
                 assembly.voided = Reason.PLC_RESTARTED
@@ -105,4 +107,6 @@ class PartTracker:
         )
 
     def _past(self, placed: PlacedView, furthest: int) -> bool:
+        if placed.position.epoch < self._epoch:
+            return True
         return furthest > placed.position.count - self._offsets[placed.view.camera] + self._gate

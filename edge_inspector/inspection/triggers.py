@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_inspector.records import PlcInput, Reason, Trigger
+from edge_inspector.s7.blocks import TRIGGER_SLOTS
 
 _PATIENCE = 5  # readings that a damaged slot gets before its part is announced without a position
 
@@ -23,11 +24,11 @@ class TriggerIntake:
         if heard.boot_id != self._boot_id:
             return self._first_contact(heard)
         shown = {trigger.part_seq: trigger for trigger in heard.triggers}
-        oldest = heard.trigger_seq - len(shown)
+        gone = heard.trigger_seq - TRIGGER_SLOTS
         found: list[tuple[Trigger, Reason]] = []
         for part_seq in range(self._last + 1, heard.trigger_seq + 1):
             trigger = shown.get(part_seq)
-            if trigger is None and part_seq > oldest and self._waited < _PATIENCE:
+            if trigger is None and part_seq > gone and self._waited < _PATIENCE:
                 self._waited += 1
                 break
             self._waited = 0

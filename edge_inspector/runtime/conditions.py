@@ -33,7 +33,8 @@ class Conditions:
             if (code, subject) in self._held:
                 return
             self._held[code, subject] = time.monotonic_ns()
-        log.warning("%s (E%d) %s: %s", code.name.lower(), code, subject, why or "begins")
+        level = logging.DEBUG if self._phase is StationState.STARTING else logging.WARNING
+        log.log(level, "%s (E%d) %s: %s", code.name.lower(), code, subject, why or "begins")
 
     def clear(self, code: ErrorCode, subject: str) -> None:
         """This does not hold any more."""

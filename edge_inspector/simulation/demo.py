@@ -21,10 +21,9 @@ from edge_inspector.simulation.line import Line, camera_offset_mm
 from edge_inspector.simulation.recorder import Recorder
 from edge_inspector.simulation.report import measure, read_ledger
 from edge_inspector.simulation.scoreboard import Scoreboard
-from edge_inspector.simulation.station_files import write_station_files
+from edge_inspector.simulation.station_files import Variant, write_station_files
 
-_LEAD_S = 5.0  # the daemon's start: imports, model, warm-up
-_DOWN_S = 5.0  # how long a killed peer stays dead
+_DOWN_S = {"plc": 5.0, "broker": 5.0, "daemon": 1.0}  # how long a killed process stays dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,9 @@ class DemoOptions:
     seed: int = 7
     report: Path | None = None
     keep: Path | None = None
+    lead_s: float = 5.0  # until the belt starts: the daemon's imports, model and warm-up
+    camera_faults: str = ""
+    model_fail_every: int = 0
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -72,6 +74,8 @@ class Demo:
         self.ledger = folder / "ledger.jsonl"
         self.ledger.unlink(missing_ok=True)
         self._boots = 0
+        self._dead: set[str] = set()
+        self._kills = sorted(_parse_kill(kill) for kill in options.kills)
         self._began_s = time.monotonic()
 
     @contextmanager
@@ -85,16 +89,10 @@ class Demo:
             stack.callback(self.recorder.stop)
             line_file = self.folder / "line.json"
             self.line.write(line_file)
-            options = self.options
-            station = write_station_files(
-                self.folder, line_file, self.line, self.ports, self.broker.mqtt_version, options.model, options.model_ms
-            )
+            self._write_files(line_file)
             stack.callback(lambda: _end(self.plc))
             self.plc = self._start_plc()
-            log = stack.enter_context((self.folder / "daemon.log").open("w"))
-            self.daemon = subprocess.Popen(
-                [sys.executable, "-m", "edge_inspector", "run", str(station)], stderr=log, stdout=log
-            )
+            self.daemon = self._start_daemon()
             stack.callback(lambda: _end(self.daemon))
             yield
 
@@ -102,7 +100,7 @@ class Demo:
         """Let the line run until its last part is past the gate, or Ctrl-C; kill what is to be killed."""
         board = Scoreboard(self.line, self.broker.kind, self.folder)
         last_ns = self.line.belt.time_at(self.line.eye_mm(self.line.parts - 1) + self.line.gate_mm + 300)
-        kills = sorted((float(at), what) for what, _, at in (kill.partition("@") for kill in self.options.kills))
+        kills = list(self._kills)
         first_ns = self.line.belt.time_at(self.line.eye_mm(0))
         revive: list[tuple[float, str]] = []
         try:
@@ -111,7 +109,7 @@ class Demo:
                 if kills and kills[0][0] <= since_s:
                     what = kills.pop(0)[1]
                     self._kill(what)
-                    revive.append((since_s + _DOWN_S, what))
+                    revive.append((since_s + _DOWN_S[what], what))
                 if revive and revive[0][0] <= since_s:
                     self._revive(revive.pop(0)[1])
                 self._check_daemon()
@@ -126,6 +124,7 @@ class Demo:
         """Stop the daemon, wait for the last words on every link, and measure."""
         time.sleep(0.3)
         metrics = self._scrape()
+        (self.folder / "metrics.txt").write_text(metrics)
         begun_ns = time.monotonic_ns()
         self.daemon.send_signal(signal.SIGTERM)
         code = self.daemon.wait(10)
@@ -151,7 +150,7 @@ class Demo:
         length_mm, pitch_mm = (60.0, 200.0) if frames else (200.0, 400.0)
         return Line(
             seed=options.seed,
-            start_ns=time.monotonic_ns() + int(_LEAD_S * 1e9),
+            start_ns=time.monotonic_ns() + int(options.lead_s * 1e9),
             speed_mm_s=options.speed_mm_s,
             pitch_mm=options.pitch_mm or pitch_mm,
             part_length_mm=length_mm,
@@ -160,6 +159,22 @@ class Demo:
             gate_mm=camera_offset_mm(self.lanes - 1) + 1200.0 * max(1.0, options.speed_mm_s / 2000.0),
             counts_per_mm=10.0,
             frames=frames,
+        )
+
+    def _write_files(self, line_file: Path) -> None:
+        options = self.options
+        write_station_files(
+            self.folder,
+            line_file,
+            self.line,
+            self.ports,
+            Variant(
+                self.broker.mqtt_version,
+                options.model,
+                options.model_ms,
+                options.model_fail_every,
+                options.camera_faults,
+            ),
         )
 
     def _start_plc(self) -> subprocess.Popen[bytes]:
@@ -178,23 +193,35 @@ class Demo:
             start_new_session=True,
         )
 
+    def _start_daemon(self) -> subprocess.Popen[bytes]:
+        with (self.folder / "daemon.log").open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "edge_inspector", "run", str(self.folder / "station.toml")],
+                stderr=log,
+                stdout=log,
+                start_new_session=True,
+            )
+
     def _kill(self, what: str) -> None:
-        if what == "plc":
-            self.plc.kill()
-            self.plc.wait()
-        elif what == "broker":
+        if what == "broker":
             self.broker.kill()
-        else:
-            raise EdgeInspectorError(f"--kill {what}: there are plc and broker")
+            return
+        process = self.plc if what == "plc" else self.daemon
+        process.kill()
+        process.wait()
+        self._dead.add(what)
 
     def _revive(self, what: str) -> None:
+        self._dead.discard(what)
         if what == "plc":
             self.plc = self._start_plc()
+        elif what == "daemon":
+            self.daemon = self._start_daemon()
         else:
             self.broker.restart()
 
     def _check_daemon(self) -> None:
-        if self.daemon.poll() is not None:
+        if self.daemon.poll() is not None and "daemon" not in self._dead:
             tail = "\n".join((self.folder / "daemon.log").read_text().splitlines()[-10:])
             raise EdgeInspectorError(f"the daemon ended with code {self.daemon.returncode}; its last lines:\n{tail}")
 
@@ -204,6 +231,13 @@ class Demo:
                 return str(answer.read().decode())
         except OSError:
             return ""
+
+
+def _parse_kill(text: str) -> tuple[float, str]:
+    what, _, at = text.partition("@")
+    if what not in _DOWN_S or not at.replace(".", "", 1).isdigit():
+        raise EdgeInspectorError(f"--kill {text}: say {', '.join(_DOWN_S)} and a time in seconds, as in plc@20")
+    return float(at), what
 
 
 def free_port() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,7 +67,7 @@ class Line:
     @cached_property
     def look(self) -> Parts:
         """Its parts."""
-        return PictureParts(Path(self.frames), self.lanes) if self.frames else TileParts(self.seed, self.lanes)
+        return PictureParts(Path(self.frames), self.lanes) if self.frames else _tile_parts(self.seed, self.lanes)
 
     def eye_mm(self, part: int) -> float:
         """The belt position at which the part's leading edge meets the photo-eye. Parts lie up to 4 % off the pitch."""
@@ -131,6 +132,15 @@ def _is_defective(item: Item) -> bool:
         return False
     mask = cv2.imread(str(item.mask), cv2.IMREAD_GRAYSCALE)
     return mask is not None and bool(mask.any())
+
+
+_drawing = threading.Lock()
+
+
+def _tile_parts(seed: int, lanes: int) -> TileParts:
+    """The cameras of a process share one set of textures, drawn once."""
+    with _drawing:
+        return TileParts(seed, lanes)
 
 
 def camera_offset_mm(lane: int) -> float:

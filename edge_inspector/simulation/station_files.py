@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import edge_inspector
@@ -52,7 +53,7 @@ name = "cam{number}"
 driver = "simulated"
 offset_mm = {offset_mm}
 mm_per_px = {mm_per_px}
-settings = {{ line = "{line_file}", lane = {lane}, offset_mm = {offset_mm} }}
+settings = {{ line = "{line_file}", lane = {lane}, offset_mm = {offset_mm}{faults} }}
 """
 
 _RECIPE = """\
@@ -67,12 +68,21 @@ on_not_inspected = "reject"
 {classes}"""
 
 
-def write_station_files(
-    folder: Path, line_file: Path, line: Line, ports: dict[str, int], mqtt_version: str, model: str, model_ms: float
-) -> Path:
-    """Station and recipe in `folder`; the station file's path. `model_ms` above 0 puts a simulated model in."""
-    simulated = model_ms > 0
-    model = model or ("magnetic-tile-1.0" if line.frames else "tile-1.0")
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What differs from run to run. `model_ms` above 0 puts a simulated model in; `camera_faults` go to camera 1."""
+
+    mqtt_version: str = "5"
+    model: str = ""
+    model_ms: float = 0.0
+    model_fail_every: int = 0
+    camera_faults: str = ""
+
+
+def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[str, int], variant: Variant) -> Path:
+    """Station and recipe in `folder`; the station file's path."""
+    simulated = variant.model_ms > 0
+    model = variant.model or ("magnetic-tile-1.0" if line.frames else "tile-1.0")
     station = _STATION.format(
         models=models_dir(),
         line=line,
@@ -80,8 +90,12 @@ def write_station_files(
         speed_max=line.speed_mm_s * 1.1,
         acceleration_max=line.speed_mm_s * 4,
         segmenter="simulated" if simulated else "onnx",
-        segmenter_settings=f"settings = {{ ms_per_frame = {model_ms} }}\n" if simulated else "",
-        mqtt_version=mqtt_version,
+        segmenter_settings=(
+            f"settings = {{ ms_per_frame = {variant.model_ms}, fail_every = {variant.model_fail_every} }}\n"
+            if simulated
+            else ""
+        ),
+        mqtt_version=variant.mqtt_version,
     )
     for lane in range(line.lanes):
         station += _CAMERA.format(
@@ -90,6 +104,7 @@ def write_station_files(
             offset_mm=camera_offset_mm(lane),
             mm_per_px=0.2 if line.frames else 0.8,
             line_file=line_file,
+            faults=f", {variant.camera_faults}" if variant.camera_faults and lane == 0 else "",
         )
     recipe = _RECIPE.format(
         name="magnetic tile" if line.frames else "ceramic tile",

@@ -42,8 +42,9 @@ class Acquire:
         self._opened_before = False
 
     def start(self) -> None:
-        """Nothing yet: the camera is opened by the first step, with backoff."""
+        """Not open yet: the first step tries, with backoff."""
         self._is_open = False
+        self._conditions.set(ErrorCode.CAMERA_LOST, self._camera.name, "not open yet")
 
     def step(self) -> None:
         """One frame, or one attempt to open the camera."""

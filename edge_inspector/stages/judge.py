@@ -206,11 +206,14 @@ class Judge:
         return True
 
     def _absent(self, camera: str) -> Reason:
-        if self._conditions.held(ErrorCode.CAMERA_LOST, camera, _RECENTLY_S):
-            return Reason.CAMERA_LOST
-        if self._conditions.held(ErrorCode.ENCODER_LOST, "encoder", _RECENTLY_S):
-            return Reason.POSITION_UNKNOWN
-        return Reason.LATE if self._backlog() else Reason.FRAME_MISSING
+        for within_s in (0.0, _RECENTLY_S):
+            if self._conditions.held(ErrorCode.CAMERA_LOST, camera, within_s):
+                return Reason.CAMERA_LOST
+            if self._conditions.held(ErrorCode.ENCODER_LOST, "encoder", within_s):
+                return Reason.POSITION_UNKNOWN
+            if self._backlog():
+                return Reason.LATE
+        return Reason.FRAME_MISSING
 
     def _barred(self) -> Reason:
         if self._plc is not None and not self._plc.enable:

@@ -55,8 +55,9 @@ class Report:
         self._heartbeat = (0, 0)
 
     def start(self) -> None:
-        """Nothing yet: the link is opened by the first step."""
+        """Not open yet: the first step tries."""
         self._is_open = False
+        self._conditions.set(self._lost_code, self._label, "not open yet")
 
     def step(self) -> None:
         """Deliver what waits; exchange when it is time."""

@@ -77,15 +77,18 @@ class Segment:
         reached = self._estimate(time.monotonic_ns() + int(expected_ns))
         if reached is None:
             return jobs
-        for job in jobs:
-            if job.decide_by <= reached:
-                self._answer(job, Reason.LATE)
+        late = [job for job in jobs if job.decide_by <= reached]
+        for job in late:
+            self._answer(job, Reason.LATE)
+        if late:
+            # One slow call must not condemn every later frame: what is never tried is never measured again.
+            self._expected_ns[len(jobs)] = expected_ns * 0.8
         return [job for job in jobs if job.decide_by > reached]
 
     def _succeeded(self, jobs: list[Job], masks: list[Image], took_ns: int) -> None:
         self._failures = 0
         self._conditions.clear(ErrorCode.INFERENCE_FAILED, self.name)
-        known_ns = self._expected_ns.get(len(jobs), float(took_ns))
+        known_ns = self._expected_ns.get(len(jobs), 0.0)
         self._expected_ns[len(jobs)] = known_ns + 0.1 * (took_ns - known_ns)
         metrics.inference_seconds.observe(took_ns / 1e9)
         metrics.batch_frames.observe(len(jobs))

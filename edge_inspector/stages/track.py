@@ -38,8 +38,9 @@ class Track:
         self._dither = random.Random()
 
     def start(self) -> None:
-        """Nothing yet: the encoder is opened by the first step."""
+        """Not open yet: the first step tries."""
         self._is_open = False
+        self._conditions.set(ErrorCode.ENCODER_LOST, "encoder", "not open yet")
 
     def step(self) -> None:
         """One sample, or one attempt to connect."""

@@ -74,7 +74,7 @@ class Augmentation:
         if self.noise:
             grain = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0.0, self.noise))
             lit = np.clip(lit + grain, 0.0, 255.0).astype(np.uint8)
-        return lit
+        return np.asarray(lit, np.uint8)
 
 
 SHOP_FLOOR: Final = Augmentation(gain=0.2, gamma=0.2, noise=3.0, blur=0.8, turn_deg=5.0, scale=0.1)

@@ -57,7 +57,7 @@ class Evidence:
     def rejected(self, limits: Sequence[Limit]) -> NDArray[np.bool_]:
         """Judge every part."""
         hits = [self.areas[:, k, _level(limit)] >= limit.min_area_px for k, limit in enumerate(limits)]
-        return np.any(np.stack(hits), axis=0)
+        return np.asarray(np.any(np.stack(hits), axis=0), np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def gather(
         true.append(present)
     found = np.array(true)
     defective = found.any(axis=1) if labels is None else np.fromiter(labels, np.bool_)
-    return Evidence(classes, np.array(areas), found, defective, overlap, union)
+    return Evidence(classes, np.array(areas), found, np.asarray(defective, np.bool_), overlap, union)
 
 
 def entry_views(entries: Iterable[Entry]) -> Iterable[list[View]]:

@@ -44,7 +44,9 @@ def fit(source: Source, plan: Plan) -> Segmenter:
     """Train a fresh net and return it ready for export."""
     torch.manual_seed(plan.seed)
     rng = np.random.default_rng(plan.seed)
-    net = Segmenter(source.channels, len(source.classes), plan.widths).to(memory_format=torch.channels_last).train()
+    net = Segmenter(source.channels, len(source.classes), plan.widths)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.train()
     optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=plan.steps, pct_start=0.1)
     start, running = time.monotonic(), 0.0
@@ -52,14 +54,15 @@ def fit(source: Source, plan: Plan) -> Segmenter:
         images, targets = _batch(source, plan.batch, rng)
         loss = dice_bce(net(images), targets, plan.positive_weight)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         running += (float(loss.detach()) - running) / min(step, plan.log_every)
         if step % plan.log_every == 0:
             print(f"step {step}/{plan.steps}  loss {running:.4f}  {time.monotonic() - start:.0f} s", flush=True)
-    return net.eval()
+    net.eval()
+    return net
 
 
 def dice_bce(logits: Tensor, targets: Tensor, positive_weight: float) -> Tensor:

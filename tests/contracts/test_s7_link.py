@@ -1,0 +1,662 @@
+"""The S7 link against a real S7 server: byte by byte in this process, and against the simulated PLC in its own."""
+
+import json
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snap7 import Server
+from snap7.type import SrvArea
+
+from edge_inspector.errors import DeviceError, DeviceTimeoutError, LayoutError
+from edge_inspector.plcs.s7 import S7Link
+from edge_inspector.records import (
+    Decision,
+    Defect,
+    ErrorCode,
+    Identity,
+    Part,
+    PlacedView,
+    PlcInput,
+    Position,
+    Reason,
+    StationState,
+    StationStatus,
+    Verdict,
+    View,
+)
+from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT
+from edge_inspector.s7.connection import S7Settings
+from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.plc import PlcProgram
+
+ROOT = Path(__file__).parents[2]
+BOOT, DAEMON, GATE = 77, 4242, 8000
+READY = StationStatus(StationState.READY, ErrorCode.NONE, 4)
+WRITE = 0x40000  # the server's event for a write
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def link_to(port: int, **settings: Any) -> S7Link:
+    identity = Identity("press-3", DAEMON, Path("/nowhere"), 10.0, ("crack", "pore"))
+    return S7Link(S7Settings(host="127.0.0.1", port=port, **settings), identity)
+
+
+def verdict(seq: int, part_seq: int = 0, *, boot: int = BOOT, rejects: bool = False, **changes: Any) -> Verdict:
+    plain = Verdict(
+        boot_id=DAEMON,
+        seq=seq,
+        part=Part(part_seq or seq, boot, 1, seq * 4000, seq * 4000 + GATE),
+        decision=Decision.REJECT if rejects else Decision.ACCEPT,
+        reason=Reason.DEFECT if rejects else Reason.NONE,
+        rejects=rejects,
+        grade="C" if rejects else "A",
+        defects=(),
+        views=(),
+        error_mm=0.25,
+        recipe_id=4,
+        recipe_hash="ab12",
+        model="m-1/int8/cpu",
+        decided_ns=5_000_000,
+        due_ns=9_000_000,
+    )
+    return replace(plain, **changes)
+
+
+class Plc:
+    """The PLC's logic on a real server, scanned by the test. `writes` is every write it got: (db, start, size)."""
+
+    def __init__(self) -> None:
+        self.db_plc, self.db_edge = bytearray(DB_PLC.size), bytearray(DB_EDGE.size)
+        self.writes: list[tuple[int, int, int]] = []
+        self.program = PlcProgram(BOOT, GATE)
+        self.port = free_port()
+        self.server = Server(log=False)
+        self.server.register_area(SrvArea.DB, 100, self.db_plc)
+        self.server.register_area(SrvArea.DB, 101, self.db_edge)
+        self.server.set_events_callback(self._on_event)
+        self.server.start_to("127.0.0.1", self.port)
+
+    def _on_event(self, event: Any) -> None:
+        if event.EvtCode == WRITE:
+            self.writes.append((event.EvtParam2, event.EvtParam3, event.EvtParam4))
+
+    def scan(self) -> list[tuple[int, str]]:
+        """Consume and publish; (part_seq, how) of what was consumed."""
+        found = self.program.consume(bytes(self.db_edge), time.monotonic_ns())
+        self.program.publish(self.db_plc)
+        return [(slot["part_seq"], how) for slot, how in found]
+
+    def restart(self) -> None:
+        self.db_plc[:], self.db_edge[:] = bytes(DB_PLC.size), bytes(DB_EDGE.size)
+        self.program = PlcProgram(self.program.boot_id + 1, GATE)
+        self.program.publish(self.db_plc)
+
+    def write_header(self, **changes: int) -> None:
+        values = {field.name: 0 for field in PLC_HEADER.fields} | {"layout_version": 1, "boot_id": BOOT}
+        self.db_plc[: PLC_HEADER.size] = PLC_HEADER.pack(**(values | changes))
+
+    def header(self) -> dict[str, Any]:
+        found = EDGE_HEADER.unpack(self.db_edge[: EDGE_HEADER.size])
+        assert found is not None
+        return found
+
+    def slot(self, number: int) -> dict[str, Any] | None:
+        at = DB_EDGE.offset(VERDICT, number)
+        return VERDICT.unpack(self.db_edge[at : at + VERDICT.size])
+
+    def slots(self) -> dict[int, int]:
+        """slot -> seq of all that is written."""
+        return {number: found["seq"] for number in range(32) if (found := self.slot(number)) is not None}
+
+
+@pytest.fixture(autouse=True)
+def no_thread_outlives_its_test() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 5.0
+    while not set(threading.enumerate()) <= before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.fixture
+def plc() -> Iterator[Plc]:
+    made = Plc()
+    made.program.publish(made.db_plc)
+    yield made
+    made.server.stop()
+
+
+@pytest.fixture
+def link(plc: Plc) -> Iterator[S7Link]:
+    made = link_to(plc.port)
+    yield made
+    made.close()
+
+
+def heard(link: S7Link, status: StationStatus = READY) -> PlcInput:
+    found = link.exchange(status)
+    assert found is not None
+    return found
+
+
+def ready(link: S7Link) -> S7Link:
+    link.open()
+    heard(link)
+    assert link.connected
+    return link
+
+
+# Safe until armed.
+
+
+def test_an_open_link_is_silent_until_the_first_exchange(plc: Plc, link: S7Link) -> None:
+    link.open()
+    assert link.deliver([verdict(1)]) == 0
+    link.close()
+    assert plc.writes == []
+    assert not any(plc.db_edge)
+
+
+def test_a_probe_writes_nothing_and_says_what_is_there(plc: Plc, link: S7Link) -> None:
+    plc.program.photo_eye(0)
+    plc.scan()
+    assert link.probe() == f"s7://127.0.0.1:{plc.port} rack 0 slot 1, both blocks there, trigger 1"
+    assert plc.writes == []
+    assert not link.connected
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "words"),
+    [
+        (lambda plc: plc.db_plc.__setitem__(slice(0, 32), bytes(32)), LayoutError, "DB100 holds no header of layout 1"),
+        (lambda plc: plc.write_header(layout_version=2), LayoutError, "DB100 holds no header of layout 1"),
+        (lambda plc: plc.server.unregister_area(SrvArea.DB, 101), DeviceError, "cannot read DB101 bytes 2048"),
+        (lambda plc: plc.server.unregister_area(SrvArea.DB, 100), DeviceError, "cannot read DB100 bytes 0"),
+    ],
+    ids=["blank", "other layout", "no DB_Edge", "no DB_Plc"],
+)
+def test_a_probe_names_what_is_missing(
+    plc: Plc, link: S7Link, spoil: Callable[[Plc], None], error: type[DeviceError], words: str
+) -> None:
+    spoil(plc)
+    with pytest.raises(error, match=words):
+        link.probe()
+    assert plc.writes == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda plc: plc.write_header(layout_version=2), "DB100 has layout 2, this daemon speaks 1"),
+        (lambda plc: plc.write_header(boot_id=0), "DB100 has boot_id 0: the PLC program has not initialised it"),
+        (lambda plc: plc.db_plc.__setitem__(slice(0, 320), bytes(320)), "DB100 holds no valid header: wrong DB, "),
+        (lambda plc: plc.db_plc.__setitem__(slice(0, 320), b"\x5a" * 320), "DB100 holds no valid header: wrong DB, "),
+        (lambda plc: plc.db_plc.__setitem__(slice(0, 320), bytes(range(160)) * 2), "holds no valid header: wrong DB, "),
+    ],
+    ids=["other layout", "not initialised", "blank", "constant", "garbage"],
+)
+def test_a_plc_of_another_layout_is_refused_in_clear_words_and_never_written_to(
+    plc: Plc, link: S7Link, spoil: Callable[[Plc], None], words: str
+) -> None:
+    spoil(plc)
+    link.open()
+    with pytest.raises(LayoutError, match=words):
+        for _ in range(10):
+            assert link.exchange(READY) is None
+    assert not link.connected
+    assert link.deliver([verdict(1)]) == 0
+    link.close()
+    assert plc.writes == []
+
+
+def test_a_missing_block_is_a_device_error(plc: Plc) -> None:
+    wrong = link_to(plc.port, db_plc=200)
+    wrong.open()
+    with pytest.raises(DeviceError, match="cannot read DB200 bytes 0..319"):
+        wrong.exchange(READY)
+    assert not wrong.connected
+    wrong.close()
+
+
+def test_calls_on_a_closed_link_are_device_errors_or_nothing(link: S7Link) -> None:
+    link.close()
+    with pytest.raises(DeviceError, match="not connected"):
+        link.exchange(READY)
+    assert link.deliver([verdict(1)]) == 0
+    link.close()
+
+
+def test_nobody_listening_is_a_device_error() -> None:
+    with pytest.raises(DeviceError, match="cannot connect"):
+        link_to(free_port()).open()
+
+
+# What is on the wire.
+
+
+def test_an_exchange_writes_the_header_alone_and_its_heartbeat_counts_up(plc: Plc, link: S7Link) -> None:
+    ready(link)
+    first = plc.header()["heartbeat"]
+    heard(link)
+    assert plc.header()["heartbeat"] == first + 1
+    assert plc.writes == [(101, 0, EDGE_HEADER.size)] * 2
+
+
+def test_the_header_says_who_speaks_to_whom_and_how_the_station_is(plc: Plc, link: S7Link) -> None:
+    ready(link)
+    heard(link, StationStatus(StationState.DEGRADED, ErrorCode.CAMERA_LOST, 4, 10, 2, 2**32 + 3, busy=True))
+    header = plc.header()
+    assert header.pop("heartbeat") > 0
+    assert header.pop("session_id") > 0
+    assert header == {
+        "layout_version": 1,
+        "status": 0b0111,
+        "boot_id": DAEMON,
+        "plc_boot_id": BOOT,
+        "last_seq": 0,
+        "parts": 10,
+        "rejected": 2,
+        "not_inspected": 3,
+        "error_code": 101,
+        "recipe_id": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "bits"), [("starting", 0), ("ready", 0b0001), ("degraded", 0b0101), ("fault", 0b1000), ("stopping", 0)]
+)
+def test_each_state_has_its_bits(plc: Plc, link: S7Link, state: str, bits: int) -> None:
+    ready(link)
+    heard(link, StationStatus(StationState(state), ErrorCode.NONE, 4))
+    assert plc.header()["status"] == bits
+
+
+def test_what_the_plc_says_is_heard(plc: Plc, link: S7Link) -> None:
+    for count in (100, 2**31 - 1, -(2**31)):
+        plc.program.photo_eye(count)
+    plc.program.triggers[1].answered = True
+    plc.program.publish(plc.db_plc)
+    link.open()
+    found = heard(link)
+    assert (found.boot_id, found.trigger_seq, found.enable, found.reset, found.line_running) == (
+        BOOT,
+        3,
+        True,
+        False,
+        True,
+    )
+    assert [(trigger.part_seq, trigger.count, trigger.answered) for trigger in found.triggers] == [
+        (1, 100, True),
+        (2, 2**31 - 1, False),
+        (3, -(2**31), False),
+    ]
+
+
+def test_triggers_come_in_order_whatever_slot_they_are_in_and_damaged_ones_are_left_out(plc: Plc, link: S7Link) -> None:
+    for count in range(21):
+        plc.program.photo_eye(count)
+    plc.program.publish(plc.db_plc)
+    plc.db_plc[DB_PLC.offset(TRIGGER, 7) + 5] ^= 1
+    link.open()
+    assert [trigger.part_seq for trigger in heard(link).triggers] == [6, *range(8, 22)]
+
+
+def test_a_verdict_is_written_as_the_manual_says(plc: Plc, link: S7Link) -> None:
+    ready(link)
+    defects = tuple(
+        Defect("cam", name, area, 3.0, confidence, 1, 1)
+        for name, area, confidence in (("crack", 2, 0.75), ("pore", 1.5, 0.875))
+    )
+    views = tuple(
+        PlacedView(View("cam", 1, captured_ns), Position(count, 1.0, 1))
+        for captured_ns, count in ((4_000_000, 2**31 + 99.6), (3_000_000, 50.0))
+    )
+    rejected = verdict(1, 12, rejects=True, defects=defects, views=views, error_mm=0.5)
+    rejected = replace(rejected, part=replace(rejected.part, due_count=2**31 + 5))
+    assert link.deliver([rejected]) == 1
+    at = DB_EDGE.offset(VERDICT, 1)
+    raw = bytes(plc.db_edge[at : at + VERDICT.size])
+    session = plc.header()["session_id"]
+    assert raw[:44] == struct.pack(
+        ">IIIiiBBBBHHffIf", 1, session, 12, -(2**31) + 100, -(2**31) + 5, 2, 1, ord("C"), 2, 1, 4, 3.5, 0.875, 1000, 0.5
+    )
+    assert not any(raw[44:62])
+
+
+def test_a_verdict_without_views_or_defects_has_zeros_for_them(plc: Plc, link: S7Link) -> None:
+    ready(link)
+    link.deliver(
+        [verdict(1, rejects=True, decision=Decision.NOT_INSPECTED, reason=Reason.LATE, grade="", error_mm=0.0)]
+    )
+    slot = plc.slot(1)
+    assert slot is not None
+    for name in ("capture_count", "grade", "defect_class", "area_mm2", "max_confidence", "latency_us"):
+        assert slot[name] == 0
+    assert (slot["decision"], slot["reason"], slot["flags"]) == (3, 10, 1)
+
+
+def test_each_verdict_is_one_write_of_one_record(plc: Plc, link: S7Link) -> None:
+    ready(link)
+    plc.writes.clear()
+    assert link.deliver([verdict(seq) for seq in (1, 2, 3)]) == 3
+    assert plc.writes == [(101, DB_EDGE.offset(VERDICT, seq), 64) for seq in (1, 2, 3)]
+
+
+# The ring.
+
+
+def test_a_verdict_arrives_and_its_acknowledgement_comes_back(plc: Plc, link: S7Link) -> None:
+    plc.program.photo_eye(4000)
+    plc.scan()
+    ready(link)
+    assert link.deliver([verdict(1, rejects=True)]) == 1
+    assert link.backlog == 1
+    assert plc.scan() == [(1, "in time")]
+    assert heard(link).triggers[0].answered
+    assert link.backlog == 0
+    assert [action.fired for action in plc.program.gate(4000 + GATE)] == [True]
+
+
+def test_the_same_verdict_delivered_again_is_written_once(plc: Plc, link: S7Link) -> None:
+    ready(link)
+    assert link.deliver([verdict(1)]) == 1
+    plc.writes.clear()
+    assert link.deliver([verdict(1), verdict(2)]) == 2
+    assert plc.writes == [(101, DB_EDGE.offset(VERDICT, 2), 64)]
+    assert plc.slots() == {1: 1, 2: 2}
+
+
+def test_a_plc_that_does_not_acknowledge_gets_31_verdicts_and_none_of_them_is_overwritten(
+    plc: Plc, link: S7Link
+) -> None:
+    ready(link)
+    waiting = [verdict(seq) for seq in range(1, 41)]
+    assert link.deliver(waiting) == 31
+    full = bytes(plc.db_edge)
+    assert plc.slots() == {seq: seq for seq in range(1, 32)}
+    assert link.deliver(waiting[31:]) == 0
+    heard(link)
+    assert plc.db_edge[EDGE_HEADER.size :] == full[EDGE_HEADER.size :]
+    assert link.connected
+
+    plc.scan()
+    heard(link)
+    assert link.deliver(waiting[31:]) == 9
+    assert plc.scan() == [(seq, "late") for seq in range(32, 41)]
+
+
+def test_hundreds_of_verdicts_arrive_in_order_and_once_while_the_plc_reads_when_it_likes(
+    plc: Plc, link: S7Link
+) -> None:
+    ready(link)
+    waiting, consumed = [verdict(seq) for seq in range(1, 301)], []
+    for turn in range(400):
+        del waiting[: link.deliver(waiting[:7])]
+        if turn % 5 == 0:
+            consumed += [part_seq for part_seq, _ in plc.scan()]
+            heard(link)
+    assert consumed == list(range(1, 301))
+
+
+def test_an_acknowledgement_of_what_was_never_written_is_an_error_in_clear_words(plc: Plc, link: S7Link) -> None:
+    ready(link)
+    link.deliver([verdict(1)])
+    plc.write_header(ack_session=plc.header()["session_id"], ack_seq=7)
+    with pytest.raises(LayoutError, match="acknowledges slot 7, only 1 written"):
+        link.exchange(READY)
+    assert not link.connected
+
+
+# Interruptions.
+
+
+def test_a_read_that_meets_the_plc_while_it_writes_is_no_news_and_no_failure(plc: Plc, link: S7Link) -> None:
+    ready(link)
+    before = plc.header()["heartbeat"]
+    plc.db_plc[9] ^= 1
+    for _ in range(4):
+        assert link.exchange(READY) is None
+    assert link.connected
+    assert plc.header()["heartbeat"] == before + 4
+    plc.db_plc[9] ^= 1
+    heard(link)
+    plc.db_plc[9] ^= 1
+    for _ in range(4):
+        assert link.exchange(READY) is None
+
+
+def test_after_a_lost_connection_what_is_unacknowledged_is_written_again_unchanged(plc: Plc, link: S7Link) -> None:
+    ready(link)
+    link.deliver([verdict(seq) for seq in (1, 2, 3)])
+    plc.scan()
+    heard(link)
+    link.deliver([verdict(seq) for seq in (4, 5)])
+    session, slots = plc.header()["session_id"], bytes(plc.db_edge[64:])
+    link.close()
+    plc.db_edge[64 + 4 * 64 : 64 + 6 * 64] = bytes(128)  # as if the writes had not arrived
+    plc.writes.clear()
+    link.open()
+    assert plc.writes == []
+    heard(link)
+    assert plc.header()["session_id"] == session
+    assert bytes(plc.db_edge[64:]) == slots
+    assert [start for _, start, _ in plc.writes[:-1]] == [DB_EDGE.offset(VERDICT, seq) for seq in (4, 5)]
+    assert plc.scan() == [(4, "late"), (5, "late")]
+
+
+def test_a_restarted_plc_gets_a_new_session_from_one_and_no_verdict_on_parts_of_its_old_run(
+    plc: Plc, link: S7Link
+) -> None:
+    ready(link)
+    link.deliver([verdict(seq) for seq in (1, 2, 3)])
+    old = plc.header()["session_id"]
+    plc.restart()
+    heard(link)
+    assert plc.header()["session_id"] not in (0, old)
+    assert plc.header()["plc_boot_id"] == BOOT + 1
+    assert link.backlog == 0
+
+    plc.program.photo_eye(0)
+    stale, fresh = verdict(4, 4, boot=BOOT), verdict(5, 1, boot=BOOT + 1)
+    assert link.deliver([stale, fresh]) == 2
+    assert plc.slots() == {1: 1}
+    assert plc.scan() == [(1, "in time")]
+
+
+def test_a_restarted_daemon_begins_a_new_session_with_a_plc_that_still_acknowledges_the_old_one(
+    plc: Plc, link: S7Link
+) -> None:
+    ready(link)
+    link.deliver([verdict(seq) for seq in (1, 2, 3)])
+    plc.scan()
+    heard(link)
+    link.close()
+    plc.program.photo_eye(4000)
+    plc.scan()
+
+    second = link_to(plc.port)
+    ready(second)
+    assert second.deliver([verdict(1)]) == 1
+    assert plc.scan() == [(1, "in time")]
+    heard(second)
+    assert second.backlog == 0
+    second.close()
+
+
+def test_closing_says_not_ready_once_and_may_be_done_twice(plc: Plc, link: S7Link) -> None:
+    ready(link)
+    assert plc.header()["status"] == 1
+    link.close()
+    assert plc.header()["status"] == 0
+    beats = plc.header()["heartbeat"]
+    link.close()
+    assert plc.header()["heartbeat"] == beats
+    assert not link.connected
+
+
+def test_a_closed_link_opens_again(plc: Plc, link: S7Link) -> None:
+    for _ in range(3):
+        ready(link)
+        link.close()
+    assert plc.header()["heartbeat"] == 6
+
+
+# The simulated PLC in a process of its own, that can be killed and hung.
+
+
+class PlcProcess:
+    """`edge_inspector.simulation.plc` over a belt that starts now."""
+
+    def __init__(self, folder: Path, port: int, boot: int = 1) -> None:
+        self.ledger = folder / "ledger.jsonl"
+        line = folder / "line.json"
+        if not line.exists():
+            Line(
+                seed=1,
+                start_ns=time.monotonic_ns(),
+                speed_mm_s=1000.0,
+                pitch_mm=100.0,
+                part_length_mm=50.0,
+                parts=1000,
+                lanes=1,
+                gate_mm=100_000.0,
+                counts_per_mm=10.0,
+            ).write(line)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "edge_inspector.simulation.plc", line, str(port), self.ledger, "--boot", str(boot)],
+            cwd=ROOT,
+        )
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        lines = self.ledger.read_text(encoding="utf-8").splitlines()
+        return [event for event in map(json.loads, lines) if event["kind"] == kind]
+
+
+@pytest.fixture
+def processes() -> Iterator[list[PlcProcess]]:
+    started: list[PlcProcess] = []
+    yield started
+    for each in started:
+        each.kill()
+
+
+def wait_for(done: Callable[[], object], timeout_s: float = 20.0) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (found := done()):
+        assert time.monotonic() < deadline, "not within the time"
+        time.sleep(0.01)
+    return found
+
+
+def opened(link: S7Link) -> PlcInput:
+    def attempt() -> PlcInput | None:
+        try:
+            link.open()
+            return link.exchange(READY)
+        except DeviceError:
+            link.close()
+            return None
+
+    found: PlcInput = wait_for(attempt)
+    return found
+
+
+def triggered(link: S7Link, part_seq: int) -> PlcInput:
+    found: PlcInput = wait_for(lambda: (said := link.exchange(READY)) and said.trigger_seq >= part_seq and said)
+    return found
+
+
+@pytest.mark.system
+def test_a_killed_plc_is_a_device_error_and_the_next_one_starts_a_new_session(
+    tmp_path: Path, processes: list[PlcProcess]
+) -> None:
+    port = free_port()
+    processes.append(PlcProcess(tmp_path, port))
+    link = link_to(port)
+    first = opened(link)
+    triggered(link, 2)
+    assert link.deliver([verdict(1, boot=first.boot_id), verdict(2, boot=first.boot_id)]) == 2
+    wait_for(lambda: link.exchange(READY) and link.backlog == 0)
+    assert [event["how"] for event in processes[0].events("verdict")] == ["in time"] * 2
+
+    processes[0].kill()
+    with pytest.raises(DeviceError):
+        link.deliver([verdict(3, boot=first.boot_id)])
+    assert not link.connected
+    with pytest.raises(DeviceError):
+        link.exchange(READY)
+    assert link.deliver([verdict(4, boot=first.boot_id)]) == 0
+    link.close()
+    with pytest.raises(DeviceError, match="cannot connect"):
+        link.open()
+
+    processes.append(PlcProcess(tmp_path, port, boot=2))
+    second = opened(link)
+    assert second.boot_id != first.boot_id
+    triggered(link, 1)
+    # 3 and 4 are on parts of the run that is over: void, and out of the way of 5.
+    waiting = [verdict(3, boot=first.boot_id), verdict(4, boot=first.boot_id), verdict(5, 1, boot=second.boot_id)]
+    assert link.deliver(waiting) == 3
+    wait_for(lambda: link.exchange(READY) and link.backlog == 0)
+    told = [(event["boot"], event["part_seq"], event["how"]) for event in processes[1].events("verdict")]
+    assert told == [(first.boot_id, 1, "in time"), (first.boot_id, 2, "in time"), (second.boot_id, 1, "in time")]
+    link.close()
+
+
+@pytest.mark.system
+def test_a_hung_plc_is_noticed_within_the_timeout_and_gets_each_verdict_once_when_it_goes_on(
+    tmp_path: Path, processes: list[PlcProcess]
+) -> None:
+    port = free_port()
+    processes.append(PlcProcess(tmp_path, port))
+    link = link_to(port)
+    boot_id = opened(link).boot_id
+    triggered(link, 2)
+    assert link.deliver([verdict(1, boot=boot_id)]) == 1
+
+    processes[0].send(signal.SIGSTOP)
+    begun = time.monotonic()
+    with pytest.raises(DeviceTimeoutError, match="no answer in time"):
+        link.deliver([verdict(2, boot=boot_id)])  # and this write is applied when the PLC goes on
+    assert not link.connected
+    link.close()
+    with pytest.raises(DeviceTimeoutError, match="cannot connect"):
+        link.open()
+    # Two timeouts of half a second; python-snap7 on its own would have waited ten.
+    assert time.monotonic() - begun < 4.0
+
+    processes[0].send(signal.SIGCONT)
+    assert opened(link).boot_id == boot_id
+    assert link.deliver([verdict(2, boot=boot_id)]) == 1
+    wait_for(lambda: link.exchange(READY) and link.backlog == 0)
+    told = [(event["part_seq"], event["how"]) for event in processes[0].events("verdict")]
+    assert told == [(1, "in time"), (2, "in time")]
+    link.close()
+
+
+def test_the_encoders_record_is_no_part_of_what_the_link_needs(plc: Plc, link: S7Link) -> None:
+    plc.db_plc[DB_PLC.offset(ENCODER) : DB_PLC.offset(ENCODER) + ENCODER.size] = bytes(ENCODER.size)
+    ready(link)

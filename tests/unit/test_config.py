@@ -1,0 +1,294 @@
+"""A wrong station is refused before anything starts: every fault at once, each with its key path, and no traceback."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge_inspector.cli import main
+from edge_inspector.config import Station, load_station
+from edge_inspector.errors import ConfigError
+
+STATION = """\
+[station]
+name = "press-3"
+recipe = "recipe.toml"
+
+[line]
+counts_per_mm = 10
+speed_max_mm_s = 1000
+gate_mm = 900
+
+[encoder]
+driver = "s7"
+settings = { host = "192.0.2.1" }
+
+[segmenter]
+driver = "simulated"
+
+[web]
+port = 9200
+
+[[cameras]]
+name = "left"
+driver = "opencv"
+offset_mm = 200
+mm_per_px = 0.2
+settings = { source = "/dev/video0" }
+
+[[cameras]]
+name = "right"
+driver = "opencv"
+offset_mm = 300
+mm_per_px = 0.4
+settings = { source = "/dev/video1" }
+
+[[plcs]]
+name = "plc"
+driver = "s7"
+settings = { host = "192.0.2.1" }
+
+[[plcs]]
+name = "broker"
+driver = "mqtt"
+settings = { host = "192.0.2.2" }
+"""
+RECIPE = """\
+id = 4
+name = "tile"
+model = "none-1.0"
+views = ["left", "right"]
+part_length_mm = 100
+min_pitch_mm = 120
+position_tolerance_mm = 5
+[classes.defect]
+min_area_mm2 = 2
+"""
+
+# What is replaced in the station file, and the key path and the words of the one fault that must follow.
+WRONG = {
+    "unknown key": ("gate_mm = 900", "gate_mm = 900\nspeed = 3", "line.speed", "Extra inputs are not permitted"),
+    "unknown table": ("[web]", "[wheel]", "wheel", "Extra inputs are not permitted"),
+    "missing key": ("gate_mm = 900\n", "", "line.gate_mm", "Field required"),
+    "wrong type": ("gate_mm = 900", 'gate_mm = "far"', "line.gate_mm", "should be a valid number"),
+    "wrong unit of size": ("port = 9200", "port = 92000", "web.port", "less than or equal to 65535 (is 92000)"),
+    "not a finite number": ("gate_mm = 900", "gate_mm = inf", "line.gate_mm", "should be a finite number"),
+    "no number at all": ("offset_mm = 300", "offset_mm = nan", "cameras.1.offset_mm", "(is nan)"),
+    "name that no topic or label can carry": ('"press-3"', '"press 3/#"', "station.name", "should match pattern"),
+    "unknown camera driver": (
+        '"opencv"',
+        '"webcam"',
+        "cameras.0.driver",
+        "unknown driver 'webcam'; there are: folder,",
+    ),
+    "unknown encoder driver": ('"s7"', '"ls7366"', "encoder.driver", "unknown driver 'ls7366'; there are: s7, sim"),
+    "unknown segmenter driver": (
+        '"simulated"',
+        '"magic"',
+        "segmenter.driver",
+        "unknown driver 'magic'; there are: onnx",
+    ),
+    "unknown link driver": ('"mqtt"', '"modbus"', "plcs.1.driver", "unknown driver 'modbus'; there are: mqtt, s7"),
+    "unknown key of a driver": (
+        '"/dev/video1"',
+        '"/dev/video1", zoom = 3',
+        "cameras.1.settings.zoom",
+        "Extra inputs are not permitted",
+    ),
+    "missing key of a driver": (
+        'source = "/dev/video1"',
+        "width = 640",
+        "cameras.1.settings.source",
+        "Field required",
+    ),
+    "wrong value of a driver": (
+        '"192.0.2.2"',
+        '"192.0.2.2", port = 0',
+        "plcs.1.settings.port",
+        "greater than or equal to 1 (is 0)",
+    ),
+    "unknown key of the segmenter": (
+        'driver = "simulated"',
+        'driver = "simulated"\nsettings = { threads = 2 }',
+        "segmenter.settings.threads",
+        "Extra inputs are not permitted",
+    ),
+    "two cameras on one device": (
+        "/dev/video1",
+        "/dev/video0",
+        "cameras.1.settings",
+        "/dev/video0 is already used by camera 'left'",
+    ),
+    "two links of one name": ('name = "broker"', 'name = "plc"', "plcs.1.name", "'plc' is used twice"),
+    "camera behind the decision line": (
+        "offset_mm = 300",
+        "offset_mm = 840",
+        "cameras.1.offset_mm",
+        "'right' at 840 mm is not before the decision line at 840 mm",
+    ),
+    "recipe missing": ("recipe.toml", "gone.toml", "{folder}/gone.toml", "cannot be read: "),
+    "not TOML": ("[line]", "[line", "{folder}/station.toml", "is not TOML: "),
+}
+WRONG_RECIPE = {
+    "view without a camera": (
+        '["left", "right"]',
+        '["left", "right", "top"]',
+        "recipe.toml: views",
+        "no camera is called 'top'; there are: left, right",
+    ),
+    "camera not in the recipe": (
+        '["left", "right"]',
+        '["left"]',
+        "cameras.1.name",
+        "'right' is not in the recipe's views",
+    ),
+    "class that the model does not know": (
+        "min_area_mm2 = 2",
+        "min_area_mm2 = 2\n[classes.dent]\nmin_area_mm2 = 2",
+        "recipe.toml: classes.dent",
+        "the model knows only: defect",
+    ),
+    "class without limits": (
+        "[classes.defect]\nmin_area_mm2 = 2",
+        "",
+        "recipe.toml: classes.defect",
+        "is missing, and the model suggests no limits for it",
+    ),
+    "fault within the recipe": ("id = 4", "id = 0", "{folder}/recipe.toml: id", "greater than or equal to 1 (is 0)"),
+    "recipe not TOML": ("id = 4", "id = = 4", "{folder}/recipe.toml", "is not TOML: "),
+}
+
+
+def write(folder: Path, station: str = STATION, recipe: str = RECIPE) -> Path:
+    (folder / "recipe.toml").write_text(recipe, encoding="utf-8")
+    (folder / "station.toml").write_text(station, encoding="utf-8")
+    return folder / "station.toml"
+
+
+def faults(path: Path) -> dict[str, str]:
+    with pytest.raises(ConfigError) as raised:
+        load_station(path)
+    assert str(raised.value) == "\n".join(map(str, raised.value.faults))
+    return {fault.where: fault.what for fault in raised.value.faults}
+
+
+def changed(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+def loaded(path: Path) -> Station:
+    return load_station(path)
+
+
+def test_a_good_station_loads_with_its_defaults(tmp_path: Path) -> None:
+    station = loaded(write(tmp_path))
+    assert station.file.station.name == "press-3"
+    assert station.recipe.id == 4
+    assert station.limits["defect"].min_area_mm2 == 2
+    assert station.state_dir == tmp_path / "state"
+    assert station.file.line.reserve_ms == 60
+    assert [settings.device for settings in station.camera_settings] == ["/dev/video0", "/dev/video1"]
+    assert station.segmenter.info.name == "simulated"
+    assert len(station.plc_settings) == 2
+
+
+def test_a_loaded_station_cannot_be_changed(tmp_path: Path) -> None:
+    station = loaded(write(tmp_path))
+    with pytest.raises(ValueError, match="frozen"):
+        station.file.line.gate_mm = 5.0
+    assert replace(station) == station
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_station_file_is_refused_with_the_key_at_fault(tmp_path: Path, case: str) -> None:
+    old, new, where, what = WRONG[case]
+    found = faults(write(tmp_path, changed(STATION, old, new)))
+    assert list(found) == [where.format(folder=tmp_path)]
+    assert what in found[where.format(folder=tmp_path)]
+
+
+@pytest.mark.parametrize("case", WRONG_RECIPE)
+def test_a_recipe_that_does_not_fit_is_refused_with_the_key_at_fault(tmp_path: Path, case: str) -> None:
+    old, new, where, what = WRONG_RECIPE[case]
+    found = faults(write(tmp_path, recipe=changed(RECIPE, old, new)))
+    assert list(found) == [where.format(folder=tmp_path)]
+    assert what in found[where.format(folder=tmp_path)]
+
+
+def test_two_cameras_of_one_name_are_refused(tmp_path: Path) -> None:
+    found = faults(write(tmp_path, changed(STATION, 'name = "right"', 'name = "left"')))
+    assert found["cameras.1.name"] == "'left' is used twice"
+
+
+def test_the_first_link_must_be_the_one_that_announces_parts(tmp_path: Path) -> None:
+    plc, broker = STATION.index('[[plcs]]\nname = "plc"'), STATION.index('[[plcs]]\nname = "broker"')
+    swapped = STATION[:plc] + STATION[broker:] + STATION[plc:broker]
+    assert "must be a PLC" in faults(write(tmp_path, swapped))["plcs.0.driver"]
+
+
+@pytest.mark.parametrize("table", ["cameras", "plcs"])
+def test_a_station_without_cameras_or_links_is_refused(tmp_path: Path, table: str) -> None:
+    head, *tables = STATION.split("[[")
+    station = head + "".join("[[" + each for each in tables if not each.startswith(table))
+    assert faults(write(tmp_path, station)) == {table: "Field required"}
+    assert "at least 1 item" in faults(write(tmp_path, f"{table} = []\n" + station))[table]
+
+
+def test_a_station_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "gone.toml"
+    assert faults(path)[str(path)].startswith("cannot be read: ")
+    path.write_bytes(b"\xff\xfe\x00")
+    assert faults(path)[str(path)].startswith("cannot be read: ")
+    assert faults(tmp_path)[str(tmp_path)].startswith("cannot be read: ")
+
+
+def test_all_faults_of_the_station_file_are_told_at_once(tmp_path: Path) -> None:
+    station = changed(changed(changed(STATION, "900", '"far"'), "9200", "0"), "mm_per_px = 0.4", "mm_per_px = 0")
+    assert list(faults(write(tmp_path, station))) == ["line.gate_mm", "cameras.1.mm_per_px", "web.port"]
+
+
+def test_all_faults_between_station_drivers_and_recipe_are_told_at_once(tmp_path: Path) -> None:
+    station = changed(changed(STATION, '"mqtt"', '"modbus"'), "/dev/video1", "/dev/video0")
+    station = changed(station, "offset_mm = 300", "offset_mm = 3000")
+    recipe = changed(changed(RECIPE, '"right"]', '"top"]'), "classes.defect", "classes.dent")
+    assert sorted(faults(write(tmp_path, station, recipe))) == [
+        "cameras.1.name",
+        "cameras.1.offset_mm",
+        "cameras.1.settings",
+        "plcs.1.driver",
+        "recipe.toml: classes.defect",
+        "recipe.toml: classes.dent",
+        "recipe.toml: views",
+    ]
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_the_commands_name_every_fault_on_stderr_and_exit_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    station = changed(changed(STATION, '"mqtt"', '"modbus"'), "/dev/video1", "/dev/video0")
+    assert main([command, str(write(tmp_path, station))]) == 2
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert lines[0] == "plcs.1.driver: unknown driver 'modbus'; there are: mqtt, s7"
+    assert lines[1] == "cameras.1.settings: /dev/video0 is already used by camera 'left'"
+    assert lines[2] == "2 faults found; nothing was started"
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_no_wrong_station_ends_in_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str) -> None:
+    old, new, _, _ = WRONG[case]
+    assert main(["check", str(write(tmp_path, changed(STATION, old, new)))]) == 2
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    assert err.endswith("1 fault found; nothing was started\n")
+
+
+def test_a_wrong_command_line_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["inspect"])
+    assert left.value.code == 2
+    assert "invalid choice" in capsys.readouterr().err

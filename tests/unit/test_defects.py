@@ -1,0 +1,137 @@
+"""Masks become defects in millimetres."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_inspector.inspection.defects import doubtful, find_defects
+from edge_inspector.inspection.recipe import ClassLimits, Region
+from edge_inspector.records import Defect
+
+MM_PER_PX = 0.5
+LIMITS = {"crack": ClassLimits(min_confidence=0.5, min_area_mm2=1.0)}
+
+
+def mask(*rectangles: tuple[int, int, int, int, int], height: int = 60, width: int = 80) -> NDArray[np.uint8]:
+    """One class; each rectangle is x, y, width, height, level."""
+    plane = np.zeros((1, height, width), np.uint8)
+    for x, y, w, h, level in rectangles:
+        plane[0, y : y + h, x : x + w] = level
+    return plane
+
+
+def find(picture: NDArray[np.uint8], limits: dict[str, ClassLimits] | None = None, **more: Any) -> tuple[Defect, ...]:
+    return find_defects("cam", picture, ["crack"], LIMITS if limits is None else limits, MM_PER_PX, **more)
+
+
+def test_a_blank_mask_has_no_defects() -> None:
+    assert find(mask()) == ()
+
+
+def test_a_region_is_measured_in_millimetres() -> None:
+    (found,) = find(mask((10, 20, 8, 4, 200)))
+    assert (found.camera, found.defect_class) == ("cam", "crack")
+    assert found.area_mm2 == pytest.approx(8 * 4 * 0.25)
+    assert found.length_mm == pytest.approx(8 * 0.5)
+    assert found.confidence == pytest.approx(200 / 255)
+    assert (found.x_mm, found.y_mm) == (pytest.approx(13.5 * 0.5), pytest.approx(21.5 * 0.5))
+
+
+def test_the_length_of_a_slanting_crack_is_its_own_not_its_boxes() -> None:
+    picture = mask()
+    for step in range(40):
+        picture[0, 5 + step : 8 + step, 5 + step] = 255
+    (found,) = find(picture)
+    assert found.length_mm == pytest.approx(40 * 2**0.5 * 0.5, abs=2.0)
+
+
+def test_the_confidence_is_that_of_the_surest_pixel() -> None:
+    picture = mask((10, 10, 6, 6, 150))
+    picture[0, 12, 12] = 240
+    (found,) = find(picture)
+    assert found.confidence == pytest.approx(240 / 255)
+
+
+def test_regions_that_touch_at_a_corner_are_one_and_with_a_gap_two() -> None:
+    assert len(find(mask((10, 10, 4, 4, 255), (14, 14, 4, 4, 255)))) == 1
+    assert len(find(mask((10, 10, 4, 4, 255), (15, 10, 4, 4, 255)))) == 2
+
+
+@pytest.mark.parametrize(("level", "count"), [(127, 0), (128, 1)])
+def test_only_pixels_that_are_sure_enough_count(level: int, count: int) -> None:
+    assert len(find(mask((10, 10, 6, 6, level)))) == count
+
+
+def test_a_confidence_limit_of_zero_does_not_make_the_background_a_defect() -> None:
+    anything = {"crack": ClassLimits(min_confidence=0.0, min_area_mm2=0.0)}
+    assert find(mask(), anything) == ()
+    (found,) = find(mask((10, 10, 1, 1, 1)), anything)
+    assert found.area_mm2 == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("width", "count"), [(3, 0), (4, 1)])
+def test_only_regions_that_are_large_enough_count(width: int, count: int) -> None:
+    assert len(find(mask((10, 10, width, 1, 255)))) == count
+
+
+def test_a_small_region_does_not_hide_a_large_one() -> None:
+    assert len(find(mask((2, 2, 1, 1, 255), (20, 20, 10, 10, 255), (50, 2, 1, 1, 255)))) == 1
+
+
+def test_each_class_has_its_own_limits_and_a_class_without_limits_is_not_looked_for() -> None:
+    picture = np.concatenate([mask((10, 10, 6, 6, 255)), mask((30, 30, 6, 6, 255)), mask((50, 10, 6, 6, 255))])
+    limits = {
+        "pore": ClassLimits(min_area_mm2=1.0),
+        "crack": ClassLimits(min_area_mm2=100.0),
+    }
+    found = find_defects("cam", picture, ["crack", "pore", "stain"], limits, MM_PER_PX)
+    assert [(each.defect_class, each.x_mm) for each in found] == [("pore", pytest.approx(32.5 * 0.5))]
+
+
+def test_only_the_region_of_interest_is_judged_and_places_stay_those_of_the_frame() -> None:
+    picture = mask((10, 20, 8, 4, 200), (60, 40, 8, 4, 200))
+    region = Region(x_mm=4, y_mm=8, width_mm=10, height_mm=10)
+    (found,) = find(picture, region=region)
+    assert (found.x_mm, found.y_mm) == (pytest.approx(13.5 * 0.5), pytest.approx(21.5 * 0.5))
+
+
+def test_a_defect_is_cut_at_the_edge_of_the_region_of_interest() -> None:
+    (found,) = find(mask((10, 20, 8, 4, 200)), region=Region(x_mm=7, y_mm=0, width_mm=20, height_mm=30))
+    assert found.area_mm2 == pytest.approx(4 * 4 * 0.25)
+
+
+def test_a_region_of_interest_off_the_picture_sees_nothing() -> None:
+    assert find(mask((0, 0, 80, 60, 255)), region=Region(x_mm=500, y_mm=500, width_mm=10, height_mm=10)) == ()
+
+
+@pytest.mark.parametrize(
+    ("level", "doubt"), [(0, False), (101, False), (102, True), (130, True), (153, True), (154, False), (255, False)]
+)
+def test_a_person_looks_where_the_surest_pixel_is_in_the_review_band(level: int, doubt: bool) -> None:  # noqa: FBT001
+    assert doubtful(mask((10, 10, 2, 2, level)), (0.4, 0.6)) is doubt
+
+
+def test_any_class_may_be_doubtful() -> None:
+    assert doubtful(np.concatenate([mask((1, 1, 1, 1, 255)), mask((1, 1, 1, 1, 128))]), (0.4, 0.6))
+    assert not doubtful(np.zeros((0, 4, 4), np.uint8), (0.4, 0.6))
+    assert not doubtful(np.zeros((1, 0, 0), np.uint8), (0.4, 0.6))
+
+
+def test_more_specks_than_16_bits_can_number_are_still_told_apart() -> None:
+    picture = np.zeros((1, 600, 600), np.uint8)
+    picture[0, ::2, ::2] = 255  # 90 000 single pixels
+    picture[0, 590:600, 590:600] = 255
+    (found,) = find(picture)
+    assert found.area_mm2 == pytest.approx(0.25 * 100, abs=3)
+
+
+def test_a_picture_full_of_specks_does_not_hold_up_the_line() -> None:
+    picture = np.zeros((1, 400, 400), np.uint8)
+    picture[0, ::4, ::4] = 255  # 10 000 single pixels
+    begun = time.monotonic()
+    assert len(find(picture, {"crack": ClassLimits(min_area_mm2=0.0)})) == 10_000
+    # Two seconds are what the judge's heartbeat allows; measured 0.2 s, and minutes when it looked everywhere.
+    assert time.monotonic() - begun < 2.0

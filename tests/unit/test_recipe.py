@@ -1,0 +1,115 @@
+"""The recipe file: what it may say, what it must not, and that a change of it shows."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_inspector.errors import ConfigError
+from edge_inspector.inspection.recipe import Recipe, read_recipe
+
+GOOD = """\
+id = 4
+name = "tile"
+model = "tile-1.0"
+views = ["left", "right"]
+part_length_mm = 100.0
+min_pitch_mm = 120.0
+position_tolerance_mm = 5.0
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def faults(path: Path) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        read_recipe(path)
+    return [str(fault).removeprefix(str(path)) for fault in raised.value.faults]
+
+
+def test_a_short_recipe_is_safe_by_default(tmp_path: Path) -> None:
+    recipe = read_recipe(write(tmp_path, GOOD))
+    assert recipe.on_not_inspected == "reject"
+    assert recipe.review_band == (0.4, 0.6)
+    assert (recipe.classes, recipe.regions) == ({}, {})
+
+
+def test_limits_and_regions_are_read(tmp_path: Path) -> None:
+    more = """
+[classes.crack]
+min_area_mm2 = 2
+[classes.pore]
+min_confidence = 0.7
+min_area_mm2 = 0.5
+max_count = 3
+max_length_mm = 4
+[regions.left]
+x_mm = 1
+y_mm = 2
+width_mm = 30
+height_mm = 40
+"""
+    recipe = read_recipe(write(tmp_path, GOOD + more))
+    assert (recipe.classes["crack"].min_confidence, recipe.classes["crack"].max_count) == (0.5, 0)
+    assert recipe.classes["crack"].max_length_mm is None
+    assert recipe.classes["pore"].max_count == 3
+    assert recipe.regions["left"].height_mm == 40
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("id = 4", "id = 0", ": id: Input should be greater than or equal to 1 (is 0)"),
+        ("id = 4", "id = 65536", ": id: Input should be less than or equal to 65535 (is 65536)"),
+        ("id = 4\n", "", ": id: Field required"),
+        ('name = "tile"', 'name = ""', ": name: String should have at least 1 character (is '')"),
+        ("views = [", "colour = 1\nviews = [", ": colour: Extra inputs are not permitted (is 1)"),
+        ('["left", "right"]', "[]", ": views: List should have at least 1 item"),
+        ('["left", "right"]', '["left", "left"]', ": views names a camera twice"),
+        ("part_length_mm = 100.0", "part_length_mm = 121", ": min_pitch_mm must not be less than part_length_mm"),
+        ("part_length_mm = 100.0", "part_length_mm = -1", ": part_length_mm: Input should be greater than 0 (is -1)"),
+        ("part_length_mm = 100.0", "part_length_mm = nan", ": part_length_mm: "),
+        ("min_pitch_mm = 120.0", "min_pitch_mm = inf", ": min_pitch_mm: Input should be a finite number (is inf)"),
+        ("_mm = 5.0", "_mm = 60", ": position_tolerance_mm must be less than half of min_pitch_mm"),
+        ("_mm = 5.0", "_mm = 5\nreview_band = [0.6, 0.4]", ": review_band must be [low, high]"),
+        ("_mm = 5.0", "_mm = 5\nreview_band = [0.4, 1.4]", ": review_band.1: Input should be less than or equal to 1"),
+        ("_mm = 5.0", '_mm = 5\non_not_inspected = "ignore"', ": on_not_inspected: Input should be 'reject' or 'acc"),
+        ("_mm = 5.0", "_mm = 5\n[classes.crack]\nmax_count = 1", ": classes.crack.min_area_mm2: Field required"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_key(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    assert GOOD.count(old) == 1
+    (found,) = faults(write(tmp_path, GOOD.replace(old, new)))
+    assert found.startswith(fault)
+
+
+def test_all_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
+    bad = GOOD.replace("id = 4", "id = 0").replace("_mm = 5.0", '_mm = "wide"\nspeed = 3')
+    keys = [found.split(":")[1].strip() for found in faults(write(tmp_path, bad))]
+    assert keys == ["id", "position_tolerance_mm", "speed"]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    assert faults(tmp_path / "gone.toml")[0].startswith(": cannot be read: ")
+    assert faults(write(tmp_path, "id = = 4"))[0].startswith(": is not TOML: ")
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(b'name = "\xff"')
+    assert faults(path)[0].startswith(": cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    "change", [{"id": 5}, {"name": "Tile"}, {"views": ["right", "left"]}, {"review_band": (0.4, 0.61)}]
+)
+def test_the_fingerprint_changes_with_anything_in_the_recipe_and_with_nothing_else(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    recipe = read_recipe(write(tmp_path, GOOD))
+    same = read_recipe(write(tmp_path, "# a comment\n" + GOOD.replace("100.0", "100")))
+    other = Recipe.model_validate(recipe.model_dump() | change)
+    assert len(recipe.fingerprint) == 8
+    assert recipe.fingerprint == same.fingerprint
+    assert recipe.fingerprint != other.fingerprint

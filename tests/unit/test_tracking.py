@@ -1,0 +1,261 @@
+"""Parts and views find each other by belt position, and every part gets out exactly once."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_inspector.inspection.tracking import Assembly, PartTracker
+from edge_inspector.records import Part, PlacedView, Position, Reason, View
+
+OFFSETS = {"left": 1000, "right": 2500}
+TOLERANCE, RESERVE, GATE = 100, 1500, 8000
+EPOCH, BOOT = 3, 77
+
+
+def tracker() -> PartTracker:
+    return PartTracker(OFFSETS, TOLERANCE, RESERVE, GATE)
+
+
+def part(seq: int = 1, count: int = 0, *, boot: int = BOOT, epoch: int = EPOCH, positioned: bool = True) -> Part:
+    return Part(seq, boot, epoch, count, count + GATE, positioned=positioned)
+
+
+def seen(camera: str, count: float, *, epoch: int = EPOCH, frame_id: int = 1) -> PlacedView:
+    return PlacedView(View(camera, frame_id, captured_ns=frame_id), Position(count, 1.0, epoch))
+
+
+def views_of(assembly: Assembly) -> dict[str, float]:
+    return {camera: placed.position.count for camera, placed in assembly.views.items()}
+
+
+def test_a_part_with_all_its_views_is_ripe_at_once() -> None:
+    following = tracker()
+    assert following.add_part(part())
+    assert following.add_view(seen("left", 1000))
+    assert following.ripe(1200).assemblies == []
+    assert following.add_view(seen("right", 2500))
+    (assembly,) = following.ripe(2600).assemblies
+    assert views_of(assembly) == {"left": 1000, "right": 2500}
+    assert len(following) == 0
+
+
+@pytest.mark.parametrize(("furthest", "ripe"), [(None, 0), (0, 0), (6499, 0), (6500, 1), (99_999, 1)])
+def test_a_part_is_ripe_when_it_may_have_reached_its_decision_line(furthest: int | None, ripe: int) -> None:
+    following = tracker()
+    following.add_part(part())
+    assert len(following.ripe(furthest).assemblies) == ripe
+    assert len(following) == 1 - ripe
+
+
+def test_parts_become_ripe_one_by_one_as_the_belt_moves_and_only_once() -> None:
+    following = tracker()
+    for seq in range(1, 6):
+        following.add_part(part(seq, count=1000 * seq))
+    leaving = [
+        [assembly.part.part_seq for assembly in following.ripe(furthest).assemblies]
+        for furthest in range(6500, 13_000, 500)
+    ]
+    assert [seq for seqs in leaving for seq in seqs] == [1, 2, 3, 4, 5]
+    assert max(map(len, leaving)) == 1
+
+
+@pytest.mark.parametrize(("away", "belongs"), [(-100, True), (-101, False), (0, True), (100, True), (101, False)])
+def test_a_view_belongs_to_the_part_within_the_tolerance_of_its_place(away: float, belongs: bool) -> None:  # noqa: FBT001
+    following = tracker()
+    following.add_part(part(count=-500))
+    assert following.add_view(seen("left", -500 + 1000 + away)) is belongs
+
+
+def test_views_go_to_their_own_parts_in_any_order() -> None:
+    following = tracker()
+    for seq in (1, 2, 3):
+        following.add_part(part(seq, count=4000 * seq))
+    for seq in (3, 1, 2):
+        assert following.add_view(seen("right", 4000 * seq + 2500 - 40))
+        assert following.add_view(seen("left", 4000 * seq + 1000 + 40))
+    found = {assembly.part.part_seq: views_of(assembly) for assembly in following.ripe(0).assemblies}
+    assert found == {seq: {"left": 4000 * seq + 1040, "right": 4000 * seq + 2460} for seq in (1, 2, 3)}
+
+
+def test_a_view_that_comes_before_its_part_waits_for_it() -> None:
+    following = tracker()
+    assert not following.add_view(seen("left", 1000))
+    assert following.ripe(1500).strays == []
+    following.add_part(part())
+    (assembly,) = following.ripe(7000).assemblies
+    assert views_of(assembly) == {"left": 1000}
+
+
+def test_a_view_without_a_part_is_a_stray_when_its_part_would_be_past_the_gate() -> None:
+    following = tracker()
+    following.add_view(seen("left", 1000))
+    assert following.ripe(None).strays == []
+    assert following.ripe(GATE).strays == []
+    assert [placed.view.camera for placed in following.ripe(GATE + 1).strays] == ["left"]
+    assert following.ripe(GATE + 1).strays == []
+
+
+def test_a_second_view_of_one_camera_does_not_replace_the_first() -> None:
+    following = tracker()
+    following.add_part(part())
+    assert following.add_view(seen("left", 1000, frame_id=1))
+    assert not following.add_view(seen("left", 1010, frame_id=2))
+    (assembly,) = following.ripe(7000).assemblies
+    assert assembly.views["left"].view.frame_id == 1
+
+
+def test_a_part_announced_twice_is_followed_once() -> None:
+    following = tracker()
+    assert following.add_part(part())
+    assert not following.add_part(part())
+    assert len(following) == 1
+
+
+def test_the_same_number_in_another_run_of_the_plc_is_another_part() -> None:
+    following = tracker()
+    assert following.add_part(part(boot=77))
+    assert following.add_part(part(boot=78, count=50_000))
+    assert len(following) == 2
+
+
+def test_views_of_another_epoch_do_not_match() -> None:
+    following = tracker()
+    following.add_part(part())
+    assert not following.add_view(seen("left", 1000, epoch=EPOCH - 1))
+
+
+def test_a_part_without_a_position_takes_no_view_and_is_ripe_at_once() -> None:
+    following = tracker()
+    following.add_part(part(positioned=False))
+    assert not following.add_view(seen("left", 1000))
+    (assembly,) = following.ripe(None).assemblies
+    assert assembly.views == {}
+
+
+def test_a_new_epoch_voids_the_parts_of_the_old_one_only() -> None:
+    following = tracker()
+    following.add_part(part(1))
+    following.add_part(part(2, count=50_000, epoch=EPOCH + 1))
+    following.void(EPOCH + 1, BOOT)
+    (assembly,) = following.ripe(0).assemblies
+    assert (assembly.part.part_seq, assembly.voided) == (1, Reason.POSITION_UNKNOWN)
+    assert len(following) == 1
+
+
+def test_a_part_that_never_had_a_position_is_not_voided_for_it() -> None:
+    following = tracker()
+    following.add_part(part(positioned=False, epoch=0))
+    following.void(EPOCH, BOOT)
+    (assembly,) = following.ripe(0).assemblies
+    assert assembly.voided is Reason.NONE
+
+
+def test_a_restarted_plc_voids_the_parts_of_its_old_run() -> None:
+    following = tracker()
+    following.add_part(part(1, boot=77))
+    following.add_part(part(1, boot=78, count=50_000, epoch=EPOCH + 1))
+    following.void(EPOCH + 1, 78)
+    (assembly,) = following.ripe(0).assemblies
+    assert (assembly.part.plc_boot_id, assembly.voided) == (77, Reason.PLC_RESTARTED)
+
+
+def test_an_unknown_plc_voids_nothing() -> None:
+    following = tracker()
+    following.add_part(part())
+    following.void(EPOCH, None)
+    assert following.ripe(0).assemblies == []
+
+
+def test_views_of_an_old_epoch_are_strays_even_if_the_counter_began_again_below_them() -> None:
+    following = tracker()
+    following.add_view(seen("left", 2_000_000_000))
+    following.void(EPOCH + 1, BOOT)
+    assert len(following.ripe(10).strays) == 1
+    assert following._orphans == []
+
+
+def test_drain_takes_out_everything_that_is_left() -> None:
+    following = tracker()
+    for seq in (1, 2, 3):
+        following.add_part(part(seq, count=5000 * seq))
+    assert [assembly.part.part_seq for assembly in following.drain()] == [1, 2, 3]
+    assert following.drain() == []
+    assert len(following) == 0
+
+
+def test_the_trackers_offsets_are_its_own() -> None:
+    offsets = {"left": 1000}
+    following = PartTracker(offsets, TOLERANCE, RESERVE, GATE)
+    offsets["right"] = 2000
+    following.add_part(part())
+    following.add_view(seen("left", 1000))
+    assert len(following.ripe(0).assemblies) == 1
+
+
+counts = st.integers(-3000, 12_000)
+epochs, boots = st.integers(1, 3), st.integers(77, 78)
+steps = st.one_of(
+    st.builds(
+        lambda seq, count, boot, epoch, positioned: (
+            "add_part",
+            part(seq, count, boot=boot, epoch=epoch, positioned=positioned),
+        ),
+        st.integers(1, 12),
+        counts,
+        boots,
+        epochs,
+        st.booleans(),
+    ),
+    st.builds(
+        lambda camera, count, epoch: ("add_view", seen(camera, count, epoch=epoch)),
+        st.sampled_from(sorted(OFFSETS)),
+        counts,
+        epochs,
+    ),
+    st.tuples(st.just("ripe"), st.none() | counts),
+    st.tuples(st.just("void"), st.tuples(epochs, st.none() | boots)),
+    st.tuples(st.just("drain"), st.none()),
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(steps, max_size=40))
+def test_whatever_happens_each_part_that_enters_leaves_exactly_once_and_no_view_is_lost(
+    happenings: list[tuple[str, object]],
+) -> None:
+    following, inside, views = tracker(), dict[tuple[int, int], Part](), 0
+    for serial, (what, given_) in enumerate(happenings):
+        left: list[Assembly] = []
+        match what, given_:
+            case "add_part", Part() as new:
+                key = (new.plc_boot_id, new.part_seq)
+                assert following.add_part(new) is (key not in inside)
+                inside.setdefault(key, new)
+            case "add_view", PlacedView() as placed:
+                views += 1
+                following.add_view(replace(placed, view=replace(placed.view, frame_id=serial)))
+            case "ripe", int() | None as furthest:
+                ripe = following.ripe(furthest)
+                left, views = ripe.assemblies, views - len(ripe.strays)
+            case "void", (int() as epoch, int() | None as boot):
+                following.void(epoch, boot)
+            case _:
+                left = following.drain()
+        for assembly in left:
+            # KeyError: it was not inside, or left before.
+            assert inside.pop((assembly.part.plc_boot_id, assembly.part.part_seq)) is assembly.part
+            views -= len(assembly.views)
+            _check(assembly)
+        assert len(following) == len(inside)
+    rest = following.drain()
+    assert [assembly.part for assembly in rest] == list(inside.values())
+    assert views == sum(len(assembly.views) for assembly in rest) + len(following._orphans)
+
+
+def _check(assembly: Assembly) -> None:
+    for camera, placed in assembly.views.items():
+        assert placed.view.camera == camera
+        assert placed.position.epoch == assembly.part.epoch
+        assert abs(placed.position.count - assembly.part.trigger_count - OFFSETS[camera]) <= TOLERANCE
