@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -114,9 +115,13 @@ class Station:
 
 def load_station(path: Path) -> Station:
     """The station described in `path`. Raises ConfigError with every fault found in station, recipe and model."""
-    file = _read(path)
+    raw = _read(path)
     faults: list[Fault] = []
     base = path.parent
+    try:
+        file = StationFile.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "") + _faults_below(base, raw)) from error
     cameras = [_settings(base, "cameras", f"cameras.{at}", table, faults) for at, table in enumerate(file.cameras)]
     encoder = _settings(base, "encoders", "encoder", file.encoder, faults)
     plcs = [_settings(base, "plcs", f"plcs.{at}", table, faults) for at, table in enumerate(file.plcs)]
@@ -135,15 +140,33 @@ def load_station(path: Path) -> Station:
     return Station(file, recipe, limits, segmenter, base / file.station.state_dir, tuple(cameras), encoder, tuple(plcs))
 
 
-def _read(path: Path) -> StationFile:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return StationFile.model_validate(tomllib.loads(path.read_text()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError([Fault(str(path), f"is not TOML: {error}")]) from error
-    except ValidationError as error:
-        raise ConfigError(faults_of(error, "")) from error
+
+
+def _faults_below(base: Path, raw: dict[str, Any]) -> list[Fault]:
+    """What else is wrong, in drivers' settings and recipe, when the station file itself is not in order."""
+    faults: list[Fault] = []
+    tables = [("encoders", "encoder", raw.get("encoder"))]
+    for family in ("cameras", "plcs"):
+        listed = raw.get(family)
+        tables += [
+            (family, f"{family}.{at}", table) for at, table in enumerate(listed if isinstance(listed, list) else [])
+        ]
+    for family, where, table in tables:
+        if isinstance(table, dict) and isinstance(table.get("driver"), str):
+            _settings(
+                base, family, where, SimpleNamespace(driver=table["driver"], settings=table.get("settings", {})), faults
+            )
+    station = raw.get("station")
+    if isinstance(station, dict) and isinstance(station.get("recipe"), str):
+        _recipe(base / station["recipe"], faults)
+    return faults
 
 
 def _settings(base: Path, family: str, where: str, table: Any, faults: list[Fault]) -> Any:

@@ -76,9 +76,9 @@ def read_recipe(path: Path) -> Recipe:
     """The recipe in `path`. Raises ConfigError with every fault found."""
     try:
         return Recipe.model_validate(tomllib.loads(path.read_text()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError([Fault(str(path), f"is not TOML: {error}")]) from error
     except ValidationError as error:
         raise ConfigError(faults_of(error, str(path))) from error

@@ -68,8 +68,9 @@ class S7Link:
             heard = self._read()
             if heard is not None:
                 self._follow(heard)
-            self._write_header(status)
             self.connected = self.connected or heard is not None
+            if self.connected:  # what has never shown a valid header may be somebody else's memory
+                self._write_header(status)
             return heard
         except DeviceError:
             self.connected = False

@@ -56,8 +56,16 @@ class Segmenter(nn.Module):
 
 
 def normalise(image: Tensor) -> Tensor:
-    """uint8 NHWC -> float NCHW; scalars, as per-channel constants block a layout optimisation of ONNX Runtime."""
-    return (image.permute(0, 3, 1, 2).to(torch.float32) - 128.0) * (1.0 / 64.0)
+    """uint8 NHWC -> float NCHW, by scalars: per-channel constants block a layout optimisation of ONNX Runtime.
+
+    Grey pictures are brought to one brightness and contrast each: the same surface comes under many exposures, and
+    grey carries no colour fault that this could hide.
+    """
+    pixels = (image.permute(0, 3, 1, 2).to(torch.float32) - 128.0) * (1.0 / 64.0)
+    if image.shape[3] > 1:
+        return pixels
+    centred = pixels - pixels.mean((1, 2, 3), keepdim=True)
+    return centred / ((centred * centred).mean((1, 2, 3), keepdim=True) + 1e-3).sqrt()
 
 
 class Deployed(nn.Module):

@@ -15,6 +15,8 @@ from edge_inspector.cameras.opencv import OpenCvCamera
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame, Image
+from edge_inspector.simulation.camera import SimulatedCamera
+from edge_inspector.simulation.line import Line
 
 HEIGHT, WIDTH, PICTURES = 48, 64, 12
 INTERVAL_S = 0.02
@@ -52,8 +54,24 @@ def opencv(work: Path) -> Camera:
     return OpenCvCamera("cam", OpenCvCamera.Settings(source=str(file), fps=1 / INTERVAL_S, latency_ms=3))
 
 
+def simulated(work: Path) -> Camera:
+    line = Line(
+        seed=1,
+        start_ns=time.monotonic_ns() - 1_000_000_000,
+        speed_mm_s=100.0 / INTERVAL_S,
+        pitch_mm=100.0,
+        part_length_mm=50.0,
+        parts=5000,
+        lanes=1,
+        gate_mm=900.0,
+        counts_per_mm=10.0,
+    )
+    line.write(work / "line.json")
+    return SimulatedCamera("cam", SimulatedCamera.Settings(line=work / "line.json", offset_mm=300.0))
+
+
 # A factory makes a closed camera that gives at least ten pictures, one every INTERVAL_S.
-CAMERAS: list[Callable[[Path], Camera]] = [folder, opencv]
+CAMERAS: list[Callable[[Path], Camera]] = [folder, opencv, simulated]
 
 
 @pytest.fixture(params=CAMERAS, ids=lambda make: make.__name__)

@@ -155,6 +155,11 @@ def heard(link: S7Link, status: StationStatus = READY) -> PlcInput:
     return found
 
 
+def exchanged_in_vain(link: S7Link, times: int) -> None:
+    for _ in range(times):
+        assert link.exchange(READY) is None
+
+
 def ready(link: S7Link) -> S7Link:
     link.open()
     heard(link)
@@ -217,8 +222,7 @@ def test_a_plc_of_another_layout_is_refused_in_clear_words_and_never_written_to(
     spoil(plc)
     link.open()
     with pytest.raises(LayoutError, match=words):
-        for _ in range(10):
-            assert link.exchange(READY) is None
+        exchanged_in_vain(link, 10)
     assert not link.connected
     assert link.deliver([verdict(1)]) == 0
     link.close()
@@ -228,7 +232,7 @@ def test_a_plc_of_another_layout_is_refused_in_clear_words_and_never_written_to(
 def test_a_missing_block_is_a_device_error(plc: Plc) -> None:
     wrong = link_to(plc.port, db_plc=200)
     wrong.open()
-    with pytest.raises(DeviceError, match="cannot read DB200 bytes 0..319"):
+    with pytest.raises(DeviceError, match=r"cannot read DB200 bytes 0\.\.319"):
         wrong.exchange(READY)
     assert not wrong.connected
     wrong.close()
@@ -430,15 +434,13 @@ def test_a_read_that_meets_the_plc_while_it_writes_is_no_news_and_no_failure(plc
     ready(link)
     before = plc.header()["heartbeat"]
     plc.db_plc[9] ^= 1
-    for _ in range(4):
-        assert link.exchange(READY) is None
+    exchanged_in_vain(link, 4)
     assert link.connected
     assert plc.header()["heartbeat"] == before + 4
     plc.db_plc[9] ^= 1
     heard(link)
     plc.db_plc[9] ^= 1
-    for _ in range(4):
-        assert link.exchange(READY) is None
+    exchanged_in_vain(link, 4)
 
 
 def test_after_a_lost_connection_what_is_unacknowledged_is_written_again_unchanged(plc: Plc, link: S7Link) -> None:

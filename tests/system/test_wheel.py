@@ -1,0 +1,25 @@
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.system
+
+
+def test_the_wheel_holds_the_package_and_the_models(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "edge_inspector/pipeline.py" in names
+    assert "edge_inspector/py.typed" in names
+    assert "edge_inspector/models/tile-1.0/manifest.toml" in names
+    assert not [name for name in names if name.startswith(("tests/", "docs/"))]

@@ -1,0 +1,80 @@
+import importlib.util
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from edge_inspector.config import StationFile, load_station
+from edge_inspector.errors import ConfigError
+from edge_inspector.inspection.recipe import read_recipe
+from edge_inspector.records import ErrorCode, Reason
+from edge_inspector.simulation.station_files import models_dir
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_what_the_code_says(generator: ModuleType) -> None:
+    assert (ROOT / "docs" / "reference.md").read_text() == generator.reference(), "run `make docs`"
+
+
+def test_the_block_tables_are_what_the_code_says(generator: ModuleType) -> None:
+    page = (ROOT / "docs" / "plc.md").read_text()
+    assert page == generator.block_tables(page), "run `make docs`"
+
+
+def test_every_reason_and_error_code_is_explained(generator: ModuleType) -> None:
+    assert set(generator.REASONS) == set(Reason)
+    assert set(generator.CODES) == set(ErrorCode)
+
+
+def test_every_test_that_safety_md_names_exists() -> None:
+    page = (ROOT / "docs" / "safety.md").read_text()
+    named = {word.strip("|") for word in page.split() if word.startswith("tests/")}
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_link_between_our_pages_leads_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")]
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in _links(page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_the_shipped_recipe_is_valid() -> None:
+    assert read_recipe(ROOT / "deploy" / "recipe.toml").views == ["top"]
+
+
+def test_the_shipped_station_is_valid_on_paper() -> None:
+    StationFile.model_validate(tomllib.loads((ROOT / "deploy" / "station.toml").read_text()))
+
+
+def test_the_shipped_station_and_recipe_fit_the_shipped_model(tmp_path: Path) -> None:
+    text = (ROOT / "deploy" / "station.toml").read_text()
+    (tmp_path / "station.toml").write_text(text.replace("/opt/edge-inspector/models", str(models_dir())))
+    (tmp_path / "recipe.toml").write_text((ROOT / "deploy" / "recipe.toml").read_text())
+    try:
+        station = load_station(tmp_path / "station.toml")
+    except ConfigError as error:
+        pytest.fail(str(error))
+    assert "crack" in station.limits
+
+
+def _links(text: str) -> list[str]:
+    targets = [part.split(")")[0].split("#")[0] for part in text.split("](")[1:]]
+    return [target for target in targets if target and "://" not in target]
