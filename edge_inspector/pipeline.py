@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from edge_inspector.config import Station
 from edge_inspector.drivers import PlcLink, load_driver
 from edge_inspector.encoders.timeline import Motion, Timeline
+from edge_inspector.inspection.view import Look
 from edge_inspector.records import ErrorCode, Identity, Job, JudgeItem, Verdict
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
@@ -66,8 +67,11 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         to_line = geometry.gate - geometry.reserve - geometry.offsets[table.name]
         acquire.append(Acquire(camera, to_line, timeline.estimate, jobs, inbox, conditions))
 
+    scales = {camera.name: camera.mm_per_px for camera in file.cameras}
+    look = Look(station.recipe, station.limits, segmenter.info, scales)
     segment = [
-        Segment(number, segmenter, timeline.estimate, jobs, inbox, conditions) for number in range(segmenter.workers)
+        Segment(number, segmenter, timeline.estimate, look, jobs, inbox, conditions)
+        for number in range(segmenter.workers)
     ]
     judge = Judge(
         boot_id,
@@ -113,5 +117,4 @@ def line_geometry(station: Station) -> Geometry:
         gate=round(line.gate_mm * scale),
         reserve=round(line.reserve_ms / 1000 * line.speed_max_mm_s * scale),
         offsets={camera.name: round(camera.offset_mm * scale) for camera in station.file.cameras},
-        mm_per_px={camera.name: camera.mm_per_px for camera in station.file.cameras},
     )

@@ -125,15 +125,6 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Segmented:
-    """A frame and its mask: (classes, H, W) uint8 at the model's stride, 0..255 for probability 0..1."""
-
-    frame: Frame
-    mask: Image
-    inference_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class Defect:
     """One connected region of one class in one view, measured on the part."""
 
@@ -161,7 +152,7 @@ class View:
     doubtful: bool = False
 
 
-JudgeItem = View | Segmented | PlcInput
+JudgeItem = View | PlcInput
 """Whatever may reach the judge."""
 
 

@@ -24,7 +24,7 @@ class ClassLimits(_Table):
 
     min_confidence: Fraction = 0.5
     min_area_mm2: Annotated[float, Field(ge=0)]
-    max_count: Annotated[int, Field(ge=0)] = 0
+    max_count: Annotated[int, Field(ge=0, lt=32)] = 0
     max_length_mm: Positive | None = None
 
 

@@ -36,6 +36,7 @@ class SimulatedCamera:
         self._line: Line | None = None
         self._part = 0
         self._picture: Image | None = None
+        self._rendered = False
 
     def open(self) -> None:
         """Go on with the next part that has not passed. Raises DeviceError for an unreadable line file."""
@@ -50,7 +51,7 @@ class SimulatedCamera:
         if self._settings.lost_from <= self._part < self._settings.lost_until:
             raise DeviceError(f"{self.name}: unplugged (simulated)")
         self._line = line
-        self._picture = None
+        self._rendered = False
 
     def grab(self, timeout_s: float) -> Frame | None:
         """The next part's picture, when its exposure and transfer are over."""
@@ -58,8 +59,9 @@ class SimulatedCamera:
         if self._part >= line.parts:
             time.sleep(timeout_s)
             return None
-        if self._picture is None:
+        if not self._rendered:
             self._picture = line.look.render(self._part, self._settings.lane)
+            self._rendered = True
         captured_ns = self._capture_ns(self._part)
         ready_ns = captured_ns + self._settings.exposure_us * 500
         left_s = (ready_ns - time.monotonic_ns()) / 1e9
@@ -79,14 +81,14 @@ class SimulatedCamera:
         if self._settings.lost_from <= part < self._settings.lost_until:
             raise DeviceError(f"{self.name}: unplugged (simulated)")
         self._part += 1
-        self._picture = None
+        self._rendered = False
         self._skip_overwritten()
         every = self._settings.incomplete_every
         if every and self._part % every == 0:
             raise FrameIncompleteError("3 packets missing (simulated)", self._part, captured_ns)
         exposure_ns = self._settings.exposure_us * 1000
         if picture is None:
-            raise DeviceError(f"{self.name}: nothing was rendered")
+            raise FrameIncompleteError("the file holds no picture", self._part, captured_ns)
         return Frame(self.name, part + 1, captured_ns, exposure_ns, time.monotonic_ns(), picture)
 
     def _skip_overwritten(self) -> None:

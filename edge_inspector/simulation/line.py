@@ -28,8 +28,8 @@ class Parts(Protocol):
     def defective(self, part: int) -> bool:
         """The truth about a part."""
 
-    def render(self, part: int, lane: int) -> Image:
-        """The picture that the lane's camera takes of it."""
+    def render(self, part: int, lane: int) -> Image | None:
+        """The picture that the lane's camera takes of it, None where it cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,11 @@ class Line:
                 return part
         return None
 
+    @staticmethod
+    def counter_zero(boot: int) -> int:
+        """Where the 32-bit counter starts when the PLC boots for the nth time: near its wrap, so that runs cross it."""
+        return wrap32(2**31 - 40_000 + 1_000_003 * (boot - 1))
+
     def raw_count(self, position_mm: float, zero: int) -> int:
         """What a 32-bit counter that started at `zero` shows."""
         return wrap32(zero + round(position_mm * self.counts_per_mm))
@@ -116,10 +121,10 @@ class PictureParts:
         """Whether any of the part's pictures has a defect class or a mask that is not blank."""
         return any(_is_defective(self._item(part, lane)) for lane in range(self._lanes))
 
-    def render(self, part: int, lane: int) -> Image:
-        """The picture as it is, grey or colour."""
-        picture = cv2.imread(str(self._item(part, lane).image), cv2.IMREAD_UNCHANGED)
-        return np.asarray(picture, dtype=np.uint8)
+    def render(self, part: int, lane: int) -> Image | None:
+        """The picture as it is, grey or colour; None for a file that is no picture."""
+        picture = cv2.imread(str(self._item(part, lane).image), cv2.IMREAD_ANYCOLOR)
+        return None if picture is None else np.asarray(picture, dtype=np.uint8)
 
     def _item(self, part: int, lane: int) -> Item:
         return self._items[(part * self._lanes + lane) % len(self._items)]

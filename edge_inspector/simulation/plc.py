@@ -163,8 +163,7 @@ class SimulatedPlc:
     def __init__(self, line: Line, port: int, ledger: TextIO, boot: int) -> None:
         self._line = line
         self._ledger = ledger
-        # Near the wrap of the 32-bit counter, so that every run crosses it.
-        self._zero = wrap32(2**31 - 40_000 + 1_000_003 * (boot - 1))
+        self._zero = line.counter_zero(boot)
         self._program = PlcProgram(secrets.randbelow(2**32 - 1) + 1, round(line.gate_mm * line.counts_per_mm))
         # The PLC's clock starts anywhere and runs 40 ppm fast.
         self._clock = (random.Random(line.seed + boot).randrange(10**15), 1 + 40e-6)

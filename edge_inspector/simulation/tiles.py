@@ -34,6 +34,8 @@ _LIGHTS: Final = 32
 _LIGHT_UNIT: Final = 200.0
 _NOISE_LIFT: Final = 16.0
 _BELT_BGR: Final = (30.0, 29.0, 27.0)
+# One product, one glaze: seeds differ in texture, defects and light, not in what is made.
+_GLAZE_BGR: Final = (186.0, 197.0, 203.0)
 _BODY_BGR: Final = (128.0, 158.0, 184.0)
 # Sub-pixel bits of OpenCV's drawing calls: both lanes of an overlap then draw the very same line.
 _SHIFT: Final = 4
@@ -194,8 +196,8 @@ def _atlas(seed: int) -> Image:
     tint = _smooth_noise(rng, _ATLAS_PX, 1 / 2000, 1 / 200, 1.0)
     wide, narrow = _veins(rng, 1 / 1500, 1 / 40, 0.10), _veins(rng, 1 / 900, 1 / 25, 0.05)
     tone = 6.0 * cloud + 1.8 * grain - 34.0 * wide - 30.0 * narrow
-    base = (186.0 + rng.uniform(-8, 8), 197.0 + rng.uniform(-6, 6), 203.0 + rng.uniform(-6, 6))
-    channels = [base[0] + tone - 2.5 * tint + 5.0 * wide, base[1] + tone, base[2] + tone + 2.0 * tint - 2.0 * wide]
+    blue, green, red = _GLAZE_BGR
+    channels = [blue + tone - 2.5 * tint + 5.0 * wide, green + tone, red + tone + 2.0 * tint - 2.0 * wide]
     return np.asarray(np.clip(np.stack(channels, axis=-1), 0.0, 255.0), np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""The judge's thread: masks to defects, views to parts, parts to verdicts. It alone decides."""
+"""The judge's thread: views to parts, parts to verdicts. It alone decides."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from edge_inspector import metrics
 from edge_inspector.encoders.timeline import Timeline
 from edge_inspector.errors import PositionPendingError, PositionUnknownError
 from edge_inspector.inspection.decision import decide
-from edge_inspector.inspection.defects import doubtful, find_defects
 from edge_inspector.inspection.recipe import ClassLimits, Recipe
 from edge_inspector.inspection.tracking import Assembly, PartTracker
 from edge_inspector.inspection.triggers import TriggerIntake
@@ -24,7 +23,6 @@ from edge_inspector.records import (
     PlcInput,
     Position,
     Reason,
-    Segmented,
     StationStatus,
     Trigger,
     Verdict,
@@ -47,7 +45,6 @@ class Geometry:
     gate: int
     reserve: int
     offsets: Mapping[str, int]
-    mm_per_px: Mapping[str, float]
 
 
 class Judge:
@@ -124,8 +121,6 @@ class Judge:
     def _receive(self, item: JudgeItem) -> None:
         if isinstance(item, PlcInput):
             self._hear(item)
-        elif isinstance(item, Segmented):
-            self._unplaced.append(self._judged(item))
         else:
             self._unplaced.append(item)
 
@@ -143,27 +138,6 @@ class Judge:
             )
         else:
             self._conditions.clear(ErrorCode.RECIPE_MISMATCH, "plc")
-
-    def _judged(self, segmented: Segmented) -> View:
-        frame = segmented.frame
-        pixel_mm = self._geometry.mm_per_px[frame.camera] * self._model.stride
-        return View(
-            frame.camera,
-            frame.frame_id,
-            frame.captured_ns,
-            frame.exposure_ns,
-            frame.encoder_count,
-            find_defects(
-                frame.camera,
-                segmented.mask,
-                self._model.classes,
-                self._limits,
-                pixel_mm,
-                self._recipe.regions.get(frame.camera),
-            ),
-            inference_ns=segmented.inference_ns,
-            doubtful=doubtful(segmented.mask, self._recipe.review_band),
-        )
 
     def _settle(self) -> None:
         now = time.monotonic_ns()

@@ -1,4 +1,4 @@
-"""The model's threads: earliest due first, and never a frame whose part can no longer make the gate."""
+"""The model's threads: pictures to views, earliest due first, and never one whose part can no longer make the gate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from edge_inspector import metrics
 from edge_inspector.drivers import Segmenter
 from edge_inspector.errors import InferenceError
-from edge_inspector.records import ErrorCode, Image, Job, JudgeItem, Reason, Segmented, View
+from edge_inspector.records import ErrorCode, Frame, Image, Job, JudgeItem, Reason, View
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 
@@ -22,7 +22,8 @@ class Segment:
     """One of the threads that share the segmenter.
 
     A free thread takes what waits, up to the segmenter's batch: batches grow under load, and nothing waits for a
-    batch to fill. `estimate(at_ns)` is the likely belt position, None while there is none.
+    batch to fill. `estimate(at_ns)` is the likely belt position, None while there is none. `look(frame, mask,
+    inference_ns)` makes the view: here, since a mask full of noise must hold up neither the judge nor other frames.
     """
 
     beat_within_s = 10.0  # a first batch on a GPU may build kernels
@@ -32,6 +33,7 @@ class Segment:
         number: int,
         segmenter: Segmenter,
         estimate: Callable[[int], float | None],
+        look: Callable[[Frame, Image, int], View],
         jobs: Mailbox[Job],
         results: Mailbox[JudgeItem],
         conditions: Conditions,
@@ -39,6 +41,7 @@ class Segment:
         self.name = f"segment-{number}"
         self._segmenter = segmenter
         self._estimate = estimate
+        self._look = look
         self._jobs = jobs
         self._results = results
         self._conditions = conditions
@@ -93,7 +96,7 @@ class Segment:
         metrics.inference_seconds.observe(took_ns / 1e9)
         metrics.batch_frames.observe(len(jobs))
         for job, mask in zip(jobs, masks, strict=True):
-            self._results.put(Segmented(job.frame, mask, took_ns))
+            self._results.put(self._look(job.frame, mask, took_ns))
 
     def _failed(self, jobs: list[Job], error: InferenceError) -> None:
         metrics.inference_failed.inc()

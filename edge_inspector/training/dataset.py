@@ -78,9 +78,8 @@ class Augmentation:
 
 
 SHOP_FLOOR: Final = Augmentation(gain=0.2, gamma=0.2, noise=3.0, blur=0.8, turn_deg=5.0, scale=0.1)
-# The renderer varies light and texture itself. The tint is what one glaze differs from the next by: without it the
-# net learns the glazes of its seeds by heart and takes every other for a colour fault.
-RENDERED: Final = Augmentation(gain=0.06, tint=0.07, gamma=0.06, noise=1.5)
+# The renderer varies light and texture itself; the tint is a lamp that ages.
+RENDERED: Final = Augmentation(gain=0.06, tint=0.02, gamma=0.06, noise=1.5)
 
 
 class RenderedTiles:

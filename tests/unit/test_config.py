@@ -239,7 +239,7 @@ def test_a_station_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> N
     path = tmp_path / "gone.toml"
     assert faults(path)[str(path)].startswith("cannot be read: ")
     path.write_bytes(b"\xff\xfe\x00")
-    assert faults(path)[str(path)].startswith("cannot be read: ")
+    assert faults(path)[str(path)].startswith("is not TOML: ")
     assert faults(tmp_path)[str(tmp_path)].startswith("cannot be read: ")
 
 

@@ -131,7 +131,10 @@ def test_more_specks_than_16_bits_can_number_are_still_told_apart() -> None:
 def test_a_picture_full_of_specks_does_not_hold_up_the_line() -> None:
     picture = np.zeros((1, 400, 400), np.uint8)
     picture[0, ::4, ::4] = 255  # 10 000 single pixels
+    picture[0, 100:110, 100:110] = 255
     begun = time.monotonic()
-    assert len(find(picture, {"crack": ClassLimits(min_area_mm2=0.0)})) == 10_000
-    # Two seconds are what the judge's heartbeat allows; measured 0.2 s, and minutes when it looked everywhere.
+    found = find(picture, {"crack": ClassLimits(min_area_mm2=0.0)})
+    # Measured 10 ms, and minutes when every speck was looked for in the whole picture.
     assert time.monotonic() - begun < 2.0
+    assert len(found) == 32, "more than any recipe can allow"
+    assert found[0].area_mm2 == pytest.approx(25, abs=3), "the largest come first"

@@ -113,7 +113,7 @@ def test_patience_is_for_each_damaged_slot_anew() -> None:
         assert readings < 50
         found += intake.take(heard(7, {6, 7}))
     assert announced(found) == [(6, Reason.TRIGGER_LOST), (7, Reason.TRIGGER_LOST)]
-    assert readings >= 6
+    assert readings >= 9
 
 
 readings = st.lists(st.tuples(st.integers(0, 20), st.sets(st.integers(0, 15)), st.booleans()), max_size=30)
