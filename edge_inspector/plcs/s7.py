@@ -207,6 +207,6 @@ class S7Link:
             recipe_id=verdict.recipe_id,
             area_mm2=sum(defect.area_mm2 for defect in verdict.defects),
             max_confidence=worst.confidence if worst else 0.0,
-            latency_us=min(verdict.latency_ns // 1000, 2**32 - 1),
+            latency_us=min(max(0, verdict.latency_ns // 1000), 2**32 - 1),
             error_mm=verdict.error_mm,
         )

@@ -113,7 +113,7 @@ class Demo:
                 if revive and revive[0][0] <= since_s:
                     self._revive(revive.pop(0)[1])
                 self._check_daemon()
-                board.show(self.ledger, self.recorder, self._scrape())
+                board.show(self.ledger, self.recorder)
                 time.sleep(0.25)
         except KeyboardInterrupt:
             board.note("running the line empty ...")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 from typing import Any
 
 from edge_inspector.records import Decision
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.recorder import Recorder
+
+_MARKS = {Decision.ACCEPT: "·", Decision.REJECT: "R", Decision.NOT_INSPECTED: "?"}
 
 
 class Scoreboard:
@@ -24,7 +27,8 @@ class Scoreboard:
         self._next_s = 0.0
         self._read_to = 0
         self._tally: Counter[str] = Counter()
-        self._last_rejects: list[str] = []
+        self._strip: deque[str] = deque(maxlen=60)
+        self._latency_ms: deque[float] = deque(maxlen=100)
         print(
             f"edge-inspector demo: {line.lanes} cameras, {line.speed_mm_s / 1000:g} m/s, a part every "
             f"{line.pitch_mm:g} mm ({line.speed_mm_s / line.pitch_mm:.1f} parts/s), gate at {line.gate_mm:g} mm\n"
@@ -32,13 +36,13 @@ class Scoreboard:
             flush=True,
         )
 
-    def show(self, ledger: Path, recorder: Recorder, metrics: str) -> None:
+    def show(self, ledger: Path, recorder: Recorder) -> None:
         """Bring the board up to date."""
         self._follow(ledger)
         if not self._live and time.monotonic() < self._next_s:
             return
         self._next_s = time.monotonic() + 5.0
-        rows = self._rows(recorder, metrics)
+        rows = self._rows(recorder)
         if self._live:
             print(f"\x1b[{self._drawn}F" if self._drawn else "", end="")
             print("\n".join(f"\x1b[2K{row}" for row in rows), flush=True)
@@ -65,22 +69,26 @@ class Scoreboard:
         if event["kind"] == "verdict":
             self._tally[Decision(event["decision"]).name.lower()] += 1
             self._tally["late"] += event["how"] == "late"
+            self._strip.append(_MARKS[Decision(event["decision"])])
+            self._latency_ms.append(event["latency_us"] / 1000)
         elif event["kind"] == "gate" and event["fired"]:
             self._tally["fired"] += 1
             self._tally["wrong"] += event["hit"] != event["part"]
         self._tally[event["kind"]] += 1
 
-    def _rows(self, recorder: Recorder, metrics: str) -> list[str]:
+    def _rows(self, recorder: Recorder) -> list[str]:
         now = time.monotonic_ns()
         if now < self._line.start_ns:
-            return [f"  belt starts in {(self._line.start_ns - now) / 1e9:.0f} s", "", "", ""]
+            return [f"  belt starts in {(self._line.start_ns - now) / 1e9:.0f} s", "", "", "", ""]
         tally = self._tally
         moved_m = self._line.belt.position_mm(now) / 1000
+        latency_ms = statistics.median(self._latency_ms) if self._latency_ms else 0.0
         return [
             f"  belt {moved_m:8.1f} m   parts {tally['trigger']:6d}   verdicts {tally['verdict']:6d}",
             f"  ACCEPT {tally['accept']:5d}   REJECT {tally['reject']:5d}   NOT_INSPECTED {tally['not_inspected']:5d}",
             f"  gate fired {tally['fired']:5d}   wrong part {tally['wrong']:3d}   late {tally['late']:3d}",
-            f"  station {recorder.state or '?':9}   MQTT {recorder.count:6d}   metrics {'up' if metrics else 'down'}",
+            f"  station {recorder.state or '?':9}   decided in {latency_ms:5.1f} ms   MQTT {recorder.count:6d}",
+            "  " + "".join(self._strip),
         ]
 
     @staticmethod
