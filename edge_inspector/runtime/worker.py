@@ -26,8 +26,8 @@ class Stage(Protocol):
         """One bounded piece of work; returns within `beat_within_s`, with or without work done."""
 
     @abstractmethod
-    def stop(self) -> None:
-        """Once after the last step, also after a failed one. Must not raise."""
+    def stop(self, *, failed: bool) -> None:
+        """Once after the last step. After a failed one `start` may follow. Must not raise."""
 
 
 class Worker:
@@ -79,4 +79,4 @@ class Worker:
             self.error = error
             log.critical("worker %s failed: %s: %s", self.name, type(error).__name__, error, exc_info=error)
         finally:
-            self.stage.stop()
+            self.stage.stop(failed=self.error is not None)

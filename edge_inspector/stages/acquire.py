@@ -64,7 +64,7 @@ class Acquire:
                 metrics.frames_completed.labels(self._camera.name).inc()
                 self._hand_over(frame)
 
-    def stop(self) -> None:
+    def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
         """Let go of the camera."""
         self._camera.close()
         self._is_open = False

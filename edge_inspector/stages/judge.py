@@ -98,8 +98,10 @@ class Judge:
             self._receive(item)
         self._settle()
 
-    def stop(self) -> None:
-        """Decide everything that is left: nothing leaves without a verdict."""
+    def stop(self, *, failed: bool) -> None:
+        """Decide everything that is left: nothing leaves without a verdict. After a failure the parts wait."""
+        if failed:
+            return
         for item in self._inbox.take(self._inbox.capacity, timeout_s=0.0):
             self._receive(item)
         self._settle()

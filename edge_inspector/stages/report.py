@@ -73,7 +73,7 @@ class Report:
         except DeviceError as error:
             self._failed(error)
 
-    def stop(self) -> None:
+    def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
         """Deliver the rest, then let go: the link says "not ready" last."""
         self._collect(0.0)
         until_ns = time.monotonic_ns() + _LAST_WORDS_NS

@@ -70,8 +70,10 @@ class Segment:
         took_ns = time.monotonic_ns() - begun_ns
         self._succeeded(jobs, masks, took_ns)
 
-    def stop(self) -> None:
-        """Answer for what was never inferred."""
+    def stop(self, *, failed: bool) -> None:
+        """Answer for what was never inferred; after a failure it waits for the next start, or another thread."""
+        if failed:
+            return
         for job in self._jobs.take(self._jobs.capacity, timeout_s=0.0):
             self._answer(job, Reason.STOPPING)
 

@@ -62,7 +62,7 @@ class Track:
         else:
             self._conditions.set(ErrorCode.ENCODER_LOST, "encoder", "the PLC answers, but its count is not refreshed")
 
-    def stop(self) -> None:
+    def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
         """Let go of the encoder."""
         self._encoder.close()
         self._is_open = False

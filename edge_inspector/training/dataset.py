@@ -77,7 +77,7 @@ class Augmentation:
         return np.asarray(lit, np.uint8)
 
 
-SHOP_FLOOR: Final = Augmentation(gain=0.2, gamma=0.2, noise=3.0, blur=0.8, turn_deg=5.0, scale=0.1)
+SHOP_FLOOR: Final = Augmentation(gain=0.25, gamma=0.35, noise=4.0, blur=0.8, turn_deg=8.0, scale=0.2)
 # The renderer varies light and texture itself; the tint is a lamp that ages.
 RENDERED: Final = Augmentation(gain=0.06, tint=0.02, gamma=0.06, noise=1.5)
 
@@ -159,7 +159,7 @@ class Folder:
 class Patches:
     """Patches at native resolution, drawn so that rare classes come up as often as common ones."""
 
-    def __init__(self, folder: Folder, entries: list[Entry], good_share: float = 0.35, patch: int = PATCH) -> None:
+    def __init__(self, folder: Folder, entries: list[Entry], good_share: float = 0.45, patch: int = PATCH) -> None:
         self.classes, self.channels = folder.classes, folder.channels
         self._good_share, self._patch = good_share, patch
         self._by_class: dict[int, list[Entry]] = {}

@@ -47,7 +47,7 @@ class Web:
         if self._server is not None:
             self._server.handle_request()
 
-    def stop(self) -> None:
+    def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
         """Let go of the port."""
         if self._server is not None:
             self._server.server_close()

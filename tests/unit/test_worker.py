@@ -22,6 +22,7 @@ class Recorded:
         self.calls: list[tuple[str, str]] = []
         self.act = act
         self.start_error: Exception | None = None
+        self.failed: list[bool] = []
 
     def start(self) -> None:
         self._note("start")
@@ -33,8 +34,9 @@ class Recorded:
             self._note("step")
         self.act()
 
-    def stop(self) -> None:
+    def stop(self, *, failed: bool) -> None:
         self._note("stop")
+        self.failed.append(failed)
 
     def _note(self, what: str) -> None:
         self.calls.append((what, threading.current_thread().name))
@@ -98,6 +100,7 @@ def test_a_worker_starts_steps_and_stops_in_its_own_named_thread() -> None:
     worker.stop()
     assert worker.join(10.0)
     assert stage.calls == [("start", "recorded"), ("step", "recorded"), ("stop", "recorded")]
+    assert stage.failed == [False]
     assert worker.error is None
     assert not worker.alive
     assert not worker.beating
@@ -115,6 +118,7 @@ def test_a_failed_worker_keeps_its_error_says_so_and_still_stops_its_stage(caplo
     assert isinstance(worker.error, ValueError)
     assert stage.sequence == ["start", "step", "stop"]
     assert "worker recorded failed: ValueError: broken on purpose" in caplog.text
+    assert stage.failed == [True]
 
 
 def test_a_stage_that_cannot_start_is_stopped_too() -> None:
