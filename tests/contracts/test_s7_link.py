@@ -1,6 +1,7 @@
 """The S7 link against a real S7 server: byte by byte in this process, and against the simulated PLC in its own."""
 
 import json
+import os
 import signal
 import socket
 import struct
@@ -43,6 +44,13 @@ ROOT = Path(__file__).parents[2]
 BOOT, DAEMON, GATE = 77, 4242, 8000
 READY = StationStatus(StationState.READY, ErrorCode.NONE, 4)
 WRITE = 0x40000  # the server's event for a write
+
+
+def freeze(pid: int) -> None:
+    """SIGSTOP, and wait until it has stopped: the signal alone may come after one more answer."""
+    os.kill(pid, signal.SIGSTOP)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.001)
 
 
 def free_port() -> int:
@@ -639,7 +647,7 @@ def test_a_hung_plc_is_noticed_within_the_timeout_and_gets_each_verdict_once_whe
     triggered(link, 2)
     assert link.deliver([verdict(1, boot=boot_id)]) == 1
 
-    processes[0].send(signal.SIGSTOP)
+    freeze(processes[0].process.pid)
     begun = time.monotonic()
     with pytest.raises(DeviceTimeoutError, match="no answer in time"):
         link.deliver([verdict(2, boot=boot_id)])  # and this write is applied when the PLC goes on

@@ -111,7 +111,7 @@ def test_the_crc_is_the_codes(content: bytes, size: int) -> None:
     assert Source(*FILES).call("EI_Crc16", size=size, record=record) == ("WORD", int.from_bytes(expected, "big"))
 
 
-def clock_of(source: Source, moment: datetime, nanosecond: int = 0) -> Callable[[Place], tuple[str, int]]:
+def clock_of(moment: datetime, nanosecond: int = 0) -> Callable[[Place], tuple[str, int]]:
     def read(now: Place) -> tuple[str, int]:
         for name in ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND"):
             now.member(name).write((None, getattr(moment, name.lower())))
@@ -128,7 +128,7 @@ def test_boot_ids_differ_from_second_to_second_and_within_one_and_are_never_zero
     moments += [datetime(2099, 12, 31, 23, 59, second, tzinfo=UTC) for second in range(60)]
     for moment in moments:
         for nanosecond in (0, 999_999_999):
-            source.builtins["RD_SYS_T"] = clock_of(source, moment, nanosecond)
+            source.builtins["RD_SYS_T"] = clock_of(moment, nanosecond)
             found.add(source.call("EI_BootId")[1])
     assert 0 not in found
     assert len(found) == 2 * len(moments)

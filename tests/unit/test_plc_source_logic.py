@@ -150,6 +150,7 @@ STEPS = st.lists(
 @settings(max_examples=60, deadline=None)
 def test_the_source_does_what_the_simulated_plc_does(steps: list[Any]) -> None:
     both = Both()
+    both.scan(moved=0)
     for part, beat, verdicts, session, moved in steps:
         changes = {}
         if session == "new session":
@@ -225,8 +226,15 @@ def test_a_torn_header_is_no_news_and_does_not_stop_the_line(both: Both) -> None
 
 @pytest.mark.parametrize(
     ("changes", "ready"),
-    [({}, True), ({"status": 5}, True), ({"status": 0}, False), ({"status": 8}, False), ({"status": 9}, False)]
-    + [({"plc_boot_id": 99}, False), ({"session_id": 0}, False)],
+    [
+        ({}, True),
+        ({"status": 5}, True),
+        ({"status": 0}, False),
+        ({"status": 8}, False),
+        ({"status": 9}, False),
+        ({"plc_boot_id": 99}, False),
+        ({"session_id": 0}, False),
+    ],
 )
 def test_ready_means_alive_ready_faultless_and_ours(both: Both, changes: dict[str, int], ready: bool) -> None:  # noqa: FBT001 -- a table
     both.header(**changes)

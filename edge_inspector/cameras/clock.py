@@ -1,0 +1,80 @@
+"""A camera's own clock on the host's monotonic clock, learned from when its stamps were seen here."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import pairwise
+
+# A stamp seen so much earlier than the clocks allow means that the camera's clock was set.
+_STEP_NS = 20_000_000
+
+
+class DeviceClock:
+    """Minimum-offset filter that follows drift.
+
+    What was stamped at `device_ns` was seen here at `seen_ns`, never before: the difference is the clocks' offset
+    plus a delay that is never negative. The least differences of each `slot_ns` lie on a line whose slope is the
+    drift: the edge of their lower hull that spans the middle of the window. `drift_max` bounds its slope.
+    """
+
+    def __init__(self, *, slot_ns: int = 1_000_000_000, slots: int = 30, drift_max: float = 200e-6) -> None:
+        self._slot_ns = slot_ns
+        self._drift_max = drift_max
+        self._least: deque[tuple[int, int]] = deque(maxlen=slots)
+        self._anchor = (0, 0)
+        self._drift = 0.0
+        self._newest_ns = 0
+
+    @property
+    def drift(self) -> float:
+        """How much the offset grows per nanosecond of the device's clock."""
+        return self._drift
+
+    def add(self, device_ns: int, seen_ns: int) -> None:
+        """What the device stamped so was seen here at this instant."""
+        offset = seen_ns - device_ns
+        if not self._least or device_ns < self._newest_ns - self._slot_ns or offset < self._line(device_ns) - _STEP_NS:
+            self._least.clear()
+        self._newest_ns = device_ns
+        if self._least and device_ns // self._slot_ns == self._least[-1][0] // self._slot_ns:
+            if offset >= self._least[-1][1]:
+                return
+            self._least.pop()
+        self._least.append((device_ns, offset))
+        self._fit()
+
+    def host_ns(self, device_ns: int) -> int:
+        """The host's time of a device's stamp. Only after the first `add`."""
+        return device_ns + round(self._line(device_ns))
+
+    def _line(self, device_ns: int) -> float:
+        at, offset = self._anchor
+        return offset + self._drift * (device_ns - at)
+
+    def _fit(self) -> None:
+        points = sorted(self._least)
+        middle = (points[0][0] + points[-1][0]) / 2
+        hull = _lower_hull(points)
+        left, right = next(
+            ((left, right) for left, right in pairwise(hull) if left[0] <= middle <= right[0]), (hull[0], hull[-1])
+        )
+        slope = (right[1] - left[1]) / (right[0] - left[0]) if right[0] > left[0] else 0.0
+        # Over a short span the delays' jitter would pass for drift.
+        if points[-1][0] - points[0][0] < 3 * self._slot_ns:
+            slope = 0.0
+        self._drift = min(max(slope, -self._drift_max), self._drift_max)
+        # Whatever the slope, no point may lie below the line.
+        self._anchor = min(points, key=lambda point: point[1] - self._drift * (point[0] - points[0][0]))
+
+
+def _lower_hull(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    hull: list[tuple[int, int]] = []
+    for point in points:
+        while len(hull) >= 2 and _turns_down(hull[-2], hull[-1], point):
+            hull.pop()
+        hull.append(point)
+    return hull
+
+
+def _turns_down(first: tuple[int, int], second: tuple[int, int], third: tuple[int, int]) -> bool:
+    return (second[0] - first[0]) * (third[1] - first[1]) <= (second[1] - first[1]) * (third[0] - first[0])

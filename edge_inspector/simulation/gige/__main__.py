@@ -1,0 +1,55 @@
+"""One simulated GigE Vision camera as a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_inspector.simulation.gige.camera import Faults, SimulatedGigeCamera
+from edge_inspector.simulation.gige.scene import Scene
+from edge_inspector.simulation.line import Line
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Be a camera until SIGTERM. Says `ready` when clients may come; SIGUSR1 tells that the PLC was restarted."""
+    given = _parser().parse_args(arguments)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    faults = Faults(given.loss, given.delay_ms, not given.no_resend, given.drift_ppm, given.first_frame_id)
+    scene = Scene(Line.read(given.line), given.lane, given.offset_mm, given.boot)
+    try:
+        camera = SimulatedGigeCamera(given.address, given.serial, scene, faults)
+    except OSError as error:
+        sys.stderr.write(f"simulated camera {given.serial} cannot have {given.address}: {error}\n")
+        return 1
+    signal.signal(signal.SIGUSR1, lambda *_: camera.reset_encoder())
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    camera.run(stop)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m edge_inspector.simulation.gige", description=__doc__)
+    parser.add_argument("address", help="of its own, as 127.0.0.2")
+    parser.add_argument("serial")
+    parser.add_argument("line", type=Path)
+    parser.add_argument("lane", type=int)
+    parser.add_argument("offset_mm", type=float)
+    parser.add_argument("--boot", type=int, default=1, help="how often the PLC has started")
+    parser.add_argument("--loss", type=float, default=0.0, help="this fraction of the packets is lost")
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="each frame is sent this much later")
+    parser.add_argument("--drift-ppm", type=float, default=30.0, help="how fast the camera's clock runs off")
+    parser.add_argument("--no-resend", action="store_true", help="lost packets stay lost")
+    parser.add_argument("--first-frame-id", type=int, default=1)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

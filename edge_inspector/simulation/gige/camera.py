@@ -1,0 +1,235 @@
+"""The simulated GigE Vision camera: triggers, exposures and chunks around its registers and channels."""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from edge_inspector.records import Image
+from edge_inspector.simulation.gige import registers
+from edge_inspector.simulation.gige.control import ControlChannel
+from edge_inspector.simulation.gige.genapi import MODEL_NAME, VENDOR_NAME, describe
+from edge_inspector.simulation.gige.registers import CHUNKS, Registers
+from edge_inspector.simulation.gige.scene import Scene, bayer_rg, mono
+from edge_inspector.simulation.gige.stream import Picture, StreamChannel
+
+_LOOK_UP_S: Final = 0.05  # how often a wait looks whether it still makes sense
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What goes wrong on purpose: packets lost, frames held back, no resending, a clock that runs off."""
+
+    loss: float = 0.0
+    delay_ms: float = 0.0
+    resend: bool = True
+    drift_ppm: float = 30.0
+    first_frame_id: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One exposure to come: the middle of it, the part in the picture, and the trigger line's level."""
+
+    middle_ns: int
+    part: int
+    line_level: int
+
+
+class SimulatedGigeCamera:
+    """Raises OSError where the address is taken or not this machine's."""
+
+    def __init__(self, address: str, serial: str, scene: Scene, faults: Faults) -> None:
+        self._scene = scene
+        self._faults = faults
+        self._random = random.Random(serial)
+        self._powered_ns = time.monotonic_ns() - self._random.randrange(10**13)
+        self._frame_id = faults.first_frame_id
+        self._frames = 0
+        self._changed = threading.Condition()
+        self._acquiring = False
+        self._software_triggers = 0
+        self._chunks: set[int] = set()
+        offered = registers.features(scene.height, scene.width)
+        self._memory = Registers(offered, describe(offered))
+        self._stream = StreamChannel(address, self._memory, lambda: self._random.random() < faults.loss)
+        self._fill_in(address, serial)
+        self._wire()
+        resend = self._stream.resend if faults.resend else lambda *_: None
+        self._control = ControlChannel(address, self._memory, resend, self._stop_acquisition)
+
+    def run(self, stop: threading.Event) -> None:
+        """Expose when triggered, until told to stop."""
+        self._control.start()
+        try:
+            while not stop.is_set():
+                shot = self._next_shot(stop)
+                if shot is not None:
+                    self._expose(shot)
+        finally:
+            self._control.stop()
+            self._stream.close()
+
+    def reset_encoder(self) -> None:
+        """The PLC restarted, and its reset line zeroed the counter anew."""
+        self._scene.boot += 1
+
+    def _fill_in(self, address: str, serial: str) -> None:
+        memory, ip = self._memory, struct.unpack(">I", socket.inet_aton(address))[0]
+        resend = registers.CAPABILITY_RESEND if self._faults.resend else 0
+        words = {
+            registers.VERSION: 0x00010002,
+            registers.DEVICE_MODE: 0x80000001,  # big-endian, UTF-8
+            registers.MAC_LOW: ip,
+            registers.CURRENT_IP: ip,
+            registers.SUBNET_MASK: 0xFF000000,
+            registers.INTERFACES: 1,
+            registers.STREAM_CHANNELS: 1,
+            registers.CAPABILITY: registers.CAPABILITY_BASIC | registers.CAPABILITY_SERIAL | resend,
+            registers.HEARTBEAT_TIMEOUT_MS: 3000,
+            registers.TICKS_PER_SECOND: 10**9,
+        }
+        memory.set_words(words | dict.fromkeys(registers.IP_CONFIGURATION, 5))
+        memory.set_text(registers.VENDOR, VENDOR_NAME)
+        memory.set_text(registers.MODEL, MODEL_NAME)
+        memory.set_text(registers.DEVICE_VERSION, "1")
+        memory.set_text(registers.SERIAL, serial[:15])
+
+    def _wire(self) -> None:
+        memory = self._memory
+        memory.live = {
+            "EncoderValue": lambda: self._scene.count(time.monotonic_ns()),
+            "PayloadSize": self._payload_size,
+            "ChunkEnable": lambda: int(memory.get("ChunkSelector")) in self._chunks,
+        }
+        memory.watched |= {
+            "AcquisitionStart": lambda _: self._start_acquisition(),
+            "AcquisitionStop": lambda _: self._stop_acquisition(),
+            "TriggerSoftware": lambda _: self._software_trigger(),
+            "ChunkEnable": self._enable_chunk,
+            registers.TIMESTAMP_CONTROL: self._latch_timestamp,
+        }
+
+    def _start_acquisition(self) -> None:
+        with self._changed:
+            self._acquiring, self._software_triggers = True, 0
+            self._changed.notify()
+
+    def _stop_acquisition(self) -> None:
+        with self._changed:
+            self._acquiring = False
+            self._changed.notify()
+
+    def _software_trigger(self) -> None:
+        with self._changed:
+            self._software_triggers += 1
+            self._changed.notify()
+
+    def _enable_chunk(self, word: int) -> None:
+        (self._chunks.add if word else self._chunks.discard)(int(self._memory.get("ChunkSelector")))
+
+    def _latch_timestamp(self, word: int) -> None:
+        if word & 2:
+            ticks = self._ticks(time.monotonic_ns())
+            at = registers.TIMESTAMP_LATCHED
+            self._memory.set_words({at: ticks >> 32, at + 4: ticks})
+
+    def _ticks(self, at_ns: int) -> int:
+        """The camera's own clock: since it was powered, and a little fast."""
+        return int((at_ns - self._powered_ns) * (1 + self._faults.drift_ppm * 1e-6))
+
+    def _payload_size(self) -> int:
+        size = int(self._memory.get("Width") * self._memory.get("Height"))
+        if self._memory.get("ChunkModeActive"):
+            size += 8 + sum(CHUNKS[at].size + 8 for at in self._chunks)
+        return size
+
+    def _next_shot(self, stop: threading.Event) -> Shot | None:
+        """Wait for the next exposure's end; None where there is none to wait for now."""
+        with self._changed:
+            if not self._acquiring:
+                self._changed.wait(_LOOK_UP_S)
+                return None
+            triggered = bool(self._memory.get("TriggerMode"))
+            by_line = triggered and self._memory.get("TriggerSource") == registers.TRIGGER_LINE
+            if triggered and not by_line and not self._software_triggers:
+                self._changed.wait(_LOOK_UP_S)
+                return None
+        exposure_ns = int(self._memory.get("ExposureTime") * 1000)
+        delay_ns = int(self._memory.get("TriggerDelay") * 1000) if triggered else 0
+        now = time.monotonic_ns()
+        if by_line:
+            part = self._scene.next_part(now - delay_ns)
+            if part is None:
+                stop.wait(_LOOK_UP_S)
+                return None
+            shot = Shot(self._scene.passes_ns(part) + delay_ns, part, 1)
+        elif triggered:
+            self._software_triggers -= 1
+            shot = Shot(now + delay_ns + exposure_ns // 2, self._frames, 0)
+        else:
+            shot = Shot(now + int(1e9 / self._memory.get("AcquisitionFrameRate")), self._frames, 0)
+        return shot if self._wait_until(shot.middle_ns + exposure_ns // 2, stop) else None
+
+    def _wait_until(self, instant_ns: int, stop: threading.Event) -> bool:
+        while self._acquiring and not stop.is_set():
+            left_s = (instant_ns - time.monotonic_ns()) / 1e9
+            if left_s <= 0:
+                return True
+            time.sleep(min(left_s, _LOOK_UP_S))
+        return False
+
+    def _expose(self, shot: Shot) -> None:
+        seen = self._scene.picture(shot.part)
+        self._frames += 1
+        if seen is None:
+            return
+        memory = self._memory
+        with memory.lock:
+            left, top = int(memory.get("OffsetX")), int(memory.get("OffsetY"))
+            width, height = int(memory.get("Width")), int(memory.get("Height"))
+            pixel_format = int(memory.get("PixelFormat"))
+            enabled = sorted(self._chunks) if memory.get("ChunkModeActive") else None
+        sensor = bayer_rg(seen) if pixel_format == registers.BAYER_RG8 else mono(seen)
+        pixels: Image = np.ascontiguousarray(sensor[top : top + height, left : left + width])
+        start_ns = shot.middle_ns - int(memory.get("ExposureTime") * 500)
+        ticks = self._ticks(start_ns)
+        payload = pixels.tobytes()
+        if enabled is not None:
+            payload += self._chunk_data(enabled, len(payload), shot, ticks)
+        picture = Picture(
+            self._frame_id,
+            ticks,
+            pixel_format,
+            pixels.shape[1],
+            pixels.shape[0],
+            left,
+            top,
+            payload,
+            enabled is not None,
+        )
+        self._frame_id = self._frame_id % 0xFFFF + 1  # 16 bits, and 0 is no frame
+        if self._faults.delay_ms:
+            time.sleep(self._faults.delay_ms / 1000)
+        self._stream.send(picture)
+
+    def _chunk_data(self, enabled: list[int], image_bytes: int, shot: Shot, ticks: int) -> bytes:
+        values = {
+            "Timestamp": ticks,
+            "FrameID": self._frame_id,
+            # Latched in the middle of the exposure: where the part is in the picture.
+            "EncoderValue": self._scene.count(shot.middle_ns),
+            "LineStatusAll": shot.line_level,
+        }
+        data = struct.pack(">II", registers.IMAGE_CHUNK, image_bytes)
+        for chunk in (CHUNKS[at] for at in enabled):
+            data += values[chunk.name].to_bytes(chunk.size, "big", signed=chunk.signed)
+            data += struct.pack(">II", chunk.chunk_id, chunk.size)
+        return data

@@ -1,0 +1,72 @@
+"""The camera's clock on the host's clock: offset, drift, jitter, steps."""
+
+import random
+
+import pytest
+
+from edge_inspector.cameras.clock import DeviceClock
+
+SECOND = 1_000_000_000
+OFFSET = 7_000 * SECOND
+
+
+def run(drift: float, *, seconds: float, rate: float, jitter_ns: int, delay_ns: int = 0) -> list[int]:
+    """The errors of the mapping, frame by frame, of a clock that runs `drift` slow."""
+    chance = random.Random(5)
+    clock = DeviceClock()
+    errors = []
+    for index in range(int(seconds * rate)):
+        host = int((index + 1) * SECOND / rate)
+        device = int((host - OFFSET) * (1 - drift))
+        clock.add(device, host + delay_ns + int(chance.expovariate(1 / jitter_ns)))
+        errors.append(clock.host_ns(device) - host)
+    return errors
+
+
+def test_exact_where_nothing_disturbs() -> None:
+    clock = DeviceClock()
+    clock.add(500, OFFSET + 500)
+    assert clock.host_ns(700) == OFFSET + 700
+
+
+@pytest.mark.parametrize("drift", [0.0, 50e-6, -50e-6, 150e-6])
+def test_follows_drift_under_jitter(drift: float) -> None:
+    errors = run(drift, seconds=60, rate=20, jitter_ns=500_000)
+    # Delays of half a millisecond on average; the least of a second's twenty counts.
+    assert max(map(abs, errors[-400:])) < 300_000
+    assert max(map(abs, errors[20:])) < 1_000_000
+
+
+def test_keeps_the_least_delay_as_its_error() -> None:
+    errors = run(20e-6, seconds=30, rate=20, jitter_ns=100_000, delay_ns=3_000_000)
+    assert all(2_900_000 < error < 3_300_000 for error in errors[-200:])
+
+
+def test_drift_is_bounded_however_few_the_samples() -> None:
+    clock = DeviceClock(drift_max=200e-6)
+    for index in range(6):
+        clock.add(index * SECOND, OFFSET + index * SECOND + (6 - index) * 10_000_000)
+    assert abs(clock.drift) <= 200e-6
+
+
+def test_a_restarted_device_clock_begins_anew() -> None:
+    clock = DeviceClock()
+    for index in range(10):
+        clock.add(100 * SECOND + index * SECOND, OFFSET + index * SECOND)
+    clock.add(2 * SECOND, OFFSET + 11 * SECOND)
+    assert clock.host_ns(2 * SECOND) == OFFSET + 11 * SECOND
+
+
+def test_a_device_clock_set_forward_begins_anew() -> None:
+    clock = DeviceClock()
+    for index in range(10):
+        clock.add(index * SECOND, OFFSET + index * SECOND)
+    clock.add(500 * SECOND, OFFSET + 11 * SECOND)
+    assert clock.host_ns(500 * SECOND) == OFFSET + 11 * SECOND
+
+
+def test_old_slots_are_forgotten() -> None:
+    clock = DeviceClock(slots=5)
+    for index in range(40):
+        clock.add(index * SECOND, OFFSET + index * SECOND + (0 if index < 10 else 5_000_000))
+    assert abs(clock.host_ns(40 * SECOND) - (OFFSET + 40 * SECOND + 5_000_000)) < 100_000
