@@ -1,8 +1,9 @@
-"""Writes docs/reference.md, and the tables in docs/plc.md, from the code. `make docs` runs it; a test compares."""
+"""Writes reference.md, asyncapi.yaml and the tables in plc.md from the code. `make docs` runs it; a test compares."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from edge_inspector.inspection.recipe import ClassLimits, Recipe, Region
 from edge_inspector.records import Decision, ErrorCode, Reason
 from edge_inspector.runtime.conditions import FAULTS
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, Block
+from edge_inspector.schema import message_definitions
 
 DOCS = Path(__file__).parent
 
@@ -53,6 +55,12 @@ CODES = {
     ErrorCode.WORKER_FAILED: ("a thread failed for good or hangs", "read the log; the service manager restarts"),
 }
 
+CHANNELS = {
+    "reject": ("verdict", False, "What must fire the gate, never late. With MQTT 5 each expires when its time is up."),
+    "verdict": ("verdict", False, "Every verdict, late ones too."),
+    "state": ("state", True, "The station's state, on change and every 10 s; `offline` is also the last will."),
+}
+
 
 def reference() -> str:
     """The whole of docs/reference.md."""
@@ -81,6 +89,62 @@ def block_tables(page: str) -> str:
         after = rest.partition(end)[2]
         page = f"{before}{begin}\n{_block(block)}\n{end}{after}"
     return page
+
+
+def asyncapi() -> str:
+    """The whole of docs/asyncapi.yaml."""
+    document = {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Edge Inspector over MQTT",
+            "version": "1",
+            "description": "What a station publishes. docs/mqtt.md says what is promised and what each field means.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {name: _channel(name, message, about) for name, (message, _, about) in CHANNELS.items()},
+        "operations": {
+            f"publish_{name}": {
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{name}"},
+                "bindings": {"mqtt": {"qos": 1, "retain": retained}},
+            }
+            for name, (_, retained, _) in CHANNELS.items()
+        },
+        "components": {
+            "messages": {
+                name: {"payload": {"$ref": f"#/components/schemas/{name.capitalize()}Message"}}
+                for name in dict.fromkeys(message for message, _, _ in CHANNELS.values())
+            },
+            "schemas": message_definitions("#/components/schemas/{model}"),
+        },
+    }
+    return (
+        "# Generated from the code by `make docs`; edit the code, not this file.\n" + "\n".join(_yaml(document)) + "\n"
+    )
+
+
+def _channel(name: str, message: str, about: str) -> dict[str, Any]:
+    return {
+        "address": f"{{prefix}}/{{station}}/{name}",
+        "description": about,
+        "parameters": {
+            "prefix": {"description": "The link's topic_prefix.", "default": "edge"},
+            "station": {"description": "The station's name."},
+        },
+        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
+    }
+
+
+def _yaml(part: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """Block style; scalars and what is in lists as JSON, which YAML reads too."""
+    for key, value in part.items():
+        label = f"{indent}{key if key.replace('_', '').isalnum() else json.dumps(key)}:"
+        if isinstance(value, dict) and value:
+            yield label
+            yield from _yaml(value, indent + "  ")
+        else:
+            yield f"{label} {json.dumps(value, ensure_ascii=False)}"
 
 
 def _commands() -> str:
@@ -187,6 +251,7 @@ def _block(block: Block) -> str:
 
 if __name__ == "__main__":
     (DOCS / "reference.md").write_text(reference())
+    (DOCS / "asyncapi.yaml").write_text(asyncapi())
     plc = DOCS / "plc.md"
     plc.write_text(block_tables(plc.read_text()))
     sys.exit(0)

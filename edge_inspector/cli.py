@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,16 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("station", type=Path, metavar="STATION.toml", help="the station file")
     check.set_defaults(command=_check)
 
+    schema = commands.add_parser("schema", help="print the JSON Schema of MQTT messages, station file and recipe")
+    schema.add_argument(
+        "name",
+        nargs="?",
+        choices=["verdict", "state", "station", "recipe"],
+        metavar="NAME",
+        help="verdict, state, station or recipe (default: all, in one document)",
+    )
+    schema.set_defaults(command=_schema)
+
     demo = commands.add_parser("demo", help="run a simulated line: PLC, broker, station and scoreboard")
     demo.add_argument("--parts", type=_whole, default=0, help="stop after so many parts (default: until Ctrl-C)")
     demo.add_argument("--cameras", type=_whole, default=0, help="cameras side by side (default: 4; 1 with --frames)")
@@ -82,6 +93,13 @@ def _check(given: argparse.Namespace) -> int:
     from edge_inspector.check import check_station  # noqa: PLC0415
 
     return check_station(given.station)
+
+
+def _schema(given: argparse.Namespace) -> int:
+    from edge_inspector.schema import every_schema, schema  # noqa: PLC0415
+
+    print(json.dumps(schema(given.name) if given.name else every_schema(), indent=2, ensure_ascii=False))
+    return 0
 
 
 def _demo(given: argparse.Namespace) -> int:

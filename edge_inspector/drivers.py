@@ -142,10 +142,12 @@ CAMERAS = {
     "simulated": "edge_inspector.simulation.camera:SimulatedCamera",
     "folder": "edge_inspector.cameras.folder:FolderCamera",
     "opencv": "edge_inspector.cameras.opencv:OpenCvCamera",
+    "genicam": "edge_inspector.cameras.genicam:GenicamCamera",
 }
 ENCODERS = {
     "simulated": "edge_inspector.simulation.encoder:SimulatedEncoder",
     "s7": "edge_inspector.encoders.s7:S7Encoder",
+    "modbus": "edge_inspector.encoders.modbus:ModbusEncoder",
 }
 SEGMENTERS = {
     "simulated": "edge_inspector.simulation.segmenter:SimulatedSegmenter",
@@ -153,6 +155,7 @@ SEGMENTERS = {
 }
 PLC_LINKS = {
     "s7": "edge_inspector.plcs.s7:S7Link",
+    "modbus": "edge_inspector.plcs.modbus:ModbusLink",
     "mqtt": "edge_inspector.plcs.mqtt:MqttLink",
 }
 FAMILIES = {"cameras": CAMERAS, "encoders": ENCODERS, "segmenters": SEGMENTERS, "plcs": PLC_LINKS}

@@ -26,6 +26,11 @@ class DeviceClock:
         self._newest_ns = 0
 
     @property
+    def known(self) -> bool:
+        """Whether anything was learned yet."""
+        return bool(self._least)
+
+    @property
     def drift(self) -> float:
         """How much the offset grows per nanosecond of the device's clock."""
         return self._drift

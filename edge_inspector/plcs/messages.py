@@ -13,7 +13,8 @@ from edge_inspector.records import Defect, Identity, PlacedView, StationState, S
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What has a default is sent all the same: the published schema says so.
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class DefectMessage(_Message):

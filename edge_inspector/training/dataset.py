@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from edge_inspector.segmenters.tiling import place, plan_tiles
 from edge_inspector.simulation.tiles import CLASSES, TileLine
 from edge_inspector.training.nets import STRIDE
+from edge_inspector.training.paste import cuts, paste
 
 Image = NDArray[np.uint8]
 Sample = tuple[Image, Image]
 
 PATCH: Final = 256
+_PASTED_SHARE: Final = 0.6
 OVERLAP: Final = 32
 
 
@@ -166,19 +168,36 @@ class Patches:
         for entry in entries:
             self._by_class.setdefault(entry.index, []).append(entry)
         self._kinds = sorted(index for index in self._by_class if index)
+        self._cuts = {
+            index: [cut for entry in self._by_class[index] for cut in cuts(entry.image, entry.classes > 0)]
+            for index in self._kinds
+        }
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """Cut one patch."""
         index = 0 if rng.random() < self._good_share else int(rng.choice(self._kinds))
-        pool = self._by_class[index]
-        entry = pool[int(rng.integers(len(pool)))]
-        return SHOP_FLOOR(self._cut(entry, rng), rng)
+        if index and self._cuts[index] and rng.random() < _PASTED_SHARE:
+            return SHOP_FLOOR(self._pasted(index, rng), rng)
+        return SHOP_FLOOR(self._cut(self._any(index, rng), rng), rng)
 
     def calibration(self, count: int, rng: np.random.Generator) -> list[Image]:
         """Whole patches as the camera gives them: augmentation would widen the ranges."""
         pools = [entry for pool in self._by_class.values() for entry in pool]
         picks = rng.integers(len(pools), size=count)
         return [next(iter(windows(pools[int(pick)].image)))[2] for pick in picks]
+
+    def _any(self, index: int, rng: np.random.Generator) -> Entry:
+        pool = self._by_class[index]
+        return pool[int(rng.integers(len(pool)))]
+
+    def _pasted(self, index: int, rng: np.random.Generator) -> Sample:
+        """Lay one to three defects of a class on a sound surface."""
+        image, classes = self._cut(self._any(0, rng), rng)
+        image, classes = image.copy(), classes.copy()
+        for _ in range(int(rng.integers(1, 4))):
+            cut = self._cuts[index][int(rng.integers(len(self._cuts[index])))]
+            paste(cut, image, classes, index, rng)
+        return image, classes
 
     def _cut(self, entry: Entry, rng: np.random.Generator) -> Sample:
         """Cut a patch around some defect pixel, not centred on it, as windows of a frame are not either."""

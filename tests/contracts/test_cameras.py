@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge_inspector.cameras.folder import FolderCamera, load_index
+from edge_inspector.cameras.genicam import GenicamCamera
 from edge_inspector.cameras.opencv import OpenCvCamera
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
@@ -74,9 +75,16 @@ def simulated(work: Path) -> Camera:
 CAMERAS: list[Callable[[Path], Camera]] = [folder, opencv, simulated]
 
 
-@pytest.fixture(params=CAMERAS, ids=lambda make: make.__name__)
+def genicam(address: str) -> Camera:
+    return GenicamCamera("cam", GenicamCamera.Settings(address=address, trigger_source="Line0", packet_socket=False))
+
+
+@pytest.fixture(params=[*CAMERAS, genicam], ids=lambda make: make.__name__)
 def camera(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Camera]:
-    made: Camera = request.param(tmp_path)
+    if request.param is genicam:
+        made: Camera = genicam(request.getfixturevalue("gige").address)
+    else:
+        made = request.param(tmp_path)
     yield made
     made.close()
 

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from register_server import RegisterServer
 from snap7 import Server
 from snap7.type import SrvArea
 
 from edge_inspector.drivers import Encoder
+from edge_inspector.encoders.modbus import ModbusEncoder
 from edge_inspector.encoders.s7 import S7Encoder
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.errors import DeviceError, DeviceTimeoutError
+from edge_inspector.modbus.connection import ModbusSettings
 from edge_inspector.records import EncoderSample
 from edge_inspector.s7.blocks import DB_PLC, ENCODER, wrap32
 from edge_inspector.s7.connection import S7Settings
@@ -75,6 +78,29 @@ def s7(work: Path, line: Line, stack: ExitStack) -> Encoder:
     return made
 
 
+def modbus(_work: Path, line: Line, stack: ExitStack) -> Encoder:
+    """Through a real Modbus server, which takes count and time as it is asked."""
+    memory, started_ns = bytearray(DB_PLC.size), time.monotonic_ns()
+
+    def publish(_: object) -> None:
+        now = time.monotonic_ns()
+        show(memory, line.raw_count(line.belt.position_mm(now), 2**31 - 1000), (now - started_ns) // 1000)
+
+    port = free_port()
+    server = RegisterServer(port, {0: memory}, publish)
+    stack.callback(server.stop)
+    return modbus_encoder(port)
+
+
+def modbus_encoder(port: int, **settings: Any) -> ModbusEncoder:
+    return ModbusEncoder(ModbusSettings(host="127.0.0.1", port=port, **settings))
+
+
+def show(memory: bytearray, count: int, time_us: int, boot_id: int = 7) -> None:
+    at = DB_PLC.offset(ENCODER)
+    memory[at : at + ENCODER.size] = ENCODER.pack(boot_id=boot_id, count=count, time_us=time_us & 0xFFFFFFFF)
+
+
 def s7_encoder(port: int, **settings: Any) -> S7Encoder:
     return S7Encoder(S7Settings(host="127.0.0.1", port=port, **settings))
 
@@ -94,7 +120,7 @@ def line() -> Line:
     return running_line()
 
 
-@pytest.fixture(params=[simulated, s7], ids=lambda make: make.__name__)
+@pytest.fixture(params=[simulated, s7, modbus], ids=lambda make: make.__name__)
 def encoder(request: pytest.FixtureRequest, tmp_path: Path, line: Line) -> Iterator[Encoder]:
     with ExitStack() as stack:
         made: Encoder = request.param(tmp_path, line, stack)
@@ -182,12 +208,12 @@ def test_close_twice_and_without_open_and_open_again(encoder: Encoder) -> None:
         assert after.device_ns >= before.device_ns
 
 
-@pytest.mark.parametrize("make", [simulated, s7_encoder], ids=["simulated", "s7"])
+@pytest.mark.parametrize("make", [simulated, s7_encoder, modbus_encoder], ids=["simulated", "s7", "modbus"])
 def test_a_source_that_is_not_there_is_a_device_error(make: Any, tmp_path: Path) -> None:
     if make is simulated:
         absent: Encoder = SimulatedEncoder(SimulatedEncoder.Settings(line=tmp_path / "gone.json"))
     else:
-        absent = s7_encoder(free_port())
+        absent = make(free_port())
     with pytest.raises(DeviceError):
         absent.open()
     absent.close()
@@ -212,8 +238,7 @@ class Source:
         self.writes += event.EvtCode == 0x40000
 
     def show(self, count: int, time_us: int, boot_id: int = 7) -> None:
-        at = DB_PLC.offset(ENCODER)
-        self.memory[at : at + ENCODER.size] = ENCODER.pack(boot_id=boot_id, count=count, time_us=time_us & 0xFFFFFFFF)
+        show(self.memory, count, time_us, boot_id)
 
 
 @pytest.fixture
@@ -339,3 +364,44 @@ def first_sample(encoder: S7Encoder) -> EncoderSample:
             encoder.close()
             assert time.monotonic() < deadline, "not within the time"
             time.sleep(0.02)
+
+
+# The Modbus encoder, where it is not the S7 one.
+
+
+def test_modbus_names_registers_that_are_not_there_and_a_damaged_record() -> None:
+    port, memory = free_port(), bytearray(DB_PLC.size)
+    server = RegisterServer(port, {0: memory})
+    wrong, blank = modbus_encoder(port, plc_address=500), modbus_encoder(port)
+    try:
+        wrong.open()
+        with pytest.raises(DeviceError, match=r"cannot read registers 516\.\.523: refused with exception code 2"):
+            wrong.read()
+        blank.open()
+        with pytest.raises(DeviceError, match="encoder record in the block from register 0 is damaged"):
+            blank.read()
+    finally:
+        wrong.close()
+        blank.close()
+        server.stop()
+
+
+def test_modbus_notices_a_hung_source_within_its_timeout() -> None:
+    port, memory = free_port(), bytearray(DB_PLC.size)
+    show(memory, 5, 1000)
+    server = RegisterServer(port, {0: memory})
+    polled = modbus_encoder(port, timeout_s=0.2)
+    try:
+        polled.open()
+        assert polled.read().count == 5
+        server.hang()
+        begun = time.monotonic()
+        with pytest.raises(DeviceTimeoutError, match="no answer in time"):
+            polled.read()
+        assert time.monotonic() - begun < 2.0
+        server.go_on()
+        polled.open()
+        assert polled.read().count == 5
+    finally:
+        polled.close()
+        server.stop()

@@ -1,4 +1,4 @@
-"""The S7 link against a real S7 server: byte by byte in this process, and against the simulated PLC in its own."""
+"""The links over the two blocks, against real servers in this process; and S7 against the simulated PLC in its own."""
 
 import json
 import os
@@ -15,10 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from register_server import READ, RegisterServer, Request
+from register_server import WRITE as WRITE_REGISTERS
 from snap7 import Server
 from snap7.type import SrvArea
 
 from edge_inspector.errors import DeviceError, DeviceTimeoutError, LayoutError
+from edge_inspector.modbus.connection import ModbusSettings
+from edge_inspector.plcs.block_link import BlockLink
+from edge_inspector.plcs.modbus import ModbusLink
 from edge_inspector.plcs.s7 import S7Link
 from edge_inspector.records import (
     Decision,
@@ -44,6 +49,7 @@ ROOT = Path(__file__).parents[2]
 BOOT, DAEMON, GATE = 77, 4242, 8000
 READY = StationStatus(StationState.READY, ErrorCode.NONE, 4)
 WRITE = 0x40000  # the server's event for a write
+IDENTITY = Identity("press-3", DAEMON, Path("/nowhere"), 10.0, ("crack", "pore"))
 
 
 def freeze(pid: int) -> None:
@@ -59,9 +65,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def link_to(port: int, **settings: Any) -> S7Link:
-    identity = Identity("press-3", DAEMON, Path("/nowhere"), 10.0, ("crack", "pore"))
-    return S7Link(S7Settings(host="127.0.0.1", port=port, **settings), identity)
+def s7_link(port: int, **settings: Any) -> BlockLink:
+    return S7Link(S7Settings(host="127.0.0.1", port=port, **settings), IDENTITY)
+
+
+def modbus_link(port: int, **settings: Any) -> BlockLink:
+    return ModbusLink(ModbusSettings(host="127.0.0.1", port=port, **settings), IDENTITY)
 
 
 def verdict(seq: int, part_seq: int = 0, *, boot: int = BOOT, rejects: bool = False, **changes: Any) -> Verdict:
@@ -86,22 +95,35 @@ def verdict(seq: int, part_seq: int = 0, *, boot: int = BOOT, rejects: bool = Fa
 
 
 class Plc:
-    """The PLC's logic on a real server, scanned by the test. `writes` is every write it got: (db, start, size)."""
+    """The PLC's logic on a real server, scanned by the test. `writes` is every write it got: (block, start, size)."""
 
     def __init__(self) -> None:
         self.db_plc, self.db_edge = bytearray(DB_PLC.size), bytearray(DB_EDGE.size)
         self.writes: list[tuple[int, int, int]] = []
         self.program = PlcProgram(BOOT, GATE)
         self.port = free_port()
-        self.server = Server(log=False)
-        self.server.register_area(SrvArea.DB, 100, self.db_plc)
-        self.server.register_area(SrvArea.DB, 101, self.db_edge)
-        self.server.set_events_callback(self._on_event)
-        self.server.start_to("127.0.0.1", self.port)
+        self.start()
 
-    def _on_event(self, event: Any) -> None:
-        if event.EvtCode == WRITE:
-            self.writes.append((event.EvtParam2, event.EvtParam3, event.EvtParam4))
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        raise NotImplementedError
+
+    def take_away(self, block: int) -> None:
+        """As if there were no such block."""
+        raise NotImplementedError
+
+    def link(self) -> BlockLink:
+        raise NotImplementedError
+
+    def link_to_nowhere(self) -> BlockLink:
+        """To this server, at a place where there is no block."""
+        raise NotImplementedError
+
+    def words(self, what: str) -> str:
+        """What the link calls a thing, as a pattern."""
+        raise NotImplementedError
 
     def scan(self) -> list[tuple[int, str]]:
         """Consume and publish; (part_seq, how) of what was consumed."""
@@ -132,6 +154,72 @@ class Plc:
         return {number: found["seq"] for number in range(32) if (found := self.slot(number)) is not None}
 
 
+class S7Plc(Plc):
+    def start(self) -> None:
+        self.server = Server(log=False)
+        self.server.register_area(SrvArea.DB, 100, self.db_plc)
+        self.server.register_area(SrvArea.DB, 101, self.db_edge)
+        self.server.set_events_callback(self._on_event)
+        self.server.start_to("127.0.0.1", self.port)
+
+    def _on_event(self, event: Any) -> None:
+        if event.EvtCode == WRITE:
+            self.writes.append((event.EvtParam2, event.EvtParam3, event.EvtParam4))
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def take_away(self, block: int) -> None:
+        self.server.unregister_area(SrvArea.DB, block)
+
+    def link(self) -> BlockLink:
+        return s7_link(self.port)
+
+    def link_to_nowhere(self) -> BlockLink:
+        return s7_link(self.port, db_plc=200)
+
+    def words(self, what: str) -> str:
+        return {
+            "address": f"s7://127.0.0.1:{self.port} rack 0 slot 1",
+            "block": "DB100",
+            "no plc": r"cannot read DB100 bytes 0\.\.",
+            "no edge": r"cannot read DB101 bytes 2048\.\.2111",
+            "nowhere": r"cannot read DB200 bytes 0\.\.319",
+        }[what]
+
+
+class ModbusPlc(Plc):
+    def start(self) -> None:
+        self.server = RegisterServer(self.port, {0: self.db_plc, 1000: self.db_edge}, self._on_request)
+
+    def _on_request(self, request: Request) -> None:
+        if request.code == WRITE_REGISTERS:
+            block, base = (101, 1000) if request.address >= 1000 else (100, 0)
+            self.writes.append((block, 2 * (request.address - base), 2 * request.count))
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def take_away(self, block: int) -> None:
+        del self.server.blocks[{100: 0, 101: 1000}[block]]
+
+    def link(self) -> BlockLink:
+        return modbus_link(self.port)
+
+    def link_to_nowhere(self) -> BlockLink:
+        return modbus_link(self.port, plc_address=30000)
+
+    def words(self, what: str) -> str:
+        refused = ".*refused with exception code 2"
+        return {
+            "address": f"modbus://127.0.0.1:{self.port} unit 1",
+            "block": "the block from register 0",
+            "no plc": r"cannot read registers 0\.\." + refused,
+            "no edge": r"cannot read registers 2024\.\.2055" + refused,
+            "nowhere": r"cannot read registers 30000\.\.30119" + refused,
+        }[what]
+
+
 @pytest.fixture(autouse=True)
 def no_thread_outlives_its_test() -> Iterator[None]:
     before = set(threading.enumerate())
@@ -142,33 +230,33 @@ def no_thread_outlives_its_test() -> Iterator[None]:
     assert set(threading.enumerate()) <= before
 
 
-@pytest.fixture
-def plc() -> Iterator[Plc]:
-    made = Plc()
+@pytest.fixture(params=[S7Plc, ModbusPlc], ids=["s7", "modbus"])
+def plc(request: pytest.FixtureRequest) -> Iterator[Plc]:
+    made: Plc = request.param()
     made.program.publish(made.db_plc)
     yield made
-    made.server.stop()
+    made.stop()
 
 
 @pytest.fixture
-def link(plc: Plc) -> Iterator[S7Link]:
-    made = link_to(plc.port)
+def link(plc: Plc) -> Iterator[BlockLink]:
+    made = plc.link()
     yield made
     made.close()
 
 
-def heard(link: S7Link, status: StationStatus = READY) -> PlcInput:
+def heard(link: BlockLink, status: StationStatus = READY) -> PlcInput:
     found = link.exchange(status)
     assert found is not None
     return found
 
 
-def exchanged_in_vain(link: S7Link, times: int) -> None:
+def exchanged_in_vain(link: BlockLink, times: int) -> None:
     for _ in range(times):
         assert link.exchange(READY) is None
 
 
-def ready(link: S7Link) -> S7Link:
+def ready(link: BlockLink) -> BlockLink:
     link.open()
     heard(link)
     assert link.connected
@@ -178,7 +266,7 @@ def ready(link: S7Link) -> S7Link:
 # Safe until armed.
 
 
-def test_an_open_link_is_silent_until_the_first_exchange(plc: Plc, link: S7Link) -> None:
+def test_an_open_link_is_silent_until_the_first_exchange(plc: Plc, link: BlockLink) -> None:
     link.open()
     assert link.deliver([verdict(1)]) == 0
     link.close()
@@ -186,29 +274,34 @@ def test_an_open_link_is_silent_until_the_first_exchange(plc: Plc, link: S7Link)
     assert not any(plc.db_edge)
 
 
-def test_a_probe_writes_nothing_and_says_what_is_there(plc: Plc, link: S7Link) -> None:
+def test_a_probe_writes_nothing_and_says_what_is_there(plc: Plc, link: BlockLink) -> None:
     plc.program.photo_eye(0)
     plc.scan()
-    assert link.probe() == f"s7://127.0.0.1:{plc.port} rack 0 slot 1, both blocks there, trigger 1"
+    assert link.probe() == plc.words("address") + ", both blocks there, trigger 1"
     assert plc.writes == []
     assert not link.connected
 
 
 @pytest.mark.parametrize(
-    ("spoil", "error", "words"),
+    ("spoil", "error", "what", "words"),
     [
-        (lambda plc: plc.db_plc.__setitem__(slice(0, 32), bytes(32)), LayoutError, "DB100 holds no header of layout 1"),
-        (lambda plc: plc.write_header(layout_version=2), LayoutError, "DB100 holds no header of layout 1"),
-        (lambda plc: plc.server.unregister_area(SrvArea.DB, 101), DeviceError, "cannot read DB101 bytes 2048"),
-        (lambda plc: plc.server.unregister_area(SrvArea.DB, 100), DeviceError, "cannot read DB100 bytes 0"),
+        (
+            lambda plc: plc.db_plc.__setitem__(slice(0, 32), bytes(32)),
+            LayoutError,
+            "block",
+            "holds no header of layout 1",
+        ),
+        (lambda plc: plc.write_header(layout_version=2), LayoutError, "block", "holds no header of layout 1"),
+        (lambda plc: plc.take_away(101), DeviceError, "no edge", ""),
+        (lambda plc: plc.take_away(100), DeviceError, "no plc", ""),
     ],
     ids=["blank", "other layout", "no DB_Edge", "no DB_Plc"],
 )
 def test_a_probe_names_what_is_missing(
-    plc: Plc, link: S7Link, spoil: Callable[[Plc], None], error: type[DeviceError], words: str
+    plc: Plc, link: BlockLink, spoil: Callable[[Plc], None], error: type[DeviceError], what: str, words: str
 ) -> None:
     spoil(plc)
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=f"{plc.words(what)}.*{words}"):
         link.probe()
     assert plc.writes == []
 
@@ -216,20 +309,26 @@ def test_a_probe_names_what_is_missing(
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda plc: plc.write_header(layout_version=2), "DB100 has layout 2, this daemon speaks 1"),
-        (lambda plc: plc.write_header(boot_id=0), "DB100 has boot_id 0: the PLC program has not initialised it"),
-        (lambda plc: plc.db_plc.__setitem__(slice(0, 320), bytes(320)), "DB100 holds no valid header: wrong DB, "),
-        (lambda plc: plc.db_plc.__setitem__(slice(0, 320), b"\x5a" * 320), "DB100 holds no valid header: wrong DB, "),
-        (lambda plc: plc.db_plc.__setitem__(slice(0, 320), bytes(range(160)) * 2), "holds no valid header: wrong DB, "),
+        (lambda plc: plc.write_header(layout_version=2), "has layout 2, this daemon speaks 1"),
+        (lambda plc: plc.write_header(boot_id=0), "has boot_id 0: the PLC program has not initialised it"),
+        (lambda plc: plc.db_plc.__setitem__(slice(0, 320), bytes(320)), "holds no valid header: wrong block, "),
+        (
+            lambda plc: plc.db_plc.__setitem__(slice(0, 320), b"\x5a" * 320),
+            "holds no valid header: wrong block, ",
+        ),
+        (
+            lambda plc: plc.db_plc.__setitem__(slice(0, 320), bytes(range(160)) * 2),
+            "holds no valid header: wrong block, ",
+        ),
     ],
     ids=["other layout", "not initialised", "blank", "constant", "garbage"],
 )
 def test_a_plc_of_another_layout_is_refused_in_clear_words_and_never_written_to(
-    plc: Plc, link: S7Link, spoil: Callable[[Plc], None], words: str
+    plc: Plc, link: BlockLink, spoil: Callable[[Plc], None], words: str
 ) -> None:
     spoil(plc)
     link.open()
-    with pytest.raises(LayoutError, match=words):
+    with pytest.raises(LayoutError, match=f"{plc.words('block')} .*{words}"):
         exchanged_in_vain(link, 10)
     assert not link.connected
     assert link.deliver([verdict(1)]) == 0
@@ -238,15 +337,15 @@ def test_a_plc_of_another_layout_is_refused_in_clear_words_and_never_written_to(
 
 
 def test_a_missing_block_is_a_device_error(plc: Plc) -> None:
-    wrong = link_to(plc.port, db_plc=200)
+    wrong = plc.link_to_nowhere()
     wrong.open()
-    with pytest.raises(DeviceError, match=r"cannot read DB200 bytes 0\.\.319"):
+    with pytest.raises(DeviceError, match=plc.words("nowhere")):
         wrong.exchange(READY)
     assert not wrong.connected
     wrong.close()
 
 
-def test_calls_on_a_closed_link_are_device_errors_or_nothing(link: S7Link) -> None:
+def test_calls_on_a_closed_link_are_device_errors_or_nothing(link: BlockLink) -> None:
     link.close()
     with pytest.raises(DeviceError, match="not connected"):
         link.exchange(READY)
@@ -254,15 +353,16 @@ def test_calls_on_a_closed_link_are_device_errors_or_nothing(link: S7Link) -> No
     link.close()
 
 
-def test_nobody_listening_is_a_device_error() -> None:
+@pytest.mark.parametrize("make", [s7_link, modbus_link])
+def test_nobody_listening_is_a_device_error(make: Callable[[int], BlockLink]) -> None:
     with pytest.raises(DeviceError, match="cannot connect"):
-        link_to(free_port()).open()
+        make(free_port()).open()
 
 
 # What is on the wire.
 
 
-def test_an_exchange_writes_the_header_alone_and_its_heartbeat_counts_up(plc: Plc, link: S7Link) -> None:
+def test_an_exchange_writes_the_header_alone_and_its_heartbeat_counts_up(plc: Plc, link: BlockLink) -> None:
     ready(link)
     first = plc.header()["heartbeat"]
     heard(link)
@@ -270,7 +370,7 @@ def test_an_exchange_writes_the_header_alone_and_its_heartbeat_counts_up(plc: Pl
     assert plc.writes == [(101, 0, EDGE_HEADER.size)] * 2
 
 
-def test_the_header_says_who_speaks_to_whom_and_how_the_station_is(plc: Plc, link: S7Link) -> None:
+def test_the_header_says_who_speaks_to_whom_and_how_the_station_is(plc: Plc, link: BlockLink) -> None:
     ready(link)
     heard(link, StationStatus(StationState.DEGRADED, ErrorCode.CAMERA_LOST, 4, 10, 2, 2**32 + 3, busy=True))
     header = plc.header()
@@ -293,13 +393,13 @@ def test_the_header_says_who_speaks_to_whom_and_how_the_station_is(plc: Plc, lin
 @pytest.mark.parametrize(
     ("state", "bits"), [("starting", 0), ("ready", 0b0001), ("degraded", 0b0101), ("fault", 0b1000), ("stopping", 0)]
 )
-def test_each_state_has_its_bits(plc: Plc, link: S7Link, state: str, bits: int) -> None:
+def test_each_state_has_its_bits(plc: Plc, link: BlockLink, state: str, bits: int) -> None:
     ready(link)
     heard(link, StationStatus(StationState(state), ErrorCode.NONE, 4))
     assert plc.header()["status"] == bits
 
 
-def test_what_the_plc_says_is_heard(plc: Plc, link: S7Link) -> None:
+def test_what_the_plc_says_is_heard(plc: Plc, link: BlockLink) -> None:
     for count in (100, 2**31 - 1, -(2**31)):
         plc.program.photo_eye(count)
     plc.program.triggers[1].answered = True
@@ -320,7 +420,9 @@ def test_what_the_plc_says_is_heard(plc: Plc, link: S7Link) -> None:
     ]
 
 
-def test_triggers_come_in_order_whatever_slot_they_are_in_and_damaged_ones_are_left_out(plc: Plc, link: S7Link) -> None:
+def test_triggers_come_in_order_whatever_slot_they_are_in_and_damaged_ones_are_left_out(
+    plc: Plc, link: BlockLink
+) -> None:
     for count in range(21):
         plc.program.photo_eye(count)
     plc.program.publish(plc.db_plc)
@@ -329,7 +431,7 @@ def test_triggers_come_in_order_whatever_slot_they_are_in_and_damaged_ones_are_l
     assert [trigger.part_seq for trigger in heard(link).triggers] == [6, *range(8, 22)]
 
 
-def test_a_verdict_is_written_as_the_manual_says(plc: Plc, link: S7Link) -> None:
+def test_a_verdict_is_written_as_the_manual_says(plc: Plc, link: BlockLink) -> None:
     ready(link)
     defects = tuple(
         Defect("cam", name, area, 3.0, confidence, 1, 1)
@@ -351,7 +453,7 @@ def test_a_verdict_is_written_as_the_manual_says(plc: Plc, link: S7Link) -> None
     assert not any(raw[44:62])
 
 
-def test_a_verdict_without_views_or_defects_has_zeros_for_them(plc: Plc, link: S7Link) -> None:
+def test_a_verdict_without_views_or_defects_has_zeros_for_them(plc: Plc, link: BlockLink) -> None:
     ready(link)
     link.deliver(
         [verdict(1, rejects=True, decision=Decision.NOT_INSPECTED, reason=Reason.LATE, grade="", error_mm=0.0)]
@@ -363,7 +465,7 @@ def test_a_verdict_without_views_or_defects_has_zeros_for_them(plc: Plc, link: S
     assert (slot["decision"], slot["reason"], slot["flags"]) == (3, 10, 1)
 
 
-def test_each_verdict_is_one_write_of_one_record(plc: Plc, link: S7Link) -> None:
+def test_each_verdict_is_one_write_of_one_record(plc: Plc, link: BlockLink) -> None:
     ready(link)
     plc.writes.clear()
     assert link.deliver([verdict(seq) for seq in (1, 2, 3)]) == 3
@@ -373,7 +475,7 @@ def test_each_verdict_is_one_write_of_one_record(plc: Plc, link: S7Link) -> None
 # The ring.
 
 
-def test_a_verdict_arrives_and_its_acknowledgement_comes_back(plc: Plc, link: S7Link) -> None:
+def test_a_verdict_arrives_and_its_acknowledgement_comes_back(plc: Plc, link: BlockLink) -> None:
     plc.program.photo_eye(4000)
     plc.scan()
     ready(link)
@@ -385,7 +487,7 @@ def test_a_verdict_arrives_and_its_acknowledgement_comes_back(plc: Plc, link: S7
     assert [action.fired for action in plc.program.gate(4000 + GATE)] == [True]
 
 
-def test_the_same_verdict_delivered_again_is_written_once(plc: Plc, link: S7Link) -> None:
+def test_the_same_verdict_delivered_again_is_written_once(plc: Plc, link: BlockLink) -> None:
     ready(link)
     assert link.deliver([verdict(1)]) == 1
     plc.writes.clear()
@@ -395,7 +497,7 @@ def test_the_same_verdict_delivered_again_is_written_once(plc: Plc, link: S7Link
 
 
 def test_a_plc_that_does_not_acknowledge_gets_31_verdicts_and_none_of_them_is_overwritten(
-    plc: Plc, link: S7Link
+    plc: Plc, link: BlockLink
 ) -> None:
     ready(link)
     waiting = [verdict(seq) for seq in range(1, 41)]
@@ -414,7 +516,7 @@ def test_a_plc_that_does_not_acknowledge_gets_31_verdicts_and_none_of_them_is_ov
 
 
 def test_hundreds_of_verdicts_arrive_in_order_and_once_while_the_plc_reads_when_it_likes(
-    plc: Plc, link: S7Link
+    plc: Plc, link: BlockLink
 ) -> None:
     ready(link)
     waiting, consumed = [verdict(seq) for seq in range(1, 301)], []
@@ -426,7 +528,7 @@ def test_hundreds_of_verdicts_arrive_in_order_and_once_while_the_plc_reads_when_
     assert consumed == list(range(1, 301))
 
 
-def test_an_acknowledgement_of_what_was_never_written_is_an_error_in_clear_words(plc: Plc, link: S7Link) -> None:
+def test_an_acknowledgement_of_what_was_never_written_is_an_error_in_clear_words(plc: Plc, link: BlockLink) -> None:
     ready(link)
     link.deliver([verdict(1)])
     plc.write_header(ack_session=plc.header()["session_id"], ack_seq=7)
@@ -438,7 +540,7 @@ def test_an_acknowledgement_of_what_was_never_written_is_an_error_in_clear_words
 # Interruptions.
 
 
-def test_a_read_that_meets_the_plc_while_it_writes_is_no_news_and_no_failure(plc: Plc, link: S7Link) -> None:
+def test_a_read_that_meets_the_plc_while_it_writes_is_no_news_and_no_failure(plc: Plc, link: BlockLink) -> None:
     ready(link)
     before = plc.header()["heartbeat"]
     plc.db_plc[9] ^= 1
@@ -451,7 +553,7 @@ def test_a_read_that_meets_the_plc_while_it_writes_is_no_news_and_no_failure(plc
     exchanged_in_vain(link, 4)
 
 
-def test_after_a_lost_connection_what_is_unacknowledged_is_written_again_unchanged(plc: Plc, link: S7Link) -> None:
+def test_after_a_lost_connection_what_is_unacknowledged_is_written_again_unchanged(plc: Plc, link: BlockLink) -> None:
     ready(link)
     link.deliver([verdict(seq) for seq in (1, 2, 3)])
     plc.scan()
@@ -471,7 +573,7 @@ def test_after_a_lost_connection_what_is_unacknowledged_is_written_again_unchang
 
 
 def test_a_restarted_plc_gets_a_new_session_from_one_and_no_verdict_on_parts_of_its_old_run(
-    plc: Plc, link: S7Link
+    plc: Plc, link: BlockLink
 ) -> None:
     ready(link)
     link.deliver([verdict(seq) for seq in (1, 2, 3)])
@@ -490,7 +592,7 @@ def test_a_restarted_plc_gets_a_new_session_from_one_and_no_verdict_on_parts_of_
 
 
 def test_a_restarted_daemon_begins_a_new_session_with_a_plc_that_still_acknowledges_the_old_one(
-    plc: Plc, link: S7Link
+    plc: Plc, link: BlockLink
 ) -> None:
     ready(link)
     link.deliver([verdict(seq) for seq in (1, 2, 3)])
@@ -500,7 +602,7 @@ def test_a_restarted_daemon_begins_a_new_session_with_a_plc_that_still_acknowled
     plc.program.photo_eye(4000)
     plc.scan()
 
-    second = link_to(plc.port)
+    second = plc.link()
     ready(second)
     assert second.deliver([verdict(1)]) == 1
     assert plc.scan() == [(1, "in time")]
@@ -509,7 +611,7 @@ def test_a_restarted_daemon_begins_a_new_session_with_a_plc_that_still_acknowled
     second.close()
 
 
-def test_closing_says_not_ready_once_and_may_be_done_twice(plc: Plc, link: S7Link) -> None:
+def test_closing_says_not_ready_once_and_may_be_done_twice(plc: Plc, link: BlockLink) -> None:
     ready(link)
     assert plc.header()["status"] == 1
     link.close()
@@ -520,7 +622,7 @@ def test_closing_says_not_ready_once_and_may_be_done_twice(plc: Plc, link: S7Lin
     assert not link.connected
 
 
-def test_a_closed_link_opens_again(plc: Plc, link: S7Link) -> None:
+def test_a_closed_link_opens_again(plc: Plc, link: BlockLink) -> None:
     for _ in range(3):
         ready(link)
         link.close()
@@ -581,7 +683,7 @@ def wait_for(done: Callable[[], object], timeout_s: float = 20.0) -> Any:
     return found
 
 
-def opened(link: S7Link) -> PlcInput:
+def opened(link: BlockLink) -> PlcInput:
     def attempt() -> PlcInput | None:
         try:
             link.open()
@@ -594,7 +696,7 @@ def opened(link: S7Link) -> PlcInput:
     return found
 
 
-def triggered(link: S7Link, part_seq: int) -> PlcInput:
+def triggered(link: BlockLink, part_seq: int) -> PlcInput:
     found: PlcInput = wait_for(lambda: (said := link.exchange(READY)) and said.trigger_seq >= part_seq and said)
     return found
 
@@ -605,7 +707,7 @@ def test_a_killed_plc_is_a_device_error_and_the_next_one_starts_a_new_session(
 ) -> None:
     port = free_port()
     processes.append(PlcProcess(tmp_path, port))
-    link = link_to(port)
+    link = s7_link(port)
     first = opened(link)
     triggered(link, 2)
     assert link.deliver([verdict(1, boot=first.boot_id), verdict(2, boot=first.boot_id)]) == 2
@@ -642,7 +744,7 @@ def test_a_hung_plc_is_noticed_within_the_timeout_and_gets_each_verdict_once_whe
 ) -> None:
     port = free_port()
     processes.append(PlcProcess(tmp_path, port))
-    link = link_to(port)
+    link = s7_link(port)
     boot_id = opened(link).boot_id
     triggered(link, 2)
     assert link.deliver([verdict(1, boot=boot_id)]) == 1
@@ -667,6 +769,77 @@ def test_a_hung_plc_is_noticed_within_the_timeout_and_gets_each_verdict_once_whe
     link.close()
 
 
-def test_the_encoders_record_is_no_part_of_what_the_link_needs(plc: Plc, link: S7Link) -> None:
+def test_the_encoders_record_is_no_part_of_what_the_link_needs(plc: Plc, link: BlockLink) -> None:
     plc.db_plc[DB_PLC.offset(ENCODER) : DB_PLC.offset(ENCODER) + ENCODER.size] = bytes(ENCODER.size)
     ready(link)
+
+
+# Modbus alone.
+
+
+@pytest.fixture
+def modbus() -> Iterator[ModbusPlc]:
+    made = ModbusPlc()
+    made.program.publish(made.db_plc)
+    yield made
+    made.stop()
+
+
+def test_modbus_requests_are_as_small_as_the_protocol_wants_and_never_cut_a_record(modbus: ModbusPlc) -> None:
+    link = modbus.link()
+    ready(link)
+    link.deliver([verdict(1)])
+    # Header before triggers: what the header announces is then in its slot.
+    assert modbus.server.requests == [
+        Request(READ, 0, 120),
+        Request(READ, 120, 40),
+        Request(WRITE_REGISTERS, 1000, 32),
+        Request(WRITE_REGISTERS, 1064, 32),
+    ]
+    assert (240 - DB_PLC.offset(TRIGGER)) % TRIGGER.size == 0
+    link.close()
+
+
+def test_a_hung_modbus_plc_is_noticed_within_the_timeout_and_takes_each_verdict_once(modbus: ModbusPlc) -> None:
+    link = modbus_link(modbus.port, timeout_s=0.2)
+    ready(link)
+    modbus.server.hang()
+    begun = time.monotonic()
+    with pytest.raises(DeviceTimeoutError, match=r"cannot write registers 1064\.\.1095: no answer in time"):
+        link.deliver([verdict(1)])
+    assert time.monotonic() - begun < 2.0
+    assert not link.connected
+    with pytest.raises(DeviceError, match="not connected"):
+        link.exchange(READY)
+
+    modbus.server.go_on()  # and the write that timed out is applied, or not
+    link.close()
+    ready(link)
+    assert link.deliver([verdict(1)]) == 1
+    assert modbus.scan() == [(1, "late")]
+    heard(link)
+    assert link.backlog == 0
+    link.close()
+
+
+def test_a_modbus_plc_that_goes_is_a_device_error_and_its_return_is_found(modbus: ModbusPlc) -> None:
+    link = modbus.link()
+    ready(link)
+    modbus.stop()
+    with pytest.raises(DeviceError):
+        link.deliver([verdict(1)])
+    link.close()
+    with pytest.raises(DeviceError, match="cannot connect"):
+        link.open()
+    modbus.start()
+    ready(link)
+    assert modbus.scan() == [(1, "late")]
+    link.close()
+
+
+@pytest.mark.parametrize("address", ["plc_address", "edge_address"])
+def test_modbus_blocks_must_fit_and_lie_apart(address: str) -> None:
+    for wrong in (65500, 900 if address == "plc_address" else 100):
+        with pytest.raises(ValueError, match=r"overlap|beyond register 65535"):
+            ModbusSettings(host="plc", **{address: wrong})
+    ModbusSettings(host="plc", plc_address=840, edge_address=1000)

@@ -28,6 +28,10 @@ def test_the_reference_is_what_the_code_says(generator: ModuleType) -> None:
     assert (ROOT / "docs" / "reference.md").read_text() == generator.reference(), "run `make docs`"
 
 
+def test_the_asyncapi_document_is_what_the_code_says(generator: ModuleType) -> None:
+    assert (ROOT / "docs" / "asyncapi.yaml").read_text() == generator.asyncapi(), "run `make docs`"
+
+
 def test_the_block_tables_are_what_the_code_says(generator: ModuleType) -> None:
     page = (ROOT / "docs" / "plc.md").read_text()
     assert page == generator.block_tables(page), "run `make docs`"

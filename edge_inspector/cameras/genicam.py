@@ -1,0 +1,261 @@
+"""GigE Vision and USB3 Vision cameras of all makes, by GenICam over Aravis.
+
+A grey or BGR frame stays in the memory into which Aravis received it: that memory goes to the frame's owner, and
+Aravis gets another. Bayer, RGB, YUV and 12-bit frames are converted into an image of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from typing import Final
+
+from edge_inspector.cameras import aravis
+from edge_inspector.cameras.clock import DeviceClock
+from edge_inspector.cameras.features import apply
+from edge_inspector.cameras.genicam_settings import EXPOSURE, RATE, GenicamSettings, steps_of
+from edge_inspector.cameras.gige import Probe, TimestampLatch
+from edge_inspector.cameras.pixels import is_view, picture
+from edge_inspector.errors import DeviceError, FrameIncompleteError
+from edge_inspector.records import Frame
+
+log = logging.getLogger(__name__)
+
+_ANSWERS_WITHIN_S: Final = 0.3
+_LOOK_UP_S: Final = 0.05  # how often a wait for a frame asks whether the camera is still there
+_SILENT_AT_LEAST_NS: Final = 500_000_000
+_LATCH_EVERY_NS: Final = 500_000_000
+_FIRST_LATCHES: Final = 5
+
+
+class GenicamCamera:
+    """One GenICam camera. What it does not take as set is an error, not a surprise."""
+
+    Settings = GenicamSettings
+
+    def __init__(self, name: str, settings: GenicamSettings) -> None:
+        self.name = name
+        self.missed_frames = 0  # never arrived: seen as gaps in the camera's numbers
+        self._settings = settings
+        self._device: aravis.Device | None = None
+        self._stream: aravis.Stream | None = None
+        self._probe: Probe | None = None
+        self._latch: TimestampLatch | None = None
+        self._clock = DeviceClock()
+        self._frame_id = 0
+        self._device_id: int | None = None
+        self._exposure_ns = 0
+        self._silent_ns: int | None = None
+        self._heard_ns = 0
+        self._latches = False
+        self._latched_ns = 0
+        self._lost = False
+
+    def open(self) -> None:
+        """Connect, set everything and read it back, start. Frame numbers go on from an earlier open."""
+        self.close()
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            try:
+                self._connect()
+            except DeviceError as error:
+                raise DeviceError(f"{self.name}: {error}") from error
+            undo.pop_all()
+
+    def grab(self, timeout_s: float) -> Frame | None:
+        """The next frame that was completed."""
+        stream = self._opened()
+        deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
+        while True:
+            left_s = max(0.0, (deadline_ns - time.monotonic_ns()) / 1e9)
+            buffer = stream.pop(min(left_s, _LOOK_UP_S))
+            now = time.monotonic_ns()
+            if buffer is not None:
+                self._heard_ns = now
+                if self._probe is not None:
+                    self._probe.alive(now)
+                return self._received(stream, buffer, now)
+            self._watch(now)
+            if now >= deadline_ns:
+                return None
+
+    def close(self) -> None:
+        """Stop and free everything. With a camera that is dead this takes seconds: Aravis says farewell to it."""
+        device, self._device = self._device, None
+        stream, self._stream = self._stream, None
+        probe, self._probe = self._probe, None
+        try:
+            if device is not None and stream is not None and not self._lost:
+                device.stop()
+        except DeviceError as error:
+            log.warning("%s: %s", self.name, error)
+        finally:
+            for each in (stream, device, probe):
+                if each is not None:
+                    each.close()
+
+    def software_trigger(self) -> None:
+        """Take a picture now. Raises DeviceError."""
+        self._opened()
+        if self._device is not None:
+            self._device.write("TriggerSoftware", value=True)
+
+    def counters(self) -> dict[str, int]:
+        """The stream's statistics since it was opened, by Aravis' names, and the frames that never arrived."""
+        return dict(self._opened().counters()) | {"missed_frames": self.missed_frames}
+
+    def _connect(self) -> None:
+        chosen = self._settings
+        self._lost = False
+        where = chosen.address or _address_of(chosen.serial or "")
+        if chosen.address is not None or _is_address(where):
+            self._probe = Probe(where)
+            self._probe.wait(_ANSWERS_WITHIN_S)  # Aravis would take 2.5 s to find that out
+        device = self._device = aravis.Device(where)
+        apply(device, steps_of(chosen))
+        self._set_packets(device)
+        self._silent_ns = self._patience_ns(device)
+        exposure = next((name for name in EXPOSURE if device.has(name)), None)
+        self._exposure_ns = int(float(device.read(exposure)) * 1000) if exposure else 0
+        self._device_id = None
+        self._clock = DeviceClock()
+        self._latch = TimestampLatch(device) if device.is_gige else None
+        tried = [self._read_latch() for _ in range(_FIRST_LATCHES)]
+        self._latches = any(tried)
+        self._latched_ns = time.monotonic_ns()
+        self._stream = device.open_stream(chosen.buffers, packet_socket=chosen.packet_socket)
+        device.start()
+        self._heard_ns = time.monotonic_ns()
+
+    def _set_packets(self, device: aravis.Device) -> None:
+        chosen = self._settings
+        if not device.is_gige:
+            return
+        size, delay_ns = device.set_packets(chosen.packet_size, chosen.packet_delay_ns)
+        if chosen.packet_size not in (None, size):
+            raise DeviceError(f"packet_size = {chosen.packet_size} was refused: the camera has {size}")
+        if chosen.packet_delay_ns is not None and abs(delay_ns - chosen.packet_delay_ns) > 1000:
+            raise DeviceError(f"packet_delay_ns = {chosen.packet_delay_ns} was refused: the camera has {delay_ns}")
+
+    def _patience_ns(self, device: aravis.Device) -> int | None:
+        """How long without a frame means lost; None where a trigger may come at any time or never."""
+        rate = next((name for name in RATE if device.has(name)), None)
+        if self._settings.trigger_source is not None or rate is None:
+            return None
+        return max(_SILENT_AT_LEAST_NS, int(3e9 / float(device.read(rate))))
+
+    def _watch(self, now_ns: int) -> None:
+        why = self._probe.silence(now_ns) if self._probe is not None else ""
+        if not why and self._silent_ns is not None and now_ns - self._heard_ns > self._silent_ns:
+            why = f"no frame for {(now_ns - self._heard_ns) / 1e6:.0f} ms"
+        if why:
+            self._lost = True
+            raise DeviceError(f"{self.name}: {why}")
+
+    def _received(self, stream: aravis.Stream, buffer: aravis.Buffer, now_ns: int) -> Frame:
+        if buffer.status != aravis.SUCCESS:
+            stream.give_back(buffer)
+            frame_id = self._numbered(buffer.frame_id)
+            reason = aravis.STATUS_NAMES[buffer.status] if buffer.status > 0 else "unknown"
+            raise FrameIncompleteError(reason, frame_id, self._captured_ns(buffer.timestamp_ns, now_ns))
+        try:
+            frame_id, stamp_ns, count = self._chunks(buffer)
+            image = picture(buffer.memory, buffer.pixel_format, buffer.height, buffer.width)
+        except DeviceError as error:
+            stream.give_back(buffer)
+            raise DeviceError(f"{self.name}: {error}") from error
+        if image is None or not image.size:
+            stream.give_back(buffer)
+            raise DeviceError(f"{self.name}: pixel format 0x{buffer.pixel_format:08x} is not known here")
+        (stream.keep if is_view(buffer.pixel_format) else stream.give_back)(buffer)
+        self._synchronise(stamp_ns, now_ns)
+        captured_ns = self._captured_ns(stamp_ns, now_ns)
+        number = self._numbered(frame_id)
+        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count)
+
+    def _chunks(self, buffer: aravis.Buffer) -> tuple[int, int, int | None]:
+        """Frame id, stamp and encoder count: from the chunks that are configured, else from the frame's leader."""
+        chosen, device = self._settings, self._device
+        frame_id, stamp_ns, count = buffer.frame_id, buffer.timestamp_ns, None
+        if device is None:
+            return frame_id, stamp_ns, count
+        if chosen.chunk_frame_id is not None:
+            frame_id = device.chunk(buffer, f"Chunk{chosen.chunk_frame_id}")
+        if chosen.chunk_timestamp is not None:
+            ticks = device.chunk(buffer, f"Chunk{chosen.chunk_timestamp}")
+            stamp_ns = self._latch.to_ns(ticks) if self._latch is not None else ticks
+        if chosen.chunk_encoder is not None:
+            count = device.chunk(buffer, f"Chunk{chosen.chunk_encoder}")
+        return frame_id, stamp_ns, count
+
+    def _synchronise(self, stamp_ns: int, now_ns: int) -> None:
+        """Learn from the camera's latched clock, or, where it has none, from the frame's arrival.
+
+        Never from both: an arrival is a transfer late, and that would pass for drift. Asked once in a while, right
+        after a sign of life: a camera that just died would hold this up for seconds.
+        """
+        if not self._latches:
+            self._clock.add(stamp_ns, now_ns)
+        elif now_ns - self._latched_ns > _LATCH_EVERY_NS and self._read_latch():
+            self._latched_ns = now_ns
+
+    def _read_latch(self) -> bool:
+        try:
+            found = self._latch.read() if self._latch is not None else None
+        except DeviceError as error:
+            log.info("%s: the camera's clock cannot be read: %s", self.name, error)
+            self._latches = False
+            return False
+        if found is not None:
+            self._clock.add(*found)
+        return found is not None
+
+    def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:
+        if not self._clock.known or not stamp_ns:
+            return now_ns
+        start_ns = self._clock.host_ns(stamp_ns) - int(self._settings.stamp_delay_us * 1000)
+        return min(start_ns + self._exposure_ns // 2, now_ns)
+
+    def _numbered(self, device_id: int) -> int:
+        """The camera's number as one that never wraps or starts anew; gaps are counted."""
+        missed = frames_between(self._device_id, device_id)
+        if missed:
+            self.missed_frames += missed
+            log.warning("%s: %d frames never arrived before frame %d", self.name, missed, device_id)
+        self._device_id = device_id or self._device_id
+        self._frame_id += 1 + missed
+        return self._frame_id
+
+    def _opened(self) -> aravis.Stream:
+        if self._stream is None:
+            raise DeviceError(f"{self.name}: not open")
+        return self._stream
+
+
+def frames_between(before: int | None, after: int) -> int:
+    """How many numbers lie between two frames' numbers, of 16 bits (where 0 is left out) or of 64.
+
+    0 where it cannot be told: at the first frame, and for a damaged one whose number (0, or an old one) was lost.
+    """
+    if before is None or after in (0, before):
+        return 0
+    if after > before:
+        return after - before - 1
+    lost = (after - before) % 0xFFFF - 1 if before <= 0xFFFF else 0
+    # A step back by less than half the numbers is no wrap: the camera began to count anew.
+    return lost if lost < 0x8000 else 0
+
+
+def _address_of(serial: str) -> str:
+    found = aravis.devices()
+    for each in found:
+        if each.serial == serial:
+            return each.address
+    others = ", ".join(each.serial for each in found) or "none"
+    raise DeviceError(f"no camera has the serial number {serial}; found: {others}")
+
+
+def _is_address(where: str) -> bool:
+    parts = where.split(".")
+    return len(parts) == 4 and all(part.isdecimal() for part in parts)

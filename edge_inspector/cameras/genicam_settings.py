@@ -1,0 +1,123 @@
+"""The settings of a GenICam camera, and the features that they come down to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Self
+
+from pydantic import Field, model_validator
+
+from edge_inspector.cameras.features import Step
+from edge_inspector.cameras.pixels import PixelFormat
+from edge_inspector.drivers import DriverSettings
+
+Text = Annotated[str, Field(min_length=1)]
+Whole = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(ge=0)]
+
+# What different makes call the same thing.
+EXPOSURE: Final = ("ExposureTime", "ExposureTimeAbs")
+RATE: Final = ("AcquisitionFrameRate", "AcquisitionFrameRateAbs")
+_GAIN: Final = ("Gain", "GainRaw", "GainAbs")
+_BLACK_LEVEL: Final = ("BlackLevel", "BlackLevelRaw")
+_TRIGGER_DELAY: Final = ("TriggerDelay", "TriggerDelayAbs")
+
+
+class GenicamSettings(DriverSettings):
+    """What is absent stays as the camera has it; without `trigger_source` it runs freely.
+
+    `address` of GigE cameras (safest), or `serial`. `roi` is x, y, width, height. Chunks are named as in the
+    camera's ChunkSelector (their features with Chunk before it); `chunk_encoder` is the 32-bit counter that makes
+    a frame's position exact. `stamp_delay_us`: how long after the start of the exposure the camera stamps.
+    `packet_socket`: receive past the UDP stack where the process may (CAP_NET_RAW). `features` are set last, in
+    their order; true executes a command.
+    """
+
+    address: Text | None = None
+    serial: Text | None = None
+    user_set: Text | None = None
+    pixel_format: PixelFormat = "Mono8"
+    roi: tuple[Whole, Whole, Count, Count] | None = None
+    binning: Count | None = None
+    frame_rate: Annotated[float, Field(gt=0)] | None = None
+    exposure_us: Annotated[float, Field(gt=0)] | None = None
+    gain: Amount | None = None
+    black_level: float | None = None
+    trigger_source: Text | None = None
+    trigger_selector: Text = "FrameStart"
+    trigger_activation: Text | None = None
+    trigger_delay_us: Amount | None = None
+    trigger_divider: Count | None = None
+    chunk_timestamp: Text | None = None
+    chunk_frame_id: Text | None = None
+    chunk_encoder: Text | None = None
+    stamp_delay_us: float = 0.0
+    packet_size: Annotated[int, Field(ge=256, le=65000)] | None = None
+    packet_delay_ns: Whole | None = None
+    packet_socket: bool = True
+    buffers: Annotated[int, Field(ge=2, le=1000)] = 16
+    features: dict[str, bool | int | float | str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_name(self) -> Self:
+        if (self.address is None) == (self.serial is None):
+            raise ValueError("say either address or serial")
+        return self
+
+    @property
+    def device(self) -> str | None:
+        """A GenICam camera has room for one controlling program."""
+        return self.address or self.serial
+
+
+def steps_of(chosen: GenicamSettings) -> list[Step]:
+    """What is to be set, in an order that cameras accept: formats decide on sizes, auto functions block values."""
+    steps = []
+    if chosen.user_set is not None:
+        steps += [Step("UserSetSelector", chosen.user_set), Step("UserSetLoad", value=True)]
+    steps += [Step("AcquisitionMode", "Continuous"), Step("PixelFormat", chosen.pixel_format)]
+    if chosen.binning is not None:
+        steps += [Step("BinningHorizontal", chosen.binning), Step("BinningVertical", chosen.binning)]
+    if chosen.roi is not None:
+        x, y, width, height = chosen.roi
+        steps += [Step("OffsetX", 0), Step("OffsetY", 0), Step("Width", width), Step("Height", height)]
+        steps += [Step("OffsetX", x), Step("OffsetY", y)]
+    if chosen.frame_rate is not None:
+        steps += [Step("AcquisitionFrameRateEnable", value=True, optional=True), Step(RATE, chosen.frame_rate)]
+    if chosen.exposure_us is not None:
+        steps += [Step("ExposureAuto", "Off", optional=True), Step(EXPOSURE, chosen.exposure_us)]
+    if chosen.gain is not None:
+        steps += [Step("GainAuto", "Off", optional=True), Step(_GAIN, chosen.gain)]
+    if chosen.black_level is not None:
+        steps.append(Step(_BLACK_LEVEL, chosen.black_level))
+    return [*steps, *_trigger_steps(chosen), *_chunk_steps(chosen), *_free_steps(chosen)]
+
+
+def _trigger_steps(chosen: GenicamSettings) -> list[Step]:
+    if chosen.trigger_source is None:
+        return [
+            Step("TriggerSelector", chosen.trigger_selector, optional=True),
+            Step("TriggerMode", "Off", optional=True),
+        ]
+    steps = [Step("TriggerSelector", chosen.trigger_selector), Step("TriggerSource", chosen.trigger_source)]
+    if chosen.trigger_activation is not None:
+        steps.append(Step("TriggerActivation", chosen.trigger_activation))
+    if chosen.trigger_delay_us is not None:
+        steps.append(Step(_TRIGGER_DELAY, chosen.trigger_delay_us))
+    if chosen.trigger_divider is not None:
+        steps.append(Step("TriggerDivider", chosen.trigger_divider))
+    return [*steps, Step("TriggerMode", "On")]
+
+
+def _chunk_steps(chosen: GenicamSettings) -> list[Step]:
+    names = [name for name in (chosen.chunk_timestamp, chosen.chunk_frame_id, chosen.chunk_encoder) if name]
+    if not names:
+        return [Step("ChunkModeActive", value=False, optional=True)]
+    steps = [Step("ChunkModeActive", value=True)]
+    for name in names:
+        steps += [Step("ChunkSelector", name), Step("ChunkEnable", value=True)]
+    return steps
+
+
+def _free_steps(chosen: GenicamSettings) -> list[Step]:
+    return [Step(name, value) for name, value in chosen.features.items()]

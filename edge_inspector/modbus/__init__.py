@@ -1,0 +1,1 @@
+"""Modbus TCP: the connection that link and encoder each own one of."""

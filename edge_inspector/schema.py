@@ -1,0 +1,51 @@
+"""JSON Schema of everything that others write or read as text: messages, station file, recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from edge_inspector.config import StationFile
+from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.plcs.messages import StateMessage, VerdictMessage
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+MESSAGES: dict[str, type[BaseModel]] = {"verdict": VerdictMessage, "state": StateMessage}
+FILES: dict[str, type[BaseModel]] = {"station": StationFile, "recipe": Recipe}
+NAMES = (*MESSAGES, *FILES)
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The schema called `name`, one of NAMES, complete in itself."""
+    if name in MESSAGES:
+        return {"$schema": DIALECT, **_open(MESSAGES[name].model_json_schema(mode="serialization"))}
+    return {"$schema": DIALECT, **FILES[name].model_json_schema()}
+
+
+def every_schema() -> dict[str, Any]:
+    """All of them in one document: `$defs` has them by the names of their models."""
+    definitions = message_definitions("#/$defs/{model}") | _definitions(FILES, "validation", "#/$defs/{model}")
+    return {"$schema": DIALECT, "$defs": definitions}
+
+
+def message_definitions(ref_template: str) -> dict[str, Any]:
+    """The messages' models and what they are made of, by name."""
+    definitions: dict[str, Any] = _open(_definitions(MESSAGES, "serialization", ref_template))
+    return definitions
+
+
+def _definitions(models: dict[str, type[BaseModel]], mode: JsonSchemaMode, ref_template: str) -> dict[str, Any]:
+    _, found = models_json_schema([(model, mode) for model in models.values()], ref_template=ref_template)
+    definitions: dict[str, Any] = found["$defs"]
+    return definitions
+
+
+def _open(part: Any) -> Any:
+    """Without the ban on further fields: messages may get new ones at any time, and no reader may refuse them."""
+    if isinstance(part, list):
+        return [_open(each) for each in part]
+    if isinstance(part, dict):
+        return {key: _open(each) for key, each in part.items() if (key, each) != ("additionalProperties", False)}
+    return part

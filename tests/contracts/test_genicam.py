@@ -1,0 +1,395 @@
+"""The GenICam driver over the real protocol: against the simulated GigE camera, and against Aravis' own fake."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_inspector.cameras import aravis
+from edge_inspector.cameras.genicam import GenicamCamera, frames_between
+from edge_inspector.errors import DeviceError, FrameIncompleteError
+from edge_inspector.records import Frame, Image
+from edge_inspector.simulation.line import Line
+
+OFFSET_MM, WIDTH, HEIGHT, PICTURES = 300.0, 64, 48, 8
+WHOLE = (0, 0, WIDTH, HEIGHT)
+LOSS_KNOWN_S = 0.5
+SLACK_S = 0.4  # a busy machine
+
+
+def settings(address: str | None = None, **changes: Any) -> GenicamCamera.Settings:
+    base = {"address": address, "packet_socket": False, "packet_size": 576, "exposure_us": 100.0}
+    return GenicamCamera.Settings(**(base | changes))
+
+
+LINE = {"trigger_source": "Line0", "trigger_activation": "RisingEdge"}
+CHUNKS = {"chunk_encoder": "EncoderValue", "chunk_timestamp": "Timestamp", "chunk_frame_id": "FrameID"}
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., GenicamCamera]]:
+    made: list[GenicamCamera] = []
+
+    def opened(address: str | None, **changes: Any) -> GenicamCamera:
+        camera = GenicamCamera("cam", settings(address, **changes))
+        made.append(camera)
+        camera.open()
+        return camera
+
+    yield opened
+    for camera in made:
+        camera.close()
+
+
+def take(camera: GenicamCamera, count: int, within_s: float = 5.0) -> tuple[list[Frame], list[FrameIncompleteError]]:
+    frames: list[Frame] = []
+    damaged: list[FrameIncompleteError] = []
+    deadline = time.monotonic() + within_s
+    while len(frames) + len(damaged) < count and time.monotonic() < deadline:
+        try:
+            frame = camera.grab(0.1)
+        except FrameIncompleteError as error:
+            damaged.append(error)
+        else:
+            if frame is not None:
+                frames.append(frame)
+    assert len(frames) + len(damaged) >= count
+    return frames, damaged
+
+
+def seconds_until_lost(camera: GenicamCamera) -> tuple[float, str]:
+    began = time.monotonic()
+    while time.monotonic() - began < 3:
+        try:
+            camera.grab(0.2)
+        except FrameIncompleteError:
+            continue
+        except DeviceError as error:
+            return time.monotonic() - began, str(error)
+    raise AssertionError("the loss was not noticed")
+
+
+def nearest_part(line: Line, mm: float) -> int:
+    guess = round((mm - OFFSET_MM - line.eye_mm(0)) / line.pitch_mm)
+    return min((guess - 1, guess, guess + 1), key=lambda part: abs(line.eye_mm(part) + OFFSET_MM - mm))
+
+
+def test_encoder_chunk_and_stamp_tell_where_the_part_was(gige: Any, make: Any) -> None:
+    camera = make(gige.address, **LINE, **CHUNKS)
+    frames, _ = take(camera, 60)
+    line = gige.line
+    late_ns = []
+    for frame in frames:
+        moved_mm = (frame.encoder_count - line.counter_zero(1)) % 2**32 / line.counts_per_mm
+        part = nearest_part(line, moved_mm)
+        under_lens_mm = line.eye_mm(part) + OFFSET_MM
+        assert moved_mm == pytest.approx(under_lens_mm, abs=0.11)
+        late_ns.append(frame.captured_ns - line.belt.time_at(under_lens_mm))
+    assert np.median(np.abs(late_ns)) < 500_000
+    assert frames[0].exposure_ns == 100_000
+    assert -(2**31) <= frames[0].encoder_count < 2**31
+
+
+@pytest.mark.parametrize("changes", [{}, {"chunk_frame_id": "FrameID"}])
+def test_free_running_frames_come_in_order_without_encoder(gige: Any, make: Any, changes: dict[str, Any]) -> None:
+    frames, _ = take(make(gige.address, frame_rate=100.0, **changes), 10)
+    assert all(after.frame_id > before.frame_id for before, after in pairwise(frames))
+    assert all(after.captured_ns - before.captured_ns > 8e6 for before, after in pairwise(frames))
+    assert frames[0].encoder_count is None
+
+
+def picture_of(camera: GenicamCamera) -> Image:
+    camera.software_trigger()
+    frames, _ = take(camera, 1)
+    return frames[0].image
+
+
+def distance(image: Image, line: Line, wanted: Callable[[Image], Image]) -> float:
+    """From the nearest of the pictures that pass under the lens."""
+    shown = (wanted(line.look.render(part, 0)).astype(int) for part in range(PICTURES))
+    return min(float(np.abs(each - image).mean()) for each in shown)
+
+
+def grey(picture: Image) -> Image:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+
+
+def test_mono_is_exact(gige: Any, make: Any) -> None:
+    image = picture_of(make(gige.address, trigger_source="Software", roi=WHOLE))
+    assert image.shape == (HEIGHT, WIDTH)
+    assert distance(image, gige.line, grey) == 0
+
+
+def test_bayer_comes_as_bgr(gige: Any, make: Any) -> None:
+    colour = picture_of(make(gige.address, trigger_source="Software", pixel_format="BayerRG8", roi=WHOLE))
+    assert colour.shape == (HEIGHT, WIDTH, 3)
+    assert distance(colour[2:-2, 2:-2], gige.line, lambda picture: picture[2:-2, 2:-2]) < 1.5
+
+
+def test_roi(gige: Any, make: Any) -> None:
+    image = picture_of(make(gige.address, trigger_source="Software", roi=(16, 8, 32, 20)))
+    assert image.shape == (20, 32)
+    assert distance(image, gige.line, lambda picture: grey(picture)[8:28, 16:48]) == 0
+
+
+def test_a_frame_keeps_its_memory_while_others_arrive(gige: Any, make: Any) -> None:
+    camera = make(gige.address, frame_rate=100.0, buffers=2)
+    frames, _ = take(camera, 1)
+    first = frames[0]
+    kept = first.image.copy()
+    others, _ = take(camera, 12)
+    assert not any(np.shares_memory(first.image, other.image) for other in others)
+    np.testing.assert_array_equal(first.image, kept)
+    camera.close()
+    np.testing.assert_array_equal(first.image, kept)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"gain": 30.0}, r"Gain = 30 was refused: the camera has 24"),
+        ({"exposure_us": 5e6}, r"ExposureTime = 5e\+06 was refused"),
+        ({"roi": (0, 0, 999, 20)}, r"Width = 999 was refused"),
+        ({"pixel_format": "RGB8"}, r"PixelFormat = RGB8 was refused"),
+        ({"trigger_source": "Line7"}, r"TriggerSource = Line7 was refused"),
+        ({"trigger_source": "Line0", "trigger_divider": 2}, r"TriggerDivider = 2 was refused: .* no such feature"),
+        ({"binning": 2}, r"BinningHorizontal = 2 was refused: the camera has no such feature"),
+        ({"chunk_encoder": "CounterValue"}, r"ChunkSelector = CounterValue was refused"),
+        ({"features": {"Reverse": True}}, r"Reverse = True was refused: the camera has no such feature"),
+        ({"features": {"BlackLevel": "dark"}}, r"BlackLevel = dark was refused: .*float"),
+        ({"user_set": "Default"}, r"UserSetSelector = Default was refused"),
+    ],
+)
+def test_what_the_camera_does_not_take_is_refused(gige: Any, make: Any, changes: dict[str, Any], refused: str) -> None:
+    with pytest.raises(DeviceError, match=f"^cam: {refused}"):
+        make(gige.address, **changes)
+
+
+def test_features_are_set_in_their_order(gige: Any, make: Any) -> None:
+    features = {"BlackLevel": 7, "AcquisitionFrameRate": 33, "TriggerSoftware": True, "TriggerSelector": "FrameStart"}
+    camera = make(gige.address, gain=3.0, black_level=2.0, packet_delay_ns=50_000, features=features)
+    assert camera._device.read("BlackLevel") == 7.0
+    assert camera._device.read("AcquisitionFrameRate") == 33.0
+    assert camera._device.read("Gain") == 3.0
+
+
+def test_by_serial_number(gige: Any, make: Any) -> None:
+    camera = make(None, serial=gige.serial, frame_rate=50.0)
+    take(camera, 2)
+
+
+def test_an_unknown_serial_number_and_a_silent_address(gige: Any) -> None:
+    with pytest.raises(DeviceError, match=f"no camera has the serial number nobody; found: .*{gige.serial}"):
+        GenicamCamera("cam", settings(serial="nobody")).open()
+    began = time.monotonic()
+    with pytest.raises(DeviceError, match=r"cam: no camera answers at 127\.77\.77\.77"):
+        GenicamCamera("cam", settings("127.77.77.77")).open()
+    assert time.monotonic() - began < 0.3 + SLACK_S
+
+
+def test_one_camera_has_one_controlling_program_and_one_address(gige: Any, make: Any) -> None:
+    make(gige.address)
+    with pytest.raises(DeviceError, match=f"another program controls the camera at {gige.address}"):
+        make(gige.address)
+    twice = subprocess.run(gige.process.args, capture_output=True, text=True, timeout=20, check=False)
+    assert twice.returncode == 1
+    assert f"cannot have {gige.address}: [Errno 98] Address already in use" in twice.stderr
+
+
+def test_lost_packets_are_sent_again(start_gige: Any, make: Any) -> None:
+    camera = make(start_gige("--loss", "0.03").address, **LINE, **CHUNKS)
+    frames, damaged = take(camera, 60)
+    assert len(damaged) <= 3
+    assert camera.counters()["resent_packets"] > 0
+    assert all(after.frame_id > before.frame_id for before, after in pairwise(frames))
+
+
+def test_lost_packets_that_stay_lost_make_frames_incomplete(start_gige: Any, make: Any) -> None:
+    camera = make(start_gige("--loss", "0.05", "--no-resend").address, **LINE)
+    frames, damaged = take(camera, 60)
+    assert frames
+    assert damaged
+    ids = [frame.frame_id for frame in frames]
+    assert sorted(ids + [error.frame_id for error in damaged]) == sorted({*ids, *(e.frame_id for e in damaged)})
+    # Frames of which not even the first packet arrived are known by the gap alone.
+    assert frames[-1].frame_id <= 60 + camera.missed_frames + 2
+    assert "missing" in str(damaged[0]) or "timed out" in str(damaged[0])
+
+
+def test_numbers_of_16_bits_wrap_without_a_gap(start_gige: Any, make: Any) -> None:
+    camera = make(start_gige("--first-frame-id", "65530").address, **LINE)
+    frames, damaged = take(camera, 20)
+    assert camera.missed_frames == 0
+    assert frames[-1].frame_id - frames[0].frame_id == 19 or damaged
+
+
+def test_a_stream_without_frames_is_noticed_where_the_rate_is_known(start_gige: Any, make: Any) -> None:
+    camera = make(start_gige("--loss", "1.0").address, frame_rate=100.0)
+    took, why = seconds_until_lost(camera)
+    assert "no frame for" in why
+    assert took < LOSS_KNOWN_S + SLACK_S
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_camera_that_dies_or_hangs_is_lost_at_once_and_back_at_once(
+    start_gige: Any, gige: Any, make: Any, fault: signal.Signals
+) -> None:
+    victim = start_gige()
+    camera, bystander = make(victim.address, **LINE, **CHUNKS), make(gige.address, **LINE)
+    before, _ = take(camera, 3)
+    take(bystander, 3)
+
+    victim.process.send_signal(fault)
+    # Frames that were received before may still be read.
+    took, why = seconds_until_lost(camera)
+    assert took < LOSS_KNOWN_S + SLACK_S
+    assert victim.address in why
+    farewell = threading.Thread(target=camera.close)
+    farewell.start()
+    frames, damaged = take(bystander, 10, within_s=1.0 + SLACK_S)
+    assert len(frames) >= len(damaged)
+
+    if fault == signal.SIGKILL:
+        victim.kill()
+        victim.start()
+    else:
+        victim.process.send_signal(signal.SIGCONT)
+    back = time.monotonic()
+    farewell.join()
+    camera.open()
+    after, _ = take(camera, 1)
+    assert time.monotonic() - back < 1.0 + SLACK_S
+    assert after[0].frame_id > before[-1].frame_id
+
+
+def test_a_camera_that_restarted_unseen_is_lost(start_gige: Any, make: Any) -> None:
+    victim = start_gige()
+    camera = make(victim.address, trigger_source="Software")
+    assert camera.grab(0.01) is None
+    victim.kill()
+    victim.start()
+    _, why = seconds_until_lost(camera)
+    assert "was restarted, or taken by another program" in why
+
+
+def files_and_threads() -> list[int]:
+    return [len(list(Path(f"/proc/self/{what}").iterdir())) for what in ("fd", "task")]
+
+
+def test_closing_frees_threads_and_files(gige: Any) -> None:
+    camera = GenicamCamera("cam", settings(gige.address, **LINE, **CHUNKS))
+    camera.open()
+    take(camera, 2)
+    camera.close()
+    held = files_and_threads()
+    for _ in range(5):
+        camera.open()
+        camera.close()
+        with pytest.raises(DeviceError, match="refused"):
+            GenicamCamera("cam", settings(gige.address, gain=30.0)).open()
+    assert files_and_threads() == held
+    assert not aravis._lent
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch, gige: Any) -> None:
+    aravis._functions.cache_clear()
+    monkeypatch.setattr(aravis, "LIBRARY", "libaravis-not-there.so.0")
+    with pytest.raises(DeviceError, match=r"is missing: apt install libaravis-0\.8-0"):
+        GenicamCamera("cam", settings(gige.address)).open()
+    aravis._functions.cache_clear()
+
+
+@pytest.mark.parametrize("names", [{}, {"address": "127.0.0.2", "serial": "1"}])
+def test_address_or_serial(names: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="say either address or serial"):
+        GenicamCamera.Settings(**names)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "missed"),
+    [
+        (None, 9, 0),
+        (1, 2, 0),
+        (1, 5, 3),
+        (65535, 1, 0),
+        (65534, 2, 2),
+        (70000, 70002, 1),
+        (5, 0, 0),
+        (5, 5, 0),
+        (9, 1, 0),
+    ],
+)
+def test_frames_between(before: int | None, after: int, missed: int) -> None:
+    assert frames_between(before, after) == missed
+
+
+def test_arv_tool_discovers_and_reads_the_simulated_camera(gige: Any) -> None:
+    tool = shutil.which("arv-tool-0.8")
+    if tool is None:
+        pytest.skip("aravis-tools-cli is not installed")
+    found = subprocess.run([tool], capture_output=True, text=True, timeout=20, check=True).stdout
+    assert f"EdgeInspector-SimulatedGigE-{gige.serial} ({gige.address})" in found
+    command = [
+        tool,
+        "-a",
+        gige.address,
+        "control",
+        "SensorWidth",
+        "ExposureTime=250",
+        "PixelFormat=BayerRG8",
+        "PayloadSize",
+    ]
+    read = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    assert f"SensorWidth = {WIDTH}" in read
+    assert "ExposureTime = 250 min:10 max:1e+06" in read
+    assert "PixelFormat = BayerRG8" in read
+    assert "PayloadSize = " in read
+
+
+@pytest.fixture
+def aravis_fake() -> Iterator[str]:
+    """A camera written by others; it needs an address of an interface, of which there is one on loopback."""
+    program = shutil.which("arv-fake-gv-camera-0.8")
+    if program is None:
+        pytest.skip("aravis-tools is not installed")
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe:
+        try:
+            probe.bind(("127.0.0.1", 3956))
+        except OSError:
+            pytest.skip("another camera is on 127.0.0.1")
+    process = subprocess.Popen([program, "-i", "127.0.0.1", "-s", "FAKE1"])
+    yield "127.0.0.1"
+    process.kill()
+    process.wait(10)
+
+
+def test_the_same_driver_serves_a_camera_written_by_others(aravis_fake: str) -> None:
+    changes = {"exposure_us": 3000.0, "frame_rate": 50.0, "roi": (0, 0, 256, 128), "packet_size": 1400}
+    camera = GenicamCamera("cam", settings(aravis_fake, **changes))
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            camera.open()
+            break
+        except DeviceError:
+            assert time.monotonic() < deadline
+    with closing(camera):
+        frames, damaged = take(camera, 20)
+        assert len(frames) > len(damaged)
+        assert frames[0].image.shape == (128, 256)
+        assert frames[0].exposure_ns == 3_000_000
+        assert all(after.frame_id > before.frame_id for before, after in pairwise(frames))
+        assert all(frame.captured_ns <= frame.received_ns for frame in frames)
+        span_s = (frames[-1].captured_ns - frames[0].captured_ns) / 1e9
+        assert span_s == pytest.approx((frames[-1].frame_id - frames[0].frame_id) / 50, rel=0.3)
