@@ -69,7 +69,16 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="WHAT@S",
-        help="kill -9 plc, broker or daemon S seconds after the first part; it starts again 5 s (daemon: 1 s) later",
+        help="kill -9 plc, broker, daemon or camera S seconds after the first part; it starts again 5 s (daemon: 1 s, "
+        "camera: 3 s) later",
+    )
+    demo.add_argument(
+        "--gige",
+        action="store_true",
+        help="let the frames cross the GigE Vision protocol, from simulated cameras on 127.0.0.2 and up",
+    )
+    demo.add_argument(
+        "--loss", type=_fraction, default=0.0, help="with --gige: lose this fraction of the packets (as 0.005)"
     )
     demo.add_argument("--seed", type=int, default=7, help="of belt and parts (default: 7)")
     demo.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
@@ -118,6 +127,8 @@ def _demo(given: argparse.Namespace) -> int:
             seed=given.seed,
             report=given.report,
             keep=given.keep,
+            gige=given.gige,
+            loss=given.loss,
         )
     )
 
@@ -126,6 +137,13 @@ def _whole(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _fraction(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError("must be at least 0 and below 1")
     return number
 
 

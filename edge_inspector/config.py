@@ -38,7 +38,7 @@ class LineTable(_Table):
     speed_max_mm_s: Positive
     acceleration_max_mm_s2: Positive = 5000.0
     gate_mm: Positive
-    reserve_ms: Annotated[float, Field(ge=5, le=5000)] = 60.0
+    reserve_ms: Annotated[float, Field(ge=5, le=5000)] = 100.0
 
 
 class EncoderTable(_Table):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from edge_inspector.config import Station
 from edge_inspector.drivers import PlcLink, load_driver
 from edge_inspector.encoders.timeline import Motion, Timeline
+from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import ErrorCode, Identity, Job, JudgeItem, Verdict
 from edge_inspector.runtime.conditions import Conditions
@@ -61,17 +62,22 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     encoder = load_driver("encoders", file.encoder.driver)(station.encoder_settings)
     track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000)
 
+    admission = Admission(
+        timeline.estimate,
+        station.recipe.position_tolerance_mm * geometry.counts_per_mm,
+        segmenter.workers,
+        whole_parts=station.recipe.on_not_inspected == "reject",
+    )
     acquire = []
     for table, settings in zip(file.cameras, station.camera_settings, strict=True):
         camera = load_driver("cameras", table.driver)(table.name, settings)
         to_line = geometry.gate - geometry.reserve - geometry.offsets[table.name]
-        acquire.append(Acquire(camera, to_line, timeline.estimate, jobs, inbox, conditions))
+        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, jobs, inbox, conditions))
 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
     look = Look(station.recipe, station.limits, segmenter.info, scales)
     segment = [
-        Segment(number, segmenter, timeline.estimate, look, jobs, inbox, conditions)
-        for number in range(segmenter.workers)
+        Segment(number, segmenter, admission, look, jobs, inbox, conditions) for number in range(segmenter.workers)
     ]
     judge = Judge(
         boot_id,

@@ -86,6 +86,8 @@ class GenicamCamera:
         stream, self._stream = self._stream, None
         probe, self._probe = self._probe, None
         try:
+            if stream is not None:
+                log.info("%s: %s", self.name, _told(dict(stream.counters())))
             if device is not None and stream is not None and not self._lost:
                 device.stop()
         except DeviceError as error:
@@ -161,7 +163,7 @@ class GenicamCamera:
             raise FrameIncompleteError(reason, frame_id, self._captured_ns(buffer.timestamp_ns, now_ns))
         try:
             frame_id, stamp_ns, count = self._chunks(buffer)
-            image = picture(buffer.memory, buffer.pixel_format, buffer.height, buffer.width)
+            image = picture(buffer.memory, buffer.pixel_format, buffer.height, buffer.width, self._settings.demosaic)
         except DeviceError as error:
             stream.give_back(buffer)
             raise DeviceError(f"{self.name}: {error}") from error
@@ -231,6 +233,10 @@ class GenicamCamera:
         if self._stream is None:
             raise DeviceError(f"{self.name}: not open")
         return self._stream
+
+
+def _told(counters: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counters.items() if count) or "no frame was received"
 
 
 def frames_between(before: int | None, after: int) -> int:

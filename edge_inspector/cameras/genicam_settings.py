@@ -7,7 +7,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from edge_inspector.cameras.features import Step
-from edge_inspector.cameras.pixels import PixelFormat
+from edge_inspector.cameras.pixels import Demosaic, PixelFormat
 from edge_inspector.drivers import DriverSettings
 
 Text = Annotated[str, Field(min_length=1)]
@@ -37,6 +37,7 @@ class GenicamSettings(DriverSettings):
     serial: Text | None = None
     user_set: Text | None = None
     pixel_format: PixelFormat = "Mono8"
+    demosaic: Demosaic = "bilinear"
     roi: tuple[Whole, Whole, Count, Count] | None = None
     binning: Count | None = None
     frame_rate: Annotated[float, Field(gt=0)] | None = None

@@ -17,13 +17,14 @@ from pathlib import Path
 
 from edge_inspector.errors import EdgeInspectorError
 from edge_inspector.simulation.broker import DemoBroker
+from edge_inspector.simulation.gige.processes import CameraProcesses
 from edge_inspector.simulation.line import Line, camera_offset_mm
 from edge_inspector.simulation.recorder import Recorder
 from edge_inspector.simulation.report import measure, read_ledger
 from edge_inspector.simulation.scoreboard import Scoreboard
 from edge_inspector.simulation.station_files import Variant, write_station_files
 
-_DOWN_S = {"plc": 5.0, "broker": 5.0, "daemon": 1.0}  # how long a killed process stays dead
+_DOWN_S = {"plc": 5.0, "broker": 5.0, "daemon": 1.0, "camera": 3.0}  # how long a killed process stays dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class DemoOptions:
     lead_s: float = 5.0  # until the belt starts: the daemon's imports, model and warm-up
     camera_faults: str = ""
     model_fail_every: int = 0
+    gige: bool = False
+    loss: float = 0.0
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -73,9 +76,12 @@ class Demo:
         self.line = self._line()
         self.ledger = folder / "ledger.jsonl"
         self.ledger.unlink(missing_ok=True)
+        self.cameras = CameraProcesses(folder / "line.json", self.lanes if options.gige else 0, options.loss)
         self._boots = 0
         self._dead: set[str] = set()
         self._kills = sorted(_parse_kill(kill) for kill in options.kills)
+        if not options.gige and (options.loss or any(what == "camera" for _, what in self._kills)):
+            raise EdgeInspectorError("--loss and --kill camera need --gige: only those cameras are processes")
         self._began_s = time.monotonic()
 
     @contextmanager
@@ -90,6 +96,8 @@ class Demo:
             line_file = self.folder / "line.json"
             self.line.write(line_file)
             self._write_files(line_file)
+            stack.callback(self.cameras.stop)
+            self.cameras.start()
             stack.callback(lambda: _end(self.plc))
             self.plc = self._start_plc()
             self.daemon = self._start_daemon()
@@ -150,7 +158,7 @@ class Demo:
         length_mm, pitch_mm = (60.0, 200.0) if frames else (200.0, 400.0)
         return Line(
             seed=options.seed,
-            start_ns=time.monotonic_ns() + int(options.lead_s * 1e9),
+            start_ns=time.monotonic_ns() + int((options.lead_s + self.lanes * options.gige) * 1e9),
             speed_mm_s=options.speed_mm_s,
             pitch_mm=options.pitch_mm or pitch_mm,
             part_length_mm=length_mm,
@@ -174,6 +182,7 @@ class Demo:
                 options.model_ms,
                 options.model_fail_every,
                 options.camera_faults,
+                options.gige,
             ),
         )
 
@@ -206,6 +215,9 @@ class Demo:
         if what == "broker":
             self.broker.kill()
             return
+        if what == "camera":
+            self.cameras.kill(0)
+            return
         process = self.plc if what == "plc" else self.daemon
         process.kill()
         process.wait()
@@ -215,6 +227,9 @@ class Demo:
         self._dead.discard(what)
         if what == "plc":
             self.plc = self._start_plc()
+            self.cameras.reset_encoders()
+        elif what == "camera":
+            self.cameras.revive(0)
         elif what == "daemon":
             self.daemon = self._start_daemon()
         else:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import edge_inspector
 from edge_inspector.errors import EdgeInspectorError
+from edge_inspector.simulation.gige.processes import camera_address
 from edge_inspector.simulation.line import Line, camera_offset_mm
 
 _STATION = """\
@@ -21,7 +22,7 @@ counts_per_mm = {line.counts_per_mm}
 speed_max_mm_s = {speed_max}
 acceleration_max_mm_s2 = {acceleration_max}
 gate_mm = {line.gate_mm}
-reserve_ms = 60
+reserve_ms = 100
 
 [encoder]
 driver = "s7"
@@ -50,11 +51,18 @@ settings = {{ host = "127.0.0.1", port = {ports[broker]}, version = "{mqtt_versi
 _CAMERA = """
 [[cameras]]
 name = "cam{number}"
-driver = "simulated"
+driver = "{driver}"
 offset_mm = {offset_mm}
 mm_per_px = {mm_per_px}
-settings = {{ line = "{line_file}", lane = {lane}, offset_mm = {offset_mm}{faults} }}
+settings = {{ {settings} }}
 """
+
+_SIMULATED = 'line = "{line_file}", lane = {lane}, offset_mm = {offset_mm}{faults}'
+_GIGE = (
+    'address = "{address}", pixel_format = "{pixel_format}", demosaic = "vng", exposure_us = 200, '
+    'trigger_source = "Line0", '
+    'trigger_activation = "RisingEdge", chunk_encoder = "EncoderValue", packet_size = 1500, packet_socket = false'
+)
 
 _RECIPE = """\
 id = 1
@@ -77,6 +85,7 @@ class Variant:
     model_ms: float = 0.0
     model_fail_every: int = 0
     camera_faults: str = ""
+    gige: bool = False
 
 
 def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[str, int], variant: Variant) -> Path:
@@ -100,11 +109,10 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
     for lane in range(line.lanes):
         station += _CAMERA.format(
             number=lane + 1,
-            lane=lane,
+            driver="genicam" if variant.gige else "simulated",
             offset_mm=camera_offset_mm(lane),
             mm_per_px=0.2 if line.frames else 0.8,
-            line_file=line_file,
-            faults=f", {variant.camera_faults}" if variant.camera_faults and lane == 0 else "",
+            settings=_camera_settings(line_file, line, lane, variant),
         )
     recipe = _RECIPE.format(
         name="magnetic tile" if line.frames else "ceramic tile",
@@ -117,6 +125,15 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
     (folder / "station.toml").write_text(station)
     (folder / "recipe.toml").write_text(recipe)
     return folder / "station.toml"
+
+
+def _camera_settings(line_file: Path, line: Line, lane: int, variant: Variant) -> str:
+    if variant.gige:
+        shown = line.look.render(0, lane) if line.frames else None
+        grey = shown is not None and shown.ndim == 2
+        return _GIGE.format(address=camera_address(lane), pixel_format="Mono8" if grey else "BayerRG8")
+    faults = f", {variant.camera_faults}" if variant.camera_faults and lane == 0 else ""
+    return _SIMULATED.format(line_file=line_file, lane=lane, offset_mm=camera_offset_mm(lane), faults=faults)
 
 
 def models_dir() -> Path:

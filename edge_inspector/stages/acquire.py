@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from edge_inspector import metrics
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
+from edge_inspector.inspection.admission import Admission
 from edge_inspector.records import ErrorCode, Frame, Job, JudgeItem, Reason, View
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
@@ -26,6 +28,7 @@ class Acquire:
         camera: Camera,
         to_line: int,
         estimate: Callable[[int], float | None],
+        admission: Admission,
         jobs: Mailbox[Job],
         views: Mailbox[JudgeItem],
         conditions: Conditions,
@@ -34,6 +37,7 @@ class Acquire:
         self._camera = camera
         self._to_line = to_line
         self._estimate = estimate
+        self._admission = admission
         self._jobs = jobs
         self._views = views
         self._conditions = conditions
@@ -93,12 +97,18 @@ class Acquire:
         self._backoff.failed()
 
     def _hand_over(self, frame: Frame) -> None:
-        count = frame.encoder_count if frame.encoder_count is not None else self._estimate(frame.captured_ns)
+        # A count that the camera latched is a raw 32-bit value, for the judge; to order work the estimate will do.
+        count = self._estimate(frame.captured_ns)
         if count is None:
             self._answer(frame, Reason.POSITION_UNKNOWN)
             return
-        evicted = self._jobs.put(Job(frame, count + self._to_line))
+        job, now = Job(frame, count + self._to_line), time.monotonic_ns()
+        if not self._admission.worth(job.decide_by, self._jobs.ahead(job.decide_by), now):
+            self._answer(frame, Reason.LATE)
+            return
+        evicted = self._jobs.put(job)
         if evicted is not None:
+            self._admission.refuse(evicted.decide_by, now)
             self._answer(evicted.frame, Reason.MAILBOX_FULL)
 
     def _answer(self, frame: Frame, reason: Reason) -> None:

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from edge_inspector import metrics
 from edge_inspector.drivers import Segmenter
 from edge_inspector.errors import InferenceError
+from edge_inspector.inspection.admission import Admission
 from edge_inspector.records import ErrorCode, Frame, Image, Job, JudgeItem, Reason, View
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.runtime.priority import go_behind
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +24,8 @@ class Segment:
     """One of the threads that share the segmenter.
 
     A free thread takes what waits, up to the segmenter's batch: batches grow under load, and nothing waits for a
-    batch to fill. `estimate(at_ns)` is the likely belt position, None while there is none. `look(frame, mask,
-    inference_ns)` makes the view: here, since a mask full of noise must hold up neither the judge nor other frames.
+    batch to fill. `look(frame, mask, inference_ns)` makes the view: here, since a mask full of noise must hold up
+    neither the judge nor other frames.
     """
 
     beat_within_s = 10.0  # a first batch on a GPU may build kernels
@@ -32,7 +34,7 @@ class Segment:
         self,
         number: int,
         segmenter: Segmenter,
-        estimate: Callable[[int], float | None],
+        admission: Admission,
         look: Callable[[Frame, Image, int], View],
         jobs: Mailbox[Job],
         results: Mailbox[JudgeItem],
@@ -40,16 +42,16 @@ class Segment:
     ) -> None:
         self.name = f"segment-{number}"
         self._segmenter = segmenter
-        self._estimate = estimate
+        self._admission = admission
         self._look = look
         self._jobs = jobs
         self._results = results
         self._conditions = conditions
-        self._expected_ns: dict[int, float] = {}
         self._failures = 0
 
     def start(self) -> None:
         """Build the session again where the last one failed; the daemon opened the first."""
+        go_behind()
         if self._failures:
             self._segmenter.open()
             self._failures = 0
@@ -78,23 +80,19 @@ class Segment:
             self._answer(job, Reason.STOPPING)
 
     def _in_time(self, jobs: list[Job]) -> list[Job]:
-        expected_ns = self._expected_ns.get(len(jobs), 0.0)
-        reached = self._estimate(time.monotonic_ns() + int(expected_ns))
-        if reached is None:
-            return jobs
-        late = [job for job in jobs if job.decide_by <= reached]
-        for job in late:
-            self._answer(job, Reason.LATE)
-        if late:
-            # One slow call must not condemn every later frame: what is never tried is never measured again.
-            self._expected_ns[len(jobs)] = expected_ns * 0.8
-        return [job for job in jobs if job.decide_by > reached]
+        now = time.monotonic_ns()
+        worth = []
+        for job in jobs:
+            if self._admission.worth(job.decide_by, 0, now):
+                worth.append(job)
+            else:
+                self._answer(job, Reason.LATE)
+        return worth
 
     def _succeeded(self, jobs: list[Job], masks: list[Image], took_ns: int) -> None:
         self._failures = 0
         self._conditions.clear(ErrorCode.INFERENCE_FAILED, self.name)
-        known_ns = self._expected_ns.get(len(jobs), 0.0)
-        self._expected_ns[len(jobs)] = known_ns + 0.1 * (took_ns - known_ns)
+        self._admission.took(len(jobs), took_ns)
         metrics.inference_seconds.observe(took_ns / 1e9)
         metrics.batch_frames.observe(len(jobs))
         for job, mask in zip(jobs, masks, strict=True):

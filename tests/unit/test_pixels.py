@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_inspector.cameras.pixels import is_view, picture
+from edge_inspector.cameras.pixels import Demosaic, is_view, picture
 from edge_inspector.records import Image
 
 # Red, green / blue, white quarters, wide enough that demosaicing does not reach their middles.
@@ -23,8 +23,9 @@ def mosaic(pattern: str) -> Image:
 @pytest.mark.parametrize(
     ("code", "pattern"), [(0x01080008, "GRBG"), (0x01080009, "RGGB"), (0x0108000A, "GBRG"), (0x0108000B, "BGGR")]
 )
-def test_bayer(code: int, pattern: str) -> None:
-    image = picture(mosaic(pattern).ravel(), code, 16, 16)
+@pytest.mark.parametrize("demosaic", ["bilinear", "edge_aware", "vng"])
+def test_bayer(code: int, pattern: str, demosaic: Demosaic) -> None:
+    image = picture(mosaic(pattern).ravel(), code, 16, 16, demosaic)
     assert image is not None
     for row, column in MIDDLES:
         np.testing.assert_array_equal(image[row, column], QUARTERS[row, column])

@@ -110,10 +110,17 @@ def both() -> Both:
     made = Both()
     made.header()
     made.scan(moved=0)
-    while made.out["reject_all"]:
-        made.header()
-        made.scan()
+    until_the_belt_is_known(made)
     return made
+
+
+def until_the_belt_is_known(both: Both) -> None:
+    """The scans after a start in which the gate stays in reject."""
+    for _ in range(GATE // SCAN_COUNTS):
+        assert both.out["reject_all"]
+        both.header()
+        both.scan()
+    assert not both.out["reject_all"]
 
 
 def travel(both: Both, counts: int) -> list[dict[str, Any]]:
@@ -265,9 +272,7 @@ def test_after_a_start_the_gate_stays_in_reject_until_all_that_lay_on_the_belt_h
     both = Both()
     both.scan(moved=0)
     begun = both.belt
-    while both.out["reject_all"]:
-        both.header()
-        both.scan()
+    until_the_belt_is_known(both)
     assert both.belt - begun == GATE
     assert (both.out["gate_fire"], both.out["gate_count"]) == (True, wrap32(begun + GATE))
     assert not both.scan()["gate_fire"]

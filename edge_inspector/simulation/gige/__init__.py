@@ -6,4 +6,5 @@ control    GVCP: discovery, register access, control privilege, heartbeat, resen
 stream     GVSP: a frame as packets, paced, some of them lost on purpose
 scene      what passes under the lens, and what the encoder counts
 camera     triggers, exposures, chunks
+processes  one such process per camera of the demo
 """
