@@ -6,7 +6,6 @@ bytes of docs/plc.md in their order.
 
 from __future__ import annotations
 
-import logging
 import socket
 import struct
 import time
@@ -23,9 +22,6 @@ from edge_inspector.errors import DeviceError, DeviceTimeoutError
 # The protocol allows 125. 120 registers end where a record ends, so that no record is read in two pieces.
 MAX_READ = 240
 MAX_WRITE = 246  # bytes: 123 registers
-
-# What pymodbus logs as an error reaches the caller as DeviceError, and would be said twice.
-logging.getLogger("pymodbus_internal").setLevel(logging.CRITICAL)
 
 Address = Annotated[int, Field(ge=0, le=65535)]
 

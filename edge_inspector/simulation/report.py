@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_inspector.records import Decision, Reason
 from edge_inspector.s7.blocks import wrap32
-from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.line import Line, camera_offset_mm
 
 Event = dict[str, Any]
 PartKey = tuple[int, int]
@@ -133,7 +133,9 @@ def _position(line: Line, ledger: Sequence[Event], triggers: dict[PartKey, Event
         for view in body["views"]:
             if key not in triggers or view["encoder_count"] is None:
                 continue
-            moved_mm = line.belt.position_mm(view["captured_ns"])
+            # Every simulated camera exposes when the part is at its place, whatever its clock says.
+            lane = int(view["camera"].removeprefix("cam")) - 1
+            moved_mm = line.eye_mm(triggers[key]["part"]) + camera_offset_mm(lane)
             truth = zeros[key[0]] + moved_mm * line.counts_per_mm
             whole = wrap32(round(view["encoder_count"] - truth))
             error = abs(whole + (view["encoder_count"] - truth) - round(view["encoder_count"] - truth))

@@ -81,14 +81,24 @@ WRONG = {
         "cameras.0.driver",
         "unknown driver 'webcam'; there are: folder,",
     ),
-    "unknown encoder driver": ('"s7"', '"ls7366"', "encoder.driver", "unknown driver 'ls7366'; there are: s7, sim"),
+    "unknown encoder driver": (
+        '"s7"',
+        '"ls7366"',
+        "encoder.driver",
+        "unknown driver 'ls7366'; there are: modbus, s7, sim",
+    ),
     "unknown segmenter driver": (
         '"simulated"',
         '"magic"',
         "segmenter.driver",
         "unknown driver 'magic'; there are: onnx",
     ),
-    "unknown link driver": ('"mqtt"', '"modbus"', "plcs.1.driver", "unknown driver 'modbus'; there are: mqtt, s7"),
+    "unknown link driver": (
+        '"mqtt"',
+        '"profinet"',
+        "plcs.1.driver",
+        "unknown driver 'profinet'; there are: modbus, mqtt, s7",
+    ),
     "unknown key of a driver": (
         '"/dev/video1"',
         '"/dev/video1", zoom = 3',
@@ -122,9 +132,9 @@ WRONG = {
     "two links of one name": ('name = "broker"', 'name = "plc"', "plcs.1.name", "'plc' is used twice"),
     "camera behind the decision line": (
         "offset_mm = 300",
-        "offset_mm = 840",
+        "offset_mm = 800",
         "cameras.1.offset_mm",
-        "'right' at 840 mm is not before the decision line at 840 mm",
+        "'right' at 800 mm is not before the decision line at 800 mm",
     ),
     "recipe missing": ("recipe.toml", "gone.toml", "{folder}/gone.toml", "cannot be read: "),
     "not TOML": ("[line]", "[line", "{folder}/station.toml", "is not TOML: "),
@@ -187,7 +197,7 @@ def test_a_good_station_loads_with_its_defaults(tmp_path: Path) -> None:
     assert station.recipe.id == 4
     assert station.limits["defect"].min_area_mm2 == 2
     assert station.state_dir == tmp_path / "state"
-    assert station.file.line.reserve_ms == 60
+    assert station.file.line.reserve_ms == 100
     assert [settings.device for settings in station.camera_settings] == ["/dev/video0", "/dev/video1"]
     assert station.segmenter.info.name == "simulated"
     assert len(station.plc_settings) == 2
@@ -249,7 +259,7 @@ def test_all_faults_of_the_station_file_are_told_at_once(tmp_path: Path) -> None
 
 
 def test_all_faults_between_station_drivers_and_recipe_are_told_at_once(tmp_path: Path) -> None:
-    station = changed(changed(STATION, '"mqtt"', '"modbus"'), "/dev/video1", "/dev/video0")
+    station = changed(changed(STATION, '"mqtt"', '"profinet"'), "/dev/video1", "/dev/video0")
     station = changed(station, "offset_mm = 300", "offset_mm = 3000")
     recipe = changed(changed(RECIPE, '"right"]', '"top"]'), "classes.defect", "classes.dent")
     assert sorted(faults(write(tmp_path, station, recipe))) == [
@@ -267,12 +277,12 @@ def test_all_faults_between_station_drivers_and_recipe_are_told_at_once(tmp_path
 def test_the_commands_name_every_fault_on_stderr_and_exit_with_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    station = changed(changed(STATION, '"mqtt"', '"modbus"'), "/dev/video1", "/dev/video0")
+    station = changed(changed(STATION, '"mqtt"', '"profinet"'), "/dev/video1", "/dev/video0")
     assert main([command, str(write(tmp_path, station))]) == 2
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert out == ""
-    assert lines[0] == "plcs.1.driver: unknown driver 'modbus'; there are: mqtt, s7"
+    assert lines[0] == "plcs.1.driver: unknown driver 'profinet'; there are: modbus, mqtt, s7"
     assert lines[1] == "cameras.1.settings: /dev/video0 is already used by camera 'left'"
     assert lines[2] == "2 faults found; nothing was started"
     assert len(lines) == 3

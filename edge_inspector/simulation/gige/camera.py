@@ -36,11 +36,22 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One exposure to come: the middle of it, the part in the picture, and the trigger line's level."""
+    """One exposure to come: its middle and length, the part in the picture, and the trigger line's level."""
 
     middle_ns: int
+    exposure_ns: int
     part: int
     line_level: int
+
+    @property
+    def start_ns(self) -> int:
+        """When it begins."""
+        return self.middle_ns - self.exposure_ns // 2
+
+    @property
+    def end_ns(self) -> int:
+        """When it is over, and the frame can go."""
+        return self.middle_ns + self.exposure_ns // 2
 
 
 class SimulatedGigeCamera:
@@ -70,9 +81,12 @@ class SimulatedGigeCamera:
         self._control.start()
         try:
             while not stop.is_set():
-                shot = self._next_shot(stop)
-                if shot is not None:
-                    self._expose(shot)
+                shot = self._next_shot()
+                if shot is None:
+                    continue
+                seen = self._scene.picture(shot.part)  # drawn while the part is still on its way
+                if self._wait_until(shot.end_ns, stop):
+                    self._expose(shot, seen)
         finally:
             self._control.stop()
             self._stream.close()
@@ -151,32 +165,27 @@ class SimulatedGigeCamera:
             size += 8 + sum(CHUNKS[at].size + 8 for at in self._chunks)
         return size
 
-    def _next_shot(self, stop: threading.Event) -> Shot | None:
-        """Wait for the next exposure's end; None where there is none to wait for now."""
+    def _next_shot(self) -> Shot | None:
+        """The next exposure, None where there is none to wait for now."""
+        memory = self._memory
         with self._changed:
-            if not self._acquiring:
+            triggered = bool(memory.get("TriggerMode"))
+            by_line = triggered and memory.get("TriggerSource") == registers.TRIGGER_LINE
+            if not self._acquiring or (triggered and not by_line and not self._software_triggers):
                 self._changed.wait(_LOOK_UP_S)
                 return None
-            triggered = bool(self._memory.get("TriggerMode"))
-            by_line = triggered and self._memory.get("TriggerSource") == registers.TRIGGER_LINE
-            if triggered and not by_line and not self._software_triggers:
-                self._changed.wait(_LOOK_UP_S)
-                return None
-        exposure_ns = int(self._memory.get("ExposureTime") * 1000)
-        delay_ns = int(self._memory.get("TriggerDelay") * 1000) if triggered else 0
-        now = time.monotonic_ns()
-        if by_line:
-            part = self._scene.next_part(now - delay_ns)
-            if part is None:
-                stop.wait(_LOOK_UP_S)
-                return None
-            shot = Shot(self._scene.passes_ns(part) + delay_ns, part, 1)
-        elif triggered:
-            self._software_triggers -= 1
-            shot = Shot(now + delay_ns + exposure_ns // 2, self._frames, 0)
-        else:
-            shot = Shot(now + int(1e9 / self._memory.get("AcquisitionFrameRate")), self._frames, 0)
-        return shot if self._wait_until(shot.middle_ns + exposure_ns // 2, stop) else None
+            if triggered and not by_line:
+                self._software_triggers -= 1
+        now, exposure_ns = time.monotonic_ns(), int(memory.get("ExposureTime") * 1000)
+        delay_ns = int(memory.get("TriggerDelay") * 1000) if triggered else 0
+        if not by_line:
+            wait_ns = delay_ns + exposure_ns // 2 if triggered else int(1e9 / memory.get("AcquisitionFrameRate"))
+            return Shot(now + wait_ns, exposure_ns, self._frames, 0)
+        part = self._scene.next_part(now - delay_ns)
+        if part is None:
+            time.sleep(_LOOK_UP_S)
+            return None
+        return Shot(self._scene.passes_ns(part) + delay_ns, exposure_ns, part, 1)
 
     def _wait_until(self, instant_ns: int, stop: threading.Event) -> bool:
         while self._acquiring and not stop.is_set():
@@ -186,8 +195,7 @@ class SimulatedGigeCamera:
             time.sleep(min(left_s, _LOOK_UP_S))
         return False
 
-    def _expose(self, shot: Shot) -> None:
-        seen = self._scene.picture(shot.part)
+    def _expose(self, shot: Shot, seen: Image | None) -> None:
         self._frames += 1
         if seen is None:
             return
@@ -199,8 +207,7 @@ class SimulatedGigeCamera:
             enabled = sorted(self._chunks) if memory.get("ChunkModeActive") else None
         sensor = bayer_rg(seen) if pixel_format == registers.BAYER_RG8 else mono(seen)
         pixels: Image = np.ascontiguousarray(sensor[top : top + height, left : left + width])
-        start_ns = shot.middle_ns - int(memory.get("ExposureTime") * 500)
-        ticks = self._ticks(start_ns)
+        ticks = self._ticks(shot.start_ns)
         payload = pixels.tobytes()
         if enabled is not None:
             payload += self._chunk_data(enabled, len(payload), shot, ticks)
