@@ -5,6 +5,8 @@ missing=""
 PATH="$PATH:/usr/sbin"
 command -v mosquitto >/dev/null 2>&1 || missing="$missing mosquitto"
 ldconfig -p 2>/dev/null | grep -q libaravis-0.8 || missing="$missing libaravis-0.8-0"
+command -v arv-tool-0.8 >/dev/null 2>&1 || missing="$missing aravis-tools-cli"
+command -v arv-fake-gv-camera-0.8 >/dev/null 2>&1 || missing="$missing aravis-tools"
 command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
 [ -z "$missing" ] && exit 0
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -44,6 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("station", type=Path, metavar="STATION.toml", help="the station file")
     check.set_defaults(command=_check)
 
+    cameras = commands.add_parser("cameras", help="list the cameras that the network and the buses offer")
+    cameras.add_argument("which", nargs="*", metavar="WHICH", help="serial numbers or addresses (default: all)")
+    cameras.add_argument("--snapshot", type=Path, metavar="DIR", help="also take a picture with each; DIR/SERIAL.png")
+    cameras.set_defaults(command=_cameras)
+
     schema = commands.add_parser("schema", help="print the JSON Schema of MQTT messages, station file and recipe")
     schema.add_argument(
         "name",
@@ -102,6 +107,12 @@ def _check(given: argparse.Namespace) -> int:
     from edge_inspector.check import check_station  # noqa: PLC0415
 
     return check_station(given.station)
+
+
+def _cameras(given: argparse.Namespace) -> int:
+    from edge_inspector.find import find_cameras  # noqa: PLC0415
+
+    return find_cameras(given.which, given.snapshot)
 
 
 def _schema(given: argparse.Namespace) -> int:

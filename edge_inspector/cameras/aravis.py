@@ -6,19 +6,17 @@ interpreter. A `Device` and its `Stream` belong to one thread.
 
 from __future__ import annotations
 
-import ctypes
 import threading
-from collections.abc import Callable, Iterator
-from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint, c_uint32, c_uint64, c_void_p
-from functools import cache
+from collections.abc import Iterator
+from ctypes import byref, c_uint32
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from edge_inspector.cameras.aravis_library import GValue, call, text
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Image
 
-LIBRARY: Final = "libaravis-0.8.so.0"
 SUCCESS: Final = 0
 STATUS_NAMES: Final = (
     "success",
@@ -39,83 +37,6 @@ _TYPE_INT, _TYPE_UINT64, _TYPE_DOUBLE = 6 << 2, 11 << 2, 15 << 2
 
 Value = bool | int | float | str
 
-
-class _GError(ctypes.Structure):
-    _fields_ = (("domain", c_uint32), ("code", c_int), ("message", c_char_p))
-
-
-class _GValue(ctypes.Structure):
-    _fields_ = (("type", c_size_t), ("data", c_uint64 * 2))
-
-
-# Name: result, arguments. Those of `_FAILING` take a GError besides.
-_PLAIN: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
-    "arv_update_device_list": (None, ()),
-    "arv_get_n_devices": (c_uint, ()),
-    "arv_get_device_id": (c_char_p, (c_uint,)),
-    "arv_get_device_vendor": (c_char_p, (c_uint,)),
-    "arv_get_device_model": (c_char_p, (c_uint,)),
-    "arv_get_device_serial_nbr": (c_char_p, (c_uint,)),
-    "arv_get_device_address": (c_char_p, (c_uint,)),
-    "arv_get_device_protocol": (c_char_p, (c_uint,)),
-    "arv_camera_get_device": (c_void_p, (c_void_p,)),
-    "arv_camera_is_gv_device": (c_int, (c_void_p,)),
-    "arv_camera_gv_set_stream_options": (None, (c_void_p, c_int)),
-    "arv_camera_gv_set_packet_size_adjustment": (None, (c_void_p, c_int)),
-    "arv_camera_create_chunk_parser": (c_void_p, (c_void_p,)),
-    "arv_gv_device_is_controller": (c_int, (c_void_p,)),
-    "arv_device_get_feature": (c_void_p, (c_void_p, c_char_p)),
-    "arv_device_set_register_cache_policy": (None, (c_void_p, c_int)),
-    "arv_gc_command_get_type": (c_size_t, ()),
-    "arv_gc_boolean_get_type": (c_size_t, ()),
-    "arv_gc_string_get_type": (c_size_t, ()),
-    "arv_gc_float_get_type": (c_size_t, ()),
-    "arv_gc_integer_get_type": (c_size_t, ()),
-    "arv_buffer_new": (c_void_p, (c_size_t, c_void_p)),
-    "arv_buffer_get_status": (c_int, (c_void_p,)),
-    "arv_buffer_get_frame_id": (c_uint64, (c_void_p,)),
-    "arv_buffer_get_timestamp": (c_uint64, (c_void_p,)),
-    "arv_buffer_get_image_pixel_format": (c_uint32, (c_void_p,)),
-    "arv_buffer_get_image_width": (c_int, (c_void_p,)),
-    "arv_buffer_get_image_height": (c_int, (c_void_p,)),
-    "arv_buffer_has_chunks": (c_int, (c_void_p,)),
-    "arv_stream_push_buffer": (None, (c_void_p, c_void_p)),
-    "arv_stream_timeout_pop_buffer": (c_void_p, (c_void_p, c_uint64)),
-    "arv_stream_get_n_infos": (c_uint, (c_void_p,)),
-    "arv_stream_get_info_name": (c_char_p, (c_void_p, c_uint)),
-    "arv_stream_get_info_type": (c_size_t, (c_void_p, c_uint)),
-    "arv_stream_get_info_uint64": (c_uint64, (c_void_p, c_uint)),
-    "g_clear_error": (None, (c_void_p,)),
-    "g_object_unref": (None, (c_void_p,)),
-    "g_object_set_property": (None, (c_void_p, c_char_p, c_void_p)),
-    "g_type_check_instance_is_a": (c_int, (c_void_p, c_size_t)),
-    "g_value_init": (c_void_p, (c_void_p, c_size_t)),
-    "g_value_set_int": (None, (c_void_p, c_int)),
-    "g_value_set_double": (None, (c_void_p, c_double)),
-}
-_FAILING: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
-    "arv_camera_new": (c_void_p, (c_char_p,)),
-    "arv_camera_create_stream": (c_void_p, (c_void_p, c_void_p, c_void_p)),
-    "arv_camera_start_acquisition": (None, (c_void_p,)),
-    "arv_camera_stop_acquisition": (None, (c_void_p,)),
-    "arv_camera_gv_set_packet_size": (None, (c_void_p, c_int)),
-    "arv_camera_gv_get_packet_size": (c_uint, (c_void_p,)),
-    "arv_camera_gv_set_packet_delay": (None, (c_void_p, c_int64)),
-    "arv_camera_gv_get_packet_delay": (c_int64, (c_void_p,)),
-    "arv_device_is_feature_available": (c_int, (c_void_p, c_char_p)),
-    "arv_device_execute_command": (None, (c_void_p, c_char_p)),
-    "arv_device_set_boolean_feature_value": (None, (c_void_p, c_char_p, c_int)),
-    "arv_device_get_boolean_feature_value": (c_int, (c_void_p, c_char_p)),
-    "arv_device_set_string_feature_value": (None, (c_void_p, c_char_p, c_char_p)),
-    "arv_device_get_string_feature_value": (c_char_p, (c_void_p, c_char_p)),
-    "arv_device_set_float_feature_value": (None, (c_void_p, c_char_p, c_double)),
-    "arv_device_get_float_feature_value": (c_double, (c_void_p, c_char_p)),
-    "arv_device_set_integer_feature_value": (None, (c_void_p, c_char_p, c_int64)),
-    "arv_device_get_integer_feature_value": (c_int64, (c_void_p, c_char_p)),
-    "arv_device_read_register": (c_int, (c_void_p, c_uint64, POINTER(c_uint32))),
-    "arv_device_write_register": (c_int, (c_void_p, c_uint64, c_uint32)),
-    "arv_chunk_parser_get_integer_value": (c_int64, (c_void_p, c_void_p, c_char_p)),
-}
 
 # The memory that Aravis writes to, by buffer: kept here, so that nobody's forgetting to close can free it.
 _lent: dict[int, Image] = {}
@@ -145,31 +66,26 @@ class Buffer(NamedTuple):
     height: int
 
 
-def load() -> None:
-    """Raises DeviceError where the library is missing."""
-    _functions()
-
-
 def devices() -> list[DeviceInfo]:
     """What answers on all networks and buses; takes a second. Raises DeviceError without the library."""
     with _listing:
-        _call("arv_update_device_list")
-        return [_info(index) for index in range(_call("arv_get_n_devices"))]
+        call("arv_update_device_list")
+        return [_info(index) for index in range(call("arv_get_n_devices"))]
 
 
 class Device:
     """A camera under this program's control. `where` is an address or one of `devices()`'s. Raises DeviceError."""
 
     def __init__(self, where: str) -> None:
-        self._camera = _call("arv_camera_new", where.encode())
+        self._camera = call("arv_camera_new", where.encode())
         if not self._camera:
             raise DeviceError(f"no camera at {where}")
-        self._device = _call("arv_camera_get_device", self._camera)
+        self._device = call("arv_camera_get_device", self._camera)
         self._parser: int | None = None
-        self.is_gige = bool(_call("arv_camera_is_gv_device", self._camera))
+        self.is_gige = bool(call("arv_camera_is_gv_device", self._camera))
         # What was set is read back from the camera, not from a memory of it.
-        _call("arv_device_set_register_cache_policy", self._device, _NO_REGISTER_CACHE)
-        if self.is_gige and not _call("arv_gv_device_is_controller", self._device):
+        call("arv_device_set_register_cache_policy", self._device, _NO_REGISTER_CACHE)
+        if self.is_gige and not call("arv_gv_device_is_controller", self._device):
             self.close()
             raise DeviceError(f"another program controls the camera at {where}")
 
@@ -179,17 +95,17 @@ class Device:
         camera, self._camera = self._camera, None
         for each in (parser, camera):
             if each:
-                _call("g_object_unref", each)
+                call("g_object_unref", each)
 
     def has(self, feature: str) -> bool:
         """Whether the camera offers the feature now."""
-        return bool(_call("arv_device_is_feature_available", self._device, feature.encode()))
+        return bool(call("arv_device_is_feature_available", self._device, feature.encode()))
 
     def read(self, feature: str) -> Value:
         """A feature's value in its own type."""
         name = feature.encode()
         kind = self._kind(feature)
-        found: Value = _call(f"arv_device_get_{kind}_feature_value", self._device, name)
+        found: Value = call(f"arv_device_get_{kind}_feature_value", self._device, name)
         if kind == "string":
             return found.decode(errors="replace") if isinstance(found, bytes) else ""
         return bool(found) if kind == "boolean" else found
@@ -198,43 +114,43 @@ class Device:
         """Set a feature, or execute it where it is a command: False then, as a command cannot be read back."""
         kind = self._kind(feature)
         if kind == "command":
-            _call("arv_device_execute_command", self._device, feature.encode())
+            call("arv_device_execute_command", self._device, feature.encode())
             return False
         try:
             given: Any = {"boolean": bool, "string": str, "float": float, "integer": int}[kind](value)
         except ValueError as error:
             raise DeviceError(f"{feature} is {kind}, not {value!r}") from error
         given = given.encode() if isinstance(given, str) else given
-        _call(f"arv_device_set_{kind}_feature_value", self._device, feature.encode(), given)
+        call(f"arv_device_set_{kind}_feature_value", self._device, feature.encode(), given)
         return True
 
     def word(self, address: int) -> int:
         """One register of 32 bits."""
         word = c_uint32()
-        _call("arv_device_read_register", self._device, address, byref(word))
+        call("arv_device_read_register", self._device, address, byref(word))
         return word.value
 
     def set_word(self, address: int, word: int) -> None:
         """One register of 32 bits."""
-        _call("arv_device_write_register", self._device, address, word)
+        call("arv_device_write_register", self._device, address, word)
 
     def set_packets(self, size: int | None, delay_ns: int | None) -> tuple[int, int]:
         """GigE Vision's packet size and the pause between two, and what the camera made of it."""
         if size is not None:
-            _call("arv_camera_gv_set_packet_size", self._camera, size)
-            _call("arv_camera_gv_set_packet_size_adjustment", self._camera, _ADJUST_PACKET_SIZE_NEVER)
+            call("arv_camera_gv_set_packet_size", self._camera, size)
+            call("arv_camera_gv_set_packet_size_adjustment", self._camera, _ADJUST_PACKET_SIZE_NEVER)
         if delay_ns is not None:
-            _call("arv_camera_gv_set_packet_delay", self._camera, delay_ns)
+            call("arv_camera_gv_set_packet_delay", self._camera, delay_ns)
         return (
-            _call("arv_camera_gv_get_packet_size", self._camera),
-            _call("arv_camera_gv_get_packet_delay", self._camera),
+            call("arv_camera_gv_get_packet_size", self._camera),
+            call("arv_camera_gv_get_packet_delay", self._camera),
         )
 
     def open_stream(self, buffers: int, *, packet_socket: bool) -> Stream:
         """A stream with so many buffers of the size that the camera asks for now."""
         if self.is_gige and not packet_socket:
-            _call("arv_camera_gv_set_stream_options", self._camera, _PACKET_SOCKET_DISABLED)
-        pointer = _call("arv_camera_create_stream", self._camera, None, None)
+            call("arv_camera_gv_set_stream_options", self._camera, _PACKET_SOCKET_DISABLED)
+        pointer = call("arv_camera_create_stream", self._camera, None, None)
         if not pointer:
             raise DeviceError("the camera offers no stream")
         stream = Stream(pointer, int(self.read("PayloadSize")))
@@ -248,28 +164,28 @@ class Device:
 
     def start(self) -> None:
         """Begin to acquire."""
-        _call("arv_camera_start_acquisition", self._camera)
+        call("arv_camera_start_acquisition", self._camera)
 
     def stop(self) -> None:
         """Acquire no more."""
-        _call("arv_camera_stop_acquisition", self._camera)
+        call("arv_camera_stop_acquisition", self._camera)
 
     def chunk(self, buffer: Buffer, feature: str) -> int:
         """An integer that came with the frame."""
-        if not _call("arv_buffer_has_chunks", buffer.pointer):
+        if not call("arv_buffer_has_chunks", buffer.pointer):
             raise DeviceError(f"the frame has no chunks, and so no {feature}")
         if self._parser is None:
-            self._parser = _call("arv_camera_create_chunk_parser", self._camera)
-        number: int = _call("arv_chunk_parser_get_integer_value", self._parser, buffer.pointer, feature.encode())
+            self._parser = call("arv_camera_create_chunk_parser", self._camera)
+        number: int = call("arv_chunk_parser_get_integer_value", self._parser, buffer.pointer, feature.encode())
         return number
 
     def _kind(self, feature: str) -> str:
-        node = _call("arv_device_get_feature", self._device, feature.encode())
+        node = call("arv_device_get_feature", self._device, feature.encode())
         if not node:
             raise DeviceError(f"there is no feature {feature}")
         # Enumerations are strings and integers at once: the string is what people write.
         for kind in ("command", "boolean", "string", "float", "integer"):
-            if _call("g_type_check_instance_is_a", node, _call(f"arv_gc_{kind}_get_type")):
+            if call("g_type_check_instance_is_a", node, call(f"arv_gc_{kind}_get_type")):
                 return kind
         raise DeviceError(f"{feature} has no value")
 
@@ -286,105 +202,69 @@ class Stream:
         """Give Aravis so many buffers more."""
         for _ in range(buffers):
             memory = np.empty(self._payload, np.uint8)
-            pointer = _call("arv_buffer_new", self._payload, memory.ctypes.data)
+            pointer = call("arv_buffer_new", self._payload, memory.ctypes.data)
             _lent[pointer] = memory
             self._mine.add(pointer)
-            _call("arv_stream_push_buffer", self._stream, pointer)
+            call("arv_stream_push_buffer", self._stream, pointer)
 
     def pop(self, timeout_s: float) -> Buffer | None:
         """The next frame, complete or not; None when there is none within the time. Goes to `keep` or `give_back`."""
-        pointer = _call("arv_stream_timeout_pop_buffer", self._stream, max(0, int(timeout_s * 1e6)))
+        pointer = call("arv_stream_timeout_pop_buffer", self._stream, max(0, int(timeout_s * 1e6)))
         if not pointer:
             return None
-        status = _call("arv_buffer_get_status", pointer)
+        status = call("arv_buffer_get_status", pointer)
         read = status == SUCCESS
         return Buffer(
             pointer,
             _lent[pointer],
             status,
-            _call("arv_buffer_get_frame_id", pointer),
-            _call("arv_buffer_get_timestamp", pointer),
-            _call("arv_buffer_get_image_pixel_format", pointer) if read else 0,
-            _call("arv_buffer_get_image_width", pointer) if read else 0,
-            _call("arv_buffer_get_image_height", pointer) if read else 0,
+            call("arv_buffer_get_frame_id", pointer),
+            call("arv_buffer_get_timestamp", pointer),
+            call("arv_buffer_get_image_pixel_format", pointer) if read else 0,
+            call("arv_buffer_get_image_width", pointer) if read else 0,
+            call("arv_buffer_get_image_height", pointer) if read else 0,
         )
 
     def keep(self, buffer: Buffer) -> None:
         """The buffer's memory is the caller's from now on; Aravis gets another one."""
         self._mine.discard(buffer.pointer)
         _lent.pop(buffer.pointer)
-        _call("g_object_unref", buffer.pointer)
+        call("g_object_unref", buffer.pointer)
         self.lend(1)
 
     def give_back(self, buffer: Buffer) -> None:
         """The buffer may be written to again."""
-        _call("arv_stream_push_buffer", self._stream, buffer.pointer)
+        call("arv_stream_push_buffer", self._stream, buffer.pointer)
 
     def close(self) -> None:
         """End the receiving thread and free the buffers."""
         stream, self._stream = self._stream, None
         if stream:
-            _call("g_object_unref", stream)
+            call("g_object_unref", stream)
         for pointer in self._mine:
             _lent.pop(pointer, None)
         self._mine.clear()
 
     def set_property(self, name: str, value: float) -> None:
         """A GObject property of the stream."""
-        box = _GValue()
+        box = GValue()
         whole = isinstance(value, int)
-        _call("g_value_init", byref(box), _TYPE_INT if whole else _TYPE_DOUBLE)
-        _call("g_value_set_int" if whole else "g_value_set_double", byref(box), value)
-        _call("g_object_set_property", self._stream, name.encode(), byref(box))
+        call("g_value_init", byref(box), _TYPE_INT if whole else _TYPE_DOUBLE)
+        call("g_value_set_int" if whole else "g_value_set_double", byref(box), value)
+        call("g_object_set_property", self._stream, name.encode(), byref(box))
 
     def counters(self) -> Iterator[tuple[str, int]]:
         """Aravis' own statistics: packets missing, resent, and so on."""
-        for index in range(_call("arv_stream_get_n_infos", self._stream)):
-            if _call("arv_stream_get_info_type", self._stream, index) == _TYPE_UINT64:
-                name = _text(_call("arv_stream_get_info_name", self._stream, index))
-                yield name.removeprefix("n_"), _call("arv_stream_get_info_uint64", self._stream, index)
-
-
-def _call(name: str, *arguments: Any) -> Any:
-    return _functions()[name](*arguments)
-
-
-@cache
-def _functions() -> dict[str, Callable[..., Any]]:
-    try:
-        library = ctypes.CDLL(LIBRARY)
-    except OSError as error:
-        raise DeviceError(f"{LIBRARY} is missing: apt install libaravis-0.8-0") from error
-    found: dict[str, Callable[..., Any]] = {}
-    for name, (result, arguments) in (_PLAIN | _FAILING).items():
-        function = getattr(library, name)
-        function.restype = result
-        function.argtypes = (*arguments, POINTER(POINTER(_GError))) if name in _FAILING else arguments
-        found[name] = _raising(function, library.g_clear_error) if name in _FAILING else function
-    return found
-
-
-def _raising(function: Callable[..., Any], clear: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*arguments: Any) -> Any:
-        error = POINTER(_GError)()
-        result = function(*arguments, byref(error))
-        if error:
-            message = _text(error.contents.message)
-            clear(byref(error))
-            raise DeviceError(message)
-        return result
-
-    return call
+        for index in range(call("arv_stream_get_n_infos", self._stream)):
+            if call("arv_stream_get_info_type", self._stream, index) == _TYPE_UINT64:
+                name = text(call("arv_stream_get_info_name", self._stream, index))
+                yield name.removeprefix("n_"), call("arv_stream_get_info_uint64", self._stream, index)
 
 
 def _info(index: int) -> DeviceInfo:
-    texts = {what: _text(_call(f"arv_get_device_{what}", index)) for what in ("vendor", "model", "address", "protocol")}
+    texts = {what: text(call(f"arv_get_device_{what}", index)) for what in ("vendor", "model", "address", "protocol")}
     is_gige = texts["protocol"] == "GigEVision"
     # By name, Aravis takes the first interface that answers, and frames may be sent to another one.
-    address = texts["address"] if is_gige else _text(_call("arv_get_device_id", index))
-    serial = _text(_call("arv_get_device_serial_nbr", index))
+    address = texts["address"] if is_gige else text(call("arv_get_device_id", index))
+    serial = text(call("arv_get_device_serial_nbr", index))
     return DeviceInfo(texts["vendor"], texts["model"], serial, address, texts["protocol"])
-
-
-def _text(found: bytes | None) -> str:
-    return (found or b"").decode(errors="replace")

@@ -24,7 +24,9 @@ _TIMESTAMP_CONTROL, _LATCHED_HIGH, _LATCHED_LOW = 0x0944, 0x0948, 0x094C
 _LATCH: Final = 2
 _JITTER_NS: Final = 200_000
 _ASK_EVERY_NS: Final = 100_000_000
-_PATIENCE_NS: Final = 350_000_000  # with what came before it, a loss is known within half a second
+# Questions, not milliseconds: a machine that stood still for a while has not lost its cameras. With the wait before
+# the first and after the last, a loss is known within half a second.
+_PATIENCE: Final = 3
 
 
 class Probe:
@@ -32,7 +34,7 @@ class Probe:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._asked_ns: int | None = None
+        self._unanswered = 0
         self._last_ns = 0
         self._controlled = True
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -47,7 +49,7 @@ class Probe:
         """Return when the camera answers. Raises DeviceError when it does not."""
         deadline = time.monotonic_ns() + int(timeout_s * 1e9)
         self._ask(time.monotonic_ns())
-        while self._asked_ns is not None:
+        while self._unanswered:
             time.sleep(0.002)
             self._hear()
             if time.monotonic_ns() > deadline:
@@ -56,7 +58,7 @@ class Probe:
 
     def alive(self, now_ns: int) -> None:
         """A frame came."""
-        self._asked_ns = None
+        self._unanswered = 0
         self._last_ns = now_ns
 
     def silence(self, now_ns: int) -> str:
@@ -65,10 +67,11 @@ class Probe:
         self._hear()
         if not self._controlled:
             return f"the camera at {self._address} was restarted, or taken by another program"
-        if self._asked_ns is not None and now_ns - self._asked_ns > _PATIENCE_NS:
+        if now_ns - self._last_ns < _ASK_EVERY_NS:
+            return ""
+        if self._unanswered >= _PATIENCE:
             return f"the camera at {self._address} does not answer"
-        if now_ns - self._last_ns >= _ASK_EVERY_NS:
-            self._ask(now_ns)
+        self._ask(now_ns)
         return ""
 
     def close(self) -> None:
@@ -77,8 +80,7 @@ class Probe:
 
     def _ask(self, now_ns: int) -> None:
         self._last_ns = now_ns
-        if self._asked_ns is None:
-            self._asked_ns = now_ns
+        self._unanswered += 1
         # A full socket or a network that is down is as good as no answer.
         with contextlib.suppress(OSError):
             self._socket.send(struct.pack(">BBHHHI", 0x42, 0x01, _READ_REGISTER, 4, 1, _PRIVILEGE))
@@ -90,7 +92,7 @@ class Probe:
             except OSError:  # nothing there, or refused
                 return
             if len(answer) >= 12 and struct.unpack(">HH", answer[:4]) == (0, _ANSWER):
-                self._asked_ns = None
+                self._unanswered = 0
                 self._controlled = bool(struct.unpack(">I", answer[8:12])[0] & _CONTROLLED)
 
 

@@ -41,7 +41,7 @@ class Acquire:
         self._jobs = jobs
         self._views = views
         self._conditions = conditions
-        self._backoff = Backoff(first_s=0.1, longest_s=5.0)
+        self._backoff = Backoff(first_s=0.1, longest_s=0.5)  # a camera that is back is to be in use within a second
         self._is_open = False
         self._opened_before = False
 

@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     folder.add_argument("--tune-fold", default="", help="fold of the train split that limits are chosen on")
     folder.add_argument("--false-rejects", type=float, default=0.02, help="budget when choosing limits")
     folder.add_argument("--patch", type=int, default=192, help="side of the training patches, a multiple of 32")
+    folder.add_argument("--paste-share", type=float, default=0.0, help="defective patches made by pasting, 0..1")
     folder.add_argument("--refit", action="store_true", help="train again on all folds once limits are chosen")
     for command in (tile, folder):
         command.add_argument("--name", required=True)
@@ -135,8 +136,10 @@ def _folder(options: argparse.Namespace) -> Task:
         chosen += " of the net that they were chosen with; the shipped net was then trained on all folds"
     return Task(
         plan=Plan(WIDE_WIDTHS, options.steps, seed=options.seed, positive_weight=1.5),
-        source=Patches(folder, learn, patch=options.patch),
-        refit=Patches(folder, everything, patch=options.patch) if options.refit else None,
+        source=Patches(folder, learn, patch=options.patch, paste_share=options.paste_share),
+        refit=Patches(folder, everything, patch=options.patch, paste_share=options.paste_share)
+        if options.refit
+        else None,
         tune=lambda path: _seen_entries(path, folder.classes, tune),
         held_out=lambda path: _seen_entries(path, folder.classes, val),
         trained_on=f"{options.data.name}, {images} images of its train split",

@@ -22,7 +22,6 @@ Image = NDArray[np.uint8]
 Sample = tuple[Image, Image]
 
 PATCH: Final = 256
-_PASTED_SHARE: Final = 0.6
 OVERLAP: Final = 32
 
 
@@ -161,9 +160,16 @@ class Folder:
 class Patches:
     """Patches at native resolution, drawn so that rare classes come up as often as common ones."""
 
-    def __init__(self, folder: Folder, entries: list[Entry], good_share: float = 0.45, patch: int = PATCH) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        entries: list[Entry],
+        good_share: float = 0.45,
+        patch: int = PATCH,
+        paste_share: float = 0.0,
+    ) -> None:
         self.classes, self.channels = folder.classes, folder.channels
-        self._good_share, self._patch = good_share, patch
+        self._good_share, self._patch, self._paste_share = good_share, patch, paste_share
         self._by_class: dict[int, list[Entry]] = {}
         for entry in entries:
             self._by_class.setdefault(entry.index, []).append(entry)
@@ -176,7 +182,7 @@ class Patches:
     def draw(self, rng: np.random.Generator) -> Sample:
         """Cut one patch."""
         index = 0 if rng.random() < self._good_share else int(rng.choice(self._kinds))
-        if index and self._cuts[index] and rng.random() < _PASTED_SHARE:
+        if index and self._cuts[index] and rng.random() < self._paste_share:
             return SHOP_FLOOR(self._pasted(index, rng), rng)
         return SHOP_FLOOR(self._cut(self._any(index, rng), rng), rng)
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_inspector.cameras import aravis
+from edge_inspector.cameras import aravis_library
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Image
 from edge_inspector.simulation.line import Line
@@ -93,7 +93,7 @@ def write_line(folder: Path) -> Path:
 @contextmanager
 def cameras(folder: Path) -> Iterator[StartCamera]:
     try:
-        aravis.load()
+        aravis_library.load()
     except DeviceError as error:
         pytest.skip(str(error))
     line_file = write_line(folder)

@@ -3,6 +3,7 @@
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -16,8 +17,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_inspector.cameras import aravis
+from edge_inspector.cameras import aravis, aravis_library
 from edge_inspector.cameras.genicam import GenicamCamera, frames_between
+from edge_inspector.cli import main
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame, Image
 from edge_inspector.simulation.line import Line
@@ -207,6 +209,29 @@ def test_one_camera_has_one_controlling_program_and_one_address(gige: Any, make:
     assert f"cannot have {gige.address}: [Errno 98] Address already in use" in twice.stderr
 
 
+def test_control_is_free_again_when_its_holder_falls_silent(gige: Any, make: Any) -> None:
+    def command(number: int, *words: int) -> bytes:
+        asking.send(struct.pack(f">BBHHH{len(words)}I", 0x42, 1, number, 4 * len(words), 7, *words))
+        return asking.recv(64)
+
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asking:
+        asking.settimeout(2)
+        asking.connect((gige.address, 3956))
+        access_denied = struct.pack(">HHHH", 0x8006, 0x83, 0, 7)
+        assert command(0x82, 0x938, 400) == access_denied
+        assert command(0x82, 0xA00, 2)[:4] == struct.pack(">HH", 0, 0x83)
+        assert command(0x82, 0x938, 400, 0x938, 300)[-2:] == struct.pack(">H", 2)
+        assert command(0x80, 0xA00, 0x938)[8:] == struct.pack(">II", 2, 300)
+        with pytest.raises(DeviceError, match="another program controls"):
+            make(gige.address)
+        time.sleep(0.5)
+        assert command(0x80, 0xA00)[8:] == struct.pack(">I", 0)
+        assert command(0x82, 0x938, 400) == access_denied
+        assert command(0x82, 0xA00, 2, 0x938, 3000, 0xA00, 0)[:2] == b"\0\0"
+        assert command(0x84, 0x1000000, 4)[:2] == struct.pack(">H", 0x8003)
+        assert command(0x99)[:2] == struct.pack(">H", 0x8001)
+
+
 def test_lost_packets_are_sent_again(start_gige: Any, make: Any) -> None:
     camera = make(start_gige("--loss", "0.03").address, **LINE, **CHUNKS)
     frames, damaged = take(camera, 60)
@@ -228,8 +253,9 @@ def test_lost_packets_that_stay_lost_make_frames_incomplete(start_gige: Any, mak
 
 
 def test_numbers_of_16_bits_wrap_without_a_gap(start_gige: Any, make: Any) -> None:
-    camera = make(start_gige("--first-frame-id", "65530").address, **LINE)
+    camera = make(start_gige("--first-frame-id", "65530", "--delay-ms", "4").address, **LINE)
     frames, damaged = take(camera, 20)
+    assert all(frame.received_ns - frame.captured_ns > 4_000_000 for frame in frames)
     assert camera.missed_frames == 0
     assert frames[-1].frame_id - frames[0].frame_id == 19 or damaged
 
@@ -303,11 +329,11 @@ def test_closing_frees_threads_and_files(gige: Any) -> None:
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch, gige: Any) -> None:
-    aravis._functions.cache_clear()
-    monkeypatch.setattr(aravis, "LIBRARY", "libaravis-not-there.so.0")
+    aravis_library._functions.cache_clear()
+    monkeypatch.setattr(aravis_library, "LIBRARY", "libaravis-not-there.so.0")
     with pytest.raises(DeviceError, match=r"is missing: apt install libaravis-0\.8-0"):
         GenicamCamera("cam", settings(gige.address)).open()
-    aravis._functions.cache_clear()
+    aravis_library._functions.cache_clear()
 
 
 @pytest.mark.parametrize("names", [{}, {"address": "127.0.0.2", "serial": "1"}])
@@ -393,3 +419,15 @@ def test_the_same_driver_serves_a_camera_written_by_others(aravis_fake: str) -> 
         assert all(frame.captured_ns <= frame.received_ns for frame in frames)
         span_s = (frames[-1].captured_ns - frames[0].captured_ns) / 1e9
         assert span_s == pytest.approx((frames[-1].frame_id - frames[0].frame_id) / 50, rel=0.3)
+
+
+def test_cameras_command_lists_and_takes_a_picture(
+    gige: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["cameras", gige.serial, "--snapshot", str(tmp_path / "shots")]) == 0
+    listed, row, shot = capsys.readouterr().out.splitlines()
+    assert listed.split() == ["driver", "vendor", "model", "serial", "address"]
+    assert row.split() == ["genicam", "EdgeInspector", "SimulatedGigE", gige.serial, gige.address]
+    assert shot.startswith(f"{tmp_path / 'shots' / gige.serial}.png: ")
+    assert cv2.imread(str(tmp_path / "shots" / f"{gige.serial}.png")) is not None
+    assert main(["cameras", "nobody"]) == 1

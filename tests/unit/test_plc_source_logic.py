@@ -32,7 +32,8 @@ class Both:
         self.mirror = PlcProgram(boot, GATE)
         self.belt, self.now_us, self.events, self.heartbeat, self.seq = START, 2**32 - 50_000, 7, 0, 0
         self.session = SESSION
-        self.out: dict[str, Any] = {}
+        self.out: dict[str, Any] = {"reject_all": False}
+        self.rejected_all = False
         self.actions: list[Any] = []
         self.how: list[str] = []
 
@@ -79,6 +80,7 @@ class Both:
             "reset": False,
             "line_running": True,
         }
+        self.rejected_all = self.out["reject_all"]
         self.out = self.source.cycle("EdgeInspector_DB", **(given_ | inputs))
         if edge:
             self.mirror.photo_eye(latched)
@@ -93,7 +95,7 @@ class Both:
         assert self.db_plc[DB_PLC.offset(TRIGGER) :] == self.mirror_plc[DB_PLC.offset(TRIGGER) :]
         assert self.out["edge_alive"] == self.mirror.edge_alive
         assert self.out["missing_verdict"] == any(action.why == "no verdict" for action in self.actions)
-        if not self.out["reject_all"]:
+        if not self.rejected_all:  # which ends by firing once more than the mirror
             assert self.out["gate_fire"] == any(action.fired for action in self.actions)
         kept = self.source.data["EdgeInspector_DB"]
         tracked = [kept.member("tracked").element(at) for at in range(32)]
@@ -174,7 +176,8 @@ def test_the_source_does_what_the_simulated_plc_does(steps: list[Any]) -> None:
             both.verdict(part_seq, rejects=rejects, due=due, **spoiled)
             if damage == "damaged":
                 both.db_edge[DB_EDGE.offset(VERDICT, both.seq % 32) + 17] ^= 4
-        both.scan(edge=int(part == "part"), moved=0 if part == "still" else moved, us=SCAN_US * (1 + moved % 3))
+        edge = int(part == "part" and len(both.mirror.tracked) < 32)  # the mirror has room for any number
+        both.scan(edge=edge, moved=0 if part == "still" else moved, us=SCAN_US * (1 + moved % 3))
         both.agree()
 
 
@@ -335,3 +338,34 @@ def test_the_encoders_record_and_the_control_bits_are_what_the_caller_gave(both:
     header = PLC_HEADER.unpack(both.db_plc[: PLC_HEADER.size])
     assert header is not None
     assert header["control"] == 5
+
+
+def test_the_next_count_to_fire_at_is_the_nearest_of_all_wherever_its_part_is_kept(both: Both) -> None:
+    for _ in range(4):
+        both.header()
+        both.scan(edge=1, moved=500)
+        first = wrap32(both.mirror.triggers[1].count + GATE)
+        assert (both.out["next_fire"], both.out["next_fire_count"]) == (True, first)
+    both.verdict(1)
+    travel(both, 100)
+    second = wrap32(both.mirror.triggers[2].count + GATE)
+    assert both.out["next_fire_count"] == second
+    travel(both, 6400)
+    assert 1 not in {part.part_seq for part in both.mirror.tracked}
+    both.scan(edge=1, moved=0)  # takes the place that part 1 has left, before or behind the others
+    assert both.out["next_fire_count"] == second
+
+
+def test_a_part_that_the_trigger_ring_has_forgotten_still_gets_its_verdict_and_a_second_one_is_not_late(
+    both: Both,
+) -> None:
+    for _ in range(17):
+        both.header()
+        both.scan(edge=1)
+    both.verdict(17)
+    both.verdict(1, due=both.belt + 500)
+    both.verdict(17, rejects=True)
+    travel(both, 1000)
+    assert both.source.data["EdgeInspector_DB"].member("verdicts_late").read()[1] == 0
+    assert both.source.data["EdgeInspector_DB"].member("parts_missing").read()[1] == 0
+    assert {part.part_seq for part in both.mirror.tracked} == set(range(2, 18))

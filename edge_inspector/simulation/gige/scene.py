@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import cv2
 import numpy as np
 
 from edge_inspector.records import Image
 from edge_inspector.simulation.line import Line
 
+_LOOKED_THROUGH: Final = 400
+
 
 class Scene:
-    """One lane of the line as seen at `offset_mm` behind the photo-eye. The sensor is as large as the first picture."""
+    """One lane of the line, seen at `offset_mm` behind the photo-eye. The sensor is as large as the largest picture."""
 
     def __init__(self, line: Line, lane: int, offset_mm: float, boot: int) -> None:
         self._line = line
         self._lane = lane
         self._offset_mm = offset_mm
         self.boot = boot  # counts up with the PLC: the encoder's counter is zeroed with it
-        first = line.look.render(0, lane)
-        self.height, self.width = (256, 256) if first is None else _even(first.shape[0], first.shape[1])
+        # Rendered parts are all of one size; pictures from a folder are looked through.
+        parts = range(min(line.parts, _LOOKED_THROUGH) if line.frames else 1)
+        seen = [picture.shape for picture in (line.look.render(part, lane) for part in parts) if picture is not None]
+        self.height = _up_to(2, max((shape[0] for shape in seen), default=256))
+        self.width = _up_to(4, max((shape[1] for shape in seen), default=256))
 
     def next_part(self, after_ns: int) -> int | None:
         """The first part that comes under the lens after this instant; None after the last one."""
@@ -36,13 +43,9 @@ class Scene:
         return self._line.raw_count(self._line.belt.position_mm(at_ns), self._line.counter_zero(self.boot))
 
     def picture(self, part: int) -> Image | None:
-        """The part as the sensor sees it: cut, or filled up with black, to the sensor's size."""
+        """The part, cut to the sensor's size; a smaller picture stays small, as its frame's leader can tell."""
         found = self._line.look.render(part % self._line.parts, self._lane)
-        if found is None or found.shape[:2] == (self.height, self.width):
-            return found
-        cut = found[: self.height, : self.width]
-        below, beside = self.height - cut.shape[0], self.width - cut.shape[1]
-        return np.asarray(cv2.copyMakeBorder(cut, 0, below, 0, beside, cv2.BORDER_CONSTANT), np.uint8)
+        return None if found is None else found[: self.height, : self.width]
 
 
 def mono(picture: Image) -> Image:
@@ -60,5 +63,5 @@ def bayer_rg(picture: Image) -> Image:
     return mosaic
 
 
-def _even(height: int, width: int) -> tuple[int, int]:
-    return height // 2 * 2, width // 4 * 4
+def _up_to(step: int, size: int) -> int:
+    return -(-size // step) * step

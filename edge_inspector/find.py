@@ -1,0 +1,88 @@
+"""`edge-inspector cameras`: what the network and the buses offer, and a picture of each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+
+from edge_inspector.cameras import aravis
+from edge_inspector.drivers import Camera, load_driver
+from edge_inspector.errors import DeviceError, EdgeInspectorError, FrameIncompleteError
+
+_TRIES = 5
+_FRAME_WAIT_S = 2.0
+
+
+class Found(NamedTuple):
+    """One camera: the driver and the settings that open it, and what it says of itself."""
+
+    driver: str
+    vendor: str
+    model: str
+    serial: str
+    address: str
+    settings: dict[str, Any]
+
+
+def find_cameras(only: Sequence[str], snapshots: Path | None) -> int:
+    """Print a table. 1 when there is none, or none of those asked for, or a picture could not be taken."""
+    found = [each for each in _everything() if not only or each.serial in only or each.address in only]
+    if not found:
+        print("no camera was found")
+        return 1
+    rows = [("driver", "vendor", "model", "serial", "address"), *(each[:5] for each in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    if snapshots is None:
+        return 0
+    snapshots.mkdir(parents=True, exist_ok=True)
+    return max([_snapshot(each, snapshots) for each in found])
+
+
+def _everything() -> Iterator[Found]:
+    try:
+        for each in aravis.devices():
+            by = {"address": each.address} if each.protocol == "GigEVision" else {"serial": each.serial}
+            settings = by | {"packet_socket": False}
+            yield Found("genicam", each.vendor, each.model, each.serial, each.address, settings)
+    except DeviceError as error:
+        print(error, file=sys.stderr)
+    for device in sorted(Path("/sys/class/video4linux").glob("video*")):
+        # A UVC camera has a second device for its metadata: only the first gives pictures.
+        if (device / "index").read_text().strip() == "0":
+            path = f"/dev/{device.name}"
+            yield Found("opencv", "", (device / "name").read_text().strip(), "", path, {"source": path})
+
+
+def _snapshot(found: Found, folder: Path) -> int:
+    name = found.serial or Path(found.address).name
+    driver = load_driver("cameras", found.driver)
+    camera: Camera = driver(name, driver.Settings(**found.settings))
+    try:
+        camera.open()
+        image = _image(camera)
+    except EdgeInspectorError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        camera.close()
+    path = folder / f"{name}.png"
+    cv2.imwrite(str(path), image)
+    print(f"{path}: {image.shape[1]} x {image.shape[0]} px, mean {image.mean():.0f} of 255")
+    return 0
+
+
+def _image(camera: Camera) -> Any:
+    for _ in range(_TRIES):
+        try:
+            frame = camera.grab(_FRAME_WAIT_S)
+        except FrameIncompleteError:
+            continue
+        if frame is not None:
+            return frame.image
+    raise DeviceError("no picture came")
