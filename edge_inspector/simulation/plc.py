@@ -89,7 +89,7 @@ class PlcProgram:
         ours = header is not None and header["layout_version"] == blocks.LAYOUT_VERSION
         if header is not None and ours and header["heartbeat"] != self._edge_heartbeat[0]:
             self._edge_heartbeat = (header["heartbeat"], now_ns)
-        self.edge_alive = 0 < self._edge_heartbeat[1] and now_ns - self._edge_heartbeat[1] < EDGE_DEAD_NS
+        self.edge_alive = self._edge_heartbeat[1] > 0 and now_ns - self._edge_heartbeat[1] < EDGE_DEAD_NS
         if header is None or not ours:
             return []
         if header["plc_boot_id"] != self.boot_id or header["session_id"] == 0:
