@@ -67,6 +67,11 @@ class RegisterServer:
         self._free.set()
         await self._server.shutdown()
         await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+        # A connection that was being accepted has no server to close it any more; the loop still knows it.
+        await asyncio.sleep(0.02)
+        for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined]
+            transport.abort()
+        await asyncio.sleep(0.02)
 
     async def _access(
         self, code: int, _start: int, address: int, count: int, current: list[int], given: list[int] | list[bool] | None

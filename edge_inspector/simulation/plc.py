@@ -73,7 +73,7 @@ class PlcProgram:
         self.heartbeat = 0
         self.edge_alive = False
         self._gate_counts = gate_counts
-        self._edge_heartbeat = (0, 0)
+        self._edge_heartbeat = (0, -EDGE_DEAD_NS)
 
     def photo_eye(self, count: int) -> int:
         """A leading edge, latched at `count`. The part's number."""
@@ -85,12 +85,14 @@ class PlcProgram:
     def consume(self, db_edge: bytes, now_ns: int) -> list[tuple[dict[str, Any], str]]:
         """New verdicts from the ring, in order, each with `in time`, `late` or `duplicate`."""
         header = EDGE_HEADER.unpack(db_edge[: EDGE_HEADER.size])
-        # A header torn by the daemon's write is no news; that it stays so is what the heartbeat's supervision is for.
-        ours = header is not None and header["layout_version"] == blocks.LAYOUT_VERSION
-        if header is not None and ours and header["heartbeat"] != self._edge_heartbeat[0]:
+        if header is not None and header["layout_version"] != blocks.LAYOUT_VERSION:
+            self.edge_alive = False
+            return []
+        if header is not None and header["heartbeat"] != self._edge_heartbeat[0]:
             self._edge_heartbeat = (header["heartbeat"], now_ns)
-        self.edge_alive = self._edge_heartbeat[1] > 0 and now_ns - self._edge_heartbeat[1] < EDGE_DEAD_NS
-        if header is None or not ours:
+        # A header torn by the daemon's write is no news; if it stays so, the heartbeat's age tells.
+        self.edge_alive = now_ns - self._edge_heartbeat[1] < EDGE_DEAD_NS
+        if header is None:
             return []
         if header["plc_boot_id"] != self.boot_id or header["session_id"] == 0:
             return []
