@@ -52,6 +52,18 @@ CODES = {
     ErrorCode.BROKER_LOST: ("the broker does not answer", "check it; verdicts wait in the outbox"),
     ErrorCode.OUTBOX_FULL: ("the outbox has reached its limit", "bring the broker back; newest messages are refused"),
     ErrorCode.RECIPE_MISMATCH: ("PLC and station disagree on the recipe", "load the recipe that the PLC expects"),
+    ErrorCode.ARCHIVE_INCOMPLETE: (
+        "results or pictures could not be kept",
+        "free the disk or find out what slows it; verdicts are not affected",
+    ),
+    ErrorCode.SIDE_WORKER_FAILED: (
+        "a thread that no verdict needs failed for good or hangs",
+        "read the log; restart the service when it suits",
+    ),
+    ErrorCode.DRIFT: (
+        "pictures or defects are not what the reference says",
+        "look at lamps, lenses and parts; docs/archive.md",
+    ),
     ErrorCode.WORKER_FAILED: ("a thread failed for good or hangs", "read the log; the service manager restarts"),
 }
 
@@ -172,6 +184,7 @@ def _station_tables() -> Iterator[str]:
         ("cameras", config.CameraTable),
         ("plcs", config.PlcTable),
         ("web", config.WebTable),
+        ("archive", config.ArchiveTable),
     ):
         yield _settings(name, model)
     for family, drivers in FAMILIES.items():
