@@ -17,7 +17,7 @@ from edge_inspector.cli import _parser
 from edge_inspector.drivers import FAMILIES, load_driver
 from edge_inspector.inspection.recipe import ClassLimits, Recipe, Region
 from edge_inspector.records import Decision, ErrorCode, Reason
-from edge_inspector.runtime.conditions import FAULTS
+from edge_inspector.runtime.conditions import FAULTS, WARNINGS
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, Block
 from edge_inspector.schema import message_definitions
 
@@ -231,10 +231,14 @@ def _decisions() -> str:
     return "\n".join(rows) + "\n"
 
 
+def _state(code: ErrorCode) -> str:
+    return "fault" if code in FAULTS else "warning: still ready" if code in WARNINGS else "degraded"
+
+
 def _codes() -> str:
     rows = ["| code | name | state | what is wrong | what to do |", "|---|---|---|---|---|"]
     for code in ErrorCode:
-        state = "" if code is ErrorCode.NONE else "fault" if code in FAULTS else "degraded"
+        state = "" if code is ErrorCode.NONE else _state(code)
         wrong, remedy = CODES[code]
         rows.append(f"| {code.value} | `{code.name.lower()}` | {state} | {wrong} | {remedy} |")
     return "\n".join(rows) + "\n"
