@@ -94,6 +94,7 @@ class Daemon:
 
     def _supervise(self, supervisor: Supervisor) -> None:
         told = (StationState.STARTING, ErrorCode.NONE)
+        shown: list[tuple[ErrorCode, str]] = []
         next_dog_s = 0.0
         while not self._stop.wait(_WATCH_S):
             supervisor.watch()
@@ -101,6 +102,10 @@ class Daemon:
             if now != told:
                 told = now
                 self._tell(*now)
+            held = self._conditions.snapshot()
+            if held != shown:
+                shown = held
+                self._show(held)
             if time.monotonic() >= next_dog_s and supervisor.healthy:
                 next_dog_s = time.monotonic() + _WATCHDOG_S
                 notify("WATCHDOG=1")
@@ -116,10 +121,12 @@ class Daemon:
         notify(f"STATUS={state}{held and ': ' + held}")
         for each in StationState:
             metrics.station_state.labels(each.value).set(each is state)
-        metrics.condition_active.clear()
-        for name, subject in self._conditions.snapshot():
-            metrics.condition_active.labels(name.name.lower(), subject).set(1)
         log.debug("error code %d", code)
+
+    def _show(self, held: list[tuple[ErrorCode, str]]) -> None:
+        metrics.condition_active.clear()
+        for name, subject in held:
+            metrics.condition_active.labels(name.name.lower(), subject).set(1)
 
     def _halt(self, pipeline: Pipeline, supervisor: Supervisor) -> int:
         """Sources first, then what they feed, the links last. The exit code."""

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from edge_inspector.records import ErrorCode, StationState
-from edge_inspector.runtime.conditions import FAULTS, Conditions
+from edge_inspector.runtime.conditions import FAULTS, WARNINGS, Conditions
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_nothing_wrong_is_ready_with_no_code(running: Conditions) -> None:
     assert (running.state, running.error_code) == (StationState.READY, ErrorCode.NONE)
 
 
-@pytest.mark.parametrize("code", sorted(set(ErrorCode) - FAULTS - {ErrorCode.NONE}))
+@pytest.mark.parametrize("code", sorted(set(ErrorCode) - FAULTS - WARNINGS - {ErrorCode.NONE}))
 def test_what_still_leaves_every_part_its_verdict_only_degrades(running: Conditions, code: ErrorCode) -> None:
     running.set(code, "somewhere")
     assert (running.state, running.error_code) == (StationState.DEGRADED, code)
