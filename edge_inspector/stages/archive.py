@@ -181,6 +181,15 @@ class Archive:
                 metrics.archive_bytes.labels("pictures").set(self._images.size)
         except DeviceError as error:
             self._trouble("pictures", str(error))
+        try:
+            if self._results is not None:
+                self._results.tidy(oldest, self._settings.keep_mb * 2**20)
+                metrics.archive_bytes.labels("results").set(self._results.size)
+        except DeviceError as error:
+            self._trouble("results", str(error))
+        self._calm_down(now_s)
+
+    def _calm_down(self, now_s: float) -> None:
         for what, since_s in list(self._troubles.items()):
             if now_s - since_s > _CALM_S:
                 del self._troubles[what]
