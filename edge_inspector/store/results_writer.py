@@ -123,8 +123,9 @@ class ResultsWriter:
 
     def _add_details(self, part_id: int, entry: Entry) -> None:
         self._db.executemany(
-            "INSERT INTO views (part_id, camera, frame_id, captured_ns, exposure_ns, encoder_count, error_counts,"
-            " failure, inference_ns, doubtful, picture) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO views (part_id, camera, frame_id, captured_ns, exposure_ns, received_ns, begun_ns,"
+            " inference_ns, encoder_count, error_counts, failure, doubtful, picture)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     part_id,
@@ -132,10 +133,12 @@ class ResultsWriter:
                     placed.view.frame_id,
                     placed.view.captured_ns,
                     placed.view.exposure_ns,
+                    placed.view.received_ns,
+                    placed.view.begun_ns,
+                    placed.view.inference_ns,
                     _known(placed.position.count),
                     _known(placed.position.error_counts),
                     placed.view.failure,
-                    placed.view.inference_ns,
                     placed.view.doubtful,
                     entry.stems.get(placed.view.camera, ""),
                 )
