@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from edge_inspector import __version__
@@ -48,6 +49,26 @@ def _parser() -> argparse.ArgumentParser:
     cameras.add_argument("which", nargs="*", metavar="WHICH", help="serial numbers or addresses (default: all)")
     cameras.add_argument("--snapshot", type=Path, metavar="DIR", help="also take a picture with each; DIR/SERIAL.png")
     cameras.set_defaults(command=_cameras)
+
+    trace = commands.add_parser("trace", help="tell one part's whole story, from the photo-eye to every link")
+    trace.add_argument("station", type=Path, metavar="STATION", help="the station file, or its state folder")
+    trace.add_argument("part", metavar="PART", help="the PLC's number of the part, or the store's as #4711")
+    trace.set_defaults(command=_trace)
+
+    export = commands.add_parser("export", help="write results as tables, or pictures as training data")
+    export.add_argument("station", type=Path, metavar="STATION", help="the station file, or its state folder")
+    export.add_argument(
+        "--from", dest="since", type=_utc, metavar="UTC", help="first instant, as 2026-11-21 or 2026-11-21T06:00"
+    )
+    export.add_argument("--to", dest="until", type=_utc, metavar="UTC", help="first instant that is left out")
+    export.add_argument(
+        "--format",
+        choices=["csv", "parquet", "index", "coco"],
+        default="csv",
+        help="csv, parquet: all tables; index, coco: pictures with masks and review labels (default: csv)",
+    )
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write into")
+    export.set_defaults(command=_export)
 
     schema = commands.add_parser("schema", help="print the JSON Schema of MQTT messages, station file and recipe")
     schema.add_argument(
@@ -115,6 +136,26 @@ def _cameras(given: argparse.Namespace) -> int:
     return find_cameras(given.which, given.snapshot)
 
 
+def _trace(given: argparse.Namespace) -> int:
+    from edge_inspector.config import read_state_dir  # noqa: PLC0415
+    from edge_inspector.history.trace import trace  # noqa: PLC0415
+    from edge_inspector.store.results_file import results_path  # noqa: PLC0415
+
+    print(trace(results_path(read_state_dir(given.station)), given.part))
+    return 0
+
+
+def _export(given: argparse.Namespace) -> int:
+    from edge_inspector.config import read_state_dir  # noqa: PLC0415
+    from edge_inspector.history.export import export  # noqa: PLC0415
+    from edge_inspector.store.results_file import results_path  # noqa: PLC0415
+
+    results = results_path(read_state_dir(given.station))
+    for what, count in export(results, given.out, given.format, given.since, given.until).items():
+        print(f"{count:10} {what}")
+    return 0
+
+
 def _schema(given: argparse.Namespace) -> int:
     from edge_inspector.schema import every_schema, schema  # noqa: PLC0415
 
@@ -149,6 +190,14 @@ def _whole(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def _utc(text: str) -> datetime:
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date as 2026-11-21 or 2026-11-21T06:00") from error
+    return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 def _fraction(text: str) -> float:

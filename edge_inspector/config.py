@@ -158,6 +158,20 @@ def load_station(path: Path) -> Station:
     return Station(file, recipe, limits, segmenter, base / file.station.state_dir, tuple(cameras), encoder, tuple(plcs))
 
 
+def read_state_dir(path: Path) -> Path:
+    """Where the station described in `path` keeps its state; `path` itself if it is that folder.
+
+    The station's drivers and model need not be there. Raises ConfigError.
+    """
+    if path.is_dir():
+        return path
+    try:
+        file = StationFile.model_validate(_read(path))
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "")) from error
+    return path.parent / file.station.state_dir
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())

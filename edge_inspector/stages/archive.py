@@ -23,7 +23,7 @@ from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.priority import go_behind
 from edge_inspector.store.images import ImageArchive, ImageLimits
 from edge_inspector.store.pictures import picture_stem
-from edge_inspector.store.results_schema import images_dir, results_path
+from edge_inspector.store.results_file import images_dir, results_path
 from edge_inspector.store.results_writer import Entry, ResultsWriter
 from edge_inspector.store.sidecar import StationFacts, kept_because, view_facts
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Delivery, Verdict
 from edge_inspector.store.database import micros, open_database
-from edge_inspector.store.results_schema import MIGRATIONS
+from edge_inspector.store.results_file import MIGRATIONS
 
 _FORGET = 500  # parts per call
 _GIVE_BACK = 256  # pages of the file per call

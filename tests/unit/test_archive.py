@@ -18,7 +18,7 @@ from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages import archive as stage
 from edge_inspector.stages.archive import Archive
 from edge_inspector.store.results import Results
-from edge_inspector.store.results_schema import results_path
+from edge_inspector.store.results_file import results_path
 from edge_inspector.store.sidecar import StationFacts
 
 FACTS = StationFacts("line-1", ("crack",), 2, {"cam1": 0.5, "cam2": 0.5})

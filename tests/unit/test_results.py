@@ -17,7 +17,7 @@ from verdicts import BOOT, defect, placed, verdict
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Decision, Delivery, Reason, Verdict
 from edge_inspector.store.results import Results
-from edge_inspector.store.results_schema import MIGRATIONS
+from edge_inspector.store.results_file import MIGRATIONS
 from edge_inspector.store.results_writer import Entry, ResultsWriter
 from edge_inspector.store.rows import ClassCount, PartRow
 
