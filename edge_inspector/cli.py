@@ -70,6 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write into")
     export.set_defaults(command=_export)
 
+    reference = commands.add_parser("reference", help="learn what the drift watch compares with, from judged parts")
+    reference.add_argument("station", type=Path, metavar="STATION", help="the station file, or its state folder")
+    reference.add_argument("--recipe", type=_whole, metavar="ID", help="of which recipe (default: the one judged last)")
+    reference.add_argument("--from", dest="since", type=_utc, metavar="UTC", help="first instant, as 2026-11-21T06:00")
+    reference.add_argument("--to", dest="until", type=_utc, metavar="UTC", help="first instant that is left out")
+    reference.set_defaults(command=_reference)
+
     schema = commands.add_parser("schema", help="print the JSON Schema of MQTT messages, station file and recipe")
     schema.add_argument(
         "name",
@@ -153,6 +160,17 @@ def _export(given: argparse.Namespace) -> int:
     results = results_path(read_state_dir(given.station))
     for what, count in export(results, given.out, given.format, given.since, given.until).items():
         print(f"{count:10} {what}")
+    return 0
+
+
+def _reference(given: argparse.Namespace) -> int:
+    from edge_inspector.config import read_state_dir  # noqa: PLC0415
+    from edge_inspector.history.reference import learn_reference  # noqa: PLC0415
+
+    learnt = learn_reference(read_state_dir(given.station), given.recipe, given.since, given.until)
+    print(f"recipe {learnt.recipe_id}: {learnt.parts} parts, {learnt.reject_rate:.1%} rejected")
+    for each in learnt.distributions:
+        print(f"{each.count:10} {each.subject} {each.quantity}")
     return 0
 
 

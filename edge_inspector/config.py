@@ -104,6 +104,13 @@ class ArchiveTable(_Table):
     album_mb: Annotated[int, Field(ge=1, le=65536)] = 32
 
 
+class DriftTable(_Table):
+    """When the latest `window_parts` parts no longer look like the reference of their recipe: above `psi_limit`."""
+
+    window_parts: Annotated[int, Field(ge=200, le=100_000)] = 500
+    psi_limit: Positive = 0.25
+
+
 class StationFile(_Table):
     """The whole file."""
 
@@ -115,6 +122,7 @@ class StationFile(_Table):
     plcs: Annotated[list[PlcTable], Field(min_length=1)]
     web: WebTable = WebTable()
     archive: ArchiveTable = ArchiveTable()
+    drift: DriftTable = DriftTable()
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,22 @@ archive_left_out = Counter(
     registry=REGISTRY,
 )
 
+drift_psi = Gauge(
+    "edge_inspector_drift_psi",
+    "Population stability index of the latest parts against the recipe's reference, by camera or defect class.",
+    ["subject", "quantity"],
+    registry=REGISTRY,
+)
+reject_rate = Gauge(
+    "edge_inspector_reject_rate", "Share of rejected among the latest inspected parts.", registry=REGISTRY
+)
+reject_rate_low = Gauge(
+    "edge_inspector_reject_rate_low", "Lower control limit of the reject rate: 3 sigma.", registry=REGISTRY
+)
+reject_rate_high = Gauge(
+    "edge_inspector_reject_rate_high", "Upper control limit of the reject rate: 3 sigma.", registry=REGISTRY
+)
+
 worker_restarts = Counter(
     "edge_inspector_worker_restarts", "Workers restarted by the supervisor.", ["worker"], registry=REGISTRY
 )

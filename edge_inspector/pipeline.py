@@ -22,6 +22,7 @@ from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages.acquire import Acquire
 from edge_inspector.stages.archive import Archive
+from edge_inspector.stages.drift import DriftWatch
 from edge_inspector.stages.judge import Geometry, Judge
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
@@ -116,7 +117,8 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         )
 
     facts = StationFacts(file.station.name, tuple(segmenter.info.classes), segmenter.info.stride, scales)
-    archive = Archive(station.state_dir, file.archive, facts, kept, album, conditions)
+    drift = DriftWatch(station.state_dir, file.drift, conditions)
+    archive = Archive(station.state_dir, file.archive, facts, kept, album, drift, conditions)
 
     return Pipeline(
         acquire=[Worker(stage) for stage in acquire],

@@ -246,6 +246,18 @@ class Picture:
         return self.frame.image
 
 
+@dataclass(frozen=True, slots=True)
+class PictureFigures:
+    """What a picture is like: mean grey value 0..255, contrast of fine detail, and the surest pixel of its mask 0..1.
+
+    `confidence` is None where the model did not look.
+    """
+
+    brightness: float
+    sharpness: float
+    confidence: float | None
+
+
 class StationState(StrEnum):
     """What the daemon says of itself, on every link."""
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from edge_inspector import metrics
 from edge_inspector.config import ArchiveTable
 from edge_inspector.errors import DeviceError
+from edge_inspector.inspection.drift import picture_figures
 from edge_inspector.records import ArchiveItem, Delivery, ErrorCode, PlacedView, Reason, Verdict
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.backoff import Backoff
@@ -21,6 +23,7 @@ from edge_inspector.runtime.clock import utc_of
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.priority import go_behind
+from edge_inspector.stages.drift import DriftWatch
 from edge_inspector.store.images import ImageArchive, ImageLimits
 from edge_inspector.store.pictures import picture_stem
 from edge_inspector.store.results_file import images_dir, results_path
@@ -50,6 +53,7 @@ class Archive:
         facts: StationFacts,
         inbox: Mailbox[ArchiveItem],
         album: Album,
+        drift: DriftWatch,
         conditions: Conditions,
     ) -> None:
         self._state_dir = state_dir
@@ -57,12 +61,14 @@ class Archive:
         self._facts = facts
         self._inbox = inbox
         self._album = album
+        self._drift = drift
         self._conditions = conditions
         self._results: ResultsWriter | None = None
         self._images: ImageArchive | None = None
         self._backoff = Backoff(first_s=0.2, longest_s=5.0)
         self._entries: list[Entry] = []
         self._deliveries: list[Delivery] = []
+        self._looked = 0
         self._seen_seq = 0
         self._troubles: dict[str, float] = {}
         self._tidy_s = 0.0
@@ -76,6 +82,7 @@ class Archive:
         if self._take(_COMMIT_S):
             time.sleep(_COMMIT_S / 2)
             self._take(0.0)
+        self._look()
         if self._backoff.due(wait_s=_COMMIT_S):
             for entry in self._commit():
                 self._keep_pictures(entry)
@@ -115,7 +122,20 @@ class Archive:
             {view.camera: picture_stem(utc, view.camera, verdict.part.part_seq, view.frame_id) for view in views}
             if why
             else {},
+            {},
         )
+
+    def _look(self) -> None:
+        """The figures of the pictures that came since the last time."""
+        for at in range(self._looked, len(self._entries)):
+            verdict, figures = self._entries[at].verdict, {}
+            for placed in verdict.views:
+                picture = self._album.get(placed.view.camera, placed.view.frame_id)
+                if picture is not None and len(self._inbox) <= _HURRY:
+                    figures[placed.view.camera] = picture_figures(picture.image, picture.mask)
+            self._entries[at] = replace(self._entries[at], figures=figures)
+            self._drift.add(verdict, figures)
+        self._looked = len(self._entries)
 
     def _commit(self) -> list[Entry]:
         """The verdicts that are in the results from now on."""
@@ -135,7 +155,7 @@ class Archive:
             self._close()
             return []
         self._backoff.succeeded()
-        saved, self._entries, self._deliveries = self._entries, [], early
+        saved, self._entries, self._deliveries, self._looked = self._entries, [], early, 0
         return saved
 
     def _keep_pictures(self, entry: Entry) -> None:
@@ -188,6 +208,7 @@ class Archive:
                 metrics.archive_bytes.labels("results").set(self._results.size)
         except DeviceError as error:
             self._trouble("results", str(error))
+        self._drift.look()
         self._calm_down(now_s)
 
     def _calm_down(self, now_s: float) -> None:

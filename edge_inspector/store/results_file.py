@@ -32,7 +32,8 @@ MIGRATIONS = (
         part_id INTEGER NOT NULL REFERENCES parts ON DELETE CASCADE, camera TEXT NOT NULL, frame_id INTEGER NOT NULL,
         captured_ns INTEGER NOT NULL, exposure_ns INTEGER NOT NULL, received_ns INTEGER NOT NULL,
         begun_ns INTEGER NOT NULL, inference_ns INTEGER NOT NULL, encoder_count REAL, error_counts REAL,
-        failure INTEGER NOT NULL, doubtful INTEGER NOT NULL, picture TEXT NOT NULL,
+        brightness REAL, sharpness REAL, confidence REAL, failure INTEGER NOT NULL,
+        doubtful INTEGER NOT NULL, picture TEXT NOT NULL,
         PRIMARY KEY (part_id, camera)
     ) WITHOUT ROWID;
     CREATE TABLE defects (

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import Delivery, Verdict
+from edge_inspector.records import Delivery, PictureFigures, PlacedView, Verdict
 from edge_inspector.store.database import micros, open_database
 from edge_inspector.store.results_file import MIGRATIONS
 
@@ -22,12 +23,13 @@ _GIVE_BACK = 256  # pages of the file per call
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One verdict to keep: when it was decided, why its pictures are kept, and by camera their stems."""
+    """One verdict to keep: when it was decided, why its pictures are kept, and by camera their stems and figures."""
 
     verdict: Verdict
     utc: datetime
     why: str
     stems: Mapping[str, str]
+    figures: Mapping[str, PictureFigures]
 
 
 class ResultsWriter:
@@ -124,26 +126,9 @@ class ResultsWriter:
     def _add_details(self, part_id: int, entry: Entry) -> None:
         self._db.executemany(
             "INSERT INTO views (part_id, camera, frame_id, captured_ns, exposure_ns, received_ns, begun_ns,"
-            " inference_ns, encoder_count, error_counts, failure, doubtful, picture)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    part_id,
-                    placed.view.camera,
-                    placed.view.frame_id,
-                    placed.view.captured_ns,
-                    placed.view.exposure_ns,
-                    placed.view.received_ns,
-                    placed.view.begun_ns,
-                    placed.view.inference_ns,
-                    _known(placed.position.count),
-                    _known(placed.position.error_counts),
-                    placed.view.failure,
-                    placed.view.doubtful,
-                    entry.stems.get(placed.view.camera, ""),
-                )
-                for placed in entry.verdict.views
-            ],
+            " inference_ns, encoder_count, error_counts, brightness, sharpness, confidence, failure, doubtful, picture)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(part_id, *_view_values(placed, entry)) for placed in entry.verdict.views],
         )
         self._db.executemany(
             "INSERT INTO defects (part_id, camera, defect_class, area_mm2, length_mm, confidence, x_mm, y_mm)"
@@ -169,6 +154,27 @@ class ResultsWriter:
             yield
         except (sqlite3.Error, OSError) as error:
             raise DeviceError(f"results {self._path}: {error}") from error
+
+
+def _view_values(placed: PlacedView, entry: Entry) -> tuple[Any, ...]:
+    view, figures = placed.view, entry.figures.get(placed.view.camera)
+    return (
+        view.camera,
+        view.frame_id,
+        view.captured_ns,
+        view.exposure_ns,
+        view.received_ns,
+        view.begun_ns,
+        view.inference_ns,
+        _known(placed.position.count),
+        _known(placed.position.error_counts),
+        figures and figures.brightness,
+        figures and figures.sharpness,
+        figures and figures.confidence,
+        view.failure,
+        view.doubtful,
+        entry.stems.get(view.camera, ""),
+    )
 
 
 def _known(value: float) -> float | None:

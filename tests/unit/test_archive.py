@@ -9,7 +9,7 @@ import pytest
 from verdicts import BOOT, defect, frame, placed, verdict
 
 from edge_inspector import metrics
-from edge_inspector.config import ArchiveTable
+from edge_inspector.config import ArchiveTable, DriftTable
 from edge_inspector.records import ArchiveItem, Decision, Delivery, ErrorCode, Reason, StationState
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
@@ -17,6 +17,7 @@ from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages import archive as stage
 from edge_inspector.stages.archive import Archive
+from edge_inspector.stages.drift import DriftWatch
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
 from edge_inspector.store.sidecar import StationFacts
@@ -34,7 +35,8 @@ class Bench:
         self.conditions.phase(StationState.READY)
         self.folder = folder
         table = ArchiveTable.model_validate({"min_free_mb": 0, **settings})
-        self.archive = Archive(folder, table, FACTS, self.inbox, self.album, self.conditions)
+        self.drift = DriftWatch(folder, DriftTable(window_parts=200), self.conditions)
+        self.archive = Archive(folder, table, FACTS, self.inbox, self.album, self.drift, self.conditions)
         self.results = Results(results_path(folder))
 
     def seen(self, number: int, camera: str = "cam1") -> None:
