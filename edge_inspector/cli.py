@@ -113,6 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--loss", type=_fraction, default=0.0, help="with --gige: lose this fraction of the packets (as 0.005)"
     )
+    demo.add_argument(
+        "--shadow", default="", metavar="MODEL", help="let a second model look on in spare time, as tile-1.0/fp32"
+    )
     demo.add_argument("--seed", type=int, default=7, help="of belt and parts (default: 7)")
     demo.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
     demo.add_argument(
@@ -199,6 +202,7 @@ def _demo(given: argparse.Namespace) -> int:
             keep=given.keep,
             gige=given.gige,
             loss=given.loss,
+            shadow=given.shadow,
         )
     )
 

@@ -111,6 +111,14 @@ class DriftTable(_Table):
     psi_limit: Positive = 0.25
 
 
+class ShadowTable(_Table):
+    """A second model that looks at pictures when the first has nothing to do; it decides nothing."""
+
+    model: Annotated[str, Field(min_length=1)]
+    driver: str = "onnx"
+    settings: dict[str, Any] = {}
+
+
 class StationFile(_Table):
     """The whole file."""
 
@@ -123,6 +131,15 @@ class StationFile(_Table):
     web: WebTable = WebTable()
     archive: ArchiveTable = ArchiveTable()
     drift: DriftTable = DriftTable()
+    shadow: ShadowTable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowModel:
+    """The second model and its limits: the recipe's for the classes that it knows, else its own."""
+
+    segmenter: Segmenter
+    limits: dict[str, ClassLimits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +154,7 @@ class Station:
     camera_settings: tuple[DriverSettings, ...]
     encoder_settings: DriverSettings
     plc_settings: tuple[DriverSettings, ...]
+    shadow: ShadowModel | None = None
 
 
 def load_station(path: Path) -> Station:
@@ -155,7 +173,9 @@ def load_station(path: Path) -> Station:
     if file.plcs[0].driver == "mqtt":
         faults.append(Fault("plcs.0.driver", "the first link must be a PLC: parts are announced by its trigger ring"))
     recipe = _recipe(base / file.station.recipe, faults)
-    segmenter = _segmenter(base, file, recipe, faults)
+    model = base / file.station.models_dir / recipe.model if recipe is not None else None
+    segmenter = _segmenter(base, "segmenter", file.segmenter, model, faults)
+    shadow = _shadow(base, file, recipe, faults)
     limits: dict[str, ClassLimits] = {}
     if recipe is not None:
         faults += _line_faults(file, recipe)
@@ -163,7 +183,8 @@ def load_station(path: Path) -> Station:
             limits = _limits(file, recipe, segmenter, faults)
     if faults or recipe is None or segmenter is None:
         raise ConfigError(faults)
-    return Station(file, recipe, limits, segmenter, base / file.station.state_dir, tuple(cameras), encoder, tuple(plcs))
+    state_dir = base / file.station.state_dir
+    return Station(file, recipe, limits, segmenter, state_dir, tuple(cameras), encoder, tuple(plcs), shadow)
 
 
 def read_state_dir(path: Path) -> Path:
@@ -261,17 +282,31 @@ def _recipe(path: Path, faults: list[Fault]) -> Recipe | None:
         return None
 
 
-def _segmenter(base: Path, file: StationFile, recipe: Recipe | None, faults: list[Fault]) -> Segmenter | None:
-    settings = _settings(base, "segmenters", "segmenter", file.segmenter, faults)
-    if recipe is None or type(settings) is DriverSettings:
+def _segmenter(
+    base: Path, where: str, table: SegmenterTable | ShadowTable, model: Path | None, faults: list[Fault]
+) -> Segmenter | None:
+    settings = _settings(base, "segmenters", where, table, faults)
+    if model is None or type(settings) is DriverSettings:
         return None
     try:
-        driver = load_driver("segmenters", file.segmenter.driver)
-        segmenter: Segmenter = driver(base / file.station.models_dir / recipe.model, settings)
+        driver = load_driver("segmenters", table.driver)
+        segmenter: Segmenter = driver(model, settings)
     except ConfigError as error:
         faults += error.faults
         return None
     return segmenter
+
+
+def _shadow(base: Path, file: StationFile, recipe: Recipe | None, faults: list[Fault]) -> ShadowModel | None:
+    if file.shadow is None:
+        return None
+    model = base / file.station.models_dir / file.shadow.model
+    segmenter = _segmenter(base, "shadow", file.shadow, model, faults)
+    if segmenter is None or recipe is None:
+        return None
+    limits = _suggested(file, segmenter)
+    limits |= {name: limit for name, limit in recipe.classes.items() if name in segmenter.info.classes}
+    return ShadowModel(segmenter, limits)
 
 
 def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
@@ -307,15 +342,18 @@ def _limits(file: StationFile, recipe: Recipe, segmenter: Segmenter, faults: lis
         for name in recipe.classes
         if name not in model.classes
     ]
-    scale = min(camera.mm_per_px for camera in file.cameras) ** 2
-    suggested = {
-        name: ClassLimits(min_confidence=confidence, min_area_mm2=area_px * scale)
-        for name, (confidence, area_px) in model.limits.items()
-    }
-    limits = suggested | recipe.classes
+    limits = _suggested(file, segmenter) | recipe.classes
     faults += [
         Fault(f"{file.station.recipe}: classes.{name}", "is missing, and the model suggests no limits for it")
         for name in model.classes
         if name not in limits
     ]
     return limits
+
+
+def _suggested(file: StationFile, segmenter: Segmenter) -> dict[str, ClassLimits]:
+    scale = min(camera.mm_per_px for camera in file.cameras) ** 2
+    return {
+        name: ClassLimits(min_confidence=confidence, min_area_mm2=area_px * scale)
+        for name, (confidence, area_px) in segmenter.info.limits.items()
+    }

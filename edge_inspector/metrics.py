@@ -113,11 +113,20 @@ archive_bytes = Gauge(
 )
 archive_left_out = Counter(
     "edge_inspector_archive_left_out",
-    "What the archive could not keep: verdict, delivery, picture.",
+    "What the archive could not keep: verdict, delivery, picture, disagreement.",
     ["what"],
     registry=REGISTRY,
 )
 
+shadow_seconds = Histogram(
+    "edge_inspector_shadow_seconds", "One call of the shadow model.", buckets=_LATENCY_S, registry=REGISTRY
+)
+shadow_views = Counter(
+    "edge_inspector_shadow_views",
+    "Views that the shadow model looked at: it agrees, or it rejects or accepts what the first model did not.",
+    ["opinion"],
+    registry=REGISTRY,
+)
 drift_psi = Gauge(
     "edge_inspector_drift_psi",
     "Population stability index of the latest parts against the recipe's reference, by camera or defect class.",

@@ -4,6 +4,7 @@ camera x N -> acquire -> [jobs] -> segment x M -> [judge] -> judge -> [link] -> 
 encoder    -> track   -> timeline: where the belt was
 PLC        -> report  -> [judge]: triggers
 judge, report -> [archive] -> archive: results, and the pictures that segment and acquire put into the album
+album -> shadow -> [archive]: what a second model would have said, in spare time
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from edge_inspector.stages.drift import DriftWatch
 from edge_inspector.stages.judge import Geometry, Judge
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
+from edge_inspector.stages.shadow import Shadow
 from edge_inspector.stages.track import Track
 from edge_inspector.store.sidecar import StationFacts
 
@@ -42,13 +44,22 @@ class Pipeline:
     report: list[Worker]
     track: list[Worker]
     archive: list[Worker]
+    shadow: list[Worker]
     timeline: Timeline
     album: Album
 
     @property
     def workers(self) -> list[Worker]:
         """All of them, in the order of starting: whoever receives is there before whoever sends."""
-        return [*self.archive, *self.track, *self.report, *self.judge, *self.segment, *self.acquire]
+        return [
+            *self.archive,
+            *self.shadow,
+            *self.track,
+            *self.report,
+            *self.judge,
+            *self.segment,
+            *self.acquire,
+        ]
 
 
 def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
@@ -120,6 +131,15 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     drift = DriftWatch(station.state_dir, file.drift, conditions)
     archive = Archive(station.state_dir, file.archive, facts, kept, album, drift, conditions)
 
+    shadow = []
+    if station.shadow is not None:
+        second = station.shadow.segmenter
+        other = Look(station.recipe, station.shadow.limits, second.info, scales)
+        cameras = [camera.name for camera in file.cameras]
+        shadow.append(
+            Shadow(second, look, other, cameras, lambda: len(jobs) > 0 or any(s.busy for s in segment), album, kept)
+        )
+
     return Pipeline(
         acquire=[Worker(stage) for stage in acquire],
         segment=[Worker(stage) for stage in segment],
@@ -127,6 +147,7 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         report=[Worker(stage) for stage in report],
         track=[Worker(track)],
         archive=[Worker(archive, vital=False)],
+        shadow=[Worker(stage, vital=False) for stage in shadow],
         timeline=timeline,
         album=album,
     )

@@ -229,7 +229,24 @@ class Delivery:
     delivered_ns: int
 
 
-ArchiveItem = Verdict | Delivery
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """The shadow model would have said otherwise of a frame: it `rejects` or `accepts` what the first did not.
+
+    `mask` is the shadow's, as `Segmenter.segment` gives it for its `classes`.
+    """
+
+    camera: str
+    frame_id: int
+    captured_ns: int
+    opinion: str
+    model: str
+    classes: tuple[str, ...]
+    defects: tuple[Defect, ...]
+    mask: Image
+
+
+ArchiveItem = Verdict | Delivery | Disagreement
 """Whatever is kept for later."""
 
 

@@ -47,6 +47,7 @@ class DemoOptions:
     model_fail_every: int = 0
     gige: bool = False
     loss: float = 0.0
+    shadow: str = ""
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -183,6 +184,7 @@ class Demo:
                 options.model_fail_every,
                 options.camera_faults,
                 options.gige,
+                options.shadow,
             ),
         )
 

@@ -91,6 +91,7 @@ class Variant:
     model_fail_every: int = 0
     camera_faults: str = ""
     gige: bool = False
+    shadow: str = ""
 
 
 def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[str, int], variant: Variant) -> Path:
@@ -111,6 +112,9 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
         ),
         mqtt_version=variant.mqtt_version,
     )
+    if variant.shadow:
+        name, _, precision = variant.shadow.partition("/")
+        station += f'\n[shadow]\nmodel = "{name}"\nsettings = {{ precision = "{precision or "int8"}" }}\n'
     for lane in range(line.lanes):
         station += _CAMERA.format(
             number=lane + 1,

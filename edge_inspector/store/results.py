@@ -17,7 +17,7 @@ from edge_inspector.records import Decision, Defect, Delivery, Reason
 from edge_inspector.store.database import micros, utc_from
 from edge_inspector.store.pictures import find_picture
 from edge_inspector.store.results_file import images_dir, open_results
-from edge_inspector.store.rows import Bucket, ClassCount, Label, LabelKind, PartRow, PartStory, StoredView
+from edge_inspector.store.rows import Bucket, ClassCount, Label, LabelKind, Objection, PartRow, PartStory, StoredView
 
 _LABELLED = "EXISTS (SELECT 1 FROM labels WHERE labels.part_id = parts.id)"
 _SAW_CLASS = "EXISTS (SELECT 1 FROM defects WHERE defects.part_id = parts.id AND defect_class = ?)"
@@ -95,6 +95,29 @@ class Results:
         with open_results(self._path) as db:
             query = f"{_NEWEST} WHERE review AND NOT {_LABELLED} ORDER BY id DESC LIMIT ?"
             return self._rows(db, query, [limit])
+
+    def objections(self, limit: int) -> list[Objection]:
+        """Where the shadow model would have said otherwise, newest first."""
+        with open_results(self._path) as db:
+            found = db.execute(
+                "SELECT said.*, part_id FROM disagreements AS said LEFT JOIN views ON views.camera = said.camera"
+                " AND views.frame_id = said.frame_id AND views.captured_ns = said.captured_ns"
+                " ORDER BY said.id DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+            return [
+                Objection(
+                    utc=utc_from(row["utc_us"]),
+                    camera=row["camera"],
+                    frame_id=row["frame_id"],
+                    opinion=row["opinion"],
+                    model=row["model"],
+                    classes=tuple(json.loads(row["classes"])),
+                    part_id=row["part_id"],
+                    picture=find_picture(self._images, row["picture"]),
+                )
+                for row in found
+            ]
 
     def label(self, part_id: int, view: str, label: LabelKind, defect_class: str, user: str, utc: datetime) -> bool:
         """Write down what `user` said of a view ("" for the whole part). False where there is no such part or view.

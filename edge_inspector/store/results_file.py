@@ -50,7 +50,12 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY, part_id INTEGER NOT NULL REFERENCES parts ON DELETE CASCADE, camera TEXT NOT NULL,
         label TEXT NOT NULL, defect_class TEXT NOT NULL, user TEXT NOT NULL, utc_us INTEGER NOT NULL
     );
-    CREATE INDEX labels_of_part ON labels (part_id)""",
+    CREATE INDEX labels_of_part ON labels (part_id);
+    CREATE TABLE disagreements (
+        id INTEGER PRIMARY KEY, utc_us INTEGER NOT NULL, camera TEXT NOT NULL, frame_id INTEGER NOT NULL,
+        captured_ns INTEGER NOT NULL, opinion TEXT NOT NULL, model TEXT NOT NULL, classes TEXT NOT NULL,
+        picture TEXT NOT NULL
+    )""",
 )
 
 

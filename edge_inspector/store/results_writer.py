@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import Delivery, PictureFigures, PlacedView, Verdict
+from edge_inspector.records import Delivery, Disagreement, PictureFigures, PlacedView, Verdict
 from edge_inspector.store.database import micros, open_database
 from edge_inspector.store.results_file import MIGRATIONS
 
@@ -32,6 +32,15 @@ class Entry:
     figures: Mapping[str, PictureFigures]
 
 
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """One disagreement of the shadow model to keep, and the stem of its picture."""
+
+    said: Disagreement
+    utc: datetime
+    stem: str
+
+
 class ResultsWriter:
     """Keeps verdicts and deliveries in `path`. Every method raises DeviceError when the disk does not play.
 
@@ -43,7 +52,9 @@ class ResultsWriter:
         with self._disk():
             self._db, self.set_aside = open_database(path, "results", MIGRATIONS)
 
-    def add(self, entries: Sequence[Entry], deliveries: Sequence[Delivery]) -> None:
+    def add(
+        self, entries: Sequence[Entry], deliveries: Sequence[Delivery], objections: Sequence[Objection] = ()
+    ) -> None:
         """Keep all of them, in one commit. What is held already is not held twice.
 
         A delivery of a verdict that is not held is forgotten.
@@ -56,6 +67,11 @@ class ResultsWriter:
                 " SELECT id, ?, ? FROM parts WHERE boot_id = ? AND seq = ?",
                 [(each.link, each.delivered_ns, each.boot_id, each.seq) for each in deliveries],
             )
+            self._db.executemany(
+                "INSERT INTO disagreements (utc_us, camera, frame_id, captured_ns, opinion, model, classes, picture)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [_objection_values(each) for each in objections],
+            )
 
     def tidy(self, before_utc: datetime, budget: int) -> None:
         """Forget what is older than `before_utc` and the oldest of what is beyond `budget` bytes; some at each call.
@@ -67,6 +83,7 @@ class ResultsWriter:
             self._db.execute(f"DELETE FROM parts WHERE {doomed}", (micros(before_utc), _FORGET))  # noqa: S608 -- constant
             if self.size > budget:
                 self._db.execute("DELETE FROM parts WHERE id IN (SELECT id FROM parts ORDER BY id LIMIT ?)", (_FORGET,))
+            self._db.execute("DELETE FROM disagreements WHERE utc_us < (SELECT min(utc_us) FROM parts) - 60000000")
         with self._disk():
             # A page is a row without columns here: execute would stop after the first.
             self._db.executescript(f"PRAGMA incremental_vacuum({_GIVE_BACK})")
@@ -175,6 +192,13 @@ def _view_values(placed: PlacedView, entry: Entry) -> tuple[Any, ...]:
         view.doubtful,
         entry.stems.get(view.camera, ""),
     )
+
+
+def _objection_values(each: Objection) -> tuple[Any, ...]:
+    said = each.said
+    classes = json.dumps(sorted({defect.defect_class for defect in said.defects}))
+    named = (said.camera, said.frame_id, said.captured_ns, said.opinion, said.model)
+    return (micros(each.utc), *named, classes, each.stem)
 
 
 def _known(value: float) -> float | None:

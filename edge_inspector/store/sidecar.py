@@ -14,7 +14,7 @@ import numpy as np
 from edge_inspector.records import Decision, Image, PlacedView, Verdict
 from edge_inspector.runtime.clock import iso
 from edge_inspector.store.pictures import StoredPicture
-from edge_inspector.store.results_writer import Entry
+from edge_inspector.store.results_writer import Entry, Objection
 
 SCHEMA_VERSION = 1
 
@@ -64,6 +64,24 @@ def view_facts(entry: Entry, placed: PlacedView, station: StationFacts) -> dict[
         "encoder_count": placed.position.count if math.isfinite(placed.position.count) else None,
         "doubtful": view.doubtful,
         "defects": [asdict(defect) for defect in view.defects],
+    }
+
+
+def objection_facts(objection: Objection, station: StationFacts) -> dict[str, Any]:
+    """The sidecar of a view of which the shadow model would have said otherwise; the mask beside it is the shadow's."""
+    said = objection.said
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "station": station.station,
+        "camera": said.camera,
+        "frame_id": said.frame_id,
+        "utc": iso(objection.utc),
+        "kept_because": "shadow",
+        "opinion": said.opinion,
+        "model": said.model,
+        "classes": list(said.classes),
+        "mm_per_px": station.mm_per_px[said.camera],
+        "defects": [asdict(defect) for defect in said.defects],
     }
 
 
