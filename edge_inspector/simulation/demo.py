@@ -48,6 +48,7 @@ class DemoOptions:
     gige: bool = False
     loss: float = 0.0
     shadow: str = ""
+    archive: str = ""  # lines of the station file's table, instead of the demo's own
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -185,6 +186,7 @@ class Demo:
                 options.camera_faults,
                 options.gige,
                 options.shadow,
+                options.archive,
             ),
         )
 

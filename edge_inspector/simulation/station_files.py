@@ -36,9 +36,7 @@ driver = "{segmenter}"
 port = {ports[web]}
 
 [archive]
-images_mb = 256
-min_free_mb = 256
-accepted_one_in = 10
+{archive}
 
 [[plcs]]
 name = "plc"
@@ -92,6 +90,7 @@ class Variant:
     camera_faults: str = ""
     gige: bool = False
     shadow: str = ""
+    archive: str = ""
 
 
 def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[str, int], variant: Variant) -> Path:
@@ -111,6 +110,7 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
             else ""
         ),
         mqtt_version=variant.mqtt_version,
+        archive=variant.archive or "images_mb = 256\nmin_free_mb = 256\naccepted_one_in = 10\n",
     )
     if variant.shadow:
         name, _, precision = variant.shadow.partition("/")
