@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_inspector import __version__
-from edge_inspector.errors import ConfigError, EdgeInspectorError
+from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +58,20 @@ def _parser() -> argparse.ArgumentParser:
         help="verdict, state, station or recipe (default: all, in one document)",
     )
     schema.set_defaults(command=_schema)
+
+    bench = commands.add_parser("bench", help="measure how fast this machine is, on the simulated line")
+    bench.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="throughput, latency, growth, position, footprint (default: all, about 15 minutes)",
+    )
+    bench.add_argument("--model", default="tile-1.0", help="model folder name (default: tile-1.0)")
+    bench.add_argument("--seconds", type=_positive, default=12.0, help="how long each run of the line is (default: 12)")
+    bench.add_argument("--repeats", type=_whole, default=3, help="runs of which the median is taken (default: 3)")
+    bench.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="for the JSON (default: bench)")
+    bench.add_argument("--budgets", type=Path, metavar="FILE", help="fail when a figure is beyond its budget here")
+    bench.set_defaults(command=_bench)
 
     demo = commands.add_parser("demo", help="run a simulated line: PLC, broker, station and scoreboard")
     demo.add_argument("--parts", type=_whole, default=0, help="stop after so many parts (default: until Ctrl-C)")
@@ -120,6 +134,19 @@ def _schema(given: argparse.Namespace) -> int:
 
     print(json.dumps(schema(given.name) if given.name else every_schema(), indent=2, ensure_ascii=False))
     return 0
+
+
+def _bench(given: argparse.Namespace) -> int:
+    from edge_inspector.simulation.bench.measures import BENCHMARKS, Effort  # noqa: PLC0415
+    from edge_inspector.simulation.bench.run import run_bench  # noqa: PLC0415
+
+    unknown = [name for name in given.names if name not in BENCHMARKS]
+    if unknown:
+        raise ConfigError(
+            [Fault("bench", f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}") for name in unknown]
+        )
+    effort = Effort(given.model, given.seconds, given.repeats)
+    return run_bench(given.names, effort, given.out, given.budgets)
 
 
 def _demo(given: argparse.Namespace) -> int:

@@ -47,6 +47,7 @@ class DemoOptions:
     model_fail_every: int = 0
     gige: bool = False
     loss: float = 0.0
+    distinct: int = 0
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -167,6 +168,7 @@ class Demo:
             gate_mm=camera_offset_mm(self.lanes - 1) + 1200.0 * max(1.0, options.speed_mm_s / 2000.0),
             counts_per_mm=10.0,
             frames=frames,
+            distinct=options.distinct,
         )
 
     def _write_files(self, line_file: Path) -> None:
