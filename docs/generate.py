@@ -55,6 +55,21 @@ CODES = {
     ErrorCode.WORKER_FAILED: ("a thread failed for good or hangs", "read the log; the service manager restarts"),
 }
 
+# What a label can be: nothing from a picture, a message or a part, so that the number of series stays small.
+LABELS = {
+    "camera": "names in `cameras`",
+    "code": "names of the error codes",
+    "decision": "the decisions, in small letters",
+    "defect_class": "classes of the model",
+    "link": "names in `plcs`",
+    "mailbox": "mailboxes of pipeline.py",
+    "provider": "`tensorrt`, `cuda`, `cpu`",
+    "reason": "the reasons",
+    "state": "`starting`, `ready`, `degraded`, `fault`, `stopping`",
+    "subject": "names in `cameras`, `plcs`, workers, or `encoder`",
+    "worker": "workers of pipeline.py, and `web`",
+}
+
 CHANNELS = {
     "reject": ("verdict", False, "What must fire the gate, never late. With MQTT 5 each expires when its time is up."),
     "verdict": ("verdict", False, "Every verdict, late ones too."),
@@ -76,7 +91,8 @@ def reference() -> str:
         ),
         "## Decisions and reasons\n\n" + _decisions(),
         "## Error codes\n\nIn the PLC's `error_code`, in `state` over MQTT, and in the log.\n\n" + _codes(),
-        "## Metrics\n\n" + _metrics(),
+        "## Metrics\n\nOn `/metrics`; the rules and panels over them: [how-to/dashboard.md](how-to/dashboard.md).\n\n"
+        + _metrics(),
     ]
     return "\n".join(parts)
 
@@ -228,7 +244,9 @@ def _codes() -> str:
 
 
 def _metrics() -> str:
-    rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    rows = ["Units are in the names (seconds, bytes, mm); what has none counts. A label can only be:\n"]
+    rows += ["| label | is one of |", "|---|---|", *(f"| `{name}` | {about} |" for name, about in LABELS.items()), ""]
+    rows += ["| metric | type | labels | meaning |", "|---|---|---|---|"]
     for found in vars(metrics).values():
         if isinstance(found, MetricWrapperBase):
             suffix = {"counter": "_total", "info": "_info"}.get(found._type, "")

@@ -6,15 +6,19 @@ import gc
 import logging
 import os
 import secrets
+import shutil
 import signal
 import sys
 import threading
 import time
+from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from edge_inspector import __version__, metrics
 from edge_inspector.config import Station
+from edge_inspector.drivers import Segmenter
 from edge_inspector.pipeline import Pipeline, build
 from edge_inspector.records import ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
@@ -38,6 +42,7 @@ class Daemon:
         self._conditions = Conditions()
         self._boot_id = secrets.randbelow(2**32 - 1) + 1
         self._stop = threading.Event()
+        self._ever_held: set[tuple[ErrorCode, str]] = set()
         self._signals = 0
 
     def run(self) -> int:
@@ -62,6 +67,7 @@ class Daemon:
         pipeline = build(station, self._boot_id, self._conditions)
         self._supervisor = Supervisor([*pipeline.workers, Worker(web)], self._on_fault, self._on_restart)
         self._announce()
+        self._declare()
         gc.collect()
         gc.freeze()
         self._supervisor.start()
@@ -92,34 +98,45 @@ class Daemon:
             ", ".join(link.name for link in station.file.plcs),
         )
 
+    def _declare(self) -> None:
+        """Metrics that are there from the start, and those that are looked up when they are asked for."""
+        file, segmenter, folder = self._station.file, self._station.segmenter, self._station.state_dir
+        metrics.begin(
+            (camera.name for camera in file.cameras),
+            (link.name for link in file.plcs),
+            (worker.name for worker in self._supervisor.workers),
+        )
+        for provider in ("tensorrt", "cuda", "cpu"):
+            # Asked anew each time: a session that is rebuilt may end on another one.
+            metrics.execution_provider.labels(provider).set_function(partial(_runs_on, segmenter, provider))
+        metrics.provider_fallback.set_function(lambda: float(segmenter.info.fell_back))
+        metrics.state_disk_free.set_function(lambda: _disk(folder)[0])
+        metrics.state_disk_size.set_function(lambda: _disk(folder)[1])
+
     def _supervise(self, supervisor: Supervisor) -> None:
-        told = (StationState.STARTING, ErrorCode.NONE)
+        told: list[tuple[ErrorCode, str]] | None = None
         next_dog_s = 0.0
         while not self._stop.wait(_WATCH_S):
             supervisor.watch()
-            now = (self._conditions.state, self._conditions.error_code)
-            if now != told:
-                told = now
-                self._tell(*now)
+            held = self._conditions.snapshot()
+            if held != told:
+                told = held
+                self._tell(self._conditions.state, held)
             if time.monotonic() >= next_dog_s and supervisor.healthy:
                 next_dog_s = time.monotonic() + _WATCHDOG_S
                 notify("WATCHDOG=1")
 
-    def _tell(self, state: StationState, code: ErrorCode) -> None:
-        held = ", ".join(f"{name.name.lower()} {subject}" for name, subject in self._conditions.snapshot())
-        log.log(
-            logging.INFO if state is StationState.READY else logging.WARNING,
-            "station is %s%s",
-            state,
-            held and f": {held}",
-        )
-        notify(f"STATUS={state}{held and ': ' + held}")
+    def _tell(self, state: StationState, held: list[tuple[ErrorCode, str]]) -> None:
+        wrong = ", ".join(f"{code.name.lower()} {subject}" for code, subject in held)
+        level = logging.INFO if state is StationState.READY else logging.WARNING
+        log.log(level, "station is %s%s", state, wrong and f": {wrong}")
+        notify(f"STATUS={state}{wrong and ': ' + wrong}")
         for each in StationState:
             metrics.station_state.labels(each.value).set(each is state)
-        metrics.condition_active.clear()
-        for name, subject in self._conditions.snapshot():
-            metrics.condition_active.labels(name.name.lower(), subject).set(1)
-        log.debug("error code %d", code)
+        # Never cleared first: a scrape in between would see a station without faults.
+        self._ever_held.update(held)
+        for code, subject in self._ever_held:
+            metrics.condition_active.labels(code.name.lower(), subject).set((code, subject) in held)
 
     def _halt(self, pipeline: Pipeline, supervisor: Supervisor) -> int:
         """Sources first, then what they feed, the links last. The exit code."""
@@ -166,3 +183,16 @@ class Daemon:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._stop.set()
+
+
+def _runs_on(segmenter: Segmenter, provider: str) -> float:
+    return float(segmenter.info.provider == provider)
+
+
+def _disk(folder: Path) -> tuple[float, float]:
+    """Free and total bytes of the disk that `folder` is on; nothing free on one that does not answer."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return 0.0, 0.0
+    return float(usage.free), float(usage.total)

@@ -269,7 +269,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a loaded model is and how it really runs."""
+    """What a loaded model is and how it really runs.
+
+    `fell_back`: a better provider is installed, and did not start.
+    """
 
     name: str
     version: str
@@ -282,6 +285,7 @@ class ModelInfo:
     precision: str
     provider: str
     limits: dict[str, tuple[float, float]] = field(default_factory=dict)
+    fell_back: bool = False
 
     @property
     def label(self) -> str:
