@@ -77,7 +77,8 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         acquire.append(Acquire(camera, to_line, timeline.estimate, admission, limits, jobs, inbox, conditions))
 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
-    look = Look(station.recipe, station.limits, segmenter.info, scales)
+    along = {camera.name: file.mm_per_row(camera) for camera in file.cameras}
+    look = Look(station.recipe, station.limits, segmenter.info, scales, along)
     segment = [
         Segment(number, segmenter, admission, look, jobs, inbox, conditions) for number in range(segmenter.workers)
     ]

@@ -6,7 +6,7 @@ import json
 import random
 import threading
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +46,7 @@ class Line:
     gate_mm: float
     counts_per_mm: float
     frames: str = ""
+    textures: str = ""  # of rendered parts, drawn once for all processes; empty: each draws its own
     ripple: float = 0.01
     pauses: tuple[tuple[float, float], ...] = ()
 
@@ -67,7 +68,9 @@ class Line:
     @cached_property
     def look(self) -> Parts:
         """Its parts."""
-        return PictureParts(Path(self.frames), self.lanes) if self.frames else _tile_parts(self.seed, self.lanes)
+        if self.frames:
+            return PictureParts(Path(self.frames), self.lanes)
+        return _tile_parts(self.seed, self.lanes, Path(self.textures) if self.textures else None)
 
     def eye_mm(self, part: int) -> float:
         """The belt position at which the part's leading edge meets the photo-eye. Parts lie up to 4 % off the pitch."""
@@ -98,8 +101,8 @@ class TileParts:
 
     mm_per_px = MM_PER_PX
 
-    def __init__(self, seed: int, lanes: int) -> None:
-        self._tiles = TileLine(seed, lanes)
+    def __init__(self, seed: int, lanes: int, textures: Path | None = None) -> None:
+        self._tiles = TileLine(seed, lanes, textures=textures)
 
     def defective(self, part: int) -> bool:
         """Whether any defect was drawn."""
@@ -142,10 +145,15 @@ def _is_defective(item: Item) -> bool:
 _drawing = threading.Lock()
 
 
-def _tile_parts(seed: int, lanes: int) -> TileParts:
-    """The cameras of a process share one set of textures, drawn once."""
+@lru_cache(maxsize=4)
+def _loaded(seed: int, lanes: int, textures: Path | None) -> TileParts:
+    return TileParts(seed, lanes, textures)
+
+
+def _tile_parts(seed: int, lanes: int, textures: Path | None) -> TileParts:
+    """The cameras of a process share one set of textures, drawn or loaded once."""
     with _drawing:
-        return TileParts(seed, lanes)
+        return _loaded(seed, lanes, textures)
 
 
 def camera_offset_mm(lane: int) -> float:

@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from edge_inspector.simulation.line import Line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Be a camera until SIGTERM. Says `ready` when clients may come.
+    """Be a camera until SIGTERM. Says `ready` and the monotonic time when clients may come.
 
     SIGUSR1 tells that the PLC was restarted; SIGUSR2 pulls the network cable, and plugs it in again.
     """
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     signal.signal(signal.SIGUSR1, lambda *_: camera.reset_encoder())
     signal.signal(signal.SIGUSR2, lambda *_: camera.toggle_cable())
-    sys.stdout.write("ready\n")
+    sys.stdout.write(f"ready {time.monotonic_ns()}\n")
     sys.stdout.flush()
     camera.run(stop)
     return 0
