@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from edge_inspector import config, metrics
 from edge_inspector.cli import _parser
 from edge_inspector.drivers import FAMILIES, load_driver
-from edge_inspector.inspection.recipe import ClassLimits, Recipe, Region
+from edge_inspector.inspection.recipe import ClassLimits, PictureLimits, Recipe, Region
 from edge_inspector.records import Decision, ErrorCode, Reason
 from edge_inspector.runtime.conditions import FAULTS
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, Block
@@ -31,7 +31,7 @@ REASONS = {
     Reason.FRAME_MISSING: "a view never came, and nothing is known to be wrong",
     Reason.CAMERA_LOST: "a camera was, or had just been, out of reach",
     Reason.INCOMPLETE_FRAME: "a frame arrived damaged",
-    Reason.BAD_IMAGE: "a picture was too dark, too bright or frozen (reserved)",
+    Reason.BAD_IMAGE: "a picture was too dark, saturated, blurred, or the same again",
     Reason.POSITION_UNKNOWN: "the belt's position was not known well enough",
     Reason.INFERENCE_FAILED: "the model's session failed",
     Reason.DISABLED: "the PLC's enable bit was off",
@@ -44,6 +44,10 @@ REASONS = {
 CODES = {
     ErrorCode.NONE: ("all is well", "nothing"),
     ErrorCode.CAMERA_LOST: ("a camera does not answer", "check its cable and power; it is reopened by itself"),
+    ErrorCode.BAD_PICTURES: (
+        "a camera's pictures are dark, saturated, blurred or frozen",
+        "check light, lens and exposure (`edge-inspector focus`); the recipe's `picture` has the limits",
+    ),
     ErrorCode.ENCODER_LOST: ("no fresh belt position", "check PLC, cable and `encoder.settings`"),
     ErrorCode.INFERENCE_FAILED: ("the model failed", "look at the log; the session is rebuilt by itself"),
     ErrorCode.PLC_RING_FULL: ("the PLC acknowledges no verdicts", "is the PLC's function block called every scan?"),
@@ -87,7 +91,13 @@ def reference() -> str:
         "## Recipe\n",
         *(
             _settings(name, model)
-            for name, model in (("", Recipe), ("classes.NAME", ClassLimits), ("regions.CAMERA", Region))
+            for name, model in (
+                ("", Recipe),
+                ("classes.NAME", ClassLimits),
+                ("regions.CAMERA", Region),
+                ("picture", PictureLimits),
+                ("pictures.CAMERA", PictureLimits),
+            )
         ),
         "## Decisions and reasons\n\n" + _decisions(),
         "## Error codes\n\nIn the PLC's `error_code`, in `state` over MQTT, and in the log.\n\n" + _codes(),

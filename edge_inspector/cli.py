@@ -99,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--loss", type=_fraction, default=0.0, help="with --gige: lose this fraction of the packets (as 0.005)"
     )
+    demo.add_argument(
+        "--line-scan", action="store_true", help="with --gige: cameras that take their rows one by one, by the encoder"
+    )
     demo.add_argument("--seed", type=int, default=7, help="of belt and parts (default: 7)")
     demo.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
     demo.add_argument(
@@ -167,6 +170,7 @@ def _demo(given: argparse.Namespace) -> int:
             keep=given.keep,
             gige=given.gige,
             loss=given.loss,
+            line_scan=given.line_scan,
         )
     )
 

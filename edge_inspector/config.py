@@ -62,12 +62,17 @@ class SegmenterTable(_Table):
 
 
 class CameraTable(_Table):
-    """One camera: its driver, and where and how large it sees the belt."""
+    """One camera: its driver, and where and how large it sees the belt.
+
+    `line_counts`: encoder counts from one row to the next of a line-scan camera, whose rows are taken one after the
+    other; `offset_mm` is then where its first row is, and `mm_per_px` holds across the belt only.
+    """
 
     name: Name
     driver: str
     offset_mm: Annotated[float, Field(ge=0)]
     mm_per_px: Positive
+    line_counts: Positive | None = None
     settings: dict[str, Any] = {}
 
 
@@ -97,6 +102,10 @@ class StationFile(_Table):
     cameras: Annotated[list[CameraTable], Field(min_length=1)]
     plcs: Annotated[list[PlcTable], Field(min_length=1)]
     web: WebTable = WebTable()
+
+    def mm_per_row(self, camera: CameraTable) -> float:
+        """How far the belt moves from one of the camera's rows to the next."""
+        return camera.mm_per_px if camera.line_counts is None else camera.line_counts / self.line.counts_per_mm
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,11 +254,11 @@ def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
     faults += [
         Fault(
             f"cameras.{at}.offset_mm",
-            f"{camera.name!r} at {camera.offset_mm:g} mm is not before the decision line at "
+            f"{camera.name!r} at {_seen_mm(camera, recipe):g} mm is not before the decision line at "
             f"{line.gate_mm - reserve_mm:g} mm (line.gate_mm less line.reserve_ms at line.speed_max_mm_s)",
         )
         for at, camera in enumerate(file.cameras)
-        if camera.offset_mm >= line.gate_mm - reserve_mm
+        if _seen_mm(camera, recipe) >= line.gate_mm - reserve_mm
     ]
     faults += [
         Fault(f"cameras.{at}.name", f"{camera.name!r} is not in the recipe's views: nothing would look at its frames")
@@ -257,6 +266,11 @@ def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
         if camera.name not in recipe.views
     ]
     return faults
+
+
+def _seen_mm(camera: CameraTable, recipe: Recipe) -> float:
+    """Where the part is when the camera has its picture: a line-scan camera waits for the part's end."""
+    return camera.offset_mm + (0.0 if camera.line_counts is None else recipe.part_length_mm)
 
 
 def _limits(file: StationFile, recipe: Recipe, segmenter: Segmenter, faults: list[Fault]) -> dict[str, ClassLimits]:
@@ -267,7 +281,7 @@ def _limits(file: StationFile, recipe: Recipe, segmenter: Segmenter, faults: lis
         for name in recipe.classes
         if name not in model.classes
     ]
-    scale = min(camera.mm_per_px for camera in file.cameras) ** 2
+    scale = min(camera.mm_per_px * file.mm_per_row(camera) for camera in file.cameras)
     suggested = {
         name: ClassLimits(min_confidence=confidence, min_area_mm2=area_px * scale)
         for name, (confidence, area_px) in model.limits.items()

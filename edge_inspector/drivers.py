@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from edge_inspector.records import (
+    CameraCounters,
     EncoderSample,
     Frame,
     Image,
@@ -38,7 +39,10 @@ class DriverSettings(BaseModel):
 
 
 class Camera(Protocol):
-    """Pictures in. Constructed as `Camera(name, settings)`; one thread owns it from open to close."""
+    """Pictures in. Constructed as `Camera(name, settings)`; one thread owns it from open to close.
+
+    Drivers inherit from it, for what not every device has.
+    """
 
     name: str
 
@@ -56,6 +60,10 @@ class Camera(Protocol):
     @abstractmethod
     def close(self) -> None:
         """Stop and let go. Safe at any time, also twice."""
+
+    def counters(self) -> CameraCounters:
+        """The device's own statistics, zeros where it has none. At any time, at once, without an error."""
+        return CameraCounters()
 
 
 class Encoder(Protocol):

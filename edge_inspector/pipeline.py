@@ -8,6 +8,7 @@ PLC        -> report  -> [judge]: triggers
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from edge_inspector.config import Station
 from edge_inspector.drivers import PlcLink, load_driver
@@ -72,10 +73,12 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     for table, settings in zip(file.cameras, station.camera_settings, strict=True):
         camera = load_driver("cameras", table.driver)(table.name, settings)
         to_line = geometry.gate - geometry.reserve - geometry.offsets[table.name]
-        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, jobs, inbox, conditions))
+        limits = partial(station.recipe.picture_limits, table.name)
+        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, limits, jobs, inbox, conditions))
 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
-    look = Look(station.recipe, station.limits, segmenter.info, scales)
+    along = {camera.name: file.mm_per_row(camera) for camera in file.cameras}
+    look = Look(station.recipe, station.limits, segmenter.info, scales, along)
     segment = [
         Segment(number, segmenter, admission, look, jobs, inbox, conditions) for number in range(segmenter.workers)
     ]

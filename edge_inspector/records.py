@@ -117,6 +117,17 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class CameraCounters:
+    """What a camera's own statistics say since it was opened; temperature None where it tells none."""
+
+    frames_missed: int = 0
+    underruns: int = 0
+    packets_missing: int = 0
+    packets_resent: int = 0
+    temperature_c: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A frame on its way to the model, and the belt position at which its part must be decided."""
 
@@ -232,6 +243,7 @@ class ErrorCode(IntEnum):
 
     NONE = 0
     CAMERA_LOST = 101
+    BAD_PICTURES = 102
     ENCODER_LOST = 201
     INFERENCE_FAILED = 301
     PLC_RING_FULL = 401

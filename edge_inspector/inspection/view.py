@@ -12,12 +12,13 @@ from edge_inspector.records import Frame, Image, ModelInfo, View
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Called with a frame and its mask. `mm_per_px` is each camera's, per frame pixel."""
+    """Called with a frame and its mask. `mm_per_px` is each camera's across the belt, `mm_per_row` along it."""
 
     recipe: Recipe
     limits: Mapping[str, ClassLimits]
     model: ModelInfo
     mm_per_px: Mapping[str, float]
+    mm_per_row: Mapping[str, float]
 
     def __call__(self, frame: Frame, mask: Image, begun_ns: int, inference_ns: int) -> View:
         """The view with its defects in millimetres. `mask` is (classes, H, W) uint8 at the model's stride."""
@@ -28,6 +29,7 @@ class Look:
             self.limits,
             self.mm_per_px[frame.camera] * self.model.stride,
             self.recipe.regions.get(frame.camera),
+            self.mm_per_row[frame.camera] * self.model.stride,
         )
         return View(
             frame.camera,

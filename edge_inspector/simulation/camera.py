@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from edge_inspector.drivers import DriverSettings
+from edge_inspector.drivers import Camera, DriverSettings
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame, Image
 from edge_inspector.simulation.line import Line
@@ -16,7 +16,7 @@ from edge_inspector.simulation.line import Line
 _BUFFERS = 8  # as many frames as a real camera's driver would keep for a reader that is slow
 
 
-class SimulatedCamera:
+class SimulatedCamera(Camera):
     """Frame n shows part n - 1. The next picture is rendered while its part is still on its way."""
 
     class Settings(DriverSettings):

@@ -73,6 +73,13 @@ def measure(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], metr
     return report
 
 
+def recovery_s(verdicts: Iterable[Event], camera: str, ready_ns: int) -> float | None:
+    """From when the camera was ready again to the first exposure of it that was inspected; None without one."""
+    views = (view for body in verdicts for view in body["views"] if view["camera"] == camera)
+    after = [view["captured_ns"] for view in views if view["captured_ns"] > ready_ns and view["failure"] == "none"]
+    return round((min(after) - ready_ns) / 1e9, 3) if after else None
+
+
 def _key(event: Event) -> PartKey:
     return event["boot"], event["part_seq"]
 
@@ -175,6 +182,9 @@ def _from_metrics(text: str) -> Event:
         "frames_completed": total("edge_inspector_frames_completed_total"),
         "frames_failed": total("edge_inspector_frames_failed_total"),
         "frames_evicted": total("edge_inspector_frames_evicted_total"),
+        "frames_missed": total("edge_inspector_frames_missed_total"),
+        "packets_resent": total("edge_inspector_camera_packets_resent_total"),
+        "packets_missing": total("edge_inspector_camera_packets_missing_total"),
         "encoder_epochs": total("edge_inspector_encoder_epochs_total"),
         "model": info[1] if info else "",
         "execution_provider": info[2] if info else "",
