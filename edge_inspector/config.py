@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -92,6 +92,23 @@ class WebTable(_Table):
     port: Annotated[int, Field(ge=1, le=65535)] = 9108
 
 
+class ArchiveTable(_Table):
+    """What is kept of the parts that have passed.
+
+    Pictures: of every part that was not plainly accepted, and of one in `accepted_one_in` others (0: none). The oldest
+    give way at `images_mb`, and before the disk has less than `min_free_mb` free. `album_mb` of memory hold the latest
+    pictures of all parts, for archive and page.
+    """
+
+    keep_days: Annotated[int, Field(ge=1, le=36500)] = 365
+    keep_mb: Annotated[int, Field(ge=8, le=1_000_000)] = 2048
+    images_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 8192
+    min_free_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 1024
+    accepted_one_in: Annotated[int, Field(ge=0)] = 100
+    image_format: Literal["png", "jpeg"] = "png"
+    album_mb: Annotated[int, Field(ge=1, le=65536)] = 32
+
+
 class StationFile(_Table):
     """The whole file."""
 
@@ -102,6 +119,7 @@ class StationFile(_Table):
     cameras: Annotated[list[CameraTable], Field(min_length=1)]
     plcs: Annotated[list[PlcTable], Field(min_length=1)]
     web: WebTable = WebTable()
+    archive: ArchiveTable = ArchiveTable()
 
     def mm_per_row(self, camera: CameraTable) -> float:
         """How far the belt moves from one of the camera's rows to the next."""

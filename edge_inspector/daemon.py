@@ -150,10 +150,11 @@ class Daemon:
         lost: list[str] = []
         for workers in (pipeline.segment, pipeline.judge, pipeline.report, pipeline.track, rest):
             lost += supervisor.stop(workers, deadline_ns)
+        hung += supervisor.stop(pipeline.archive, deadline_ns)
         self._station.segmenter.close()
         log.info("stopped in %.2f s", (time.monotonic_ns() - begun_ns) / 1e9)
         if hung or lost:
-            log.warning("left behind, still busy in a driver: %s", ", ".join(hung + lost))
+            log.warning("left behind, still busy in a driver or with the disk: %s", ", ".join(hung + lost))
             logging.shutdown()
             os._exit(1 if lost else 0)
         return 0
@@ -170,7 +171,9 @@ class Daemon:
         return state in (StationState.READY, StationState.DEGRADED) and self._supervisor.healthy, body
 
     def _on_fault(self, name: str, faulty: bool) -> None:  # noqa: FBT001 -- the supervisor's callback
-        (self._conditions.set if faulty else self._conditions.clear)(ErrorCode.WORKER_FAILED, name)
+        vital = any(worker.name == name and worker.vital for worker in self._supervisor.workers)
+        code = ErrorCode.WORKER_FAILED if vital else ErrorCode.SIDE_WORKER_FAILED
+        (self._conditions.set if faulty else self._conditions.clear)(code, name)
 
     def _on_restart(self, name: str) -> None:
         metrics.worker_restarts.labels(name).inc()

@@ -14,6 +14,7 @@ from edge_inspector.inspection.recipe import ClassLimits, Recipe
 from edge_inspector.inspection.tracking import Assembly, PartTracker
 from edge_inspector.inspection.triggers import TriggerIntake
 from edge_inspector.records import (
+    ArchiveItem,
     Decision,
     ErrorCode,
     JudgeItem,
@@ -63,6 +64,7 @@ class Judge:
         timeline: Timeline,
         inbox: Mailbox[JudgeItem],
         links: Sequence[Mailbox[Verdict]],
+        archive: Mailbox[ArchiveItem],
         conditions: Conditions,
         backlog: Callable[[], int],
     ) -> None:
@@ -74,6 +76,7 @@ class Judge:
         self._timeline = timeline
         self._inbox = inbox
         self._links = links
+        self._archive = archive
         self._conditions = conditions
         self._backlog = backlog
         tolerance = recipe.position_tolerance_mm * geometry.counts_per_mm
@@ -163,7 +166,16 @@ class Judge:
         count = self._timeline.unwrap(trigger.count) if known else trigger.count
         due = count + self._geometry.gate if handicap is not Reason.TRIGGER_LOST else 0
         self._tracker.add_part(
-            Part(trigger.part_seq, plc_boot_id, self._timeline.epoch, count, due, positioned=known, handicap=handicap)
+            Part(
+                trigger.part_seq,
+                plc_boot_id,
+                self._timeline.epoch,
+                count,
+                due,
+                positioned=known,
+                handicap=handicap,
+                announced_ns=since,
+            )
         )
         return True
 
@@ -226,6 +238,8 @@ class Judge:
         for link in self._links:
             if link.put(verdict) is not None:
                 metrics.verdicts_lost.labels(link.name).inc()
+        if self._archive.put(verdict) is not None:
+            metrics.archive_left_out.labels("verdict").inc()
         _count(verdict)
 
     def _way_left_ns(self, part: Part, now: int) -> int:
