@@ -94,8 +94,11 @@ class Daemon:
 
     def _supervise(self, supervisor: Supervisor) -> None:
         told = (StationState.STARTING, ErrorCode.NONE)
-        next_dog_s = 0.0
+        next_dog_s, resets = 0.0, 0
         while not self._stop.wait(_WATCH_S):
+            if resets != self._conditions.resets:
+                resets = self._conditions.resets
+                supervisor.forgive()
             supervisor.watch()
             now = (self._conditions.state, self._conditions.error_code)
             if now != told:

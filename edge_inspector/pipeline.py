@@ -7,14 +7,16 @@ PLC        -> report  -> [judge]: triggers
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_inspector.config import Station
 from edge_inspector.drivers import PlcLink, load_driver
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.admission import Admission
+from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.view import Look
-from edge_inspector.records import ErrorCode, Identity, Job, JudgeItem, Verdict
+from edge_inspector.records import Command, ErrorCode, Identity, Job, JudgeItem, StationStatus, Verdict
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.worker import Worker
@@ -29,7 +31,10 @@ _CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The workers by what they do; they are started in this order's reverse and stopped in this order."""
+    """The workers by what they do; they are started in this order's reverse and stopped in this order.
+
+    Any thread may `submit` a command and ask for the `status`.
+    """
 
     acquire: list[Worker]
     segment: list[Worker]
@@ -37,6 +42,8 @@ class Pipeline:
     report: list[Worker]
     track: list[Worker]
     timeline: Timeline
+    submit: Callable[[Command], None]
+    status: Callable[[], StationStatus]
 
     @property
     def workers(self) -> list[Worker]:
@@ -62,11 +69,13 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     encoder = load_driver("encoders", file.encoder.driver)(station.encoder_settings)
     track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000)
 
+    recipes = [criteria.recipe for criteria in station.recipes.values()]
+    control = Control(station.recipes, station.recipe.id, conditions.reset)
     admission = Admission(
         timeline.estimate,
-        station.recipe.position_tolerance_mm * geometry.counts_per_mm,
+        min(recipe.position_tolerance_mm for recipe in recipes) * geometry.counts_per_mm,
         segmenter.workers,
-        whole_parts=station.recipe.on_not_inspected == "reject",
+        whole_parts=all(recipe.on_not_inspected == "reject" for recipe in recipes),
     )
     acquire = []
     for table, settings in zip(file.cameras, station.camera_settings, strict=True):
@@ -75,15 +84,15 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         acquire.append(Acquire(camera, to_line, timeline.estimate, admission, jobs, inbox, conditions))
 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
-    look = Look(station.recipe, station.limits, segmenter.info, scales)
+    look = Look(lambda: control.in_use, segmenter.info, scales)
     segment = [
         Segment(number, segmenter, admission, look, jobs, inbox, conditions) for number in range(segmenter.workers)
     ]
     judge = Judge(
         boot_id,
         geometry,
-        station.recipe,
-        station.limits,
+        station.recipes,
+        control,
         segmenter.info,
         timeline,
         inbox,
@@ -100,7 +109,18 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         driver: PlcLink = load_driver("plcs", link.driver)(settings, identity)
         lost, full = _CODES.get(link.driver, (ErrorCode.PLC_LOST, ErrorCode.PLC_RING_FULL))
         report.append(
-            Report(link.name, driver, lost, full, mailbox, inbox, judge.status, conditions, link.interval_ms / 1000)
+            Report(
+                link.name,
+                driver,
+                lost,
+                full,
+                mailbox,
+                inbox,
+                judge.status,
+                judge.submit,
+                conditions,
+                link.interval_ms / 1000,
+            )
         )
 
     return Pipeline(
@@ -110,6 +130,8 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         report=[Worker(stage) for stage in report],
         track=[Worker(track)],
         timeline=timeline,
+        submit=judge.submit,
+        status=judge.status,
     )
 
 

@@ -22,6 +22,7 @@ class Conditions:
         self._held: dict[tuple[ErrorCode, str], int] = {}
         self._cleared: dict[tuple[ErrorCode, str], int] = {}
         self._phase = StationState.STARTING
+        self.resets = 0
 
     def phase(self, phase: StationState) -> None:
         """STARTING, READY or STOPPING: what the daemon is about, apart from what is wrong."""
@@ -44,6 +45,11 @@ class Conditions:
                 return
             self._cleared[code, subject] = now = time.monotonic_ns()
         log.info("%s (E%d) %s: over after %.1f s", code.name.lower(), code, subject, (now - since) / 1e9)
+
+    def reset(self) -> None:
+        """Someone has seen to it: what was given up may be tried again. The supervisor follows `resets`."""
+        self.resets += 1
+        log.info("reset")
 
     def held(self, code: ErrorCode, subject: str, within_s: float = 0.0) -> bool:
         """Whether this holds, or held until at most `within_s` ago."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from edge_inspector import metrics
 from edge_inspector.drivers import PlcLink
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import ErrorCode, JudgeItem, PlcInput, StationStatus, Verdict
+from edge_inspector.records import Command, ErrorCode, JudgeItem, PlcInput, StationStatus, Verdict
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
@@ -35,6 +35,7 @@ class Report:
         verdicts: Mailbox[Verdict],
         heard: Mailbox[JudgeItem],
         status: Callable[[], StationStatus],
+        submit: Callable[[Command], None],
         conditions: Conditions,
         interval_s: float,
     ) -> None:
@@ -46,6 +47,7 @@ class Report:
         self._verdicts = verdicts
         self._heard = heard
         self._status = status
+        self._submit = submit
         self._conditions = conditions
         self._interval_ns = int(interval_s * 1e9)
         self._backoff = Backoff(first_s=0.05, longest_s=0.2)  # a part may be at the gate in less than a second
@@ -134,6 +136,8 @@ class Report:
         self._next_ns = begun_ns + self._interval_ns
         if heard is not None:
             self._heard.put(heard)
+        for command in self._link.commands():
+            self._submit(command)
         frozen = heard is not None and self._is_frozen(heard, now)
         up = self._link.connected and not frozen
         metrics.link_up.labels(self._label).set(up)
