@@ -75,14 +75,19 @@ CODES = {
 LABELS = {
     "camera": "names in `cameras`",
     "code": "names of the error codes",
+    "command": "`select_recipe`, `enable`, `disable`, `reset`",
     "decision": "the decisions, in small letters",
     "defect_class": "classes of the model",
+    "fault": "`dark`, `saturated`, `blurred`, `frozen`",
+    "kept_because": "why the archive keeps pictures: the decisions, `review`, `sample`",
     "link": "names in `plcs`",
     "mailbox": "mailboxes of pipeline.py",
     "provider": "`tensorrt`, `cuda`, `cpu`",
     "reason": "the reasons",
+    "result": "`done`, `refused`",
     "state": "`starting`, `ready`, `degraded`, `fault`, `stopping`",
     "subject": "names in `cameras`, `plcs`, workers, or `encoder`",
+    "what": "parts of the archive: `results`, `images`; `verdict`, `delivery`, `picture`",
     "worker": "workers of pipeline.py, and `web`",
 }
 
@@ -90,6 +95,8 @@ CHANNELS = {
     "reject": ("verdict", False, "What must fire the gate, never late. With MQTT 5 each expires when its time is up."),
     "verdict": ("verdict", False, "Every verdict, late ones too."),
     "state": ("state", True, "The station's state, on change and every 10 s; `offline` is also the last will."),
+    "command/result": ("command_result", False, "What became of a command."),
+    "command": ("command", False, "What the station is to do, where its link has `commands = true`."),
 }
 
 
@@ -136,22 +143,22 @@ def asyncapi() -> str:
         "info": {
             "title": "Edge Inspector over MQTT",
             "version": "1",
-            "description": "What a station publishes. docs/mqtt.md says what is promised and what each field means.",
+            "description": "What a station publishes and reads; docs/mqtt.md says what each field means.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
-        "channels": {name: _channel(name, message, about) for name, (message, _, about) in CHANNELS.items()},
+        "channels": {_key(name): _channel(name, message, about) for name, (message, _, about) in CHANNELS.items()},
         "operations": {
-            f"publish_{name}": {
-                "action": "send",
-                "channel": {"$ref": f"#/channels/{name}"},
+            f"{'read' if name == 'command' else 'publish'}_{_key(name)}": {
+                "action": "receive" if name == "command" else "send",
+                "channel": {"$ref": f"#/channels/{_key(name)}"},
                 "bindings": {"mqtt": {"qos": 1, "retain": retained}},
             }
             for name, (_, retained, _) in CHANNELS.items()
         },
         "components": {
             "messages": {
-                name: {"payload": {"$ref": f"#/components/schemas/{name.capitalize()}Message"}}
+                name: {"payload": {"$ref": f"#/components/schemas/{name.title().replace('_', '')}Message"}}
                 for name in dict.fromkeys(message for message, _, _ in CHANNELS.values())
             },
             "schemas": message_definitions("#/components/schemas/{model}"),
@@ -160,6 +167,10 @@ def asyncapi() -> str:
     return (
         "# Generated from the code by `make docs`; edit the code, not this file.\n" + "\n".join(_yaml(document)) + "\n"
     )
+
+
+def _key(topic: str) -> str:
+    return topic.replace("/", "_")
 
 
 def _channel(name: str, message: str, about: str) -> dict[str, Any]:

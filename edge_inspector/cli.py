@@ -53,9 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     schema.add_argument(
         "name",
         nargs="?",
-        choices=["verdict", "state", "station", "recipe"],
+        choices=["verdict", "state", "command_result", "command", "station", "recipe"],
         metavar="NAME",
-        help="verdict, state, station or recipe (default: all, in one document)",
+        help="verdict, state, command, command_result, station or recipe (default: all, in one document)",
     )
     schema.set_defaults(command=_schema)
 

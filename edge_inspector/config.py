@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspector.drivers import DriverSettings, Segmenter, driver_names, load_driver
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.inspection.recipe import ClassLimits, Positive, Recipe, faults_of, read_recipe
+from edge_inspector.inspection.recipe import ClassLimits, Criteria, Positive, Recipe, faults_of, read_recipe
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 
@@ -23,10 +23,14 @@ class _Table(BaseModel):
 
 
 class StationTable(_Table):
-    """Who this station is and where its files are; paths are relative to the station file."""
+    """Who this station is and where its files are; paths are relative to the station file.
+
+    `recipe` is in force at the start, `recipes` are further ones that may be selected while the line runs.
+    """
 
     name: Name
     recipe: Path
+    recipes: list[Path] = []
     models_dir: Path = Path("models")
     state_dir: Path = Path("state")
 
@@ -128,11 +132,15 @@ class StationFile(_Table):
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """A checked configuration: nothing in it can still be wrong on paper."""
+    """A checked configuration: nothing in it can still be wrong on paper.
+
+    `recipe` and `limits` are what the station starts with; `recipes` has these and the selectable ones by their id.
+    """
 
     file: StationFile
     recipe: Recipe
     limits: dict[str, ClassLimits]
+    recipes: dict[int, Criteria]
     segmenter: Segmenter
     state_dir: Path
     camera_settings: tuple[DriverSettings, ...]
@@ -161,10 +169,21 @@ def load_station(path: Path) -> Station:
     if recipe is not None:
         faults += _line_faults(file, recipe)
         if segmenter is not None:
-            limits = _limits(file, recipe, segmenter, faults)
+            limits = _limits(file, file.station.recipe, recipe, segmenter, faults)
+    recipes = _recipes(base, file, recipe, limits, segmenter, faults)
     if faults or recipe is None or segmenter is None:
         raise ConfigError(faults)
-    return Station(file, recipe, limits, segmenter, base / file.station.state_dir, tuple(cameras), encoder, tuple(plcs))
+    return Station(
+        file,
+        recipe,
+        limits,
+        recipes,
+        segmenter,
+        base / file.station.state_dir,
+        tuple(cameras),
+        encoder,
+        tuple(plcs),
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -191,8 +210,11 @@ def _faults_below(base: Path, raw: dict[str, Any]) -> list[Fault]:
                 base, family, where, SimpleNamespace(driver=table["driver"], settings=table.get("settings", {})), faults
             )
     station = raw.get("station")
-    if isinstance(station, dict) and isinstance(station.get("recipe"), str):
-        _recipe(base / station["recipe"], faults)
+    if isinstance(station, dict):
+        listed = station.get("recipes")
+        for path in (station.get("recipe"), *(listed if isinstance(listed, list) else ())):
+            if isinstance(path, str):
+                _recipe(base / path, faults)
     return faults
 
 
@@ -291,11 +313,49 @@ def _seen_mm(camera: CameraTable, recipe: Recipe) -> float:
     return camera.offset_mm + (0.0 if camera.line_counts is None else recipe.part_length_mm)
 
 
-def _limits(file: StationFile, recipe: Recipe, segmenter: Segmenter, faults: list[Fault]) -> dict[str, ClassLimits]:
+def _recipes(
+    base: Path,
+    file: StationFile,
+    first: Recipe | None,
+    limits: dict[str, ClassLimits],
+    segmenter: Segmenter | None,
+    faults: list[Fault],
+) -> dict[int, Criteria]:
+    """Every recipe that may judge, by its id. They share cameras and model: both run on while recipes change."""
+    found: dict[int, Criteria] = {}
+    if first is not None:
+        found[first.id] = Criteria(first, limits)
+    for path in file.station.recipes:
+        recipe = _recipe(base / path, faults)
+        if recipe is None or first is None:
+            continue
+        faults += _beside(path, first, recipe)
+        if recipe.id in found:
+            faults.append(Fault(f"{path}: id", f"{recipe.id} is already the id of {found[recipe.id].recipe.name!r}"))
+        if segmenter is not None:
+            found.setdefault(recipe.id, Criteria(recipe, _limits(file, path, recipe, segmenter, faults)))
+    return found
+
+
+def _beside(path: Path, first: Recipe, recipe: Recipe) -> list[Fault]:
+    faults = []
+    if set(recipe.views) != set(first.views):
+        views = ", ".join(sorted(first.views))
+        faults.append(Fault(f"{path}: views", f"must be those of station.recipe, in any order: {views}"))
+    if recipe.model != first.model:
+        faults.append(
+            Fault(f"{path}: model", f"must be that of station.recipe, {first.model!r}: another model needs a restart")
+        )
+    return faults
+
+
+def _limits(
+    file: StationFile, path: Path, recipe: Recipe, segmenter: Segmenter, faults: list[Fault]
+) -> dict[str, ClassLimits]:
     """The recipe's limits, the model's own where the recipe has none for a class."""
     model = segmenter.info
     faults += [
-        Fault(f"{file.station.recipe}: classes.{name}", f"the model knows only: {', '.join(model.classes)}")
+        Fault(f"{path}: classes.{name}", f"the model knows only: {', '.join(model.classes)}")
         for name in recipe.classes
         if name not in model.classes
     ]
@@ -306,7 +366,7 @@ def _limits(file: StationFile, recipe: Recipe, segmenter: Segmenter, faults: lis
     }
     limits = suggested | recipe.classes
     faults += [
-        Fault(f"{file.station.recipe}: classes.{name}", "is missing, and the model suggests no limits for it")
+        Fault(f"{path}: classes.{name}", "is missing, and the model suggests no limits for it")
         for name in model.classes
         if name not in limits
     ]

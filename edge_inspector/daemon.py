@@ -115,8 +115,11 @@ class Daemon:
 
     def _supervise(self, supervisor: Supervisor) -> None:
         told: list[tuple[ErrorCode, str]] | None = None
-        next_dog_s = 0.0
+        next_dog_s, resets = 0.0, 0
         while not self._stop.wait(_WATCH_S):
+            if resets != self._conditions.resets:
+                resets = self._conditions.resets
+                supervisor.forgive()
             supervisor.watch()
             held = self._conditions.snapshot()
             if held != told:

@@ -164,6 +164,10 @@ archive_left_out = Counter(
     registry=REGISTRY,
 )
 
+commands = Counter(
+    "edge_inspector_commands", "Commands taken, by what became of them.", ["command", "result"], registry=REGISTRY
+)
+
 worker_restarts = Counter(
     "edge_inspector_worker_restarts", "Workers restarted by the supervisor.", ["worker"], registry=REGISTRY
 )

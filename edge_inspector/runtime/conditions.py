@@ -26,6 +26,7 @@ class Conditions:
         self._cleared: dict[tuple[ErrorCode, str], int] = {}
         self._expected: set[tuple[ErrorCode, str]] = set()
         self._phase = StationState.STARTING
+        self.resets = 0
 
     def phase(self, phase: StationState) -> None:
         """STARTING, READY or STOPPING: what the daemon is about, apart from what is wrong."""
@@ -57,6 +58,11 @@ class Conditions:
             log.info("%s is there after %.1f s", subject, (now - since) / 1e9)
         else:
             log.info("%s (E%d) %s: over after %.1f s", code.name.lower(), code, subject, (now - since) / 1e9)
+
+    def reset(self) -> None:
+        """Someone has seen to it: what was given up may be tried again. The supervisor follows `resets`."""
+        self.resets += 1
+        log.info("reset")
 
     def held(self, code: ErrorCode, subject: str, within_s: float = 0.0) -> bool:
         """Whether this holds, or held until at most `within_s` ago."""
