@@ -87,7 +87,7 @@ LABELS = {
     "result": "`done`, `refused`",
     "state": "`starting`, `ready`, `degraded`, `fault`, `stopping`",
     "subject": "names in `cameras`, `plcs`, workers, or `encoder`",
-    "what": "parts of the archive: `results`, `images`; `verdict`, `delivery`, `picture`",
+    "what": "parts of the archive: `results`, `pictures`; `verdict`, `delivery`, `picture`",
     "worker": "workers of pipeline.py, and `web`",
 }
 

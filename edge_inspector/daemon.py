@@ -114,28 +114,41 @@ class Daemon:
         metrics.state_disk_size.set_function(lambda: _disk(folder)[1])
 
     def _supervise(self, supervisor: Supervisor) -> None:
-        told: list[tuple[ErrorCode, str]] | None = None
+        told = (StationState.STARTING, ErrorCode.NONE)
+        shown: list[tuple[ErrorCode, str]] = []
         next_dog_s, resets = 0.0, 0
         while not self._stop.wait(_WATCH_S):
             if resets != self._conditions.resets:
                 resets = self._conditions.resets
                 supervisor.forgive()
             supervisor.watch()
+            now = (self._conditions.state, self._conditions.error_code)
+            if now != told:
+                told = now
+                self._tell(*now)
             held = self._conditions.snapshot()
-            if held != told:
-                told = held
-                self._tell(self._conditions.state, held)
+            if held != shown:
+                shown = held
+                self._show(held)
             if time.monotonic() >= next_dog_s and supervisor.healthy:
                 next_dog_s = time.monotonic() + _WATCHDOG_S
                 notify("WATCHDOG=1")
 
-    def _tell(self, state: StationState, held: list[tuple[ErrorCode, str]]) -> None:
-        wrong = ", ".join(f"{code.name.lower()} {subject}" for code, subject in held)
-        level = logging.INFO if state is StationState.READY else logging.WARNING
-        log.log(level, "station is %s%s", state, wrong and f": {wrong}")
-        notify(f"STATUS={state}{wrong and ': ' + wrong}")
+    def _tell(self, state: StationState, code: ErrorCode) -> None:
+        held = ", ".join(f"{name.name.lower()} {subject}" for name, subject in self._conditions.snapshot())
+        log.log(
+            logging.INFO if state is StationState.READY else logging.WARNING,
+            "station is %s%s",
+            state,
+            held and f": {held}",
+        )
         for each in StationState:
             metrics.station_state.labels(each.value).set(each is state)
+        log.debug("error code %d", code)
+
+    def _show(self, held: list[tuple[ErrorCode, str]]) -> None:
+        wrong = ", ".join(f"{code.name.lower()} {subject}" for code, subject in held)
+        notify(f"STATUS={self._conditions.state}{wrong and ': ' + wrong}")
         # Never cleared first: a scrape in between would see a station without faults.
         self._ever_held.update(held)
         for code, subject in self._ever_held:
