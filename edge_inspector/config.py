@@ -81,10 +81,18 @@ class PlcTable(_Table):
 
 
 class WebTable(_Table):
-    """Where /metrics and /healthz are served."""
+    """Where the operator page, /metrics and /healthz are served, and to whom."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 9108
+    hosts: list[str] = []
+    certificate: Path | None = None
+    private_key: Path | None = None
+    allow_plain: bool = False
+    users: Path = Path("users")
+    read_requires_login: bool = False
+    session_hours: Annotated[float, Field(gt=0, le=168)] = 8.0
+    max_watchers: Annotated[int, Field(ge=1, le=100)] = 32
 
 
 class StationFile(_Table):

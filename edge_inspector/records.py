@@ -212,6 +212,22 @@ class Verdict:
         return min((self.decided_ns - placed.view.captured_ns for placed in self.views), default=0)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenPart:
+    """A part between photo-eye and verdict, and the cameras that have seen it so far."""
+
+    part: Part
+    cameras: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The parts on the belt as the judge sees them, and its last verdicts, oldest first: for people to look at."""
+
+    parts: tuple[OpenPart, ...]
+    verdicts: tuple[Verdict, ...]
+
+
 class StationState(StrEnum):
     """What the daemon says of itself, on every link."""
 
