@@ -17,7 +17,7 @@ from edge_inspector.cli import _parser
 from edge_inspector.drivers import FAMILIES, load_driver
 from edge_inspector.inspection.recipe import ClassLimits, Recipe, Region
 from edge_inspector.records import Decision, ErrorCode, Reason
-from edge_inspector.runtime.conditions import FAULTS
+from edge_inspector.runtime.conditions import FAULTS, WARNINGS
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, Block
 from edge_inspector.schema import message_definitions
 
@@ -52,6 +52,18 @@ CODES = {
     ErrorCode.BROKER_LOST: ("the broker does not answer", "check it; verdicts wait in the outbox"),
     ErrorCode.OUTBOX_FULL: ("the outbox has reached its limit", "bring the broker back; newest messages are refused"),
     ErrorCode.RECIPE_MISMATCH: ("PLC and station disagree on the recipe", "load the recipe that the PLC expects"),
+    ErrorCode.ARCHIVE_INCOMPLETE: (
+        "results or pictures could not be kept",
+        "free the disk or find out what slows it; verdicts are not affected",
+    ),
+    ErrorCode.SIDE_WORKER_FAILED: (
+        "a thread that no verdict needs failed for good or hangs",
+        "read the log; restart the service when it suits",
+    ),
+    ErrorCode.DRIFT: (
+        "pictures or defects are not what the reference says",
+        "look at lamps, lenses and parts; docs/archive.md",
+    ),
     ErrorCode.WORKER_FAILED: ("a thread failed for good or hangs", "read the log; the service manager restarts"),
 }
 
@@ -172,6 +184,7 @@ def _station_tables() -> Iterator[str]:
         ("cameras", config.CameraTable),
         ("plcs", config.PlcTable),
         ("web", config.WebTable),
+        ("archive", config.ArchiveTable),
     ):
         yield _settings(name, model)
     for family, drivers in FAMILIES.items():
@@ -218,10 +231,14 @@ def _decisions() -> str:
     return "\n".join(rows) + "\n"
 
 
+def _state(code: ErrorCode) -> str:
+    return "fault" if code in FAULTS else "warning: still ready" if code in WARNINGS else "degraded"
+
+
 def _codes() -> str:
     rows = ["| code | name | state | what is wrong | what to do |", "|---|---|---|---|---|"]
     for code in ErrorCode:
-        state = "" if code is ErrorCode.NONE else "fault" if code in FAULTS else "degraded"
+        state = "" if code is ErrorCode.NONE else _state(code)
         wrong, remedy = CODES[code]
         rows.append(f"| {code.value} | `{code.name.lower()}` | {state} | {wrong} | {remedy} |")
     return "\n".join(rows) + "\n"

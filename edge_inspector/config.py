@@ -5,9 +5,10 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -95,6 +96,23 @@ class WebTable(_Table):
     max_watchers: Annotated[int, Field(ge=1, le=100)] = 32
 
 
+class ArchiveTable(_Table):
+    """What is kept of the parts that have passed.
+
+    Pictures: of every part that was not plainly accepted, and of one in `accepted_one_in` others (0: none). The oldest
+    give way at `images_mb`, and before the disk has less than `min_free_mb` free. `album_mb` of memory hold the latest
+    pictures of all parts, for archive and page.
+    """
+
+    keep_days: Annotated[int, Field(ge=1, le=36500)] = 365
+    keep_mb: Annotated[int, Field(ge=8, le=1_000_000)] = 2048
+    images_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 8192
+    min_free_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 1024
+    accepted_one_in: Annotated[int, Field(ge=0)] = 100
+    image_format: Literal["png", "jpeg"] = "png"
+    album_mb: Annotated[int, Field(ge=1, le=65536)] = 32
+
+
 class StationFile(_Table):
     """The whole file."""
 
@@ -105,6 +123,7 @@ class StationFile(_Table):
     cameras: Annotated[list[CameraTable], Field(min_length=1)]
     plcs: Annotated[list[PlcTable], Field(min_length=1)]
     web: WebTable = WebTable()
+    archive: ArchiveTable = ArchiveTable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +149,7 @@ def load_station(path: Path) -> Station:
         file = StationFile.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(faults_of(error, "") + _faults_below(base, raw)) from error
+    file = file.model_copy(update={"web": _web(base, file.web, faults)})
     cameras = [_settings(base, "cameras", f"cameras.{at}", table, faults) for at, table in enumerate(file.cameras)]
     encoder = _settings(base, "encoders", "encoder", file.encoder, faults)
     plcs = [_settings(base, "plcs", f"plcs.{at}", table, faults) for at, table in enumerate(file.plcs)]
@@ -195,6 +215,31 @@ def _settings(base: Path, family: str, where: str, table: Any, faults: list[Faul
     except ValidationError as error:
         faults += [Fault(f"{where}.settings.{fault.where}", fault.what) for fault in faults_of(error, "")]
     return DriverSettings()
+
+
+def _web(base: Path, web: WebTable, faults: list[Fault]) -> WebTable:
+    """With paths made whole. What goes over a network is encrypted, or someone has said that it need not be."""
+    pair = {"certificate": web.certificate, "private_key": web.private_key}
+    paths = {key: base / path for key, path in pair.items() if path is not None}
+    if len(paths) == 1:
+        faults.append(Fault("web.private_key", "certificate and private_key belong together: give both or none"))
+    faults += [Fault(f"web.{key}", f"{path} is not a file") for key, path in paths.items() if not path.is_file()]
+    if not _is_loopback(web.host) and not paths and not web.allow_plain:
+        faults.append(
+            Fault(
+                "web.host",
+                f"{web.host} is open to the network: give web.certificate and web.private_key, or say "
+                "web.allow_plain = true where a reverse proxy or the network itself protects the page",
+            )
+        )
+    return web.model_copy(update={**paths, "users": base / web.users})
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _names_twice(family: str, tables: Sequence[CameraTable | PlcTable]) -> list[Fault]:

@@ -105,6 +105,19 @@ verdicts_lost = Counter(
     registry=REGISTRY,
 )
 
+archive_pictures = Counter(
+    "edge_inspector_archive_pictures", "Views whose picture was kept, by reason.", ["kept_because"], registry=REGISTRY
+)
+archive_bytes = Gauge(
+    "edge_inspector_archive_bytes", "What results and pictures take on the disk.", ["what"], registry=REGISTRY
+)
+archive_left_out = Counter(
+    "edge_inspector_archive_left_out",
+    "What the archive could not keep: verdict, delivery, picture.",
+    ["what"],
+    registry=REGISTRY,
+)
+
 worker_restarts = Counter(
     "edge_inspector_worker_restarts", "Workers restarted by the supervisor.", ["worker"], registry=REGISTRY
 )

@@ -3,10 +3,12 @@
 camera x N -> acquire -> [jobs] -> segment x M -> [judge] -> judge -> [link] -> report -> PLC, broker
 encoder    -> track   -> timeline: where the belt was
 PLC        -> report  -> [judge]: triggers
+judge, report -> [archive] -> archive: results, and the pictures that segment and acquire put into the album
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_inspector.config import Station
@@ -14,15 +16,18 @@ from edge_inspector.drivers import PlcLink, load_driver
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.view import Look
-from edge_inspector.records import ErrorCode, Identity, Job, JudgeItem, Verdict
+from edge_inspector.records import ArchiveItem, ErrorCode, Identity, Job, JudgeItem, Scene, Verdict
+from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages.acquire import Acquire
+from edge_inspector.stages.archive import Archive
 from edge_inspector.stages.judge import Geometry, Judge
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
 from edge_inspector.stages.track import Track
+from edge_inspector.store.sidecar import StationFacts
 
 _CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
 
@@ -36,12 +41,15 @@ class Pipeline:
     judge: list[Worker]
     report: list[Worker]
     track: list[Worker]
+    archive: list[Worker]
     timeline: Timeline
+    album: Album
+    scene: Callable[[], Scene]
 
     @property
     def workers(self) -> list[Worker]:
         """All of them, in the order of starting: whoever receives is there before whoever sends."""
-        return [*self.track, *self.report, *self.judge, *self.segment, *self.acquire]
+        return [*self.archive, *self.track, *self.report, *self.judge, *self.segment, *self.acquire]
 
 
 def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
@@ -57,6 +65,8 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     )
     jobs: Mailbox[Job] = Mailbox("jobs", file.segmenter.queue_frames, key=lambda job: job.decide_by)
     inbox: Mailbox[JudgeItem] = Mailbox("judge", 4096)
+    kept: Mailbox[ArchiveItem] = Mailbox("archive", 4096)
+    album = Album(file.archive.album_mb * 2**20)
     verdicts: list[Mailbox[Verdict]] = [Mailbox(link.name, 4096) for link in file.plcs]
 
     encoder = load_driver("encoders", file.encoder.driver)(station.encoder_settings)
@@ -72,12 +82,13 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     for table, settings in zip(file.cameras, station.camera_settings, strict=True):
         camera = load_driver("cameras", table.driver)(table.name, settings)
         to_line = geometry.gate - geometry.reserve - geometry.offsets[table.name]
-        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, jobs, inbox, conditions))
+        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, jobs, inbox, conditions, album))
 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
     look = Look(station.recipe, station.limits, segmenter.info, scales)
     segment = [
-        Segment(number, segmenter, admission, look, jobs, inbox, conditions) for number in range(segmenter.workers)
+        Segment(number, segmenter, admission, look, jobs, inbox, conditions, album)
+        for number in range(segmenter.workers)
     ]
     judge = Judge(
         boot_id,
@@ -88,6 +99,7 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         timeline,
         inbox,
         verdicts,
+        kept,
         conditions,
         backlog=lambda: len(jobs),
     )
@@ -100,8 +112,13 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         driver: PlcLink = load_driver("plcs", link.driver)(settings, identity)
         lost, full = _CODES.get(link.driver, (ErrorCode.PLC_LOST, ErrorCode.PLC_RING_FULL))
         report.append(
-            Report(link.name, driver, lost, full, mailbox, inbox, judge.status, conditions, link.interval_ms / 1000)
+            Report(
+                link.name, driver, lost, full, mailbox, inbox, judge.status, conditions, link.interval_ms / 1000, kept
+            )
         )
+
+    facts = StationFacts(file.station.name, tuple(segmenter.info.classes), segmenter.info.stride, scales)
+    archive = Archive(station.state_dir, file.archive, facts, kept, album, conditions)
 
     return Pipeline(
         acquire=[Worker(stage) for stage in acquire],
@@ -109,7 +126,10 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         judge=[Worker(judge)],
         report=[Worker(stage) for stage in report],
         track=[Worker(track)],
+        archive=[Worker(archive, vital=False)],
         timeline=timeline,
+        album=album,
+        scene=judge.scene,
     )
 
 

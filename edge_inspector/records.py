@@ -169,6 +169,7 @@ class Part:
     """One triggered part: where its leading edge met the photo-eye and where the gate will meet it.
 
     Without `positioned` the counts are raw 32-bit values. `handicap` says why the station may have missed its views.
+    The station heard of it at `announced_ns`.
     """
 
     part_seq: int
@@ -178,6 +179,7 @@ class Part:
     due_count: int
     positioned: bool = True
     handicap: Reason = Reason.NONE
+    announced_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,33 @@ class Scene:
     verdicts: tuple[Verdict, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A link's peer holds the verdict called (boot_id, seq) since `delivered_ns`."""
+
+    boot_id: int
+    seq: int
+    link: str
+    delivered_ns: int
+
+
+ArchiveItem = Verdict | Delivery
+"""Whatever is kept for later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame that was kept, with an image of its own, and the model's mask; None where it was not inferred."""
+
+    frame: Frame
+    mask: Image | None
+
+    @property
+    def image(self) -> Image:
+        """The picture itself."""
+        return self.frame.image
+
+
 class StationState(StrEnum):
     """What the daemon says of itself, on every link."""
 
@@ -251,6 +280,9 @@ class ErrorCode(IntEnum):
     BROKER_LOST = 501
     OUTBOX_FULL = 502
     RECIPE_MISMATCH = 601
+    ARCHIVE_INCOMPLETE = 701
+    SIDE_WORKER_FAILED = 702
+    DRIFT = 801
     WORKER_FAILED = 901
 
 

@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 # Only what breaks promise 1 is a fault: with the others every part still gets its (NOT_INSPECTED) verdict.
 FAULTS = frozenset({ErrorCode.PLC_RING_FULL, ErrorCode.PLC_TRIGGERS_LOST, ErrorCode.WORKER_FAILED})
 
+# For people to look into; the PLC need not know, and the station stays ready.
+WARNINGS = frozenset({ErrorCode.DRIFT})
+
 
 class Conditions:
     """The set of (code, subject) that hold now. Any thread may set, clear and ask."""
@@ -63,13 +66,12 @@ class Conditions:
         """What the PLC and the operator are told."""
         if self._phase is not StationState.READY:
             return self._phase
-        held = self.snapshot()
-        if not held:
+        code = self.error_code
+        if code is ErrorCode.NONE:
             return StationState.READY
-        return StationState.FAULT if held[0][0] in FAULTS else StationState.DEGRADED
+        return StationState.FAULT if code in FAULTS else StationState.DEGRADED
 
     @property
     def error_code(self) -> ErrorCode:
-        """The gravest condition's code."""
-        held = self.snapshot()
-        return held[0][0] if held else ErrorCode.NONE
+        """The gravest condition's code; a warning is none."""
+        return next((code for code, _ in self.snapshot() if code not in WARNINGS), ErrorCode.NONE)

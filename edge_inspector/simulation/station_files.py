@@ -35,6 +35,11 @@ driver = "{segmenter}"
 [web]
 port = {ports[web]}
 
+[archive]
+images_mb = 256
+min_free_mb = 256
+accepted_one_in = 10
+
 [[plcs]]
 name = "plc"
 driver = "s7"

@@ -15,6 +15,7 @@ from edge_inspector.inspection.recipe import ClassLimits, Recipe
 from edge_inspector.inspection.tracking import Assembly, PartTracker
 from edge_inspector.inspection.triggers import TriggerIntake
 from edge_inspector.records import (
+    ArchiveItem,
     Decision,
     ErrorCode,
     JudgeItem,
@@ -68,6 +69,7 @@ class Judge:
         timeline: Timeline,
         inbox: Mailbox[JudgeItem],
         links: Sequence[Mailbox[Verdict]],
+        archive: Mailbox[ArchiveItem],
         conditions: Conditions,
         backlog: Callable[[], int],
     ) -> None:
@@ -79,6 +81,7 @@ class Judge:
         self._timeline = timeline
         self._inbox = inbox
         self._links = links
+        self._archive = archive
         self._conditions = conditions
         self._backlog = backlog
         self._tracker = PartTracker(
@@ -176,7 +179,16 @@ class Judge:
         count = self._timeline.unwrap(trigger.count) if known else trigger.count
         due = count + self._geometry.gate if handicap is not Reason.TRIGGER_LOST else 0
         self._tracker.add_part(
-            Part(trigger.part_seq, plc_boot_id, self._timeline.epoch, count, due, positioned=known, handicap=handicap)
+            Part(
+                trigger.part_seq,
+                plc_boot_id,
+                self._timeline.epoch,
+                count,
+                due,
+                positioned=known,
+                handicap=handicap,
+                announced_ns=since,
+            )
         )
         return True
 
@@ -239,6 +251,8 @@ class Judge:
         for link in self._links:
             if link.put(verdict) is not None:
                 metrics.verdicts_lost.labels(link.name).inc()
+        if self._archive.put(verdict) is not None:
+            metrics.archive_left_out.labels("verdict").inc()
         self._recent.append(verdict)
         _count(verdict)
 

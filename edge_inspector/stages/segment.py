@@ -11,6 +11,7 @@ from edge_inspector.drivers import Segmenter
 from edge_inspector.errors import InferenceError
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.records import ErrorCode, Frame, Image, Job, JudgeItem, Reason, View
+from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.priority import go_behind
@@ -39,6 +40,7 @@ class Segment:
         jobs: Mailbox[Job],
         results: Mailbox[JudgeItem],
         conditions: Conditions,
+        album: Album,
     ) -> None:
         self.name = f"segment-{number}"
         self._segmenter = segmenter
@@ -47,6 +49,7 @@ class Segment:
         self._jobs = jobs
         self._results = results
         self._conditions = conditions
+        self._album = album
         self._failures = 0
 
     def start(self) -> None:
@@ -97,6 +100,8 @@ class Segment:
         metrics.batch_frames.observe(len(jobs))
         for job, mask in zip(jobs, masks, strict=True):
             self._results.put(self._look(job.frame, mask, took_ns))
+        for job, mask in zip(jobs, masks, strict=True):
+            self._album.put(job.frame, mask)
 
     def _failed(self, jobs: list[Job], error: InferenceError) -> None:
         metrics.inference_failed.inc()
@@ -115,3 +120,4 @@ class Segment:
                 frame.camera, frame.frame_id, frame.captured_ns, frame.exposure_ns, frame.encoder_count, failure=reason
             )
         )
+        self._album.put(frame, None)

@@ -17,7 +17,7 @@ from edge_inspector.web.login import Login
 from edge_inspector.web.parts import Parts
 from edge_inspector.web.plant import Plant
 from edge_inspector.web.sessions import Sessions
-from edge_inspector.web.station import StationFacts
+from edge_inspector.web.station import StationApi
 from edge_inspector.web.streams import Broadcast
 
 # The page is one document that shows what its address says.
@@ -46,7 +46,7 @@ def entries(plant: Plant, sessions: Sessions, access: Access) -> Sequence[Entry]
     login = Login(settings.users, sessions, access, secure=settings.certificate is not None)
     return [
         *_static(),
-        *StationFacts(plant).entries(),
+        *StationApi(plant).entries(),
         *login.entries(),
         Entry("GET", "/api/live", stream.answer),
         *Parts(plant, access).entries(),

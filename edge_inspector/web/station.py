@@ -23,7 +23,7 @@ _PER_CAMERA = ("frames_completed", "frames_failed", "frames_evicted", "camera_re
 _PER_LINK = ("verdicts_delivered", "verdicts_waiting", "verdicts_late", "verdicts_lost", "link_backlog", "link_failed")
 
 
-class StationFacts:
+class StationApi:
     """/metrics and /healthz for machines, /api/station and /api/health for the page."""
 
     def __init__(self, plant: Plant) -> None:
