@@ -139,7 +139,10 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One camera's look at a part, judged, or the reason why it could not be."""
+    """One camera's look at a part, judged, or the reason why it could not be.
+
+    `begun_ns` is when the model began with it, `inference_ns` how long that took.
+    """
 
     camera: str
     frame_id: int
@@ -148,6 +151,8 @@ class View:
     encoder_count: int | None = None
     defects: tuple[Defect, ...] = ()
     failure: Reason = Reason.NONE
+    received_ns: int = 0
+    begun_ns: int = 0
     inference_ns: int = 0
     doubtful: bool = False
 

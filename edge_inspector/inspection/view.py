@@ -19,7 +19,7 @@ class Look:
     model: ModelInfo
     mm_per_px: Mapping[str, float]
 
-    def __call__(self, frame: Frame, mask: Image, inference_ns: int) -> View:
+    def __call__(self, frame: Frame, mask: Image, begun_ns: int, inference_ns: int) -> View:
         """The view with its defects in millimetres. `mask` is (classes, H, W) uint8 at the model's stride."""
         defects = find_defects(
             frame.camera,
@@ -36,6 +36,8 @@ class Look:
             frame.exposure_ns,
             frame.encoder_count,
             defects,
+            received_ns=frame.received_ns,
+            begun_ns=begun_ns,
             inference_ns=inference_ns,
             doubtful=doubtful(mask, self.recipe.review_band),
         )

@@ -38,6 +38,8 @@ class ViewMessage(_Message):
     encoder_count: float | None
     error_counts: float | None
     captured_ns: int
+    received_ns: int
+    begun_ns: int
     exposure_us: float
     inference_us: float
 
@@ -68,6 +70,7 @@ class VerdictMessage(_Message):
     review: bool
     late: bool
     latency_us: int
+    decided_ns: int
     utc: AwareDatetime
 
 
@@ -113,6 +116,7 @@ def verdict_message(verdict: Verdict, station: str, utc: datetime) -> VerdictMes
         review=verdict.review,
         late=verdict.late,
         latency_us=verdict.latency_ns // 1000,
+        decided_ns=verdict.decided_ns,
         utc=utc,
     )
 
@@ -174,6 +178,8 @@ def _view(placed: PlacedView) -> ViewMessage:
         encoder_count=_known(placed.position.count),
         error_counts=_known(placed.position.error_counts),
         captured_ns=placed.view.captured_ns,
+        received_ns=placed.view.received_ns,
+        begun_ns=placed.view.begun_ns,
         exposure_us=placed.view.exposure_ns / 1000,
         inference_us=placed.view.inference_ns / 1000,
     )

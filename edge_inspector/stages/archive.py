@@ -121,6 +121,8 @@ class Archive:
         """The verdicts that are in the results from now on."""
         # A link may be quicker than the judge: what it says of a verdict that is not here yet waits for it.
         ready = [delivery for delivery in self._deliveries if delivery.seq <= self._seen_seq]
+        early = [delivery for delivery in self._deliveries if delivery.seq > self._seen_seq][-_EARLY_MAX:]
+        self._deliveries = ready + early
         if not self._entries and not ready:
             return []
         try:
@@ -133,8 +135,7 @@ class Archive:
             self._close()
             return []
         self._backoff.succeeded()
-        saved, self._entries = self._entries, []
-        self._deliveries = [delivery for delivery in self._deliveries if delivery.seq > self._seen_seq][-_EARLY_MAX:]
+        saved, self._entries, self._deliveries = self._entries, [], early
         return saved
 
     def _keep_pictures(self, entry: Entry) -> None:
@@ -181,8 +182,17 @@ class Archive:
                 metrics.archive_bytes.labels("pictures").set(self._images.size)
         except DeviceError as error:
             self._trouble("pictures", str(error))
+        try:
+            if self._results is not None:
+                self._results.tidy(oldest, self._settings.keep_mb * 2**20)
+                metrics.archive_bytes.labels("results").set(self._results.size)
+        except DeviceError as error:
+            self._trouble("results", str(error))
+        self._calm_down(now_s)
+
+    def _calm_down(self, now_s: float) -> None:
         for what, since_s in list(self._troubles.items()):
-            if now_s - since_s > _CALM_S:
+            if now_s - since_s > _CALM_S and not (what == "results" and self._entries):
                 del self._troubles[what]
                 self._conditions.clear(ErrorCode.ARCHIVE_INCOMPLETE, what)
 

@@ -84,9 +84,11 @@ class Judge:
         self._archive = archive
         self._conditions = conditions
         self._backlog = backlog
+        tolerance = recipe.position_tolerance_mm * geometry.counts_per_mm
+        self._close_enough = tolerance / 2  # a view this well placed finds its part: it need not wait to be exact
         self._tracker = PartTracker(
             {camera: geometry.offsets[camera] for camera in recipe.views},
-            recipe.position_tolerance_mm * geometry.counts_per_mm,
+            tolerance,
             geometry.reserve,
             geometry.gate,
         )
@@ -198,7 +200,7 @@ class Judge:
             if view.encoder_count is not None:
                 position = Position(self._timeline.unwrap(wrap32(view.encoder_count)), 1.0, self._timeline.epoch)
             else:
-                position = self._timeline.count_at(view.captured_ns, now)
+                position = self._timeline.count_at(view.captured_ns, now, self._close_enough)
         except PositionPendingError:
             return False
         except PositionUnknownError:

@@ -50,6 +50,7 @@ def _connect(path: Path, what: str, migrations: Sequence[str]) -> sqlite3.Connec
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # so that freed pages can be given back in small steps
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("PRAGMA journal_size_limit=16777216")  # a log that once grew is cut again
         health = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
         if health != "ok":
             raise sqlite3.DatabaseError(health)  # noqa: TRY301 -- the connection must be closed here

@@ -199,10 +199,12 @@ class Results:
             frame_id=view["frame_id"],
             captured_ns=view["captured_ns"],
             exposure_ns=view["exposure_ns"],
+            received_ns=view["received_ns"],
+            begun_ns=view["begun_ns"],
+            inference_ns=view["inference_ns"],
             encoder_count=view["encoder_count"],
             error_counts=view["error_counts"],
             failure=Reason(view["failure"]),
-            inference_ns=view["inference_ns"],
             doubtful=bool(view["doubtful"]),
             picture=find_picture(self._images, view["picture"]),
         )

@@ -24,8 +24,9 @@ MIGRATIONS = (
     CREATE INDEX parts_to_review ON parts (id) WHERE review;
     CREATE TABLE views (
         part_id INTEGER NOT NULL REFERENCES parts ON DELETE CASCADE, camera TEXT NOT NULL, frame_id INTEGER NOT NULL,
-        captured_ns INTEGER NOT NULL, exposure_ns INTEGER NOT NULL, encoder_count REAL, error_counts REAL,
-        failure INTEGER NOT NULL, inference_ns INTEGER NOT NULL, doubtful INTEGER NOT NULL, picture TEXT NOT NULL,
+        captured_ns INTEGER NOT NULL, exposure_ns INTEGER NOT NULL, received_ns INTEGER NOT NULL,
+        begun_ns INTEGER NOT NULL, inference_ns INTEGER NOT NULL, encoder_count REAL, error_counts REAL,
+        failure INTEGER NOT NULL, doubtful INTEGER NOT NULL, picture TEXT NOT NULL,
         PRIMARY KEY (part_id, camera)
     ) WITHOUT ROWID;
     CREATE TABLE defects (

@@ -16,6 +16,9 @@ from edge_inspector.records import Delivery, Verdict
 from edge_inspector.store.database import micros, open_database
 from edge_inspector.store.results_schema import MIGRATIONS
 
+_FORGET = 500  # parts per call
+_GIVE_BACK = 256  # pages of the file per call
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -52,10 +55,34 @@ class ResultsWriter:
                 [(each.link, each.delivered_ns, each.boot_id, each.seq) for each in deliveries],
             )
 
+    def tidy(self, before_utc: datetime, budget: int) -> None:
+        """Forget what is older than `before_utc` and the oldest of what is beyond `budget` bytes; some at each call.
+
+        Small steps: neither a reader nor the next commit waits for long.
+        """
+        with self._disk(), self._db:
+            doomed = "id IN (SELECT id FROM parts WHERE utc_us < ? ORDER BY utc_us LIMIT ?)"
+            self._db.execute(f"DELETE FROM parts WHERE {doomed}", (micros(before_utc), _FORGET))  # noqa: S608 -- constant
+            if self.size > budget:
+                self._db.execute("DELETE FROM parts WHERE id IN (SELECT id FROM parts ORDER BY id LIMIT ?)", (_FORGET,))
+        with self._disk():
+            # A page is a row without columns here: execute would stop after the first.
+            self._db.executescript(f"PRAGMA incremental_vacuum({_GIVE_BACK})")
+
+    @property
+    def size(self) -> int:
+        """Bytes in use; the file gives back what is not, little by little."""
+        pages, free, page = (self._ask(f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size"))
+        return (pages - free) * page
+
     def close(self) -> None:
         """Let go of the file. Safe twice."""
         with self._disk():
             self._db.close()
+
+    def _ask(self, query: str) -> int:
+        with self._disk():
+            return int(self._db.execute(query).fetchone()[0])
 
     def _add(self, entry: Entry) -> None:
         verdict, part = entry.verdict, entry.verdict.part
@@ -96,8 +123,9 @@ class ResultsWriter:
 
     def _add_details(self, part_id: int, entry: Entry) -> None:
         self._db.executemany(
-            "INSERT INTO views (part_id, camera, frame_id, captured_ns, exposure_ns, encoder_count, error_counts,"
-            " failure, inference_ns, doubtful, picture) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO views (part_id, camera, frame_id, captured_ns, exposure_ns, received_ns, begun_ns,"
+            " inference_ns, encoder_count, error_counts, failure, doubtful, picture)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     part_id,
@@ -105,10 +133,12 @@ class ResultsWriter:
                     placed.view.frame_id,
                     placed.view.captured_ns,
                     placed.view.exposure_ns,
+                    placed.view.received_ns,
+                    placed.view.begun_ns,
+                    placed.view.inference_ns,
                     _known(placed.position.count),
                     _known(placed.position.error_counts),
                     placed.view.failure,
-                    placed.view.inference_ns,
                     placed.view.doubtful,
                     entry.stems.get(placed.view.camera, ""),
                 )

@@ -43,16 +43,21 @@ class PartRow:
 
 @dataclass(frozen=True, slots=True)
 class StoredView:
-    """One camera's look at a part. `encoder_count` and its bound are None where the position was not known."""
+    """One camera's look at a part, as in `View`. `encoder_count` and its bound are None where the position was not known.
+
+    `begun_ns` and `inference_ns` are 0 where the model did not look.
+    """
 
     camera: str
     frame_id: int
     captured_ns: int
     exposure_ns: int
+    received_ns: int
+    begun_ns: int
+    inference_ns: int
     encoder_count: float | None
     error_counts: float | None
     failure: Reason
-    inference_ns: int
     doubtful: bool
     picture: StoredPicture | None
 
