@@ -168,6 +168,15 @@ def load_station(path: Path) -> Station:
     return Station(file, recipe, limits, segmenter, base / file.station.state_dir, tuple(cameras), encoder, tuple(plcs))
 
 
+def users_path(path: Path) -> Path:
+    """Where the station in `path` keeps the users of its page. Raises ConfigError when its [web] table is wrong."""
+    try:
+        web = WebTable.model_validate(_read(path).get("web", {}))
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "web")) from error
+    return path.parent / web.users
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())

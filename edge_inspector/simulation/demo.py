@@ -47,6 +47,7 @@ class DemoOptions:
     model_fail_every: int = 0
     gige: bool = False
     loss: float = 0.0
+    review_band: tuple[float, float] = (0.4, 0.6)
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -84,6 +85,11 @@ class Demo:
             raise EdgeInspectorError("--loss and --kill camera need --gige: only those cameras are processes")
         self._began_s = time.monotonic()
 
+    @property
+    def page(self) -> str:
+        """The operator page's address."""
+        return f"http://127.0.0.1:{self.ports['web']}/"
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """All processes up; all of them ended afterwards, whatever happens."""
@@ -106,7 +112,7 @@ class Demo:
 
     def play(self) -> None:
         """Let the line run until its last part is past the gate, or Ctrl-C; kill what is to be killed."""
-        board = Scoreboard(self.line, self.broker.kind, self.folder)
+        board = Scoreboard(self.line, self.broker.kind, self.folder, self.page)
         last_ns = self.line.belt.time_at(self.line.eye_mm(self.line.parts - 1) + self.line.gate_mm + 300)
         kills = list(self._kills)
         first_ns = self.line.belt.time_at(self.line.eye_mm(0))
@@ -183,6 +189,7 @@ class Demo:
                 options.model_fail_every,
                 options.camera_faults,
                 options.gige,
+                options.review_band,
             ),
         )
 
@@ -242,7 +249,7 @@ class Demo:
 
     def _scrape(self) -> str:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['web']}/metrics", timeout=1) as answer:
+            with urllib.request.urlopen(f"{self.page}metrics", timeout=1) as answer:
                 return str(answer.read().decode())
         except OSError:
             return ""

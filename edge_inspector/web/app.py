@@ -35,7 +35,9 @@ def make_app(plant: Plant) -> ASGIApp:
     settings = plant.station.file.web
     sessions = Sessions(settings.session_hours * 3600)
     access = Access(sessions, read_requires_login=settings.read_requires_login)
-    return Shell(Router(access.routes(entries(plant, sessions, access)), redirect_slashes=False), settings.host, settings.hosts)
+    return Shell(
+        Router(access.routes(entries(plant, sessions, access)), redirect_slashes=False), settings.host, settings.hosts
+    )
 
 
 def entries(plant: Plant, sessions: Sessions, access: Access) -> Sequence[Entry]:

@@ -8,7 +8,9 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
-from edge_inspector.records import Decision, ErrorCode, Scene, Verdict
+import numpy as np
+
+from edge_inspector.records import Decision, ErrorCode, Image, Scene, Verdict
 from edge_inspector.runtime.clock import utc_text
 from edge_inspector.web.history import History
 from edge_inspector.web.pictures import jpeg, overlaid, thresholds_of
@@ -16,6 +18,7 @@ from edge_inspector.web.plant import Plant
 
 _PICTURE_PX = 448
 _THUMB_PX = 144
+_CLOSER = 2  # a thumbnail shows a cut-out, so that a defect can be seen in it
 _STRIP = 14
 _LINK_LOST = (ErrorCode.PLC_LOST, ErrorCode.BROKER_LOST)
 
@@ -27,6 +30,7 @@ class Live:
         self._plant = plant
         self._history = History(plant.results)
         self._thresholds = thresholds_of(plant.model.classes, plant.station.limits)
+        self._mm_per_px = {camera.name: camera.mm_per_px for camera in plant.station.file.cameras}
         self._pictures: dict[str, dict[str, Any]] = {}
         self._strip: deque[dict[str, Any]] = deque(maxlen=_STRIP)
         self._told_seq = 0
@@ -130,7 +134,12 @@ class Live:
         for view in views:
             picture = self._plant.album.get(view.camera, view.frame_id)
             if picture is not None:
-                return _text(jpeg(overlaid(picture.image, picture.mask, self._thresholds, _THUMB_PX)))
+                whole = overlaid(picture.image, picture.mask, self._thresholds, _THUMB_PX * _CLOSER)
+                scale = whole.shape[1] / picture.image.shape[1] / self._mm_per_px[view.camera]
+                at = (whole.shape[1] / 2, whole.shape[0] / 2)
+                if worst is not None and worst.camera == view.camera:
+                    at = (worst.x_mm * scale, worst.y_mm * scale)
+                return _text(jpeg(_cut(whole, at, (_THUMB_PX, _THUMB_PX * 3 // 4))))
         return ""
 
 
@@ -151,6 +160,13 @@ def _figures(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "latency_worst_ms": judged[-1] if judged else None,
         "left_ms": min(left, default=None),
     }
+
+
+def _cut(image: Image, at: tuple[float, float], size: tuple[int, int]) -> Image:
+    """A piece of `size` around `at` (x, y), or as near to it as the border allows."""
+    left = round(min(max(0.0, at[0] - size[0] / 2), max(0, image.shape[1] - size[0])))
+    top = round(min(max(0.0, at[1] - size[1] / 2), max(0, image.shape[0] - size[1])))
+    return np.ascontiguousarray(image[top : top + size[1], left : left + size[0]])
 
 
 def _text(picture: bytes) -> str:

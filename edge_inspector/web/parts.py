@@ -25,6 +25,7 @@ from edge_inspector.web.users import Role
 _PAGE = 60
 _QUEUE = 50
 _THUMB_PX = 192
+_LAYER_PX = 1024
 _LARGEST_FILE = 64 << 20
 _LABELS: tuple[LabelKind, ...] = ("good", "defect", "unsure")
 _FOREVER = {"Cache-Control": "private, max-age=86400"}
@@ -103,7 +104,9 @@ class Parts:
         image, mask = self._pictures(self._view(request))
         if image is None or mask is None:
             raise RequestError(404, "no mask of this picture was kept")
-        layer = tinted(mask, self._thresholds, (image.shape[1], image.shape[0]))
+        zoom = max(1.0, _LAYER_PX / image.shape[1])  # outlines as fine as the screen that they are shown on
+        size = round(image.shape[1] * zoom), round(image.shape[0] * zoom)
+        layer = tinted(mask, self._thresholds, size)
         return Response(png(layer), media_type="image/png", headers=_FOREVER)
 
     async def _label(self, request: Request) -> Response:
@@ -149,7 +152,6 @@ class Parts:
         if kept is None or kept.frame.captured_ns != view.captured_ns:
             return None, None
         return kept.image, kept.mask
-
 
     def _stacked(self, planes: Image | None) -> Image | None:
         """On the disk the classes lie below each other. Another model's mask has another number of them."""

@@ -70,7 +70,7 @@ function heroOf() {
     lost: () => show("lost", "stop", [t("state.lost.why")]),
     take({ state: name, conditions, figures: now }) {
       const wrong = conditions.slice(0, 2).map(({ code, subject }) => (has(`code.${code}`) ? t(`code.${code}`, { name: subject }) : `${code} ${subject}`));
-      show(name, shapes[name], wrong.length ? wrong : name === "ready" ? [t("state.fine")] : []);
+      show(name, shapes[name], wrong.length ? wrong : name === "ready" ? [now.not_inspected ? t("state.some_not", { n: now.not_inspected, m: now.parts }) : t("state.fine")] : []);
       const share = (count) => (now.parts ? t("unit.percent", { n: number((100 * count) / now.parts, 1) }) : "–");
       put("per_hour", number(now.per_hour), t("live.last_parts", { n: now.parts }));
       put("reject_rate", share(now.reject), t("live.of_last", { n: now.parts }));
@@ -139,7 +139,7 @@ function sideOf(station) {
   const defects = h("div", {});
   const hours = h("div", {});
   const deadline = h("div", { class: "deadline" });
-  const links = Object.fromEntries([...station.links, ...station.cameras].map(({ name }) => [name, h("span", { class: "mark" })]));
+  const links = Object.fromEntries(station.links.map(({ name }) => [name, h("span", { class: "mark" })]));
   let drawn = "";
   return {
     element: h("div", { class: "side" },
@@ -148,8 +148,8 @@ function sideOf(station) {
       h("section", { class: "panel" }, h("h2", {}, t("live.deadline")), deadline),
       h("section", { class: "panel" }, h("h2", {}, t("live.connections")),
         h("ul", { class: "links" }, Object.entries(links).map(([name, state]) => h("li", {}, h("b", {}, name), state))))),
-    take({ links: up, cameras, history, figures }) {
-      for (const [name, is] of Object.entries({ ...up, ...cameras })) mark(links[name], is);
+    take({ links: up, history, figures }) {
+      for (const [name, is] of Object.entries(up)) mark(links[name], is);
       showDeadline(deadline, figures);
       const now = JSON.stringify(history);
       if (now === drawn) return;

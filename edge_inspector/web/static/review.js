@@ -12,12 +12,14 @@ export async function mount({ main, station, refresh }) {
   const title = h("h2", {});
   const left = h("span", { class: "left", role: "status" });
   const found = h("div", {});
+  const intro = h("p", {}, t("review.what"));
+  const hint = h("p", { class: "keys" }, t("review.keys"));
   const none = h("p", { class: "empty" }, t("review.none"));
   const marks = marksOf(station, mark);
   const work = h("div", { class: "columns part" }, h("div", { class: "wide panel" }, views.element),
     h("div", { class: "side" }, h("section", { class: "panel judge" }, title, marks.element), found));
-  main.append(h("div", { class: "heading" }, h("h1", {}, t("review.title")), left), h("p", {}, t("review.what")),
-    may("reviewer") ? null : loginNote(refresh), work, none, h("p", { class: "keys" }, t("review.keys")));
+  main.append(h("div", { class: "heading" }, h("h1", {}, t("review.title")), left), intro,
+    may("reviewer") ? null : loginNote(refresh), work, none, hint);
   if (!may("reviewer")) marks.disable();
 
   let queue = [];
@@ -34,6 +36,7 @@ export async function mount({ main, station, refresh }) {
     const row = queue[at];
     work.hidden = !row;
     none.hidden = Boolean(row);
+    intro.hidden = hint.hidden = !row;
     left.textContent = row ? t("review.left", { n: queue.length - at }) : "";
     if (!row) {
       if (queue.length) none.textContent = t("review.done");

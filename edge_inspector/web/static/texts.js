@@ -23,6 +23,7 @@ const TEXTS = {
   "state.lost": ["No connection", "Keine Verbindung"],
   "state.lost.why": ["This screen shows old figures", "Diese Anzeige ist nicht aktuell"],
   "state.fine": ["Every part is being inspected", "Jedes Teil wird geprüft"],
+  "state.some_not": ["Not inspected: {n} of the last {m} parts", "Ungeprüft: {n} der letzten {m} Teile"],
 
   "decision.open": ["On its way", "Unterwegs"],
   "decision.accept": ["Accepted", "Gut"],
