@@ -49,6 +49,24 @@ def _parser() -> argparse.ArgumentParser:
     cameras.add_argument("--snapshot", type=Path, metavar="DIR", help="also take a picture with each; DIR/SERIAL.png")
     cameras.set_defaults(command=_cameras)
 
+    user = commands.add_parser("user", help="add, remove or list who may log in to the operator page")
+    user.add_argument("action", choices=["add", "remove", "list"], metavar="ACTION", help="add, remove or list")
+    user.add_argument("name", nargs="?", default="", metavar="NAME", help="whom to add or remove")
+    user.add_argument(
+        "--role",
+        choices=["viewer", "reviewer", "admin"],
+        default="viewer",
+        help="viewer: looks; reviewer: also marks parts; admin: also commands the station (default: viewer)",
+    )
+    user.add_argument(
+        "--station",
+        type=Path,
+        default=Path("/etc/edge-inspector/station.toml"),
+        metavar="STATION.toml",
+        help="the station file (default: /etc/edge-inspector/station.toml)",
+    )
+    user.set_defaults(command=_user)
+
     schema = commands.add_parser("schema", help="print the JSON Schema of MQTT messages, station file and recipe")
     schema.add_argument(
         "name",
@@ -130,6 +148,16 @@ def _cameras(given: argparse.Namespace) -> int:
     from edge_inspector.find import find_cameras  # noqa: PLC0415
 
     return find_cameras(given.which, given.snapshot)
+
+
+def _user(given: argparse.Namespace) -> int:
+    from edge_inspector.accounts import add_user, list_users, remove_user  # noqa: PLC0415
+
+    if given.action == "list":
+        return list_users(given.station)
+    if given.action == "remove":
+        return remove_user(given.station, given.name)
+    return add_user(given.station, given.name, given.role)
 
 
 def _schema(given: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
@@ -90,10 +91,18 @@ class PlcTable(_Table):
 
 
 class WebTable(_Table):
-    """Where /metrics and /healthz are served."""
+    """Where the operator page, /metrics and /healthz are served, and to whom."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 9108
+    hosts: list[str] = []
+    certificate: Path | None = None
+    private_key: Path | None = None
+    allow_plain: bool = False
+    users: Path = Path("users")
+    read_requires_login: bool = False
+    session_hours: Annotated[float, Field(gt=0, le=168)] = 8.0
+    max_watchers: Annotated[int, Field(ge=1, le=100)] = 32
 
 
 class ArchiveTable(_Table):
@@ -157,6 +166,7 @@ def load_station(path: Path) -> Station:
         file = StationFile.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(faults_of(error, "") + _faults_below(base, raw)) from error
+    file = file.model_copy(update={"web": _web(base, file.web, faults)})
     cameras = [_settings(base, "cameras", f"cameras.{at}", table, faults) for at, table in enumerate(file.cameras)]
     encoder = _settings(base, "encoders", "encoder", file.encoder, faults)
     plcs = [_settings(base, "plcs", f"plcs.{at}", table, faults) for at, table in enumerate(file.plcs)]
@@ -184,6 +194,15 @@ def load_station(path: Path) -> Station:
         encoder,
         tuple(plcs),
     )
+
+
+def users_path(path: Path) -> Path:
+    """Where the station in `path` keeps the users of its page. Raises ConfigError when its [web] table is wrong."""
+    try:
+        web = WebTable.model_validate(_read(path).get("web", {}))
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "web")) from error
+    return path.parent / web.users
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -236,6 +255,31 @@ def _settings(base: Path, family: str, where: str, table: Any, faults: list[Faul
     except ValidationError as error:
         faults += [Fault(f"{where}.settings.{fault.where}", fault.what) for fault in faults_of(error, "")]
     return DriverSettings()
+
+
+def _web(base: Path, web: WebTable, faults: list[Fault]) -> WebTable:
+    """With paths made whole. What goes over a network is encrypted, or someone has said that it need not be."""
+    pair = {"certificate": web.certificate, "private_key": web.private_key}
+    paths = {key: base / path for key, path in pair.items() if path is not None}
+    if len(paths) == 1:
+        faults.append(Fault("web.private_key", "certificate and private_key belong together: give both or none"))
+    faults += [Fault(f"web.{key}", f"{path} is not a file") for key, path in paths.items() if not path.is_file()]
+    if not _is_loopback(web.host) and not paths and not web.allow_plain:
+        faults.append(
+            Fault(
+                "web.host",
+                f"{web.host} is open to the network: give web.certificate and web.private_key, or say "
+                "web.allow_plain = true where a reverse proxy or the network itself protects the page",
+            )
+        )
+    return web.model_copy(update={**paths, "users": base / web.users})
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _names_twice(family: str, tables: Sequence[CameraTable | PlcTable]) -> list[Fault]:

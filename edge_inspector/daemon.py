@@ -19,12 +19,16 @@ from typing import Any
 from edge_inspector import __version__, metrics
 from edge_inspector.config import Station
 from edge_inspector.drivers import Segmenter
-from edge_inspector.pipeline import Pipeline, build
+from edge_inspector.pipeline import Pipeline, build, line_geometry
 from edge_inspector.records import ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
+from edge_inspector.store.results import Results
+from edge_inspector.store.results_schema import results_path
+from edge_inspector.web.app import make_app
+from edge_inspector.web.plant import Plant
 from edge_inspector.web.server import Web
 
 log = logging.getLogger(__name__)
@@ -62,10 +66,11 @@ class Daemon:
         sys.setswitchinterval(0.001)
         station.state_dir.mkdir(parents=True, exist_ok=True)
         station.segmenter.open()
-        web = Web(station.file.web.host, station.file.web.port, self._health)
-        web.open()
         pipeline = build(station, self._boot_id, self._conditions)
-        self._supervisor = Supervisor([*pipeline.workers, Worker(web)], self._on_fault, self._on_restart)
+        web = Web(station.file.web, lambda: make_app(self._plant(pipeline)))
+        web.open()
+        workers = [*pipeline.workers, Worker(web, vital=False)]
+        self._supervisor = Supervisor(workers, self._on_fault, self._on_restart)
         self._announce()
         self._declare()
         gc.collect()
@@ -74,6 +79,20 @@ class Daemon:
         self._conditions.phase(StationState.READY)
         notify("READY=1\nSTATUS=running")
         return pipeline, self._supervisor
+
+    def _plant(self, pipeline: Pipeline) -> Plant:
+        return Plant(
+            self._station,
+            self._boot_id,
+            self._station.segmenter.info,
+            line_geometry(self._station),
+            self._conditions,
+            pipeline.timeline,
+            pipeline.album,
+            Results(results_path(self._station.state_dir)),
+            pipeline.scene,
+            self._health,
+        )
 
     def _announce(self) -> None:
         station, model = self._station, self._station.segmenter.info

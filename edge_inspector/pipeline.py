@@ -25,6 +25,7 @@ from edge_inspector.records import (
     Identity,
     Job,
     JudgeItem,
+    Scene,
     StationStatus,
     Verdict,
 )
@@ -60,6 +61,7 @@ class Pipeline:
     album: Album
     submit: Callable[[Command], None]
     status: Callable[[], StationStatus]
+    scene: Callable[[], Scene]
 
     @property
     def workers(self) -> list[Worker]:
@@ -160,6 +162,7 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         album=album,
         submit=judge.submit,
         status=judge.status,
+        scene=judge.scene,
     )
 
 

@@ -277,6 +277,22 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenPart:
+    """A part between photo-eye and verdict, and the cameras that have seen it so far."""
+
+    part: Part
+    cameras: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The parts on the belt as the judge sees them, and its last verdicts, oldest first: for people to look at."""
+
+    parts: tuple[OpenPart, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """A link's peer holds the verdict called (boot_id, seq) since `delivered_ns`."""
 

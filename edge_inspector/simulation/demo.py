@@ -50,6 +50,7 @@ class DemoOptions:
     loss: float = 0.0
     distinct: int = 0
     line_scan: bool = False
+    review_band: tuple[float, float] = (0.4, 0.6)
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -89,6 +90,11 @@ class Demo:
             raise EdgeInspectorError("--line-scan needs --gige, and the rendered parts")
         self._began_s = time.monotonic()
 
+    @property
+    def page(self) -> str:
+        """The operator page's address."""
+        return f"http://127.0.0.1:{self.ports['web']}/"
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """All processes up; all of them ended afterwards, whatever happens."""
@@ -113,7 +119,7 @@ class Demo:
 
     def play(self) -> None:
         """Let the line run until its last part is past the gate, or Ctrl-C; kill what is to be killed."""
-        board = Scoreboard(self.line, self.broker.kind, self.folder)
+        board = Scoreboard(self.line, self.broker.kind, self.folder, self.page)
         last_ns = self.line.belt.time_at(self.line.eye_mm(self.line.parts - 1) + self.line.gate_mm + 300)
         kills = list(self._kills)
         first_ns = self.line.belt.time_at(self.line.eye_mm(0))
@@ -195,6 +201,7 @@ class Demo:
                 options.camera_faults,
                 options.gige,
                 options.line_scan,
+                options.review_band,
             ),
         )
 

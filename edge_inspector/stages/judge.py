@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,11 +25,13 @@ from edge_inspector.records import (
     ErrorCode,
     JudgeItem,
     ModelInfo,
+    OpenPart,
     Part,
     PlacedView,
     PlcInput,
     Position,
     Reason,
+    Scene,
     StationStatus,
     Trigger,
     Verdict,
@@ -42,6 +45,8 @@ log = logging.getLogger(__name__)
 
 _RECENTLY_S = 3.0  # a view that never came is blamed on what was wrong this shortly before
 _POSITION_PATIENCE_NS = 500_000_000  # how long a trigger waits for the encoder's first sample
+_SHOW_NS = 50_000_000  # as often as somebody who watches the belt would notice
+_RECENT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,9 @@ class Judge:
         self._plc: PlcInput | None = None
         self._totals = dict.fromkeys(Decision, 0)
         self._seq = 0
+        self._shown: tuple[OpenPart, ...] = ()
+        self._show_next_ns = 0
+        self._recent: deque[Verdict] = deque(maxlen=_RECENT)
 
     def start(self) -> None:
         """Nothing: parts survive a restart of the thread."""
@@ -140,6 +148,10 @@ class Judge:
             len(self._tracker) > 0,
         )
 
+    def scene(self) -> Scene:
+        """The parts on the belt and the last verdicts, a moment ago. Any thread may ask."""
+        return Scene(self._shown, tuple(self._recent.copy()))
+
     def _receive(self, item: JudgeItem) -> None:
         if isinstance(item, PlcInput):
             self._hear(item)
@@ -176,6 +188,9 @@ class Judge:
             metrics.frames_unmatched.inc(len(ripe.strays))
         metrics.parts_open.set(len(self._tracker))
         self._control.settle(now, self._tracker.recipes.union(waiting[-1] for waiting in self._waiting))
+        if now >= self._show_next_ns:
+            self._show_next_ns = now + _SHOW_NS
+            self._shown = self._tracker.open_parts()
 
     def _admit(
         self, now: int, since: int, plc_boot_id: int, trigger: Trigger, handicap: Reason, recipe_id: int
@@ -264,6 +279,7 @@ class Judge:
                 metrics.verdicts_lost.labels(link.name).inc()
         if self._archive.put(verdict) is not None:
             metrics.archive_left_out.labels("verdict").inc()
+        self._recent.append(verdict)
         _count(verdict)
 
     def _way_left_ns(self, part: Part, now: int) -> int:
