@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge_inspector import __version__
 from edge_inspector.errors import ConfigError, EdgeInspectorError
+from edge_inspector.training.arguments import add_model_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
         help="verdict, state, station or recipe (default: all, in one document)",
     )
     schema.set_defaults(command=_schema)
+
+    add_model_commands(commands.add_parser("model", help="train, quantise, judge and compare models"))
 
     demo = commands.add_parser("demo", help="run a simulated line: PLC, broker, station and scoreboard")
     demo.add_argument("--parts", type=_whole, default=0, help="stop after so many parts (default: until Ctrl-C)")
