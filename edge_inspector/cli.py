@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge_inspector import __version__
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
+from edge_inspector.training.arguments import add_model_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="for the JSON (default: bench)")
     bench.add_argument("--budgets", type=Path, metavar="FILE", help="fail when a figure is beyond its budget here")
     bench.set_defaults(command=_bench)
+    add_model_commands(commands.add_parser("model", help="train, quantise, judge and compare models"))
 
     demo = commands.add_parser("demo", help="run a simulated line: PLC, broker, station and scoreboard")
     demo.add_argument("--parts", type=_whole, default=0, help="stop after so many parts (default: until Ctrl-C)")
