@@ -9,14 +9,27 @@ album -> shadow -> [archive]: what a second model would have said, in spare time
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from edge_inspector.config import Station
 from edge_inspector.drivers import PlcLink, load_driver
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.admission import Admission
+from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.view import Look
-from edge_inspector.records import ArchiveItem, ErrorCode, Identity, Job, JudgeItem, Verdict
+from edge_inspector.records import (
+    ArchiveItem,
+    Command,
+    ErrorCode,
+    Identity,
+    Job,
+    JudgeItem,
+    Scene,
+    StationStatus,
+    Verdict,
+)
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
@@ -36,7 +49,10 @@ _CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The workers by what they do; they are started in this order's reverse and stopped in this order."""
+    """The workers by what they do; they are started in this order's reverse and stopped in this order.
+
+    Any thread may `submit` a command and ask for the `status`.
+    """
 
     acquire: list[Worker]
     segment: list[Worker]
@@ -47,6 +63,9 @@ class Pipeline:
     shadow: list[Worker]
     timeline: Timeline
     album: Album
+    submit: Callable[[Command], None]
+    status: Callable[[], StationStatus]
+    scene: Callable[[], Scene]
 
     @property
     def workers(self) -> list[Worker]:
@@ -82,20 +101,24 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     encoder = load_driver("encoders", file.encoder.driver)(station.encoder_settings)
     track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000)
 
+    recipes = [criteria.recipe for criteria in station.recipes.values()]
+    control = Control(station.recipes, station.recipe.id, conditions.reset)
     admission = Admission(
         timeline.estimate,
-        station.recipe.position_tolerance_mm * geometry.counts_per_mm,
+        min(recipe.position_tolerance_mm for recipe in recipes) * geometry.counts_per_mm,
         segmenter.workers,
-        whole_parts=station.recipe.on_not_inspected == "reject",
+        whole_parts=all(recipe.on_not_inspected == "reject" for recipe in recipes),
     )
     acquire = []
     for table, settings in zip(file.cameras, station.camera_settings, strict=True):
         camera = load_driver("cameras", table.driver)(table.name, settings)
         to_line = geometry.gate - geometry.reserve - geometry.offsets[table.name]
-        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, jobs, inbox, conditions, album))
+        limits = partial(control.picture_limits, table.name)
+        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, limits, jobs, inbox, conditions, album))
 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
-    look = Look(station.recipe, station.limits, segmenter.info, scales)
+    along = {camera.name: file.mm_per_row(camera) for camera in file.cameras}
+    look = Look(lambda: control.in_use, segmenter.info, scales, along)
     segment = [
         Segment(number, segmenter, admission, look, jobs, inbox, conditions, album)
         for number in range(segmenter.workers)
@@ -103,8 +126,8 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     judge = Judge(
         boot_id,
         geometry,
-        station.recipe,
-        station.limits,
+        station.recipes,
+        control,
         segmenter.info,
         timeline,
         inbox,
@@ -123,7 +146,17 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         lost, full = _CODES.get(link.driver, (ErrorCode.PLC_LOST, ErrorCode.PLC_RING_FULL))
         report.append(
             Report(
-                link.name, driver, lost, full, mailbox, inbox, judge.status, conditions, link.interval_ms / 1000, kept
+                link.name,
+                driver,
+                lost,
+                full,
+                mailbox,
+                inbox,
+                judge.status,
+                judge.submit,
+                conditions,
+                link.interval_ms / 1000,
+                kept,
             )
         )
 
@@ -134,7 +167,8 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     shadow = []
     if station.shadow is not None:
         second = station.shadow.segmenter
-        other = Look(station.recipe, station.shadow.limits, second.info, scales)
+        criteria = station.shadow.recipes
+        other = Look(lambda: [criteria[each.recipe.id] for each in control.in_use], second.info, scales, along)
         cameras = [camera.name for camera in file.cameras]
         shadow.append(
             Shadow(second, look, other, cameras, lambda: len(jobs) > 0 or any(s.busy for s in segment), album, kept)
@@ -150,6 +184,9 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         shadow=[Worker(stage, vital=False) for stage in shadow],
         timeline=timeline,
         album=album,
+        submit=judge.submit,
+        status=judge.status,
+        scene=judge.scene,
     )
 
 

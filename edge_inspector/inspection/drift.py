@@ -7,16 +7,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from edge_inspector.inspection.picture import measure
 from edge_inspector.inspection.reference import Distribution, Reference
-from edge_inspector.records import Image, PictureFigures
+from edge_inspector.records import Image, ViewFigures
 
 ENOUGH = 200  # with fewer values chance alone makes a drift of 0.1
 _BINS = 10
-_MIDDLE_PX = 512
-_EVERY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +31,11 @@ class RejectRate:
         return self.low <= self.rate <= self.high
 
 
-def picture_figures(image: Image, mask: Image | None) -> PictureFigures:
-    """The figures of a grey or BGR image; cheap: a sample of its pixels, and the middle for the detail."""
-    plane = image[:, :, 1] if image.ndim == 3 else image
-    top, left = (max(0, (size - _MIDDLE_PX) // 2) for size in plane.shape[:2])
-    middle = np.ascontiguousarray(plane[top : top + _MIDDLE_PX, left : left + _MIDDLE_PX])
-    return PictureFigures(
-        brightness=float(plane[::_EVERY, ::_EVERY].mean()),
-        sharpness=float(cv2.Laplacian(middle, cv2.CV_32F).var()),
-        confidence=None if mask is None else int(mask.max(initial=0)) / 255,
-    )
+def view_figures(image: Image, mask: Image | None) -> ViewFigures:
+    """The figures of a grey or BGR image."""
+    figures = measure(image)
+    confidence = None if mask is None else int(mask.max(initial=0)) / 255
+    return ViewFigures(figures.mean, figures.sharpness, confidence)
 
 
 def distribution(subject: str, quantity: str, values: Sequence[float]) -> Distribution:

@@ -15,7 +15,7 @@ from pathlib import Path
 from edge_inspector import metrics
 from edge_inspector.config import ArchiveTable
 from edge_inspector.errors import DeviceError
-from edge_inspector.inspection.drift import picture_figures
+from edge_inspector.inspection.drift import view_figures
 from edge_inspector.records import ArchiveItem, Delivery, Disagreement, ErrorCode, Reason, Verdict
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.backoff import Backoff
@@ -146,7 +146,7 @@ class Archive:
             for placed in verdict.views:
                 picture = self._album.get(placed.view.camera, placed.view.frame_id)
                 if picture is not None and len(self._inbox) <= _HURRY:
-                    figures[placed.view.camera] = picture_figures(picture.image, picture.mask)
+                    figures[placed.view.camera] = view_figures(picture.image, picture.mask)
             held.entries[at] = replace(held.entries[at], figures=figures)
             self._drift.add(verdict, figures)
         held.looked = len(held.entries)

@@ -11,7 +11,7 @@ from edge_inspector.config import DriftTable
 from edge_inspector.errors import ConfigError
 from edge_inspector.inspection.drift import DriftWindow
 from edge_inspector.inspection.reference import read_reference, reference_path
-from edge_inspector.records import Decision, ErrorCode, PictureFigures, Verdict
+from edge_inspector.records import Decision, ErrorCode, Verdict, ViewFigures
 from edge_inspector.runtime.conditions import Conditions
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class DriftWatch:
         self._window: DriftWindow | None = None
         self._warned: set[str] = set()
 
-    def add(self, verdict: Verdict, figures: Mapping[str, PictureFigures]) -> None:
+    def add(self, verdict: Verdict, figures: Mapping[str, ViewFigures]) -> None:
         """One more part, with the figures of its pictures by camera."""
         if verdict.recipe_id != self._recipe_id:
             self._recipe_id, self._version = verdict.recipe_id, 0

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from edge_inspector import metrics
 from edge_inspector.drivers import Segmenter
 from edge_inspector.errors import InferenceError
 from edge_inspector.inspection.decision import beyond_limits
-from edge_inspector.inspection.recipe import ClassLimits
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import ArchiveItem, Disagreement, Image, Picture, View
 from edge_inspector.runtime.album import Album
@@ -98,7 +97,9 @@ class Shadow:
         return None
 
     def _compare(self, first: View, second: View, mask: Image) -> None:
-        rejects = [_rejects(view, look.limits) for view, look in ((first, self._first), (second, self._second))]
+        if first.recipe_id != second.recipe_id:
+            return  # the recipe changed in between
+        rejects = [_rejects(view, look) for view, look in ((first, self._first), (second, self._second))]
         if rejects[0] == rejects[1]:
             metrics.shadow_views.labels("agrees").inc()
             return
@@ -125,5 +126,9 @@ class Shadow:
             raise error
 
 
-def _rejects(view: View, limits: Mapping[str, ClassLimits]) -> bool:
-    return beyond_limits(list(view.defects), limits)
+def _rejects(view: View, look: Look) -> bool:
+    return any(
+        beyond_limits(list(view.defects), criteria.limits)
+        for criteria in look.in_use()
+        if criteria.recipe.id == view.recipe_id
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import Delivery, Disagreement, PictureFigures, PlacedView, Verdict
+from edge_inspector.records import Delivery, Disagreement, PlacedView, Verdict, ViewFigures
 from edge_inspector.store.database import micros, open_database
 from edge_inspector.store.results_file import MIGRATIONS
 
@@ -29,7 +29,7 @@ class Entry:
     utc: datetime
     why: str
     stems: Mapping[str, str]
-    figures: Mapping[str, PictureFigures]
+    figures: Mapping[str, ViewFigures]
 
 
 @dataclass(frozen=True, slots=True)

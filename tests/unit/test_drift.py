@@ -23,11 +23,11 @@ from edge_inspector.inspection.drift import (
     DriftWindow,
     control_limits,
     distribution,
-    picture_figures,
     psi,
+    view_figures,
 )
 from edge_inspector.inspection.reference import Distribution, Reference, read_reference, reference_path
-from edge_inspector.records import Decision, ErrorCode, PictureFigures, StationState
+from edge_inspector.records import Decision, ErrorCode, StationState, ViewFigures
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.stages.drift import DriftWatch
 from edge_inspector.store.results_file import results_path
@@ -43,16 +43,16 @@ def textured(shape: tuple[int, ...] = (600, 700, 3)) -> Any:
 
 def test_a_brighter_picture_is_brighter_and_a_blurred_one_less_sharp() -> None:
     image = textured()
-    plain = picture_figures(image, None)
-    assert picture_figures(image + np.uint8(50), None).brightness == pytest.approx(plain.brightness + 50)
-    assert picture_figures(cv2.blur(image, (5, 5)), None).sharpness < plain.sharpness / 5
+    plain = view_figures(image, None)
+    assert view_figures(image + np.uint8(50), None).brightness == pytest.approx(plain.brightness + 50)
+    assert view_figures(cv2.blur(image, (5, 5)), None).sharpness < plain.sharpness / 5
     assert plain.confidence is None
 
 
 def test_grey_tiny_and_uniform_pictures_have_figures_too() -> None:
-    assert picture_figures(textured((50, 3)), None).sharpness > 0
-    flat = picture_figures(np.full((1, 1), 7, np.uint8), np.full((2, 4, 4), 51, np.uint8))
-    assert flat == PictureFigures(7.0, 0.0, 0.2)
+    assert view_figures(textured((50, 3)), None).sharpness > 0
+    flat = view_figures(np.full((1, 1), 7, np.uint8), np.full((2, 4, 4), 51, np.uint8))
+    assert flat == ViewFigures(7.0, 0.0, 0.2)
 
 
 @given(VALUES, VALUES)
@@ -175,7 +175,7 @@ class Line:
             self.seq += 1
             decision = Decision.REJECT if self.chance.random() < rejects else Decision.ACCEPT
             views = (placed(frame_id=self.seq, defects=[defect()] if decision is Decision.REJECT else []),)
-            seen = PictureFigures(float(self.chance.normal(brightness, 5)), 50.0, 0.1)
+            seen = ViewFigures(float(self.chance.normal(brightness, 5)), 50.0, 0.1)
             utc = NOON + timedelta(seconds=self.seq)
             made.append(Entry(verdict(self.seq, decision, views=views), utc, "", {}, {"cam1": seen}))
         return made
