@@ -12,7 +12,7 @@ from verdicts import frame, placed, verdict
 
 from edge_inspector import metrics
 from edge_inspector.errors import InferenceError
-from edge_inspector.inspection.recipe import ClassLimits, Recipe
+from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import ArchiveItem, Disagreement, Frame
 from edge_inspector.runtime.album import Album
@@ -42,7 +42,8 @@ class Room:
         self.busy = False
         segmenter = SimulatedSegmenter(Path(), SimulatedSegmenter.Settings(fail_every=fail_every))
         segmenter.open()
-        look = Look(RECIPE, LIMITS, segmenter.info, {"cam1": 1.0, "cam2": 1.0})
+        scales = {"cam1": 1.0, "cam2": 1.0}
+        look = Look(lambda: [Criteria(RECIPE, LIMITS)], segmenter.info, scales, scales)
         self.shadow = Shadow(segmenter, look, look, ["cam1", "cam2"], lambda: self.busy, self.album, self.archive)
 
     def seen(self, camera: str, number: int, *, spotted: bool, rejected: bool) -> None:
