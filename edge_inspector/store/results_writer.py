@@ -50,7 +50,7 @@ class ResultsWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._disk():
-            self._db, self.set_aside = open_database(path, "results", MIGRATIONS)
+            self._db, self.set_aside = open_database(path, "results", MIGRATIONS, closed_is_sound=True)
 
     def add(
         self, entries: Sequence[Entry], deliveries: Sequence[Delivery], objections: Sequence[Objection] = ()
