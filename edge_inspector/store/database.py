@@ -30,9 +30,9 @@ def open_database(
     try:
         return _connect(path, what, migrations, check=check), False
     except sqlite3.DatabaseError as error:
-        if not _damaged(error):
+        if not is_damaged(error):
             raise
-        _set_aside(path, what, error)
+        set_aside(path, what, error)
     return _connect(path, what, migrations, check=False), True
 
 
@@ -74,7 +74,8 @@ def _migrate(db: sqlite3.Connection, path: Path, what: str, migrations: Sequence
         db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
 
 
-def _set_aside(path: Path, what: str, error: sqlite3.DatabaseError) -> None:
+def set_aside(path: Path, what: str, error: sqlite3.DatabaseError) -> None:
+    """Keep a damaged file under another name, loudly: whoever opens `path` next begins an empty one."""
     aside = path.with_name(f"{path.name}.damaged")
     for suffix in ("", "-wal", "-shm"):
         source = Path(f"{path}{suffix}")
@@ -83,7 +84,8 @@ def _set_aside(path: Path, what: str, error: sqlite3.DatabaseError) -> None:
     _log.error("%s %s is damaged (%s): kept as %s, started empty", what, path, error, aside.name)
 
 
-def _damaged(error: sqlite3.DatabaseError) -> bool:
+def is_damaged(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is to blame, and not the disk or the query."""
     # an error that quick_check only reported has no code; the low byte is the primary one
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
