@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         "names",
         nargs="*",
         metavar="NAME",
-        help="throughput, latency, growth, position, footprint (default: all, about 15 minutes)",
+        help="throughput, latency, growth, position, realtime, footprint (default: all, about 25 minutes)",
     )
     bench.add_argument("--model", default="tile-1.0", help="model folder name (default: tile-1.0)")
     bench.add_argument("--seconds", type=_positive, default=12.0, help="how long each run of the line is (default: 12)")

@@ -122,6 +122,17 @@ class ArchiveTable(_Table):
     album_mb: Annotated[int, Field(ge=1, le=65536)] = 32
 
 
+class RealtimeTable(_Table):
+    """What the operating system is asked for; the process needs the rights to it.
+
+    Above 0, the threads that keep a deadline run as SCHED_FIFO at `fifo_priority` and up. `lock_memory` keeps all
+    memory that was touched once from being paged out.
+    """
+
+    fifo_priority: Annotated[int, Field(ge=0, le=90)] = 0
+    lock_memory: bool = False
+
+
 class StationFile(_Table):
     """The whole file."""
 
@@ -133,6 +144,7 @@ class StationFile(_Table):
     plcs: Annotated[list[PlcTable], Field(min_length=1)]
     web: WebTable = WebTable()
     archive: ArchiveTable = ArchiveTable()
+    realtime: RealtimeTable = RealtimeTable()
 
     def mm_per_row(self, camera: CameraTable) -> float:
         """How far the belt moves from one of the camera's rows to the next."""

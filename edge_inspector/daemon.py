@@ -22,6 +22,7 @@ from edge_inspector.drivers import Segmenter
 from edge_inspector.pipeline import Pipeline, build, line_geometry
 from edge_inspector.records import ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.runtime.realtime import claim
 from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
@@ -64,6 +65,7 @@ class Daemon:
         station = self._station
         # The only garbage that needs the collector is made here; afterwards its pauses would be jitter.
         sys.setswitchinterval(0.001)
+        claim(station.file.realtime.fifo_priority, lock_memory=station.file.realtime.lock_memory)
         station.state_dir.mkdir(parents=True, exist_ok=True)
         station.segmenter.open()
         pipeline = build(station, self._boot_id, self._conditions)

@@ -32,6 +32,7 @@ from edge_inspector.records import (
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.runtime.realtime import fifo_of
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages.acquire import Acquire
 from edge_inspector.stages.archive import Archive
@@ -151,12 +152,13 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     facts = StationFacts(file.station.name, tuple(segmenter.info.classes), segmenter.info.stride, scales)
     archive = Archive(station.state_dir, file.archive, facts, kept, album, conditions)
 
+    fifo = file.realtime.fifo_priority
     return Pipeline(
-        acquire=[Worker(stage) for stage in acquire],
+        acquire=[Worker(stage, fifo=fifo_of("acquire", fifo)) for stage in acquire],
         segment=[Worker(stage) for stage in segment],
-        judge=[Worker(judge)],
-        report=[Worker(stage) for stage in report],
-        track=[Worker(track)],
+        judge=[Worker(judge, fifo=fifo_of("judge", fifo))],
+        report=[Worker(stage, fifo=fifo_of("report", fifo)) for stage in report],
+        track=[Worker(track, fifo=fifo_of("track", fifo))],
         archive=[Worker(archive, vital=False)],
         timeline=timeline,
         album=album,

@@ -49,6 +49,7 @@ class DemoOptions:
     gige: bool = False
     loss: float = 0.0
     distinct: int = 0
+    realtime: str = ""  # lines for the station file's table of that name
     line_scan: bool = False
     review_band: tuple[float, float] = (0.4, 0.6)
 
@@ -202,6 +203,7 @@ class Demo:
                 options.gige,
                 options.line_scan,
                 options.review_band,
+                options.realtime,
             ),
         )
 
