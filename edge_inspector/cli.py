@@ -49,6 +49,15 @@ def _parser() -> argparse.ArgumentParser:
     cameras.add_argument("--snapshot", type=Path, metavar="DIR", help="also take a picture with each; DIR/SERIAL.png")
     cameras.set_defaults(command=_cameras)
 
+    focus = commands.add_parser("focus", help="show a camera's sharpness and exposure, live, to set its lens by")
+    focus.add_argument("which", metavar="CAMERA", help="address, serial number, device or URL; its name with --station")
+    focus.add_argument("--station", type=Path, metavar="STATION.toml", help="take the camera's settings from here")
+    focus.add_argument(
+        "--triggered", action="store_true", help="wait for the trigger that is set instead of running freely"
+    )
+    focus.add_argument("--count", type=_whole, default=0, help="stop after so many lines (default: until Ctrl-C)")
+    focus.set_defaults(command=_focus)
+
     schema = commands.add_parser("schema", help="print the JSON Schema of MQTT messages, station file and recipe")
     schema.add_argument(
         "name",
@@ -116,6 +125,12 @@ def _cameras(given: argparse.Namespace) -> int:
     from edge_inspector.find import find_cameras  # noqa: PLC0415
 
     return find_cameras(given.which, given.snapshot)
+
+
+def _focus(given: argparse.Namespace) -> int:
+    from edge_inspector.focus import show_focus  # noqa: PLC0415
+
+    return show_focus(given.which, given.station, given.count, triggered=given.triggered)
 
 
 def _schema(given: argparse.Namespace) -> int:

@@ -149,6 +149,22 @@ def load_station(path: Path) -> Station:
     return Station(file, recipe, limits, segmenter, base / file.station.state_dir, tuple(cameras), encoder, tuple(plcs))
 
 
+def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
+    """Driver and settings of each camera of the station in `path`, by name. Raises ConfigError; needs no model."""
+    faults: list[Fault] = []
+    try:
+        file = StationFile.model_validate(_read(path))
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "")) from error
+    found = {
+        table.name: (table.driver, _settings(path.parent, "cameras", f"cameras.{at}", table, faults))
+        for at, table in enumerate(file.cameras)
+    }
+    if faults:
+        raise ConfigError(faults)
+    return found
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
