@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from edge_inspector.cameras.aravis_library import GValue, call, text
+from edge_inspector.cameras.features import Value
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Image
 
@@ -33,8 +34,6 @@ _PACKET_SOCKET_DISABLED: Final = 1
 _ADJUST_PACKET_SIZE_NEVER: Final = 0
 _NO_REGISTER_CACHE: Final = 0
 _TYPE_INT, _TYPE_UINT64, _TYPE_DOUBLE = 6 << 2, 11 << 2, 15 << 2
-
-Value = bool | int | float | str
 
 
 # The memory that Aravis writes to, by buffer: kept here, so that nobody's forgetting to close can free it.

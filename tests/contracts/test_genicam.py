@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from edge_inspector.cameras import aravis, aravis_library
-from edge_inspector.cameras.genicam import GenicamCamera, frames_between
+from edge_inspector.cameras.frame_ids import frames_between
+from edge_inspector.cameras.genicam import GenicamCamera
 from edge_inspector.cli import main
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame, Image
