@@ -398,6 +398,30 @@ def test_closing_frees_threads_and_files(gige: Any) -> None:
     assert not aravis._lent
 
 
+def packet_sockets() -> int:
+    """How many sockets of this process receive past the UDP stack."""
+    mine = {str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()}
+    listed = [line.split()[-1] for line in Path("/proc/net/packet").read_text().splitlines()[1:]]
+    return sum(f"socket:[{inode}]" in mine for inode in listed)
+
+
+def may_open_packet_sockets() -> bool:
+    try:
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_privileges_change_nothing_unless_they_are_asked_for(gige: Any, make: Any) -> None:
+    camera = make(gige.address, **LINE)
+    take(camera, 3)
+    assert packet_sockets() == 0
+    camera.close()
+    take(make(gige.address, **LINE, packet_socket=True), 3)
+    assert packet_sockets() == may_open_packet_sockets()
+
+
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch, gige: Any) -> None:
     aravis_library._functions.cache_clear()
     monkeypatch.setattr(aravis_library, "LIBRARY", "libaravis-not-there.so.0")
