@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 
 from edge_inspector import config, metrics
 from edge_inspector.cli import _parser
-from edge_inspector.drivers import FAMILIES, load_driver
+from edge_inspector.drivers import FAMILIES, DriverSettings, load_driver
 from edge_inspector.inspection.recipe import ClassLimits, PictureLimits, Recipe, Region
 from edge_inspector.records import Decision, ErrorCode, Reason
 from edge_inspector.runtime.conditions import FAULTS, WARNINGS
@@ -231,7 +232,8 @@ def _station_tables() -> Iterator[str]:
 
 def _settings(name: str, model: type[BaseModel]) -> str:
     rows = [f"### `{name}`\n" if name and " " not in name else f"### {name}\n" if name else ""]
-    rows.append(f"{(model.__doc__ or '').strip()}\n")
+    own = takewhile(lambda each: each not in (DriverSettings, BaseModel), model.__mro__)
+    rows += [f"{each.__doc__.strip()}\n" for each in own if each.__doc__]
     rows += ["| key | type | default |", "|---|---|---|"]
     for key, field in model.model_fields.items():
         default = "required" if field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"

@@ -67,6 +67,14 @@ def _parser() -> argparse.ArgumentParser:
         help="the station file (default: /etc/edge-inspector/station.toml)",
     )
     user.set_defaults(command=_user)
+    focus = commands.add_parser("focus", help="show a camera's sharpness and exposure, live, to set its lens by")
+    focus.add_argument("which", metavar="CAMERA", help="address, serial number, device or URL; its name with --station")
+    focus.add_argument("--station", type=Path, metavar="STATION.toml", help="take the camera's settings from here")
+    focus.add_argument(
+        "--triggered", action="store_true", help="wait for the trigger that is set instead of running freely"
+    )
+    focus.add_argument("--count", type=_whole, default=0, help="stop after so many lines (default: until Ctrl-C)")
+    focus.set_defaults(command=_focus)
 
     schema = commands.add_parser("schema", help="print the JSON Schema of MQTT messages, station file and recipe")
     schema.add_argument(
@@ -160,6 +168,12 @@ def _user(given: argparse.Namespace) -> int:
     if given.action == "remove":
         return remove_user(given.station, given.name)
     return add_user(given.station, given.name, given.role)
+
+
+def _focus(given: argparse.Namespace) -> int:
+    from edge_inspector.focus import show_focus  # noqa: PLC0415
+
+    return show_focus(given.which, given.station, given.count, triggered=given.triggered)
 
 
 def _schema(given: argparse.Namespace) -> int:

@@ -217,6 +217,22 @@ def users_path(path: Path) -> Path:
     return path.parent / web.users
 
 
+def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
+    """Driver and settings of each camera of the station in `path`, by name. Raises ConfigError; needs no model."""
+    faults: list[Fault] = []
+    try:
+        file = StationFile.model_validate(_read(path))
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "")) from error
+    found = {
+        table.name: (table.driver, _settings(path.parent, "cameras", f"cameras.{at}", table, faults))
+        for at, table in enumerate(file.cameras)
+    }
+    if faults:
+        raise ConfigError(faults)
+    return found
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())

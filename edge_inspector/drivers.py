@@ -159,6 +159,8 @@ CAMERAS = {
     "folder": "edge_inspector.cameras.folder:FolderCamera",
     "opencv": "edge_inspector.cameras.opencv:OpenCvCamera",
     "genicam": "edge_inspector.cameras.genicam:GenicamCamera",
+    "basler": "edge_inspector.cameras.basler:BaslerCamera",
+    "gentl": "edge_inspector.cameras.gentl:GentlCamera",
 }
 ENCODERS = {
     "simulated": "edge_inspector.simulation.encoder:SimulatedEncoder",

@@ -103,7 +103,10 @@ class PlcInput:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture. `image` is (H, W, 3) BGR or (H, W) grey, uint8; it belongs to the receiver until released.
+    """One picture. `image` is (H, W, 3) BGR or (H, W) grey, uint8.
+
+    Whoever refers to `image` holds the picture, for as long as they like and without copying it: a camera writes to
+    the memory again only when nobody refers to it any more. Nobody writes into it, as others may hold it too.
 
     `captured_ns` is the middle of the exposure. `encoder_count` is set by cameras that latch it themselves.
     """

@@ -105,8 +105,6 @@ class Demo:
             self.broker.start()
             self.recorder = Recorder(self.ports["broker"], self.broker.mqtt_version)
             stack.callback(self.recorder.stop)
-            if self.line.textures:
-                write_textures(Path(self.line.textures), self.line.seed)
             line_file = self.folder / "line.json"
             self.line.write(line_file)
             self._write_files(line_file)
@@ -172,6 +170,9 @@ class Demo:
         options = self.options
         frames = str(options.frames.resolve()) if options.frames else ""
         length_mm, pitch_mm = (60.0, 200.0) if frames else (200.0, 400.0)
+        textures = "" if frames else str(self.folder / "textures.npz")
+        if textures:
+            write_textures(Path(textures), options.seed)  # before the time until the belt starts begins to run
         return Line(
             seed=options.seed,
             start_ns=time.monotonic_ns() + int((options.lead_s + self.lanes * options.gige) * 1e9),
@@ -184,7 +185,7 @@ class Demo:
             counts_per_mm=10.0,
             frames=frames,
             distinct=options.distinct,
-            textures="" if frames else str(self.folder / "textures.npz"),
+            textures=textures,
         )
 
     def _write_files(self, line_file: Path) -> None:
