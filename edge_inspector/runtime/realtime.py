@@ -6,7 +6,8 @@
 | report | nice 0 | SCHED_FIFO, priority + 2: verdicts and heartbeat |
 | judge | nice 0 | SCHED_FIFO, priority + 1 |
 | acquire | nice 0 | SCHED_FIFO, priority |
-| segment, archive, page, shadow | nice 10 | nice 10: work that may wait |
+| segment, archive, page | nice 10 | nice 10: work that may wait |
+| shadow | nice 19 | nice 19: work that may never be done |
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import threading
 from edge_inspector.errors import ConfigError, Fault
 
 _BEHIND = 10
+# Not SCHED_IDLE: such a thread may never run again while it holds the interpreter's lock, and all others wait for it.
+_LAST = 19
 _AHEAD = {"track": 3, "report": 2, "judge": 1, "acquire": 0}
 # From sys/mman.h: what is there, what will come, and that only once it is touched.
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
@@ -36,6 +39,11 @@ def go_ahead(priority: int) -> None:
 def go_behind() -> None:
     """Put the calling thread behind those that keep a deadline. Any user may, on Linux; there is no way back."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BEHIND)
+
+
+def go_last() -> None:
+    """Put the calling thread behind all others of this process."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LAST)
 
 
 def claim(fifo_priority: int, *, lock_memory: bool) -> None:
