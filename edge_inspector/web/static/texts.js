@@ -180,7 +180,6 @@ const TEXTS = {
   "role.reviewer": ["reviewer", "Prüfer"],
   "role.admin": ["admin", "Verwalter"],
   "error.failed": ["That did not work: {why}", "Das hat nicht geklappt: {why}"],
-  "error.again": ["Try again", "Erneut versuchen"],
   "error.page": ["There is no such page.", "Diese Seite gibt es nicht."],
 
   "reason.none": ["no reason", "kein Grund"],
