@@ -1,7 +1,9 @@
 """The operator page in a real browser, in front of the demo line."""
 
+import json
 import os
 import signal
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,10 +31,23 @@ ACCESSIBILITY = (Path(__file__).parent / "accessibility.js").read_text()
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("page")
     write_users(folder / "users", {role.label: new_user(role.label, role, PASSWORD) for role in Role})
-    options = DemoOptions(parts=2000, cameras=2, speed_mm_s=600.0, model_ms=5.0, lead_s=3.0, review_band=(0.02, 0.98))
+    options = DemoOptions(parts=2000, cameras=2, speed_mm_s=600.0, model_ms=5.0, lead_s=3.0, review_band=(0.0, 1.0))
     running = Demo(options, folder)
     with running.running():
+        wait_for_parts(running, 3)
         yield running
+
+
+def wait_for_parts(demo: Demo, count: int) -> None:
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(f"{demo.page}api/parts", timeout=5) as answer:  # noqa: S310 -- our own page
+                if len(json.load(answer)["parts"]) >= count:
+                    return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    pytest.fail("the line does not start")
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +129,7 @@ def test_a_verdict_leads_to_its_part_with_picture_and_story(screen: Screen) -> N
     page.wait_for_selector(".strip li:nth-child(2)")
     page.click(".strip li:nth-child(2) button")
     page.wait_for_url("**/parts/*")
-    screen.until("document.querySelector('.stage .layer').naturalWidth > 100")
+    screen.until("document.querySelector('.stage .layer')?.naturalWidth > 100")
     expect(page.locator(".story .decided")).to_contain_text("Decided")
     page.keyboard.press("+")
     assert "scale(1.5)" in (page.locator(".stage .layer").first.get_attribute("style") or "")
