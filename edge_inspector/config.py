@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspector.drivers import DriverSettings, Segmenter, driver_names, load_driver
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.inspection.recipe import ClassLimits, Positive, Recipe, faults_of, read_recipe
+from edge_inspector.inspection.recipe import ClassLimits, Criteria, Positive, Recipe, faults_of, read_recipe
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 
@@ -24,10 +24,14 @@ class _Table(BaseModel):
 
 
 class StationTable(_Table):
-    """Who this station is and where its files are; paths are relative to the station file."""
+    """Who this station is and where its files are; paths are relative to the station file.
+
+    `recipe` is in force at the start, `recipes` are further ones that may be selected while the line runs.
+    """
 
     name: Name
     recipe: Path
+    recipes: list[Path] = []
     models_dir: Path = Path("models")
     state_dir: Path = Path("state")
 
@@ -63,12 +67,17 @@ class SegmenterTable(_Table):
 
 
 class CameraTable(_Table):
-    """One camera: its driver, and where and how large it sees the belt."""
+    """One camera: its driver, and where and how large it sees the belt.
+
+    `line_counts`: encoder counts from one row to the next of a line-scan camera, whose rows are taken one after the
+    other; `offset_mm` is then where its first row is, and `mm_per_px` holds across the belt only.
+    """
 
     name: Name
     driver: str
     offset_mm: Annotated[float, Field(ge=0)]
     mm_per_px: Positive
+    line_counts: Positive | None = None
     settings: dict[str, Any] = {}
 
 
@@ -125,14 +134,22 @@ class StationFile(_Table):
     web: WebTable = WebTable()
     archive: ArchiveTable = ArchiveTable()
 
+    def mm_per_row(self, camera: CameraTable) -> float:
+        """How far the belt moves from one of the camera's rows to the next."""
+        return camera.mm_per_px if camera.line_counts is None else camera.line_counts / self.line.counts_per_mm
+
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """A checked configuration: nothing in it can still be wrong on paper."""
+    """A checked configuration: nothing in it can still be wrong on paper.
+
+    `recipe` and `limits` are what the station starts with; `recipes` has these and the selectable ones by their id.
+    """
 
     file: StationFile
     recipe: Recipe
     limits: dict[str, ClassLimits]
+    recipes: dict[int, Criteria]
     segmenter: Segmenter
     state_dir: Path
     camera_settings: tuple[DriverSettings, ...]
@@ -162,10 +179,21 @@ def load_station(path: Path) -> Station:
     if recipe is not None:
         faults += _line_faults(file, recipe)
         if segmenter is not None:
-            limits = _limits(file, recipe, segmenter, faults)
+            limits = _limits(file, file.station.recipe, recipe, segmenter, faults)
+    recipes = _recipes(base, file, recipe, limits, segmenter, faults)
     if faults or recipe is None or segmenter is None:
         raise ConfigError(faults)
-    return Station(file, recipe, limits, segmenter, base / file.station.state_dir, tuple(cameras), encoder, tuple(plcs))
+    return Station(
+        file,
+        recipe,
+        limits,
+        recipes,
+        segmenter,
+        base / file.station.state_dir,
+        tuple(cameras),
+        encoder,
+        tuple(plcs),
+    )
 
 
 def users_path(path: Path) -> Path:
@@ -201,8 +229,11 @@ def _faults_below(base: Path, raw: dict[str, Any]) -> list[Fault]:
                 base, family, where, SimpleNamespace(driver=table["driver"], settings=table.get("settings", {})), faults
             )
     station = raw.get("station")
-    if isinstance(station, dict) and isinstance(station.get("recipe"), str):
-        _recipe(base / station["recipe"], faults)
+    if isinstance(station, dict):
+        listed = station.get("recipes")
+        for path in (station.get("recipe"), *(listed if isinstance(listed, list) else ())):
+            if isinstance(path, str):
+                _recipe(base / path, faults)
     return faults
 
 
@@ -307,11 +338,11 @@ def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
     faults += [
         Fault(
             f"cameras.{at}.offset_mm",
-            f"{camera.name!r} at {camera.offset_mm:g} mm is not before the decision line at "
+            f"{camera.name!r} at {_seen_mm(camera, recipe):g} mm is not before the decision line at "
             f"{line.gate_mm - reserve_mm:g} mm (line.gate_mm less line.reserve_ms at line.speed_max_mm_s)",
         )
         for at, camera in enumerate(file.cameras)
-        if camera.offset_mm >= line.gate_mm - reserve_mm
+        if _seen_mm(camera, recipe) >= line.gate_mm - reserve_mm
     ]
     faults += [
         Fault(f"cameras.{at}.name", f"{camera.name!r} is not in the recipe's views: nothing would look at its frames")
@@ -321,22 +352,65 @@ def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
     return faults
 
 
-def _limits(file: StationFile, recipe: Recipe, segmenter: Segmenter, faults: list[Fault]) -> dict[str, ClassLimits]:
+def _seen_mm(camera: CameraTable, recipe: Recipe) -> float:
+    """Where the part is when the camera has its picture: a line-scan camera waits for the part's end."""
+    return camera.offset_mm + (0.0 if camera.line_counts is None else recipe.part_length_mm)
+
+
+def _recipes(
+    base: Path,
+    file: StationFile,
+    first: Recipe | None,
+    limits: dict[str, ClassLimits],
+    segmenter: Segmenter | None,
+    faults: list[Fault],
+) -> dict[int, Criteria]:
+    """Every recipe that may judge, by its id. They share cameras and model: both run on while recipes change."""
+    found: dict[int, Criteria] = {}
+    if first is not None:
+        found[first.id] = Criteria(first, limits)
+    for path in file.station.recipes:
+        recipe = _recipe(base / path, faults)
+        if recipe is None or first is None:
+            continue
+        faults += _beside(path, first, recipe)
+        if recipe.id in found:
+            faults.append(Fault(f"{path}: id", f"{recipe.id} is already the id of {found[recipe.id].recipe.name!r}"))
+        if segmenter is not None:
+            found.setdefault(recipe.id, Criteria(recipe, _limits(file, path, recipe, segmenter, faults)))
+    return found
+
+
+def _beside(path: Path, first: Recipe, recipe: Recipe) -> list[Fault]:
+    faults = []
+    if set(recipe.views) != set(first.views):
+        views = ", ".join(sorted(first.views))
+        faults.append(Fault(f"{path}: views", f"must be those of station.recipe, in any order: {views}"))
+    if recipe.model != first.model:
+        faults.append(
+            Fault(f"{path}: model", f"must be that of station.recipe, {first.model!r}: another model needs a restart")
+        )
+    return faults
+
+
+def _limits(
+    file: StationFile, path: Path, recipe: Recipe, segmenter: Segmenter, faults: list[Fault]
+) -> dict[str, ClassLimits]:
     """The recipe's limits, the model's own where the recipe has none for a class."""
     model = segmenter.info
     faults += [
-        Fault(f"{file.station.recipe}: classes.{name}", f"the model knows only: {', '.join(model.classes)}")
+        Fault(f"{path}: classes.{name}", f"the model knows only: {', '.join(model.classes)}")
         for name in recipe.classes
         if name not in model.classes
     ]
-    scale = min(camera.mm_per_px for camera in file.cameras) ** 2
+    scale = min(camera.mm_per_px * file.mm_per_row(camera) for camera in file.cameras)
     suggested = {
         name: ClassLimits(min_confidence=confidence, min_area_mm2=area_px * scale)
         for name, (confidence, area_px) in model.limits.items()
     }
     limits = suggested | recipe.classes
     faults += [
-        Fault(f"{file.station.recipe}: classes.{name}", "is missing, and the model suggests no limits for it")
+        Fault(f"{path}: classes.{name}", "is missing, and the model suggests no limits for it")
         for name in model.classes
         if name not in limits
     ]

@@ -6,15 +6,19 @@ import gc
 import logging
 import os
 import secrets
+import shutil
 import signal
 import sys
 import threading
 import time
+from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from edge_inspector import __version__, metrics
 from edge_inspector.config import Station
+from edge_inspector.drivers import Segmenter
 from edge_inspector.pipeline import Pipeline, build, line_geometry
 from edge_inspector.records import ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
@@ -42,6 +46,7 @@ class Daemon:
         self._conditions = Conditions()
         self._boot_id = secrets.randbelow(2**32 - 1) + 1
         self._stop = threading.Event()
+        self._ever_held: set[tuple[ErrorCode, str]] = set()
         self._signals = 0
 
     def run(self) -> int:
@@ -67,6 +72,7 @@ class Daemon:
         workers = [*pipeline.workers, Worker(web, vital=False)]
         self._supervisor = Supervisor(workers, self._on_fault, self._on_restart)
         self._announce()
+        self._declare()
         gc.collect()
         gc.freeze()
         self._supervisor.start()
@@ -111,11 +117,29 @@ class Daemon:
             ", ".join(link.name for link in station.file.plcs),
         )
 
+    def _declare(self) -> None:
+        """Metrics that are there from the start, and those that are looked up when they are asked for."""
+        file, segmenter, folder = self._station.file, self._station.segmenter, self._station.state_dir
+        metrics.begin(
+            (camera.name for camera in file.cameras),
+            (link.name for link in file.plcs),
+            (worker.name for worker in self._supervisor.workers),
+        )
+        for provider in ("tensorrt", "cuda", "cpu"):
+            # Asked anew each time: a session that is rebuilt may end on another one.
+            metrics.execution_provider.labels(provider).set_function(partial(_runs_on, segmenter, provider))
+        metrics.provider_fallback.set_function(lambda: float(segmenter.info.fell_back))
+        metrics.state_disk_free.set_function(lambda: _disk(folder)[0])
+        metrics.state_disk_size.set_function(lambda: _disk(folder)[1])
+
     def _supervise(self, supervisor: Supervisor) -> None:
         told = (StationState.STARTING, ErrorCode.NONE)
         shown: list[tuple[ErrorCode, str]] = []
-        next_dog_s = 0.0
+        next_dog_s, resets = 0.0, 0
         while not self._stop.wait(_WATCH_S):
+            if resets != self._conditions.resets:
+                resets = self._conditions.resets
+                supervisor.forgive()
             supervisor.watch()
             now = (self._conditions.state, self._conditions.error_code)
             if now != told:
@@ -137,15 +161,17 @@ class Daemon:
             state,
             held and f": {held}",
         )
-        notify(f"STATUS={state}{held and ': ' + held}")
         for each in StationState:
             metrics.station_state.labels(each.value).set(each is state)
         log.debug("error code %d", code)
 
     def _show(self, held: list[tuple[ErrorCode, str]]) -> None:
-        metrics.condition_active.clear()
-        for name, subject in held:
-            metrics.condition_active.labels(name.name.lower(), subject).set(1)
+        wrong = ", ".join(f"{code.name.lower()} {subject}" for code, subject in held)
+        notify(f"STATUS={self._conditions.state}{wrong and ': ' + wrong}")
+        # Never cleared first: a scrape in between would see a station without faults.
+        self._ever_held.update(held)
+        for code, subject in self._ever_held:
+            metrics.condition_active.labels(code.name.lower(), subject).set((code, subject) in held)
 
     def _halt(self, pipeline: Pipeline, supervisor: Supervisor) -> int:
         """Sources first, then what they feed, the links last. The exit code."""
@@ -195,3 +221,16 @@ class Daemon:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._stop.set()
+
+
+def _runs_on(segmenter: Segmenter, provider: str) -> float:
+    return float(segmenter.info.provider == provider)
+
+
+def _disk(folder: Path) -> tuple[float, float]:
+    """Free and total bytes of the disk that `folder` is on; nothing free on one that does not answer."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return 0.0, 0.0
+    return float(usage.free), float(usage.total)

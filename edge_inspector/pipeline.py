@@ -10,13 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from edge_inspector.config import Station
 from edge_inspector.drivers import PlcLink, load_driver
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.admission import Admission
+from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.view import Look
-from edge_inspector.records import ArchiveItem, ErrorCode, Identity, Job, JudgeItem, Scene, Verdict
+from edge_inspector.records import (
+    ArchiveItem,
+    Command,
+    ErrorCode,
+    Identity,
+    Job,
+    JudgeItem,
+    Scene,
+    StationStatus,
+    Verdict,
+)
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
@@ -34,7 +46,10 @@ _CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The workers by what they do; they are started in this order's reverse and stopped in this order."""
+    """The workers by what they do; they are started in this order's reverse and stopped in this order.
+
+    Any thread may `submit` a command and ask for the `status`.
+    """
 
     acquire: list[Worker]
     segment: list[Worker]
@@ -44,6 +59,8 @@ class Pipeline:
     archive: list[Worker]
     timeline: Timeline
     album: Album
+    submit: Callable[[Command], None]
+    status: Callable[[], StationStatus]
     scene: Callable[[], Scene]
 
     @property
@@ -72,20 +89,24 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     encoder = load_driver("encoders", file.encoder.driver)(station.encoder_settings)
     track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000)
 
+    recipes = [criteria.recipe for criteria in station.recipes.values()]
+    control = Control(station.recipes, station.recipe.id, conditions.reset)
     admission = Admission(
         timeline.estimate,
-        station.recipe.position_tolerance_mm * geometry.counts_per_mm,
+        min(recipe.position_tolerance_mm for recipe in recipes) * geometry.counts_per_mm,
         segmenter.workers,
-        whole_parts=station.recipe.on_not_inspected == "reject",
+        whole_parts=all(recipe.on_not_inspected == "reject" for recipe in recipes),
     )
     acquire = []
     for table, settings in zip(file.cameras, station.camera_settings, strict=True):
         camera = load_driver("cameras", table.driver)(table.name, settings)
         to_line = geometry.gate - geometry.reserve - geometry.offsets[table.name]
-        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, jobs, inbox, conditions, album))
+        limits = partial(control.picture_limits, table.name)
+        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, limits, jobs, inbox, conditions, album))
 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
-    look = Look(station.recipe, station.limits, segmenter.info, scales)
+    along = {camera.name: file.mm_per_row(camera) for camera in file.cameras}
+    look = Look(lambda: control.in_use, segmenter.info, scales, along)
     segment = [
         Segment(number, segmenter, admission, look, jobs, inbox, conditions, album)
         for number in range(segmenter.workers)
@@ -93,8 +114,8 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     judge = Judge(
         boot_id,
         geometry,
-        station.recipe,
-        station.limits,
+        station.recipes,
+        control,
         segmenter.info,
         timeline,
         inbox,
@@ -113,7 +134,17 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         lost, full = _CODES.get(link.driver, (ErrorCode.PLC_LOST, ErrorCode.PLC_RING_FULL))
         report.append(
             Report(
-                link.name, driver, lost, full, mailbox, inbox, judge.status, conditions, link.interval_ms / 1000, kept
+                link.name,
+                driver,
+                lost,
+                full,
+                mailbox,
+                inbox,
+                judge.status,
+                judge.submit,
+                conditions,
+                link.interval_ms / 1000,
+                kept,
             )
         )
 
@@ -129,6 +160,8 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         archive=[Worker(archive, vital=False)],
         timeline=timeline,
         album=album,
+        submit=judge.submit,
+        status=judge.status,
         scene=judge.scene,
     )
 

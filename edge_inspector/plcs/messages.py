@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 import math
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from edge_inspector.records import Defect, Identity, PlacedView, StationState, StationStatus, Verdict
+from edge_inspector.records import (
+    CommandName,
+    CommandResult,
+    Defect,
+    Identity,
+    PlacedView,
+    StationState,
+    StationStatus,
+    Verdict,
+)
 
 
 class _Message(BaseModel):
@@ -90,6 +99,40 @@ class StateMessage(_Message):
     utc: AwareDatetime | None
 
 
+class CommandMessage(_Message):
+    """What someone wants of the station, on `command`. `id` is the sender's; the same id is done once."""
+
+    schema_version: Literal[1] = 1
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+    command: CommandName
+    recipe_id: Annotated[int, Field(ge=1, le=65535)] | None = None
+
+    @field_validator("command", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        # strict validation wants the member, JSON has its name
+        return CommandName(value) if isinstance(value, str) and value in set(CommandName) else value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.command is CommandName.SELECT_RECIPE) != (self.recipe_id is not None):
+            raise ValueError("recipe_id goes with select_recipe and with nothing else")
+        return self
+
+
+class CommandResultMessage(_Message):
+    """What became of a command, on `command/result`. `error` is empty when it is done; `id` null when unreadable."""
+
+    schema_version: Literal[1] = 1
+    station: str
+    boot_id: int
+    id: str | None
+    done: bool
+    error: str
+    recipe_id: int
+    utc: AwareDatetime
+
+
 def verdict_message(verdict: Verdict, station: str, utc: datetime) -> VerdictMessage:
     """`verdict` as it is published; `utc` is when it was decided."""
     part = verdict.part
@@ -154,6 +197,21 @@ def offline_message(identity: Identity, utc: datetime | None = None) -> StateMes
         parts=None,
         rejected=None,
         not_inspected=None,
+        utc=utc,
+    )
+
+
+def command_result_message(
+    command_id: str | None, result: CommandResult, identity: Identity, utc: datetime
+) -> CommandResultMessage:
+    """The answer to the command called `command_id`, given at `utc`."""
+    return CommandResultMessage(
+        station=identity.station,
+        boot_id=identity.boot_id,
+        id=command_id,
+        done=not result.error,
+        error=result.error,
+        recipe_id=result.recipe_id,
         utc=utc,
     )
 

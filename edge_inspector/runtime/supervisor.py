@@ -51,6 +51,11 @@ class Supervisor:
                 self._revive(worker)
             self._report(worker)
 
+    def forgive(self) -> None:
+        """Try again what was given up: every worker may fail as often as at the start."""
+        for recent in self._restarts.values():
+            recent.clear()
+
     def stop(self, workers: Sequence[Worker], deadline_ns: int) -> list[str]:
         """Stop these workers together. The names of those that did not end by the deadline."""
         for worker in workers:

@@ -59,7 +59,7 @@ name = "cam{number}"
 driver = "{driver}"
 offset_mm = {offset_mm}
 mm_per_px = {mm_per_px}
-settings = {{ {settings} }}
+{line_counts}settings = {{ {settings} }}
 """
 
 _SIMULATED = 'line = "{line_file}", lane = {lane}, offset_mm = {offset_mm}{faults}'
@@ -68,6 +68,8 @@ _GIGE = (
     'trigger_source = "Line0", '
     'trigger_activation = "RisingEdge", chunk_encoder = "EncoderValue", packet_size = 1500, packet_socket = false'
 )
+
+_LINE_SCAN = ', roi = [0, 0, 256, 256], line_trigger_source = "Encoder0", line_trigger_divider = {counts}'
 
 _RECIPE = """\
 id = 1
@@ -92,7 +94,12 @@ class Variant:
     model_fail_every: int = 0
     camera_faults: str = ""
     gige: bool = False
+    line_scan: bool = False
     review_band: tuple[float, float] = (0.4, 0.6)
+
+    def row_counts(self, line: Line) -> int:
+        """Encoder counts from row to row that make pixels square."""
+        return round(0.8 * line.counts_per_mm)
 
 
 def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[str, int], variant: Variant) -> Path:
@@ -119,6 +126,7 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
             driver="genicam" if variant.gige else "simulated",
             offset_mm=camera_offset_mm(lane),
             mm_per_px=0.2 if line.frames else 0.8,
+            line_counts=f"line_counts = {variant.row_counts(line)}\n" if variant.line_scan else "",
             settings=_camera_settings(line_file, line, lane, variant),
         )
     recipe = _RECIPE.format(
@@ -139,7 +147,8 @@ def _camera_settings(line_file: Path, line: Line, lane: int, variant: Variant) -
     if variant.gige:
         shown = line.look.render(0, lane) if line.frames else None
         grey = shown is not None and shown.ndim == 2
-        return _GIGE.format(address=camera_address(lane), pixel_format="Mono8" if grey else "BayerRG8")
+        chosen = _GIGE.format(address=camera_address(lane), pixel_format="Mono8" if grey else "BayerRG8")
+        return chosen + (_LINE_SCAN.format(counts=variant.row_counts(line)) if variant.line_scan else "")
     faults = f", {variant.camera_faults}" if variant.camera_faults and lane == 0 else ""
     return _SIMULATED.format(line_file=line_file, lane=lane, offset_mm=camera_offset_mm(lane), faults=faults)
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from edge_inspector import metrics
 from edge_inspector.encoders.timeline import Timeline
 from edge_inspector.errors import PositionPendingError, PositionUnknownError
+from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.decision import decide
-from edge_inspector.inspection.recipe import ClassLimits, Recipe
+from edge_inspector.inspection.recipe import Criteria
 from edge_inspector.inspection.tracking import Assembly, PartTracker
 from edge_inspector.inspection.triggers import TriggerIntake
 from edge_inspector.records import (
     ArchiveItem,
+    Command,
+    CommandResult,
     Decision,
     ErrorCode,
     JudgeItem,
@@ -35,6 +40,8 @@ from edge_inspector.records import (
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.s7.blocks import wrap32
+
+log = logging.getLogger(__name__)
 
 _RECENTLY_S = 3.0  # a view that never came is blamed on what was wrong this shortly before
 _POSITION_PATIENCE_NS = 500_000_000  # how long a trigger waits for the encoder's first sample
@@ -63,8 +70,8 @@ class Judge:
         self,
         boot_id: int,
         geometry: Geometry,
-        recipe: Recipe,
-        limits: Mapping[str, ClassLimits],
+        recipes: Mapping[int, Criteria],
+        control: Control,
         model: ModelInfo,
         timeline: Timeline,
         inbox: Mailbox[JudgeItem],
@@ -75,8 +82,8 @@ class Judge:
     ) -> None:
         self._boot_id = boot_id
         self._geometry = geometry
-        self._recipe = recipe
-        self._limits = limits
+        self._recipes = recipes
+        self._control = control
         self._model = model
         self._timeline = timeline
         self._inbox = inbox
@@ -84,17 +91,18 @@ class Judge:
         self._archive = archive
         self._conditions = conditions
         self._backlog = backlog
-        tolerance = recipe.position_tolerance_mm * geometry.counts_per_mm
-        self._close_enough = tolerance / 2  # a view this well placed finds its part: it need not wait to be exact
+        tolerances = {each: recipes[each].recipe.position_tolerance_mm * geometry.counts_per_mm for each in recipes}
+        # A view this well placed finds its part: it need not wait to be exact.
+        self._close_enough = min(tolerances.values()) / 2
         self._tracker = PartTracker(
-            {camera: geometry.offsets[camera] for camera in recipe.views},
-            tolerance,
+            geometry.offsets,
+            tolerances,
             geometry.reserve,
             geometry.gate,
         )
         self._intake = TriggerIntake()
         self._unplaced: list[View] = []
-        self._waiting: list[tuple[int, int, Trigger, Reason]] = []
+        self._waiting: list[tuple[int, int, Trigger, Reason, int]] = []
         self._plc: PlcInput | None = None
         self._totals = dict.fromkeys(Decision, 0)
         self._seq = 0
@@ -120,13 +128,20 @@ class Judge:
         self._settle()
         for assembly in self._tracker.drain():
             self._pronounce(assembly, absent=lambda _: Reason.STOPPING)
+        self._control.stop()
+
+    def submit(self, command: Command) -> None:
+        """Hand a command over; it is answered through its `reply`. Any thread may."""
+        kept = replace(command, reply=partial(_answer, command))
+        if self._inbox.put(kept) is not None:
+            kept.reply(CommandResult("the station is too busy: try again", self._control.recipe_id))
 
     def status(self) -> StationStatus:
         """What the links say of the station. Any thread may ask."""
         return StationStatus(
             self._conditions.state,
             self._conditions.error_code,
-            self._recipe.id,
+            self._control.recipe_id,
             self._seq,
             self._totals[Decision.REJECT],
             self._totals[Decision.NOT_INSPECTED],
@@ -140,6 +155,8 @@ class Judge:
     def _receive(self, item: JudgeItem) -> None:
         if isinstance(item, PlcInput):
             self._hear(item)
+        elif isinstance(item, Command):
+            self._control.take(item, time.monotonic_ns())
         else:
             self._unplaced.append(item)
 
@@ -148,12 +165,13 @@ class Judge:
         self._plc = heard
         for trigger, handicap in self._intake.take(heard):
             metrics.parts_triggered.inc()
-            self._waiting.append((now, heard.boot_id, trigger, handicap))
-        if heard.recipe_id not in (0, self._recipe.id):
+            self._waiting.append((now, heard.boot_id, trigger, handicap, self._control.recipe_id))
+        self._control.hear(heard)
+        if self._control.mismatch:
             self._conditions.set(
                 ErrorCode.RECIPE_MISMATCH,
                 "plc",
-                f"the PLC expects recipe {heard.recipe_id}, {self._recipe.id} is loaded",
+                f"the PLC expects recipe {heard.recipe_id}; there are: {', '.join(map(str, sorted(self._recipes)))}",
             )
         else:
             self._conditions.clear(ErrorCode.RECIPE_MISMATCH, "plc")
@@ -169,11 +187,14 @@ class Judge:
         if ripe.strays:
             metrics.frames_unmatched.inc(len(ripe.strays))
         metrics.parts_open.set(len(self._tracker))
+        self._control.settle(now, self._tracker.recipes.union(waiting[-1] for waiting in self._waiting))
         if now >= self._show_next_ns:
             self._show_next_ns = now + _SHOW_NS
             self._shown = self._tracker.open_parts()
 
-    def _admit(self, now: int, since: int, plc_boot_id: int, trigger: Trigger, handicap: Reason) -> bool:
+    def _admit(
+        self, now: int, since: int, plc_boot_id: int, trigger: Trigger, handicap: Reason, recipe_id: int
+    ) -> bool:
         """Whether the trigger became a part; otherwise the encoder has yet to speak of this PLC run."""
         known = handicap is not Reason.TRIGGER_LOST and self._timeline.boot_id == plc_boot_id
         if not known and handicap is not Reason.TRIGGER_LOST and now - since < _POSITION_PATIENCE_NS:
@@ -190,6 +211,7 @@ class Judge:
                 positioned=known,
                 handicap=handicap,
                 announced_ns=since,
+                recipe_id=recipe_id,
             )
         )
         return True
@@ -221,12 +243,14 @@ class Judge:
         return Reason.FRAME_MISSING
 
     def _barred(self) -> Reason:
-        if self._plc is not None and not self._plc.enable:
+        if not self._control.enabled or (self._plc is not None and not self._plc.enable):
             return Reason.DISABLED
         return Reason.WRONG_RECIPE if self._conditions.held(ErrorCode.RECIPE_MISMATCH, "plc") else Reason.NONE
 
     def _pronounce(self, assembly: Assembly, absent: Callable[[str], Reason]) -> None:
-        judged = decide(assembly, self._recipe, self._limits, self._geometry.counts_per_mm, absent, self._barred())
+        criteria = self._recipes[assembly.part.recipe_id]
+        recipe, scale = criteria.recipe, self._geometry.counts_per_mm
+        judged = decide(assembly, recipe, criteria.limits, scale, absent, self._barred())
         self._seq += 1
         self._totals[judged.decision] += 1
         now = time.monotonic_ns()
@@ -242,8 +266,8 @@ class Judge:
             defects=tuple(defect for placed in views for defect in placed.view.defects),
             views=views,
             error_mm=judged.error_mm,
-            recipe_id=self._recipe.id,
-            recipe_hash=self._recipe.fingerprint,
+            recipe_id=recipe.id,
+            recipe_hash=recipe.fingerprint,
             model=self._model.label,
             decided_ns=now,
             due_ns=now + self._way_left_ns(assembly.part, now),
@@ -262,6 +286,13 @@ class Judge:
         furthest = self._timeline.furthest(now)
         left = part.due_count - furthest if part.positioned and furthest is not None else self._geometry.reserve
         return int(max(0, left) / self._geometry.speed_max * 1e9)
+
+
+def _answer(command: Command, result: CommandResult) -> None:
+    metrics.commands.labels(command.name.value, "refused" if result.error else "done").inc()
+    what = f"{command.name} {command.recipe_id or ''}".strip()
+    log.info("command %s from %s: %s", what, command.source, result.error or "done")
+    command.reply(result)
 
 
 def _count(verdict: Verdict) -> None:

@@ -9,7 +9,16 @@ from collections.abc import Callable
 from edge_inspector import metrics
 from edge_inspector.drivers import PlcLink
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import ArchiveItem, Delivery, ErrorCode, JudgeItem, PlcInput, StationStatus, Verdict
+from edge_inspector.records import (
+    ArchiveItem,
+    Command,
+    Delivery,
+    ErrorCode,
+    JudgeItem,
+    PlcInput,
+    StationStatus,
+    Verdict,
+)
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
@@ -35,6 +44,7 @@ class Report:
         verdicts: Mailbox[Verdict],
         heard: Mailbox[JudgeItem],
         status: Callable[[], StationStatus],
+        submit: Callable[[Command], None],
         conditions: Conditions,
         interval_s: float,
         archive: Mailbox[ArchiveItem],
@@ -47,6 +57,7 @@ class Report:
         self._verdicts = verdicts
         self._heard = heard
         self._status = status
+        self._submit = submit
         self._conditions = conditions
         self._interval_ns = int(interval_s * 1e9)
         self._archive = archive
@@ -138,6 +149,8 @@ class Report:
         self._next_ns = begun_ns + self._interval_ns
         if heard is not None:
             self._heard.put(heard)
+        for command in self._link.commands():
+            self._submit(command)
         frozen = heard is not None and self._is_frozen(heard, now)
         up = self._link.connected and not frozen
         metrics.link_up.labels(self._label).set(up)

@@ -43,7 +43,7 @@ class PartRow:
 
 @dataclass(frozen=True, slots=True)
 class StoredView:
-    """One camera's look at a part, as in `View`. `encoder_count` and its bound are None where the position was not known.
+    """One camera's look at a part, as in `View`; `encoder_count` and its bound are None where its place is not known.
 
     `begun_ns` and `inference_ns` are 0 where the model did not look.
     """

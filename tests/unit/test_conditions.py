@@ -121,6 +121,7 @@ def test_numbers_on_the_wire_never_change() -> None:
         "NONE": 0,
         "CAMERA_LOST": 101,
         "ENCODER_LOST": 201,
+        "BAD_PICTURES": 102,
         "INFERENCE_FAILED": 301,
         "PLC_RING_FULL": 401,
         "PLC_TRIGGERS_LOST": 402,
@@ -133,3 +134,19 @@ def test_numbers_on_the_wire_never_change() -> None:
         "DRIFT": 801,
         "WORKER_FAILED": 901,
     }
+
+
+def test_at_the_start_only_what_is_said_twice_is_news(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    conditions = Conditions()
+    conditions.set(ErrorCode.CAMERA_LOST, "cam1", "not open yet")
+    conditions.set(ErrorCode.PLC_LOST, "plc", "not open yet")
+    assert caplog.messages == []
+    conditions.set(ErrorCode.CAMERA_LOST, "cam1", "no route to host")
+    conditions.set(ErrorCode.CAMERA_LOST, "cam1", "no route to host")
+    conditions.clear(ErrorCode.PLC_LOST, "plc")
+    conditions.clear(ErrorCode.CAMERA_LOST, "cam1")
+    assert caplog.messages[0] == "camera_lost (E101) cam1: no route to host"
+    assert caplog.messages[1].startswith("plc is there after ")
+    assert caplog.messages[2].startswith("camera_lost (E101) cam1: over after ")
+    assert len(caplog.messages) == 3
