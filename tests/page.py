@@ -16,8 +16,18 @@ from verdicts import defect, frame, placed, verdict
 
 from edge_inspector.config import load_station
 from edge_inspector.encoders.timeline import Motion, Timeline
+from edge_inspector.inspection.control import Control
 from edge_inspector.pipeline import line_geometry
-from edge_inspector.records import Decision, EncoderSample, OpenPart, Scene, StationState
+from edge_inspector.records import (
+    Command,
+    Decision,
+    EncoderSample,
+    OpenPart,
+    PlcInput,
+    Scene,
+    StationState,
+    StationStatus,
+)
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.clock import utc_of
 from edge_inspector.runtime.conditions import Conditions
@@ -38,6 +48,9 @@ LINE = Line(
     seed=1, start_ns=0, speed_mm_s=1000.0, pitch_mm=400.0, part_length_mm=200.0, parts=9, lanes=2, gate_mm=1500.0,
     counts_per_mm=10.0,
 )  # fmt: skip
+
+
+SILENT_PLC = PlcInput(1, 1, True, False, True, 0, 0, 0, 0, ())  # noqa: FBT003 -- enable, reset, line_running
 
 
 @dataclass
@@ -114,6 +127,11 @@ def station_files(folder: Path, web: str = "") -> Path:
     ports = {"plc": 1, "broker": 1, "web": free_port()}
     path = write_station_files(folder, folder / "line.json", LINE, ports, Variant(model_ms=1.0))
     path.write_text(path.read_text().replace("[web]\n", f"[web]\n{web}"))
+    recipe = (folder / "recipe.toml").read_text()
+    (folder / "other.toml").write_text(recipe.replace("id = 1\n", "id = 2\n"))
+    path.write_text(
+        path.read_text().replace('recipe = "recipe.toml"\n', 'recipe = "recipe.toml"\nrecipes = ["other.toml"]\n')
+    )
     write_users(folder / "users", {role.label: new_user(role.label, role, PASSWORD) for role in Role})
     return path
 
@@ -143,6 +161,12 @@ def plant_of(folder: Path, web: str = "", healthy: tuple[bool, dict[str, Any]] =
     writer.close()
     conditions = Conditions()
     conditions.phase(StationState.READY)
+    control = Control(station.recipes, station.recipe.id, conditions.reset)
+
+    def submit(command: Command) -> None:
+        control.take(command, time.monotonic_ns())
+        control.hear(SILENT_PLC)  # what the judge does with the PLC's next reading
+
     return Plant(
         station=station,
         boot_id=0xDEADBEEF,
@@ -153,6 +177,8 @@ def plant_of(folder: Path, web: str = "", healthy: tuple[bool, dict[str, Any]] =
         album=album,
         results=Results(results_path(station.state_dir)),
         scene=lambda: Scene((OpenPart(verdict(3).part, ()),), verdicts),
+        status=lambda: StationStatus(conditions.state, conditions.error_code, control.recipe_id),
+        submit=submit,
         health=lambda: healthy,
     )
 

@@ -357,3 +357,29 @@ def test_health_tells_what_runs(anybody: Visitor) -> None:
     assert told["model"]["provider"] == "simulated"
     assert told["versions"]["edge-inspector"]
     assert told["disk"]["total_bytes"] > 0
+
+
+def test_an_admin_changes_the_recipe(page: Page) -> None:
+    admin = page.visitor(Role.ADMIN)
+    assert admin.ask("POST", "/api/command", {"name": "select_recipe", "recipe": 2}).json == {"recipe": 2}
+    assert admin.ask("GET", "/api/station").json["recipe"]["id"] == 2
+    assert first_event(admin)["recipe"] == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"name": "reset"}, 200),
+        ({"name": "disable"}, 200),
+        ({"name": "select_recipe", "recipe": 77}, 409),
+        ({"name": "select_recipe", "recipe": "1"}, 400),
+        ({"name": "explode"}, 400),
+        ({}, 400),
+    ],
+)
+def test_a_command_is_answered_with_what_became_of_it(page: Page, body: object, status: int) -> None:
+    assert page.visitor(Role.ADMIN).ask("POST", "/api/command", body).status == status
+
+
+def test_a_reviewer_commands_nothing(page: Page) -> None:
+    assert page.visitor(Role.REVIEWER).ask("POST", "/api/command", {"name": "reset"}).status == 403
