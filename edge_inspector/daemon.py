@@ -93,6 +93,8 @@ class Daemon:
             pipeline.album,
             Results(results_path(self._station.state_dir)),
             pipeline.scene,
+            pipeline.status,
+            pipeline.submit,
             self._health,
         )
 

@@ -392,6 +392,7 @@ class StationStatus:
     rejected: int = 0
     not_inspected: int = 0
     busy: bool = False
+    enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
