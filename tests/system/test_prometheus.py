@@ -28,10 +28,11 @@ class Prometheus:
     """The server's HTTP API."""
 
     def __init__(self, port: int) -> None:
-        self._base = f"http://127.0.0.1:{port}"
+        self._port = port
 
     def get(self, path: str, **query: str) -> Any:
-        with urllib.request.urlopen(f"{self._base}{path}?{urllib.parse.urlencode(query)}", timeout=5) as answer:
+        asked = f"{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{asked}", timeout=5) as answer:
             return json.loads(answer.read())["data"]
 
     def ask(self, expression: str) -> list[Any]:
