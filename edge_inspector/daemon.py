@@ -19,12 +19,16 @@ from typing import Any
 from edge_inspector import __version__, metrics
 from edge_inspector.config import Station
 from edge_inspector.drivers import Segmenter
-from edge_inspector.pipeline import Pipeline, build
+from edge_inspector.pipeline import Pipeline, build, line_geometry
 from edge_inspector.records import ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
+from edge_inspector.store.results import Results
+from edge_inspector.store.results_schema import results_path
+from edge_inspector.web.app import make_app
+from edge_inspector.web.plant import Plant
 from edge_inspector.web.server import Web
 
 log = logging.getLogger(__name__)
@@ -62,10 +66,11 @@ class Daemon:
         sys.setswitchinterval(0.001)
         station.state_dir.mkdir(parents=True, exist_ok=True)
         station.segmenter.open()
-        web = Web(station.file.web.host, station.file.web.port, self._health)
-        web.open()
         pipeline = build(station, self._boot_id, self._conditions)
-        self._supervisor = Supervisor([*pipeline.workers, Worker(web)], self._on_fault, self._on_restart)
+        web = Web(station.file.web, lambda: make_app(self._plant(pipeline)))
+        web.open()
+        workers = [*pipeline.workers, Worker(web, vital=False)]
+        self._supervisor = Supervisor(workers, self._on_fault, self._on_restart)
         self._announce()
         self._declare()
         gc.collect()
@@ -74,6 +79,20 @@ class Daemon:
         self._conditions.phase(StationState.READY)
         notify("READY=1\nSTATUS=running")
         return pipeline, self._supervisor
+
+    def _plant(self, pipeline: Pipeline) -> Plant:
+        return Plant(
+            self._station,
+            self._boot_id,
+            self._station.segmenter.info,
+            line_geometry(self._station),
+            self._conditions,
+            pipeline.timeline,
+            pipeline.album,
+            Results(results_path(self._station.state_dir)),
+            pipeline.scene,
+            self._health,
+        )
 
     def _announce(self) -> None:
         station, model = self._station, self._station.segmenter.info
@@ -116,8 +135,11 @@ class Daemon:
     def _supervise(self, supervisor: Supervisor) -> None:
         told = (StationState.STARTING, ErrorCode.NONE)
         shown: list[tuple[ErrorCode, str]] = []
-        next_dog_s = 0.0
+        next_dog_s, resets = 0.0, 0
         while not self._stop.wait(_WATCH_S):
+            if resets != self._conditions.resets:
+                resets = self._conditions.resets
+                supervisor.forgive()
             supervisor.watch()
             now = (self._conditions.state, self._conditions.error_code)
             if now != told:
@@ -163,10 +185,11 @@ class Daemon:
         lost: list[str] = []
         for workers in (pipeline.segment, pipeline.judge, pipeline.report, pipeline.track, rest):
             lost += supervisor.stop(workers, deadline_ns)
+        hung += supervisor.stop(pipeline.archive, deadline_ns)
         self._station.segmenter.close()
         log.info("stopped in %.2f s", (time.monotonic_ns() - begun_ns) / 1e9)
         if hung or lost:
-            log.warning("left behind, still busy in a driver: %s", ", ".join(hung + lost))
+            log.warning("left behind, still busy in a driver or with the disk: %s", ", ".join(hung + lost))
             logging.shutdown()
             os._exit(1 if lost else 0)
         return 0
@@ -183,7 +206,9 @@ class Daemon:
         return state in (StationState.READY, StationState.DEGRADED) and self._supervisor.healthy, body
 
     def _on_fault(self, name: str, faulty: bool) -> None:  # noqa: FBT001 -- the supervisor's callback
-        (self._conditions.set if faulty else self._conditions.clear)(ErrorCode.WORKER_FAILED, name)
+        vital = any(worker.name == name and worker.vital for worker in self._supervisor.workers)
+        code = ErrorCode.WORKER_FAILED if vital else ErrorCode.SIDE_WORKER_FAILED
+        (self._conditions.set if faulty else self._conditions.clear)(code, name)
 
     def _on_restart(self, name: str) -> None:
         metrics.worker_restarts.labels(name).inc()

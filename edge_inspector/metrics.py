@@ -45,10 +45,38 @@ frames_evicted = Counter(
     ["camera", "reason"],
     registry=REGISTRY,
 )
+frames_missed = Counter(
+    "edge_inspector_frames_missed",
+    "Frames that never arrived: gaps in the camera's numbers.",
+    ["camera"],
+    registry=REGISTRY,
+)
+pictures_bad = Counter(
+    "edge_inspector_pictures_bad",
+    "Pictures too dark, saturated, blurred or frozen to be judged.",
+    ["camera", "fault"],
+    registry=REGISTRY,
+)
+picture_sharpness = Gauge(
+    "edge_inspector_picture_sharpness", "Of the last picture, in percent of its mean.", ["camera"], registry=REGISTRY
+)
 frames_unmatched = Counter("edge_inspector_frames_unmatched", "Frames that belong to no part.", registry=REGISTRY)
 camera_up = Gauge("edge_inspector_camera_up", "1 while the camera is open.", ["camera"], registry=REGISTRY)
 camera_reopened = Counter(
     "edge_inspector_camera_reopened", "Times a camera was reopened.", ["camera"], registry=REGISTRY
+)
+
+camera_underruns = Counter(
+    "edge_inspector_camera_underruns", "Times no buffer was free for a frame.", ["camera"], registry=REGISTRY
+)
+camera_packets_missing = Counter(
+    "edge_inspector_camera_packets_missing", "Packets that stayed lost.", ["camera"], registry=REGISTRY
+)
+camera_packets_resent = Counter(
+    "edge_inspector_camera_packets_resent", "Lost packets that were sent again.", ["camera"], registry=REGISTRY
+)
+camera_temperature = Gauge(
+    "edge_inspector_camera_temperature_celsius", "As cameras tell that can.", ["camera"], registry=REGISTRY
 )
 
 inference_seconds = Histogram(
@@ -121,6 +149,23 @@ verdicts_lost = Counter(
     "Verdicts dropped because a link took none for too long.",
     ["link"],
     registry=REGISTRY,
+)
+
+archive_pictures = Counter(
+    "edge_inspector_archive_pictures", "Views whose picture was kept, by reason.", ["kept_because"], registry=REGISTRY
+)
+archive_bytes = Gauge(
+    "edge_inspector_archive_bytes", "What results and pictures take on the disk.", ["what"], registry=REGISTRY
+)
+archive_left_out = Counter(
+    "edge_inspector_archive_left_out",
+    "What the archive could not keep: verdict, delivery, picture.",
+    ["what"],
+    registry=REGISTRY,
+)
+
+commands = Counter(
+    "edge_inspector_commands", "Commands taken, by what became of them.", ["command", "result"], registry=REGISTRY
 )
 
 worker_restarts = Counter(

@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 # Only what breaks promise 1 is a fault: with the others every part still gets its (NOT_INSPECTED) verdict.
 FAULTS = frozenset({ErrorCode.PLC_RING_FULL, ErrorCode.PLC_TRIGGERS_LOST, ErrorCode.WORKER_FAILED})
 
+# For people to look into; the PLC need not know, and the station stays ready.
+WARNINGS = frozenset({ErrorCode.DRIFT})
+
 
 class Conditions:
     """The set of (code, subject) that hold now. Any thread may set, clear and ask."""
@@ -23,6 +26,7 @@ class Conditions:
         self._cleared: dict[tuple[ErrorCode, str], int] = {}
         self._expected: set[tuple[ErrorCode, str]] = set()
         self._phase = StationState.STARTING
+        self.resets = 0
 
     def phase(self, phase: StationState) -> None:
         """STARTING, READY or STOPPING: what the daemon is about, apart from what is wrong."""
@@ -55,6 +59,11 @@ class Conditions:
         else:
             log.info("%s (E%d) %s: over after %.1f s", code.name.lower(), code, subject, (now - since) / 1e9)
 
+    def reset(self) -> None:
+        """Someone has seen to it: what was given up may be tried again. The supervisor follows `resets`."""
+        self.resets += 1
+        log.info("reset")
+
     def held(self, code: ErrorCode, subject: str, within_s: float = 0.0) -> bool:
         """Whether this holds, or held until at most `within_s` ago."""
         with self._lock:
@@ -73,13 +82,12 @@ class Conditions:
         """What the PLC and the operator are told."""
         if self._phase is not StationState.READY:
             return self._phase
-        held = self.snapshot()
-        if not held:
+        code = self.error_code
+        if code is ErrorCode.NONE:
             return StationState.READY
-        return StationState.FAULT if held[0][0] in FAULTS else StationState.DEGRADED
+        return StationState.FAULT if code in FAULTS else StationState.DEGRADED
 
     @property
     def error_code(self) -> ErrorCode:
-        """The gravest condition's code."""
-        held = self.snapshot()
-        return held[0][0] if held else ErrorCode.NONE
+        """The gravest condition's code; a warning is none."""
+        return next((code for code, _ in self.snapshot() if code not in WARNINGS), ErrorCode.NONE)
