@@ -28,7 +28,7 @@ PAGES = sorted(
     if ".venv" not in page.parts
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SERVICE_WORDS = [["systemctl"], ["-u"], ["status"], ["restart"], ["start"], ["stop"], ["enable"]]
+PREFIXES = [[], ["sudo"], ["sudo", "-u", "edge-inspector"], ["docker", "compose", "exec", "station"]]
 FAMILY_OF = {"cameras": "cameras", "plcs": "plcs", "encoder": "encoders", "segmenter": "segmenters"}
 
 
@@ -50,14 +50,16 @@ def quoted_commands(page: Path) -> Iterator[list[str]]:
     for line in [*lines, *inline(page)]:
         for part in re.split(r"&&|\||;", line.split(" # ")[0].split("  #")[0]):
             words = shlex.split(part, comments=True) if part.count('"') % 2 == 0 else []
-            for at, word in enumerate(words):
-                # After those words it is the name of the service or of its user.
-                if word.split("/")[-1] == "edge-inspector" and words[at - 1 : at] not in SERVICE_WORDS:
-                    yield words[at + 1 :]
-                    break
+            for prefix in PREFIXES:
+                if words[: len(prefix)] == prefix and _is_program(words[len(prefix) :]):
+                    yield words[len(prefix) + 1 :]
             if words[:2] == ["make", "demo"]:
                 extra = [word.removeprefix("ARGS=") for word in words if word.startswith("ARGS=")]
                 yield ["demo", *shlex.split(" ".join(extra))]
+
+
+def _is_program(words: list[str]) -> bool:
+    return bool(words) and words[0].split("/")[-1] == "edge-inspector" and (len(words) > 1 or "/" not in words[0])
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
