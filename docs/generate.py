@@ -222,6 +222,7 @@ def _station_tables() -> Iterator[str]:
         ("plcs", config.PlcTable),
         ("web", config.WebTable),
         ("archive", config.ArchiveTable),
+        ("drift", config.DriftTable),
     ):
         yield _settings(name, model)
     for family, drivers in FAMILIES.items():

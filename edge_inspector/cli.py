@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from edge_inspector import __version__
@@ -49,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     cameras.add_argument("which", nargs="*", metavar="WHICH", help="serial numbers or addresses (default: all)")
     cameras.add_argument("--snapshot", type=Path, metavar="DIR", help="also take a picture with each; DIR/SERIAL.png")
     cameras.set_defaults(command=_cameras)
+
+    _add_history(commands)
 
     user = commands.add_parser("user", help="add, remove or list who may log in to the operator page")
     user.add_argument("action", choices=["add", "remove", "list"], metavar="ACTION", help="add, remove or list")
@@ -120,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
         "--loss", type=_fraction, default=0.0, help="with --gige: lose this fraction of the packets (as 0.005)"
     )
     demo.add_argument(
+        "--shadow", default="", metavar="MODEL", help="let a second model look on in spare time, as tile-1.0/fp32"
+    )
+    demo.add_argument(
         "--line-scan", action="store_true", help="with --gige: cameras that take their rows one by one, by the encoder"
     )
     demo.add_argument("--seed", type=int, default=7, help="of belt and parts (default: 7)")
@@ -129,6 +135,35 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(command=_demo)
     return parser
+
+
+def _add_history(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    trace = commands.add_parser("trace", help="tell one part's whole story, from the photo-eye to every link")
+    trace.add_argument("station", type=Path, metavar="STATION", help="the station file, or its state folder")
+    trace.add_argument("part", metavar="PART", help="the PLC's number of the part, or the store's as #4711")
+    trace.set_defaults(command=_trace)
+
+    export = commands.add_parser("export", help="write results as tables, or pictures as training data")
+    export.add_argument("station", type=Path, metavar="STATION", help="the station file, or its state folder")
+    export.add_argument(
+        "--from", dest="since", type=_utc, metavar="UTC", help="first instant, as 2026-11-21 or 2026-11-21T06:00"
+    )
+    export.add_argument("--to", dest="until", type=_utc, metavar="UTC", help="first instant that is left out")
+    export.add_argument(
+        "--format",
+        choices=["csv", "parquet", "index", "coco"],
+        default="csv",
+        help="csv, parquet: all tables; index, coco: pictures with masks and review labels (default: csv)",
+    )
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write into")
+    export.set_defaults(command=_export)
+
+    reference = commands.add_parser("reference", help="learn what the drift watch compares with, from judged parts")
+    reference.add_argument("station", type=Path, metavar="STATION", help="the station file, or its state folder")
+    reference.add_argument("--recipe", type=_whole, metavar="ID", help="of which recipe (default: the one judged last)")
+    reference.add_argument("--from", dest="since", type=_utc, metavar="UTC", help="first instant, as 2026-11-21T06:00")
+    reference.add_argument("--to", dest="until", type=_utc, metavar="UTC", help="first instant that is left out")
+    reference.set_defaults(command=_reference)
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -150,6 +185,37 @@ def _cameras(given: argparse.Namespace) -> int:
     from edge_inspector.find import find_cameras  # noqa: PLC0415
 
     return find_cameras(given.which, given.snapshot)
+
+
+def _trace(given: argparse.Namespace) -> int:
+    from edge_inspector.config import read_state_dir  # noqa: PLC0415
+    from edge_inspector.history.trace import trace  # noqa: PLC0415
+    from edge_inspector.store.results_file import results_path  # noqa: PLC0415
+
+    print(trace(results_path(read_state_dir(given.station)), given.part))
+    return 0
+
+
+def _export(given: argparse.Namespace) -> int:
+    from edge_inspector.config import read_state_dir  # noqa: PLC0415
+    from edge_inspector.history.export import export  # noqa: PLC0415
+    from edge_inspector.store.results_file import results_path  # noqa: PLC0415
+
+    results = results_path(read_state_dir(given.station))
+    for what, count in export(results, given.out, given.format, given.since, given.until).items():
+        print(f"{count:10} {what}")
+    return 0
+
+
+def _reference(given: argparse.Namespace) -> int:
+    from edge_inspector.config import read_state_dir  # noqa: PLC0415
+    from edge_inspector.history.reference import learn_reference  # noqa: PLC0415
+
+    learnt = learn_reference(read_state_dir(given.station), given.recipe, given.since, given.until)
+    print(f"recipe {learnt.recipe_id}: {learnt.parts} parts, {learnt.reject_rate:.1%} rejected")
+    for each in learnt.distributions:
+        print(f"{each.count:10} {each.subject} {each.quantity}")
+    return 0
 
 
 def _user(given: argparse.Namespace) -> int:
@@ -200,6 +266,7 @@ def _demo(given: argparse.Namespace) -> int:
             keep=given.keep,
             gige=given.gige,
             loss=given.loss,
+            shadow=given.shadow,
             line_scan=given.line_scan,
         )
     )
@@ -210,6 +277,14 @@ def _whole(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def _utc(text: str) -> datetime:
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date as 2026-11-21 or 2026-11-21T06:00") from error
+    return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 def _fraction(text: str) -> float:

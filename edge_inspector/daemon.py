@@ -26,7 +26,7 @@ from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.store.results import Results
-from edge_inspector.store.results_schema import results_path
+from edge_inspector.store.results_file import results_path
 from edge_inspector.web.app import make_app
 from edge_inspector.web.plant import Plant
 from edge_inspector.web.server import Web
@@ -185,7 +185,7 @@ class Daemon:
         lost: list[str] = []
         for workers in (pipeline.segment, pipeline.judge, pipeline.report, pipeline.track, rest):
             lost += supervisor.stop(workers, deadline_ns)
-        hung += supervisor.stop(pipeline.archive, deadline_ns)
+        hung += supervisor.stop([*pipeline.shadow, *pipeline.archive], deadline_ns)
         self._station.segmenter.close()
         log.info("stopped in %.2f s", (time.monotonic_ns() - begun_ns) / 1e9)
         if hung or lost:

@@ -4,6 +4,7 @@ camera x N -> acquire -> [jobs] -> segment x M -> [judge] -> judge -> [link] -> 
 encoder    -> track   -> timeline: where the belt was
 PLC        -> report  -> [judge]: triggers
 judge, report -> [archive] -> archive: results, and the pictures that segment and acquire put into the album
+album -> shadow -> [archive]: what a second model would have said, in spare time
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages.acquire import Acquire
 from edge_inspector.stages.archive import Archive
+from edge_inspector.stages.drift import DriftWatch
 from edge_inspector.stages.judge import Geometry, Judge
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
+from edge_inspector.stages.shadow import Shadow
 from edge_inspector.stages.track import Track
 from edge_inspector.store.sidecar import StationFacts
 
@@ -57,6 +60,7 @@ class Pipeline:
     report: list[Worker]
     track: list[Worker]
     archive: list[Worker]
+    shadow: list[Worker]
     timeline: Timeline
     album: Album
     submit: Callable[[Command], None]
@@ -66,7 +70,15 @@ class Pipeline:
     @property
     def workers(self) -> list[Worker]:
         """All of them, in the order of starting: whoever receives is there before whoever sends."""
-        return [*self.archive, *self.track, *self.report, *self.judge, *self.segment, *self.acquire]
+        return [
+            *self.archive,
+            *self.shadow,
+            *self.track,
+            *self.report,
+            *self.judge,
+            *self.segment,
+            *self.acquire,
+        ]
 
 
 def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
@@ -149,7 +161,18 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         )
 
     facts = StationFacts(file.station.name, tuple(segmenter.info.classes), segmenter.info.stride, scales)
-    archive = Archive(station.state_dir, file.archive, facts, kept, album, conditions)
+    drift = DriftWatch(station.state_dir, file.drift, conditions)
+    archive = Archive(station.state_dir, file.archive, facts, kept, album, drift, conditions)
+
+    shadow = []
+    if station.shadow is not None:
+        second = station.shadow.segmenter
+        criteria = station.shadow.recipes
+        other = Look(lambda: [criteria[each.recipe.id] for each in control.in_use], second.info, scales, along)
+        cameras = [camera.name for camera in file.cameras]
+        shadow.append(
+            Shadow(second, look, other, cameras, lambda: len(jobs) > 0 or any(s.busy for s in segment), album, kept)
+        )
 
     return Pipeline(
         acquire=[Worker(stage) for stage in acquire],
@@ -158,6 +181,7 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         report=[Worker(stage) for stage in report],
         track=[Worker(track)],
         archive=[Worker(archive, vital=False)],
+        shadow=[Worker(stage, vital=False) for stage in shadow],
         timeline=timeline,
         album=album,
         submit=judge.submit,

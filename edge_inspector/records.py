@@ -302,7 +302,24 @@ class Delivery:
     delivered_ns: int
 
 
-ArchiveItem = Verdict | Delivery
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """The shadow model would have said otherwise of a frame: it `rejects` or `accepts` what the first did not.
+
+    `mask` is the shadow's, as `Segmenter.segment` gives it for its `classes`.
+    """
+
+    camera: str
+    frame_id: int
+    captured_ns: int
+    opinion: str
+    model: str
+    classes: tuple[str, ...]
+    defects: tuple[Defect, ...]
+    mask: Image
+
+
+ArchiveItem = Verdict | Delivery | Disagreement
 """Whatever is kept for later."""
 
 
@@ -317,6 +334,18 @@ class Picture:
     def image(self) -> Image:
         """The picture itself."""
         return self.frame.image
+
+
+@dataclass(frozen=True, slots=True)
+class ViewFigures:
+    """What a view's picture is like: mean 0..255, sharpness in percent of it, and the surest pixel of its mask 0..1.
+
+    `confidence` is None where the model did not look.
+    """
+
+    brightness: float
+    sharpness: float
+    confidence: float | None
 
 
 class StationState(StrEnum):

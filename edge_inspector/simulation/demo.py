@@ -48,6 +48,8 @@ class DemoOptions:
     model_fail_every: int = 0
     gige: bool = False
     loss: float = 0.0
+    shadow: str = ""
+    archive: str = ""  # lines of the station file's table, instead of the demo's own
     distinct: int = 0
     line_scan: bool = False
     review_band: tuple[float, float] = (0.4, 0.6)
@@ -200,6 +202,8 @@ class Demo:
                 options.model_fail_every,
                 options.camera_faults,
                 options.gige,
+                options.shadow,
+                options.archive,
                 options.line_scan,
                 options.review_band,
             ),

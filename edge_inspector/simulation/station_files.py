@@ -36,9 +36,7 @@ driver = "{segmenter}"
 port = {ports[web]}
 
 [archive]
-images_mb = 256
-min_free_mb = 256
-accepted_one_in = 10
+{archive}
 
 [[plcs]]
 name = "plc"
@@ -94,6 +92,8 @@ class Variant:
     model_fail_every: int = 0
     camera_faults: str = ""
     gige: bool = False
+    shadow: str = ""
+    archive: str = ""
     line_scan: bool = False
     review_band: tuple[float, float] = (0.4, 0.6)
 
@@ -119,7 +119,11 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
             else ""
         ),
         mqtt_version=variant.mqtt_version,
+        archive=variant.archive or "images_mb = 256\nmin_free_mb = 256\naccepted_one_in = 10\n",
     )
+    if variant.shadow:
+        name, _, precision = variant.shadow.partition("/")
+        station += f'\n[shadow]\nmodel = "{name}"\nsettings = {{ precision = "{precision or "int8"}" }}\n'
     for lane in range(line.lanes):
         station += _CAMERA.format(
             number=lane + 1,

@@ -51,6 +51,7 @@ class Segment:
         self._conditions = conditions
         self._album = album
         self._failures = 0
+        self.busy = False
 
     def start(self) -> None:
         """Build the session again where the last one failed; the daemon opened the first."""
@@ -67,11 +68,14 @@ class Segment:
         if not jobs:
             return
         begun_ns = time.monotonic_ns()
+        self.busy = True
         try:
             masks = self._segmenter.segment([job.frame.image for job in jobs])
         except InferenceError as error:
             self._failed(jobs, error)
             return
+        finally:
+            self.busy = False
         self._succeeded(jobs, masks, begun_ns, time.monotonic_ns() - begun_ns)
 
     def stop(self, *, failed: bool) -> None:
