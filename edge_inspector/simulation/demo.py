@@ -153,6 +153,8 @@ class Demo:
         stop_s = (time.monotonic_ns() - begun_ns) / 1e9
         time.sleep(0.3)
         _end(self.plc)
+        if not self.ledger.exists():
+            raise EdgeInspectorError("the simulated PLC never came to run: this machine is too busy for the demo")
         report = measure(self.line, read_ledger(self.ledger), self.recorder.verdicts(), metrics)
         ready_ns = self.cameras.revived_ns
         report |= {
