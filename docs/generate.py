@@ -51,6 +51,8 @@ CODES = {
     ErrorCode.PLC_LOST: ("the PLC does not answer or is in STOP", "check PLC, cable and the link's settings"),
     ErrorCode.BROKER_LOST: ("the broker does not answer", "check it; verdicts wait in the outbox"),
     ErrorCode.OUTBOX_FULL: ("the outbox has reached its limit", "bring the broker back; newest messages are refused"),
+    ErrorCode.NO_SUBSCRIBER: ("nobody reads `reject` any more", "bring back what fires the gate over MQTT"),
+    ErrorCode.MESSAGE_TOO_LARGE: ("a verdict is too large for the broker", "raise the broker's packet size limit"),
     ErrorCode.RECIPE_MISMATCH: ("PLC and station disagree on the recipe", "load the recipe that the PLC expects"),
     ErrorCode.WORKER_FAILED: ("a thread failed for good or hangs", "read the log; the service manager restarts"),
 }

@@ -55,6 +55,8 @@ class Report:
         self._next_ns = 0
         self._waiting: list[Verdict] = []
         self._heartbeat = (0, 0)
+        self._counted: dict[str, int] = {}
+        self._troubled: set[ErrorCode] = set()
 
     def start(self) -> None:
         """Not open yet: the first step tries."""
@@ -138,6 +140,7 @@ class Report:
             self._heard.put(heard)
         for command in self._link.commands():
             self._submit(command)
+        self._tell_of_link()
         frozen = heard is not None and self._is_frozen(heard, now)
         up = self._link.connected and not frozen
         metrics.link_up.labels(self._label).set(up)
@@ -148,6 +151,16 @@ class Report:
             self._conditions.set(self._lost_code, self._label, "the PLC answers, but its program does not run (STOP?)")
         elif heard is None and not self._link.connected:
             self._conditions.set(self._lost_code, self._label, "not connected")
+
+    def _tell_of_link(self) -> None:
+        for event, count in self._link.events.items():
+            metrics.link_events.labels(self._label, event).inc(count - self._counted.get(event, 0))
+            self._counted[event] = count
+        for code in self._troubled - self._link.troubles.keys():
+            self._conditions.clear(code, self._label)
+        for code, why in self._link.troubles.items():
+            self._conditions.set(code, self._label, why)
+        self._troubled = set(self._link.troubles)
 
     def _is_frozen(self, heard: PlcInput, now: int) -> bool:
         if heard.heartbeat != self._heartbeat[0]:
