@@ -15,12 +15,14 @@ from typing import Any
 
 from edge_inspector import __version__, metrics
 from edge_inspector.config import Station
+from edge_inspector.errors import DeviceError
 from edge_inspector.pipeline import Pipeline, build
 from edge_inspector.records import ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
+from edge_inspector.store.choice import remember_choice, remembered_choice
 from edge_inspector.web.server import Web
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ class Daemon:
             signal.signal(number, self._on_signal)
         pipeline, supervisor = self._start()
         try:
-            self._supervise(supervisor)
+            self._supervise(pipeline, supervisor)
         finally:
             code = self._halt(pipeline, supervisor)
         return code
@@ -59,7 +61,9 @@ class Daemon:
         station.segmenter.open()
         web = Web(station.file.web.host, station.file.web.port, self._health)
         web.open()
-        pipeline = build(station, self._boot_id, self._conditions)
+        chosen = remembered_choice(station.state_dir, station.recipe.id)
+        self._recipe_id = chosen if chosen in station.recipes else station.recipe.id
+        pipeline = build(station, self._boot_id, self._conditions, self._recipe_id)
         self._supervisor = Supervisor([*pipeline.workers, Worker(web)], self._on_fault, self._on_restart)
         self._announce()
         gc.collect()
@@ -69,13 +73,24 @@ class Daemon:
         notify("READY=1\nSTATUS=running")
         return pipeline, self._supervisor
 
+    def _follow_recipe(self, recipe_id: int) -> None:
+        if recipe_id == self._recipe_id:
+            return
+        self._recipe_id = recipe_id
+        self._announce()
+        try:
+            remember_choice(self._station.state_dir, self._station.recipe.id, recipe_id)
+        except DeviceError as error:
+            log.error("%s; a restart would begin with another one", error)  # noqa: TRY400 -- the message says it all
+
     def _announce(self) -> None:
         station, model = self._station, self._station.segmenter.info
+        recipe = station.recipes[self._recipe_id].recipe
         metrics.station_info.info(
             {
                 "station": station.file.station.name,
                 "version": __version__,
-                "recipe": f"{station.recipe.id}/{station.recipe.fingerprint}",
+                "recipe": f"{recipe.id}/{recipe.fingerprint}",
                 "model": model.label,
                 "provider": model.provider,
             }
@@ -84,15 +99,15 @@ class Daemon:
             "station %s, boot %08x: recipe %d %s, model %s on %s, %d cameras, links %s",
             station.file.station.name,
             self._boot_id,
-            station.recipe.id,
-            station.recipe.name,
+            recipe.id,
+            recipe.name,
             model.label,
             model.provider,
             len(station.file.cameras),
             ", ".join(link.name for link in station.file.plcs),
         )
 
-    def _supervise(self, supervisor: Supervisor) -> None:
+    def _supervise(self, pipeline: Pipeline, supervisor: Supervisor) -> None:
         told = (StationState.STARTING, ErrorCode.NONE)
         next_dog_s, resets = 0.0, 0
         while not self._stop.wait(_WATCH_S):
@@ -100,6 +115,7 @@ class Daemon:
                 resets = self._conditions.resets
                 supervisor.forgive()
             supervisor.watch()
+            self._follow_recipe(pipeline.status().recipe_id)
             now = (self._conditions.state, self._conditions.error_code)
             if now != told:
                 told = now

@@ -51,8 +51,8 @@ class Pipeline:
         return [*self.track, *self.report, *self.judge, *self.segment, *self.acquire]
 
 
-def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
-    """Everything connected, nothing started. The segmenter must be open."""
+def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: int) -> Pipeline:
+    """Everything connected, nothing started. The segmenter must be open. `first_recipe` judges at first."""
     file, segmenter = station.file, station.segmenter
     geometry = line_geometry(station)
     timeline = Timeline(
@@ -70,7 +70,7 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000)
 
     recipes = [criteria.recipe for criteria in station.recipes.values()]
-    control = Control(station.recipes, station.recipe.id, conditions.reset)
+    control = Control(station.recipes, first_recipe, conditions.reset)
     admission = Admission(
         timeline.estimate,
         min(recipe.position_tolerance_mm for recipe in recipes) * geometry.counts_per_mm,
