@@ -72,6 +72,8 @@ class PlcProgram:
         self.ack_seq = 0
         self.heartbeat = 0
         self.edge_alive = False
+        self.edge_ready = False
+        self._edge_status = 0
         self._gate_counts = gate_counts
         self._edge_heartbeat = (0, -EDGE_DEAD_NS)
 
@@ -86,12 +88,15 @@ class PlcProgram:
         """New verdicts from the ring, in order, each with `in time`, `late` or `duplicate`."""
         header = EDGE_HEADER.unpack(db_edge[: EDGE_HEADER.size])
         if header is not None and header["layout_version"] != blocks.LAYOUT_VERSION:
-            self.edge_alive = False
+            self.edge_alive = self.edge_ready = False
             return []
         if header is not None and header["heartbeat"] != self._edge_heartbeat[0]:
             self._edge_heartbeat = (header["heartbeat"], now_ns)
         # A header torn by the daemon's write is no news; if it stays so, the heartbeat's age tells.
         self.edge_alive = now_ns - self._edge_heartbeat[1] < EDGE_DEAD_NS
+        self._edge_status = self._edge_status if header is None else header["status"]
+        counted_on = self._edge_status & (blocks.STATUS_READY | blocks.STATUS_FAULT) == blocks.STATUS_READY
+        self.edge_ready = self.edge_alive and counted_on
         if header is None:
             return []
         if header["plc_boot_id"] != self.boot_id or header["session_id"] == 0:
@@ -212,7 +217,7 @@ class SimulatedPlc:
         self._ledger.flush()
 
     def _consume(self, now: int) -> None:
-        was_alive = self._program.edge_alive
+        was_alive, was_ready = self._program.edge_alive, self._program.edge_ready
         for slot, how in self._program.consume(bytes(self._db_edge), now):
             self._log(
                 "verdict",
@@ -228,6 +233,8 @@ class SimulatedPlc:
             )
         if was_alive != self._program.edge_alive:
             self._log("edge", alive=self._program.edge_alive, at_ns=now)
+        if was_ready != self._program.edge_ready:
+            self._log("ready", ready=self._program.edge_ready, at_ns=now)
 
     def _fire(self, count: int) -> None:
         for action in self._program.gate(count):
@@ -240,6 +247,7 @@ class SimulatedPlc:
                 fired=action.fired,
                 why=action.why,
                 hit=self._line.part_at_gate(position_mm) if action.fired else None,
+                at_ns=time.monotonic_ns(),
             )
 
     def _position_of(self, count: int) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from edge_inspector import metrics
 from edge_inspector.drivers import PlcLink
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import Command, ErrorCode, JudgeItem, PlcInput, StationStatus, Verdict
+from edge_inspector.records import Command, ErrorCode, JudgeItem, PlcInput, Reason, StationStatus, Verdict
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
@@ -122,6 +122,7 @@ class Report:
             metrics.reserve_seconds.labels(self._label).observe(left_s)
             if left_s < 0:
                 metrics.verdicts_late.labels(self._label).inc()
+            self._judge_punctuality(verdict, left_s)
         metrics.verdicts_delivered.labels(self._label).inc(count)
         del self._waiting[:count]
         metrics.verdicts_waiting.labels(self._label).set(len(self._waiting))
@@ -129,6 +130,14 @@ class Report:
             self._conditions.clear(self._full_code, self._label)
         elif self._link.connected or self._full_code is ErrorCode.OUTBOX_FULL:
             self._conditions.set(self._full_code, self._label, f"{len(self._waiting)} verdicts find no room")
+
+    def _judge_punctuality(self, verdict: Verdict, left_s: float) -> None:
+        # A part with a handicap was as good as past the gate when this station first heard of it.
+        if left_s >= 0:
+            self._conditions.clear(ErrorCode.VERDICT_LATE, self._label)
+        elif verdict.part.positioned and verdict.part.handicap is Reason.NONE:
+            why = f"part {verdict.part.part_seq} was told {-left_s * 1000:.0f} ms after it may have been at the gate"
+            self._conditions.set(ErrorCode.VERDICT_LATE, self._label, why)
 
     def _exchange(self) -> None:
         begun_ns = time.monotonic_ns()

@@ -1,0 +1,154 @@
+"""The line under attack: the demo's processes, with proxies in front of PLC and broker, and a disk that can be full."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import struct
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_inspector.simulation.chaos.proxy import Proxy
+from edge_inspector.simulation.demo import Demo, DemoOptions
+
+_CLOCK = Path(__file__).with_name("clock.c")
+_STATE_BYTES = 8_000_000
+
+Event = dict[str, Any]
+
+
+class ChaosLine(Demo):
+    """A running line. `clock` says how the daemon's wall clock is stepped, `disk` how its disk is filled."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        frames = _draw_parts(folder / "parts")
+        super().__init__(DemoOptions(frames=frames, speed_mm_s=800.0, model_ms=5.0, seed=seed, lead_s=4.0), folder)
+        self.events: list[Event] = []
+        self._read = 0
+        self.clock = "a preloaded clock_gettime"
+        self.disk = "RLIMIT_FSIZE of the daemon"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """As the demo's, with everything between daemon, PLC and broker through proxies."""
+        with ExitStack() as stack:
+            self.proxies = {}
+            for name in ("plc", "broker"):
+                self.proxies[name] = proxy = Proxy(self.ports[name], f"{self.options.seed}/{name}")
+                stack.callback(proxy.stop)
+                self.station_ports[name] = proxy.port
+            stack.callback(self._unmount)
+            self._mount()
+            self._prepare_clock()
+            with super().running():
+                yield
+
+    def step_clock(self, seconds: int) -> None:
+        """Let the daemon's wall clock be off by this much."""
+        with (self.folder / "clock").open("r+b") as file:  # in place: the daemon has it mapped
+            file.write(struct.pack("q", seconds * 1_000_000_000))
+
+    def fill_disk(self) -> None:
+        """From now on nothing can be written in the daemon's state directory."""
+        if self.disk != "tmpfs":
+            _limit_files(self.daemon.pid, 0)
+            return
+        with (self.folder / "state" / "ballast").open("ab", buffering=0) as file:
+            for size in (65_536, 4096, 1):
+                while True:
+                    try:
+                        file.write(b"\0" * size)
+                    except OSError:
+                        break
+
+    def free_disk(self) -> None:
+        """Room again."""
+        if self.disk == "tmpfs":
+            (self.folder / "state" / "ballast").unlink(missing_ok=True)
+        else:
+            _limit_files(self.daemon.pid, resource.RLIM_INFINITY)
+
+    def read_events(self) -> list[Event]:
+        """The PLC's ledger so far."""
+        with self.ledger.open("rb") as file:
+            file.seek(self._read)
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for text in whole.splitlines():
+            try:
+                self.events.append(json.loads(text))
+            except ValueError:
+                continue  # cut off by kill -9
+        return self.events
+
+    def is_well(self) -> bool:
+        """Whether the station says that it is ready, the PLC counts on it and the broker hears it."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['web']}/healthz", timeout=1) as answer:
+                state = json.loads(answer.read())["state"]
+        except (OSError, ValueError):
+            return False
+        ready = next((event["ready"] for event in reversed(self.read_events()) if event["kind"] == "ready"), False)
+        return bool(state == "ready" and ready)
+
+    def wait_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        """Whether it came true in time."""
+        until = time.monotonic() + timeout_s
+        while not done():
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def _mount(self) -> None:
+        state = self.folder / "state"
+        state.mkdir(exist_ok=True)
+        if os.geteuid() != 0:
+            return
+        if _succeeds("mount", "-t", "tmpfs", "-o", f"size={_STATE_BYTES}", "tmpfs", str(state)):
+            self.disk = "tmpfs"
+
+    def _unmount(self) -> None:
+        if self.disk == "tmpfs":
+            _succeeds("umount", "--lazy", str(self.folder / "state"))
+
+    def _prepare_clock(self) -> None:
+        library, clock = self.folder / "clock.so", self.folder / "clock"
+        clock.write_bytes(bytes(8))
+        try:
+            made = _succeeds("cc", "-shared", "-fPIC", "-o", str(library), str(_CLOCK), "-ldl")
+        except FileNotFoundError:
+            made = False
+        if made:
+            self.daemon_environment = {"LD_PRELOAD": str(library), "CHAOS_CLOCK": str(clock)}
+        else:
+            self.clock = "not stepped: there is no C compiler"
+
+
+def _draw_parts(folder: Path) -> Path:
+    """Four pictures, one of them with a defect: as cheap as parts can be, for what matters here is what is told."""
+    folder.mkdir()
+    for number in range(4):
+        picture = np.full((128, 128), 90, np.uint8)
+        if number == 0:
+            picture[50:74, 50:74] = 220
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+    return folder
+
+
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def _limit_files(pid: int, size: int) -> None:
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
