@@ -57,7 +57,7 @@ def _on_one_line(
     facts: dict[str, Any] = {"disk": line.disk}
     with line.running():
         facts = {"disk": line.disk, "clock": line.clock, "broker": line.broker.kind}
-        if not line.wait_until(line.is_well, _RECOVERY_S):
+        if not line.wait_until(lambda: line.is_well() and line.has_parts(), _RECOVERY_S):
             raise SystemExit((folder / "daemon.log").read_text()[-2000:])
         begun_ns = time.monotonic_ns()
         for run in pending:

@@ -101,6 +101,10 @@ class ChaosLine(Demo):
         ready = next((event["ready"] for event in reversed(self.read_events()) if event["kind"] == "ready"), False)
         return bool(state == "ready" and ready)
 
+    def has_parts(self) -> bool:
+        """Whether the belt has brought its first part."""
+        return any(event["kind"] == "trigger" for event in self.read_events())
+
     def wait_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Whether it came true in time."""
         until = time.monotonic() + timeout_s
