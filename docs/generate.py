@@ -51,7 +51,7 @@ CODES = {
     ErrorCode.PLC_LOST: ("the PLC does not answer or is in STOP", "check PLC, cable and the link's settings"),
     ErrorCode.VERDICT_LATE: (
         "a verdict came when its part may have been at the gate",
-        "raise `line.reserve_ms`, or see what keeps the box busy; over with the next one in time",
+        "raise `line.reserve_ms`, or see what keeps the box busy; over when half a second passes without one",
     ),
     ErrorCode.BROKER_LOST: ("the broker does not answer", "check it; verdicts wait in the outbox"),
     ErrorCode.OUTBOX_FULL: ("the outbox has reached its limit", "bring the broker back; newest messages are refused"),

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _WAITING_MAX = 10_000  # at 10 parts/s a quarter of an hour; the outbox of a link keeps more
 _LAST_WORDS_NS = 300_000_000
+_LATE_TOLD_NS = 500_000_000  # so long that the peer reads it between two exchanges
 _FROZEN_S = 0.5  # a PLC whose heartbeat stands still this long is in STOP
 
 
@@ -55,6 +56,7 @@ class Report:
         self._next_ns = 0
         self._waiting: list[Verdict] = []
         self._heartbeat = (0, 0)
+        self._late_ns = 0
         self._counted: dict[str, int] = {}
         self._troubled: set[ErrorCode] = set()
 
@@ -115,6 +117,7 @@ class Report:
     def _deliver(self) -> None:
         if not self._waiting:
             return
+        self._judge_punctuality(self._waiting[0], (self._waiting[0].due_ns - time.monotonic_ns()) / 1e9)
         count = self._link.deliver(self._waiting)
         now = time.monotonic_ns()
         for verdict in self._waiting[:count]:
@@ -133,10 +136,9 @@ class Report:
 
     def _judge_punctuality(self, verdict: Verdict, left_s: float) -> None:
         # A part with a handicap was as good as past the gate when this station first heard of it.
-        if left_s >= 0:
-            self._conditions.clear(ErrorCode.VERDICT_LATE, self._label)
-        elif verdict.part.positioned and verdict.part.handicap is Reason.NONE:
-            why = f"part {verdict.part.part_seq} was told {-left_s * 1000:.0f} ms after it may have been at the gate"
+        if left_s < 0 and verdict.part.handicap is Reason.NONE:
+            self._late_ns = time.monotonic_ns()
+            why = f"the verdict on part {verdict.part.part_seq} was not there when it may have been at the gate"
             self._conditions.set(ErrorCode.VERDICT_LATE, self._label, why)
 
     def _exchange(self) -> None:
@@ -150,6 +152,8 @@ class Report:
         for command in self._link.commands():
             self._submit(command)
         self._tell_of_link()
+        if now - self._late_ns > _LATE_TOLD_NS:
+            self._conditions.clear(ErrorCode.VERDICT_LATE, self._label)
         frozen = heard is not None and self._is_frozen(heard, now)
         up = self._link.connected and not frozen
         metrics.link_up.labels(self._label).set(up)

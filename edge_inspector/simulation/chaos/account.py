@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_inspector.simulation.plc import EDGE_DEAD_NS, SCAN_NS
+
 Event = dict[str, Any]
 PartKey = tuple[int, int]
 
@@ -17,7 +19,7 @@ class Account:
 
     `lost` parts have no verdict anywhere, `lost_mqtt` none over MQTT, `second` a second and different one;
     `wrong_part` was hit by the gate, `missed` not hit though it should have been; `unwarned` reached the gate without a
-    verdict while the PLC counted on the station. `repeats` are messages that came twice, and equal.
+    verdict, and until EDGE_DEAD_NS later the PLC counted on the station. `repeats` are messages that came twice.
     """
 
     parts: int = 0
@@ -93,7 +95,7 @@ def _look_at_gate(
         found.missed += any(verdict["rejects"] and verdict["how"] == "in time" for verdict in verdicts)
     if gate["why"] == "no verdict":
         found.rejected_by_plc += 1
-        found.unwarned += not _doubted(readiness, trigger["at_ns"], gate["at_ns"])
+        found.unwarned += not _doubted(readiness, trigger["at_ns"], gate["at_ns"] + EDGE_DEAD_NS + SCAN_NS)
 
 
 def _doubted(readiness: Sequence[tuple[int, bool]], since_ns: int, until_ns: int) -> bool:
