@@ -75,6 +75,7 @@ class Demo:
         self.ports = {name: free_port() for name in ("plc", "broker", "web")}
         self.station_ports = dict(self.ports)  # where the station looks for them: a proxy may stand in between
         self.daemon_environment: dict[str, str] = {}
+        self.broker_lines: tuple[str, ...] = ("allow_anonymous true",)
         self.lanes = options.cameras or (1 if options.frames else 4)
         self.line = self._line()
         self.ledger = folder / "ledger.jsonl"
@@ -91,7 +92,7 @@ class Demo:
     def running(self) -> Iterator[None]:
         """All processes up; all of them ended afterwards, whatever happens."""
         with ExitStack() as stack:
-            self.broker = DemoBroker(self.ports["broker"], self.folder)
+            self.broker = DemoBroker(self.ports["broker"], self.folder, extra=self.broker_lines)
             stack.callback(self.broker.stop)
             self.broker.start()
             self.recorder = Recorder(self.ports["broker"], self.broker.mqtt_version)

@@ -17,6 +17,19 @@ from edge_inspector.simulation.chaos.account import Account, account_for, known_
 from edge_inspector.simulation.chaos.faults import Fault, draw_fault
 from edge_inspector.simulation.chaos.line import ChaosLine
 
+_COLUMNS = {
+    "parts": "parts",
+    "lost": "lost",
+    "lost_mqtt": "lost on MQTT",
+    "lost_store": "lost in the store",
+    "second": "second verdict",
+    "wrong_part": "wrong part",
+    "missed": "missed",
+    "unwarned": "unwarned",
+    "repeats": "repeats",
+    "rejected_by_plc": "rejected by the PLC itself",
+    "forgotten": "never read",
+}
 _RECOVERY_S = 20.0
 _DELIVERY_S = 20.0
 
@@ -56,7 +69,7 @@ def _on_one_line(
     results: list[dict[str, Any]] = []
     facts: dict[str, Any] = {"disk": line.disk}
     with line.running():
-        facts = {"disk": line.disk, "clock": line.clock, "broker": line.broker.kind}
+        facts = {"disk": line.disk, "clock": line.clock, "tls": line.tls, "broker": line.broker.kind}
         if not line.wait_until(lambda: line.is_well() and line.has_parts(), _RECOVERY_S):
             raise SystemExit((folder / "daemon.log").read_text()[-2000:])
         begun_ns = time.monotonic_ns()
@@ -88,7 +101,7 @@ def _run(line: ChaosLine, fault: Fault, begun_ns: int) -> tuple[Account, int]:
     ended_ns = time.monotonic_ns()
 
     def account() -> Account:
-        return account_for(line.read_events(), line.recorder.verdicts(), None, (begun_ns, ended_ns))
+        return account_for(line.read_events(), line.recorder.verdicts(), line.stored_parts(), (begun_ns, ended_ns))
 
     time.sleep(line.line.gate_mm / line.line.speed_mm_s + 0.3)
     line.wait_until(lambda: not account().violated, _DELIVERY_S if not faults else 0.0)
@@ -108,11 +121,7 @@ def _keep(line: ChaosLine, folder: Path) -> None:
 def _print_run(result: dict[str, Any]) -> None:
     text = "BROKEN " if result["violated"] else "ok"
     known = f", PLC knew after {result['known_ms']:.0f} ms" if result["known_ms"] is not None else ""
-    counts = ", ".join(
-        f"{name} {result[name]}"
-        for name in ("lost", "lost_mqtt", "second", "wrong_part", "missed", "unwarned", "late", "rejected_by_plc")
-        if result[name]
-    )
+    counts = ", ".join(f"{name} {result[name]}" for name in ("late", *_COLUMNS) if name != "parts" and result[name])
     print(
         f"{result['run']:4} {result['fault']:28} {result['lasts_s']:5.2f} s {result['parts']:3} parts {text}"
         f" {counts}{known} {'; '.join(result['faults'])}",
@@ -124,14 +133,12 @@ def _print_table(results: Sequence[dict[str, Any]]) -> None:
     by_fault = defaultdict(list)
     for result in results:
         by_fault[result["fault"]].append(result)
-    print("\n| fault | runs | parts | lost | lost on MQTT | second verdict | wrong part | unwarned | repeats"
-          " | rejected by the PLC itself | PLC knew after, p50 / p99 / max ms |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print(f"\n| fault | runs | {' | '.join(_COLUMNS.values())} | PLC knew after, p50 / p99 / max ms |")
+    print("|---" * (len(_COLUMNS) + 3) + "|")
     for name, runs in [*sorted(by_fault.items()), ("all", list(results))]:
-        columns = ("parts", "lost", "lost_mqtt", "second", "wrong_part", "unwarned", "repeats", "rejected_by_plc")
         known = sorted(run["known_ms"] for run in runs if run["known_ms"] is not None)
         at = [known[min(len(known) - 1, int(len(known) * share))] for share in (0.5, 0.99, 1.0)] if known else []
-        cells = [name, len(runs), *(sum(run[column] for run in runs) for column in columns)]
+        cells = [name, len(runs), *(sum(run[column] for run in runs) for column in _COLUMNS)]
         print(f"| {' | '.join(map(str, cells))} | {' / '.join(f'{ms:.0f}' for ms in at)} |")
 
 

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_inspector.s7.blocks import TRIGGER_SLOTS
 from edge_inspector.simulation.plc import EDGE_DEAD_NS, SCAN_NS
+
+_UNREAD_NS = 100_000_000  # what a station may take to read a trigger, on a busy machine
 
 Event = dict[str, Any]
 PartKey = tuple[int, int]
@@ -15,14 +18,17 @@ PartKey = tuple[int, int]
 
 @dataclass(slots=True)
 class Account:
-    """One run's parts. All but `repeats`, `rejected_by_plc` and the times must be 0.
+    """One run's parts. What `violated` counts must be 0.
 
-    `lost` parts have no verdict anywhere, `lost_mqtt` none over MQTT, `second` a second and different one;
+    `lost` parts have no verdict anywhere, `lost_mqtt` none over MQTT, `second` a second and different one; `forgotten`
+    were announced by a PLC that died before anyone could read it, or had left its trigger ring before a daemon came
+    back: no daemon can know of them;
     `wrong_part` was hit by the gate, `missed` not hit though it should have been; `unwarned` reached the gate without a
     verdict, and until EDGE_DEAD_NS later the PLC counted on the station. `repeats` are messages that came twice.
     """
 
     parts: int = 0
+    forgotten: int = 0
     lost: int = 0
     lost_mqtt: int = 0
     lost_store: int = 0
@@ -67,6 +73,9 @@ def account_for(
     found = Account(parts=len(triggers))
     for key, trigger in triggers.items():
         verdicts, gate, numbers = at_plc.get(key, []), gates.get(key), told.get(key, Counter())
+        if not verdicts and not numbers and _forgotten(events, trigger):
+            found.forgotten += 1
+            continue
         found.lost += not verdicts and not numbers
         found.lost_mqtt += not numbers
         found.lost_store += stored is not None and key not in stored
@@ -96,6 +105,25 @@ def _look_at_gate(
     if gate["why"] == "no verdict":
         found.rejected_by_plc += 1
         found.unwarned += not _doubted(readiness, trigger["at_ns"], gate["at_ns"] + EDGE_DEAD_NS + SCAN_NS)
+
+
+def _forgotten(events: Sequence[Event], trigger: Event) -> bool:
+    """Whether the PLC died at once, or no daemon was there until the ring had other parts in every slot."""
+    later: int = 0
+    lived_ns: int = 0
+    was_away = False
+    for event in events:
+        if event["boot"] != trigger["boot"] or event.get("at_ns", 0) <= trigger["at_ns"]:
+            continue
+        lived_ns = event["at_ns"] - trigger["at_ns"]
+        later += event["kind"] == "trigger"
+        if event["kind"] == "edge":
+            if event["alive"] and was_away:
+                return later >= TRIGGER_SLOTS
+            was_away = not event["alive"]
+    return lived_ns < _UNREAD_NS and any(
+        event["kind"] == "boot" and event["boot"] != trigger["boot"] for event in events
+    )
 
 
 def _doubted(readiness: Sequence[tuple[int, bool]], since_ns: int, until_ns: int) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
+import sqlite3
 import struct
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import cv2
 import numpy as np
 
 from edge_inspector.simulation.chaos.proxy import Proxy
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.demo import Demo, DemoOptions, free_port
 
 _CLOCK = Path(__file__).with_name("clock.c")
 _STATE_BYTES = 8_000_000
@@ -31,10 +33,12 @@ class ChaosLine(Demo):
 
     def __init__(self, folder: Path, seed: int) -> None:
         frames = _draw_parts(folder / "parts")
-        super().__init__(DemoOptions(frames=frames, speed_mm_s=800.0, model_ms=5.0, seed=seed, lead_s=4.0), folder)
+        options = DemoOptions(frames=frames, speed_mm_s=800.0, pitch_mm=300.0, model_ms=5.0, seed=seed, lead_s=4.0)
+        super().__init__(options, folder)
         self.events: list[Event] = []
         self._read = 0
         self.clock = "a preloaded clock_gettime"
+        self.tls = "TLS between daemon and broker"
         self.disk = "RLIMIT_FSIZE of the daemon"
 
     @contextmanager
@@ -42,8 +46,9 @@ class ChaosLine(Demo):
         """As the demo's, with everything between daemon, PLC and broker through proxies."""
         with ExitStack() as stack:
             self.proxies = {}
-            for name in ("plc", "broker"):
-                self.proxies[name] = proxy = Proxy(self.ports[name], f"{self.options.seed}/{name}")
+            self._secure_broker()
+            for name, port in (("plc", self.ports["plc"]), ("broker", self._broker_port)):
+                self.proxies[name] = proxy = Proxy(port, f"{self.options.seed}/{name}")
                 stack.callback(proxy.stop)
                 self.station_ports[name] = proxy.port
             stack.callback(self._unmount)
@@ -91,6 +96,14 @@ class ChaosLine(Demo):
                 continue  # cut off by kill -9
         return self.events
 
+    def stored_parts(self) -> set[tuple[int, int]] | None:
+        """(plc_boot_id, part_seq) of every part in the results store; None while there is none."""
+        path = self.folder / "state" / "results.sqlite"
+        if not path.exists():
+            return None
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
+            return set(database.execute("SELECT plc_boot_id, part_seq FROM parts"))
+
     def is_well(self) -> bool:
         """Whether the station says that it is ready, the PLC counts on it and the broker hears it."""
         try:
@@ -126,6 +139,26 @@ class ChaosLine(Demo):
         if self.disk == "tmpfs":
             _succeeds("umount", "--lazy", str(self.folder / "state"))
 
+    def _secure_broker(self) -> None:
+        """TLS between daemon and broker: MQTT has no checksum, and a proxy that changes bytes would change verdicts."""
+        self._broker_port = self.ports["broker"]
+        command = (
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=broker "
+            "-addext subjectAltName=IP:127.0.0.1 -keyout broker.key -out broker.pem"
+        )
+        if not shutil.which("openssl") or not _succeeds(*command.split(), folder=self.folder):
+            self.tls = "none: openssl is not installed"
+            return
+        self._broker_port = free_port()
+        files = (f"certfile {self.folder}/broker.pem", f"keyfile {self.folder}/broker.key")
+        self.broker_lines = (*self.broker_lines, f"listener {self._broker_port} 127.0.0.1", *files)
+
+    def _write_files(self, line_file: Path) -> None:
+        super()._write_files(line_file)
+        if self._broker_port != self.ports["broker"]:
+            station = self.folder / "station.toml"
+            station.write_text(station.read_text().replace('version = "', 'tls_ca_file = "broker.pem", version = "'))
+
     def _prepare_clock(self) -> None:
         library, clock = self.folder / "clock.so", self.folder / "clock"
         clock.write_bytes(bytes(8))
@@ -150,8 +183,8 @@ def _draw_parts(folder: Path) -> Path:
     return folder
 
 
-def _succeeds(*command: str) -> bool:
-    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+def _succeeds(*command: str, folder: Path | None = None) -> bool:
+    return subprocess.run(command, check=False, capture_output=True, cwd=folder).returncode == 0
 
 
 def _limit_files(pid: int, size: int) -> None:
