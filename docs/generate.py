@@ -54,8 +54,14 @@ CODES = {
     ErrorCode.PLC_RING_FULL: ("the PLC acknowledges no verdicts", "is the PLC's function block called every scan?"),
     ErrorCode.PLC_TRIGGERS_LOST: ("triggers came faster than they were read", "lower the link's `interval_ms`"),
     ErrorCode.PLC_LOST: ("the PLC does not answer or is in STOP", "check PLC, cable and the link's settings"),
+    ErrorCode.VERDICT_LATE: (
+        "a verdict came when its part may have been at the gate",
+        "raise `line.reserve_ms`, or see what keeps the box busy; over when half a second passes without one",
+    ),
     ErrorCode.BROKER_LOST: ("the broker does not answer", "check it; verdicts wait in the outbox"),
     ErrorCode.OUTBOX_FULL: ("the outbox has reached its limit", "bring the broker back; newest messages are refused"),
+    ErrorCode.NO_SUBSCRIBER: ("nobody reads `reject` any more", "bring back what fires the gate over MQTT"),
+    ErrorCode.MESSAGE_TOO_LARGE: ("a verdict is too large for the broker", "raise the broker's packet size limit"),
     ErrorCode.RECIPE_MISMATCH: ("PLC and station disagree on the recipe", "load the recipe that the PLC expects"),
     ErrorCode.ARCHIVE_INCOMPLETE: (
         "results or pictures could not be kept",

@@ -82,8 +82,8 @@ class Pipeline:
         ]
 
 
-def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
-    """Everything connected, nothing started. The segmenter must be open."""
+def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: int) -> Pipeline:
+    """Everything connected, nothing started. The segmenter must be open. `first_recipe` judges at first."""
     file, segmenter = station.file, station.segmenter
     geometry = line_geometry(station)
     timeline = Timeline(
@@ -103,7 +103,7 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000)
 
     recipes = [criteria.recipe for criteria in station.recipes.values()]
-    control = Control(station.recipes, station.recipe.id, conditions.reset)
+    control = Control(station.recipes, first_recipe, conditions.reset)
     admission = Admission(
         timeline.estimate,
         min(recipe.position_tolerance_mm for recipe in recipes) * geometry.counts_per_mm,
