@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("station", type=Path, metavar="STATION.toml", help="the station file")
     check.set_defaults(command=_check)
 
+    doctor = commands.add_parser("doctor", help="look for what on this machine would hurt a station")
+    doctor.set_defaults(command=_doctor)
+
     cameras = commands.add_parser("cameras", help="list the cameras that the network and the buses offer")
     cameras.add_argument("which", nargs="*", metavar="WHICH", help="serial numbers or addresses (default: all)")
     cameras.add_argument("--snapshot", type=Path, metavar="DIR", help="also take a picture with each; DIR/SERIAL.png")
@@ -110,6 +113,13 @@ def _check(given: argparse.Namespace) -> int:
     from edge_inspector.check import check_station  # noqa: PLC0415
 
     return check_station(given.station)
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    del given
+    from edge_inspector.doctor import examine  # noqa: PLC0415
+
+    return examine()
 
 
 def _cameras(given: argparse.Namespace) -> int:
