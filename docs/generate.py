@@ -90,7 +90,7 @@ LABELS = {
     "link": "names in `plcs`",
     "mailbox": "mailboxes of pipeline.py",
     "opinion": "`agrees`, `rejects`, `accepts`",
-    "provider": "`tensorrt`, `cuda`, `cpu`",
+    "provider": "`tensorrt`, `cuda`, `openvino`, `cpu`",
     "quantity": "`brightness`, `sharpness`, `confidence`, `area`",
     "reason": "the reasons",
     "result": "`done`, `refused`",

@@ -144,7 +144,7 @@ class Daemon:
             (link.name for link in file.plcs),
             (worker.name for worker in self._supervisor.workers),
         )
-        for provider in ("tensorrt", "cuda", "cpu"):
+        for provider in ("tensorrt", "cuda", "openvino", "cpu"):
             # Asked anew each time: a session that is rebuilt may end on another one.
             metrics.execution_provider.labels(provider).set_function(partial(_runs_on, segmenter, provider))
         metrics.provider_fallback.set_function(lambda: float(segmenter.info.fell_back))

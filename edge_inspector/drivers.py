@@ -175,6 +175,8 @@ ENCODERS = {
 SEGMENTERS = {
     "simulated": "edge_inspector.simulation.segmenter:SimulatedSegmenter",
     "onnx": "edge_inspector.segmenters.onnx:OnnxSegmenter",
+    "openvino": "edge_inspector.segmenters.openvino:OpenVinoSegmenter",
+    "two-stage": "edge_inspector.segmenters.two_stage:TwoStageSegmenter",
 }
 PLC_LINKS = {
     "s7": "edge_inspector.plcs.s7:S7Link",
