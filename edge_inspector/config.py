@@ -122,6 +122,17 @@ class ArchiveTable(_Table):
     album_mb: Annotated[int, Field(ge=1, le=65536)] = 32
 
 
+class RealtimeTable(_Table):
+    """What the operating system is asked for; the process needs the rights to it.
+
+    Above 0, the threads that keep a deadline run as SCHED_FIFO at `fifo_priority` and up. `lock_memory` keeps all
+    memory that was touched once from being paged out.
+    """
+
+    fifo_priority: Annotated[int, Field(ge=0, le=90)] = 0
+    lock_memory: bool = False
+
+
 class DriftTable(_Table):
     """When the latest `window_parts` parts no longer look like the reference of their recipe: above `psi_limit`."""
 
@@ -148,6 +159,7 @@ class StationFile(_Table):
     plcs: Annotated[list[PlcTable], Field(min_length=1)]
     web: WebTable = WebTable()
     archive: ArchiveTable = ArchiveTable()
+    realtime: RealtimeTable = RealtimeTable()
     drift: DriftTable = DriftTable()
     shadow: ShadowTable | None = None
 
@@ -246,6 +258,22 @@ def users_path(path: Path) -> Path:
     except ValidationError as error:
         raise ConfigError(faults_of(error, "web")) from error
     return path.parent / web.users
+
+
+def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
+    """Driver and settings of each camera of the station in `path`, by name. Raises ConfigError; needs no model."""
+    faults: list[Fault] = []
+    try:
+        file = StationFile.model_validate(_read(path))
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "")) from error
+    found = {
+        table.name: (table.driver, _settings(path.parent, "cameras", f"cameras.{at}", table, faults))
+        for at, table in enumerate(file.cameras)
+    }
+    if faults:
+        raise ConfigError(faults)
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

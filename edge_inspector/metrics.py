@@ -129,6 +129,9 @@ link_exchange_seconds = Histogram(
     buckets=_LATENCY_S,
     registry=REGISTRY,
 )
+link_events = Counter(
+    "edge_inspector_link_events", "What a link did that it should not have to.", ["link", "event"], registry=REGISTRY
+)
 verdicts_delivered = Counter(
     "edge_inspector_verdicts_delivered", "Verdicts taken by a link.", ["link"], registry=REGISTRY
 )

@@ -33,6 +33,7 @@ from edge_inspector.records import (
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.runtime.realtime import fifo_of
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages.acquire import Acquire
 from edge_inspector.stages.archive import Archive
@@ -81,8 +82,8 @@ class Pipeline:
         ]
 
 
-def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
-    """Everything connected, nothing started. The segmenter must be open."""
+def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: int) -> Pipeline:
+    """Everything connected, nothing started. The segmenter must be open. `first_recipe` judges at first."""
     file, segmenter = station.file, station.segmenter
     geometry = line_geometry(station)
     timeline = Timeline(
@@ -102,7 +103,7 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000)
 
     recipes = [criteria.recipe for criteria in station.recipes.values()]
-    control = Control(station.recipes, station.recipe.id, conditions.reset)
+    control = Control(station.recipes, first_recipe, conditions.reset)
     admission = Admission(
         timeline.estimate,
         min(recipe.position_tolerance_mm for recipe in recipes) * geometry.counts_per_mm,
@@ -174,12 +175,13 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
             Shadow(second, look, other, cameras, lambda: len(jobs) > 0 or any(s.busy for s in segment), album, kept)
         )
 
+    fifo = file.realtime.fifo_priority
     return Pipeline(
-        acquire=[Worker(stage) for stage in acquire],
+        acquire=[Worker(stage, fifo=fifo_of("acquire", fifo)) for stage in acquire],
         segment=[Worker(stage) for stage in segment],
-        judge=[Worker(judge)],
-        report=[Worker(stage) for stage in report],
-        track=[Worker(track)],
+        judge=[Worker(judge, fifo=fifo_of("judge", fifo))],
+        report=[Worker(stage, fifo=fifo_of("report", fifo)) for stage in report],
+        track=[Worker(track, fifo=fifo_of("track", fifo))],
         archive=[Worker(archive, vital=False)],
         shadow=[Worker(stage, vital=False) for stage in shadow],
         timeline=timeline,

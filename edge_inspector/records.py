@@ -103,7 +103,10 @@ class PlcInput:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture. `image` is (H, W, 3) BGR or (H, W) grey, uint8; it belongs to the receiver until released.
+    """One picture. `image` is (H, W, 3) BGR or (H, W) grey, uint8.
+
+    Whoever refers to `image` holds the picture, for as long as they like and without copying it: a camera writes to
+    the memory again only when nobody refers to it any more. Nobody writes into it, as others may hold it too.
 
     `captured_ns` is the middle of the exposure. `encoder_count` is set by cameras that latch it themselves.
     """
@@ -369,8 +372,11 @@ class ErrorCode(IntEnum):
     PLC_RING_FULL = 401
     PLC_TRIGGERS_LOST = 402
     PLC_LOST = 403
+    VERDICT_LATE = 404
     BROKER_LOST = 501
     OUTBOX_FULL = 502
+    NO_SUBSCRIBER = 503
+    MESSAGE_TOO_LARGE = 504
     RECIPE_MISMATCH = 601
     ARCHIVE_INCOMPLETE = 701
     SIDE_WORKER_FAILED = 702
@@ -389,6 +395,7 @@ class StationStatus:
     rejected: int = 0
     not_inspected: int = 0
     busy: bool = False
+    enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

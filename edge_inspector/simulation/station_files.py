@@ -96,6 +96,7 @@ class Variant:
     archive: str = ""
     line_scan: bool = False
     review_band: tuple[float, float] = (0.4, 0.6)
+    realtime: str = ""
 
     def row_counts(self, line: Line) -> int:
         """Encoder counts from row to row that make pixels square."""
@@ -133,6 +134,8 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
             line_counts=f"line_counts = {variant.row_counts(line)}\n" if variant.line_scan else "",
             settings=_camera_settings(line_file, line, lane, variant),
         )
+    if variant.realtime:
+        station += f"\n[realtime]\n{variant.realtime}\n"
     recipe = _RECIPE.format(
         name="magnetic tile" if line.frames else "ceramic tile",
         model=model,

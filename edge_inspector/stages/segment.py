@@ -14,7 +14,7 @@ from edge_inspector.records import ErrorCode, Frame, Image, Job, JudgeItem, Reas
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
-from edge_inspector.runtime.priority import go_behind
+from edge_inspector.runtime.realtime import go_behind
 
 log = logging.getLogger(__name__)
 

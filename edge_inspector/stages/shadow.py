@@ -17,7 +17,7 @@ from edge_inspector.inspection.view import Look
 from edge_inspector.records import ArchiveItem, Disagreement, Image, Picture, View
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.mailbox import Mailbox
-from edge_inspector.runtime.priority import go_last
+from edge_inspector.runtime.realtime import go_last
 
 log = logging.getLogger(__name__)
 
