@@ -170,3 +170,10 @@ def anchors(page: Path) -> set[str]:
     """As GitHub makes them: small letters, spaces to hyphens, other signs gone."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    docs = ROOT / "docs"
+    listed = {(docs / target).resolve() for target in re.findall(r"\]\(([^)#\s]+)\)", (docs / "index.md").read_text())}
+    pages = {*docs.glob("*.md"), *(docs / "how-to").glob("*.md")} - {docs / "index.md"}
+    assert pages - listed == set()
