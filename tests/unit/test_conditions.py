@@ -138,10 +138,12 @@ def test_numbers_on_the_wire_never_change() -> None:
 
 def test_at_the_start_only_what_is_said_twice_is_news(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    conditions = Conditions()
+    conditions = Conditions(patience_s=0.05)
     conditions.set(ErrorCode.CAMERA_LOST, "cam1", "not open yet")
+    conditions.set(ErrorCode.CAMERA_LOST, "cam1", "not connected")
     conditions.set(ErrorCode.PLC_LOST, "plc", "not open yet")
     assert caplog.messages == []
+    time.sleep(0.06)
     conditions.set(ErrorCode.CAMERA_LOST, "cam1", "no route to host")
     conditions.set(ErrorCode.CAMERA_LOST, "cam1", "no route to host")
     conditions.clear(ErrorCode.PLC_LOST, "plc")
