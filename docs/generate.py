@@ -18,7 +18,7 @@ from edge_inspector.cli import _parser
 from edge_inspector.drivers import FAMILIES, DriverSettings, load_driver
 from edge_inspector.inspection.recipe import ClassLimits, PictureLimits, Recipe, Region
 from edge_inspector.records import Decision, ErrorCode, Reason
-from edge_inspector.runtime.conditions import FAULTS
+from edge_inspector.runtime.conditions import FAULTS, WARNINGS
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, Block
 from edge_inspector.schema import message_definitions
 
@@ -57,13 +57,47 @@ CODES = {
     ErrorCode.BROKER_LOST: ("the broker does not answer", "check it; verdicts wait in the outbox"),
     ErrorCode.OUTBOX_FULL: ("the outbox has reached its limit", "bring the broker back; newest messages are refused"),
     ErrorCode.RECIPE_MISMATCH: ("PLC and station disagree on the recipe", "load the recipe that the PLC expects"),
+    ErrorCode.ARCHIVE_INCOMPLETE: (
+        "results or pictures could not be kept",
+        "free the disk or find out what slows it; verdicts are not affected",
+    ),
+    ErrorCode.SIDE_WORKER_FAILED: (
+        "a thread that no verdict needs failed for good or hangs",
+        "read the log; restart the service when it suits",
+    ),
+    ErrorCode.DRIFT: (
+        "pictures or defects are not what the reference says",
+        "look at lamps, lenses and parts; docs/archive.md",
+    ),
     ErrorCode.WORKER_FAILED: ("a thread failed for good or hangs", "read the log; the service manager restarts"),
+}
+
+# What a label can be: nothing from a picture, a message or a part, so that the number of series stays small.
+LABELS = {
+    "camera": "names in `cameras`",
+    "code": "names of the error codes",
+    "command": "`select_recipe`, `enable`, `disable`, `reset`",
+    "decision": "the decisions, in small letters",
+    "defect_class": "classes of the model",
+    "fault": "`dark`, `saturated`, `blurred`, `frozen`",
+    "kept_because": "why the archive keeps pictures: the decisions, `review`, `sample`",
+    "link": "names in `plcs`",
+    "mailbox": "mailboxes of pipeline.py",
+    "provider": "`tensorrt`, `cuda`, `cpu`",
+    "reason": "the reasons",
+    "result": "`done`, `refused`",
+    "state": "`starting`, `ready`, `degraded`, `fault`, `stopping`",
+    "subject": "names in `cameras`, `plcs`, workers, or `encoder`",
+    "what": "parts of the archive: `results`, `pictures`; `verdict`, `delivery`, `picture`",
+    "worker": "workers of pipeline.py, and `web`",
 }
 
 CHANNELS = {
     "reject": ("verdict", False, "What must fire the gate, never late. With MQTT 5 each expires when its time is up."),
     "verdict": ("verdict", False, "Every verdict, late ones too."),
     "state": ("state", True, "The station's state, on change and every 10 s; `offline` is also the last will."),
+    "command/result": ("command_result", False, "What became of a command."),
+    "command": ("command", False, "What the station is to do, where its link has `commands = true`."),
 }
 
 
@@ -87,7 +121,8 @@ def reference() -> str:
         ),
         "## Decisions and reasons\n\n" + _decisions(),
         "## Error codes\n\nIn the PLC's `error_code`, in `state` over MQTT, and in the log.\n\n" + _codes(),
-        "## Metrics\n\n" + _metrics(),
+        "## Metrics\n\nOn `/metrics`; the rules and panels over them: [how-to/dashboard.md](how-to/dashboard.md).\n\n"
+        + _metrics(),
     ]
     return "\n".join(parts)
 
@@ -109,22 +144,22 @@ def asyncapi() -> str:
         "info": {
             "title": "Edge Inspector over MQTT",
             "version": "1",
-            "description": "What a station publishes. docs/mqtt.md says what is promised and what each field means.",
+            "description": "What a station publishes and reads; docs/mqtt.md says what each field means.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
-        "channels": {name: _channel(name, message, about) for name, (message, _, about) in CHANNELS.items()},
+        "channels": {_key(name): _channel(name, message, about) for name, (message, _, about) in CHANNELS.items()},
         "operations": {
-            f"publish_{name}": {
-                "action": "send",
-                "channel": {"$ref": f"#/channels/{name}"},
+            f"{'read' if name == 'command' else 'publish'}_{_key(name)}": {
+                "action": "receive" if name == "command" else "send",
+                "channel": {"$ref": f"#/channels/{_key(name)}"},
                 "bindings": {"mqtt": {"qos": 1, "retain": retained}},
             }
             for name, (_, retained, _) in CHANNELS.items()
         },
         "components": {
             "messages": {
-                name: {"payload": {"$ref": f"#/components/schemas/{name.capitalize()}Message"}}
+                name: {"payload": {"$ref": f"#/components/schemas/{name.title().replace('_', '')}Message"}}
                 for name in dict.fromkeys(message for message, _, _ in CHANNELS.values())
             },
             "schemas": message_definitions("#/components/schemas/{model}"),
@@ -133,6 +168,10 @@ def asyncapi() -> str:
     return (
         "# Generated from the code by `make docs`; edit the code, not this file.\n" + "\n".join(_yaml(document)) + "\n"
     )
+
+
+def _key(topic: str) -> str:
+    return topic.replace("/", "_")
 
 
 def _channel(name: str, message: str, about: str) -> dict[str, Any]:
@@ -183,6 +222,7 @@ def _station_tables() -> Iterator[str]:
         ("cameras", config.CameraTable),
         ("plcs", config.PlcTable),
         ("web", config.WebTable),
+        ("archive", config.ArchiveTable),
     ):
         yield _settings(name, model)
     for family, drivers in FAMILIES.items():
@@ -230,17 +270,23 @@ def _decisions() -> str:
     return "\n".join(rows) + "\n"
 
 
+def _state(code: ErrorCode) -> str:
+    return "fault" if code in FAULTS else "warning: still ready" if code in WARNINGS else "degraded"
+
+
 def _codes() -> str:
     rows = ["| code | name | state | what is wrong | what to do |", "|---|---|---|---|---|"]
     for code in ErrorCode:
-        state = "" if code is ErrorCode.NONE else "fault" if code in FAULTS else "degraded"
+        state = "" if code is ErrorCode.NONE else _state(code)
         wrong, remedy = CODES[code]
         rows.append(f"| {code.value} | `{code.name.lower()}` | {state} | {wrong} | {remedy} |")
     return "\n".join(rows) + "\n"
 
 
 def _metrics() -> str:
-    rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    rows = ["Units are in the names (seconds, bytes, mm); what has none counts. A label can only be:\n"]
+    rows += ["| label | is one of |", "|---|---|", *(f"| `{name}` | {about} |" for name, about in LABELS.items()), ""]
+    rows += ["| metric | type | labels | meaning |", "|---|---|---|---|"]
     for found in vars(metrics).values():
         if isinstance(found, MetricWrapperBase):
             suffix = {"counter": "_total", "info": "_info"}.get(found._type, "")

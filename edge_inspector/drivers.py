@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edge_inspector.records import (
     CameraCounters,
+    Command,
     EncoderSample,
     Frame,
     Image,
@@ -132,6 +133,13 @@ class PlcLink(Protocol):
         """Publish the status and the heartbeat; what the peer says, or None where it says nothing.
 
         Called at least once per heartbeat period. Raises DeviceError.
+        """
+
+    @abstractmethod
+    def commands(self) -> Sequence[Command]:
+        """What the peer has asked for since the last call, checked; none where it has no way to ask.
+
+        Called after each exchange. A command's answer comes through its `reply`, from another thread.
         """
 
     @abstractmethod

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -95,6 +97,14 @@ class Recipe(_Table):
     def fingerprint(self) -> str:
         """Eight hex digits that change with anything in the recipe."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """A recipe with the limits of every class: its own, or those that the model suggests."""
+
+    recipe: Recipe
+    limits: Mapping[str, ClassLimits]
 
 
 def read_recipe(path: Path) -> Recipe:

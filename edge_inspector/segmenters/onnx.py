@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -83,7 +84,8 @@ class OnnxSegmenter:
         self.workers = self._settings.workers or (_cores() if on_cpu else 1)
         if session.single and self.max_batch > 1:
             raise ConfigError([Fault("max_batch", f"{self._manifest.name} takes one image at a time")])
-        self.info = _info(self._manifest, session.kind, session.provider, session.precision)
+        info = _info(self._manifest, session.kind, session.provider, session.precision)
+        self.info = replace(info, fell_back=session.fell_back)
         running = Running(session, self._manifest, self.max_batch, runtime_errors())
         self._warm(running)
         return running

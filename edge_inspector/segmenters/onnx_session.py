@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -52,6 +52,7 @@ class Session:
     input_name: str
     output_name: str
     single: bool
+    fell_back: bool = False
 
     @property
     def precision(self) -> Precision:
@@ -83,6 +84,7 @@ def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> Sessi
     runtime = load_runtime()
     offered = runtime.get_available_providers()
     faults: list[Fault] = []
+    fell_back = False
     for provider in (wanted.required,) if wanted.required else wanted.providers:
         kind = _FILES[provider][wanted.precision]
         if _RUNTIME_NAMES[provider] not in offered:
@@ -91,8 +93,9 @@ def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> Sessi
             faults.append(Fault(f"provider {provider}", f"{model_dir} has no files.{kind}"))
         else:
             try:
-                return _start(runtime, model_dir, manifest, provider, wanted)
+                return replace(_start(runtime, model_dir, manifest, provider, wanted), fell_back=fell_back)
             except ConfigError as error:
+                fell_back = True
                 log.warning("%s", error)
                 faults.extend(error.faults)
     raise ConfigError(faults)

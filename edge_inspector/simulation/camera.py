@@ -44,7 +44,8 @@ class SimulatedCamera(Camera):
             line = Line.read(self._settings.line)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DeviceError(f"{self.name}: line file {self._settings.line}: {error}") from error
-        line.look.render(0, self._settings.lane)  # what is slow the first time is slow here, not under a part
+        for part in range(max(1, line.distinct)):  # what is slow the first time is slow here, not under a part
+            line.look.render(part, self._settings.lane)
         moved_mm = line.belt.position_mm(time.monotonic_ns()) - self._settings.offset_mm
         while self._part < line.parts and line.eye_mm(self._part) < moved_mm:
             self._part += 1

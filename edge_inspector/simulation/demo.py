@@ -48,7 +48,9 @@ class DemoOptions:
     model_fail_every: int = 0
     gige: bool = False
     loss: float = 0.0
+    distinct: int = 0
     line_scan: bool = False
+    review_band: tuple[float, float] = (0.4, 0.6)
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -88,6 +90,11 @@ class Demo:
             raise EdgeInspectorError("--line-scan needs --gige, and the rendered parts")
         self._began_s = time.monotonic()
 
+    @property
+    def page(self) -> str:
+        """The operator page's address."""
+        return f"http://127.0.0.1:{self.ports['web']}/"
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """All processes up; all of them ended afterwards, whatever happens."""
@@ -110,7 +117,7 @@ class Demo:
 
     def play(self) -> None:
         """Let the line run until its last part is past the gate, or Ctrl-C; kill what is to be killed."""
-        board = Scoreboard(self.line, self.broker.kind, self.folder)
+        board = Scoreboard(self.line, self.broker.kind, self.folder, self.page)
         last_ns = self.line.belt.time_at(self.line.eye_mm(self.line.parts - 1) + self.line.gate_mm + 300)
         kills = list(self._kills)
         first_ns = self.line.belt.time_at(self.line.eye_mm(0))
@@ -176,6 +183,7 @@ class Demo:
             gate_mm=camera_offset_mm(self.lanes - 1) + 1200.0 * max(1.0, options.speed_mm_s / 2000.0),
             counts_per_mm=10.0,
             frames=frames,
+            distinct=options.distinct,
             textures=textures,
         )
 
@@ -194,6 +202,7 @@ class Demo:
                 options.camera_faults,
                 options.gige,
                 options.line_scan,
+                options.review_band,
             ),
         )
 

@@ -46,6 +46,7 @@ class Line:
     gate_mm: float
     counts_per_mm: float
     frames: str = ""
+    distinct: int = 0  # so many parts, over and over, drawn beforehand: then a picture costs its camera nothing
     textures: str = ""  # of rendered parts, drawn once for all processes; empty: each draws its own
     ripple: float = 0.01
     pauses: tuple[tuple[float, float], ...] = ()
@@ -69,8 +70,10 @@ class Line:
     def look(self) -> Parts:
         """Its parts."""
         if self.frames:
-            return PictureParts(Path(self.frames), self.lanes)
-        return _tile_parts(self.seed, self.lanes, Path(self.textures) if self.textures else None)
+            parts: Parts = PictureParts(Path(self.frames), self.lanes)
+        else:
+            parts = _tile_parts(self.seed, self.lanes, Path(self.textures) if self.textures else None)
+        return RepeatedParts(parts, self.distinct) if self.distinct else parts
 
     def eye_mm(self, part: int) -> float:
         """The belt position at which the part's leading edge meets the photo-eye. Parts lie up to 4 % off the pitch."""
@@ -131,6 +134,26 @@ class PictureParts:
 
     def _item(self, part: int, lane: int) -> Item:
         return self._items[(part * self._lanes + lane) % len(self._items)]
+
+
+class RepeatedParts:
+    """The first `distinct` parts of another line, over and over; each picture is drawn once."""
+
+    def __init__(self, parts: Parts, distinct: int) -> None:
+        self._parts = parts
+        self._distinct = distinct
+        self._drawn: dict[tuple[int, int], Image | None] = {}
+
+    def defective(self, part: int) -> bool:
+        """As the part that it repeats."""
+        return self._parts.defective(part % self._distinct)
+
+    def render(self, part: int, lane: int) -> Image | None:
+        """The very same array each time: to be read, not written."""
+        key = part % self._distinct, lane
+        if key not in self._drawn:
+            self._drawn[key] = self._parts.render(*key)
+        return self._drawn[key]
 
 
 def _is_defective(item: Item) -> bool:

@@ -35,6 +35,11 @@ driver = "{segmenter}"
 [web]
 port = {ports[web]}
 
+[archive]
+images_mb = 256
+min_free_mb = 256
+accepted_one_in = 10
+
 [[plcs]]
 name = "plc"
 driver = "s7"
@@ -75,6 +80,7 @@ part_length_mm = {line.part_length_mm}
 min_pitch_mm = {min_pitch}
 position_tolerance_mm = 10.0
 on_not_inspected = "reject"
+review_band = {review_band}
 {classes}"""
 
 
@@ -89,6 +95,7 @@ class Variant:
     camera_faults: str = ""
     gige: bool = False
     line_scan: bool = False
+    review_band: tuple[float, float] = (0.4, 0.6)
 
     def row_counts(self, line: Line) -> int:
         """Encoder counts from row to row that make pixels square."""
@@ -128,6 +135,7 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
         views=", ".join(f'"cam{lane + 1}"' for lane in range(line.lanes)),
         line=line,
         min_pitch=max(line.pitch_mm * 0.9, line.part_length_mm),
+        review_band=list(variant.review_band),
         classes="[classes.defect]\nmin_area_mm2 = 20.0\n" if simulated else "",
     )
     (folder / "station.toml").write_text(station)

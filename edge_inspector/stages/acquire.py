@@ -13,6 +13,7 @@ from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.picture import fault_of, measure
 from edge_inspector.inspection.recipe import PictureLimits
 from edge_inspector.records import CameraCounters, ErrorCode, Frame, Job, JudgeItem, Reason, View
+from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
@@ -46,6 +47,7 @@ class Acquire:
         jobs: Mailbox[Job],
         views: Mailbox[JudgeItem],
         conditions: Conditions,
+        album: Album,
     ) -> None:
         self.name = f"acquire-{camera.name}"
         self._camera = camera
@@ -56,6 +58,7 @@ class Acquire:
         self._jobs = jobs
         self._views = views
         self._conditions = conditions
+        self._album = album
         self._backoff = Backoff(first_s=0.1, longest_s=0.5)  # a camera that is back is to be in use within a second
         self._is_open = False
         self._opened_before = False
@@ -164,3 +167,4 @@ class Acquire:
                 frame.camera, frame.frame_id, frame.captured_ns, frame.exposure_ns, frame.encoder_count, failure=reason
             )
         )
+        self._album.put(frame, None)

@@ -14,6 +14,7 @@ from edge_inspector.cameras.folder import FolderCamera
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.recipe import PictureLimits
 from edge_inspector.records import CameraCounters, ErrorCode, Image, Job, JudgeItem, Reason, View
+from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.acquire import Acquire
@@ -42,7 +43,15 @@ class Station:
         self.conditions = Conditions()
         admission = Admission(lambda _: 0.0, 10.0, 1, whole_parts=True)
         self.stage = Acquire(
-            self.camera, 1000, lambda _: 0.0, admission, PictureLimits, self.jobs, self.views, self.conditions
+            self.camera,
+            1000,
+            lambda _: 0.0,
+            admission,
+            PictureLimits,
+            self.jobs,
+            self.views,
+            self.conditions,
+            Album(2**20),
         )
         self.stage.start()
 

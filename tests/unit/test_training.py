@@ -9,10 +9,10 @@ pytest.importorskip("onnx", reason="the extra `training` is not installed")
 
 import onnxruntime as ort
 import torch
-
-from edge_inspector.training import evaluate, quantize
 from edge_inspector.training.dataset import Augmentation, RenderedTiles, windows
 from edge_inspector.training.evaluate import Evidence, Limit
+
+from edge_inspector.training import evaluate, quantize
 from edge_inspector.training.export import export_onnx
 from edge_inspector.training.nets import Deployed, Segmenter
 from edge_inspector.training.train import Plan, dice_bce, fit
