@@ -17,6 +17,7 @@ from edge_inspector.cameras.features import Thermometer, apply
 from edge_inspector.cameras.frame_ids import FrameIds
 from edge_inspector.cameras.genicam_settings import GenicamSettings, exposure_ns, patience_ns, steps_of
 from edge_inspector.cameras.gige import Probe, TimestampLatch
+from edge_inspector.cameras.memory import Memory
 from edge_inspector.cameras.pixels import is_view, picture
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
@@ -44,6 +45,7 @@ class GenicamCamera(Camera):
         self._latch: TimestampLatch | None = None
         self._clock = DeviceClock()
         self._ids = FrameIds()
+        self._converted = Memory(settings.buffers)
         self._exposure_ns = 0
         self._silent_ns: int | None = None
         self._heard_ns = 0
@@ -168,7 +170,14 @@ class GenicamCamera(Camera):
             raise FrameIncompleteError(reason, frame_id, self._captured_ns(buffer.timestamp_ns, now_ns))
         try:
             frame_id, stamp_ns, count = self._chunks(buffer)
-            image = picture(buffer.memory, buffer.pixel_format, buffer.height, buffer.width, self._settings.demosaic)
+            image = picture(
+                buffer.memory,
+                buffer.pixel_format,
+                buffer.height,
+                buffer.width,
+                self._settings.demosaic,
+                self._converted,
+            )
         except DeviceError as error:
             stream.give_back(buffer)
             raise DeviceError(f"{self.name}: {error}") from error
@@ -205,7 +214,7 @@ class GenicamCamera(Camera):
         if self._thermometer is not None:
             self._thermometer.look(now_ns)
         if not self._latches:
-            self._clock.add(stamp_ns, now_ns)
+            self._clock.add(stamp_ns + self._exposure_ns, now_ns)
         elif now_ns - self._latched_ns > _LATCH_EVERY_NS and self._read_latch():
             self._latched_ns = now_ns
 

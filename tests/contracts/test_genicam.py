@@ -241,8 +241,9 @@ def test_a_frame_keeps_its_memory_while_others_arrive(gige: Any, make: Any) -> N
     np.testing.assert_array_equal(first.image, kept)
 
 
-def test_memory_that_nobody_holds_is_used_again(gige: Any, make: Any) -> None:
-    camera = make(gige.address, frame_rate=100.0, buffers=4)
+@pytest.mark.parametrize("pixel_format", ["Mono8", "BayerRG8"])
+def test_memory_that_nobody_holds_is_used_again(gige: Any, make: Any, pixel_format: str) -> None:
+    camera = make(gige.address, frame_rate=100.0, buffers=8, pixel_format=pixel_format)
     seen = set()
     held = []
     for _ in range(40):
@@ -251,7 +252,7 @@ def test_memory_that_nobody_holds_is_used_again(gige: Any, make: Any) -> None:
             seen.add(frame.image.ctypes.data)
             # A part of the picture holds all of it.
             held = [*held, frame.image[:1]][-3:]
-    assert len(seen) <= 4 + 3 + 2  # Aravis', those held, and the two last frames themselves
+    assert len(seen) <= 8 + 3 + 2  # Aravis', those held, and the two last frames themselves
     addresses = {each.ctypes.data for each in held}
     assert len(addresses) == 3
 
