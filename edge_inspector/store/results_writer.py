@@ -14,7 +14,7 @@ from typing import Any
 
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Delivery, Disagreement, PlacedView, Verdict, ViewFigures
-from edge_inspector.store.database import micros, open_database
+from edge_inspector.store.database import is_damaged, micros, open_database, set_aside
 from edge_inspector.store.results_file import MIGRATIONS
 
 _FORGET = 500  # parts per call
@@ -44,13 +44,14 @@ class Objection:
 class ResultsWriter:
     """Keeps verdicts and deliveries in `path`. Every method raises DeviceError when the disk does not play.
 
-    `set_aside` says that a damaged file was found, renamed and replaced by an empty one.
+    After an error open a new one: a file that turned out to be damaged has been set aside by then. `set_aside` says
+    that one was found, and replaced by an empty one, when this was opened.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._disk():
-            self._db, self.set_aside = open_database(path, "results", MIGRATIONS)
+            self._db, self.set_aside = open_database(path, "results", MIGRATIONS, closed_is_sound=True)
 
     def add(
         self, entries: Sequence[Entry], deliveries: Sequence[Delivery], objections: Sequence[Objection] = ()
@@ -170,6 +171,8 @@ class ResultsWriter:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and is_damaged(error):
+                set_aside(self._path, "results", error)
             raise DeviceError(f"results {self._path}: {error}") from error
 
 

@@ -321,6 +321,7 @@ def test_a_damaged_file_is_set_aside_with_a_loud_line(
         with path.open("r+b") as file:
             file.seek(8192)
             file.write(b"\xa5" * 4096)
+        path.with_name("results.sqlite-wal").touch()  # as after a crash
     writer = ResultsWriter(path)
     assert writer.set_aside
     assert "damaged" in caplog.text
