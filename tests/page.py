@@ -36,7 +36,7 @@ from edge_inspector.simulation.demo import free_port
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.station_files import Variant, write_station_files
 from edge_inspector.store.results import Results
-from edge_inspector.store.results_schema import results_path
+from edge_inspector.store.results_file import results_path
 from edge_inspector.store.results_writer import Entry, ResultsWriter
 from edge_inspector.web.app import make_app
 from edge_inspector.web.plant import Plant
@@ -157,7 +157,7 @@ def plant_of(folder: Path, web: str = "", healthy: tuple[bool, dict[str, Any]] =
         verdict(2, Decision.REJECT, views=(placed(frame_id=2, defects=[crack]),), review=True, decided_ns=now),
     )
     writer = ResultsWriter(results_path(station.state_dir))
-    writer.add([Entry(each, utc_of(now), "", {}) for each in verdicts], [])
+    writer.add([Entry(each, utc_of(now), "", {}, {}) for each in verdicts], [])
     writer.close()
     conditions = Conditions()
     conditions.phase(StationState.READY)

@@ -61,8 +61,8 @@ def _library() -> Any:
 
 def _declare_missing_operators() -> None:
     """A torchvision built for CUDA does not import beside a CPU's torch, for want of two operators nobody calls."""
-    for schema in ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",):
+    for name in ("nms", "qnms"):
         try:
-            torch.library.define(f"torchvision::{schema.partition('(')[0]}", "(" + schema.partition("(")[2])
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         except RuntimeError:
             return  # declared already

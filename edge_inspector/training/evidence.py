@@ -91,8 +91,17 @@ def entry_parts(entries: Iterable[Entry]) -> Iterator[Part]:
 
 
 def gather(predict: Predict, classes: int, stride: int, parts: Iterable[Part]) -> Evidence:
-    """Run the model over parts."""
-    seen = [_seen(predict, classes, stride, part) for part in parts]
+    """Run a model over parts."""
+    return gather_each([predict], classes, stride, parts)[0]
+
+
+def gather_each(predicts: Sequence[Predict], classes: int, stride: int, parts: Iterable[Part]) -> list[Evidence]:
+    """Run several models, or one on several runtimes, over the same parts, each read only once."""
+    rows = [[_seen(predict, classes, stride, part) for predict in predicts] for part in parts]
+    return [_tabled(list(seen)) for seen in zip(*rows, strict=True)]
+
+
+def _tabled(seen: list[tuple[object, ...]]) -> Evidence:
     names, groups, areas, peaks, true, defective, sizes, overlap, union = zip(*seen, strict=True)
     return Evidence(
         names=np.array(names),

@@ -18,6 +18,8 @@ def export_onnx(deployed: Deployed, path: Path, shape: tuple[int, int, int]) -> 
     with warnings.catch_warnings():
         # The older exporter takes seconds where the newer takes a minute; the graphs run equally fast.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # The number of channels decides how to normalise, once and for all.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
             deployed.eval(),
             (example,),

@@ -1,13 +1,13 @@
 """Whether the INT8 file may be shipped: measured against FP32 on the same parts and the same machine."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from edge_inspector.training.evidence import Part, gather
+from edge_inspector.training.evidence import Part, gather_each
 from edge_inspector.training.figures import Figures, figures
 from edge_inspector.training.folder import Image
 from edge_inspector.training.limits import Limit
@@ -37,19 +37,15 @@ class Outcome:
         return min((runtime for precision, runtime in self.ms if precision == "int8"), key=lambda r: self.ms["int8", r])
 
 
-def measure(
-    model_dir: Path, limits: Sequence[Limit], classes: Sequence[str], parts: Callable[[], Iterable[Part]]
-) -> Outcome:
+def measure(model_dir: Path, limits: Sequence[Limit], classes: Sequence[str], parts: Iterable[Part]) -> Outcome:
     """Run both files on every CPU runtime here over the same parts."""
     kinds = [(precision, driver) for driver in cpu_drivers() for precision in ("fp32", "int8")]
     opened = {kind: model_predictor(model_dir, *kind) for kind in kinds}
     info = opened[kinds[0]][1]
     blank: Image = np.full((info.height, info.width, info.channels), 128, np.uint8)
     times = interleaved_ms([opened[kind][0] for kind in kinds], blank)
-    scored = {}
-    for kind in kinds:
-        seen = gather(opened[kind][0], len(classes), info.stride, parts())
-        scored[kind] = figures(seen, classes, limits)
+    seen = gather_each([opened[kind][0] for kind in kinds], len(classes), info.stride, parts)
+    scored = {kind: figures(each, classes, limits) for kind, each in zip(kinds, seen, strict=True)}
     outcome = Outcome(scored, dict(zip(kinds, times, strict=True)), ())
     return replace(outcome, objections=tuple(objections(outcome)))
 

@@ -41,7 +41,7 @@ def pack(run: Path, task: Task, shipping: Shipping) -> Path:
         _write_files(run, folder, images)
         draft = Draft(shipping.card, task.classes, shape, STRIDE * task.shrink, limits)
         draft.write(folder)
-        outcome = gate.measure(folder, limits, task.classes, lambda: task.split(shipping.split))
+        outcome = gate.measure(folder, limits, task.classes, task.split(shipping.split))
         _report(outcome)
         if outcome.objections and not shipping.force:
             raise ConfigError([Fault("INT8", f"{what}; --force ships it all the same") for what in outcome.objections])

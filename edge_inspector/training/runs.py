@@ -7,7 +7,7 @@ scores from all folds together; `model.fp32.onnx` the net trained on everything;
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,9 +117,19 @@ def _deployed(task: Task, order: Order, run: Path, fold: int | None) -> Deployed
 
 
 def _net(source: Source, order: Order, run: Path, name: str) -> nn.Module:
-    net, losses = fit(source, order.plan, run / f"{name}.checkpoint")
+    net, losses = fit(source, _plan(order.plan, run, name), run / f"{name}.checkpoint")
     _write_json(run / f"{name}.losses.json", {"loss": losses})
     return net
+
+
+def _plan(plan: Plan, run: Path, name: str) -> Plan:
+    """The net to ship goes on where that of the first fold stopped: that fold is all that is new to it."""
+    if not name.startswith("net"):
+        return plan
+    first = run / f"fold-0{name.removeprefix('net')}.checkpoint"
+    return replace(
+        plan, start=first, keep_head=True, encoder_weights=None, steps=max(1, plan.steps // 3), rate=plan.rate / 3
+    )
 
 
 def _shape(task: Task, order: Order) -> tuple[int, int, int]:

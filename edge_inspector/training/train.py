@@ -36,7 +36,8 @@ class Source(Protocol):
 class Plan:
     """How long and how hard; `steps` batches in all.
 
-    `start`, a state dict or a run's checkpoint, and `encoder_weights`, a state dict, are where to begin from.
+    `start`, a state dict or a run's checkpoint (`keep_head`: of the same classes), and `encoder_weights`, a state
+    dict, are where to begin from.
     """
 
     net: str = "light"
@@ -46,6 +47,7 @@ class Plan:
     seed: int = 1
     loss: Loss = field(default_factory=Loss)
     start: Path | None = None
+    keep_head: bool = False
     encoder_weights: Path | None = None
     report_every: int = 50
 
@@ -60,7 +62,7 @@ class Training:
         self.net = make_net(plan.net, source.channels, len(source.classes), plan.encoder_weights)
         if plan.start is not None:
             kept = torch.load(plan.start, weights_only=True)
-            begin_from(self.net, kept.get("mean", kept))
+            begin_from(self.net, kept.get("mean", kept), keep_head=plan.keep_head)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.mean = copy.deepcopy(self.net)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=2e-2)
@@ -132,12 +134,15 @@ def fit(source: Source, plan: Plan, checkpoint: Path | None = None) -> tuple[nn.
     return training.mean.eval(), training.losses
 
 
-def begin_from(net: nn.Module, weights: dict[str, Tensor]) -> int:
-    """Take over what fits from another net's state dict (a colour stem is summed for grey); how many tensors did."""
+def begin_from(net: nn.Module, weights: dict[str, Tensor], *, keep_head: bool = False) -> int:
+    """Take over what fits from another net's state dict (a colour stem is summed for grey); how many tensors did.
+
+    Its head knows other classes, unless the net was made for the same ones.
+    """
     own = net.state_dict()
     taken = {}
     for name, value in weights.items():
-        if name not in own or name.startswith("head."):
+        if name not in own or (name.startswith("head.") and not keep_head):
             continue
         grey = value.ndim == 4 and own[name].shape[1] == 1 and value.shape[1] == 3
         fitted = value.sum(1, keepdim=True) if grey else value
