@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspector.drivers import DriverSettings, Segmenter, driver_names, load_driver
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.inspection.recipe import ClassLimits, Criteria, Positive, Recipe, faults_of, read_recipe
+from edge_inspector.inspection.recipe import ClassLimits, Criteria, Positive, Recipe, faults_of, read_recipe, read_toml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 
@@ -123,7 +122,7 @@ class Station:
 
 def load_station(path: Path) -> Station:
     """The station described in `path`. Raises ConfigError with every fault found in station, recipe and model."""
-    raw = _read(path)
+    raw = read_toml(path)
     faults: list[Fault] = []
     base = path.parent
     try:
@@ -157,15 +156,6 @@ def load_station(path: Path) -> Station:
         encoder,
         tuple(plcs),
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text())
-    except OSError as error:
-        raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError([Fault(str(path), f"is not TOML: {error}")]) from error
 
 
 def _faults_below(base: Path, raw: dict[str, Any]) -> list[Fault]:
