@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -65,12 +66,17 @@ class SegmenterTable(_Table):
 
 
 class CameraTable(_Table):
-    """One camera: its driver, and where and how large it sees the belt."""
+    """One camera: its driver, and where and how large it sees the belt.
+
+    `line_counts`: encoder counts from one row to the next of a line-scan camera, whose rows are taken one after the
+    other; `offset_mm` is then where its first row is, and `mm_per_px` holds across the belt only.
+    """
 
     name: Name
     driver: str
     offset_mm: Annotated[float, Field(ge=0)]
     mm_per_px: Positive
+    line_counts: Positive | None = None
     settings: dict[str, Any] = {}
 
 
@@ -84,10 +90,61 @@ class PlcTable(_Table):
 
 
 class WebTable(_Table):
-    """Where /metrics and /healthz are served."""
+    """Where the operator page, /metrics and /healthz are served, and to whom."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 9108
+    hosts: list[str] = []
+    certificate: Path | None = None
+    private_key: Path | None = None
+    allow_plain: bool = False
+    users: Path = Path("users")
+    read_requires_login: bool = False
+    session_hours: Annotated[float, Field(gt=0, le=168)] = 8.0
+    max_watchers: Annotated[int, Field(ge=1, le=100)] = 32
+
+
+class ArchiveTable(_Table):
+    """What is kept of the parts that have passed.
+
+    Pictures: of every part that was not plainly accepted, and of one in `accepted_one_in` others (0: none). The oldest
+    give way at `images_mb`, and before the disk has less than `min_free_mb` free. `album_mb` of memory hold the latest
+    pictures of all parts, for archive and page.
+    """
+
+    keep_days: Annotated[int, Field(ge=1, le=36500)] = 365
+    keep_mb: Annotated[int, Field(ge=8, le=1_000_000)] = 2048
+    images_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 8192
+    min_free_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 1024
+    accepted_one_in: Annotated[int, Field(ge=0)] = 100
+    image_format: Literal["png", "jpeg"] = "png"
+    album_mb: Annotated[int, Field(ge=1, le=65536)] = 32
+
+
+class RealtimeTable(_Table):
+    """What the operating system is asked for; the process needs the rights to it.
+
+    Above 0, the threads that keep a deadline run as SCHED_FIFO at `fifo_priority` and up. `lock_memory` keeps all
+    memory that was touched once from being paged out.
+    """
+
+    fifo_priority: Annotated[int, Field(ge=0, le=90)] = 0
+    lock_memory: bool = False
+
+
+class DriftTable(_Table):
+    """When the latest `window_parts` parts no longer look like the reference of their recipe: above `psi_limit`."""
+
+    window_parts: Annotated[int, Field(ge=200, le=100_000)] = 500
+    psi_limit: Positive = 0.25
+
+
+class ShadowTable(_Table):
+    """A second model that looks at pictures when the first has nothing to do; it decides nothing."""
+
+    model: Annotated[str, Field(min_length=1)]
+    driver: str = "onnx"
+    settings: dict[str, Any] = {}
 
 
 class StationFile(_Table):
@@ -100,6 +157,22 @@ class StationFile(_Table):
     cameras: Annotated[list[CameraTable], Field(min_length=1)]
     plcs: Annotated[list[PlcTable], Field(min_length=1)]
     web: WebTable = WebTable()
+    archive: ArchiveTable = ArchiveTable()
+    realtime: RealtimeTable = RealtimeTable()
+    drift: DriftTable = DriftTable()
+    shadow: ShadowTable | None = None
+
+    def mm_per_row(self, camera: CameraTable) -> float:
+        """How far the belt moves from one of the camera's rows to the next."""
+        return camera.mm_per_px if camera.line_counts is None else camera.line_counts / self.line.counts_per_mm
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowModel:
+    """The second model, and by the recipe's id its limits: the recipe's for the classes that it knows, else its own."""
+
+    segmenter: Segmenter
+    recipes: dict[int, Criteria]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +191,7 @@ class Station:
     camera_settings: tuple[DriverSettings, ...]
     encoder_settings: DriverSettings
     plc_settings: tuple[DriverSettings, ...]
+    shadow: ShadowModel | None = None
 
 
 def load_station(path: Path) -> Station:
@@ -129,6 +203,7 @@ def load_station(path: Path) -> Station:
         file = StationFile.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(faults_of(error, "") + _faults_below(base, raw)) from error
+    file = file.model_copy(update={"web": _web(base, file.web, faults)})
     cameras = [_settings(base, "cameras", f"cameras.{at}", table, faults) for at, table in enumerate(file.cameras)]
     encoder = _settings(base, "encoders", "encoder", file.encoder, faults)
     plcs = [_settings(base, "plcs", f"plcs.{at}", table, faults) for at, table in enumerate(file.plcs)]
@@ -136,13 +211,15 @@ def load_station(path: Path) -> Station:
     if file.plcs[0].driver == "mqtt":
         faults.append(Fault("plcs.0.driver", "the first link must be a PLC: parts are announced by its trigger ring"))
     recipe = _recipe(base / file.station.recipe, faults)
-    segmenter = _segmenter(base, file, recipe, faults)
+    model = base / file.station.models_dir / recipe.model if recipe is not None else None
+    segmenter = _segmenter(base, "segmenter", file.segmenter, model, faults)
     limits: dict[str, ClassLimits] = {}
     if recipe is not None:
         faults += _line_faults(file, recipe)
         if segmenter is not None:
             limits = _limits(file, file.station.recipe, recipe, segmenter, faults)
     recipes = _recipes(base, file, recipe, limits, segmenter, faults)
+    shadow = _shadow(base, file, recipes, faults)
     if faults or recipe is None or segmenter is None:
         raise ConfigError(faults)
     return Station(
@@ -155,7 +232,47 @@ def load_station(path: Path) -> Station:
         tuple(cameras),
         encoder,
         tuple(plcs),
+        shadow,
     )
+
+
+def read_state_dir(path: Path) -> Path:
+    """Where the station described in `path` keeps its state; `path` itself if it is that folder.
+
+    The station's drivers and model need not be there. Raises ConfigError.
+    """
+    if path.is_dir():
+        return path
+    try:
+        file = StationFile.model_validate(read_toml(path))
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "")) from error
+    return path.parent / file.station.state_dir
+
+
+def users_path(path: Path) -> Path:
+    """Where the station in `path` keeps the users of its page. Raises ConfigError when its [web] table is wrong."""
+    try:
+        web = WebTable.model_validate(read_toml(path).get("web", {}))
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "web")) from error
+    return path.parent / web.users
+
+
+def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
+    """Driver and settings of each camera of the station in `path`, by name. Raises ConfigError; needs no model."""
+    faults: list[Fault] = []
+    try:
+        file = StationFile.model_validate(read_toml(path))
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "")) from error
+    found = {
+        table.name: (table.driver, _settings(path.parent, "cameras", f"cameras.{at}", table, faults))
+        for at, table in enumerate(file.cameras)
+    }
+    if faults:
+        raise ConfigError(faults)
+    return found
 
 
 def _faults_below(base: Path, raw: dict[str, Any]) -> list[Fault]:
@@ -201,6 +318,31 @@ def _settings(base: Path, family: str, where: str, table: Any, faults: list[Faul
     return DriverSettings()
 
 
+def _web(base: Path, web: WebTable, faults: list[Fault]) -> WebTable:
+    """With paths made whole. What goes over a network is encrypted, or someone has said that it need not be."""
+    pair = {"certificate": web.certificate, "private_key": web.private_key}
+    paths = {key: base / path for key, path in pair.items() if path is not None}
+    if len(paths) == 1:
+        faults.append(Fault("web.private_key", "certificate and private_key belong together: give both or none"))
+    faults += [Fault(f"web.{key}", f"{path} is not a file") for key, path in paths.items() if not path.is_file()]
+    if not _is_loopback(web.host) and not paths and not web.allow_plain:
+        faults.append(
+            Fault(
+                "web.host",
+                f"{web.host} is open to the network: give web.certificate and web.private_key, or say "
+                "web.allow_plain = true where a reverse proxy or the network itself protects the page",
+            )
+        )
+    return web.model_copy(update={**paths, "users": base / web.users})
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _names_twice(family: str, tables: Sequence[CameraTable | PlcTable]) -> list[Fault]:
     seen: set[str] = set()
     faults = []
@@ -233,17 +375,34 @@ def _recipe(path: Path, faults: list[Fault]) -> Recipe | None:
         return None
 
 
-def _segmenter(base: Path, file: StationFile, recipe: Recipe | None, faults: list[Fault]) -> Segmenter | None:
-    settings = _settings(base, "segmenters", "segmenter", file.segmenter, faults)
-    if recipe is None or type(settings) is DriverSettings:
+def _segmenter(
+    base: Path, where: str, table: SegmenterTable | ShadowTable, model: Path | None, faults: list[Fault]
+) -> Segmenter | None:
+    settings = _settings(base, "segmenters", where, table, faults)
+    if model is None or type(settings) is DriverSettings:
         return None
     try:
-        driver = load_driver("segmenters", file.segmenter.driver)
-        segmenter: Segmenter = driver(base / file.station.models_dir / recipe.model, settings)
+        driver = load_driver("segmenters", table.driver)
+        segmenter: Segmenter = driver(model, settings)
     except ConfigError as error:
         faults += error.faults
         return None
     return segmenter
+
+
+def _shadow(base: Path, file: StationFile, recipes: dict[int, Criteria], faults: list[Fault]) -> ShadowModel | None:
+    if file.shadow is None:
+        return None
+    model = base / file.station.models_dir / file.shadow.model
+    segmenter = _segmenter(base, "shadow", file.shadow, model, faults)
+    if segmenter is None:
+        return None
+    suggested, known = _suggested(file, segmenter), segmenter.info.classes
+    seen = {
+        number: {name: limit for name, limit in criteria.recipe.classes.items() if name in known}
+        for number, criteria in recipes.items()
+    }
+    return ShadowModel(segmenter, {each: Criteria(recipes[each].recipe, suggested | seen[each]) for each in recipes})
 
 
 def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
@@ -257,11 +416,11 @@ def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
     faults += [
         Fault(
             f"cameras.{at}.offset_mm",
-            f"{camera.name!r} at {camera.offset_mm:g} mm is not before the decision line at "
+            f"{camera.name!r} at {_seen_mm(camera, recipe):g} mm is not before the decision line at "
             f"{line.gate_mm - reserve_mm:g} mm (line.gate_mm less line.reserve_ms at line.speed_max_mm_s)",
         )
         for at, camera in enumerate(file.cameras)
-        if camera.offset_mm >= line.gate_mm - reserve_mm
+        if _seen_mm(camera, recipe) >= line.gate_mm - reserve_mm
     ]
     faults += [
         Fault(f"cameras.{at}.name", f"{camera.name!r} is not in the recipe's views: nothing would look at its frames")
@@ -269,6 +428,11 @@ def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
         if camera.name not in recipe.views
     ]
     return faults
+
+
+def _seen_mm(camera: CameraTable, recipe: Recipe) -> float:
+    """Where the part is when the camera has its picture: a line-scan camera waits for the part's end."""
+    return camera.offset_mm + (0.0 if camera.line_counts is None else recipe.part_length_mm)
 
 
 def _recipes(
@@ -317,15 +481,18 @@ def _limits(
         for name in recipe.classes
         if name not in model.classes
     ]
-    scale = min(camera.mm_per_px for camera in file.cameras) ** 2
-    suggested = {
-        name: ClassLimits(min_confidence=confidence, min_area_mm2=area_px * scale)
-        for name, (confidence, area_px) in model.limits.items()
-    }
-    limits = suggested | recipe.classes
+    limits = _suggested(file, segmenter) | recipe.classes
     faults += [
         Fault(f"{path}: classes.{name}", "is missing, and the model suggests no limits for it")
         for name in model.classes
         if name not in limits
     ]
     return limits
+
+
+def _suggested(file: StationFile, segmenter: Segmenter) -> dict[str, ClassLimits]:
+    scale = min(camera.mm_per_px * file.mm_per_row(camera) for camera in file.cameras)
+    return {
+        name: ClassLimits(min_confidence=confidence, min_area_mm2=area_px * scale)
+        for name, (confidence, area_px) in segmenter.info.limits.items()
+    }

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from edge_inspector.records import (
+    CameraCounters,
     Command,
     EncoderSample,
     ErrorCode,
@@ -40,7 +41,10 @@ class DriverSettings(BaseModel):
 
 
 class Camera(Protocol):
-    """Pictures in. Constructed as `Camera(name, settings)`; one thread owns it from open to close."""
+    """Pictures in. Constructed as `Camera(name, settings)`; one thread owns it from open to close.
+
+    Drivers inherit from it, for what not every device has.
+    """
 
     name: str
 
@@ -58,6 +62,10 @@ class Camera(Protocol):
     @abstractmethod
     def close(self) -> None:
         """Stop and let go. Safe at any time, also twice."""
+
+    def counters(self) -> CameraCounters:
+        """The device's own statistics, zeros where it has none. At any time, at once, without an error."""
+        return CameraCounters()
 
 
 class Encoder(Protocol):
@@ -156,6 +164,8 @@ CAMERAS = {
     "folder": "edge_inspector.cameras.folder:FolderCamera",
     "opencv": "edge_inspector.cameras.opencv:OpenCvCamera",
     "genicam": "edge_inspector.cameras.genicam:GenicamCamera",
+    "basler": "edge_inspector.cameras.basler:BaslerCamera",
+    "gentl": "edge_inspector.cameras.gentl:GentlCamera",
 }
 ENCODERS = {
     "simulated": "edge_inspector.simulation.encoder:SimulatedEncoder",
@@ -165,6 +175,8 @@ ENCODERS = {
 SEGMENTERS = {
     "simulated": "edge_inspector.simulation.segmenter:SimulatedSegmenter",
     "onnx": "edge_inspector.segmenters.onnx:OnnxSegmenter",
+    "openvino": "edge_inspector.segmenters.openvino:OpenVinoSegmenter",
+    "two-stage": "edge_inspector.segmenters.two_stage:TwoStageSegmenter",
 }
 PLC_LINKS = {
     "s7": "edge_inspector.plcs.s7:S7Link",

@@ -3,12 +3,15 @@
 camera x N -> acquire -> [jobs] -> segment x M -> [judge] -> judge -> [link] -> report -> PLC, broker
 encoder    -> track   -> timeline: where the belt was
 PLC        -> report  -> [judge]: triggers
+judge, report -> [archive] -> archive: results, and the pictures that segment and acquire put into the album
+album -> shadow -> [archive]: what a second model would have said, in spare time
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from edge_inspector.config import Station
 from edge_inspector.drivers import PlcLink, load_driver
@@ -16,15 +19,31 @@ from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.view import Look
-from edge_inspector.records import Command, ErrorCode, Identity, Job, JudgeItem, StationStatus, Verdict
+from edge_inspector.records import (
+    ArchiveItem,
+    Command,
+    ErrorCode,
+    Identity,
+    Job,
+    JudgeItem,
+    Scene,
+    StationStatus,
+    Verdict,
+)
+from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.runtime.realtime import fifo_of
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages.acquire import Acquire
+from edge_inspector.stages.archive import Archive
+from edge_inspector.stages.drift import DriftWatch
 from edge_inspector.stages.judge import Geometry, Judge
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
+from edge_inspector.stages.shadow import Shadow
 from edge_inspector.stages.track import Track
+from edge_inspector.store.sidecar import StationFacts
 
 _CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
 
@@ -41,14 +60,26 @@ class Pipeline:
     judge: list[Worker]
     report: list[Worker]
     track: list[Worker]
+    archive: list[Worker]
+    shadow: list[Worker]
     timeline: Timeline
+    album: Album
     submit: Callable[[Command], None]
     status: Callable[[], StationStatus]
+    scene: Callable[[], Scene]
 
     @property
     def workers(self) -> list[Worker]:
         """All of them, in the order of starting: whoever receives is there before whoever sends."""
-        return [*self.track, *self.report, *self.judge, *self.segment, *self.acquire]
+        return [
+            *self.archive,
+            *self.shadow,
+            *self.track,
+            *self.report,
+            *self.judge,
+            *self.segment,
+            *self.acquire,
+        ]
 
 
 def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: int) -> Pipeline:
@@ -64,6 +95,8 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     )
     jobs: Mailbox[Job] = Mailbox("jobs", file.segmenter.queue_frames, key=lambda job: job.decide_by)
     inbox: Mailbox[JudgeItem] = Mailbox("judge", 4096)
+    kept: Mailbox[ArchiveItem] = Mailbox("archive", 4096)
+    album = Album(file.archive.album_mb * 2**20)
     verdicts: list[Mailbox[Verdict]] = [Mailbox(link.name, 4096) for link in file.plcs]
 
     encoder = load_driver("encoders", file.encoder.driver)(station.encoder_settings)
@@ -81,12 +114,15 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     for table, settings in zip(file.cameras, station.camera_settings, strict=True):
         camera = load_driver("cameras", table.driver)(table.name, settings)
         to_line = geometry.gate - geometry.reserve - geometry.offsets[table.name]
-        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, jobs, inbox, conditions))
+        limits = partial(control.picture_limits, table.name)
+        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, limits, jobs, inbox, conditions, album))
 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
-    look = Look(lambda: control.in_use, segmenter.info, scales)
+    along = {camera.name: file.mm_per_row(camera) for camera in file.cameras}
+    look = Look(lambda: control.in_use, segmenter.info, scales, along)
     segment = [
-        Segment(number, segmenter, admission, look, jobs, inbox, conditions) for number in range(segmenter.workers)
+        Segment(number, segmenter, admission, look, jobs, inbox, conditions, album)
+        for number in range(segmenter.workers)
     ]
     judge = Judge(
         boot_id,
@@ -97,6 +133,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         timeline,
         inbox,
         verdicts,
+        kept,
         conditions,
         backlog=lambda: len(jobs),
     )
@@ -120,18 +157,38 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
                 judge.submit,
                 conditions,
                 link.interval_ms / 1000,
+                kept,
             )
         )
 
+    facts = StationFacts(file.station.name, tuple(segmenter.info.classes), segmenter.info.stride, scales)
+    drift = DriftWatch(station.state_dir, file.drift, conditions)
+    archive = Archive(station.state_dir, file.archive, facts, kept, album, drift, conditions)
+
+    shadow = []
+    if station.shadow is not None:
+        second = station.shadow.segmenter
+        criteria = station.shadow.recipes
+        other = Look(lambda: [criteria[each.recipe.id] for each in control.in_use], second.info, scales, along)
+        cameras = [camera.name for camera in file.cameras]
+        shadow.append(
+            Shadow(second, look, other, cameras, lambda: len(jobs) > 0 or any(s.busy for s in segment), album, kept)
+        )
+
+    fifo = file.realtime.fifo_priority
     return Pipeline(
-        acquire=[Worker(stage) for stage in acquire],
+        acquire=[Worker(stage, fifo=fifo_of("acquire", fifo)) for stage in acquire],
         segment=[Worker(stage) for stage in segment],
-        judge=[Worker(judge)],
-        report=[Worker(stage) for stage in report],
-        track=[Worker(track)],
+        judge=[Worker(judge, fifo=fifo_of("judge", fifo))],
+        report=[Worker(stage, fifo=fifo_of("report", fifo)) for stage in report],
+        track=[Worker(track, fifo=fifo_of("track", fifo))],
+        archive=[Worker(archive, vital=False)],
+        shadow=[Worker(stage, vital=False) for stage in shadow],
         timeline=timeline,
+        album=album,
         submit=judge.submit,
         status=judge.status,
+        scene=judge.scene,
     )
 
 

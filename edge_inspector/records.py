@@ -103,7 +103,10 @@ class PlcInput:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture. `image` is (H, W, 3) BGR or (H, W) grey, uint8; it belongs to the receiver until released.
+    """One picture. `image` is (H, W, 3) BGR or (H, W) grey, uint8.
+
+    Whoever refers to `image` holds the picture, for as long as they like and without copying it: a camera writes to
+    the memory again only when nobody refers to it any more. Nobody writes into it, as others may hold it too.
 
     `captured_ns` is the middle of the exposure. `encoder_count` is set by cameras that latch it themselves.
     """
@@ -115,6 +118,17 @@ class Frame:
     received_ns: int
     image: Image
     encoder_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CameraCounters:
+    """What a camera's own statistics say since it was opened; temperature None where it tells none."""
+
+    frames_missed: int = 0
+    underruns: int = 0
+    packets_missing: int = 0
+    packets_resent: int = 0
+    temperature_c: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +156,8 @@ class Defect:
 class View:
     """One camera's look at a part, judged, or the reason why it could not be.
 
-    The defects are those of recipe `recipe_id` (0: of any recipe); while recipes change, `others` has the same look by
-    the other recipes in use.
+    `begun_ns` is when the model began with it, `inference_ns` how long that took. The defects are those of recipe
+    `recipe_id` (0: of any recipe); while recipes change, `others` has the same look by the other recipes in use.
     """
 
     camera: str
@@ -153,6 +167,8 @@ class View:
     encoder_count: int | None = None
     defects: tuple[Defect, ...] = ()
     failure: Reason = Reason.NONE
+    received_ns: int = 0
+    begun_ns: int = 0
     inference_ns: int = 0
     doubtful: bool = False
     recipe_id: int = 0
@@ -216,7 +232,8 @@ class Part:
     """One triggered part: where its leading edge met the photo-eye and where the gate will meet it.
 
     Without `positioned` the counts are raw 32-bit values. `handicap` says why the station may have missed its views.
-    `recipe_id` is the recipe in force when it was triggered: that one judges it.
+    The station heard of it at `announced_ns`. `recipe_id` is the recipe in force when it was triggered: that one judges
+    it.
     """
 
     part_seq: int
@@ -226,6 +243,7 @@ class Part:
     due_count: int
     positioned: bool = True
     handicap: Reason = Reason.NONE
+    announced_ns: int = 0
     recipe_id: int = 0
 
 
@@ -261,6 +279,78 @@ class Verdict:
         return min((self.decided_ns - placed.view.captured_ns for placed in self.views), default=0)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenPart:
+    """A part between photo-eye and verdict, and the cameras that have seen it so far."""
+
+    part: Part
+    cameras: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The parts on the belt as the judge sees them, and its last verdicts, oldest first: for people to look at."""
+
+    parts: tuple[OpenPart, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A link's peer holds the verdict called (boot_id, seq) since `delivered_ns`."""
+
+    boot_id: int
+    seq: int
+    link: str
+    delivered_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """The shadow model would have said otherwise of a frame: it `rejects` or `accepts` what the first did not.
+
+    `mask` is the shadow's, as `Segmenter.segment` gives it for its `classes`.
+    """
+
+    camera: str
+    frame_id: int
+    captured_ns: int
+    opinion: str
+    model: str
+    classes: tuple[str, ...]
+    defects: tuple[Defect, ...]
+    mask: Image
+
+
+ArchiveItem = Verdict | Delivery | Disagreement
+"""Whatever is kept for later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame that was kept, with an image of its own, and the model's mask; None where it was not inferred."""
+
+    frame: Frame
+    mask: Image | None
+
+    @property
+    def image(self) -> Image:
+        """The picture itself."""
+        return self.frame.image
+
+
+@dataclass(frozen=True, slots=True)
+class ViewFigures:
+    """What a view's picture is like: mean 0..255, sharpness in percent of it, and the surest pixel of its mask 0..1.
+
+    `confidence` is None where the model did not look.
+    """
+
+    brightness: float
+    sharpness: float
+    confidence: float | None
+
+
 class StationState(StrEnum):
     """What the daemon says of itself, on every link."""
 
@@ -276,6 +366,7 @@ class ErrorCode(IntEnum):
 
     NONE = 0
     CAMERA_LOST = 101
+    BAD_PICTURES = 102
     ENCODER_LOST = 201
     INFERENCE_FAILED = 301
     PLC_RING_FULL = 401
@@ -287,6 +378,9 @@ class ErrorCode(IntEnum):
     NO_SUBSCRIBER = 503
     MESSAGE_TOO_LARGE = 504
     RECIPE_MISMATCH = 601
+    ARCHIVE_INCOMPLETE = 701
+    SIDE_WORKER_FAILED = 702
+    DRIFT = 801
     WORKER_FAILED = 901
 
 
@@ -301,6 +395,7 @@ class StationStatus:
     rejected: int = 0
     not_inspected: int = 0
     busy: bool = False
+    enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +411,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a loaded model is and how it really runs."""
+    """What a loaded model is and how it really runs.
+
+    `fell_back`: a better provider is installed, and did not start.
+    """
 
     name: str
     version: str
@@ -329,6 +427,7 @@ class ModelInfo:
     precision: str
     provider: str
     limits: dict[str, tuple[float, float]] = field(default_factory=dict)
+    fell_back: bool = False
 
     @property
     def label(self) -> str:

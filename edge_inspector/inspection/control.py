@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from edge_inspector.inspection.recipe import Criteria
+from edge_inspector.inspection.recipe import Criteria, PictureLimits
 from edge_inspector.records import Command, CommandName, CommandResult, PlcInput
 
 _REMEMBERED = 256  # commands whose repetition is answered without doing them again
@@ -46,6 +46,10 @@ class Control:
     def mismatch(self) -> bool:
         """Whether the PLC has chosen a recipe that this station does not have."""
         return self._chosen_by_plc not in (0, self.recipe_id)
+
+    def picture_limits(self, camera: str) -> PictureLimits:
+        """What the recipe in force demands of this camera's pictures. Any thread may ask."""
+        return self._recipes[self.recipe_id].recipe.picture_limits(camera)
 
     def take(self, command: Command, now_ns: int) -> None:
         """Do it, or say why not; a change of recipe is answered when it has taken effect."""

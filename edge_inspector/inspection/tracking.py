@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from edge_inspector.records import Part, PlacedView, Reason
+from edge_inspector.records import OpenPart, Part, PlacedView, Reason
 
 
 @dataclass(slots=True)
@@ -92,6 +92,10 @@ class PartTracker:
         left = list(self._open.values())
         self._open.clear()
         return left
+
+    def open_parts(self) -> tuple[OpenPart, ...]:
+        """What is followed now."""
+        return tuple(OpenPart(assembly.part, tuple(assembly.views)) for assembly in self._open.values())
 
     def _take(self, assembly: Assembly, placed: PlacedView) -> bool:
         camera, part = placed.view.camera, assembly.part

@@ -12,7 +12,7 @@ from edge_inspector.records import Frame, Image, ModelInfo, View
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Called with a frame and its mask. `mm_per_px` is each camera's, per frame pixel.
+    """Called with a frame and its mask. `mm_per_px` is each camera's across the belt, `mm_per_row` along it.
 
     `in_use()` are the recipes by which parts on the line may be judged: one, and a second while recipes change.
     """
@@ -20,13 +20,14 @@ class Look:
     in_use: Callable[[], Sequence[Criteria]]
     model: ModelInfo
     mm_per_px: Mapping[str, float]
+    mm_per_row: Mapping[str, float]
 
-    def __call__(self, frame: Frame, mask: Image, inference_ns: int) -> View:
+    def __call__(self, frame: Frame, mask: Image, begun_ns: int, inference_ns: int) -> View:
         """The view with its defects in millimetres. `mask` is (classes, H, W) uint8 at the model's stride."""
-        first, *others = (self._by(criteria, frame, mask, inference_ns) for criteria in self.in_use())
+        first, *others = (self._by(criteria, frame, mask, begun_ns, inference_ns) for criteria in self.in_use())
         return replace(first, others=tuple(others)) if others else first
 
-    def _by(self, criteria: Criteria, frame: Frame, mask: Image, inference_ns: int) -> View:
+    def _by(self, criteria: Criteria, frame: Frame, mask: Image, begun_ns: int, inference_ns: int) -> View:
         defects = find_defects(
             frame.camera,
             mask,
@@ -34,6 +35,7 @@ class Look:
             criteria.limits,
             self.mm_per_px[frame.camera] * self.model.stride,
             criteria.recipe.regions.get(frame.camera),
+            self.mm_per_row[frame.camera] * self.model.stride,
         )
         return View(
             frame.camera,
@@ -42,6 +44,8 @@ class Look:
             frame.exposure_ns,
             frame.encoder_count,
             defects,
+            received_ns=frame.received_ns,
+            begun_ns=begun_ns,
             inference_ns=inference_ns,
             doubtful=doubtful(mask, criteria.recipe.review_band),
             recipe_id=criteria.recipe.id,

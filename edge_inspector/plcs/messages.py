@@ -47,6 +47,8 @@ class ViewMessage(_Message):
     encoder_count: float | None
     error_counts: float | None
     captured_ns: int
+    received_ns: int
+    begun_ns: int
     exposure_us: float
     inference_us: float
 
@@ -78,6 +80,7 @@ class VerdictMessage(_Message):
     late: bool
     left_out: int = 0
     latency_us: int
+    decided_ns: int
     utc: AwareDatetime
 
 
@@ -157,6 +160,7 @@ def verdict_message(verdict: Verdict, station: str, utc: datetime) -> VerdictMes
         review=verdict.review,
         late=verdict.late,
         latency_us=verdict.latency_ns // 1000,
+        decided_ns=verdict.decided_ns,
         utc=utc,
     )
 
@@ -249,6 +253,8 @@ def _view(placed: PlacedView) -> ViewMessage:
         encoder_count=_known(placed.position.count),
         error_counts=_known(placed.position.error_counts),
         captured_ns=placed.view.captured_ns,
+        received_ns=placed.view.received_ns,
+        begun_ns=placed.view.begun_ns,
         exposure_us=placed.view.exposure_ns / 1000,
         inference_us=placed.view.inference_ns / 1000,
     )

@@ -36,8 +36,8 @@ class Supervisor:
 
     @property
     def healthy(self) -> bool:
-        """Whether every worker beats."""
-        return all(worker.beating for worker in self.workers)
+        """Whether every worker beats that verdicts need."""
+        return all(worker.beating for worker in self.workers if worker.vital)
 
     def start(self) -> None:
         """Start all workers, in order."""

@@ -16,6 +16,7 @@ MANIFEST_NAME = "manifest.toml"
 Name = Annotated[str, Field(min_length=1)]
 Pixels = Annotated[int, Field(ge=1, le=65536)]
 FileKind = Literal["int8", "fp32", "tensorrt"]
+Precision = Literal["int8", "fp32"]
 
 
 class _Table(BaseModel):

@@ -35,6 +35,9 @@ driver = "{segmenter}"
 [web]
 port = {ports[web]}
 
+[archive]
+{archive}
+
 [[plcs]]
 name = "plc"
 driver = "s7"
@@ -54,7 +57,7 @@ name = "cam{number}"
 driver = "{driver}"
 offset_mm = {offset_mm}
 mm_per_px = {mm_per_px}
-settings = {{ {settings} }}
+{line_counts}settings = {{ {settings} }}
 """
 
 _SIMULATED = 'line = "{line_file}", lane = {lane}, offset_mm = {offset_mm}{faults}'
@@ -63,6 +66,8 @@ _GIGE = (
     'trigger_source = "Line0", '
     'trigger_activation = "RisingEdge", chunk_encoder = "EncoderValue", packet_size = 1500, packet_socket = false'
 )
+
+_LINE_SCAN = ', roi = [0, 0, 256, 256], line_trigger_source = "Encoder0", line_trigger_divider = {counts}'
 
 _RECIPE = """\
 id = 1
@@ -73,6 +78,7 @@ part_length_mm = {line.part_length_mm}
 min_pitch_mm = {min_pitch}
 position_tolerance_mm = 10.0
 on_not_inspected = "reject"
+review_band = {review_band}
 {classes}"""
 
 
@@ -86,6 +92,15 @@ class Variant:
     model_fail_every: int = 0
     camera_faults: str = ""
     gige: bool = False
+    shadow: str = ""
+    archive: str = ""
+    line_scan: bool = False
+    review_band: tuple[float, float] = (0.4, 0.6)
+    realtime: str = ""
+
+    def row_counts(self, line: Line) -> int:
+        """Encoder counts from row to row that make pixels square."""
+        return round(0.8 * line.counts_per_mm)
 
 
 def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[str, int], variant: Variant) -> Path:
@@ -105,21 +120,29 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
             else ""
         ),
         mqtt_version=variant.mqtt_version,
+        archive=variant.archive or "images_mb = 256\nmin_free_mb = 256\naccepted_one_in = 10\n",
     )
+    if variant.shadow:
+        name, _, precision = variant.shadow.partition("/")
+        station += f'\n[shadow]\nmodel = "{name}"\nsettings = {{ precision = "{precision or "int8"}" }}\n'
     for lane in range(line.lanes):
         station += _CAMERA.format(
             number=lane + 1,
             driver="genicam" if variant.gige else "simulated",
             offset_mm=camera_offset_mm(lane),
             mm_per_px=0.2 if line.frames else 0.8,
+            line_counts=f"line_counts = {variant.row_counts(line)}\n" if variant.line_scan else "",
             settings=_camera_settings(line_file, line, lane, variant),
         )
+    if variant.realtime:
+        station += f"\n[realtime]\n{variant.realtime}\n"
     recipe = _RECIPE.format(
         name="magnetic tile" if line.frames else "ceramic tile",
         model=model,
         views=", ".join(f'"cam{lane + 1}"' for lane in range(line.lanes)),
         line=line,
         min_pitch=max(line.pitch_mm * 0.9, line.part_length_mm),
+        review_band=list(variant.review_band),
         classes="[classes.defect]\nmin_area_mm2 = 20.0\n" if simulated else "",
     )
     (folder / "station.toml").write_text(station)
@@ -131,7 +154,8 @@ def _camera_settings(line_file: Path, line: Line, lane: int, variant: Variant) -
     if variant.gige:
         shown = line.look.render(0, lane) if line.frames else None
         grey = shown is not None and shown.ndim == 2
-        return _GIGE.format(address=camera_address(lane), pixel_format="Mono8" if grey else "BayerRG8")
+        chosen = _GIGE.format(address=camera_address(lane), pixel_format="Mono8" if grey else "BayerRG8")
+        return chosen + (_LINE_SCAN.format(counts=variant.row_counts(line)) if variant.line_scan else "")
     faults = f", {variant.camera_faults}" if variant.camera_faults and lane == 0 else ""
     return _SIMULATED.format(line_file=line_file, lane=lane, offset_mm=camera_offset_mm(lane), faults=faults)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,17 +18,20 @@ from edge_inspector.inspection.recipe import Criteria
 from edge_inspector.inspection.tracking import Assembly, PartTracker
 from edge_inspector.inspection.triggers import TriggerIntake
 from edge_inspector.records import (
+    ArchiveItem,
     Command,
     CommandResult,
     Decision,
     ErrorCode,
     JudgeItem,
     ModelInfo,
+    OpenPart,
     Part,
     PlacedView,
     PlcInput,
     Position,
     Reason,
+    Scene,
     StationStatus,
     Trigger,
     Verdict,
@@ -41,6 +45,8 @@ log = logging.getLogger(__name__)
 
 _RECENTLY_S = 3.0  # a view that never came is blamed on what was wrong this shortly before
 _POSITION_PATIENCE_NS = 500_000_000  # how long a trigger waits for the encoder's first sample
+_SHOW_NS = 50_000_000  # as often as somebody who watches the belt would notice
+_RECENT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class Judge:
         timeline: Timeline,
         inbox: Mailbox[JudgeItem],
         links: Sequence[Mailbox[Verdict]],
+        archive: Mailbox[ArchiveItem],
         conditions: Conditions,
         backlog: Callable[[], int],
     ) -> None:
@@ -81,11 +88,15 @@ class Judge:
         self._timeline = timeline
         self._inbox = inbox
         self._links = links
+        self._archive = archive
         self._conditions = conditions
         self._backlog = backlog
+        tolerances = {each: recipes[each].recipe.position_tolerance_mm * geometry.counts_per_mm for each in recipes}
+        # A view this well placed finds its part: it need not wait to be exact.
+        self._close_enough = min(tolerances.values()) / 2
         self._tracker = PartTracker(
             geometry.offsets,
-            {each: recipes[each].recipe.position_tolerance_mm * geometry.counts_per_mm for each in recipes},
+            tolerances,
             geometry.reserve,
             geometry.gate,
         )
@@ -95,6 +106,9 @@ class Judge:
         self._plc: PlcInput | None = None
         self._totals = dict.fromkeys(Decision, 0)
         self._seq = 0
+        self._shown: tuple[OpenPart, ...] = ()
+        self._show_next_ns = 0
+        self._recent: deque[Verdict] = deque(maxlen=_RECENT)
 
     def start(self) -> None:
         """Nothing: parts survive a restart of the thread."""
@@ -132,7 +146,12 @@ class Judge:
             self._totals[Decision.REJECT],
             self._totals[Decision.NOT_INSPECTED],
             len(self._tracker) > 0,
+            self._control.enabled,
         )
+
+    def scene(self) -> Scene:
+        """The parts on the belt and the last verdicts, a moment ago. Any thread may ask."""
+        return Scene(self._shown, tuple(self._recent.copy()))
 
     def _receive(self, item: JudgeItem) -> None:
         if isinstance(item, PlcInput):
@@ -170,6 +189,9 @@ class Judge:
             metrics.frames_unmatched.inc(len(ripe.strays))
         metrics.parts_open.set(len(self._tracker))
         self._control.settle(now, self._tracker.recipes.union(waiting[-1] for waiting in self._waiting))
+        if now >= self._show_next_ns:
+            self._show_next_ns = now + _SHOW_NS
+            self._shown = self._tracker.open_parts()
 
     def _admit(
         self, now: int, since: int, plc_boot_id: int, trigger: Trigger, handicap: Reason, recipe_id: int
@@ -189,6 +211,7 @@ class Judge:
                 due,
                 positioned=known,
                 handicap=handicap,
+                announced_ns=since,
                 recipe_id=recipe_id,
             )
         )
@@ -200,7 +223,7 @@ class Judge:
             if view.encoder_count is not None:
                 position = Position(self._timeline.unwrap(wrap32(view.encoder_count)), 1.0, self._timeline.epoch)
             else:
-                position = self._timeline.count_at(view.captured_ns, now)
+                position = self._timeline.count_at(view.captured_ns, now, self._close_enough)
         except PositionPendingError:
             return False
         except PositionUnknownError:
@@ -255,6 +278,9 @@ class Judge:
         for link in self._links:
             if link.put(verdict) is not None:
                 metrics.verdicts_lost.labels(link.name).inc()
+        if self._archive.put(verdict) is not None:
+            metrics.archive_left_out.labels("verdict").inc()
+        self._recent.append(verdict)
         _count(verdict)
 
     def _way_left_ns(self, part: Part, now: int) -> int:

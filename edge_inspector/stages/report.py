@@ -9,7 +9,17 @@ from collections.abc import Callable
 from edge_inspector import metrics
 from edge_inspector.drivers import PlcLink
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import Command, ErrorCode, JudgeItem, PlcInput, Reason, StationStatus, Verdict
+from edge_inspector.records import (
+    ArchiveItem,
+    Command,
+    Delivery,
+    ErrorCode,
+    JudgeItem,
+    PlcInput,
+    Reason,
+    StationStatus,
+    Verdict,
+)
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
@@ -39,6 +49,7 @@ class Report:
         submit: Callable[[Command], None],
         conditions: Conditions,
         interval_s: float,
+        archive: Mailbox[ArchiveItem],
     ) -> None:
         self.name = f"report-{name}"
         self._label = name
@@ -51,6 +62,7 @@ class Report:
         self._submit = submit
         self._conditions = conditions
         self._interval_ns = int(interval_s * 1e9)
+        self._archive = archive
         self._backoff = Backoff(first_s=0.05, longest_s=0.2)  # a part may be at the gate in less than a second
         self._is_open = False
         self._next_ns = 0
@@ -125,6 +137,8 @@ class Report:
             metrics.reserve_seconds.labels(self._label).observe(left_s)
             if left_s < 0:
                 metrics.verdicts_late.labels(self._label).inc()
+            if self._archive.put(Delivery(verdict.boot_id, verdict.seq, self._label, now)) is not None:
+                metrics.archive_left_out.labels("delivery").inc()
             self._judge_punctuality(verdict, left_s)
         metrics.verdicts_delivered.labels(self._label).inc(count)
         del self._waiting[:count]

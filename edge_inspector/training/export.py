@@ -1,32 +1,37 @@
-"""The trained net as an ONNX file: `image` uint8 [N, H, W, C] -> `mask` uint8 [N, K, H/2, W/2]."""
+"""The trained net as an ONNX file: `image` uint8 [N, H, W, C] -> `mask` uint8 [N, K, H/stride, W/stride]."""
 
+import warnings
 from pathlib import Path
 from typing import Final
 
 import onnx
 import torch
 
-from edge_inspector.training.nets import STRIDE, Deployed, Segmenter
+from edge_inspector.training.nets import STRIDE, Deployed
 
 OPSET: Final = 17
 
 
-def export_onnx(net: Segmenter, path: Path, height: int, width: int, channels: int) -> None:
-    """Write the FP32 graph; the batch size is free, height and width are fixed."""
-    deployed = Deployed(net).eval()
-    example = torch.zeros((1, height, width, channels), dtype=torch.uint8)
-    torch.onnx.export(
-        deployed,
-        (example,),
-        str(path),
-        input_names=["image"],
-        output_names=["mask"],
-        dynamic_axes={"image": {0: "batch"}, "mask": {0: "batch"}},
-        opset_version=OPSET,
+def export_onnx(deployed: Deployed, path: Path, shape: tuple[int, int, int]) -> None:
+    """Write the FP32 graph for images [H, W, C]; the batch size is free, height and width are fixed."""
+    example = torch.zeros((1, *shape), dtype=torch.uint8)
+    with warnings.catch_warnings():
         # The older exporter takes seconds where the newer takes a minute; the graphs run equally fast.
-        dynamo=False,
-    )
-    _fix_output_shape(path, height // STRIDE, width // STRIDE)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # The number of channels decides how to normalise, once and for all.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        torch.onnx.export(
+            deployed.eval(),
+            (example,),
+            str(path),
+            input_names=["image"],
+            output_names=["mask"],
+            dynamic_axes={"image": {0: "batch"}, "mask": {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    stride = STRIDE * deployed.shrink
+    _fix_output_shape(path, shape[0] // stride, shape[1] // stride)
 
 
 def _fix_output_shape(path: Path, height: int, width: int) -> None:

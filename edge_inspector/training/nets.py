@@ -1,4 +1,4 @@
-"""A small U-Net that is quick in INT8: dense 3x3 convolutions, no full-resolution layer, additive skips."""
+"""U-Nets that are quick in INT8: dense convolutions, no full-resolution layer, additive skips."""
 
 from itertools import pairwise
 from typing import Final
@@ -9,14 +9,32 @@ from torch import Tensor, nn
 STRIDE: Final = 2
 """Input pixels per mask pixel."""
 
-# (level widths at 1/2, 1/4, 1/8, 1/16 and 1/32 resolution)
-TILE_WIDTHS: Final = (16, 32, 64, 96, 128)
-WIDE_WIDTHS: Final = (24, 48, 80, 112, 144)
+SIZES: Final = {"light": (16, 32, 64, 96, 128), "large": (24, 48, 80, 112, 144)}
+"""Level widths at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's resolution."""
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class Decoder(nn.Module):
+    """Features at 1/2 ... 1/32 -> features at 1/2, by way of dense convolutions of `widths`."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        pairs = list(pairwise(widths))[::-1]
+        self.narrow = nn.ModuleList(_conv(deep, shallow, kernel=1) for shallow, deep in pairs)
+        self.merge = nn.ModuleList(_conv(shallow, shallow) for shallow, _ in pairs)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """Merge the levels from the deepest up."""
+        *skips, features = levels
+        for narrow, merge in zip(self.narrow, self.merge, strict=True):
+            # Narrowed before it grows: the 1x1 convolution then costs a quarter.
+            raised = nn.functional.interpolate(narrow(features), scale_factor=2, mode="nearest")
+            features = merge(raised + skips.pop())
+        return features
 
 
 class Segmenter(nn.Module):
@@ -25,34 +43,30 @@ class Segmenter(nn.Module):
     Depthwise layers would save arithmetic but not time: INT8 pays on dense convolutions only.
     """
 
-    def __init__(self, channels: int, classes: int, widths: tuple[int, ...] = TILE_WIDTHS) -> None:
+    def __init__(self, channels: int, classes: int, widths: tuple[int, ...] = SIZES["light"]) -> None:
         super().__init__()
         inputs = (channels, *widths[:-1])
         self.down = nn.ModuleList(
             nn.Sequential(_conv(before, width, stride=2), _conv(width, width))
             for before, width in zip(inputs, widths, strict=True)
         )
-        pairs = list(pairwise(widths))[::-1]
-        self.narrow = nn.ModuleList(_conv(deep, shallow, kernel=1) for shallow, deep in pairs)
-        self.merge = nn.ModuleList(_conv(shallow, shallow) for shallow, _ in pairs)
-        self.head = nn.Conv2d(widths[0], classes, 1)
-        # Defects are rare: starting from a low probability spares the first epochs.
-        nn.init.constant_(self.head.bias, -4.0)  # type: ignore[arg-type]
+        self.up = Decoder(widths)
+        self.head = head(widths[0], classes)
 
     def forward(self, image: Tensor) -> Tensor:
         """Give the logits."""
-        skips = []
-        features = image
+        levels = [image]
         for level in self.down:
-            features = level(features)
-            skips.append(features)
-        skips.pop()
-        for narrow, merge in zip(self.narrow, self.merge, strict=True):
-            # Narrowed before it grows: the 1x1 convolution then costs a quarter.
-            raised = nn.functional.interpolate(narrow(features), scale_factor=2, mode="nearest")
-            features = merge(raised + skips.pop())
-        logits: Tensor = self.head(features)
+            levels.append(level(levels[-1]))
+        logits: Tensor = self.head(self.up(levels[1:]))
         return logits
+
+
+def head(inputs: int, classes: int) -> nn.Conv2d:
+    """The last layer. Defects are rare: starting from a low probability spares the first epochs."""
+    layer = nn.Conv2d(inputs, classes, 1)
+    nn.init.constant_(layer.bias, -4.0)  # type: ignore[arg-type]
+    return layer
 
 
 def normalise(image: Tensor) -> Tensor:
@@ -69,13 +83,22 @@ def normalise(image: Tensor) -> Tensor:
 
 
 class Deployed(nn.Module):
-    """The net as it is shipped: uint8 images [N, H, W, C] in, uint8 probabilities [N, K, H/2, W/2] out."""
+    """The net as it is shipped: uint8 images [N, H, W, C] in, uint8 probabilities [N, K, H/s, W/s] out.
 
-    def __init__(self, net: Segmenter) -> None:
+    With `shrink` the graph itself makes the image smaller first, so that the daemon feeds it native pixels; s is then
+    2 * shrink. Several nets are an ensemble: each contributes its classes.
+    """
+
+    def __init__(self, nets: list[nn.Module], shrink: int = 1) -> None:
         super().__init__()
-        self.net = net
+        self.nets = nn.ModuleList(nets)
+        self.shrink = shrink
 
     def forward(self, image: Tensor) -> Tensor:
         """Give the probabilities."""
-        probability = torch.sigmoid(self.net(normalise(image)))
+        pixels = normalise(image)
+        if self.shrink > 1:
+            pixels = nn.functional.avg_pool2d(pixels, self.shrink)
+        logits = [net(pixels) for net in self.nets]
+        probability = torch.sigmoid(torch.cat(logits, dim=1) if len(logits) > 1 else logits[0])
         return (probability * 255.0 + 0.5).to(torch.uint8)

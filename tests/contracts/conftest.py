@@ -24,6 +24,8 @@ INTERVAL_S = 0.02
 PICTURES = 8
 HEIGHT, WIDTH = 48, 64
 
+os.environ.setdefault("PYLON_CAMEMU", "2")  # pylon's own emulated cameras, 0815-0000 and 0815-0001
+
 StartCamera = Callable[..., "GigeProcess"]
 _last_bytes = itertools.count(2)
 
@@ -42,7 +44,7 @@ class GigeProcess:
         command = [sys.executable, "-m", "edge_inspector.simulation.gige", *self._arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n"
+        assert self.process.stdout.readline().startswith("ready ")
 
     def kill(self) -> None:
         self.process.kill()

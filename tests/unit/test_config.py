@@ -79,7 +79,7 @@ WRONG = {
         '"opencv"',
         '"webcam"',
         "cameras.0.driver",
-        "unknown driver 'webcam'; there are: folder,",
+        "unknown driver 'webcam'; there are: basler, folder,",
     ),
     "unknown encoder driver": (
         '"s7"',
@@ -135,6 +135,12 @@ WRONG = {
         "offset_mm = 800",
         "cameras.1.offset_mm",
         "'right' at 800 mm is not before the decision line at 800 mm",
+    ),
+    "line-scan camera that sees the part's end behind the decision line": (
+        "offset_mm = 300",
+        "offset_mm = 750\nline_counts = 8",
+        "cameras.1.offset_mm",
+        "is not before the decision line at 800 mm",
     ),
     "recipe missing": ("recipe.toml", "gone.toml", "{folder}/gone.toml", "cannot be read: "),
     "not TOML": ("[line]", "[line", "{folder}/station.toml", "is not TOML: "),

@@ -133,3 +133,15 @@ def test_what_no_recipe_can_have_is_refused_with_its_place(tmp_path: Path, text:
     (fault,) = raised.value.faults
     assert fault.where == where.format(path=path)
     assert fault.what.startswith(what)
+
+
+def test_limits_of_pictures_are_per_view_where_they_are_given(tmp_path: Path) -> None:
+    text = GOOD + "[picture]\nmin_sharpness = 3.0\n[pictures.left]\nmax_dark = 0.5\n"
+    recipe = read_recipe(write(tmp_path, text))
+    assert (recipe.picture_limits("left").max_dark, recipe.picture_limits("left").min_sharpness) == (0.5, 0.0)
+    assert (recipe.picture_limits("right").max_dark, recipe.picture_limits("right").min_sharpness) == (0.98, 3.0)
+
+
+def test_limits_of_pictures_of_an_unknown_view(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD + "[pictures.top]\n[pictures.rear]\n")
+    assert faults(path) == [": pictures names what is not in views: rear, top"]

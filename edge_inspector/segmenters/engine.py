@@ -1,28 +1,51 @@
-"""What a frame meets: the session, and each thread's own buffers and binding."""
+"""What a frame meets: a loaded model, and each thread's own buffers and binding to it."""
 
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.records import Image
-from edge_inspector.segmenters.manifest import Manifest
-from edge_inspector.segmenters.onnx_session import Session
+from edge_inspector.segmenters.manifest import FileKind, Manifest
 from edge_inspector.segmenters.tiling import Tile, place
+
+Bound: TypeAlias = Callable[[Image, Image, int], None]
+"""Computes the masks of the first `count` images, from where they lie to where they are wanted."""
+
+
+class Engine(Protocol):
+    """A model that a runtime has loaded. `errors` are all that it raises; `single`: it takes one image at a time.
+
+    `fell_back`: something better is installed and did not start.
+    """
+
+    provider: str
+    kind: FileKind
+    fell_back: bool
+    on_cpu: bool
+    single: bool
+    errors: tuple[type[Exception], ...]
+
+    @abstractmethod
+    def bind(self, pixels: tuple[int, int, int], masks: tuple[int, int, int]) -> Bound:
+        """A way to run it for one thread, for images and masks of these shapes, both uint8 and contiguous."""
+
+    @abstractmethod
+    def output_shape(self, pixels: Image) -> tuple[int, ...]:
+        """What shape really comes out for a batch of images."""
 
 
 class Running:
-    """A session and, for each thread that uses it, a desk of its own."""
+    """An engine and, for each thread that uses it, a desk of its own."""
 
-    def __init__(
-        self, session: Session, manifest: Manifest, max_batch: int, errors: tuple[type[Exception], ...]
-    ) -> None:
-        self.session = session
-        self.errors = errors
+    def __init__(self, engine: Engine, manifest: Manifest, max_batch: int) -> None:
+        self.engine = engine
         size, stride = manifest.input, manifest.output.stride
         self._batch = max_batch
         self._pixels = (size.height, size.width, size.channels)
@@ -33,40 +56,30 @@ class Running:
         """The calling thread's desk."""
         desk: Desk | None = getattr(self._own, "desk", None)
         if desk is None:
-            desk = self._own.desk = Desk(self.session, self._batch, self._pixels, self._masks)
+            bound = self.engine.bind(self._pixels, self._masks)
+            desk = self._own.desk = Desk(bound, self._batch, self._pixels, self._masks)
         return desk
 
     def check_first_run(self, file: Path) -> None:
         """Exporters leave axes unnamed or misnamed: only a run shows what really comes out."""
-        blank = np.zeros((1, *self._pixels), np.uint8)
-        masks = self.session.run.run(None, {self.session.input_name: blank})[0]
-        if masks.shape != (1, *self._masks):
-            raise ConfigError([Fault(f"{file}: output", f"{(1, *self._masks)} expected, {masks.shape} came out")])
+        found = self.engine.output_shape(np.zeros((1, *self._pixels), np.uint8))
+        if found != (1, *self._masks):
+            raise ConfigError([Fault(f"{file}: output", f"{(1, *self._masks)} expected, {found} came out")])
 
 
 class Desk:
     """One thread's buffers and binding, so that a frame costs no allocation but that of its mask."""
 
-    def __init__(
-        self, session: Session, max_batch: int, pixels: tuple[int, int, int], masks: tuple[int, int, int]
-    ) -> None:
-        self._session = session
-        self._binding: Any = session.run.io_binding()
-        self._shapes = pixels, masks
+    def __init__(self, bound: Bound, max_batch: int, pixels: tuple[int, int, int], masks: tuple[int, int, int]) -> None:
+        self.run = bound
+        self._mask = masks
         # OpenCV's grey images have no channel axis; the memory is the same.
         self.pixels: Image = np.zeros((max_batch, *(pixels if pixels[2] == 3 else pixels[:2])), np.uint8)
         self.masks: Image = np.zeros((max_batch, *masks), np.uint8)
 
-    def run(self, pixels: Image, masks: Image, count: int) -> None:
-        """The model reads `count` images where they lie and writes the masks where they are wanted."""
-        session, (pixels_shape, masks_shape) = self._session, self._shapes
-        self._binding.bind_input(session.input_name, "cpu", 0, np.uint8, (count, *pixels_shape), pixels.ctypes.data)
-        self._binding.bind_output(session.output_name, "cpu", 0, np.uint8, (count, *masks_shape), masks.ctypes.data)
-        session.run.run_with_iobinding(self._binding)
-
     def segment_exact(self, images: list[Image]) -> list[Image]:
         """Images of the model's own size: a single one is read in place."""
-        masks: Image = np.empty((len(images), *self._shapes[1]), np.uint8)
+        masks: Image = np.empty((len(images), *self._mask), np.uint8)
         if len(images) == 1 and images[0].flags.c_contiguous:
             self.run(images[0], masks, 1)
         elif images:

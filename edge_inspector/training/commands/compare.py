@@ -1,0 +1,53 @@
+"""`model compare A B DATA`: two models on the same parts, and on which parts they differ."""
+
+import argparse
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.segmenters.manifest import read_manifest
+from edge_inspector.training.commands.evaluate import lines
+from edge_inspector.training.evidence import Evidence, gather
+from edge_inspector.training.figures import figures
+from edge_inspector.training.folder import Image
+from edge_inspector.training.judging import limits_of, open_judged
+from edge_inspector.training.limits import rejected
+from edge_inspector.training.runtimes import interleaved_ms, model_predictor
+
+_NAMED = 10
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print both, then who catches what the other misses."""
+    folders = (given.one, given.other)
+    manifests = [read_manifest(folder) for folder in folders]
+    if manifests[0].classes != manifests[1].classes:
+        raise ConfigError([Fault(str(given.other), f"has other classes: {', '.join(manifests[1].classes)}")])
+    judged = open_judged(given.data, given.split, manifests[0])
+    opened = [model_predictor(folder, "int8", given.driver) for folder in folders]
+    size = manifests[0].input
+    blank: Image = np.full((size.height, size.width, size.channels), 128, np.uint8)
+    times = interleaved_ms([predict for predict, _ in opened], blank)
+    verdicts, seen = [], None
+    for manifest, (predict, info), took in zip(manifests, opened, times, strict=True):
+        limits = limits_of(manifest)
+        seen = gather(predict, len(manifest.classes), info.stride, judged.parts())
+        print(f"{info.label}, {took:.1f} ms per {size.height} x {size.width}")
+        print("  " + "\n  ".join(lines(figures(seen, manifest.classes, limits))))
+        verdicts.append(rejected(seen, limits))
+    if seen is not None:
+        _print_differences(seen, verdicts[0], verdicts[1])
+    return 0
+
+
+def _print_differences(seen: Evidence, one: NDArray[np.bool_], other: NDArray[np.bool_]) -> None:
+    for text, which in (
+        ("only A catches", seen.defective & one & ~other),
+        ("only B catches", seen.defective & other & ~one),
+        ("only A refuses in vain", ~seen.defective & one & ~other),
+        ("only B refuses in vain", ~seen.defective & other & ~one),
+    ):
+        names = [str(name) for name in seen.names[which]]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        print(f"{text}: {len(names)}" + (f" ({', '.join(names[:_NAMED])}{more})" if names else ""))

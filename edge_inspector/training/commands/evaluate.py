@@ -1,0 +1,82 @@
+"""`model evaluate MODEL_DIR DATA`: figures of a model folder on a split, into its manifest."""
+
+import argparse
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from edge_inspector.segmenters.manifest import Manifest, read_manifest
+from edge_inspector.training.evidence import Evidence, gather
+from edge_inspector.training.figures import Figures, figures, human_level
+from edge_inspector.training.folder import Image
+from edge_inspector.training.judging import limits_of, open_judged
+from edge_inspector.training.limits import Cost, Limit, cheapest
+from edge_inspector.training.manifest import add_scores, score_row
+from edge_inspector.training.report import write_evaluation_report
+from edge_inspector.training.runtimes import interleaved_ms, model_predictor
+
+
+def run(given: argparse.Namespace) -> int:
+    """Score, print, write."""
+    manifest = read_manifest(given.model)
+    judged = open_judged(given.data, given.split, manifest)
+    limits = limits_of(manifest)
+    predict, info = model_predictor(given.model, given.precision, given.driver)
+    seen = gather(predict, len(manifest.classes), info.stride, judged.parts())
+    found = figures(seen, manifest.classes, limits)
+    blank: Image = np.full((info.height, info.width, info.channels), 128, np.uint8)
+    (took,) = interleaved_ms([predict], blank)
+    print(f"{info.label}: {took:.1f} ms per frame of {info.height} x {info.width}")
+    print("\n".join(lines(found)))
+    people = human_level(judged.entries(), manifest.classes)
+    if people:
+        print("two annotators agree (IoU): " + _listed(people))
+    if given.cost:
+        _print_cheapest(seen, manifest, limits, Cost(*given.cost))
+    if not given.dry_run:
+        add_scores(given.model, [score_row(found, **_conditions(given, judged.name, round(took, 2), people))])
+    if given.report:
+        write_evaluation_report(given.report, info.label, manifest.classes, limits, seen, judged.parts(), predict)
+        print(f"report: {given.report}")
+    return 0
+
+
+def lines(found: Figures) -> Iterable[str]:
+    """Figures in words."""
+    low, high = found.part_recall_95
+    yield f"part recall {found.part_recall:.3f} [{low:.3f}, {high:.3f}]: {found.escapes} of {found.defective} escape"
+    low, high = found.false_reject_rate_95
+    good = found.parts - found.defective
+    yield f"false rejects {found.false_reject_rate:.3f} [{low:.3f}, {high:.3f}]: {found.false_rejects} of {good}"
+    yield f"(95 % intervals over {found.groups} groups; areas scaled to 2 % false rejects on these very parts, "
+    yield f" which flatters: recall {found.recall_at_2_percent:.3f})"
+    yield f"for a second look: {found.review_share:.3f} of the parts"
+    yield f"mean IoU {found.mean_iou:.3f}: {_listed(found.iou)}"
+    yield f"average precision: {_listed(found.average_precision)}"
+    yield f"recall by class: {_listed(found.class_recall)}"
+    yield f"recall by size: {_listed(found.size_recall)}"
+
+
+def _listed(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+
+
+def _print_cheapest(seen: Evidence, manifest: Manifest, limits: Sequence[Limit], cost: Cost) -> None:
+    best, price = cheapest(seen, limits, cost)
+    print(f"cheapest limits on these parts, {price:.4f} per part:")
+    for name, limit in zip(manifest.classes, best, strict=True):
+        print(f"  {name}: min_confidence {limit.min_confidence}, min_area_px {limit.min_area_px:.1f}")
+
+
+def _conditions(given: argparse.Namespace, data: str, ms: float, people: dict[str, float]) -> dict[str, object]:
+    conditions: dict[str, object] = {
+        "data": data,
+        "split": given.split,
+        "precision": given.precision,
+        "runtime": given.driver,
+        "ms_per_frame": ms,
+        "machine": given.machine,
+    }
+    return (
+        {**conditions, "human_iou": {name: round(value, 3) for name, value in people.items()}} if people else conditions
+    )

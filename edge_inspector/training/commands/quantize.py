@@ -1,0 +1,24 @@
+"""`model quantize RUN DATA`: the model folder of a finished run, if INT8 is worth it."""
+
+import argparse
+
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.manifest import Card
+from edge_inspector.training.packing import Shipping, pack
+from edge_inspector.training.patches import Mix
+from edge_inspector.training.runs import RUN_FILE, read_json
+from edge_inspector.training.tasks import Reading, open_task
+
+
+def run(given: argparse.Namespace) -> int:
+    """Quantise, measure, write."""
+    asked = read_json(given.run / RUN_FILE)
+    reading = Reading(asked["folds"], asked["group"], asked["shrink"], asked["patch"], Mix(), asked["colour"])
+    task = open_task(given.data, reading)
+    if task.name != asked["task"] or list(task.classes) != asked["classes"]:
+        what = f"is {task.name} with {', '.join(task.classes)}; the run was trained on {asked['task']}"
+        raise ConfigError([Fault("DATA", what)])
+    card = Card(given.name, given.version, given.licence, given.description)
+    folder = pack(given.run, task, Shipping(card, given.models, given.split, given.force, given.machine))
+    print(f"written: {folder}")
+    return 0

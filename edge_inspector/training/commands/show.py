@@ -1,0 +1,27 @@
+"""`model show MODEL_DIR`: what a manifest says, in words."""
+
+import argparse
+
+from edge_inspector.segmenters.manifest import read_manifest
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print; the files' hashes have been checked when this prints anything."""
+    manifest = read_manifest(given.model)
+    size = manifest.input
+    print(f"{manifest.name} {manifest.version}: {manifest.description}")
+    print(f"licence: {manifest.licence}")
+    print(
+        f"input {size.height} x {size.width} x {size.channels}, one mask pixel for {manifest.output.stride} x "
+        f"{manifest.output.stride}"
+    )
+    for kind, file in manifest.files.items():
+        megabytes = (given.model / file.path).stat().st_size / 1e6
+        print(f"{kind}: {file.path}, {megabytes:.1f} MB, SHA-256 {file.sha256[:16]}...")
+    for name, limit in manifest.limits.items():
+        print(f"limit of {name}: p >= {limit.min_confidence} on at least {limit.min_area_px} px")
+    for table, name in ((manifest.calibration, "calibration"), (manifest.training, "training")):
+        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in table.items()))
+    for score in manifest.scores:
+        print("score: " + ", ".join(f"{key} {value}" for key, value in score.items()))
+    return 0

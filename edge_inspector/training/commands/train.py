@@ -1,0 +1,98 @@
+"""`model train DATA`: nets per fold, limits from what they were not shown, the net to ship, a report."""
+
+import argparse
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.draw import SHAPES
+from edge_inspector.training.limits import Cost
+from edge_inspector.training.losses import Loss
+from edge_inspector.training.patches import Mix
+from edge_inspector.training.report import write_run_report
+from edge_inspector.training.runs import Order, read_limits, train_run
+from edge_inspector.training.tasks import Reading, Task, open_task
+from edge_inspector.training.train import Plan
+
+
+def run(given: argparse.Namespace) -> int:
+    """Train, or go on training."""
+    torch.set_num_threads(given.threads)
+    cv2.setNumThreads(1)
+    _check_sizes(given)
+    task = open_task(given.data, reading(given))
+    achieved = train_run(task, _order(given, task), given.out)
+    print(
+        f"held out, {achieved.parts} parts of {achieved.groups} groups: recall {achieved.part_recall:.3f} at "
+        f"{achieved.false_reject_rate:.3f} false rejects, mean IoU {achieved.mean_iou:.3f}"
+    )
+    held_out = chain.from_iterable(task.judged(fold) for fold in range(task.folds))
+    write_run_report(given.out, task.classes, read_limits(given.out), held_out)
+    print(f"report: {given.out / 'report.html'}")
+    return 0
+
+
+def reading(given: argparse.Namespace) -> Reading:
+    """How DATA is to be read. Raises ConfigError."""
+    unknown = sorted({shape for _, shape in given.draw} - SHAPES.keys())
+    if unknown:
+        raise ConfigError([Fault("--draw", f"{unknown[0]!r} is no shape: {', '.join(SHAPES)}")])
+    if given.draw_share and not given.draw:
+        raise ConfigError([Fault("--draw-share", "needs --draw CLASS=SHAPE at least once")])
+    mix = Mix(given.good_share, given.paste_share, given.draw_share, dict(given.draw), given.soft)
+    return Reading(given.folds, given.group, given.shrink, given.patch, mix, given.colour)
+
+
+def _order(given: argparse.Namespace, task: Task) -> Order:
+    _check_classes(given, task.classes)
+    weights = dict(given.class_weight)
+    try:
+        chosen = tuple(float(weights.get(name, 1.0)) for name in task.classes)
+    except ValueError as error:
+        raise ConfigError([Fault("--class-weight", f"is no number: {error}")]) from error
+    if given.per_class:
+        chosen = ()
+    plan = Plan(
+        net=given.net,
+        steps=given.steps,
+        rate=given.rate,
+        seed=given.seed,
+        loss=Loss(given.loss, class_weights=chosen),
+        start=given.start,
+        encoder_weights=given.encoder_weights,
+    )
+    cost = Cost(*given.cost) if given.cost else None
+    return Order(plan, tuple(given.window), given.per_class, given.false_rejects, cost, _settings(given, task))
+
+
+def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
+    """All that decides what comes out, without the paths of this machine."""
+    aside = {"command", "data", "out", "threads", "false_rejects", "cost"}
+    asked = vars(given).items()
+    settings = {key: value.name if isinstance(value, Path) else value for key, value in asked if key not in aside}
+    return settings | {"task": task.name, "classes": list(task.classes)}
+
+
+def _check_sizes(given: argparse.Namespace) -> None:
+    step = 32 * given.shrink
+    faults = [Fault("--window", f"{side} is no multiple of {step}") for side in given.window if side % step]
+    if given.patch % 32:
+        faults.append(Fault("--patch", f"{given.patch} is no multiple of 32"))
+    for option in ("start", "encoder_weights"):
+        path = getattr(given, option)
+        if path is not None and not path.is_file():
+            faults.append(Fault(f"--{option.replace('_', '-')}", f"{path} is no file"))
+    if faults:
+        raise ConfigError(faults)
+
+
+def _check_classes(given: argparse.Namespace, classes: tuple[str, ...]) -> None:
+    for option in ("draw", "class_weight"):
+        unknown = sorted({name for name, _ in getattr(given, option)} - set(classes))
+        if unknown:
+            what = f"{unknown[0]!r} is none of the classes {', '.join(classes)}"
+            raise ConfigError([Fault(f"--{option.replace('_', '-')}", what)])

@@ -1,0 +1,105 @@
+"""Defects drawn onto sound surfaces: lines, blobs, chips and bands, for classes of which there are few pictures.
+
+Each is a change of brightness relative to the surface, so that it takes the light of where it lies.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+Rng: TypeAlias = np.random.Generator
+
+_SHIFT: Final = 4
+
+
+def draw(shape: str, image: Image, classes: Image, index: int, rng: Rng) -> None:
+    """Lay one drawn defect of `shape` (a key of SHAPES) into a patch and its class map, in place."""
+    cover = np.zeros(classes.shape, np.uint8)
+    change = SHAPES[shape](cover, image, rng)
+    soft = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.5, 1.2)).astype(np.float32)[:, :, np.newaxis] / 255.0
+    pixels = image.astype(np.float32)
+    image[:] = np.clip(pixels * (1.0 + soft * (change - 1.0)), 0.0, 255.0).astype(np.uint8)
+    classes[cover > 96] = index
+
+
+def _line(cover: Image, image: Image, rng: Rng) -> NDArray[np.float32]:
+    """A crack: it wanders, and sometimes it fades."""
+    height, width = cover.shape
+    steps = int(rng.integers(8, 60))
+    headings = rng.choice((math.pi / 2, rng.uniform(0.0, math.pi))) + np.cumsum(rng.normal(0.0, 0.12, steps))
+    start = rng.uniform((0.0, 0.0), (width, height))
+    points = start + np.cumsum(np.stack((np.cos(headings), np.sin(headings)), axis=1) * 3.0, axis=0)
+    _stroke(cover, points, int(rng.integers(1, 4)))
+    return np.float32(rng.uniform(0.35, 0.8)) * _grain(image, rng, 0.1)
+
+
+def _blob(cover: Image, image: Image, rng: Rng) -> NDArray[np.float32]:
+    """A hole: small, dark, often with a bright rim."""
+    radius = math.exp(rng.uniform(math.log(2.0), math.log(11.0)))
+    centre = rng.uniform(radius, np.array(cover.shape[::-1]) - radius)
+    outline = _outline(centre, radius, rng)
+    fixed = np.rint(outline * (1 << _SHIFT)).astype(np.int32)
+    cv2.fillPoly(cover, [fixed], 255, lineType=cv2.LINE_AA, shift=_SHIFT)
+    change = np.full((*cover.shape, 1), rng.uniform(0.25, 0.75), np.float32) * _grain(image, rng, 0.15)
+    if rng.random() < 0.3:
+        rim = np.zeros_like(cover)
+        cv2.polylines(rim, [fixed], isClosed=True, color=255, thickness=1, lineType=cv2.LINE_AA, shift=_SHIFT)
+        change[rim > 96] *= np.float32(rng.uniform(1.5, 3.0))
+    return change
+
+
+def _chip(cover: Image, image: Image, rng: Rng) -> NDArray[np.float32]:
+    """Missing material at a side of the patch: darker or brighter, and rough."""
+    height, width = cover.shape
+    radius = math.exp(rng.uniform(math.log(5.0), math.log(45.0)))
+    x, y = rng.uniform(0.0, width), rng.uniform(0.0, height)
+    centre = np.array(((0.0, y), (width, y), (x, 0.0), (x, height))[int(rng.integers(4))])
+    outline = _outline(centre, radius, rng)
+    cv2.fillPoly(cover, [np.rint(outline * (1 << _SHIFT)).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=_SHIFT)
+    level = rng.uniform(0.3, 0.8) if rng.random() < 0.7 else rng.uniform(1.3, 2.2)
+    return np.float32(level) * _grain(image, rng, rng.uniform(0.1, 0.5))
+
+
+def _band(cover: Image, image: Image, rng: Rng) -> NDArray[np.float32]:
+    """A stretch of uneven grinding: streaks along the columns, stronger than around it."""
+    height, width = cover.shape
+    top, left = int(rng.uniform(-0.2, 0.8) * height), int(rng.uniform(-0.3, 0.6) * width)
+    bottom, right = top + int(rng.uniform(0.1, 0.6) * height), left + int(rng.uniform(0.4, 1.3) * width)
+    cv2.rectangle(cover, (left, top), (right, bottom), 255, -1)
+    streaks = np.exp(rng.normal(0.0, rng.uniform(0.06, 0.18), (1, width, 1))).astype(np.float32)
+    return streaks * np.float32(rng.uniform(0.85, 1.3)) * _grain(image, rng, 0.05)
+
+
+def _outline(centre: NDArray[np.float64], radius: float, rng: Rng) -> NDArray[np.float64]:
+    turn = np.linspace(0.0, 2.0 * math.pi, 28, endpoint=False)
+    waves = sum(rng.uniform(-1.0, 1.0) / k * np.sin(k * turn + rng.uniform(0.0, 6.3)) for k in range(2, 7))
+    reach = radius * (0.85 + 0.2 * waves)
+    squeeze, angle = rng.uniform(0.4, 1.0), rng.uniform(0.0, math.pi)
+    local = np.stack((np.cos(turn) * reach, np.sin(turn) * reach * squeeze), axis=1)
+    cos, sin = math.cos(angle), math.sin(angle)
+    return np.asarray(centre + local @ np.array(((cos, sin), (-sin, cos))))
+
+
+def _stroke(cover: Image, points: NDArray[np.float64], thickness: int) -> None:
+    fixed = np.rint(points * (1 << _SHIFT)).astype(np.int32)
+    cv2.polylines(cover, [fixed], isClosed=False, color=255, thickness=thickness, lineType=cv2.LINE_AA, shift=_SHIFT)
+
+
+def _grain(image: Image, rng: Rng, strength: float) -> NDArray[np.float32]:
+    """Relative roughness around 1, [H, W, 1], correlated over a few pixels."""
+    noise = cv2.GaussianBlur(rng.standard_normal(image.shape[:2], dtype=np.float32), (0, 0), 1.0)
+    return np.asarray(1.0 + 3.0 * strength * noise, np.float32)[:, :, np.newaxis]
+
+
+SHAPES: Final[dict[str, Callable[[Image, Image, Rng], NDArray[np.float32]]]] = {
+    "line": _line,
+    "blob": _blob,
+    "chip": _chip,
+    "band": _band,
+}
+"""What can be drawn."""

@@ -1,0 +1,58 @@
+"""What a wrong answer costs while training."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LossKind = Literal["dice-bce", "focal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Dice plus weighted BCE, or Dice plus focal loss; callable on logits and targets [N, K, H, W] in 0..1.
+
+    A target between 0 and 1 is an annotator's doubt. `class_weights`: one per class, default all 1. `any_weight`: also
+    learn that something is wrong at all, whatever it is: a part is refused for that, and rare classes help each other.
+    """
+
+    kind: LossKind = "dice-bce"
+    positive_weight: float = 1.5
+    class_weights: tuple[float, ...] = ()
+    any_weight: float = 0.5
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Give the loss, a scalar."""
+        weights = torch.tensor(self.class_weights or (1.0,) * logits.shape[1]).to(logits)
+        probability = torch.sigmoid(logits)
+        cross = focal(logits, targets) if self.kind == "focal" else bce(logits, targets, self.positive_weight)
+        # Pixels of defects are a few in a thousand: unscaled, the mean over all pixels would be next to nothing.
+        loss = missed(probability, targets, weights) + 10.0 * (cross * weights[:, None, None]).mean()
+        if self.any_weight and logits.shape[1] > 1:
+            whatever = probability.amax(1, keepdim=True), targets.amax(1, keepdim=True)
+            loss = loss + self.any_weight * missed(*whatever, weights[:1] * 0.0 + 1.0)
+        return loss
+
+
+def missed(probability: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """1 - Dice over the whole batch, for the classes present only, so that an absent one cannot dominate."""
+    overlap = (probability * targets).sum((0, 2, 3))
+    total = (probability + targets).sum((0, 2, 3))
+    present = (targets.amax((0, 2, 3)) > 0) * weights
+    dice = 1.0 - (2.0 * overlap + 1.0) / (total + 1.0)
+    return (dice * present).sum() / present.sum().clamp(min=1e-6)
+
+
+def bce(logits: Tensor, targets: Tensor, positive_weight: float) -> Tensor:
+    """Cross entropy per pixel, positive pixels weighted."""
+    weight = torch.full((1, logits.shape[1], 1, 1), positive_weight).to(logits)
+    return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight, reduction="none")
+
+
+def focal(logits: Tensor, targets: Tensor, gamma: float = 2.0, alpha: float = 0.75) -> Tensor:
+    """Cross entropy per pixel that pixels answered well hardly count in (Lin et al. 2017), for soft targets too."""
+    cross = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    distance = (torch.sigmoid(logits) - targets).abs()
+    return (alpha * targets + (1.0 - alpha) * (1.0 - targets)) * distance**gamma * cross * 4.0

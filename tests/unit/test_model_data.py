@@ -1,0 +1,278 @@
+"""Folders with index.csv, the labels of other tools, and folds that cannot leak. No training library is needed."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_inspector.errors import ConfigError
+from edge_inspector.training.folder import Folder
+from edge_inspector.training.folds import grouped_folds
+from edge_inspector.training.importers import import_labels
+
+SQUARE = [4, 4, 20, 4, 20, 20, 4, 20]
+
+
+def picture(path: Path, channels: int = 1) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (32, 40) if channels == 1 else (32, 40, 3)
+    cv2.imwrite(str(path), np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8))
+    return path.name
+
+
+def mask(path: Path, value: int = 255) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plane = np.zeros((32, 40), np.uint8)
+    plane[4:12, 4:12] = value
+    cv2.imwrite(str(path), plane)
+    return path.name
+
+
+def index(root: Path, rows: list[dict[str, str]]) -> Path:
+    for row in rows:
+        picture(root / row["image"])
+        if row["mask"] and ".." not in row["mask"]:
+            mask(root / row["mask"])
+    with (root / "index.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return root
+
+
+def row(number: int, kind: str = "good", **more: str) -> dict[str, str]:
+    bad = kind != "good"
+    name = f"m{number}-{kind}.png" if bad else ""
+    return {
+        "image": f"i{number}.png",
+        "mask": name,
+        "class": kind,
+        "label": str(int(bad)),
+        "session": f"s{number}",
+        "split": "train",
+    } | more
+
+
+def test_a_folder_is_what_its_index_says(tmp_path: Path) -> None:
+    folder = Folder(index(tmp_path, [row(1), row(2, "pit"), row(2, "crack"), row(3, "pit", split="val")]))
+    good, bad = folder.entries("train")
+
+    assert (folder.classes, folder.channels, folder.group_column) == (("crack", "pit"), 1, "session")
+    assert not good.defective
+    assert not good.classes.any()
+    assert bad.defective
+    assert {kind for kind, _ in bad.marks} == {1, 2}
+    assert folder.splits() == {"train": 3, "val": 1}
+
+
+def test_a_doubtful_row_is_left_out_unless_asked_for(tmp_path: Path) -> None:
+    rows = [row(1) | {"note": ""}, row(2, "pit") | {"note": "empty mask"}]
+    folder = Folder(index(tmp_path, rows))
+    assert len(folder.entries("train")) == 1
+    assert len(folder.entries("train", doubtful=True)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image": "../secret.png"}, "outside the folder"),
+        ({"mask": "gone/../../m.png"}, "outside the folder"),
+        ({"label": "yes"}, "label must be 0 or 1"),
+        ({"class": ""}, "names its class"),
+    ],
+)
+def test_an_index_is_not_trusted(tmp_path: Path, change: dict[str, str], message: str) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    index(root, [row(1), row(2, "pit") | change])
+    with pytest.raises(ConfigError, match=message):
+        Folder(root)
+
+
+def test_an_index_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"index\.csv: cannot be read"):
+        Folder(tmp_path)
+    (tmp_path / "index.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ConfigError, match="the columns image, mask"):
+        Folder(tmp_path)
+
+
+def test_a_mask_of_another_size(tmp_path: Path) -> None:
+    root = index(tmp_path, [row(1, "pit")])
+    cv2.imwrite(str(root / "m1-pit.png"), np.zeros((5, 5), np.uint8))
+    with pytest.raises(ConfigError, match="its image"):
+        Folder(root).entries("train")
+
+
+def test_a_group_on_both_sides_is_told(tmp_path: Path) -> None:
+    rows = [row(1, "pit", session="a"), row(2, session="a", split="val"), row(3, session="b")]
+    assert Folder(index(tmp_path, rows)).leaks() == ["a"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    kinds=st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["good", "pit", "crack"])), min_size=12, max_size=50),
+    count=st.integers(2, 4),
+)
+def test_no_group_is_ever_in_two_folds(
+    tmp_path_factory: pytest.TempPathFactory, kinds: list[tuple[int, str]], count: int
+) -> None:
+    rows = [row(n, kind, session=f"s{group}") for n, (group, kind) in enumerate(kinds)] + [row(99, "pit", session="z")]
+    folder = Folder(index(tmp_path_factory.mktemp("data"), rows))
+    groups = {each["session"] for each in rows}
+    if len(groups) < count:
+        with pytest.raises(ConfigError, match="do not make"):
+            grouped_folds(folder, "train", count)
+        return
+    folds = grouped_folds(folder, "train", count)
+
+    assert len(folds) == count
+    assert sum(len(fold) for fold in folds) == len(groups)
+    assert frozenset().union(*folds) == groups
+
+
+def test_each_fold_has_its_share_of_every_class(tmp_path: Path) -> None:
+    rows = [row(n, kind) for n, kind in enumerate(["good"] * 30 + ["pit"] * 6 + ["crack"] * 3)]
+    folder = Folder(index(tmp_path, rows))
+    for fold in grouped_folds(folder, "train", 3):
+        kinds = [each["class"] for each in folder.rows("train") if each["session"] in fold]
+        assert (kinds.count("good"), kinds.count("pit"), kinds.count("crack")) == (10, 2, 1)
+
+
+def test_folds_of_the_index_that_leak_are_refused(tmp_path: Path) -> None:
+    rows = [row(1, "pit", session="a") | {"fold": "1"}, row(2, session="a") | {"fold": "2"}]
+    with pytest.raises(ConfigError, match="the folds leak: session a"):
+        grouped_folds(Folder(index(tmp_path, rows)), "train", 2)
+
+
+def coco(folder: Path, **changes: Any) -> Path:
+    picture(folder / "a_1.png", 3)
+    picture(folder / "b_1.png", 3)
+    annotation = {"id": 1, "image_id": 1, "category_id": 3, "segmentation": [SQUARE]}
+    table = {
+        "images": [{"id": 1, "file_name": "a_1.png"}, {"id": 2, "file_name": "b_1.png"}],
+        "annotations": [annotation],
+        "categories": [{"id": 3, "name": "pit"}],
+    }
+    (folder / "labels.json").write_text(json.dumps(table | changes))
+    return folder
+
+
+def via(folder: Path) -> Path:
+    shape = {"name": "polygon", "all_points_x": SQUARE[0::2], "all_points_y": SQUARE[1::2]}
+    region = {"shape_attributes": shape, "region_attributes": {"kind": "pit"}}
+    table = {
+        "x1": {"filename": picture(folder / "a_1.png"), "regions": [region]},
+        "x2": {"filename": picture(folder / "b_1.png"), "regions": []},
+    }
+    (folder / "via.json").write_text(json.dumps({"_via_img_metadata": table}))
+    return folder
+
+
+def labelme(folder: Path) -> Path:
+    points = [list(point) for point in zip(SQUARE[0::2], SQUARE[1::2], strict=True)]
+    table = {"imagePath": picture(folder / "a_1.png"), "shapes": [{"label": "pit", "points": points}]}
+    (folder / "a_1.json").write_text(json.dumps(table))
+    picture(folder / "b_1.png")
+    return folder
+
+
+def mvtec(folder: Path) -> Path:
+    picture(folder / "train" / "good" / "a_1.png")
+    picture(folder / "test" / "pit" / "b_1.png")
+    plane = np.zeros((32, 40), np.uint8)
+    plane[4:21, 4:21] = 255
+    target = folder / "ground_truth" / "pit"
+    target.mkdir(parents=True)
+    cv2.imwrite(str(target / "b_1_mask.png"), plane)
+    return folder
+
+
+@pytest.mark.parametrize(("form", "make"), [("coco", coco), ("via", via), ("labelme", labelme), ("mvtec", mvtec)])
+def test_labels_of_every_form_come_to_the_same(tmp_path: Path, form: str, make: Any) -> None:
+    (tmp_path / "in").mkdir()
+    assert import_labels(form, make(tmp_path / "in"), tmp_path / "out", 0.0, "") == 2
+
+    folder = Folder(tmp_path / "out")
+    entries = folder.entries("train")
+    (bad,) = [entry for entry in entries if entry.defective]
+    assert folder.classes == ("pit",)
+    assert len(entries) == 2
+    assert int((bad.classes > 0).sum()) == 17 * 17
+    assert not bad.classes[:4].any()
+
+
+def test_groups_come_from_the_name_and_stay_together(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    import_labels("coco", coco(tmp_path / "in"), tmp_path / "out", 0.0, r"_(\d+)\.")
+    assert {each["group"] for each in Folder(tmp_path / "out").rows("train")} == {"1"}
+    with pytest.raises(ConfigError, match="does not match"):
+        import_labels("coco", tmp_path / "in", tmp_path / "more", 0.0, r"(x)")
+    with pytest.raises(ConfigError, match="no regular expression"):
+        import_labels("coco", tmp_path / "in", tmp_path / "more", 0.0, "(")
+
+
+def annotation(**changes: Any) -> list[dict[str, Any]]:
+    return [{"id": 1, "image_id": 1, "category_id": 3, "segmentation": [SQUARE]} | changes]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": [{"id": 1, "file_name": "../../etc/passwd.png"}]}, "no picture in the folder"),
+        ({"images": [{"id": 1, "file_name": "/etc/passwd"}]}, "no picture in the folder"),
+        ({"images": [{"id": 1, "file_name": "missing.png"}]}, "is missing"),
+        ({"images": {"id": 1}}, "'images' must be a list"),
+        ({"images": [{"id": [], "file_name": "a_1.png"}]}, "'id' must be a number"),
+        ({"annotations": annotation(segmentation=[[1, 2, 3, 4]])}, "a polygon has"),
+        ({"annotations": annotation(segmentation=[[1, 2, 3, 4, "x", 6]])}, "no number"),
+        ({"annotations": annotation(segmentation=[[1, 2, 3, 4, float("nan"), 6]])}, "no number"),
+        ({"annotations": annotation(segmentation={"counts": "abc"})}, "no polygon"),
+        ({"annotations": annotation(category_id=9)}, "no known category"),
+        ({"categories": [{"id": 3, "name": "../../x"}]}, "no name for a class"),
+        ({"annotations": []}, "no defect found"),
+    ],
+)
+def test_labels_are_not_trusted(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ConfigError, match=message):
+        import_labels("coco", coco(tmp_path / "in", **change), tmp_path / "out", 0.2, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_polygons_far_outside_the_image_do_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    far = [[-1e300, -1e300, 1e300, -1e300, 1e300, 1e300, -1e300, 1e300]]
+    import_labels("coco", coco(tmp_path / "in", annotations=annotation(segmentation=far)), tmp_path / "out", 0.0, "")
+    (bad,) = [entry for entry in Folder(tmp_path / "out").entries("train") if entry.defective]
+    assert bad.classes.all()
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, '{"a"', "\x00"])
+def test_label_files_that_are_no_json(tmp_path: Path, text: str) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "x.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"x\.json: cannot be read"):
+        import_labels("via", source, tmp_path / "out", 0.2, "")
+
+
+def test_validation_gets_whole_groups_of_every_class(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for number in range(16):
+        picture(source / f"{number}.png")
+        if number < 8:
+            shapes = [{"label": "pit", "points": [[1, 1], [9, 1], [9, 9]]}]
+            (source / f"{number}.json").write_text(json.dumps({"imagePath": f"{number}.png", "shapes": shapes}))
+    import_labels("labelme", source, tmp_path / "out", 0.25, "")
+    folder = Folder(tmp_path / "out")
+    assert [each["class"] for each in folder.rows("val")].count("pit") == 2
+    assert folder.splits() == {"train": 12, "val": 4}
+    assert folder.leaks() == []
