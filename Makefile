@@ -26,8 +26,10 @@ types: $(VENV)/.dev-$(ORT)
 layers: $(VENV)/.dev-$(ORT)
 	$(BIN)/lint-imports
 
+# About 15 minutes on a machine with nothing else to do; `make bench ARGS="throughput --seconds 6"` for one of them.
 bench: $(VENV)/.dev-$(ORT)
-	$(BIN)/python benchmarks/demo_line.py $(ARGS)
+	$(BIN)/edge-inspector bench --out benchmarks/results --budgets benchmarks/budgets.toml $(ARGS)
+	$(BIN)/python benchmarks/plot.py benchmarks/results
 
 docs: $(VENV)/.dev-$(ORT)
 	$(BIN)/python docs/generate.py

@@ -8,6 +8,7 @@ ldconfig -p 2>/dev/null | grep -q libaravis-0.8 || missing="$missing libaravis-0
 command -v arv-tool-0.8 >/dev/null 2>&1 || missing="$missing aravis-tools-cli"
 command -v arv-fake-gv-camera-0.8 >/dev/null 2>&1 || missing="$missing aravis-tools"
 command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
+command -v prometheus >/dev/null 2>&1 || missing="$missing prometheus"
 [ -z "$missing" ] && exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
     echo "not installed here (no apt-get):$missing; tests that need them will skip"

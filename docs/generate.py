@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from edge_inspector import config, metrics
 from edge_inspector.cli import _parser
 from edge_inspector.drivers import FAMILIES, load_driver
-from edge_inspector.inspection.recipe import ClassLimits, Recipe, Region
+from edge_inspector.inspection.recipe import ClassLimits, PictureLimits, Recipe, Region
 from edge_inspector.records import Decision, ErrorCode, Reason
-from edge_inspector.runtime.conditions import FAULTS
+from edge_inspector.runtime.conditions import FAULTS, WARNINGS
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, Block
 from edge_inspector.schema import message_definitions
 
@@ -31,7 +31,7 @@ REASONS = {
     Reason.FRAME_MISSING: "a view never came, and nothing is known to be wrong",
     Reason.CAMERA_LOST: "a camera was, or had just been, out of reach",
     Reason.INCOMPLETE_FRAME: "a frame arrived damaged",
-    Reason.BAD_IMAGE: "a picture was too dark, too bright or frozen (reserved)",
+    Reason.BAD_IMAGE: "a picture was too dark, saturated, blurred, or the same again",
     Reason.POSITION_UNKNOWN: "the belt's position was not known well enough",
     Reason.INFERENCE_FAILED: "the model's session failed",
     Reason.DISABLED: "the PLC's enable bit was off",
@@ -44,6 +44,10 @@ REASONS = {
 CODES = {
     ErrorCode.NONE: ("all is well", "nothing"),
     ErrorCode.CAMERA_LOST: ("a camera does not answer", "check its cable and power; it is reopened by itself"),
+    ErrorCode.BAD_PICTURES: (
+        "a camera's pictures are dark, saturated, blurred or frozen",
+        "check light, lens and exposure (`edge-inspector focus`); the recipe's `picture` has the limits",
+    ),
     ErrorCode.ENCODER_LOST: ("no fresh belt position", "check PLC, cable and `encoder.settings`"),
     ErrorCode.INFERENCE_FAILED: ("the model failed", "look at the log; the session is rebuilt by itself"),
     ErrorCode.PLC_RING_FULL: ("the PLC acknowledges no verdicts", "is the PLC's function block called every scan?"),
@@ -52,13 +56,47 @@ CODES = {
     ErrorCode.BROKER_LOST: ("the broker does not answer", "check it; verdicts wait in the outbox"),
     ErrorCode.OUTBOX_FULL: ("the outbox has reached its limit", "bring the broker back; newest messages are refused"),
     ErrorCode.RECIPE_MISMATCH: ("PLC and station disagree on the recipe", "load the recipe that the PLC expects"),
+    ErrorCode.ARCHIVE_INCOMPLETE: (
+        "results or pictures could not be kept",
+        "free the disk or find out what slows it; verdicts are not affected",
+    ),
+    ErrorCode.SIDE_WORKER_FAILED: (
+        "a thread that no verdict needs failed for good or hangs",
+        "read the log; restart the service when it suits",
+    ),
+    ErrorCode.DRIFT: (
+        "pictures or defects are not what the reference says",
+        "look at lamps, lenses and parts; docs/archive.md",
+    ),
     ErrorCode.WORKER_FAILED: ("a thread failed for good or hangs", "read the log; the service manager restarts"),
+}
+
+# What a label can be: nothing from a picture, a message or a part, so that the number of series stays small.
+LABELS = {
+    "camera": "names in `cameras`",
+    "code": "names of the error codes",
+    "command": "`select_recipe`, `enable`, `disable`, `reset`",
+    "decision": "the decisions, in small letters",
+    "defect_class": "classes of the model",
+    "fault": "`dark`, `saturated`, `blurred`, `frozen`",
+    "kept_because": "why the archive keeps pictures: the decisions, `review`, `sample`",
+    "link": "names in `plcs`",
+    "mailbox": "mailboxes of pipeline.py",
+    "provider": "`tensorrt`, `cuda`, `cpu`",
+    "reason": "the reasons",
+    "result": "`done`, `refused`",
+    "state": "`starting`, `ready`, `degraded`, `fault`, `stopping`",
+    "subject": "names in `cameras`, `plcs`, workers, or `encoder`",
+    "what": "parts of the archive: `results`, `pictures`; `verdict`, `delivery`, `picture`",
+    "worker": "workers of pipeline.py, and `web`",
 }
 
 CHANNELS = {
     "reject": ("verdict", False, "What must fire the gate, never late. With MQTT 5 each expires when its time is up."),
     "verdict": ("verdict", False, "Every verdict, late ones too."),
     "state": ("state", True, "The station's state, on change and every 10 s; `offline` is also the last will."),
+    "command/result": ("command_result", False, "What became of a command."),
+    "command": ("command", False, "What the station is to do, where its link has `commands = true`."),
 }
 
 
@@ -72,11 +110,18 @@ def reference() -> str:
         "## Recipe\n",
         *(
             _settings(name, model)
-            for name, model in (("", Recipe), ("classes.NAME", ClassLimits), ("regions.CAMERA", Region))
+            for name, model in (
+                ("", Recipe),
+                ("classes.NAME", ClassLimits),
+                ("regions.CAMERA", Region),
+                ("picture", PictureLimits),
+                ("pictures.CAMERA", PictureLimits),
+            )
         ),
         "## Decisions and reasons\n\n" + _decisions(),
         "## Error codes\n\nIn the PLC's `error_code`, in `state` over MQTT, and in the log.\n\n" + _codes(),
-        "## Metrics\n\n" + _metrics(),
+        "## Metrics\n\nOn `/metrics`; the rules and panels over them: [how-to/dashboard.md](how-to/dashboard.md).\n\n"
+        + _metrics(),
     ]
     return "\n".join(parts)
 
@@ -98,22 +143,22 @@ def asyncapi() -> str:
         "info": {
             "title": "Edge Inspector over MQTT",
             "version": "1",
-            "description": "What a station publishes. docs/mqtt.md says what is promised and what each field means.",
+            "description": "What a station publishes and reads; docs/mqtt.md says what each field means.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
-        "channels": {name: _channel(name, message, about) for name, (message, _, about) in CHANNELS.items()},
+        "channels": {_key(name): _channel(name, message, about) for name, (message, _, about) in CHANNELS.items()},
         "operations": {
-            f"publish_{name}": {
-                "action": "send",
-                "channel": {"$ref": f"#/channels/{name}"},
+            f"{'read' if name == 'command' else 'publish'}_{_key(name)}": {
+                "action": "receive" if name == "command" else "send",
+                "channel": {"$ref": f"#/channels/{_key(name)}"},
                 "bindings": {"mqtt": {"qos": 1, "retain": retained}},
             }
             for name, (_, retained, _) in CHANNELS.items()
         },
         "components": {
             "messages": {
-                name: {"payload": {"$ref": f"#/components/schemas/{name.capitalize()}Message"}}
+                name: {"payload": {"$ref": f"#/components/schemas/{name.title().replace('_', '')}Message"}}
                 for name in dict.fromkeys(message for message, _, _ in CHANNELS.values())
             },
             "schemas": message_definitions("#/components/schemas/{model}"),
@@ -122,6 +167,10 @@ def asyncapi() -> str:
     return (
         "# Generated from the code by `make docs`; edit the code, not this file.\n" + "\n".join(_yaml(document)) + "\n"
     )
+
+
+def _key(topic: str) -> str:
+    return topic.replace("/", "_")
 
 
 def _channel(name: str, message: str, about: str) -> dict[str, Any]:
@@ -188,6 +237,7 @@ def _station_tables() -> Iterator[str]:
         ("cameras", config.CameraTable),
         ("plcs", config.PlcTable),
         ("web", config.WebTable),
+        ("archive", config.ArchiveTable),
     ):
         yield _settings(name, model)
     for family, drivers in FAMILIES.items():
@@ -234,17 +284,23 @@ def _decisions() -> str:
     return "\n".join(rows) + "\n"
 
 
+def _state(code: ErrorCode) -> str:
+    return "fault" if code in FAULTS else "warning: still ready" if code in WARNINGS else "degraded"
+
+
 def _codes() -> str:
     rows = ["| code | name | state | what is wrong | what to do |", "|---|---|---|---|---|"]
     for code in ErrorCode:
-        state = "" if code is ErrorCode.NONE else "fault" if code in FAULTS else "degraded"
+        state = "" if code is ErrorCode.NONE else _state(code)
         wrong, remedy = CODES[code]
         rows.append(f"| {code.value} | `{code.name.lower()}` | {state} | {wrong} | {remedy} |")
     return "\n".join(rows) + "\n"
 
 
 def _metrics() -> str:
-    rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    rows = ["Units are in the names (seconds, bytes, mm); what has none counts. A label can only be:\n"]
+    rows += ["| label | is one of |", "|---|---|", *(f"| `{name}` | {about} |" for name, about in LABELS.items()), ""]
+    rows += ["| metric | type | labels | meaning |", "|---|---|---|---|"]
     for found in vars(metrics).values():
         if isinstance(found, MetricWrapperBase):
             suffix = {"counter": "_total", "info": "_info"}.get(found._type, "")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_inspector import __version__
-from edge_inspector.errors import ConfigError, EdgeInspectorError
+from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
 from edge_inspector.training.arguments import add_model_commands
 
 
@@ -53,16 +53,47 @@ def _parser() -> argparse.ArgumentParser:
     cameras.add_argument("--snapshot", type=Path, metavar="DIR", help="also take a picture with each; DIR/SERIAL.png")
     cameras.set_defaults(command=_cameras)
 
+    user = commands.add_parser("user", help="add, remove or list who may log in to the operator page")
+    user.add_argument("action", choices=["add", "remove", "list"], metavar="ACTION", help="add, remove or list")
+    user.add_argument("name", nargs="?", default="", metavar="NAME", help="whom to add or remove")
+    user.add_argument(
+        "--role",
+        choices=["viewer", "reviewer", "admin"],
+        default="viewer",
+        help="viewer: looks; reviewer: also marks parts; admin: also commands the station (default: viewer)",
+    )
+    user.add_argument(
+        "--station",
+        type=Path,
+        default=Path("/etc/edge-inspector/station.toml"),
+        metavar="STATION.toml",
+        help="the station file (default: /etc/edge-inspector/station.toml)",
+    )
+    user.set_defaults(command=_user)
+
     schema = commands.add_parser("schema", help="print the JSON Schema of MQTT messages, station file and recipe")
     schema.add_argument(
         "name",
         nargs="?",
-        choices=["verdict", "state", "station", "recipe"],
+        choices=["verdict", "state", "command_result", "command", "station", "recipe"],
         metavar="NAME",
-        help="verdict, state, station or recipe (default: all, in one document)",
+        help="verdict, state, command, command_result, station or recipe (default: all, in one document)",
     )
     schema.set_defaults(command=_schema)
 
+    bench = commands.add_parser("bench", help="measure how fast this machine is, on the simulated line")
+    bench.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="throughput, latency, growth, position, footprint (default: all, about 15 minutes)",
+    )
+    bench.add_argument("--model", default="tile-1.0", help="model folder name (default: tile-1.0)")
+    bench.add_argument("--seconds", type=_positive, default=12.0, help="how long each run of the line is (default: 12)")
+    bench.add_argument("--repeats", type=_whole, default=3, help="runs of which the median is taken (default: 3)")
+    bench.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="for the JSON (default: bench)")
+    bench.add_argument("--budgets", type=Path, metavar="FILE", help="fail when a figure is beyond its budget here")
+    bench.set_defaults(command=_bench)
     add_model_commands(commands.add_parser("model", help="train, quantise, judge and compare models"))
 
     demo = commands.add_parser("demo", help="run a simulated line: PLC, broker, station and scoreboard")
@@ -90,6 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument(
         "--loss", type=_fraction, default=0.0, help="with --gige: lose this fraction of the packets (as 0.005)"
+    )
+    demo.add_argument(
+        "--line-scan", action="store_true", help="with --gige: cameras that take their rows one by one, by the encoder"
     )
     demo.add_argument("--seed", type=int, default=7, help="of belt and parts (default: 7)")
     demo.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
@@ -128,11 +162,34 @@ def _cameras(given: argparse.Namespace) -> int:
     return find_cameras(given.which, given.snapshot)
 
 
+def _user(given: argparse.Namespace) -> int:
+    from edge_inspector.accounts import add_user, list_users, remove_user  # noqa: PLC0415
+
+    if given.action == "list":
+        return list_users(given.station)
+    if given.action == "remove":
+        return remove_user(given.station, given.name)
+    return add_user(given.station, given.name, given.role)
+
+
 def _schema(given: argparse.Namespace) -> int:
     from edge_inspector.schema import every_schema, schema  # noqa: PLC0415
 
     print(json.dumps(schema(given.name) if given.name else every_schema(), indent=2, ensure_ascii=False))
     return 0
+
+
+def _bench(given: argparse.Namespace) -> int:
+    from edge_inspector.simulation.bench.measures import BENCHMARKS, Effort  # noqa: PLC0415
+    from edge_inspector.simulation.bench.run import run_bench  # noqa: PLC0415
+
+    unknown = [name for name in given.names if name not in BENCHMARKS]
+    if unknown:
+        raise ConfigError(
+            [Fault("bench", f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}") for name in unknown]
+        )
+    effort = Effort(given.model, given.seconds, given.repeats)
+    return run_bench(given.names, effort, given.out, given.budgets)
 
 
 def _demo(given: argparse.Namespace) -> int:
@@ -153,6 +210,7 @@ def _demo(given: argparse.Namespace) -> int:
             keep=given.keep,
             gige=given.gige,
             loss=given.loss,
+            line_scan=given.line_scan,
         )
     )
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspector.drivers import DriverSettings, Segmenter, driver_names, load_driver
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.inspection.recipe import ClassLimits, Positive, Recipe, faults_of, read_recipe
+from edge_inspector.inspection.recipe import ClassLimits, Criteria, Positive, Recipe, faults_of, read_recipe
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 
@@ -23,10 +24,14 @@ class _Table(BaseModel):
 
 
 class StationTable(_Table):
-    """Who this station is and where its files are; paths are relative to the station file."""
+    """Who this station is and where its files are; paths are relative to the station file.
+
+    `recipe` is in force at the start, `recipes` are further ones that may be selected while the line runs.
+    """
 
     name: Name
     recipe: Path
+    recipes: list[Path] = []
     models_dir: Path = Path("models")
     state_dir: Path = Path("state")
 
@@ -62,12 +67,17 @@ class SegmenterTable(_Table):
 
 
 class CameraTable(_Table):
-    """One camera: its driver, and where and how large it sees the belt."""
+    """One camera: its driver, and where and how large it sees the belt.
+
+    `line_counts`: encoder counts from one row to the next of a line-scan camera, whose rows are taken one after the
+    other; `offset_mm` is then where its first row is, and `mm_per_px` holds across the belt only.
+    """
 
     name: Name
     driver: str
     offset_mm: Annotated[float, Field(ge=0)]
     mm_per_px: Positive
+    line_counts: Positive | None = None
     settings: dict[str, Any] = {}
 
 
@@ -81,10 +91,35 @@ class PlcTable(_Table):
 
 
 class WebTable(_Table):
-    """Where /metrics and /healthz are served."""
+    """Where the operator page, /metrics and /healthz are served, and to whom."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 9108
+    hosts: list[str] = []
+    certificate: Path | None = None
+    private_key: Path | None = None
+    allow_plain: bool = False
+    users: Path = Path("users")
+    read_requires_login: bool = False
+    session_hours: Annotated[float, Field(gt=0, le=168)] = 8.0
+    max_watchers: Annotated[int, Field(ge=1, le=100)] = 32
+
+
+class ArchiveTable(_Table):
+    """What is kept of the parts that have passed.
+
+    Pictures: of every part that was not plainly accepted, and of one in `accepted_one_in` others (0: none). The oldest
+    give way at `images_mb`, and before the disk has less than `min_free_mb` free. `album_mb` of memory hold the latest
+    pictures of all parts, for archive and page.
+    """
+
+    keep_days: Annotated[int, Field(ge=1, le=36500)] = 365
+    keep_mb: Annotated[int, Field(ge=8, le=1_000_000)] = 2048
+    images_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 8192
+    min_free_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 1024
+    accepted_one_in: Annotated[int, Field(ge=0)] = 100
+    image_format: Literal["png", "jpeg"] = "png"
+    album_mb: Annotated[int, Field(ge=1, le=65536)] = 32
 
 
 class StationFile(_Table):
@@ -97,15 +132,24 @@ class StationFile(_Table):
     cameras: Annotated[list[CameraTable], Field(min_length=1)]
     plcs: Annotated[list[PlcTable], Field(min_length=1)]
     web: WebTable = WebTable()
+    archive: ArchiveTable = ArchiveTable()
+
+    def mm_per_row(self, camera: CameraTable) -> float:
+        """How far the belt moves from one of the camera's rows to the next."""
+        return camera.mm_per_px if camera.line_counts is None else camera.line_counts / self.line.counts_per_mm
 
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """A checked configuration: nothing in it can still be wrong on paper."""
+    """A checked configuration: nothing in it can still be wrong on paper.
+
+    `recipe` and `limits` are what the station starts with; `recipes` has these and the selectable ones by their id.
+    """
 
     file: StationFile
     recipe: Recipe
     limits: dict[str, ClassLimits]
+    recipes: dict[int, Criteria]
     segmenter: Segmenter
     state_dir: Path
     camera_settings: tuple[DriverSettings, ...]
@@ -122,6 +166,7 @@ def load_station(path: Path) -> Station:
         file = StationFile.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(faults_of(error, "") + _faults_below(base, raw)) from error
+    file = file.model_copy(update={"web": _web(base, file.web, faults)})
     cameras = [_settings(base, "cameras", f"cameras.{at}", table, faults) for at, table in enumerate(file.cameras)]
     encoder = _settings(base, "encoders", "encoder", file.encoder, faults)
     plcs = [_settings(base, "plcs", f"plcs.{at}", table, faults) for at, table in enumerate(file.plcs)]
@@ -134,10 +179,30 @@ def load_station(path: Path) -> Station:
     if recipe is not None:
         faults += _line_faults(file, recipe)
         if segmenter is not None:
-            limits = _limits(file, recipe, segmenter, faults)
+            limits = _limits(file, file.station.recipe, recipe, segmenter, faults)
+    recipes = _recipes(base, file, recipe, limits, segmenter, faults)
     if faults or recipe is None or segmenter is None:
         raise ConfigError(faults)
-    return Station(file, recipe, limits, segmenter, base / file.station.state_dir, tuple(cameras), encoder, tuple(plcs))
+    return Station(
+        file,
+        recipe,
+        limits,
+        recipes,
+        segmenter,
+        base / file.station.state_dir,
+        tuple(cameras),
+        encoder,
+        tuple(plcs),
+    )
+
+
+def users_path(path: Path) -> Path:
+    """Where the station in `path` keeps the users of its page. Raises ConfigError when its [web] table is wrong."""
+    try:
+        web = WebTable.model_validate(_read(path).get("web", {}))
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "web")) from error
+    return path.parent / web.users
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -164,8 +229,11 @@ def _faults_below(base: Path, raw: dict[str, Any]) -> list[Fault]:
                 base, family, where, SimpleNamespace(driver=table["driver"], settings=table.get("settings", {})), faults
             )
     station = raw.get("station")
-    if isinstance(station, dict) and isinstance(station.get("recipe"), str):
-        _recipe(base / station["recipe"], faults)
+    if isinstance(station, dict):
+        listed = station.get("recipes")
+        for path in (station.get("recipe"), *(listed if isinstance(listed, list) else ())):
+            if isinstance(path, str):
+                _recipe(base / path, faults)
     return faults
 
 
@@ -187,6 +255,31 @@ def _settings(base: Path, family: str, where: str, table: Any, faults: list[Faul
     except ValidationError as error:
         faults += [Fault(f"{where}.settings.{fault.where}", fault.what) for fault in faults_of(error, "")]
     return DriverSettings()
+
+
+def _web(base: Path, web: WebTable, faults: list[Fault]) -> WebTable:
+    """With paths made whole. What goes over a network is encrypted, or someone has said that it need not be."""
+    pair = {"certificate": web.certificate, "private_key": web.private_key}
+    paths = {key: base / path for key, path in pair.items() if path is not None}
+    if len(paths) == 1:
+        faults.append(Fault("web.private_key", "certificate and private_key belong together: give both or none"))
+    faults += [Fault(f"web.{key}", f"{path} is not a file") for key, path in paths.items() if not path.is_file()]
+    if not _is_loopback(web.host) and not paths and not web.allow_plain:
+        faults.append(
+            Fault(
+                "web.host",
+                f"{web.host} is open to the network: give web.certificate and web.private_key, or say "
+                "web.allow_plain = true where a reverse proxy or the network itself protects the page",
+            )
+        )
+    return web.model_copy(update={**paths, "users": base / web.users})
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _names_twice(family: str, tables: Sequence[CameraTable | PlcTable]) -> list[Fault]:
@@ -245,11 +338,11 @@ def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
     faults += [
         Fault(
             f"cameras.{at}.offset_mm",
-            f"{camera.name!r} at {camera.offset_mm:g} mm is not before the decision line at "
+            f"{camera.name!r} at {_seen_mm(camera, recipe):g} mm is not before the decision line at "
             f"{line.gate_mm - reserve_mm:g} mm (line.gate_mm less line.reserve_ms at line.speed_max_mm_s)",
         )
         for at, camera in enumerate(file.cameras)
-        if camera.offset_mm >= line.gate_mm - reserve_mm
+        if _seen_mm(camera, recipe) >= line.gate_mm - reserve_mm
     ]
     faults += [
         Fault(f"cameras.{at}.name", f"{camera.name!r} is not in the recipe's views: nothing would look at its frames")
@@ -259,22 +352,65 @@ def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
     return faults
 
 
-def _limits(file: StationFile, recipe: Recipe, segmenter: Segmenter, faults: list[Fault]) -> dict[str, ClassLimits]:
+def _seen_mm(camera: CameraTable, recipe: Recipe) -> float:
+    """Where the part is when the camera has its picture: a line-scan camera waits for the part's end."""
+    return camera.offset_mm + (0.0 if camera.line_counts is None else recipe.part_length_mm)
+
+
+def _recipes(
+    base: Path,
+    file: StationFile,
+    first: Recipe | None,
+    limits: dict[str, ClassLimits],
+    segmenter: Segmenter | None,
+    faults: list[Fault],
+) -> dict[int, Criteria]:
+    """Every recipe that may judge, by its id. They share cameras and model: both run on while recipes change."""
+    found: dict[int, Criteria] = {}
+    if first is not None:
+        found[first.id] = Criteria(first, limits)
+    for path in file.station.recipes:
+        recipe = _recipe(base / path, faults)
+        if recipe is None or first is None:
+            continue
+        faults += _beside(path, first, recipe)
+        if recipe.id in found:
+            faults.append(Fault(f"{path}: id", f"{recipe.id} is already the id of {found[recipe.id].recipe.name!r}"))
+        if segmenter is not None:
+            found.setdefault(recipe.id, Criteria(recipe, _limits(file, path, recipe, segmenter, faults)))
+    return found
+
+
+def _beside(path: Path, first: Recipe, recipe: Recipe) -> list[Fault]:
+    faults = []
+    if set(recipe.views) != set(first.views):
+        views = ", ".join(sorted(first.views))
+        faults.append(Fault(f"{path}: views", f"must be those of station.recipe, in any order: {views}"))
+    if recipe.model != first.model:
+        faults.append(
+            Fault(f"{path}: model", f"must be that of station.recipe, {first.model!r}: another model needs a restart")
+        )
+    return faults
+
+
+def _limits(
+    file: StationFile, path: Path, recipe: Recipe, segmenter: Segmenter, faults: list[Fault]
+) -> dict[str, ClassLimits]:
     """The recipe's limits, the model's own where the recipe has none for a class."""
     model = segmenter.info
     faults += [
-        Fault(f"{file.station.recipe}: classes.{name}", f"the model knows only: {', '.join(model.classes)}")
+        Fault(f"{path}: classes.{name}", f"the model knows only: {', '.join(model.classes)}")
         for name in recipe.classes
         if name not in model.classes
     ]
-    scale = min(camera.mm_per_px for camera in file.cameras) ** 2
+    scale = min(camera.mm_per_px * file.mm_per_row(camera) for camera in file.cameras)
     suggested = {
         name: ClassLimits(min_confidence=confidence, min_area_mm2=area_px * scale)
         for name, (confidence, area_px) in model.limits.items()
     }
     limits = suggested | recipe.classes
     faults += [
-        Fault(f"{file.station.recipe}: classes.{name}", "is missing, and the model suggests no limits for it")
+        Fault(f"{path}: classes.{name}", "is missing, and the model suggests no limits for it")
         for name in model.classes
         if name not in limits
     ]

@@ -6,21 +6,29 @@ import gc
 import logging
 import os
 import secrets
+import shutil
 import signal
 import sys
 import threading
 import time
+from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from edge_inspector import __version__, metrics
 from edge_inspector.config import Station
-from edge_inspector.pipeline import Pipeline, build
+from edge_inspector.drivers import Segmenter
+from edge_inspector.pipeline import Pipeline, build, line_geometry
 from edge_inspector.records import ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
+from edge_inspector.store.results import Results
+from edge_inspector.store.results_schema import results_path
+from edge_inspector.web.app import make_app
+from edge_inspector.web.plant import Plant
 from edge_inspector.web.server import Web
 
 log = logging.getLogger(__name__)
@@ -38,6 +46,7 @@ class Daemon:
         self._conditions = Conditions()
         self._boot_id = secrets.randbelow(2**32 - 1) + 1
         self._stop = threading.Event()
+        self._ever_held: set[tuple[ErrorCode, str]] = set()
         self._signals = 0
 
     def run(self) -> int:
@@ -57,17 +66,33 @@ class Daemon:
         sys.setswitchinterval(0.001)
         station.state_dir.mkdir(parents=True, exist_ok=True)
         station.segmenter.open()
-        web = Web(station.file.web.host, station.file.web.port, self._health)
-        web.open()
         pipeline = build(station, self._boot_id, self._conditions)
-        self._supervisor = Supervisor([*pipeline.workers, Worker(web)], self._on_fault, self._on_restart)
+        web = Web(station.file.web, lambda: make_app(self._plant(pipeline)))
+        web.open()
+        workers = [*pipeline.workers, Worker(web, vital=False)]
+        self._supervisor = Supervisor(workers, self._on_fault, self._on_restart)
         self._announce()
+        self._declare()
         gc.collect()
         gc.freeze()
         self._supervisor.start()
         self._conditions.phase(StationState.READY)
         notify("READY=1\nSTATUS=running")
         return pipeline, self._supervisor
+
+    def _plant(self, pipeline: Pipeline) -> Plant:
+        return Plant(
+            self._station,
+            self._boot_id,
+            self._station.segmenter.info,
+            line_geometry(self._station),
+            self._conditions,
+            pipeline.timeline,
+            pipeline.album,
+            Results(results_path(self._station.state_dir)),
+            pipeline.scene,
+            self._health,
+        )
 
     def _announce(self) -> None:
         station, model = self._station, self._station.segmenter.info
@@ -92,15 +117,38 @@ class Daemon:
             ", ".join(link.name for link in station.file.plcs),
         )
 
+    def _declare(self) -> None:
+        """Metrics that are there from the start, and those that are looked up when they are asked for."""
+        file, segmenter, folder = self._station.file, self._station.segmenter, self._station.state_dir
+        metrics.begin(
+            (camera.name for camera in file.cameras),
+            (link.name for link in file.plcs),
+            (worker.name for worker in self._supervisor.workers),
+        )
+        for provider in ("tensorrt", "cuda", "cpu"):
+            # Asked anew each time: a session that is rebuilt may end on another one.
+            metrics.execution_provider.labels(provider).set_function(partial(_runs_on, segmenter, provider))
+        metrics.provider_fallback.set_function(lambda: float(segmenter.info.fell_back))
+        metrics.state_disk_free.set_function(lambda: _disk(folder)[0])
+        metrics.state_disk_size.set_function(lambda: _disk(folder)[1])
+
     def _supervise(self, supervisor: Supervisor) -> None:
         told = (StationState.STARTING, ErrorCode.NONE)
-        next_dog_s = 0.0
+        shown: list[tuple[ErrorCode, str]] = []
+        next_dog_s, resets = 0.0, 0
         while not self._stop.wait(_WATCH_S):
+            if resets != self._conditions.resets:
+                resets = self._conditions.resets
+                supervisor.forgive()
             supervisor.watch()
             now = (self._conditions.state, self._conditions.error_code)
             if now != told:
                 told = now
                 self._tell(*now)
+            held = self._conditions.snapshot()
+            if held != shown:
+                shown = held
+                self._show(held)
             if time.monotonic() >= next_dog_s and supervisor.healthy:
                 next_dog_s = time.monotonic() + _WATCHDOG_S
                 notify("WATCHDOG=1")
@@ -113,13 +161,17 @@ class Daemon:
             state,
             held and f": {held}",
         )
-        notify(f"STATUS={state}{held and ': ' + held}")
         for each in StationState:
             metrics.station_state.labels(each.value).set(each is state)
-        metrics.condition_active.clear()
-        for name, subject in self._conditions.snapshot():
-            metrics.condition_active.labels(name.name.lower(), subject).set(1)
         log.debug("error code %d", code)
+
+    def _show(self, held: list[tuple[ErrorCode, str]]) -> None:
+        wrong = ", ".join(f"{code.name.lower()} {subject}" for code, subject in held)
+        notify(f"STATUS={self._conditions.state}{wrong and ': ' + wrong}")
+        # Never cleared first: a scrape in between would see a station without faults.
+        self._ever_held.update(held)
+        for code, subject in self._ever_held:
+            metrics.condition_active.labels(code.name.lower(), subject).set((code, subject) in held)
 
     def _halt(self, pipeline: Pipeline, supervisor: Supervisor) -> int:
         """Sources first, then what they feed, the links last. The exit code."""
@@ -133,10 +185,11 @@ class Daemon:
         lost: list[str] = []
         for workers in (pipeline.segment, pipeline.judge, pipeline.report, pipeline.track, rest):
             lost += supervisor.stop(workers, deadline_ns)
+        hung += supervisor.stop(pipeline.archive, deadline_ns)
         self._station.segmenter.close()
         log.info("stopped in %.2f s", (time.monotonic_ns() - begun_ns) / 1e9)
         if hung or lost:
-            log.warning("left behind, still busy in a driver: %s", ", ".join(hung + lost))
+            log.warning("left behind, still busy in a driver or with the disk: %s", ", ".join(hung + lost))
             logging.shutdown()
             os._exit(1 if lost else 0)
         return 0
@@ -153,7 +206,9 @@ class Daemon:
         return state in (StationState.READY, StationState.DEGRADED) and self._supervisor.healthy, body
 
     def _on_fault(self, name: str, faulty: bool) -> None:  # noqa: FBT001 -- the supervisor's callback
-        (self._conditions.set if faulty else self._conditions.clear)(ErrorCode.WORKER_FAILED, name)
+        vital = any(worker.name == name and worker.vital for worker in self._supervisor.workers)
+        code = ErrorCode.WORKER_FAILED if vital else ErrorCode.SIDE_WORKER_FAILED
+        (self._conditions.set if faulty else self._conditions.clear)(code, name)
 
     def _on_restart(self, name: str) -> None:
         metrics.worker_restarts.labels(name).inc()
@@ -166,3 +221,16 @@ class Daemon:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._stop.set()
+
+
+def _runs_on(segmenter: Segmenter, provider: str) -> float:
+    return float(segmenter.info.provider == provider)
+
+
+def _disk(folder: Path) -> tuple[float, float]:
+    """Free and total bytes of the disk that `folder` is on; nothing free on one that does not answer."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return 0.0, 0.0
+    return float(usage.free), float(usage.total)

@@ -16,6 +16,8 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from edge_inspector.records import (
+    CameraCounters,
+    Command,
     EncoderSample,
     Frame,
     Image,
@@ -38,7 +40,10 @@ class DriverSettings(BaseModel):
 
 
 class Camera(Protocol):
-    """Pictures in. Constructed as `Camera(name, settings)`; one thread owns it from open to close."""
+    """Pictures in. Constructed as `Camera(name, settings)`; one thread owns it from open to close.
+
+    Drivers inherit from it, for what not every device has.
+    """
 
     name: str
 
@@ -56,6 +61,10 @@ class Camera(Protocol):
     @abstractmethod
     def close(self) -> None:
         """Stop and let go. Safe at any time, also twice."""
+
+    def counters(self) -> CameraCounters:
+        """The device's own statistics, zeros where it has none. At any time, at once, without an error."""
+        return CameraCounters()
 
 
 class Encoder(Protocol):
@@ -124,6 +133,13 @@ class PlcLink(Protocol):
         """Publish the status and the heartbeat; what the peer says, or None where it says nothing.
 
         Called at least once per heartbeat period. Raises DeviceError.
+        """
+
+    @abstractmethod
+    def commands(self) -> Sequence[Command]:
+        """What the peer has asked for since the last call, checked; none where it has no way to ask.
+
+        Called after each exchange. A command's answer comes through its `reply`, from another thread.
         """
 
     @abstractmethod

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
 
+from edge_inspector.records import Decision, Reason
+
+# A third of all series, and process_start_time_seconds says the same.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 
@@ -17,6 +23,10 @@ station_state = Gauge(
 condition_active = Gauge(
     "edge_inspector_condition_active", "1 while this is wrong.", ["code", "subject"], registry=REGISTRY
 )
+state_disk_free = Gauge(
+    "edge_inspector_state_disk_free_bytes", "Room left on the disk of state_dir.", registry=REGISTRY
+)
+state_disk_size = Gauge("edge_inspector_state_disk_size_bytes", "Size of the disk of state_dir.", registry=REGISTRY)
 
 parts_triggered = Counter("edge_inspector_parts_triggered", "Parts announced by the PLC.", registry=REGISTRY)
 parts_processed = Counter("edge_inspector_parts_processed", "Verdicts, one per part.", ["decision"], registry=REGISTRY)
@@ -35,10 +45,38 @@ frames_evicted = Counter(
     ["camera", "reason"],
     registry=REGISTRY,
 )
+frames_missed = Counter(
+    "edge_inspector_frames_missed",
+    "Frames that never arrived: gaps in the camera's numbers.",
+    ["camera"],
+    registry=REGISTRY,
+)
+pictures_bad = Counter(
+    "edge_inspector_pictures_bad",
+    "Pictures too dark, saturated, blurred or frozen to be judged.",
+    ["camera", "fault"],
+    registry=REGISTRY,
+)
+picture_sharpness = Gauge(
+    "edge_inspector_picture_sharpness", "Of the last picture, in percent of its mean.", ["camera"], registry=REGISTRY
+)
 frames_unmatched = Counter("edge_inspector_frames_unmatched", "Frames that belong to no part.", registry=REGISTRY)
 camera_up = Gauge("edge_inspector_camera_up", "1 while the camera is open.", ["camera"], registry=REGISTRY)
 camera_reopened = Counter(
     "edge_inspector_camera_reopened", "Times a camera was reopened.", ["camera"], registry=REGISTRY
+)
+
+camera_underruns = Counter(
+    "edge_inspector_camera_underruns", "Times no buffer was free for a frame.", ["camera"], registry=REGISTRY
+)
+camera_packets_missing = Counter(
+    "edge_inspector_camera_packets_missing", "Packets that stayed lost.", ["camera"], registry=REGISTRY
+)
+camera_packets_resent = Counter(
+    "edge_inspector_camera_packets_resent", "Lost packets that were sent again.", ["camera"], registry=REGISTRY
+)
+camera_temperature = Gauge(
+    "edge_inspector_camera_temperature_celsius", "As cameras tell that can.", ["camera"], registry=REGISTRY
 )
 
 inference_seconds = Histogram(
@@ -46,6 +84,14 @@ inference_seconds = Histogram(
 )
 batch_frames = Histogram(
     "edge_inspector_batch_frames", "Frames per call of the model.", buckets=(1, 2, 4, 8, 16, 32, 64), registry=REGISTRY
+)
+execution_provider = Gauge(
+    "edge_inspector_execution_provider", "1 for what the model really runs on.", ["provider"], registry=REGISTRY
+)
+provider_fallback = Gauge(
+    "edge_inspector_provider_fallback",
+    "1 while the model runs on a lesser provider because a better one, which is installed, did not start.",
+    registry=REGISTRY,
 )
 inference_failed = Counter("edge_inspector_inference_failed", "Calls of the model that failed.", registry=REGISTRY)
 capture_to_decision_seconds = Histogram(
@@ -105,7 +151,41 @@ verdicts_lost = Counter(
     registry=REGISTRY,
 )
 
+archive_pictures = Counter(
+    "edge_inspector_archive_pictures", "Views whose picture was kept, by reason.", ["kept_because"], registry=REGISTRY
+)
+archive_bytes = Gauge(
+    "edge_inspector_archive_bytes", "What results and pictures take on the disk.", ["what"], registry=REGISTRY
+)
+archive_left_out = Counter(
+    "edge_inspector_archive_left_out",
+    "What the archive could not keep: verdict, delivery, picture.",
+    ["what"],
+    registry=REGISTRY,
+)
+
+commands = Counter(
+    "edge_inspector_commands", "Commands taken, by what became of them.", ["command", "result"], registry=REGISTRY
+)
+
 worker_restarts = Counter(
     "edge_inspector_worker_restarts", "Workers restarted by the supervisor.", ["worker"], registry=REGISTRY
 )
 mailbox_items = Gauge("edge_inspector_mailbox_items", "Items waiting in a mailbox.", ["mailbox"], registry=REGISTRY)
+
+
+def begin(cameras: Iterable[str], links: Iterable[str], workers: Iterable[str]) -> None:
+    """Every series whose first step matters, at 0: `increase` does not see a step from nothing to 1."""
+    for decision in Decision:
+        parts_processed.labels(decision.name.lower())
+    for reason in Reason:
+        if reason not in (Reason.NONE, Reason.DEFECT):
+            parts_not_inspected.labels(reason.label)
+    for camera in cameras:
+        for counter in (frames_completed, frames_failed, camera_reopened):
+            counter.labels(camera)
+    for link in links:
+        for counter in (link_failed, verdicts_delivered, verdicts_late, verdicts_lost):
+            counter.labels(link)
+    for worker in workers:
+        worker_restarts.labels(worker)

@@ -3,45 +3,70 @@
 camera x N -> acquire -> [jobs] -> segment x M -> [judge] -> judge -> [link] -> report -> PLC, broker
 encoder    -> track   -> timeline: where the belt was
 PLC        -> report  -> [judge]: triggers
+judge, report -> [archive] -> archive: results, and the pictures that segment and acquire put into the album
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from edge_inspector.config import Station
 from edge_inspector.drivers import PlcLink, load_driver
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.admission import Admission
+from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.view import Look
-from edge_inspector.records import ErrorCode, Identity, Job, JudgeItem, Verdict
+from edge_inspector.records import (
+    ArchiveItem,
+    Command,
+    ErrorCode,
+    Identity,
+    Job,
+    JudgeItem,
+    Scene,
+    StationStatus,
+    Verdict,
+)
+from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages.acquire import Acquire
+from edge_inspector.stages.archive import Archive
 from edge_inspector.stages.judge import Geometry, Judge
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
 from edge_inspector.stages.track import Track
+from edge_inspector.store.sidecar import StationFacts
 
 _CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The workers by what they do; they are started in this order's reverse and stopped in this order."""
+    """The workers by what they do; they are started in this order's reverse and stopped in this order.
+
+    Any thread may `submit` a command and ask for the `status`.
+    """
 
     acquire: list[Worker]
     segment: list[Worker]
     judge: list[Worker]
     report: list[Worker]
     track: list[Worker]
+    archive: list[Worker]
     timeline: Timeline
+    album: Album
+    submit: Callable[[Command], None]
+    status: Callable[[], StationStatus]
+    scene: Callable[[], Scene]
 
     @property
     def workers(self) -> list[Worker]:
         """All of them, in the order of starting: whoever receives is there before whoever sends."""
-        return [*self.track, *self.report, *self.judge, *self.segment, *self.acquire]
+        return [*self.archive, *self.track, *self.report, *self.judge, *self.segment, *self.acquire]
 
 
 def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
@@ -57,37 +82,45 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     )
     jobs: Mailbox[Job] = Mailbox("jobs", file.segmenter.queue_frames, key=lambda job: job.decide_by)
     inbox: Mailbox[JudgeItem] = Mailbox("judge", 4096)
+    kept: Mailbox[ArchiveItem] = Mailbox("archive", 4096)
+    album = Album(file.archive.album_mb * 2**20)
     verdicts: list[Mailbox[Verdict]] = [Mailbox(link.name, 4096) for link in file.plcs]
 
     encoder = load_driver("encoders", file.encoder.driver)(station.encoder_settings)
     track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000)
 
+    recipes = [criteria.recipe for criteria in station.recipes.values()]
+    control = Control(station.recipes, station.recipe.id, conditions.reset)
     admission = Admission(
         timeline.estimate,
-        station.recipe.position_tolerance_mm * geometry.counts_per_mm,
+        min(recipe.position_tolerance_mm for recipe in recipes) * geometry.counts_per_mm,
         segmenter.workers,
-        whole_parts=station.recipe.on_not_inspected == "reject",
+        whole_parts=all(recipe.on_not_inspected == "reject" for recipe in recipes),
     )
     acquire = []
     for table, settings in zip(file.cameras, station.camera_settings, strict=True):
         camera = load_driver("cameras", table.driver)(table.name, settings)
         to_line = geometry.gate - geometry.reserve - geometry.offsets[table.name]
-        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, jobs, inbox, conditions))
+        limits = partial(control.picture_limits, table.name)
+        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, limits, jobs, inbox, conditions, album))
 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
-    look = Look(station.recipe, station.limits, segmenter.info, scales)
+    along = {camera.name: file.mm_per_row(camera) for camera in file.cameras}
+    look = Look(lambda: control.in_use, segmenter.info, scales, along)
     segment = [
-        Segment(number, segmenter, admission, look, jobs, inbox, conditions) for number in range(segmenter.workers)
+        Segment(number, segmenter, admission, look, jobs, inbox, conditions, album)
+        for number in range(segmenter.workers)
     ]
     judge = Judge(
         boot_id,
         geometry,
-        station.recipe,
-        station.limits,
+        station.recipes,
+        control,
         segmenter.info,
         timeline,
         inbox,
         verdicts,
+        kept,
         conditions,
         backlog=lambda: len(jobs),
     )
@@ -100,8 +133,23 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         driver: PlcLink = load_driver("plcs", link.driver)(settings, identity)
         lost, full = _CODES.get(link.driver, (ErrorCode.PLC_LOST, ErrorCode.PLC_RING_FULL))
         report.append(
-            Report(link.name, driver, lost, full, mailbox, inbox, judge.status, conditions, link.interval_ms / 1000)
+            Report(
+                link.name,
+                driver,
+                lost,
+                full,
+                mailbox,
+                inbox,
+                judge.status,
+                judge.submit,
+                conditions,
+                link.interval_ms / 1000,
+                kept,
+            )
         )
+
+    facts = StationFacts(file.station.name, tuple(segmenter.info.classes), segmenter.info.stride, scales)
+    archive = Archive(station.state_dir, file.archive, facts, kept, album, conditions)
 
     return Pipeline(
         acquire=[Worker(stage) for stage in acquire],
@@ -109,7 +157,12 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         judge=[Worker(judge)],
         report=[Worker(stage) for stage in report],
         track=[Worker(track)],
+        archive=[Worker(archive, vital=False)],
         timeline=timeline,
+        album=album,
+        submit=judge.submit,
+        status=judge.status,
+        scene=judge.scene,
     )
 
 

@@ -6,7 +6,8 @@ along the rows (row 0 passed the camera first).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from pathlib import Path
 
@@ -117,6 +118,17 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class CameraCounters:
+    """What a camera's own statistics say since it was opened; temperature None where it tells none."""
+
+    frames_missed: int = 0
+    underruns: int = 0
+    packets_missing: int = 0
+    packets_resent: int = 0
+    temperature_c: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A frame on its way to the model, and the belt position at which its part must be decided."""
 
@@ -139,7 +151,11 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One camera's look at a part, judged, or the reason why it could not be."""
+    """One camera's look at a part, judged, or the reason why it could not be.
+
+    `begun_ns` is when the model began with it, `inference_ns` how long that took. The defects are those of recipe
+    `recipe_id` (0: of any recipe); while recipes change, `others` has the same look by the other recipes in use.
+    """
 
     camera: str
     frame_id: int
@@ -148,11 +164,55 @@ class View:
     encoder_count: int | None = None
     defects: tuple[Defect, ...] = ()
     failure: Reason = Reason.NONE
+    received_ns: int = 0
+    begun_ns: int = 0
     inference_ns: int = 0
     doubtful: bool = False
+    recipe_id: int = 0
+    others: tuple[View, ...] = ()
+
+    def by(self, recipe_id: int) -> View:
+        """This look as that recipe has it; a failure where the recipe was not yet in use when it was looked at."""
+        if self.recipe_id in (0, recipe_id):
+            return self
+        for view in self.others:
+            if view.recipe_id == recipe_id:
+                return view
+        return replace(self, defects=(), failure=Reason.WRONG_RECIPE, doubtful=False, recipe_id=recipe_id, others=())
 
 
-JudgeItem = View | PlcInput
+class CommandName(StrEnum):
+    """What the station can be told."""
+
+    SELECT_RECIPE = "select_recipe"
+    ENABLE = "enable"
+    DISABLE = "disable"
+    RESET = "reset"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What became of a command. `error` is empty when it is done; `recipe_id` is the recipe in force now."""
+
+    error: str
+    recipe_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What someone wants of the station. `source` and `id` name it: told again, it is answered but not done again.
+
+    `reply` is called exactly once, from any thread, and must return at once.
+    """
+
+    source: str
+    id: str
+    name: CommandName
+    reply: Callable[[CommandResult], None]
+    recipe_id: int = 0
+
+
+JudgeItem = View | PlcInput | Command
 """Whatever may reach the judge."""
 
 
@@ -169,6 +229,8 @@ class Part:
     """One triggered part: where its leading edge met the photo-eye and where the gate will meet it.
 
     Without `positioned` the counts are raw 32-bit values. `handicap` says why the station may have missed its views.
+    The station heard of it at `announced_ns`. `recipe_id` is the recipe in force when it was triggered: that one judges
+    it.
     """
 
     part_seq: int
@@ -178,6 +240,8 @@ class Part:
     due_count: int
     positioned: bool = True
     handicap: Reason = Reason.NONE
+    announced_ns: int = 0
+    recipe_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +276,49 @@ class Verdict:
         return min((self.decided_ns - placed.view.captured_ns for placed in self.views), default=0)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenPart:
+    """A part between photo-eye and verdict, and the cameras that have seen it so far."""
+
+    part: Part
+    cameras: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The parts on the belt as the judge sees them, and its last verdicts, oldest first: for people to look at."""
+
+    parts: tuple[OpenPart, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A link's peer holds the verdict called (boot_id, seq) since `delivered_ns`."""
+
+    boot_id: int
+    seq: int
+    link: str
+    delivered_ns: int
+
+
+ArchiveItem = Verdict | Delivery
+"""Whatever is kept for later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame that was kept, with an image of its own, and the model's mask; None where it was not inferred."""
+
+    frame: Frame
+    mask: Image | None
+
+    @property
+    def image(self) -> Image:
+        """The picture itself."""
+        return self.frame.image
+
+
 class StationState(StrEnum):
     """What the daemon says of itself, on every link."""
 
@@ -227,6 +334,7 @@ class ErrorCode(IntEnum):
 
     NONE = 0
     CAMERA_LOST = 101
+    BAD_PICTURES = 102
     ENCODER_LOST = 201
     INFERENCE_FAILED = 301
     PLC_RING_FULL = 401
@@ -235,6 +343,9 @@ class ErrorCode(IntEnum):
     BROKER_LOST = 501
     OUTBOX_FULL = 502
     RECIPE_MISMATCH = 601
+    ARCHIVE_INCOMPLETE = 701
+    SIDE_WORKER_FAILED = 702
+    DRIFT = 801
     WORKER_FAILED = 901
 
 
@@ -264,7 +375,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a loaded model is and how it really runs."""
+    """What a loaded model is and how it really runs.
+
+    `fell_back`: a better provider is installed, and did not start.
+    """
 
     name: str
     version: str
@@ -277,6 +391,7 @@ class ModelInfo:
     precision: str
     provider: str
     limits: dict[str, tuple[float, float]] = field(default_factory=dict)
+    fell_back: bool = False
 
     @property
     def label(self) -> str:

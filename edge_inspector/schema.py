@@ -9,19 +9,24 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from edge_inspector.config import StationFile
 from edge_inspector.inspection.recipe import Recipe
-from edge_inspector.plcs.messages import StateMessage, VerdictMessage
+from edge_inspector.plcs.messages import CommandMessage, CommandResultMessage, StateMessage, VerdictMessage
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-MESSAGES: dict[str, type[BaseModel]] = {"verdict": VerdictMessage, "state": StateMessage}
+MESSAGES: dict[str, type[BaseModel]] = {
+    "verdict": VerdictMessage,
+    "state": StateMessage,
+    "command_result": CommandResultMessage,
+}
+REQUESTS: dict[str, type[BaseModel]] = {"command": CommandMessage}
 FILES: dict[str, type[BaseModel]] = {"station": StationFile, "recipe": Recipe}
-NAMES = (*MESSAGES, *FILES)
+NAMES = (*MESSAGES, *REQUESTS, *FILES)
 
 
 def schema(name: str) -> dict[str, Any]:
     """The schema called `name`, one of NAMES, complete in itself."""
     if name in MESSAGES:
         return {"$schema": DIALECT, **_open(MESSAGES[name].model_json_schema(mode="serialization"))}
-    return {"$schema": DIALECT, **FILES[name].model_json_schema()}
+    return {"$schema": DIALECT, **(REQUESTS | FILES)[name].model_json_schema()}
 
 
 def every_schema() -> dict[str, Any]:
@@ -33,7 +38,7 @@ def every_schema() -> dict[str, Any]:
 def message_definitions(ref_template: str) -> dict[str, Any]:
     """The messages' models and what they are made of, by name."""
     definitions: dict[str, Any] = _open(_definitions(MESSAGES, "serialization", ref_template))
-    return definitions
+    return definitions | _definitions(REQUESTS, "validation", ref_template)
 
 
 def _definitions(models: dict[str, type[BaseModel]], mode: JsonSchemaMode, ref_template: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ interpreter. A `Device` and its `Stream` belong to one thread.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from ctypes import byref, c_uint32
 from typing import Any, Final, NamedTuple
 
@@ -146,7 +145,7 @@ class Device:
             call("arv_camera_gv_get_packet_delay", self._camera),
         )
 
-    def open_stream(self, buffers: int, *, packet_socket: bool) -> Stream:
+    def open_stream(self, buffers: int, *, packet_socket: bool, frame_retention_ms: int | None = None) -> Stream:
         """A stream with so many buffers of the size that the camera asks for now."""
         if self.is_gige and not packet_socket:
             call("arv_camera_gv_set_stream_options", self._camera, _PACKET_SOCKET_DISABLED)
@@ -159,6 +158,8 @@ class Device:
             stream.set_property("socket-buffer-size", SOCKET_BUFFER_BYTES)
             # Frames of a few large packets have to ask for more than the usual quarter of them.
             stream.set_property("packet-request-ratio", 1.0)
+            if frame_retention_ms is not None:
+                stream.set_property("frame-retention", frame_retention_ms * 1000)
         stream.lend(buffers)
         return stream
 
@@ -253,12 +254,15 @@ class Stream:
         call("g_value_set_int" if whole else "g_value_set_double", byref(box), value)
         call("g_object_set_property", self._stream, name.encode(), byref(box))
 
-    def counters(self) -> Iterator[tuple[str, int]]:
+    def counters(self) -> dict[str, int]:
         """Aravis' own statistics: packets missing, resent, and so on."""
-        for index in range(call("arv_stream_get_n_infos", self._stream)):
-            if call("arv_stream_get_info_type", self._stream, index) == _TYPE_UINT64:
-                name = text(call("arv_stream_get_info_name", self._stream, index))
-                yield name.removeprefix("n_"), call("arv_stream_get_info_uint64", self._stream, index)
+        return {
+            text(call("arv_stream_get_info_name", self._stream, index)).removeprefix("n_"): call(
+                "arv_stream_get_info_uint64", self._stream, index
+            )
+            for index in range(call("arv_stream_get_n_infos", self._stream))
+            if call("arv_stream_get_info_type", self._stream, index) == _TYPE_UINT64
+        }
 
 
 def _info(index: int) -> DeviceInfo:

@@ -12,7 +12,7 @@ from typing import Annotated, Final, NamedTuple
 import cv2
 from pydantic import Field
 
-from edge_inspector.drivers import DriverSettings
+from edge_inspector.drivers import Camera, DriverSettings
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame, Image
 
@@ -28,7 +28,7 @@ class Item(NamedTuple):
     defect_class: str
 
 
-class FolderCamera:
+class FolderCamera(Camera):
     """The pictures in the order of the index or of their names, each at its due time."""
 
     class Settings(DriverSettings):

@@ -9,16 +9,18 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Final
 
 from edge_inspector.cameras import aravis
 from edge_inspector.cameras.clock import DeviceClock
 from edge_inspector.cameras.features import apply
-from edge_inspector.cameras.genicam_settings import EXPOSURE, RATE, GenicamSettings, steps_of
+from edge_inspector.cameras.genicam_settings import EXPOSURE, RATE, TEMPERATURE, GenicamSettings, steps_of
 from edge_inspector.cameras.gige import Probe, TimestampLatch
 from edge_inspector.cameras.pixels import is_view, picture
+from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
-from edge_inspector.records import Frame
+from edge_inspector.records import CameraCounters, Frame
 
 log = logging.getLogger(__name__)
 
@@ -26,17 +28,17 @@ _ANSWERS_WITHIN_S: Final = 0.3
 _LOOK_UP_S: Final = 0.05  # how often a wait for a frame asks whether the camera is still there
 _SILENT_AT_LEAST_NS: Final = 500_000_000
 _LATCH_EVERY_NS: Final = 500_000_000
+_FEEL_EVERY_NS: Final = 10_000_000_000  # a temperature changes slowly
 _FIRST_LATCHES: Final = 5
 
 
-class GenicamCamera:
+class GenicamCamera(Camera):
     """One GenICam camera. What it does not take as set is an error, not a surprise."""
 
     Settings = GenicamSettings
 
     def __init__(self, name: str, settings: GenicamSettings) -> None:
         self.name = name
-        self.missed_frames = 0  # never arrived: seen as gaps in the camera's numbers
         self._settings = settings
         self._device: aravis.Device | None = None
         self._stream: aravis.Stream | None = None
@@ -50,6 +52,9 @@ class GenicamCamera:
         self._heard_ns = 0
         self._latches = False
         self._latched_ns = 0
+        self._felt_ns = 0
+        self._temperature_feature: str | None = None
+        self._counters = CameraCounters()
         self._lost = False
 
     def open(self) -> None:
@@ -87,7 +92,7 @@ class GenicamCamera:
         probe, self._probe = self._probe, None
         try:
             if stream is not None:
-                log.info("%s: %s", self.name, _told(dict(stream.counters())))
+                log.info("%s: %s", self.name, _told(stream.counters()))
             if device is not None and stream is not None and not self._lost:
                 device.stop()
         except DeviceError as error:
@@ -103,13 +108,22 @@ class GenicamCamera:
         if self._device is not None:
             self._device.write("TriggerSoftware", value=True)
 
-    def counters(self) -> dict[str, int]:
-        """The stream's statistics since it was opened, by Aravis' names, and the frames that never arrived."""
-        return dict(self._opened().counters()) | {"missed_frames": self.missed_frames}
+    def counters(self) -> CameraCounters:
+        """The stream's statistics, the gaps in the frames' numbers, and the temperature as it was lately."""
+        if self._stream is not None:
+            told = self._stream.counters()
+            self._counters = replace(
+                self._counters,
+                underruns=told.get("underruns", 0),
+                packets_missing=told.get("missing_packets", 0),
+                packets_resent=told.get("resent_packets", 0),
+            )
+        return self._counters
 
     def _connect(self) -> None:
         chosen = self._settings
         self._lost = False
+        self._counters = CameraCounters()
         where = chosen.address or _address_of(chosen.serial or "")
         if chosen.address is not None or _is_address(where):
             self._probe = Probe(where)
@@ -126,7 +140,11 @@ class GenicamCamera:
         tried = [self._read_latch() for _ in range(_FIRST_LATCHES)]
         self._latches = any(tried)
         self._latched_ns = time.monotonic_ns()
-        self._stream = device.open_stream(chosen.buffers, packet_socket=chosen.packet_socket)
+        self._temperature_feature = next((name for name in TEMPERATURE if device.has(name)), None)
+        self._feel(device, self._latched_ns)
+        self._stream = device.open_stream(
+            chosen.buffers, packet_socket=chosen.packet_socket, frame_retention_ms=chosen.frame_retention_ms
+        )
         device.start()
         self._heard_ns = time.monotonic_ns()
 
@@ -143,7 +161,8 @@ class GenicamCamera:
     def _patience_ns(self, device: aravis.Device) -> int | None:
         """How long without a frame means lost; None where a trigger may come at any time or never."""
         rate = next((name for name in RATE if device.has(name)), None)
-        if self._settings.trigger_source is not None or rate is None:
+        chosen = self._settings
+        if chosen.trigger_source is not None or chosen.line_trigger_source is not None or rate is None:
             return None
         return max(_SILENT_AT_LEAST_NS, int(3e9 / float(device.read(rate))))
 
@@ -197,6 +216,8 @@ class GenicamCamera:
         Never from both: an arrival is a transfer late, and that would pass for drift. Asked once in a while, right
         after a sign of life: a camera that just died would hold this up for seconds.
         """
+        if self._device is not None and now_ns - self._felt_ns > _FEEL_EVERY_NS:
+            self._feel(self._device, now_ns)
         if not self._latches:
             self._clock.add(stamp_ns, now_ns)
         elif now_ns - self._latched_ns > _LATCH_EVERY_NS and self._read_latch():
@@ -213,6 +234,16 @@ class GenicamCamera:
             self._clock.add(*found)
         return found is not None
 
+    def _feel(self, device: aravis.Device, now_ns: int) -> None:
+        self._felt_ns = now_ns
+        if self._temperature_feature is None:
+            return
+        try:
+            self._counters = replace(self._counters, temperature_c=float(device.read(self._temperature_feature)))
+        except DeviceError as error:
+            log.info("%s: the camera's temperature cannot be read: %s", self.name, error)
+            self._temperature_feature = None
+
     def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:
         if not self._clock.known or not stamp_ns:
             return now_ns
@@ -223,7 +254,7 @@ class GenicamCamera:
         """The camera's number as one that never wraps or starts anew; gaps are counted."""
         missed = frames_between(self._device_id, device_id)
         if missed:
-            self.missed_frames += missed
+            self._counters = replace(self._counters, frames_missed=self._counters.frames_missed + missed)
             log.warning("%s: %d frames never arrived before frame %d", self.name, missed, device_id)
         self._device_id = device_id or self._device_id
         self._frame_id += 1 + missed

@@ -20,6 +20,9 @@ EXPOSURE: Final = ("ExposureTime", "ExposureTimeAbs")
 RATE: Final = ("AcquisitionFrameRate", "AcquisitionFrameRateAbs")
 _GAIN: Final = ("Gain", "GainRaw", "GainAbs")
 _BLACK_LEVEL: Final = ("BlackLevel", "BlackLevelRaw")
+TEMPERATURE: Final = ("DeviceTemperature", "TemperatureAbs")
+_PTP: Final = ("PtpEnable", "GevIEEE1588")
+_LINE_DIVIDER: Final = ("TriggerDivider", "EncoderDivider")
 _TRIGGER_DELAY: Final = ("TriggerDelay", "TriggerDelayAbs")
 
 
@@ -29,8 +32,10 @@ class GenicamSettings(DriverSettings):
     `address` of GigE cameras (safest), or `serial`. `roi` is x, y, width, height. Chunks are named as in the
     camera's ChunkSelector (their features with Chunk before it); `chunk_encoder` is the 32-bit counter that makes
     a frame's position exact. `stamp_delay_us`: how long after the start of the exposure the camera stamps.
-    `packet_socket`: receive past the UDP stack where the process may (CAP_NET_RAW). `features` are set last, in
-    their order; true executes a command.
+    `packet_socket`: receive past the UDP stack where the process may (CAP_NET_RAW). `ptp` lets the camera follow the
+    network's clock. `line_trigger_source` makes a line-scan camera take a row at every `line_trigger_divider`th pulse
+    of that source; the frame is as many rows as `roi` is high. `frame_retention_ms`: how long a frame may pause on its
+    way before it counts as incomplete. `features` are set last, in their order; true executes a command.
     """
 
     address: Text | None = None
@@ -49,6 +54,8 @@ class GenicamSettings(DriverSettings):
     trigger_activation: Text | None = None
     trigger_delay_us: Amount | None = None
     trigger_divider: Count | None = None
+    line_trigger_source: Text | None = None
+    line_trigger_divider: Count | None = None
     chunk_timestamp: Text | None = None
     chunk_frame_id: Text | None = None
     chunk_encoder: Text | None = None
@@ -56,6 +63,8 @@ class GenicamSettings(DriverSettings):
     packet_size: Annotated[int, Field(ge=256, le=65000)] | None = None
     packet_delay_ns: Whole | None = None
     packet_socket: bool = True
+    ptp: bool | None = None
+    frame_retention_ms: Annotated[int, Field(ge=1, le=60_000)] | None = None
     buffers: Annotated[int, Field(ge=2, le=1000)] = 16
     features: dict[str, bool | int | float | str] = Field(default_factory=dict)
 
@@ -91,7 +100,18 @@ def steps_of(chosen: GenicamSettings) -> list[Step]:
         steps += [Step("GainAuto", "Off", optional=True), Step(_GAIN, chosen.gain)]
     if chosen.black_level is not None:
         steps.append(Step(_BLACK_LEVEL, chosen.black_level))
-    return [*steps, *_trigger_steps(chosen), *_chunk_steps(chosen), *_free_steps(chosen)]
+    if chosen.ptp is not None:
+        steps.append(Step(_PTP, chosen.ptp))
+    return [*steps, *_line_steps(chosen), *_trigger_steps(chosen), *_chunk_steps(chosen), *_free_steps(chosen)]
+
+
+def _line_steps(chosen: GenicamSettings) -> list[Step]:
+    if chosen.line_trigger_source is None:
+        return []
+    steps = [Step("TriggerSelector", "LineStart"), Step("TriggerSource", chosen.line_trigger_source)]
+    if chosen.line_trigger_divider is not None:
+        steps.append(Step(_LINE_DIVIDER, chosen.line_trigger_divider))
+    return [*steps, Step("TriggerMode", "On")]
 
 
 def _trigger_steps(chosen: GenicamSettings) -> list[Step]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import cv2
 from pydantic import Field
 
-from edge_inspector.drivers import DriverSettings
+from edge_inspector.drivers import Camera, DriverSettings
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Frame
 
@@ -22,7 +22,7 @@ Pixels = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=60)]
 
 
-class OpenCvCamera:
+class OpenCvCamera(Camera):
     """One V4L2 device, stream or file. What the camera does not accept as set is an error, not a surprise."""
 
     class Settings(DriverSettings):

@@ -118,11 +118,12 @@ class Timeline:
         with self._lock:
             return bool(self._samples) and now_ns - self._samples[-1].answered_ns <= self._stale_ns
 
-    def count_at(self, at_ns: int, now_ns: int) -> Position:
+    def count_at(self, at_ns: int, now_ns: int, tolerance: float = 0.0) -> Position:
         """The position at `at_ns`, between the two samples around it.
 
-        Raises PositionPendingError until the sample after `at_ns` is there, PositionUnknownError when it is too old,
-        or nothing newer came within the stale limit.
+        While the later one is not there yet, the position ahead of the newest sample will do if its bound is within
+        `tolerance` counts. Raises PositionPendingError until then, PositionUnknownError when `at_ns` is too old, or
+        nothing newer came within the stale limit.
         """
         with self._lock:
             if not self._samples:
@@ -132,7 +133,10 @@ class Timeline:
             if device_ns > self._samples[-1].device_ns:
                 if now_ns - self._samples[-1].answered_ns > self._stale_ns:
                     raise PositionUnknownError("the encoder is silent")
-                raise PositionPendingError
+                ahead = self._ahead(device_ns, self._doubt(low, high))
+                if ahead is None or ahead.error_counts > tolerance:
+                    raise PositionPendingError
+                return ahead
             index = bisect_left(self._samples, device_ns, key=lambda sample: sample.device_ns)
             after = self._samples[index]
             if index == 0:
@@ -256,6 +260,20 @@ class Timeline:
         bend = min(self._motion.acceleration_max * span_s * span_s / 8, self._motion.speed_max * span_s)
         count = before.count + travel * (device_ns - before.device_ns) / span_ns
         return Position(count, 1 + bend + speed * error_s, self._epoch)
+
+    def _ahead(self, device_ns: int, offset_error_ns: int) -> Position | None:
+        """At the speed of the last two spans; None where there are none, or the source has no clock."""
+        if not self._stamped or len(self._samples) < 3:
+            return None
+        before, last = self._samples[-3], self._samples[-1]
+        span_s, ahead_s = (last.device_ns - before.device_ns) / 1e9, (device_ns - last.device_ns) / 1e9
+        error_s = offset_error_ns / 1e9
+        acceleration = self._motion.acceleration_max
+        speed = (last.count - before.count) / span_s
+        # The belt ran at the mean speed somewhere within the span, give or take one count, and may have gained since.
+        unsure = 1 / span_s + acceleration * (span_s + ahead_s) / 2
+        fastest = min(self._motion.speed_max, abs(speed) + 1 / span_s + acceleration * (span_s + ahead_s + error_s))
+        return Position(last.count + speed * ahead_s, 1 + unsure * ahead_s + fastest * error_s, self._epoch)
 
 
 def _stamped(raw: EncoderSample, count: int) -> _Sample:

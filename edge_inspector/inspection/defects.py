@@ -26,17 +26,20 @@ def find_defects(
     limits: Mapping[str, ClassLimits],
     mm_per_px: float,
     region: Region | None = None,
+    mm_per_row: float | None = None,
 ) -> tuple[Defect, ...]:
     """The regions of every limited class that are sure and large enough, at most the 32 largest of each class.
 
-    `mask` is (classes, H, W), 0..255 for probability 0..1; `mm_per_px` is per mask pixel. Regions are 8-connected;
-    length is the longer side of the smallest rectangle around them; places are in mm from the frame's corner.
+    `mask` is (classes, H, W), 0..255 for probability 0..1; `mm_per_px` is per mask pixel, `mm_per_row` where rows lie
+    closer or wider than that. Regions are 8-connected; length is the longer side of the smallest rectangle around
+    them; places are in mm from the frame's corner.
     """
-    left, top, view = _cut(mask, mm_per_px, region)
+    scale = (mm_per_px, mm_per_px if mm_per_row is None else mm_per_row)
+    left, top, view = _cut(mask, scale, region)
     found: list[Defect] = []
     for index, name in enumerate(classes):
         if name in limits:
-            found += _of_class(camera, name, view[index], limits[name], mm_per_px, (left, top))
+            found += _of_class(camera, name, view[index], limits[name], scale, (left, top))
     return tuple(found)
 
 
@@ -46,16 +49,17 @@ def doubtful(mask: Mask, band: tuple[float, float]) -> bool:
     return any(low <= int(plane.max(initial=0)) <= high for plane in mask)
 
 
-def _cut(mask: Mask, mm_per_px: float, region: Region | None) -> tuple[int, int, Mask]:
+def _cut(mask: Mask, scale: tuple[float, float], region: Region | None) -> tuple[int, int, Mask]:
     if region is None:
         return 0, 0, mask
-    left, top = round(region.x_mm / mm_per_px), round(region.y_mm / mm_per_px)
-    right, bottom = left + round(region.width_mm / mm_per_px), top + round(region.height_mm / mm_per_px)
+    across, along = scale
+    left, top = round(region.x_mm / across), round(region.y_mm / along)
+    right, bottom = left + round(region.width_mm / across), top + round(region.height_mm / along)
     return left, top, mask[:, top:bottom, left:right]
 
 
 def _of_class(
-    camera: str, name: str, plane: Mask, limits: ClassLimits, mm_per_px: float, origin: tuple[int, int]
+    camera: str, name: str, plane: Mask, limits: ClassLimits, scale: tuple[float, float], origin: tuple[int, int]
 ) -> list[Defect]:
     sure = cv2.compare(plane, max(1.0, limits.min_confidence * 255), cv2.CMP_GE) if plane.size else plane
     if not plane.size or not cv2.countNonZero(sure):
@@ -64,23 +68,25 @@ def _of_class(
     _, labels, stats, centres = cv2.connectedComponentsWithStatsWithAlgorithm(
         sure[y0 : y0 + height, x0 : x0 + width], 8, cv2.CV_32S, cv2.CCL_DEFAULT
     )
-    areas = stats[1:, cv2.CC_STAT_AREA] * mm_per_px**2
+    across, along = scale
+    areas = stats[1:, cv2.CC_STAT_AREA] * (across * along)
     largest = np.argsort(-areas, kind="stable")[:_LARGEST]
     found = []
     for label in (int(index) + 1 for index in largest if areas[index] >= limits.min_area_mm2):
         left, top, wide, high = (int(value) for value in stats[label, :4])
         here = labels[top : top + high, left : left + wide] == label
-        _, sides, _ = cv2.minAreaRect(cv2.findNonZero(here.astype(np.uint8)))
+        points = cv2.findNonZero(here.astype(np.uint8)) * np.array((1.0, along / across))
+        _, sides, _ = cv2.minAreaRect(points.astype(np.float32))
         within = plane[y0 + top : y0 + top + high, x0 + left : x0 + left + wide]
         found.append(
             Defect(
                 camera=camera,
                 defect_class=name,
                 area_mm2=float(areas[label - 1]),
-                length_mm=(max(sides) + 1) * mm_per_px,
+                length_mm=(max(sides) + 1) * across,
                 confidence=float(within[here].max()) / 255,
-                x_mm=(origin[0] + x0 + float(centres[label][0])) * mm_per_px,
-                y_mm=(origin[1] + y0 + float(centres[label][1])) * mm_per_px,
+                x_mm=(origin[0] + x0 + float(centres[label][0])) * across,
+                y_mm=(origin[1] + y0 + float(centres[label][1])) * along,
             )
         )
     return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -37,8 +39,25 @@ class Region(_Table):
     height_mm: Positive
 
 
+class PictureLimits(_Table):
+    """What a picture must be, to be judged; else its part is NOT_INSPECTED (`bad_image`).
+
+    Of the pixel values at most these shares may be at the dark end of the scale (10 and less) and at the bright end
+    (250 and more). `min_sharpness` is in percent of the mean, as `edge-inspector focus` shows it. `may_repeat` allows
+    the very same picture twice in a row: no camera that works gives that, a folder of pictures may.
+    """
+
+    max_dark: Fraction = 0.98
+    max_saturated: Fraction = 0.98
+    min_sharpness: Annotated[float, Field(ge=0)] = 0.0
+    may_repeat: bool = False
+
+
 class Recipe(_Table):
-    """One product. `views` are the cameras that must have seen the part before it can be accepted."""
+    """One product. `views` are the cameras that must have seen the part before it can be accepted.
+
+    `picture` holds for all views but those that have a table of their own in `pictures`.
+    """
 
     id: Annotated[int, Field(ge=1, le=65535)]
     name: Annotated[str, Field(min_length=1)]
@@ -51,6 +70,8 @@ class Recipe(_Table):
     review_band: tuple[Fraction, Fraction] = (0.4, 0.6)
     classes: dict[str, ClassLimits] = {}
     regions: dict[str, Region] = {}
+    picture: PictureLimits = PictureLimits()
+    pictures: dict[str, PictureLimits] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -64,12 +85,26 @@ class Recipe(_Table):
             raise ValueError("review_band must be [low, high]")
         if len(set(self.views)) != len(self.views):
             raise ValueError("views names a camera twice")
+        if unknown := self.pictures.keys() - set(self.views):
+            raise ValueError(f"pictures names what is not in views: {', '.join(sorted(unknown))}")
         return self
+
+    def picture_limits(self, camera: str) -> PictureLimits:
+        """Those of this view in `pictures`, else those of all in `picture`."""
+        return self.pictures.get(camera, self.picture)
 
     @property
     def fingerprint(self) -> str:
         """Eight hex digits that change with anything in the recipe."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """A recipe with the limits of every class: its own, or those that the model suggests."""
+
+    recipe: Recipe
+    limits: Mapping[str, ClassLimits]
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -8,9 +8,9 @@ and ramps need no special case.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from edge_inspector.records import Part, PlacedView, Reason
+from edge_inspector.records import OpenPart, Part, PlacedView, Reason
 
 
 @dataclass(slots=True)
@@ -33,13 +33,13 @@ class Ripe:
 class PartTracker:
     """Parts between photo-eye and verdict. Each part that enters leaves exactly once, through `ripe` or `drain`.
 
-    `offsets` is the distance in counts from the photo-eye to each expected camera, `tolerance` how far from its
-    expected place a view may lie, `reserve` the distance from decision line to gate.
+    `offsets` is the distance in counts from the photo-eye to each expected camera, `tolerances` how far from its
+    expected place a view may lie, by recipe, `reserve` the distance from decision line to gate.
     """
 
-    def __init__(self, offsets: Mapping[str, int], tolerance: float, reserve: int, gate: int) -> None:
+    def __init__(self, offsets: Mapping[str, int], tolerances: Mapping[int, float], reserve: int, gate: int) -> None:
         self._offsets = dict(offsets)
-        self._tolerance = tolerance
+        self._tolerances = tolerances
         self._reserve = reserve
         self._gate = gate
         self._epoch = 0
@@ -48,6 +48,11 @@ class PartTracker:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def recipes(self) -> set[int]:
+        """The recipes of the parts on their way."""
+        return {assembly.part.recipe_id for assembly in self._open.values()}
 
     def add_part(self, part: Part) -> bool:
         """Follow a part from here on. False when it is followed already."""
@@ -88,13 +93,17 @@ class PartTracker:
         self._open.clear()
         return left
 
+    def open_parts(self) -> tuple[OpenPart, ...]:
+        """What is followed now."""
+        return tuple(OpenPart(assembly.part, tuple(assembly.views)) for assembly in self._open.values())
+
     def _take(self, assembly: Assembly, placed: PlacedView) -> bool:
         camera, part = placed.view.camera, assembly.part
         if camera in assembly.views or not part.positioned or placed.position.epoch != part.epoch:
             return False
-        if abs(placed.position.count - part.trigger_count - self._offsets[camera]) > self._tolerance:
+        if abs(placed.position.count - part.trigger_count - self._offsets[camera]) > self._tolerances[part.recipe_id]:
             return False
-        assembly.views[camera] = placed
+        assembly.views[camera] = replace(placed, view=placed.view.by(part.recipe_id))
         return True
 
     def _is_ripe(self, assembly: Assembly, furthest: int | None) -> bool:

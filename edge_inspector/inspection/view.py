@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from edge_inspector.inspection.defects import doubtful, find_defects
-from edge_inspector.inspection.recipe import ClassLimits, Recipe
+from edge_inspector.inspection.recipe import Criteria
 from edge_inspector.records import Frame, Image, ModelInfo, View
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Called with a frame and its mask. `mm_per_px` is each camera's, per frame pixel."""
+    """Called with a frame and its mask. `mm_per_px` is each camera's across the belt, `mm_per_row` along it.
 
-    recipe: Recipe
-    limits: Mapping[str, ClassLimits]
+    `in_use()` are the recipes by which parts on the line may be judged: one, and a second while recipes change.
+    """
+
+    in_use: Callable[[], Sequence[Criteria]]
     model: ModelInfo
     mm_per_px: Mapping[str, float]
+    mm_per_row: Mapping[str, float]
 
-    def __call__(self, frame: Frame, mask: Image, inference_ns: int) -> View:
+    def __call__(self, frame: Frame, mask: Image, begun_ns: int, inference_ns: int) -> View:
         """The view with its defects in millimetres. `mask` is (classes, H, W) uint8 at the model's stride."""
+        first, *others = (self._by(criteria, frame, mask, begun_ns, inference_ns) for criteria in self.in_use())
+        return replace(first, others=tuple(others)) if others else first
+
+    def _by(self, criteria: Criteria, frame: Frame, mask: Image, begun_ns: int, inference_ns: int) -> View:
         defects = find_defects(
             frame.camera,
             mask,
             self.model.classes,
-            self.limits,
+            criteria.limits,
             self.mm_per_px[frame.camera] * self.model.stride,
-            self.recipe.regions.get(frame.camera),
+            criteria.recipe.regions.get(frame.camera),
+            self.mm_per_row[frame.camera] * self.model.stride,
         )
         return View(
             frame.camera,
@@ -36,6 +44,9 @@ class Look:
             frame.exposure_ns,
             frame.encoder_count,
             defects,
+            received_ns=frame.received_ns,
+            begun_ns=begun_ns,
             inference_ns=inference_ns,
-            doubtful=doubtful(mask, self.recipe.review_band),
+            doubtful=doubtful(mask, criteria.recipe.review_band),
+            recipe_id=criteria.recipe.id,
         )

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from edge_inspector.errors import DeviceError, LayoutError
 from edge_inspector.plcs.ring import VerdictRing
-from edge_inspector.records import ErrorCode, Identity, PlcInput, StationState, StationStatus, Trigger, Verdict
+from edge_inspector.records import Command, ErrorCode, Identity, PlcInput, StationState, StationStatus, Trigger, Verdict
 from edge_inspector.s7 import blocks
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, PLC_HEADER, TRIGGER, VERDICT, wrap32
 
@@ -109,6 +109,10 @@ class BlockLink:
         except DeviceError:
             self.connected = False
             raise
+
+    def commands(self) -> Sequence[Command]:
+        """None: a PLC chooses by `recipe_id` and `control` of its header."""
+        return ()
 
     def deliver(self, verdicts: Sequence[Verdict]) -> int:
         """How many of `verdicts` are in the ring (or void: their PLC run is over). Raises DeviceError."""

@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 import math
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from edge_inspector.records import Defect, Identity, PlacedView, StationState, StationStatus, Verdict
+from edge_inspector.records import (
+    CommandName,
+    CommandResult,
+    Defect,
+    Identity,
+    PlacedView,
+    StationState,
+    StationStatus,
+    Verdict,
+)
 
 
 class _Message(BaseModel):
@@ -38,6 +47,8 @@ class ViewMessage(_Message):
     encoder_count: float | None
     error_counts: float | None
     captured_ns: int
+    received_ns: int
+    begun_ns: int
     exposure_us: float
     inference_us: float
 
@@ -68,6 +79,7 @@ class VerdictMessage(_Message):
     review: bool
     late: bool
     latency_us: int
+    decided_ns: int
     utc: AwareDatetime
 
 
@@ -85,6 +97,40 @@ class StateMessage(_Message):
     rejected: int | None
     not_inspected: int | None
     utc: AwareDatetime | None
+
+
+class CommandMessage(_Message):
+    """What someone wants of the station, on `command`. `id` is the sender's; the same id is done once."""
+
+    schema_version: Literal[1] = 1
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+    command: CommandName
+    recipe_id: Annotated[int, Field(ge=1, le=65535)] | None = None
+
+    @field_validator("command", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        # strict validation wants the member, JSON has its name
+        return CommandName(value) if isinstance(value, str) and value in set(CommandName) else value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.command is CommandName.SELECT_RECIPE) != (self.recipe_id is not None):
+            raise ValueError("recipe_id goes with select_recipe and with nothing else")
+        return self
+
+
+class CommandResultMessage(_Message):
+    """What became of a command, on `command/result`. `error` is empty when it is done; `id` null when unreadable."""
+
+    schema_version: Literal[1] = 1
+    station: str
+    boot_id: int
+    id: str | None
+    done: bool
+    error: str
+    recipe_id: int
+    utc: AwareDatetime
 
 
 def verdict_message(verdict: Verdict, station: str, utc: datetime) -> VerdictMessage:
@@ -113,6 +159,7 @@ def verdict_message(verdict: Verdict, station: str, utc: datetime) -> VerdictMes
         review=verdict.review,
         late=verdict.late,
         latency_us=verdict.latency_ns // 1000,
+        decided_ns=verdict.decided_ns,
         utc=utc,
     )
 
@@ -154,6 +201,21 @@ def offline_message(identity: Identity, utc: datetime | None = None) -> StateMes
     )
 
 
+def command_result_message(
+    command_id: str | None, result: CommandResult, identity: Identity, utc: datetime
+) -> CommandResultMessage:
+    """The answer to the command called `command_id`, given at `utc`."""
+    return CommandResultMessage(
+        station=identity.station,
+        boot_id=identity.boot_id,
+        id=command_id,
+        done=not result.error,
+        error=result.error,
+        recipe_id=result.recipe_id,
+        utc=utc,
+    )
+
+
 def _defect(defect: Defect) -> DefectMessage:
     return DefectMessage(
         camera=defect.camera,
@@ -174,6 +236,8 @@ def _view(placed: PlacedView) -> ViewMessage:
         encoder_count=_known(placed.position.count),
         error_counts=_known(placed.position.error_counts),
         captured_ns=placed.view.captured_ns,
+        received_ns=placed.view.received_ns,
+        begun_ns=placed.view.begun_ns,
         exposure_us=placed.view.exposure_ns / 1000,
         inference_us=placed.view.inference_ns / 1000,
     )

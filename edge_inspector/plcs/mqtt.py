@@ -8,9 +8,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edge_inspector.errors import DeviceError
-from edge_inspector.plcs.messages import as_late, offline_message, state_message, verdict_message
+from edge_inspector.plcs.messages import (
+    as_late,
+    command_result_message,
+    offline_message,
+    state_message,
+    verdict_message,
+)
+from edge_inspector.plcs.mqtt_commands import CommandInbox
 from edge_inspector.plcs.mqtt_session import MqttSession, MqttSettings
-from edge_inspector.records import Identity, PlcInput, StationStatus, Verdict
+from edge_inspector.records import Command, Identity, PlcInput, StationStatus, Verdict
 from edge_inspector.runtime.clock import utc_of
 from edge_inspector.store.outbox import Outbox, Row
 
@@ -39,6 +46,8 @@ class MqttLink:
         self._identity = identity
         self._outbox: Outbox | None = None
         self._session: MqttSession | None = None
+        self._commands = CommandInbox(self._topic("command/result"))
+        self._recipe_id = 0
         self._cursors = {True: 0, False: 0}  # per lane of the outbox: what this session has published
         self._said: tuple[object, ...] = ()
         self._said_ns = 0
@@ -63,11 +72,12 @@ class MqttLink:
             session.close()
 
     def exchange(self, status: StationStatus) -> PlcInput | None:
-        """Say the state on change and every 10 s, publish what waits. A broker hears and says nothing: None.
+        """Say the state on change and every 10 s, publish what waits. A broker announces no parts: None.
 
         Raises DeviceError when the broker refuses this station, its files cannot be read, or paho's thread has died.
         """
         outbox = self._opened()
+        self._recipe_id = status.recipe_id
         self._follow(outbox)
         session = self._session
         if session is None:
@@ -77,6 +87,10 @@ class MqttLink:
         while waiting and session.wait(max(0.0, deadline - time.monotonic())) and session.connected:
             waiting = self._pump(outbox, session)
         return None
+
+    def commands(self) -> Sequence[Command]:
+        """What came on `command`, where `commands = true` lets it; wrong ones are answered and left out."""
+        return () if self._session is None else self._commands.check(self._session.requests(), self._recipe_id)
 
     def deliver(self, verdicts: Sequence[Verdict]) -> int:
         """How many of `verdicts` are now safe in the outbox; fewer when it is full. Raises DeviceError for the disk."""
@@ -151,7 +165,8 @@ class MqttLink:
         self._retry_ns = time.monotonic_ns() + int(self._retry_s * 1e9)  # the earliest for the one after this
         self._retry_s = min(self._retry_s * 2, _RETRY_S[1])
         will = (self._topic("state"), offline_message(self._identity).model_dump_json().encode())
-        self._session = MqttSession(self._settings, self._client_id(), will)
+        commands = self._topic("command") if self._settings.commands else ""
+        self._session = MqttSession(self._settings, self._client_id(), will, commands)
         self._cursors = {True: 0, False: 0}
         self._said = ()
 
@@ -169,6 +184,7 @@ class MqttLink:
         outbox.delete(session.acknowledged())
         if status is not None:
             self._say(session, status)
+        self._reply(session)
         for lane in (True, False):
             for row in outbox.after(self._cursors[lane], session.room, perishable=lane):
                 if not self._send(outbox, session, row):
@@ -193,6 +209,12 @@ class MqttLink:
             payload = state_message(status, self._identity, utc_of(now)).model_dump_json().encode()
             if session.publish(self._topic("state"), payload, _STATE_ROW, retain=True):
                 self._said, self._said_ns = key, now
+
+    def _reply(self, session: MqttSession) -> None:
+        for answer in self._commands.answers() if session.room else ():
+            utc = utc_of(time.monotonic_ns())
+            payload = command_result_message(answer.id, answer.result, self._identity, utc).model_dump_json().encode()
+            session.publish(answer.topic, payload, _STATE_ROW, correlation=answer.correlation)
 
     def _flush(self, outbox: Outbox, session: MqttSession) -> None:
         if not session.connected:

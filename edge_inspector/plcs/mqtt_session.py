@@ -6,6 +6,7 @@ acknowledged is published again from the outbox, in its order, and paho's own me
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import sys
@@ -16,17 +17,24 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Literal
 
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 from pydantic import Field, model_validator
 
 from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import DeviceError
+from edge_inspector.plcs.mqtt_commands import Request
+
+_log = logging.getLogger(__name__)
 
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 _FAILURE = 0x80  # MQTT 5 reason codes from here on are refusals
+_NOT_RETAINED = 2  # what was retained before is not sent
+_REQUESTS = 8  # that wait for the link, which looks every `interval_ms`; nobody commands a station so often
+_LONGEST_INCOMING = 65_536  # bytes of one packet; only commands come in
 
 
 class MqttSettings(DriverSettings):
@@ -46,6 +54,7 @@ class MqttSettings(DriverSettings):
     connect_timeout_s: float = Field(default=1.0, gt=0, le=10)
     inflight: int = Field(default=100, ge=1, le=200)
     outbox_max_rows: int = Field(default=100_000, ge=2)
+    commands: bool = False
 
     @model_validator(mode="after")
     def _complete(self) -> MqttSettings:
@@ -61,10 +70,13 @@ class MqttSettings(DriverSettings):
 class MqttSession:
     """Starts to connect at once, in paho's thread. `trouble` says why the session ended, `refused` that it would again.
 
-    All methods belong to one thread. Raises DeviceError where a password or certificate file cannot be used.
+    With `command_topic` it takes what comes there. All methods belong to one thread. Raises DeviceError where a
+    password or certificate file cannot be used.
     """
 
-    def __init__(self, settings: MqttSettings, client_id: str, will: tuple[str, bytes] | None) -> None:
+    def __init__(
+        self, settings: MqttSettings, client_id: str, will: tuple[str, bytes] | None, command_topic: str = ""
+    ) -> None:
         self.address = f"{settings.host}:{settings.port}"
         self.connected = False
         self.refused = False
@@ -74,10 +86,17 @@ class MqttSession:
         self._window = settings.inflight
         self._rows: dict[int, int] = {}
         self._acks: deque[tuple[int, str]] = deque()
+        self._requests: deque[Request] = deque()
+        self._command_topic = command_topic
+        self._flooded = False
         self._progress = Event()
         self._closing = False
         self._client = self._make_client(client_id, will)
-        self._client.connect_async(settings.host, settings.port, settings.keepalive_s)
+        properties = None
+        if settings.version == "5":
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = _LONGEST_INCOMING
+        self._client.connect_async(settings.host, settings.port, settings.keepalive_s, properties=properties)
         self._client.loop_start()
         self._thread = self._client._thread  # noqa: SLF001 -- paho has no public look at its thread, and it can die
 
@@ -96,12 +115,24 @@ class MqttSession:
         """How many messages the broker has not taken yet."""
         return len(self._rows)
 
-    def publish(self, topic: str, payload: bytes, row: int, *, retain: bool = False, expiry_s: int = 0) -> bool:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        row: int,
+        *,
+        retain: bool = False,
+        expiry_s: int = 0,
+        correlation: bytes | None = None,
+    ) -> bool:
         """Send with QoS 1; `acknowledged` will name `row`. False when the connection is gone. Never blocks."""
         properties = None
-        if expiry_s and self._settings.version == "5":
+        if (expiry_s or correlation) and self._settings.version == "5":
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = min(expiry_s, 0xFFFFFFFF)
+            if expiry_s:
+                properties.MessageExpiryInterval = min(expiry_s, 0xFFFFFFFF)
+            if correlation:
+                properties.CorrelationData = correlation
         sent = self._client.publish(topic, payload, 1, retain, properties)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
@@ -121,6 +152,10 @@ class MqttSession:
             if row is not None:
                 rows.append(row)
         return rows
+
+    def requests(self) -> list[Request]:
+        """What came on the command topic since the last call."""
+        return [self._requests.popleft() for _ in range(len(self._requests))]
 
     def wait(self, timeout_s: float) -> bool:
         """Whether the broker said anything new within `timeout_s`."""
@@ -172,6 +207,8 @@ class MqttSession:
         client.on_connect_fail = self._kept(self._on_connect_fail)
         client.on_publish = self._kept(self._on_publish)
         client.on_disconnect = self._kept(self._on_disconnect)
+        client.on_subscribe = self._kept(self._on_subscribe)
+        client.on_message = self._kept(self._on_message)
         return client
 
     def _kept(self, callback: Callable[..., None]) -> Callable[..., None]:
@@ -191,17 +228,38 @@ class MqttSession:
         if self._closing:
             _shut(opened)
 
-    def _on_connect(self, _client: Client, _userdata: object, _flags: object, reason: Any, properties: Any) -> None:
+    def _on_connect(self, client: Client, _userdata: object, _flags: object, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             self.refused = True
             self.trouble = f"refused: {reason}"
             return
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
+        if self._command_topic:
+            options = SubscribeOptions(qos=1, retainHandling=_NOT_RETAINED)
+            client.subscribe(
+                self._command_topic, **({"options": options} if self._settings.version == "5" else {"qos": 1})
+            )
         self.connected = True
         self._progress.set()
 
     def _on_connect_fail(self, _client: Client, _userdata: object) -> None:
         self.trouble = f"no connection: {sys.exception()}"  # paho calls from within its except block
+        self._progress.set()
+
+    def _on_subscribe(self, _client: Client, _userdata: object, _mid: int, reasons: Any, _properties: object) -> None:
+        if any(reason.value >= _FAILURE for reason in reasons):
+            _log.warning("MQTT broker %s lets this station not read %s", self.address, self._command_topic)
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        if len(self._requests) >= _REQUESTS:
+            if not self._flooded:
+                _log.warning("MQTT broker %s: more commands than can be read; some are left out", self.address)
+            self._flooded = True
+            return
+        self._flooded = False
+        topic = getattr(message.properties, "ResponseTopic", "")
+        correlation = getattr(message.properties, "CorrelationData", None)
+        self._requests.append(Request(bytes(message.payload), message.retain, topic, correlation))
         self._progress.set()
 
     def _on_publish(self, _client: Client, _userdata: object, mid: int, reason: Any, _properties: object) -> None:

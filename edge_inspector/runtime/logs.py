@@ -1,17 +1,25 @@
-"""Log lines: for people in a terminal, as JSON everywhere else."""
+"""Log lines: for people in a terminal, as JSON everywhere else, with journald's level where it listens."""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 
 from edge_inspector.runtime.clock import utc_text
 
+# sd-daemon(3): journald takes these three characters off and files the line under that level.
+_JOURNAL_LEVELS = {"DEBUG": "<7>", "INFO": "<6>", "WARNING": "<4>", "ERROR": "<3>", "CRITICAL": "<2>"}
+
 
 class JsonLines(logging.Formatter):
     """One JSON object per line, for journald and its readers."""
+
+    def __init__(self, *, journal: bool = False) -> None:
+        super().__init__()
+        self._levels = _JOURNAL_LEVELS if journal else {}
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
@@ -23,7 +31,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        return self._levels.get(record.levelname, "") + json.dumps(line, ensure_ascii=False)
 
 
 def set_up_logging() -> None:
@@ -32,7 +40,7 @@ def set_up_logging() -> None:
     if sys.stderr.isatty():
         output.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(message)s", "%H:%M:%S"))
     else:
-        output.setFormatter(JsonLines())
+        output.setFormatter(JsonLines(journal="JOURNAL_STREAM" in os.environ))
     logging.basicConfig(level=logging.INFO, handlers=[output])
     # python-snap7 reports every connect and disconnect on its own; ours say it with the reason.
     logging.getLogger("snap7").setLevel(logging.ERROR)

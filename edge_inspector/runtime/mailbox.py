@@ -41,6 +41,8 @@ class Mailbox(Generic[T]):
             entry = (self._key(item) if self._key else arrival, arrival, item)
             evicted = None
             if len(self._heap) >= self.capacity:
+                if self._key is None:
+                    return item
                 worst = max(self._heap, key=_rank)
                 if _rank(entry) >= _rank(worst):
                     return item

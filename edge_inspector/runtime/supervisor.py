@@ -36,8 +36,8 @@ class Supervisor:
 
     @property
     def healthy(self) -> bool:
-        """Whether every worker beats."""
-        return all(worker.beating for worker in self.workers)
+        """Whether every worker beats that verdicts need."""
+        return all(worker.beating for worker in self.workers if worker.vital)
 
     def start(self) -> None:
         """Start all workers, in order."""
@@ -50,6 +50,11 @@ class Supervisor:
             if not worker.alive:
                 self._revive(worker)
             self._report(worker)
+
+    def forgive(self) -> None:
+        """Try again what was given up: every worker may fail as often as at the start."""
+        for recent in self._restarts.values():
+            recent.clear()
 
     def stop(self, workers: Sequence[Worker], deadline_ns: int) -> list[str]:
         """Stop these workers together. The names of those that did not end by the deadline."""

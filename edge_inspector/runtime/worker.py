@@ -31,10 +31,14 @@ class Stage(Protocol):
 
 
 class Worker:
-    """A named thread that runs one stage, shows that it is alive, and keeps its error."""
+    """A named thread that runs one stage, shows that it is alive, and keeps its error.
 
-    def __init__(self, stage: Stage) -> None:
+    No verdict needs a worker that is not `vital`: when it fails or hangs, the station is degraded and goes on.
+    """
+
+    def __init__(self, stage: Stage, *, vital: bool = True) -> None:
         self.stage = stage
+        self.vital = vital
         self.name = stage.name
         self.error: BaseException | None = None
         self.beat_ns = time.monotonic_ns()

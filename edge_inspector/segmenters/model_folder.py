@@ -6,6 +6,7 @@ import os
 import threading
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -81,7 +82,8 @@ class FolderSegmenter:
         if engine.single and self.max_batch > 1:
             raise ConfigError([Fault("max_batch", f"{self._manifest.name} takes one image at a time")])
         precision = "fp32" if engine.kind == "fp32" else "int8"
-        self.info = _info(self._manifest, engine.kind, engine.provider, precision)
+        info = _info(self._manifest, engine.kind, engine.provider, precision)
+        self.info = replace(info, fell_back=engine.fell_back)
         running = Running(engine, self._manifest, self.max_batch)
         self._warm(running)
         return running

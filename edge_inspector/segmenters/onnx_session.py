@@ -55,6 +55,7 @@ class OnnxEngine:
         self.provider: str = provider
         self.kind = kind
         self.on_cpu = provider == "cpu"
+        self.fell_back = False
         self.single = session.get_inputs()[0].shape[0] == 1
         self.errors = runtime_errors()
         self._session = session
@@ -101,6 +102,7 @@ def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> OnnxE
     runtime = load_runtime()
     offered = runtime.get_available_providers()
     faults: list[Fault] = []
+    fell_back = False
     for provider in (wanted.required,) if wanted.required else wanted.providers:
         kind = _FILES[provider][wanted.precision]
         if _RUNTIME_NAMES[provider] not in offered:
@@ -109,10 +111,14 @@ def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> OnnxE
             faults.append(Fault(f"provider {provider}", f"{model_dir} has no files.{kind}"))
         else:
             try:
-                return _start(runtime, model_dir, manifest, provider, wanted)
+                engine = _start(runtime, model_dir, manifest, provider, wanted)
             except ConfigError as error:
                 log.warning("%s", error)
                 faults.extend(error.faults)
+                fell_back = True
+            else:
+                engine.fell_back = fell_back
+                return engine
     raise ConfigError(faults)
 
 

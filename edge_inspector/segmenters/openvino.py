@@ -60,6 +60,7 @@ class OpenVinoEngine:
 
     provider = "openvino"
     on_cpu = True
+    fell_back = False
     errors: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeError)
 
     def __init__(self, runtime: Any, compiled: Any, kind: FileKind, *, single: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from edge_inspector.drivers import DriverSettings
+from edge_inspector.drivers import Camera, DriverSettings
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame, Image
 from edge_inspector.simulation.line import Line
@@ -16,7 +16,7 @@ from edge_inspector.simulation.line import Line
 _BUFFERS = 8  # as many frames as a real camera's driver would keep for a reader that is slow
 
 
-class SimulatedCamera:
+class SimulatedCamera(Camera):
     """Frame n shows part n - 1. The next picture is rendered while its part is still on its way."""
 
     class Settings(DriverSettings):
@@ -44,7 +44,8 @@ class SimulatedCamera:
             line = Line.read(self._settings.line)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DeviceError(f"{self.name}: line file {self._settings.line}: {error}") from error
-        line.look.render(0, self._settings.lane)  # what is slow the first time is slow here, not under a part
+        for part in range(max(1, line.distinct)):  # what is slow the first time is slow here, not under a part
+            line.look.render(part, self._settings.lane)
         moved_mm = line.belt.position_mm(time.monotonic_ns()) - self._settings.offset_mm
         while self._part < line.parts and line.eye_mm(self._part) < moved_mm:
             self._part += 1

@@ -20,9 +20,10 @@ from edge_inspector.simulation.broker import DemoBroker
 from edge_inspector.simulation.gige.processes import CameraProcesses
 from edge_inspector.simulation.line import Line, camera_offset_mm
 from edge_inspector.simulation.recorder import Recorder
-from edge_inspector.simulation.report import measure, read_ledger
+from edge_inspector.simulation.report import measure, read_ledger, recovery_s
 from edge_inspector.simulation.scoreboard import Scoreboard
 from edge_inspector.simulation.station_files import Variant, write_station_files
+from edge_inspector.simulation.tiles import write_textures
 
 _DOWN_S = {"plc": 5.0, "broker": 5.0, "daemon": 1.0, "camera": 3.0}  # how long a killed process stays dead
 
@@ -47,6 +48,9 @@ class DemoOptions:
     model_fail_every: int = 0
     gige: bool = False
     loss: float = 0.0
+    distinct: int = 0
+    line_scan: bool = False
+    review_band: tuple[float, float] = (0.4, 0.6)
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -82,7 +86,14 @@ class Demo:
         self._kills = sorted(_parse_kill(kill) for kill in options.kills)
         if not options.gige and (options.loss or any(what == "camera" for _, what in self._kills)):
             raise EdgeInspectorError("--loss and --kill camera need --gige: only those cameras are processes")
+        if options.line_scan and (not options.gige or options.frames):
+            raise EdgeInspectorError("--line-scan needs --gige, and the rendered parts")
         self._began_s = time.monotonic()
+
+    @property
+    def page(self) -> str:
+        """The operator page's address."""
+        return f"http://127.0.0.1:{self.ports['web']}/"
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -93,6 +104,8 @@ class Demo:
             self.broker.start()
             self.recorder = Recorder(self.ports["broker"], self.broker.mqtt_version)
             stack.callback(self.recorder.stop)
+            if self.line.textures:
+                write_textures(Path(self.line.textures), self.line.seed)
             line_file = self.folder / "line.json"
             self.line.write(line_file)
             self._write_files(line_file)
@@ -106,7 +119,7 @@ class Demo:
 
     def play(self) -> None:
         """Let the line run until its last part is past the gate, or Ctrl-C; kill what is to be killed."""
-        board = Scoreboard(self.line, self.broker.kind, self.folder)
+        board = Scoreboard(self.line, self.broker.kind, self.folder, self.page)
         last_ns = self.line.belt.time_at(self.line.eye_mm(self.line.parts - 1) + self.line.gate_mm + 300)
         kills = list(self._kills)
         first_ns = self.line.belt.time_at(self.line.eye_mm(0))
@@ -140,7 +153,9 @@ class Demo:
         time.sleep(0.3)
         _end(self.plc)
         report = measure(self.line, read_ledger(self.ledger), self.recorder.verdicts(), metrics)
+        ready_ns = self.cameras.revived_ns
         report |= {
+            "camera_recovery_s": None if ready_ns is None else recovery_s(self.recorder.verdicts(), "cam1", ready_ns),
             "broker": self.broker.kind,
             "cameras": self.lanes,
             "speed_mm_s": self.line.speed_mm_s,
@@ -167,6 +182,8 @@ class Demo:
             gate_mm=camera_offset_mm(self.lanes - 1) + 1200.0 * max(1.0, options.speed_mm_s / 2000.0),
             counts_per_mm=10.0,
             frames=frames,
+            distinct=options.distinct,
+            textures="" if frames else str(self.folder / "textures.npz"),
         )
 
     def _write_files(self, line_file: Path) -> None:
@@ -183,6 +200,8 @@ class Demo:
                 options.model_fail_every,
                 options.camera_faults,
                 options.gige,
+                options.line_scan,
+                options.review_band,
             ),
         )
 

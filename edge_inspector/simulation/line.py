@@ -6,7 +6,7 @@ import json
 import random
 import threading
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +46,8 @@ class Line:
     gate_mm: float
     counts_per_mm: float
     frames: str = ""
+    distinct: int = 0  # so many parts, over and over, drawn beforehand: then a picture costs its camera nothing
+    textures: str = ""  # of rendered parts, drawn once for all processes; empty: each draws its own
     ripple: float = 0.01
     pauses: tuple[tuple[float, float], ...] = ()
 
@@ -67,7 +69,11 @@ class Line:
     @cached_property
     def look(self) -> Parts:
         """Its parts."""
-        return PictureParts(Path(self.frames), self.lanes) if self.frames else _tile_parts(self.seed, self.lanes)
+        if self.frames:
+            parts: Parts = PictureParts(Path(self.frames), self.lanes)
+        else:
+            parts = _tile_parts(self.seed, self.lanes, Path(self.textures) if self.textures else None)
+        return RepeatedParts(parts, self.distinct) if self.distinct else parts
 
     def eye_mm(self, part: int) -> float:
         """The belt position at which the part's leading edge meets the photo-eye. Parts lie up to 4 % off the pitch."""
@@ -98,8 +104,8 @@ class TileParts:
 
     mm_per_px = MM_PER_PX
 
-    def __init__(self, seed: int, lanes: int) -> None:
-        self._tiles = TileLine(seed, lanes)
+    def __init__(self, seed: int, lanes: int, textures: Path | None = None) -> None:
+        self._tiles = TileLine(seed, lanes, textures=textures)
 
     def defective(self, part: int) -> bool:
         """Whether any defect was drawn."""
@@ -130,6 +136,26 @@ class PictureParts:
         return self._items[(part * self._lanes + lane) % len(self._items)]
 
 
+class RepeatedParts:
+    """The first `distinct` parts of another line, over and over; each picture is drawn once."""
+
+    def __init__(self, parts: Parts, distinct: int) -> None:
+        self._parts = parts
+        self._distinct = distinct
+        self._drawn: dict[tuple[int, int], Image | None] = {}
+
+    def defective(self, part: int) -> bool:
+        """As the part that it repeats."""
+        return self._parts.defective(part % self._distinct)
+
+    def render(self, part: int, lane: int) -> Image | None:
+        """The very same array each time: to be read, not written."""
+        key = part % self._distinct, lane
+        if key not in self._drawn:
+            self._drawn[key] = self._parts.render(*key)
+        return self._drawn[key]
+
+
 def _is_defective(item: Item) -> bool:
     if item.defect_class:
         return item.defect_class not in ("good", "free")
@@ -142,10 +168,15 @@ def _is_defective(item: Item) -> bool:
 _drawing = threading.Lock()
 
 
-def _tile_parts(seed: int, lanes: int) -> TileParts:
-    """The cameras of a process share one set of textures, drawn once."""
+@lru_cache(maxsize=4)
+def _loaded(seed: int, lanes: int, textures: Path | None) -> TileParts:
+    return TileParts(seed, lanes, textures)
+
+
+def _tile_parts(seed: int, lanes: int, textures: Path | None) -> TileParts:
+    """The cameras of a process share one set of textures, drawn or loaded once."""
     with _drawing:
-        return TileParts(seed, lanes)
+        return _loaded(seed, lanes, textures)
 
 
 def camera_offset_mm(lane: int) -> float:

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from edge_inspector.simulation.line import Line, camera_offset_mm
 
 Event = dict[str, Any]
 PartKey = tuple[int, int]
+
+STAGES = ("transfer", "wait for the model", "inference", "judgement", "delivery")
 
 
 def read_ledger(path: Path) -> list[Event]:
@@ -70,6 +73,13 @@ def measure(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], metr
     return report
 
 
+def recovery_s(verdicts: Iterable[Event], camera: str, ready_ns: int) -> float | None:
+    """From when the camera was ready again to the first exposure of it that was inspected; None without one."""
+    views = (view for body in verdicts for view in body["views"] if view["camera"] == camera)
+    after = [view["captured_ns"] for view in views if view["captured_ns"] > ready_ns and view["failure"] == "none"]
+    return round((min(after) - ready_ns) / 1e9, 3) if after else None
+
+
 def _key(event: Event) -> PartKey:
     return event["boot"], event["part_seq"]
 
@@ -103,6 +113,7 @@ def _gate(ledger: Sequence[Event]) -> Event:
 
 def _timing(triggers: dict[PartKey, Event], plc: dict[PartKey, Event], mqtt: dict[PartKey, Event]) -> Event:
     total, scanned, added, inference = [], [], [], []
+    stages: dict[str, list[float]] = {name: [] for name in STAGES}
     for key, event in plc.items():
         body = mqtt.get(key)
         if (
@@ -118,12 +129,24 @@ def _timing(triggers: dict[PartKey, Event], plc: dict[PartKey, Event], mqtt: dic
         scanned.append((event["scan_ns"] - captured_ns) / 1e6)
         added.append(total[-1] - last["inference_us"] / 1000 - last["exposure_us"] / 2000)
         inference += [view["inference_us"] / 1000 for view in body["views"]]
+        for name, took_ns in _stages(body, event["written_ns"]).items():
+            stages[name].append(took_ns / 1e6)
     return {
         "capture_to_plc_ms": _spread(total),
         "capture_to_plc_scan_ms": _spread(scanned),
         "inference_ms": _spread(inference),
         "added_latency_ms": _spread(added),
+        "stages_ms": {name: _spread(values) for name, values in stages.items()},
     }
+
+
+def _stages(body: Event, written_ns: int) -> dict[str, float]:
+    """Where the time went for the view that was ready last, ns."""
+    view = max(body["views"], key=lambda view: view["begun_ns"] + view["inference_us"] * 1000)
+    exposed_ns = view["captured_ns"] + view["exposure_us"] * 500
+    inferred_ns = view["begun_ns"] + view["inference_us"] * 1000
+    marks = (exposed_ns, view["received_ns"], view["begun_ns"], inferred_ns, body["decided_ns"], written_ns)
+    return {name: end - begin for name, (begin, end) in zip(STAGES, pairwise(marks), strict=True)}
 
 
 def _position(line: Line, ledger: Sequence[Event], triggers: dict[PartKey, Event], mqtt: dict[PartKey, Event]) -> Event:
@@ -159,6 +182,9 @@ def _from_metrics(text: str) -> Event:
         "frames_completed": total("edge_inspector_frames_completed_total"),
         "frames_failed": total("edge_inspector_frames_failed_total"),
         "frames_evicted": total("edge_inspector_frames_evicted_total"),
+        "frames_missed": total("edge_inspector_frames_missed_total"),
+        "packets_resent": total("edge_inspector_camera_packets_resent_total"),
+        "packets_missing": total("edge_inspector_camera_packets_missing_total"),
         "encoder_epochs": total("edge_inspector_encoder_epochs_total"),
         "model": info[1] if info else "",
         "execution_provider": info[2] if info else "",

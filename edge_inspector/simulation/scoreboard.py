@@ -20,7 +20,7 @@ _MARKS = {Decision.ACCEPT: "·", Decision.REJECT: "R", Decision.NOT_INSPECTED: "
 class Scoreboard:
     """Redraws itself in a terminal; prints a line every five seconds elsewhere."""
 
-    def __init__(self, line: Line, broker: str, folder: Path) -> None:
+    def __init__(self, line: Line, broker: str, folder: Path, page: str) -> None:
         self._line = line
         self._live = sys.stdout.isatty()
         self._drawn = 0
@@ -32,7 +32,8 @@ class Scoreboard:
         print(
             f"edge-inspector demo: {line.lanes} cameras, {line.speed_mm_s / 1000:g} m/s, a part every "
             f"{line.pitch_mm:g} mm ({line.speed_mm_s / line.pitch_mm:.1f} parts/s), gate at {line.gate_mm:g} mm\n"
-            f"broker: {broker}   files: {folder}   Ctrl-C ends it\n",
+            f"broker: {broker}   files: {folder}   Ctrl-C ends it\n"
+            f"operator page: {page}\n",
             flush=True,
         )
 

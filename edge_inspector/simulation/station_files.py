@@ -35,6 +35,11 @@ driver = "{segmenter}"
 [web]
 port = {ports[web]}
 
+[archive]
+images_mb = 256
+min_free_mb = 256
+accepted_one_in = 10
+
 [[plcs]]
 name = "plc"
 driver = "s7"
@@ -54,7 +59,7 @@ name = "cam{number}"
 driver = "{driver}"
 offset_mm = {offset_mm}
 mm_per_px = {mm_per_px}
-settings = {{ {settings} }}
+{line_counts}settings = {{ {settings} }}
 """
 
 _SIMULATED = 'line = "{line_file}", lane = {lane}, offset_mm = {offset_mm}{faults}'
@@ -63,6 +68,8 @@ _GIGE = (
     'trigger_source = "Line0", '
     'trigger_activation = "RisingEdge", chunk_encoder = "EncoderValue", packet_size = 1500, packet_socket = false'
 )
+
+_LINE_SCAN = ', roi = [0, 0, 256, 256], line_trigger_source = "Encoder0", line_trigger_divider = {counts}'
 
 _RECIPE = """\
 id = 1
@@ -73,6 +80,7 @@ part_length_mm = {line.part_length_mm}
 min_pitch_mm = {min_pitch}
 position_tolerance_mm = 10.0
 on_not_inspected = "reject"
+review_band = {review_band}
 {classes}"""
 
 
@@ -86,6 +94,12 @@ class Variant:
     model_fail_every: int = 0
     camera_faults: str = ""
     gige: bool = False
+    line_scan: bool = False
+    review_band: tuple[float, float] = (0.4, 0.6)
+
+    def row_counts(self, line: Line) -> int:
+        """Encoder counts from row to row that make pixels square."""
+        return round(0.8 * line.counts_per_mm)
 
 
 def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[str, int], variant: Variant) -> Path:
@@ -112,6 +126,7 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
             driver="genicam" if variant.gige else "simulated",
             offset_mm=camera_offset_mm(lane),
             mm_per_px=0.2 if line.frames else 0.8,
+            line_counts=f"line_counts = {variant.row_counts(line)}\n" if variant.line_scan else "",
             settings=_camera_settings(line_file, line, lane, variant),
         )
     recipe = _RECIPE.format(
@@ -120,6 +135,7 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
         views=", ".join(f'"cam{lane + 1}"' for lane in range(line.lanes)),
         line=line,
         min_pitch=max(line.pitch_mm * 0.9, line.part_length_mm),
+        review_band=list(variant.review_band),
         classes="[classes.defect]\nmin_area_mm2 = 20.0\n" if simulated else "",
     )
     (folder / "station.toml").write_text(station)
@@ -131,7 +147,8 @@ def _camera_settings(line_file: Path, line: Line, lane: int, variant: Variant) -
     if variant.gige:
         shown = line.look.render(0, lane) if line.frames else None
         grey = shown is not None and shown.ndim == 2
-        return _GIGE.format(address=camera_address(lane), pixel_format="Mono8" if grey else "BayerRG8")
+        chosen = _GIGE.format(address=camera_address(lane), pixel_format="Mono8" if grey else "BayerRG8")
+        return chosen + (_LINE_SCAN.format(counts=variant.row_counts(line)) if variant.line_scan else "")
     faults = f", {variant.camera_faults}" if variant.camera_faults and lane == 0 else ""
     return _SIMULATED.format(line_file=line_file, lane=lane, offset_mm=camera_offset_mm(lane), faults=faults)
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import cv2
@@ -60,13 +61,16 @@ class TileDefect:
 class TileLine:
     """An endless line of planks, rendered on demand from any thread."""
 
-    def __init__(self, seed: int, lanes: int, defect_rate: float = 0.15) -> None:
+    def __init__(self, seed: int, lanes: int, defect_rate: float = 0.15, textures: Path | None = None) -> None:
+        """With `textures`, a file that `write_textures` made for this seed, nothing has to be drawn first."""
         self.seed = seed
         self.lanes = lanes
         self.defect_rate = defect_rate
-        self._atlas = _atlas(seed)
-        self._lights = _lights(seed)
-        self._noise = _noise_bank(seed)
+        if textures is None:
+            self._atlas, self._lights, self._noise = _atlas(seed), _lights(seed), _noise_bank(seed)
+        else:
+            with np.load(textures) as found:
+                self._atlas, self._lights, self._noise = found["atlas"], tuple(found["lights"]), found["noise"]
 
     @property
     def width_mm(self) -> float:
@@ -168,6 +172,11 @@ class TileLine:
         noise = self._noise[row : row + SIZE_PX, column : column + SIZE_PX]
         lit = cv2.multiply(scene, self._lights[int(rng.integers(_LIGHTS))], scale=gain / _LIGHT_UNIT)
         return np.asarray(cv2.addWeighted(lit, 1.0, noise, 1.0, -_NOISE_LIFT), np.uint8)
+
+
+def write_textures(path: Path, seed: int) -> None:
+    """Drawing takes seconds: once for all processes of a line."""
+    np.savez(path, atlas=_atlas(seed), lights=np.stack(_lights(seed)), noise=_noise_bank(seed))
 
 
 def _smooth_noise(rng: np.random.Generator, size: int, low: float, high: float, slope: float) -> Field:

@@ -10,16 +10,30 @@ from edge_inspector import metrics
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.inspection.admission import Admission
-from edge_inspector.records import ErrorCode, Frame, Job, JudgeItem, Reason, View
+from edge_inspector.inspection.picture import fault_of, measure
+from edge_inspector.inspection.recipe import PictureLimits
+from edge_inspector.records import CameraCounters, ErrorCode, Frame, Job, JudgeItem, Reason, View
+from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 
 log = logging.getLogger(__name__)
 
+_PUBLISH_EVERY_NS = 1_000_000_000
+_COUNTED = {
+    "frames_missed": metrics.frames_missed,
+    "underruns": metrics.camera_underruns,
+    "packets_missing": metrics.camera_packets_missing,
+    "packets_resent": metrics.camera_packets_resent,
+}
+
 
 class Acquire:
-    """Owns one camera. `estimate(captured_ns)` is the likely belt position; None while there is none."""
+    """Owns one camera. `estimate(captured_ns)` is the likely belt position; None while there is none.
+
+    `limits()` is what the recipe in force demands of this camera's pictures.
+    """
 
     beat_within_s = 15.0  # opening a camera that does not answer takes this long with the slowest driver
 
@@ -29,21 +43,28 @@ class Acquire:
         to_line: int,
         estimate: Callable[[int], float | None],
         admission: Admission,
+        limits: Callable[[], PictureLimits],
         jobs: Mailbox[Job],
         views: Mailbox[JudgeItem],
         conditions: Conditions,
+        album: Album,
     ) -> None:
         self.name = f"acquire-{camera.name}"
         self._camera = camera
         self._to_line = to_line
         self._estimate = estimate
         self._admission = admission
+        self._limits = limits
         self._jobs = jobs
         self._views = views
         self._conditions = conditions
+        self._album = album
         self._backoff = Backoff(first_s=0.1, longest_s=0.5)  # a camera that is back is to be in use within a second
         self._is_open = False
         self._opened_before = False
+        self._fingerprint: int | None = None
+        self._counters = CameraCounters()
+        self._published_ns = 0
 
     def start(self) -> None:
         """Not open yet: the first step tries, with backoff."""
@@ -66,10 +87,13 @@ class Acquire:
         else:
             if frame is not None:
                 metrics.frames_completed.labels(self._camera.name).inc()
-                self._hand_over(frame)
+                self._receive(frame)
+        if time.monotonic_ns() - self._published_ns > _PUBLISH_EVERY_NS:
+            self._publish()
 
     def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
         """Let go of the camera."""
+        self._publish()
         self._camera.close()
         self._is_open = False
         metrics.camera_up.labels(self._camera.name).set(0)
@@ -92,9 +116,34 @@ class Acquire:
     def _lost(self, error: DeviceError) -> None:
         self._conditions.set(ErrorCode.CAMERA_LOST, self._camera.name, str(error))
         metrics.camera_up.labels(self._camera.name).set(0)
+        self._publish()
         self._camera.close()
         self._is_open = False
         self._backoff.failed()
+
+    def _publish(self) -> None:
+        """The device's statistics as metrics. A number that is lower than before began anew with an `open`."""
+        before, found = self._counters, self._camera.counters()
+        for name, metric in _COUNTED.items():
+            more = getattr(found, name) - getattr(before, name)
+            metric.labels(self._camera.name).inc(more if more >= 0 else getattr(found, name))
+        if found.temperature_c is not None:
+            metrics.camera_temperature.labels(self._camera.name).set(found.temperature_c)
+        self._counters, self._published_ns = found, time.monotonic_ns()
+
+    def _receive(self, frame: Frame) -> None:
+        """Only a picture that can be judged goes on to the model."""
+        figures = measure(frame.image)
+        fault = fault_of(figures, self._limits(), self._fingerprint)
+        self._fingerprint = figures.fingerprint
+        metrics.picture_sharpness.labels(frame.camera).set(figures.sharpness)
+        if fault is None:
+            self._conditions.clear(ErrorCode.BAD_PICTURES, frame.camera)
+            self._hand_over(frame)
+        else:
+            metrics.pictures_bad.labels(frame.camera, fault.value).inc()
+            self._conditions.set(ErrorCode.BAD_PICTURES, frame.camera, fault.value)
+            self._answer(frame, Reason.BAD_IMAGE)
 
     def _hand_over(self, frame: Frame) -> None:
         # A count that the camera latched is a raw 32-bit value, for the judge; to order work the estimate will do.
@@ -118,3 +167,4 @@ class Acquire:
                 frame.camera, frame.frame_id, frame.captured_ns, frame.exposure_ns, frame.encoder_count, failure=reason
             )
         )
+        self._album.put(frame, None)

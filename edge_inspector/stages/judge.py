@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from edge_inspector import metrics
 from edge_inspector.encoders.timeline import Timeline
 from edge_inspector.errors import PositionPendingError, PositionUnknownError
+from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.decision import decide
-from edge_inspector.inspection.recipe import ClassLimits, Recipe
+from edge_inspector.inspection.recipe import Criteria
 from edge_inspector.inspection.tracking import Assembly, PartTracker
 from edge_inspector.inspection.triggers import TriggerIntake
 from edge_inspector.records import (
+    ArchiveItem,
+    Command,
+    CommandResult,
     Decision,
     ErrorCode,
     JudgeItem,
     ModelInfo,
+    OpenPart,
     Part,
     PlacedView,
     PlcInput,
     Position,
     Reason,
+    Scene,
     StationStatus,
     Trigger,
     Verdict,
@@ -32,8 +41,12 @@ from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.s7.blocks import wrap32
 
+log = logging.getLogger(__name__)
+
 _RECENTLY_S = 3.0  # a view that never came is blamed on what was wrong this shortly before
 _POSITION_PATIENCE_NS = 500_000_000  # how long a trigger waits for the encoder's first sample
+_SHOW_NS = 50_000_000  # as often as somebody who watches the belt would notice
+_RECENT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,37 +70,45 @@ class Judge:
         self,
         boot_id: int,
         geometry: Geometry,
-        recipe: Recipe,
-        limits: Mapping[str, ClassLimits],
+        recipes: Mapping[int, Criteria],
+        control: Control,
         model: ModelInfo,
         timeline: Timeline,
         inbox: Mailbox[JudgeItem],
         links: Sequence[Mailbox[Verdict]],
+        archive: Mailbox[ArchiveItem],
         conditions: Conditions,
         backlog: Callable[[], int],
     ) -> None:
         self._boot_id = boot_id
         self._geometry = geometry
-        self._recipe = recipe
-        self._limits = limits
+        self._recipes = recipes
+        self._control = control
         self._model = model
         self._timeline = timeline
         self._inbox = inbox
         self._links = links
+        self._archive = archive
         self._conditions = conditions
         self._backlog = backlog
+        tolerances = {each: recipes[each].recipe.position_tolerance_mm * geometry.counts_per_mm for each in recipes}
+        # A view this well placed finds its part: it need not wait to be exact.
+        self._close_enough = min(tolerances.values()) / 2
         self._tracker = PartTracker(
-            {camera: geometry.offsets[camera] for camera in recipe.views},
-            recipe.position_tolerance_mm * geometry.counts_per_mm,
+            geometry.offsets,
+            tolerances,
             geometry.reserve,
             geometry.gate,
         )
         self._intake = TriggerIntake()
         self._unplaced: list[View] = []
-        self._waiting: list[tuple[int, int, Trigger, Reason]] = []
+        self._waiting: list[tuple[int, int, Trigger, Reason, int]] = []
         self._plc: PlcInput | None = None
         self._totals = dict.fromkeys(Decision, 0)
         self._seq = 0
+        self._shown: tuple[OpenPart, ...] = ()
+        self._show_next_ns = 0
+        self._recent: deque[Verdict] = deque(maxlen=_RECENT)
 
     def start(self) -> None:
         """Nothing: parts survive a restart of the thread."""
@@ -107,22 +128,35 @@ class Judge:
         self._settle()
         for assembly in self._tracker.drain():
             self._pronounce(assembly, absent=lambda _: Reason.STOPPING)
+        self._control.stop()
+
+    def submit(self, command: Command) -> None:
+        """Hand a command over; it is answered through its `reply`. Any thread may."""
+        kept = replace(command, reply=partial(_answer, command))
+        if self._inbox.put(kept) is not None:
+            kept.reply(CommandResult("the station is too busy: try again", self._control.recipe_id))
 
     def status(self) -> StationStatus:
         """What the links say of the station. Any thread may ask."""
         return StationStatus(
             self._conditions.state,
             self._conditions.error_code,
-            self._recipe.id,
+            self._control.recipe_id,
             self._seq,
             self._totals[Decision.REJECT],
             self._totals[Decision.NOT_INSPECTED],
             len(self._tracker) > 0,
         )
 
+    def scene(self) -> Scene:
+        """The parts on the belt and the last verdicts, a moment ago. Any thread may ask."""
+        return Scene(self._shown, tuple(self._recent.copy()))
+
     def _receive(self, item: JudgeItem) -> None:
         if isinstance(item, PlcInput):
             self._hear(item)
+        elif isinstance(item, Command):
+            self._control.take(item, time.monotonic_ns())
         else:
             self._unplaced.append(item)
 
@@ -131,12 +165,13 @@ class Judge:
         self._plc = heard
         for trigger, handicap in self._intake.take(heard):
             metrics.parts_triggered.inc()
-            self._waiting.append((now, heard.boot_id, trigger, handicap))
-        if heard.recipe_id not in (0, self._recipe.id):
+            self._waiting.append((now, heard.boot_id, trigger, handicap, self._control.recipe_id))
+        self._control.hear(heard)
+        if self._control.mismatch:
             self._conditions.set(
                 ErrorCode.RECIPE_MISMATCH,
                 "plc",
-                f"the PLC expects recipe {heard.recipe_id}, {self._recipe.id} is loaded",
+                f"the PLC expects recipe {heard.recipe_id}; there are: {', '.join(map(str, sorted(self._recipes)))}",
             )
         else:
             self._conditions.clear(ErrorCode.RECIPE_MISMATCH, "plc")
@@ -152,8 +187,14 @@ class Judge:
         if ripe.strays:
             metrics.frames_unmatched.inc(len(ripe.strays))
         metrics.parts_open.set(len(self._tracker))
+        self._control.settle(now, self._tracker.recipes.union(waiting[-1] for waiting in self._waiting))
+        if now >= self._show_next_ns:
+            self._show_next_ns = now + _SHOW_NS
+            self._shown = self._tracker.open_parts()
 
-    def _admit(self, now: int, since: int, plc_boot_id: int, trigger: Trigger, handicap: Reason) -> bool:
+    def _admit(
+        self, now: int, since: int, plc_boot_id: int, trigger: Trigger, handicap: Reason, recipe_id: int
+    ) -> bool:
         """Whether the trigger became a part; otherwise the encoder has yet to speak of this PLC run."""
         known = handicap is not Reason.TRIGGER_LOST and self._timeline.boot_id == plc_boot_id
         if not known and handicap is not Reason.TRIGGER_LOST and now - since < _POSITION_PATIENCE_NS:
@@ -161,7 +202,17 @@ class Judge:
         count = self._timeline.unwrap(trigger.count) if known else trigger.count
         due = count + self._geometry.gate if handicap is not Reason.TRIGGER_LOST else 0
         self._tracker.add_part(
-            Part(trigger.part_seq, plc_boot_id, self._timeline.epoch, count, due, positioned=known, handicap=handicap)
+            Part(
+                trigger.part_seq,
+                plc_boot_id,
+                self._timeline.epoch,
+                count,
+                due,
+                positioned=known,
+                handicap=handicap,
+                announced_ns=since,
+                recipe_id=recipe_id,
+            )
         )
         return True
 
@@ -171,7 +222,7 @@ class Judge:
             if view.encoder_count is not None:
                 position = Position(self._timeline.unwrap(wrap32(view.encoder_count)), 1.0, self._timeline.epoch)
             else:
-                position = self._timeline.count_at(view.captured_ns, now)
+                position = self._timeline.count_at(view.captured_ns, now, self._close_enough)
         except PositionPendingError:
             return False
         except PositionUnknownError:
@@ -192,12 +243,14 @@ class Judge:
         return Reason.FRAME_MISSING
 
     def _barred(self) -> Reason:
-        if self._plc is not None and not self._plc.enable:
+        if not self._control.enabled or (self._plc is not None and not self._plc.enable):
             return Reason.DISABLED
         return Reason.WRONG_RECIPE if self._conditions.held(ErrorCode.RECIPE_MISMATCH, "plc") else Reason.NONE
 
     def _pronounce(self, assembly: Assembly, absent: Callable[[str], Reason]) -> None:
-        judged = decide(assembly, self._recipe, self._limits, self._geometry.counts_per_mm, absent, self._barred())
+        criteria = self._recipes[assembly.part.recipe_id]
+        recipe, scale = criteria.recipe, self._geometry.counts_per_mm
+        judged = decide(assembly, recipe, criteria.limits, scale, absent, self._barred())
         self._seq += 1
         self._totals[judged.decision] += 1
         now = time.monotonic_ns()
@@ -213,8 +266,8 @@ class Judge:
             defects=tuple(defect for placed in views for defect in placed.view.defects),
             views=views,
             error_mm=judged.error_mm,
-            recipe_id=self._recipe.id,
-            recipe_hash=self._recipe.fingerprint,
+            recipe_id=recipe.id,
+            recipe_hash=recipe.fingerprint,
             model=self._model.label,
             decided_ns=now,
             due_ns=now + self._way_left_ns(assembly.part, now),
@@ -224,12 +277,22 @@ class Judge:
         for link in self._links:
             if link.put(verdict) is not None:
                 metrics.verdicts_lost.labels(link.name).inc()
+        if self._archive.put(verdict) is not None:
+            metrics.archive_left_out.labels("verdict").inc()
+        self._recent.append(verdict)
         _count(verdict)
 
     def _way_left_ns(self, part: Part, now: int) -> int:
         furthest = self._timeline.furthest(now)
         left = part.due_count - furthest if part.positioned and furthest is not None else self._geometry.reserve
         return int(max(0, left) / self._geometry.speed_max * 1e9)
+
+
+def _answer(command: Command, result: CommandResult) -> None:
+    metrics.commands.labels(command.name.value, "refused" if result.error else "done").inc()
+    what = f"{command.name} {command.recipe_id or ''}".strip()
+    log.info("command %s from %s: %s", what, command.source, result.error or "done")
+    command.reply(result)
 
 
 def _count(verdict: Verdict) -> None:

@@ -9,7 +9,16 @@ from collections.abc import Callable
 from edge_inspector import metrics
 from edge_inspector.drivers import PlcLink
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import ErrorCode, JudgeItem, PlcInput, StationStatus, Verdict
+from edge_inspector.records import (
+    ArchiveItem,
+    Command,
+    Delivery,
+    ErrorCode,
+    JudgeItem,
+    PlcInput,
+    StationStatus,
+    Verdict,
+)
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
@@ -35,8 +44,10 @@ class Report:
         verdicts: Mailbox[Verdict],
         heard: Mailbox[JudgeItem],
         status: Callable[[], StationStatus],
+        submit: Callable[[Command], None],
         conditions: Conditions,
         interval_s: float,
+        archive: Mailbox[ArchiveItem],
     ) -> None:
         self.name = f"report-{name}"
         self._label = name
@@ -46,8 +57,10 @@ class Report:
         self._verdicts = verdicts
         self._heard = heard
         self._status = status
+        self._submit = submit
         self._conditions = conditions
         self._interval_ns = int(interval_s * 1e9)
+        self._archive = archive
         self._backoff = Backoff(first_s=0.05, longest_s=0.2)  # a part may be at the gate in less than a second
         self._is_open = False
         self._next_ns = 0
@@ -118,6 +131,8 @@ class Report:
             metrics.reserve_seconds.labels(self._label).observe(left_s)
             if left_s < 0:
                 metrics.verdicts_late.labels(self._label).inc()
+            if self._archive.put(Delivery(verdict.boot_id, verdict.seq, self._label, now)) is not None:
+                metrics.archive_left_out.labels("delivery").inc()
         metrics.verdicts_delivered.labels(self._label).inc(count)
         del self._waiting[:count]
         metrics.verdicts_waiting.labels(self._label).set(len(self._waiting))
@@ -134,6 +149,8 @@ class Report:
         self._next_ns = begun_ns + self._interval_ns
         if heard is not None:
             self._heard.put(heard)
+        for command in self._link.commands():
+            self._submit(command)
         frozen = heard is not None and self._is_frozen(heard, now)
         up = self._link.connected and not frozen
         metrics.link_up.labels(self._label).set(up)

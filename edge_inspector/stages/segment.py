@@ -11,6 +11,7 @@ from edge_inspector.drivers import Segmenter
 from edge_inspector.errors import InferenceError
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.records import ErrorCode, Frame, Image, Job, JudgeItem, Reason, View
+from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.priority import go_behind
@@ -24,8 +25,8 @@ class Segment:
     """One of the threads that share the segmenter.
 
     A free thread takes what waits, up to the segmenter's batch: batches grow under load, and nothing waits for a
-    batch to fill. `look(frame, mask, inference_ns)` makes the view: here, since a mask full of noise must hold up
-    neither the judge nor other frames.
+    batch to fill. `look(frame, mask, begun_ns, inference_ns)` makes the view: here, since a mask full of noise must
+    hold up neither the judge nor other frames.
     """
 
     beat_within_s = 10.0  # a first batch on a GPU may build kernels
@@ -35,10 +36,11 @@ class Segment:
         number: int,
         segmenter: Segmenter,
         admission: Admission,
-        look: Callable[[Frame, Image, int], View],
+        look: Callable[[Frame, Image, int, int], View],
         jobs: Mailbox[Job],
         results: Mailbox[JudgeItem],
         conditions: Conditions,
+        album: Album,
     ) -> None:
         self.name = f"segment-{number}"
         self._segmenter = segmenter
@@ -47,6 +49,7 @@ class Segment:
         self._jobs = jobs
         self._results = results
         self._conditions = conditions
+        self._album = album
         self._failures = 0
 
     def start(self) -> None:
@@ -69,8 +72,7 @@ class Segment:
         except InferenceError as error:
             self._failed(jobs, error)
             return
-        took_ns = time.monotonic_ns() - begun_ns
-        self._succeeded(jobs, masks, took_ns)
+        self._succeeded(jobs, masks, begun_ns, time.monotonic_ns() - begun_ns)
 
     def stop(self, *, failed: bool) -> None:
         """Answer for what was never inferred; after a failure it waits for the next start, or another thread."""
@@ -89,14 +91,16 @@ class Segment:
                 self._answer(job, Reason.LATE)
         return worth
 
-    def _succeeded(self, jobs: list[Job], masks: list[Image], took_ns: int) -> None:
+    def _succeeded(self, jobs: list[Job], masks: list[Image], begun_ns: int, took_ns: int) -> None:
         self._failures = 0
         self._conditions.clear(ErrorCode.INFERENCE_FAILED, self.name)
         self._admission.took(len(jobs), took_ns)
         metrics.inference_seconds.observe(took_ns / 1e9)
         metrics.batch_frames.observe(len(jobs))
         for job, mask in zip(jobs, masks, strict=True):
-            self._results.put(self._look(job.frame, mask, took_ns))
+            self._results.put(self._look(job.frame, mask, begun_ns, took_ns))
+        for job, mask in zip(jobs, masks, strict=True):
+            self._album.put(job.frame, mask)
 
     def _failed(self, jobs: list[Job], error: InferenceError) -> None:
         metrics.inference_failed.inc()
@@ -115,3 +119,4 @@ class Segment:
                 frame.camera, frame.frame_id, frame.captured_ns, frame.exposure_ns, frame.encoder_count, failure=reason
             )
         )
+        self._album.put(frame, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_inspector.errors import DeviceError
+from edge_inspector.store.database import open_database
 
-_log = logging.getLogger(__name__)
-
-# Entry i brings a file from schema i to i + 1; entries never change once released.
 # AUTOINCREMENT: an id is never given twice, so a reader's cursor stays valid across deletes.
 _MIGRATIONS = (
     """CREATE TABLE outbox (
@@ -50,16 +47,9 @@ class Outbox:
 
     def __init__(self, path: Path, max_rows: int) -> None:
         self.max_rows = max_rows
-        self.set_aside = False
         self._path = path
         with self._disk():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._db = _connect(path)
-            except sqlite3.DatabaseError as error:
-                if not _damaged(error):
-                    raise
-                self._replace(error)
+            self._db, self.set_aside = open_database(path, "outbox", _MIGRATIONS)
             self._count = int(self._db.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
     def __len__(self) -> int:
@@ -114,49 +104,9 @@ class Outbox:
         with self._disk():
             self._db.close()
 
-    def _replace(self, error: sqlite3.DatabaseError) -> None:
-        aside = self._path.with_name(f"{self._path.name}.damaged")
-        for suffix in ("", "-wal", "-shm"):
-            source = Path(f"{self._path}{suffix}")
-            if source.exists():
-                source.replace(f"{aside}{suffix}")
-        self.set_aside = True
-        _log.error("outbox %s is damaged (%s): kept as %s, started empty", self._path, error, aside.name)
-        self._db = _connect(self._path)
-
     @contextmanager
     def _disk(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
             raise DeviceError(f"outbox {self._path}: {error}") from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # not bound to one thread: whoever cleans up after a dead worker may close it
-    db = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
-    try:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=NORMAL")
-        health = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
-        if health != "ok":
-            raise sqlite3.DatabaseError(health)  # noqa: TRY301 -- the connection must be closed here
-        _migrate(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    if version > len(_MIGRATIONS):
-        raise DeviceError(f"outbox {path} has schema {version}, this version knows {len(_MIGRATIONS)}: update it")
-    for number, script in enumerate(_MIGRATIONS[version:], version + 1):
-        db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
-
-
-def _damaged(error: sqlite3.DatabaseError) -> bool:
-    # an error that quick_check only reported has no code; the low byte is the primary one
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

@@ -1,87 +1,74 @@
-"""/metrics for Prometheus and /healthz for a service manager or a load balancer."""
+"""The web server's thread: the operator page, /metrics and /healthz. asyncio lives in here and nowhere else."""
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
+import socket
 from collections.abc import Callable
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
-from edge_inspector import metrics
+from edge_inspector.config import WebTable
 from edge_inspector.errors import DeviceError
+from edge_inspector.runtime.priority import go_behind
+from edge_inspector.web.connection import Server, serve_on
 
 log = logging.getLogger(__name__)
 
+_STEP_S = 0.25
+_BACKLOG = 64
+
 
 class Web:
-    """Serves one request at a time; a slow client costs two seconds, and nobody but other clients."""
+    """Serves an ASGI application. `make_app()` is called in the web thread, whenever it starts."""
 
     name = "web"
     beat_within_s = 10.0
 
-    def __init__(self, host: str, port: int, health: Callable[[], tuple[bool, dict[str, Any]]]) -> None:
-        self._address = (host, port)
-        self._health = health
-        self._server: HTTPServer | None = None
+    def __init__(self, settings: WebTable, make_app: Callable[[], Any]) -> None:
+        self._settings = settings
+        self._make_app = make_app
+        self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: Server | None = None
 
     def open(self) -> None:
         """Take the port before anything else starts. Raises DeviceError."""
-        host, port = self._address
+        self._listen()
+
+    def _listen(self) -> socket.socket:
+        host, port = self._settings.host, self._settings.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
         try:
-            self._server = HTTPServer(self._address, _handler(self._health))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            listener.listen(_BACKLOG)
         except OSError as error:
+            listener.close()
             raise DeviceError(f"web.port: cannot listen on {host}:{port}: {error.strerror}") from error
-        self._server.timeout = 0.2
+        self._socket = listener
+        return listener
 
     def start(self) -> None:
-        """Listen again after a failure."""
-        if self._server is None:
-            self.open()
+        """Listen, again after a failure."""
+        go_behind()
+        listener = self._socket or self._listen()
+        self._loop = asyncio.new_event_loop()
+        self._server = self._loop.run_until_complete(serve_on(listener, self._settings, self._make_app()))
 
     def step(self) -> None:
-        """Serve one request, if one comes."""
-        if self._server is not None:
-            self._server.handle_request()
+        """Serve whoever comes, for a moment; then drop who keeps a connection and does not use it."""
+        if self._loop is not None and self._server is not None:
+            self._loop.run_until_complete(asyncio.sleep(_STEP_S))
+            self._server.drop_overdue()
 
     def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
-        """Let go of the port."""
-        if self._server is not None:
-            self._server.server_close()
-            self._server = None
-
-
-def _handler(health: Callable[[], tuple[bool, dict[str, Any]]]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 2
-        server_version = "edge-inspector"
-        sys_version = ""
-
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path == "/metrics":
-                self._send(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(metrics.REGISTRY))
-            elif path == "/healthz":
-                healthy, body = health()
-                status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
-                self._send(status, "application/json", json.dumps(body, indent=1).encode() + b"\n")
-            else:
-                self._send(HTTPStatus.NOT_FOUND, "text/plain", b"there are /metrics and /healthz\n")
-
-        def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            try:
-                self.wfile.write(body)
-            except OSError:
-                log.debug("client %s went away", self.client_address[0])
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the base class names it so
-            log.debug(format, *args)
-
-    return Handler
+        """End every connection and let go of the port."""
+        if self._loop is not None:
+            if self._server is not None:
+                self._loop.run_until_complete(self._server.close())
+            self._loop.close()
+        if self._socket is not None:
+            self._socket.close()
+        self._loop = self._server = self._socket = None

@@ -42,7 +42,7 @@ class GigeProcess:
         command = [sys.executable, "-m", "edge_inspector.simulation.gige", *self._arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n"
+        assert self.process.stdout.readline().startswith("ready ")
 
     def kill(self) -> None:
         self.process.kill()

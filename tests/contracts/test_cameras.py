@@ -15,7 +15,7 @@ from edge_inspector.cameras.genicam import GenicamCamera
 from edge_inspector.cameras.opencv import OpenCvCamera
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
-from edge_inspector.records import Frame, Image
+from edge_inspector.records import CameraCounters, Frame, Image
 from edge_inspector.simulation.camera import SimulatedCamera
 from edge_inspector.simulation.line import Line
 
@@ -154,6 +154,17 @@ def test_close_twice_and_without_open(camera: Camera) -> None:
     camera.close()
     with pytest.raises(DeviceError, match="not open"):
         camera.grab(0.01)
+
+
+def test_statistics_at_any_time(camera: Camera) -> None:
+    assert isinstance(camera.counters(), CameraCounters)
+    camera.open()
+    frames(camera, 1)
+    during = camera.counters()
+    camera.close()
+    after = camera.counters()
+    assert after.packets_resent >= during.packets_resent
+    assert during.frames_missed == during.packets_missing == 0
 
 
 def test_opens_again(camera: Camera) -> None:

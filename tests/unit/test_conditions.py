@@ -6,7 +6,7 @@ import time
 import pytest
 
 from edge_inspector.records import ErrorCode, StationState
-from edge_inspector.runtime.conditions import FAULTS, Conditions
+from edge_inspector.runtime.conditions import FAULTS, WARNINGS, Conditions
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_nothing_wrong_is_ready_with_no_code(running: Conditions) -> None:
     assert (running.state, running.error_code) == (StationState.READY, ErrorCode.NONE)
 
 
-@pytest.mark.parametrize("code", sorted(set(ErrorCode) - FAULTS - {ErrorCode.NONE}))
+@pytest.mark.parametrize("code", sorted(set(ErrorCode) - FAULTS - WARNINGS - {ErrorCode.NONE}))
 def test_what_still_leaves_every_part_its_verdict_only_degrades(running: Conditions, code: ErrorCode) -> None:
     running.set(code, "somewhere")
     assert (running.state, running.error_code) == (StationState.DEGRADED, code)
@@ -106,11 +106,22 @@ def test_beginning_and_end_are_logged_once_each_with_the_reason(
     assert second.startswith("plc_lost (E403) plc: over after ")
 
 
+def test_a_warning_is_shown_but_the_station_stays_ready(running: Conditions) -> None:
+    running.set(ErrorCode.DRIFT, "cam1 brightness")
+    assert running.state is StationState.READY
+    assert running.error_code is ErrorCode.NONE
+    assert running.snapshot() == [(ErrorCode.DRIFT, "cam1 brightness")]
+    running.set(ErrorCode.CAMERA_LOST, "cam1")
+    assert running.state is StationState.DEGRADED
+    assert running.error_code is ErrorCode.CAMERA_LOST
+
+
 def test_numbers_on_the_wire_never_change() -> None:
     assert {code.name: int(code) for code in ErrorCode} == {
         "NONE": 0,
         "CAMERA_LOST": 101,
         "ENCODER_LOST": 201,
+        "BAD_PICTURES": 102,
         "INFERENCE_FAILED": 301,
         "PLC_RING_FULL": 401,
         "PLC_TRIGGERS_LOST": 402,
@@ -118,5 +129,24 @@ def test_numbers_on_the_wire_never_change() -> None:
         "BROKER_LOST": 501,
         "OUTBOX_FULL": 502,
         "RECIPE_MISMATCH": 601,
+        "ARCHIVE_INCOMPLETE": 701,
+        "SIDE_WORKER_FAILED": 702,
+        "DRIFT": 801,
         "WORKER_FAILED": 901,
     }
+
+
+def test_at_the_start_only_what_is_said_twice_is_news(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    conditions = Conditions()
+    conditions.set(ErrorCode.CAMERA_LOST, "cam1", "not open yet")
+    conditions.set(ErrorCode.PLC_LOST, "plc", "not open yet")
+    assert caplog.messages == []
+    conditions.set(ErrorCode.CAMERA_LOST, "cam1", "no route to host")
+    conditions.set(ErrorCode.CAMERA_LOST, "cam1", "no route to host")
+    conditions.clear(ErrorCode.PLC_LOST, "plc")
+    conditions.clear(ErrorCode.CAMERA_LOST, "cam1")
+    assert caplog.messages[0] == "camera_lost (E101) cam1: no route to host"
+    assert caplog.messages[1].startswith("plc is there after ")
+    assert caplog.messages[2].startswith("camera_lost (E101) cam1: over after ")
+    assert len(caplog.messages) == 3

@@ -136,6 +136,12 @@ WRONG = {
         "cameras.1.offset_mm",
         "'right' at 800 mm is not before the decision line at 800 mm",
     ),
+    "line-scan camera that sees the part's end behind the decision line": (
+        "offset_mm = 300",
+        "offset_mm = 750\nline_counts = 8",
+        "cameras.1.offset_mm",
+        "is not before the decision line at 800 mm",
+    ),
     "recipe missing": ("recipe.toml", "gone.toml", "{folder}/gone.toml", "cannot be read: "),
     "not TOML": ("[line]", "[line", "{folder}/station.toml", "is not TOML: "),
 }
@@ -302,3 +308,50 @@ def test_a_wrong_command_line_exits_with_2(capsys: pytest.CaptureFixture[str]) -
         main(["inspect"])
     assert left.value.code == 2
     assert "invalid choice" in capsys.readouterr().err
+
+
+SECOND_RECIPE = RECIPE.replace("id = 4", "id = 5").replace('["left", "right"]', '["right", "left"]')
+WITH_SECOND = STATION.replace('"recipe.toml"', '"recipe.toml"\nrecipes = ["second.toml"]')
+
+
+def test_every_recipe_that_may_be_selected_is_loaded_by_its_id(tmp_path: Path) -> None:
+    (tmp_path / "second.toml").write_text(SECOND_RECIPE.replace("min_area_mm2 = 2", "min_area_mm2 = 9"))
+    station = loaded(write(tmp_path, WITH_SECOND))
+    assert station.recipe.id == 4
+    assert list(station.recipes) == [4, 5]
+    assert station.recipes[4].recipe is station.recipe
+    assert station.recipes[5].limits["defect"].min_area_mm2 == 9
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "what"),
+    [
+        ("id = 5", "id = 4", "id", "4 is already the id of 'tile'"),
+        (
+            '"none-1.0"',
+            '"other-1.0"',
+            "model",
+            "must be that of station.recipe, 'none-1.0': another model needs a restart",
+        ),
+        ('["right", "left"]', '["right"]', "views", "must be those of station.recipe, in any order: left, right"),
+        ("classes.defect", "classes.dent", "classes.dent", "the model knows only: defect"),
+    ],
+)
+def test_a_further_recipe_that_does_not_fit_is_refused(
+    tmp_path: Path, old: str, new: str, where: str, what: str
+) -> None:
+    (tmp_path / "second.toml").write_text(changed(SECOND_RECIPE, old, new))
+    assert faults(write(tmp_path, WITH_SECOND))[f"second.toml: {where}"] == what
+
+
+def test_faults_of_all_recipes_and_the_station_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "second.toml").write_text(changed(SECOND_RECIPE, "part_length_mm = 100", "part_length_mm = 0"))
+    station = changed(WITH_SECOND, '"second.toml"', '"second.toml", "gone.toml"')
+    recipe = changed(RECIPE, "min_pitch_mm = 120", "min_pitch_mm = -1")
+    expected = {
+        f"{tmp_path}/recipe.toml: min_pitch_mm",
+        f"{tmp_path}/second.toml: part_length_mm",
+        f"{tmp_path}/gone.toml",
+    }
+    assert set(faults(write(tmp_path, station, recipe))) == expected
+    assert set(faults(write(tmp_path, changed(station, "port = 9200", "port = 0"), recipe))) == {"web.port", *expected}

@@ -48,6 +48,21 @@ def test_the_length_of_a_slanting_crack_is_its_own_not_its_boxes() -> None:
     assert found.length_mm == pytest.approx(40 * 2**0.5 * 0.5, abs=2.0)
 
 
+@pytest.mark.parametrize("closer", [2, 5])
+def test_rows_that_lie_closer_give_the_same_millimetres(closer: int) -> None:
+    square = mask((10, 20, 8, 4, 200), (40, 10, 3, 30, 200))
+    region = Region(x_mm=2.0, y_mm=6.0, width_mm=40.0, height_mm=20.0)
+    scanned = np.repeat(square, closer, axis=1)
+    expected = find(square, region=region)
+    found = find(scanned, region=region, mm_per_row=MM_PER_PX / closer)
+    assert len(found) == len(expected) == 2
+    for one, other in zip(expected, found, strict=True):
+        assert other.area_mm2 == pytest.approx(one.area_mm2)
+        assert other.x_mm == pytest.approx(one.x_mm)
+        assert other.y_mm == pytest.approx(one.y_mm, abs=MM_PER_PX / 2)
+        assert other.length_mm == pytest.approx(one.length_mm, abs=MM_PER_PX)
+
+
 def test_the_confidence_is_that_of_the_surest_pixel() -> None:
     picture = mask((10, 10, 6, 6, 150))
     picture[0, 12, 12] = 240

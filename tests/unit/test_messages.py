@@ -32,7 +32,15 @@ IDENTITY = Identity("press-3", 77, Path("unused"), 10.0, ("scratch",))
 
 
 def verdict(error_mm: float = 0.12, count: float = 1234.5) -> Verdict:
-    view = View("top", 41, captured_ns=5_000_000, exposure_ns=200_000, inference_ns=3_000_000)
+    view = View(
+        "top",
+        41,
+        captured_ns=5_000_000,
+        exposure_ns=200_000,
+        received_ns=5_400_000,
+        begun_ns=5_600_000,
+        inference_ns=3_000_000,
+    )
     return Verdict(
         boot_id=77,
         seq=9,
@@ -87,6 +95,8 @@ def test_a_verdict_message_says_all_that_the_verdict_says() -> None:
                 "encoder_count": 1234.5,
                 "error_counts": 1.0,
                 "captured_ns": 5_000_000,
+                "received_ns": 5_400_000,
+                "begun_ns": 5_600_000,
                 "exposure_us": 200.0,
                 "inference_us": 3000.0,
             }
@@ -102,6 +112,7 @@ def test_a_verdict_message_says_all_that_the_verdict_says() -> None:
         "review": False,
         "late": False,
         "latency_us": 2500,
+        "decided_ns": 7_500_000,
         "utc": "2026-11-21T12:00:00Z",
     }
 

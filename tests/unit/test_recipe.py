@@ -113,3 +113,15 @@ def test_the_fingerprint_changes_with_anything_in_the_recipe_and_with_nothing_el
     assert len(recipe.fingerprint) == 8
     assert recipe.fingerprint == same.fingerprint
     assert recipe.fingerprint != other.fingerprint
+
+
+def test_limits_of_pictures_are_per_view_where_they_are_given(tmp_path: Path) -> None:
+    text = GOOD + "[picture]\nmin_sharpness = 3.0\n[pictures.left]\nmax_dark = 0.5\n"
+    recipe = read_recipe(write(tmp_path, text))
+    assert (recipe.picture_limits("left").max_dark, recipe.picture_limits("left").min_sharpness) == (0.5, 0.0)
+    assert (recipe.picture_limits("right").max_dark, recipe.picture_limits("right").min_sharpness) == (0.98, 3.0)
+
+
+def test_limits_of_pictures_of_an_unknown_view(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD + "[pictures.top]\n[pictures.rear]\n")
+    assert faults(path) == [": pictures names what is not in views: rear, top"]

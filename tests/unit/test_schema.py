@@ -64,7 +64,7 @@ def test_a_message_has_all_fields_always_and_its_readers_may_meet_new_ones() -> 
     said = json.loads(offline_message(Identity("press-3", 1, Path(), 10.0, ())).model_dump_json())
     state = schema("state")
     assert set(state["required"]) == set(state["properties"]) == set(said)
-    for name in ("state", "verdict"):
+    for name in ("state", "verdict", "command_result"):
         assert '"additionalProperties": false' not in json.dumps(schema(name))
 
 
@@ -80,7 +80,8 @@ def test_the_asyncapi_document_is_yaml_and_refers_only_to_what_is_in_it() -> Non
     yaml = pytest.importorskip("yaml", reason="PyYAML comes with the extra demo")
     document = yaml.safe_load((ROOT / "docs" / "asyncapi.yaml").read_text(encoding="utf-8"))
     assert {name: channel["address"] for name, channel in document["channels"].items()} == {
-        name: f"{{prefix}}/{{station}}/{name}" for name in ("reject", "verdict", "state")
+        name.replace("/", "_"): f"{{prefix}}/{{station}}/{name}"
+        for name in ("reject", "verdict", "state", "command/result", "command")
     }
     assert document["components"]["schemas"].keys() >= {"VerdictMessage", "StateMessage"}
     assert all(resolved(document, reference) for reference in references(document))

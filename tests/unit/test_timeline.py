@@ -140,6 +140,27 @@ def test_the_error_is_never_greater_than_its_bound(world: World) -> None:
     assert timeline.epoch == 1
 
 
+@settings(deadline=None, max_examples=120)
+@given(worlds)
+def test_ahead_of_the_newest_sample_the_error_is_never_greater_than_its_bound(world: World) -> None:
+    timeline, chance = timeline_of(world), random.Random(world.seed + 1)
+    base: float | None = None
+    answers = 0
+    for sample in world.polls(timeline, 2 * S):
+        timeline.add(sample)
+        now = sample.answered_ns
+        if base is None:
+            base = round((sample.count - world.zero - world.belt(now)) / 2**32) * 2**32 + world.zero
+        at_ns = now + chance.randrange(60 * MS)
+        try:
+            position = timeline.count_at(at_ns, at_ns, tolerance=chance.choice((300.0, 3000.0)))
+        except PositionPendingError:
+            continue
+        answers += 1
+        assert abs(position.count - (base + world.belt(at_ns))) <= position.error_counts + 1
+    assert answers > 5
+
+
 @settings(deadline=None, max_examples=70)
 @given(worlds)
 def test_the_belt_is_never_farther_than_furthest_says(world: World) -> None:
@@ -275,6 +296,30 @@ def test_an_instant_after_the_newest_sample_is_pending_until_the_next_one() -> N
         timeline.count_at(115 * MS, 116 * MS)
     timeline.add(bare(120, 20))
     assert timeline.count_at(115 * MS, 121 * MS).count == 15
+
+
+def test_an_instant_after_the_newest_sample_goes_on_at_the_belts_speed_where_that_is_exact_enough() -> None:
+    timeline = line_of(*(stamped(at, 10 * at) for at in (80, 90, 100)))
+    low, high = timeline.offset_bounds(100 * MS)
+    doubt_s = (high - low) / 2 / S
+    at_ns = 110 * MS
+    position = timeline.count_at(at_ns, at_ns, tolerance=1000.0)
+    ahead_s = (at_ns - sum(timeline.offset_bounds(at_ns)) / 2 - 5 * S - 100 * MS) / S
+    assert position.count == pytest.approx(1000 + 10_000 * ahead_s, abs=1e-3)
+    steady = 1 + ahead_s / 0.020 + 50_000 * ahead_s * (0.020 + ahead_s) / 2
+    assert position.error_counts == pytest.approx(
+        steady + doubt_s * (10_000 + 50 + 50_000 * (0.020 + ahead_s + doubt_s)), rel=0.01
+    )
+    with pytest.raises(PositionPendingError):
+        timeline.count_at(at_ns, at_ns, tolerance=position.error_counts - 0.1)
+    assert timeline.count_at(at_ns, at_ns, tolerance=position.error_counts) == position
+
+
+@pytest.mark.parametrize("samples", [[bare(80, 0), bare(90, 10), bare(100, 20)], [stamped(90, 0), stamped(100, 10)]])
+def test_no_position_is_made_up_ahead_without_a_clock_or_two_spans(samples: list[EncoderSample]) -> None:
+    timeline = line_of(*samples)
+    with pytest.raises(PositionPendingError):
+        timeline.count_at(101 * MS, 102 * MS, tolerance=1e9)
 
 
 def test_an_instant_after_the_newest_sample_is_unknown_once_the_source_is_silent() -> None:

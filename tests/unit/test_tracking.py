@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inspector.inspection.tracking import Assembly, PartTracker
-from edge_inspector.records import Part, PlacedView, Position, Reason, View
+from edge_inspector.records import Defect, Part, PlacedView, Position, Reason, View
 
 OFFSETS = {"left": 1000, "right": 2500}
 TOLERANCE, RESERVE, GATE = 100, 1500, 8000
@@ -15,7 +15,7 @@ EPOCH, BOOT = 3, 77
 
 
 def tracker() -> PartTracker:
-    return PartTracker(OFFSETS, TOLERANCE, RESERVE, GATE)
+    return PartTracker(OFFSETS, {0: TOLERANCE}, RESERVE, GATE)
 
 
 def part(seq: int = 1, count: int = 0, *, boot: int = BOOT, epoch: int = EPOCH, positioned: bool = True) -> Part:
@@ -187,7 +187,7 @@ def test_drain_takes_out_everything_that_is_left() -> None:
 
 def test_the_trackers_offsets_are_its_own() -> None:
     offsets = {"left": 1000}
-    following = PartTracker(offsets, TOLERANCE, RESERVE, GATE)
+    following = PartTracker(offsets, {0: TOLERANCE}, RESERVE, GATE)
     offsets["right"] = 2000
     following.add_part(part())
     following.add_view(seen("left", 1000))
@@ -259,3 +259,27 @@ def _check(assembly: Assembly) -> None:
         assert placed.view.camera == camera
         assert placed.position.epoch == assembly.part.epoch
         assert abs(placed.position.count - assembly.part.trigger_count - OFFSETS[camera]) <= TOLERANCE
+
+
+def test_a_part_takes_the_look_by_its_own_recipe_within_its_own_tolerance() -> None:
+    following = PartTracker({"left": 1000}, {4: 100, 5: 10}, RESERVE, GATE)
+    following.add_part(replace(part(1, count=0), recipe_id=4))
+    following.add_part(replace(part(2, count=5000), recipe_id=5))
+    assert following.recipes == {4, 5}
+    by_both = View("left", 1, 1, doubtful=True, recipe_id=4, others=(View("left", 1, 1, recipe_id=5),))
+    assert following.add_view(PlacedView(by_both, Position(1090, 1.0, EPOCH)))
+    assert not following.add_view(PlacedView(by_both, Position(6090, 1.0, EPOCH)))
+    assert following.add_view(PlacedView(by_both, Position(6010, 1.0, EPOCH)))
+    first, second = following.drain()
+    assert first.views["left"].view is by_both
+    assert second.views["left"].view == by_both.others[0]
+    assert following.recipes == set()
+
+
+def test_a_view_that_was_not_looked_at_by_the_part_s_recipe_is_a_failure() -> None:
+    seen_by_4 = View("left", 1, 1, defects=(Defect("left", "crack", 1, 1, 1, 0, 0),), doubtful=True, recipe_id=4)
+    view = replace(seen_by_4, others=(replace(seen_by_4, recipe_id=6),))
+    assert view.by(6) == replace(seen_by_4, recipe_id=6)
+    assert view.by(5) == View("left", 1, 1, failure=Reason.WRONG_RECIPE, recipe_id=5)
+    lost = View("left", 1, 1, failure=Reason.LATE)
+    assert lost.by(5) is lost

@@ -231,7 +231,7 @@ def test_stop_names_the_workers_that_did_not_end_by_the_deadline() -> None:
 BROAD = {
     "runtime/worker.py": "keeps the error; the supervisor decides what follows",
     "plcs/mqtt_session.py": "keeps what a callback raised inside paho's thread, and raises it again",
-    "store/outbox.py": "closes the database and raises again",
+    "store/database.py": "closes the database and raises again",
 }
 
 

@@ -5,6 +5,8 @@ genapi     the same table as the GenICam XML that clients download
 control    GVCP: discovery, register access, control privilege, heartbeat, resend requests
 stream     GVSP: a frame as packets, paced, some of them lost on purpose
 scene      what passes under the lens, and what the encoder counts
-camera     triggers, exposures, chunks
+formats    the picture as bytes
+triggers   what starts a frame, and a row of it
+camera     exposures, chunks
 processes  one such process per camera of the demo
 """

@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,12 +16,16 @@ from edge_inspector.simulation.line import Line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Be a camera until SIGTERM. Says `ready` when clients may come; SIGUSR1 tells that the PLC was restarted."""
+    """Be a camera until SIGTERM. Says `ready` and the monotonic time when clients may come.
+
+    SIGUSR1 tells that the PLC was restarted; SIGUSR2 pulls the network cable, and plugs it in again.
+    """
     given = _parser().parse_args(arguments)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     faults = Faults(given.loss, given.delay_ms, not given.no_resend, given.drift_ppm, given.first_frame_id)
     scene = Scene(Line.read(given.line), given.lane, given.offset_mm, given.boot)
     try:
@@ -29,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"simulated camera {given.serial} cannot have {given.address}: {error}\n")
         return 1
     signal.signal(signal.SIGUSR1, lambda *_: camera.reset_encoder())
-    sys.stdout.write("ready\n")
+    signal.signal(signal.SIGUSR2, lambda *_: camera.toggle_cable())
+    sys.stdout.write(f"ready {time.monotonic_ns()}\n")
     sys.stdout.flush()
     camera.run(stop)
     return 0

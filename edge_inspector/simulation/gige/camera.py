@@ -10,17 +10,18 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from edge_inspector.records import Image
 from edge_inspector.simulation.gige import registers
 from edge_inspector.simulation.gige.control import ControlChannel
+from edge_inspector.simulation.gige.formats import binned, encoded, size_of
 from edge_inspector.simulation.gige.genapi import MODEL_NAME, VENDOR_NAME, describe
 from edge_inspector.simulation.gige.registers import CHUNKS, Registers
-from edge_inspector.simulation.gige.scene import Scene, bayer_rg, mono
+from edge_inspector.simulation.gige.scene import Scene
 from edge_inspector.simulation.gige.stream import Picture, StreamChannel
+from edge_inspector.simulation.gige.triggers import Triggers
 
 _LOOK_UP_S: Final = 0.05  # how often a wait looks whether it still makes sense
+_PTP_EPOCH_NS: Final = 1_790_000_000 * 10**9  # the simulated network's clock is the host's, since another day
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +37,22 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One exposure to come: its middle and length, the part in the picture, and the trigger line's level."""
+    """One exposure to come: its middle and length, the part in the picture, and the trigger line's level.
+
+    A line camera's is that of the first of its rows, and they come every so many encoder counts.
+    """
 
     middle_ns: int
     exposure_ns: int
     part: int
     line_level: int
+    rows: int = 0
+    row_counts: int = 0
 
     @property
     def start_ns(self) -> int:
         """When it begins."""
         return self.middle_ns - self.exposure_ns // 2
-
-    @property
-    def end_ns(self) -> int:
-        """When it is over, and the frame can go."""
-        return self.middle_ns + self.exposure_ns // 2
 
 
 class SimulatedGigeCamera:
@@ -65,27 +66,33 @@ class SimulatedGigeCamera:
         self._frame_id = faults.first_frame_id
         self._frames = 0
         self._changed = threading.Condition()
-        self._acquiring = False
+        self._starts = 0
+        self._acquiring = 0  # the number of the start; 0 while stopped
         self._software_triggers = 0
         self._chunks: set[int] = set()
         offered = registers.features(scene.height, scene.width)
         self._memory = Registers(offered, describe(offered))
-        self._stream = StreamChannel(address, self._memory, lambda: self._random.random() < faults.loss)
+        self._offered = offered
+        self._triggers = Triggers(self._memory)
+        self._plugged = threading.Event()
+        self._plugged.set()
+        self._stream = StreamChannel(address, self._memory, self._loses)
         self._fill_in(address, serial)
         self._wire()
         resend = self._stream.resend if faults.resend else lambda *_: None
-        self._control = ControlChannel(address, self._memory, resend, self._stop_acquisition)
+        self._control = ControlChannel(address, self._memory, resend, self._stop_acquisition, self._plugged)
 
     def run(self, stop: threading.Event) -> None:
         """Expose when triggered, until told to stop."""
         self._control.start()
         try:
             while not stop.is_set():
+                acquisition = self._acquiring
                 shot = self._next_shot()
                 if shot is None:
                     continue
-                seen = self._scene.picture(shot.part)  # drawn while the part is still on its way
-                if self._wait_until(shot.end_ns, stop):
+                seen = self._see(shot)  # drawn while the part is still on its way
+                if self._wait_until(self._end_ns(shot), acquisition, stop):
                     self._expose(shot, seen)
         finally:
             self._control.stop()
@@ -94,6 +101,13 @@ class SimulatedGigeCamera:
     def reset_encoder(self) -> None:
         """The PLC restarted, and its reset line zeroed the counter anew."""
         self._scene.boot += 1
+
+    def toggle_cable(self) -> None:
+        """Pull the network cable, or plug it in again. The camera goes on without noticing."""
+        (self._plugged.clear if self._plugged.is_set() else self._plugged.set)()
+
+    def _loses(self) -> bool:
+        return not self._plugged.is_set() or self._random.random() < self._faults.loss
 
     def _fill_in(self, address: str, serial: str) -> None:
         memory, ip = self._memory, struct.unpack(">I", socket.inet_aton(address))[0]
@@ -118,7 +132,7 @@ class SimulatedGigeCamera:
 
     def _wire(self) -> None:
         memory = self._memory
-        memory.live = {
+        memory.live |= {
             "EncoderValue": lambda: self._scene.count(time.monotonic_ns()),
             "PayloadSize": self._payload_size,
             "ChunkEnable": lambda: int(memory.get("ChunkSelector")) in self._chunks,
@@ -128,17 +142,21 @@ class SimulatedGigeCamera:
             "AcquisitionStop": lambda _: self._stop_acquisition(),
             "TriggerSoftware": lambda _: self._software_trigger(),
             "ChunkEnable": self._enable_chunk,
+            "BinningHorizontal": lambda word: memory.put("Width", self._scene.width // word),
+            "BinningVertical": lambda word: memory.put("Height", self._scene.height // word),
+            "UserSetLoad": lambda _: self._load_defaults(),
             registers.TIMESTAMP_CONTROL: self._latch_timestamp,
         }
 
     def _start_acquisition(self) -> None:
         with self._changed:
-            self._acquiring, self._software_triggers = True, 0
+            self._starts += 1
+            self._acquiring, self._software_triggers = self._starts, 0
             self._changed.notify()
 
     def _stop_acquisition(self) -> None:
         with self._changed:
-            self._acquiring = False
+            self._acquiring = 0
             self._changed.notify()
 
     def _software_trigger(self) -> None:
@@ -149,6 +167,13 @@ class SimulatedGigeCamera:
     def _enable_chunk(self, word: int) -> None:
         (self._chunks.add if word else self._chunks.discard)(int(self._memory.get("ChunkSelector")))
 
+    def _load_defaults(self) -> None:
+        self._chunks.clear()
+        self._triggers.forget()
+        for feature in self._offered:
+            if feature.writable:
+                self._memory.put(feature.name, feature.default)
+
     def _latch_timestamp(self, word: int) -> None:
         if word & 2:
             ticks = self._ticks(time.monotonic_ns())
@@ -156,21 +181,24 @@ class SimulatedGigeCamera:
             self._memory.set_words({at: ticks >> 32, at + 4: ticks})
 
     def _ticks(self, at_ns: int) -> int:
-        """The camera's own clock: since it was powered, and a little fast."""
+        """The camera's own clock: since it was powered, and a little fast; with PTP the network's."""
+        if self._memory.get("PtpEnable"):
+            return at_ns + _PTP_EPOCH_NS
         return int((at_ns - self._powered_ns) * (1 + self._faults.drift_ppm * 1e-6))
 
     def _payload_size(self) -> int:
-        size = int(self._memory.get("Width") * self._memory.get("Height"))
+        width, height, pixel_format = (int(self._memory.get(name)) for name in ("Width", "Height", "PixelFormat"))
+        size = size_of(width, height, pixel_format)
         if self._memory.get("ChunkModeActive"):
             size += 8 + sum(CHUNKS[at].size + 8 for at in self._chunks)
         return size
 
     def _next_shot(self) -> Shot | None:
         """The next exposure, None where there is none to wait for now."""
-        memory = self._memory
+        memory, triggers = self._memory, self._triggers
         with self._changed:
-            triggered = bool(memory.get("TriggerMode"))
-            by_line = triggered and memory.get("TriggerSource") == registers.TRIGGER_LINE
+            triggered = triggers.frames_by is not None
+            by_line = triggers.frames_by == registers.TRIGGER_LINE
             if not self._acquiring or (triggered and not by_line and not self._software_triggers):
                 self._changed.wait(_LOOK_UP_S)
                 return None
@@ -178,17 +206,31 @@ class SimulatedGigeCamera:
                 self._software_triggers -= 1
         now, exposure_ns = time.monotonic_ns(), int(memory.get("ExposureTime") * 1000)
         delay_ns = int(memory.get("TriggerDelay") * 1000) if triggered else 0
+        counts = triggers.row_counts
+        rows = (int(memory.get("Height")), counts) if counts is not None else (0, 0)
         if not by_line:
             wait_ns = delay_ns + exposure_ns // 2 if triggered else int(1e9 / memory.get("AcquisitionFrameRate"))
-            return Shot(now + wait_ns, exposure_ns, self._frames, 0)
-        part = self._scene.next_part(now - delay_ns)
+            return Shot(now + wait_ns, exposure_ns, self._frames, 0, *rows)
+        part = self._scene.next_part(now - delay_ns, triggers.every_frame)
         if part is None:
             time.sleep(_LOOK_UP_S)
             return None
-        return Shot(self._scene.passes_ns(part) + delay_ns, exposure_ns, part, 1)
+        return Shot(self._scene.passes_ns(part) + delay_ns, exposure_ns, part, 1, *rows)
 
-    def _wait_until(self, instant_ns: int, stop: threading.Event) -> bool:
-        while self._acquiring and not stop.is_set():
+    def _see(self, shot: Shot) -> Image | None:
+        if shot.row_counts:
+            return self._scene.scan(shot.part, shot.rows, shot.row_counts)
+        return self._scene.picture(shot.part)
+
+    def _end_ns(self, shot: Shot) -> int:
+        """When all is exposed, and the frame can go."""
+        last_ns = shot.middle_ns
+        if shot.row_counts:
+            last_ns = self._scene.moved_on_ns(shot.middle_ns, (shot.rows - 1) * shot.row_counts)
+        return last_ns + shot.exposure_ns // 2
+
+    def _wait_until(self, instant_ns: int, acquisition: int, stop: threading.Event) -> bool:
+        while self._acquiring == acquisition and not stop.is_set():
             left_s = (instant_ns - time.monotonic_ns()) / 1e9
             if left_s <= 0:
                 return True
@@ -204,19 +246,19 @@ class SimulatedGigeCamera:
             left, top = int(memory.get("OffsetX")), int(memory.get("OffsetY"))
             width, height = int(memory.get("Width")), int(memory.get("Height"))
             pixel_format = int(memory.get("PixelFormat"))
+            across, along = int(memory.get("BinningHorizontal")), int(memory.get("BinningVertical"))
             enabled = sorted(self._chunks) if memory.get("ChunkModeActive") else None
-        sensor = bayer_rg(seen) if pixel_format == registers.BAYER_RG8 else mono(seen)
-        pixels: Image = np.ascontiguousarray(sensor[top : top + height, left : left + width])
+        cut = binned(seen, across, along)[top : top + height, left : left + width]
         ticks = self._ticks(shot.start_ns)
-        payload = pixels.tobytes()
+        payload = encoded(cut, pixel_format)
         if enabled is not None:
             payload += self._chunk_data(enabled, len(payload), shot, ticks)
         picture = Picture(
             self._frame_id,
             ticks,
             pixel_format,
-            pixels.shape[1],
-            pixels.shape[0],
+            cut.shape[1],
+            cut.shape[0],
             left,
             top,
             payload,

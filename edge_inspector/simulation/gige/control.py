@@ -30,7 +30,8 @@ class ControlChannel:
     """Answers commands from its own thread.
 
     `resend(block_id, first, last)` is called for resend requests, `released()` when the controlling client left or
-    fell silent. Raises OSError where the address is taken: a second camera on one address must not start.
+    fell silent. Nothing is heard while not `plugged`. Raises OSError where the address is taken: a second camera on
+    one address must not start.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class ControlChannel:
         memory: Registers,
         resend: Callable[[int, int, int], None],
         released: Callable[[], None],
+        plugged: threading.Event,
     ) -> None:
         self._memory = memory
         self._resend = resend
         self._released = released
+        self._plugged = plugged
         self._controller: Peer | None = None
         self._heard_ns = 0
         self._stopping = threading.Event()
@@ -71,7 +74,7 @@ class ControlChannel:
 
     def answer(self, packet: bytes, sender: Peer) -> bytes | None:
         """What `sender` gets for this command, None where it gets nothing."""
-        if len(packet) < 8 or packet[0] != _KEY:
+        if len(packet) < 8 or packet[0] != _KEY or not self._plugged.is_set():
             return None
         flags, command, size, request_id = struct.unpack(">BHHH", packet[1:8])
         body = packet[8 : 8 + size]

@@ -30,6 +30,7 @@ class CameraProcesses:
         self._loss = loss
         self._boot = 1
         self._running: dict[int, subprocess.Popen[str]] = {}
+        self._revived: int | None = None
 
     def start(self) -> None:
         """Start them side by side. Raises EdgeInspectorError where one does not come up."""
@@ -46,6 +47,12 @@ class CameraProcesses:
     def revive(self, lane: int) -> None:
         """Power it again; it takes its time to come up."""
         self._spawn(lane)
+        self._revived = lane
+
+    @property
+    def revived_ns(self) -> int | None:
+        """When the camera that was powered again was ready; None where none was."""
+        return None if self._revived is None else self._await(self._revived)
 
     def reset_encoders(self) -> None:
         """The PLC restarted and counts from another zero: so do the counters in the cameras."""
@@ -68,11 +75,14 @@ class CameraProcesses:
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
 
-    def _await(self, lane: int) -> None:
+    def _await(self, lane: int) -> int:
+        """When it was ready."""
         process = self._running[lane]
-        if process.stdout is not None and process.stdout.readline() != "ready\n":
+        word, _, at_ns = (process.stdout.readline() if process.stdout is not None else "").partition(" ")
+        if word != "ready":
             said = process.stderr.read() if process.stderr is not None else ""
             raise EdgeInspectorError(said.strip() or f"the camera on {camera_address(lane)} did not start")
+        return int(at_ns)
 
     def _reap(self, lane: int) -> None:
         process = self._running.pop(lane)

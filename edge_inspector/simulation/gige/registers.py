@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from edge_inspector.simulation.gige.formats import FORMATS, MONO8
+
 VERSION: Final = 0x0000
 DEVICE_MODE: Final = 0x0004
 MAC_LOW: Final = 0x000C
@@ -98,10 +100,11 @@ class Chunk:
     signed: bool = False
 
 
-MONO8: Final = 0x01080001
-BAYER_RG8: Final = 0x01080009
 TRIGGER_SOFTWARE: Final = 0
 TRIGGER_LINE: Final = 1
+TRIGGER_ENCODER: Final = 2
+FRAME_START: Final = 0
+LINE_START: Final = 1
 
 CHUNKS: Final = (
     Chunk("Timestamp", 0x101, 8),
@@ -118,23 +121,33 @@ def features(height: int, width: int) -> tuple[Feature, ...]:
         Feature("SensorWidth", "integer", width, writable=False),
         Feature("SensorHeight", "integer", height, writable=False),
         Feature("Width", "integer", width, 16, width, 4),
-        Feature("Height", "integer", height, 2, height, 2),
+        Feature("Height", "integer", height, 2, 16 * height, 2),  # a line-scan frame is as high as one likes
         Feature("OffsetX", "integer", 0, 0, width - 16, 2),
         Feature("OffsetY", "integer", 0, 0, height - 2, 2),
-        Feature("PixelFormat", "enumeration", MONO8, entries=(("Mono8", MONO8), ("BayerRG8", BAYER_RG8))),
+        Feature("BinningHorizontal", "integer", 1, 1, 4),
+        Feature("BinningVertical", "integer", 1, 1, 4),
+        Feature("PixelFormat", "enumeration", MONO8, entries=tuple((name, FORMATS[name][0]) for name in FORMATS)),
+        Feature("UserSetSelector", "enumeration", entries=(("Default", 0),)),
+        Feature("UserSetLoad", "command"),
         Feature("AcquisitionMode", "enumeration", entries=(("Continuous", 0),)),
         Feature("AcquisitionStart", "command"),
         Feature("AcquisitionStop", "command"),
         Feature("AcquisitionFrameRate", "float", 10.0, 0.1, 1000.0),
-        Feature("TriggerSelector", "enumeration", entries=(("FrameStart", 0),)),
+        Feature("TriggerSelector", "enumeration", entries=(("FrameStart", FRAME_START), ("LineStart", LINE_START))),
         Feature("TriggerMode", "enumeration", entries=(("Off", 0), ("On", 1))),
-        Feature("TriggerSource", "enumeration", entries=(("Software", TRIGGER_SOFTWARE), ("Line0", TRIGGER_LINE))),
+        Feature(
+            "TriggerSource",
+            "enumeration",
+            entries=(("Software", TRIGGER_SOFTWARE), ("Line0", TRIGGER_LINE), ("Encoder0", TRIGGER_ENCODER)),
+        ),
+        Feature("TriggerDivider", "integer", 1, 1, 1000),
         Feature("TriggerActivation", "enumeration", entries=(("RisingEdge", 0), ("FallingEdge", 1))),
         Feature("TriggerDelay", "float", 0.0, 0.0, 1e6),
         Feature("TriggerSoftware", "command"),
         Feature("ExposureTime", "float", 200.0, 10.0, 1e6),
         Feature("Gain", "float", 0.0, 0.0, 24.0, clips=True),
         Feature("BlackLevel", "float", 0.0, 0.0, 255.0),
+        Feature("PtpEnable", "boolean"),
         Feature("DeviceTemperature", "float", 41.5, writable=False),
         Feature("EncoderValue", "integer", 0, -(2**31), 2**31 - 1, writable=False, signed=True),
         Feature("LineStatusAll", "integer", writable=False),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-import cv2
 import numpy as np
 
 from edge_inspector.records import Image
 from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.tiles import MM_PER_PX
 
 _LOOKED_THROUGH: Final = 400
+_MM_PER_ROW: Final = {True: 0.2, False: MM_PER_PX}  # of pictures from a folder, and of rendered ones
 
 
 class Scene:
@@ -27,16 +28,28 @@ class Scene:
         self.height = _up_to(2, max((shape[0] for shape in seen), default=256))
         self.width = _up_to(4, max((shape[1] for shape in seen), default=256))
 
-    def next_part(self, after_ns: int) -> int | None:
-        """The first part that comes under the lens after this instant; None after the last one."""
+    def next_part(self, after_ns: int, every: int = 1) -> int | None:
+        """The first part (or the first of every so many) that comes under the lens after this; None after the last."""
         moved_mm = self._line.belt.position_mm(after_ns) - self._offset_mm
         # Parts lie at most 4 % off the pitch, so that the search can start a little before.
         guess = max(0, int((moved_mm - self._line.eye_mm(0)) / self._line.pitch_mm) - 2)
-        return next((part for part in range(guess, self._line.parts) if self._line.eye_mm(part) > moved_mm), None)
+        return next(
+            (
+                part
+                for part in range(guess, self._line.parts)
+                if part % every == 0 and self._line.eye_mm(part) > moved_mm
+            ),
+            None,
+        )
 
     def passes_ns(self, part: int) -> int:
-        """When the part is at its place under the lens."""
+        """When the part is at its place under the lens; for a line camera, when its first row is."""
         return self._line.belt.time_at(self._line.eye_mm(part) + self._offset_mm)
+
+    def moved_on_ns(self, since_ns: int, counts: int) -> int:
+        """When the belt will have moved by so many counts."""
+        belt = self._line.belt
+        return belt.time_at(belt.position_mm(since_ns) + counts / self._line.counts_per_mm)
 
     def count(self, at_ns: int) -> int:
         """The 32-bit encoder counter, signed as the PLC's."""
@@ -47,20 +60,14 @@ class Scene:
         found = self._line.look.render(part % self._line.parts, self._lane)
         return None if found is None else found[: self.height, : self.width]
 
-
-def mono(picture: Image) -> Image:
-    """As Mono8."""
-    return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
-
-
-def bayer_rg(picture: Image) -> Image:
-    """As BayerRG8: red, green / green, blue."""
-    if picture.ndim == 2:
-        return picture
-    mosaic = picture[:, :, 1].copy()
-    mosaic[0::2, 0::2] = picture[0::2, 0::2, 2]
-    mosaic[1::2, 1::2] = picture[1::2, 1::2, 0]
-    return mosaic
+    def scan(self, part: int, rows: int, counts: int) -> Image | None:
+        """The part as a line camera sees it that takes a row every so many counts; beyond it, its last row."""
+        found = self._line.look.render(part % self._line.parts, self._lane)
+        if found is None:
+            return None
+        along_mm = (np.arange(rows) + 0.5) * counts / self._line.counts_per_mm
+        at = (along_mm / _MM_PER_ROW[bool(self._line.frames)]).astype(int)
+        return found[np.minimum(at, found.shape[0] - 1), : self.width]
 
 
 def _up_to(step: int, size: int) -> int:

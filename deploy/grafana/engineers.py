@@ -1,0 +1,165 @@
+"""Whether the promises are kept, and with how much to spare, for those who look after the station."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panels import BAD, CALM, GOOD, WARN, YES_NO, dashboard, heat, series, stat, thresholds
+from queries import AT, RATE, E, quantile, spread
+
+_LOW = ((0.01, "1 %"), (0.5, "middle"))
+
+
+def engineers() -> dict[str, Any]:
+    """Whether the promises are kept, and with how much to spare, for those who look after the station."""
+    return dashboard(
+        "edge-inspector-engineers",
+        "Edge Inspector: station",
+        "Whether the promises are kept, and with how much to spare.",
+        {
+            "Promises": _promises(),
+            "Time": _time(),
+            "Frames and model": _frames(),
+            "Position": _position(),
+            "Links": _links(),
+            "Box": _box(),
+        },
+    )
+
+
+def _promises() -> list[dict[str, Any]]:
+    open_parts = (
+        f"sum({E}parts_triggered_total{{{AT}}}) - sum({E}parts_processed_total{{{AT}}}) - sum({E}parts_open{{{AT}}})"
+    )
+    broken = thresholds((1, BAD))
+    return [
+        stat(
+            "Verdicts late",
+            "In the chosen time; delivered when the part may have been at the gate.",
+            (f"sum(increase({E}verdicts_late_total{{{AT}}}[$__range]))", ""),
+            limits=broken,
+            decimals=0,
+        ),
+        stat(
+            "Verdicts lost",
+            "In the chosen time; a link took none for too long.",
+            (f"sum(increase({E}verdicts_lost_total{{{AT}}}[$__range]))", ""),
+            limits=broken,
+            decimals=0,
+        ),
+        stat("Parts without a verdict", "Announced, not under way, no verdict.", (open_parts, ""), limits=broken),
+        stat(
+            "Least reserve",
+            "1 in 100 verdicts of the last five minutes had less time left before its part could be at the gate.",
+            (f"min(histogram_quantile(0.01, rate({E}reserve_seconds_bucket{{{AT}}}[5m])))", ""),
+            unit="s",
+            limits=thresholds((0.05, WARN), (0.1, GOOD), first=BAD),
+        ),
+        stat(
+            "Runs on",
+            "The execution provider that was really used.",
+            (f"{E}execution_provider{{{AT}}} == 1", "{{provider}}"),
+            shows="name",
+            limits=thresholds(first=CALM),
+        ),
+        stat(
+            "GPU failed to start",
+            "A better provider is installed, and did not start.",
+            (f"{E}provider_fallback{{{AT}}}", ""),
+            mappings=YES_NO,
+        ),
+        series(
+            "Reserve at delivery",
+            "Time left between delivery and the part's earliest arrival at the gate.",
+            *((quantile(q, "reserve_seconds", "link"), f"{{{{link}}}} {name}") for q, name in _LOW),
+            unit="s",
+            limits=thresholds((0.05, WARN), (0.1, GOOD), first=BAD),
+        ),
+        heat(
+            "Reserve at delivery, all links",
+            "Verdicts per bucket.",
+            f"sum by (le) (increase({E}reserve_seconds_bucket{{{AT}}}{RATE}))",
+            unit="s",
+        ),
+    ]
+
+
+def _time() -> list[dict[str, Any]]:
+    return [
+        series("Capture to decision", "", *spread("capture_to_decision_seconds"), unit="s"),
+        series("One call of the model", "", *spread("inference_seconds"), unit="s"),
+        series("One exchange with a link", "", *spread("link_exchange_seconds", "link"), unit="s"),
+        series(
+            "Frames per call of the model",
+            "Grows under load.",
+            (f"rate({E}batch_frames_sum{{{AT}}}{RATE}) / rate({E}batch_frames_count{{{AT}}}{RATE})", "mean"),
+        ),
+    ]
+
+
+def _frames() -> list[dict[str, Any]]:
+    return [
+        series("Frames", "Per second.", (f"rate({E}frames_completed_total{{{AT}}}{RATE})", "{{camera}}"), unit="hertz"),
+        series(
+            "Frames lost",
+            "In the last five minutes: damaged on the way, not inferred, of no part; and cameras opened again.",
+            (f"increase({E}frames_failed_total{{{AT}}}[5m])", "{{camera}} damaged"),
+            (f"increase({E}frames_evicted_total{{{AT}}}[5m])", "{{camera}} {{reason}}"),
+            (f"increase({E}frames_unmatched_total{{{AT}}}[5m])", "of no part"),
+            (f"increase({E}camera_reopened_total{{{AT}}}[5m])", "{{camera}} opened again"),
+        ),
+        series("Waiting in mailboxes", "Items.", (f"{E}mailbox_items{{{AT}}}", "{{mailbox}}")),
+        series(
+            "Model failures", "In the last five minutes.", (f"increase({E}inference_failed_total{{{AT}}}[5m])", "calls")
+        ),
+    ]
+
+
+def _position() -> list[dict[str, Any]]:
+    return [
+        series("Bound on the position's error", "", *spread("position_error_bound_mm"), unit="lengthmm"),
+        series(
+            "Encoder",
+            "Samples and failed readings per second; epochs void all earlier positions.",
+            (f"rate({E}encoder_samples_total{{{AT}}}{RATE})", "samples"),
+            (f"rate({E}encoder_failed_total{{{AT}}}{RATE})", "failed"),
+            (f"increase({E}encoder_epochs_total{{{AT}}}[5m])", "epochs in 5 min"),
+        ),
+    ]
+
+
+def _links() -> list[dict[str, Any]]:
+    return [
+        series(
+            "Not yet taken or acknowledged",
+            "Verdicts that a link did not take, and what it holds until its peer acknowledges.",
+            (f"{E}verdicts_waiting{{{AT}}}", "{{link}} waiting"),
+            (f"{E}link_backlog{{{AT}}}", "{{link}} unacknowledged"),
+        ),
+        series(
+            "Verdicts and failures",
+            "Verdicts per minute; failures in the last five minutes.",
+            (f"rate({E}verdicts_delivered_total{{{AT}}}{RATE}) * 60", "{{link}} verdicts"),
+            (f"increase({E}link_failed_total{{{AT}}}[5m])", "{{link}} failures"),
+        ),
+    ]
+
+
+def _box() -> list[dict[str, Any]]:
+    return [
+        series("Processor", "Cores used by the daemon.", (f"rate(process_cpu_seconds_total{{{AT}}}{RATE})", "cores")),
+        series("Memory", "Resident.", (f"process_resident_memory_bytes{{{AT}}}", "resident"), unit="bytes"),
+        series(
+            "Disk of state_dir",
+            "Free.",
+            (f"{E}state_disk_free_bytes{{{AT}}} / {E}state_disk_size_bytes{{{AT}}}", "free"),
+            unit="percentunit",
+            limits=thresholds((0.1, GOOD), first=BAD),
+        ),
+        series(
+            "Files and restarts",
+            "Open file handles; threads restarted in the last ten minutes.",
+            (f"process_open_fds{{{AT}}}", "open files"),
+            (f"increase({E}worker_restarts_total{{{AT}}}[10m]) > 0", "{{worker}} restarted"),
+        ),
+    ]

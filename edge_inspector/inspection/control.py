@@ -1,0 +1,136 @@
+"""What the station has been told from outside: which recipe judges the next part, and whether it inspects at all."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from edge_inspector.inspection.recipe import Criteria, PictureLimits
+from edge_inspector.records import Command, CommandName, CommandResult, PlcInput
+
+_REMEMBERED = 256  # commands whose repetition is answered without doing them again
+_PATIENCE_NS = 5_000_000_000  # how long a change of recipe waits for the PLC to speak
+
+
+@dataclass(slots=True)
+class _Change:
+    """A recipe that takes effect when the PLC speaks next, and the commands that wait for it."""
+
+    recipe_id: int
+    until_ns: int
+    commands: list[Command] = field(default_factory=list)
+
+
+class Control:
+    """Takes commands and the PLC's own wishes, one at a time, in the judge's thread.
+
+    A change of recipe takes effect between parts: what the PLC announces in its next reading was triggered before it.
+    Both recipes are in use meanwhile, so that every view is looked at by the recipe that will judge it. The PLC's
+    choice (`recipe_id` above 0) comes before anybody else's. `reset()` is called for RESET and the PLC's reset bit.
+    """
+
+    def __init__(self, recipes: Mapping[int, Criteria], first: int, reset: Callable[[], None]) -> None:
+        self.recipe_id = first
+        self.enabled = True
+        self.in_use: tuple[Criteria, ...] = (recipes[first],)
+        self._recipes = recipes
+        self._reset = reset
+        self._change: _Change | None = None
+        self._chosen_by_plc = 0
+        self._reset_bit = False
+        self._answers: OrderedDict[tuple[str, str], tuple[tuple[CommandName, int], CommandResult]] = OrderedDict()
+
+    @property
+    def mismatch(self) -> bool:
+        """Whether the PLC has chosen a recipe that this station does not have."""
+        return self._chosen_by_plc not in (0, self.recipe_id)
+
+    def picture_limits(self, camera: str) -> PictureLimits:
+        """What the recipe in force demands of this camera's pictures. Any thread may ask."""
+        return self._recipes[self.recipe_id].recipe.picture_limits(camera)
+
+    def take(self, command: Command, now_ns: int) -> None:
+        """Do it, or say why not; a change of recipe is answered when it has taken effect."""
+        told = self._answers.get((command.source, command.id))
+        if told is not None:
+            asked, result = told
+            same = asked == (command.name, command.recipe_id)
+            command.reply(result if same else self._result(f"id {command.id!r} was used for another command"))
+        elif command.name is CommandName.SELECT_RECIPE:
+            self._select(command, now_ns)
+        else:
+            if command.name is CommandName.RESET:
+                self._reset()
+            else:
+                self.enabled = command.name is CommandName.ENABLE
+            self._answer(command, "")
+
+    def hear(self, heard: PlcInput) -> None:
+        """After the triggers of this reading were taken: follow the PLC's choice, let a change take effect."""
+        if heard.reset and not self._reset_bit:
+            self._reset()
+        self._reset_bit = heard.reset
+        self._chosen_by_plc = heard.recipe_id
+        if heard.recipe_id in self._recipes:
+            self._use(heard.recipe_id)
+            self.recipe_id = heard.recipe_id
+        if self._change is not None:
+            refusal = self._refusal(self._change.recipe_id)
+            if not refusal:
+                self.recipe_id = self._change.recipe_id
+            self._finish(refusal)
+
+    def settle(self, now_ns: int, of_parts: AbstractSet[int]) -> None:
+        """Give up what the PLC keeps waiting, and let go of recipes that no part on its way needs any more."""
+        if self._change is not None and now_ns >= self._change.until_ns:
+            self._finish("the PLC does not speak: the recipe was not changed")
+        if len(self.in_use) > 1:
+            needed = of_parts | {self.recipe_id} | ({self._change.recipe_id} if self._change else set())
+            self.in_use = tuple(criteria for criteria in self.in_use if criteria.recipe.id in needed)
+
+    def stop(self) -> None:
+        """Answer what waits."""
+        self._finish("the station stops")
+
+    def _select(self, command: Command, now_ns: int) -> None:
+        refusal = self._refusal(command.recipe_id)
+        if refusal:
+            self._answer(command, refusal)
+            return
+        if self._change is None or self._change.recipe_id != command.recipe_id:
+            self._finish("another recipe was chosen before this one took effect")
+            if command.recipe_id == self.recipe_id:
+                self._answer(command, "")
+                return
+            self._use(command.recipe_id)
+            self._change = _Change(command.recipe_id, now_ns + _PATIENCE_NS)
+        self._change.commands.append(command)
+
+    def _refusal(self, recipe_id: int) -> str:
+        if recipe_id not in self._recipes:
+            return f"there is no recipe {recipe_id}; there are: {', '.join(map(str, sorted(self._recipes)))}"
+        if self._chosen_by_plc not in (0, recipe_id):
+            return f"the PLC has chosen recipe {self._chosen_by_plc}"
+        return ""
+
+    def _use(self, recipe_id: int) -> None:
+        criteria = self._recipes[recipe_id]
+        if criteria not in self.in_use:
+            self.in_use = (*self.in_use, criteria)
+
+    def _finish(self, error: str) -> None:
+        change, self._change = self._change, None
+        for command in change.commands if change is not None else ():
+            self._answer(command, error)
+
+    def _answer(self, command: Command, error: str) -> None:
+        result = self._result(error)
+        self._answers[command.source, command.id] = ((command.name, command.recipe_id), result)
+        if len(self._answers) > _REMEMBERED:
+            self._answers.popitem(last=False)
+        command.reply(result)
+
+    def _result(self, error: str) -> CommandResult:
+        return CommandResult(error, self.recipe_id)

@@ -1,0 +1,107 @@
+"""Commands over MQTT: what came on `command`, checked before anything acts on it, and the answers to it."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from edge_inspector.plcs.messages import CommandMessage
+from edge_inspector.records import Command, CommandResult
+
+_log = logging.getLogger(__name__)
+
+_LONGEST = 4096  # bytes; the longest command that means anything has about 150
+_ANSWERS = 256  # kept while the broker is away; whoever asked has long stopped waiting for older ones
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A message on `command` as it came, with what MQTT 5 says about where its answer goes."""
+
+    payload: bytes
+    retained: bool = False
+    response_topic: str = ""
+    correlation: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a request, and where that is to be published. `id` is None where it could not be read."""
+
+    topic: str
+    correlation: bytes | None
+    id: str | None
+    result: CommandResult
+
+
+class CommandInbox:
+    """Requests in, checked commands out, answers back. `result_topic` is where answers go by default.
+
+    A requester may choose a topic below `result_topic` and no other: an answer must not be made a message on `reject`.
+    """
+
+    def __init__(self, result_topic: str) -> None:
+        self._result_topic = result_topic
+        self._answers: deque[Answer] = deque(maxlen=_ANSWERS)
+
+    def check(self, requests: Iterable[Request], recipe_id: int) -> list[Command]:
+        """The commands among `requests`; the others are answered with what is wrong, under the recipe in force."""
+        commands = []
+        for request in requests:
+            read_id, message, fault = _read(request)
+            if message is None:
+                _log.warning("MQTT command refused: %s", fault)
+                self._answer(request, read_id, CommandResult(fault, recipe_id))
+                continue
+            commands.append(self._command(request, message))
+        return commands
+
+    def answers(self) -> list[Answer]:
+        """What is to be published since the last call."""
+        return [self._answers.popleft() for _ in range(len(self._answers))]
+
+    def _command(self, request: Request, message: CommandMessage) -> Command:
+        def reply(result: CommandResult) -> None:
+            self._answer(request, message.id, result)
+
+        return Command("mqtt", message.id, message.command, reply, message.recipe_id or 0)
+
+    def _answer(self, request: Request, read_id: str | None, result: CommandResult) -> None:
+        chosen = request.response_topic
+        allowed = chosen.startswith(f"{self._result_topic}/") and not {"+", "#", "\0"} & set(chosen)
+        self._answers.append(Answer(chosen if allowed else self._result_topic, request.correlation, read_id, result))
+
+
+def _read(request: Request) -> tuple[str | None, CommandMessage | None, str]:
+    """The id as far as it can be read, and the message or what is wrong with it."""
+    if request.retained:
+        return None, None, "a retained command would be repeated at every connection: publish it without retain"
+    if len(request.payload) > _LONGEST:
+        return None, None, f"longer than {_LONGEST} bytes"
+    try:
+        body = from_json(request.payload, allow_inf_nan=False)
+    except ValueError as error:
+        return None, None, f"not JSON: {error}"[:200]
+    try:
+        message = CommandMessage.model_validate(body, strict=True)
+    except ValidationError as error:
+        return _id_of(body), None, "; ".join(_faults(error))[:200]
+    return message.id, message, ""
+
+
+def _id_of(body: Any) -> str | None:
+    found = body.get("id") if isinstance(body, dict) else None
+    return found[:64] if isinstance(found, str) else None
+
+
+def _faults(error: ValidationError) -> list[str]:
+    return [
+        ": ".join(filter(None, [".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")]))
+        for each in error.errors(include_input=False, include_url=False)
+    ]

@@ -1,0 +1,1 @@
+"""How fast a machine is, on the simulated line: `edge-inspector bench`. Each benchmark returns plain figures."""

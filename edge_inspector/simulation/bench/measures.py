@@ -1,0 +1,163 @@
+"""The benchmarks themselves, by name."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edge_inspector.simulation.bench.raw import RawModel
+from edge_inspector.simulation.bench.runs import LineRun, run_line
+from edge_inspector.simulation.demo import DemoOptions
+
+Figures = dict[str, Any]
+
+_CAMERAS = 8
+_PITCH_MM = 220.0
+_DISTINCT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long and how often; medians are taken over the repeats."""
+
+    model: str = "tile-1.0"
+    seconds: float = 12.0
+    repeats: int = 3
+    cameras: tuple[int, ...] = (1, 2, 4, 8, 16, 24)
+
+
+def throughput(effort: Effort) -> Figures:
+    """The whole pipeline, offered more than it can take, against the model alone; in turns, in one go."""
+    raw = RawModel(effort.model)
+    rounds = []
+    for _ in range(effort.repeats):
+        before = raw.frames_per_s(3.0)
+        run = run_line(_offering(1.5 * before, effort))
+        after = raw.frames_per_s(3.0)
+        alone = (before + after) / 2
+        rounds.append(
+            {
+                "raw_frames_per_s": alone,
+                "pipeline_frames_per_s": run.frames_per_s,
+                "ratio": run.frames_per_s / alone,
+                "daemon_cores": run.cores,
+                "world_cores": run.world_cores,
+                # The simulated PLC and broker take from the same cores what on a line is elsewhere.
+                "ratio_of_what_is_left": run.frames_per_s
+                / alone
+                * raw.segmenter.workers
+                / max(0.1, raw.segmenter.workers - run.world_cores),
+                "unaccounted": run.report["unaccounted"],
+                "late": run.report["late"],
+                "not_inspected": run.report["not_inspected"],
+            }
+        )
+    return {name: _median(rounds, name) for name in rounds[0]} | {"rounds": rounds}
+
+
+def latency(effort: Effort) -> Figures:
+    """Capture to PLC by stage, at 10 %, 50 % and 90 % of what the line can do."""
+    capacity = RawModel(effort.model).frames_per_s(3.0)
+    found: Figures = {"capacity_frames_per_s": capacity, "loads": {}}
+    for load in (0.1, 0.5, 0.9):
+        run = run_line(_offering(load * capacity, effort, cameras=2))
+        found["loads"][f"{load:.0%}"] = {
+            "frames_per_s": run.frames_per_s,
+            "inference_ms": run.report["inference_ms"],
+            "added_latency_ms": run.report["added_latency_ms"],
+            "stages_ms": run.report["stages_ms"],
+            "late": run.report["late"],
+            "unaccounted": run.report["unaccounted"],
+        }
+    return found
+
+
+def growth(effort: Effort) -> Figures:
+    """From one camera to many at the same frames per second, and far beyond what the model can do."""
+    raw = RawModel(effort.model)
+    rate = min(60.0, 0.4 * raw.frames_per_s(3.0))
+    rows = []
+    for cameras in effort.cameras:
+        run = run_line(_offering(rate, effort, cameras=cameras))
+        rows.append(_row(cameras, run))
+    beyond = run_line(_offering(3 * raw.frames_per_s(2.0), effort, cameras=max(effort.cameras)))
+    return {"rows": rows, "past_saturation": _row(max(effort.cameras), beyond)}
+
+
+def position(effort: Effort) -> Figures:
+    """The error of a view's position: from the PLC over S7 with a 10 ms scan, and latched by a GigE Vision camera."""
+    ways = {
+        "s7_500_mm_s": DemoOptions(speed_mm_s=500.0, pitch_mm=_PITCH_MM),
+        "s7_2000_mm_s": DemoOptions(),
+        "chunk_500_mm_s": DemoOptions(speed_mm_s=500.0, pitch_mm=_PITCH_MM, gige=True),
+        "chunk_2000_mm_s": DemoOptions(gige=True),
+    }
+    found = {}
+    for name, options in ways.items():
+        run = run_line(_lasting(options, effort.seconds * 2))
+        found[name] = {
+            "position_error_mm": run.report["position_error_mm"],
+            "position_bound_mm": run.report["position_bound_mm"],
+            "position_bound_broken": run.report["position_bound_broken"],
+        }
+    return found
+
+
+def footprint(effort: Effort) -> Figures:
+    """Memory with four GigE Vision cameras, time until ready, time to stop."""
+    runs = [run_line(_lasting(DemoOptions(gige=True), effort.seconds)) for _ in range(effort.repeats)]
+    return {
+        "rss_mb": statistics.median(run.rss_mb for run in runs),
+        "start_s": statistics.median(run.ready_s for run in runs),
+        "stop_s": statistics.median(run.report["daemon_stop_s"] for run in runs),
+    }
+
+
+BENCHMARKS: dict[str, Callable[[Effort], Figures]] = {
+    "throughput": throughput,
+    "latency": latency,
+    "growth": growth,
+    "position": position,
+    "footprint": footprint,
+}
+
+
+def _offering(frames_per_s: float, effort: Effort, cameras: int = _CAMERAS) -> DemoOptions:
+    """A line on which so many frames come per second."""
+    parts_per_s = frames_per_s / cameras
+    speed = min(12_000.0, max(200.0, parts_per_s * _PITCH_MM))
+    pitch = max(_PITCH_MM, speed / parts_per_s)
+    options = DemoOptions(
+        cameras=cameras,
+        speed_mm_s=speed,
+        pitch_mm=pitch,
+        model=effort.model,
+        distinct=_DISTINCT,
+        lead_s=6 + cameras / 6,
+    )
+    return _lasting(options, effort.seconds)
+
+
+def _lasting(options: DemoOptions, seconds: float) -> DemoOptions:
+    pitch = options.pitch_mm or 400.0
+    return replace(options, parts=max(20, round(seconds * options.speed_mm_s / pitch)))
+
+
+def _row(cameras: int, run: LineRun) -> Figures:
+    return {
+        "cameras": cameras,
+        "frames_per_s": run.frames_per_s,
+        "cpu_ms_per_frame": run.cores * 1000 / max(1e-9, run.frames_per_s),
+        "rss_mb": run.rss_mb,
+        "added_latency_ms": run.report["added_latency_ms"],
+        "parts": run.report["parts_triggered"],
+        "not_inspected": run.report["not_inspected"],
+        "unaccounted": run.report["unaccounted"],
+        "late": run.report["late"],
+    }
+
+
+def _median(rounds: list[Figures], name: str) -> float:
+    return float(statistics.median(found[name] for found in rounds))

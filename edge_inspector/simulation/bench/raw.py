@@ -1,0 +1,50 @@
+"""The physical limit: the model alone, on pictures that lie in memory, with as many threads as the daemon uses."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from edge_inspector.records import Image
+from edge_inspector.segmenters.onnx import OnnxSegmenter
+from edge_inspector.simulation.station_files import models_dir
+from edge_inspector.simulation.tiles import TileLine
+
+
+class RawModel:
+    """A model folder by name, loaded and warm."""
+
+    def __init__(self, model: str) -> None:
+        self.segmenter = OnnxSegmenter(Path(models_dir() / model), OnnxSegmenter.Settings())
+        self.segmenter.open()
+        line = TileLine(seed=7, lanes=1)
+        self._pictures: list[Image] = [line.render(part, 0) for part in range(16)]
+
+    def frames_per_s(self, seconds: float) -> float:
+        """Batches as the daemon forms them under load, all workers at once, for so long."""
+        counts = [0] * self.segmenter.workers
+        batch = (self._pictures * self.segmenter.max_batch)[: self.segmenter.max_batch]
+        until = time.monotonic() + seconds
+
+        def work(number: int) -> None:
+            while time.monotonic() < until:
+                self.segmenter.segment(batch)
+                counts[number] += len(batch)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(len(counts))]
+        begun = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(counts) / (time.monotonic() - begun)
+
+    def ms_per_frame(self, calls: int = 100) -> float:
+        """One call with nothing beside it: the median."""
+        took = []
+        for number in range(calls):
+            begun = time.perf_counter()
+            self.segmenter.segment([self._pictures[number % len(self._pictures)]])
+            took.append(time.perf_counter() - begun)
+        return sorted(took)[calls // 2] * 1000

@@ -1,0 +1,53 @@
+"""What `edge-inspector bench` does: run, write JSON and plots, hold the figures against the budgets."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_inspector import __version__
+from edge_inspector.runtime.clock import utc_text
+from edge_inspector.simulation.bench.budgets import broken, read_budgets
+from edge_inspector.simulation.bench.measures import BENCHMARKS, Effort, Figures
+
+
+def run_bench(names: Sequence[str], effort: Effort, out: Path, budgets: Path | None) -> int:
+    """Run the named benchmarks (all of them without a name). 1 when a budget does not hold."""
+    held = read_budgets(budgets) if budgets else []
+    out.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Figures] = {}
+    for name in names or list(BENCHMARKS):
+        print(f"{name}: {BENCHMARKS[name].__doc__}", flush=True)
+        results[name] = BENCHMARKS[name](effort)
+        (out / f"{name}.json").write_text(json.dumps({"about": _about(effort), name: results[name]}, indent=1) + "\n")
+        print(json.dumps(results[name], indent=1), flush=True)
+    failures = broken(held, results)
+    for line in failures:
+        print(f"over budget: {line}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _about(effort: Effort) -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "utc": utc_text(time.monotonic_ns()),
+        "machine": platform.machine(),
+        "cpu": _cpu(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "model": effort.model,
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.processor()

@@ -1,0 +1,143 @@
+"""One run of the demo line without its scoreboard, watched from outside."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import threading
+import time
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any, Self
+
+from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.line import Line, camera_offset_mm
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A process at one instant: CPU seconds since its start, resident megabytes."""
+
+    at_ns: int
+    cpu_s: float
+    rss_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class LineRun:
+    """What a run left behind. `samples` are the daemon's; `world_cores` is what the simulated world took meanwhile."""
+
+    line: Line
+    report: dict[str, Any]
+    samples: list[Sample]
+    world_cores: float
+    ready_s: float
+    begun_ns: list[int]
+
+    @property
+    def steady_ns(self) -> tuple[int, int]:
+        """From when every camera has parts until the first of them has none left."""
+        belt, line = self.line.belt, self.line
+        last_lane = camera_offset_mm(line.lanes - 1) + 2 * line.pitch_mm
+        return belt.time_at(line.eye_mm(0) + last_lane), belt.time_at(line.eye_mm(line.parts - 1) + 300.0)
+
+    @property
+    def frames_per_s(self) -> float:
+        """Frames that went through the model, while the line was steady."""
+        begin, end = self.steady_ns
+        return sum(begin <= at < end for at in self.begun_ns) / ((end - begin) / 1e9)
+
+    @property
+    def cores(self) -> float:
+        """CPU seconds that the daemon took per second, while the line was steady."""
+        begin, end = self.steady_ns
+        within = [sample for sample in self.samples if begin <= sample.at_ns <= end]
+        if len(within) < 2:
+            return float("nan")
+        first, last = within[0], within[-1]
+        return (last.cpu_s - first.cpu_s) / ((last.at_ns - first.at_ns) / 1e9)
+
+    @property
+    def rss_mb(self) -> float:
+        """What the daemon held at the end of the steady time."""
+        return next(sample.rss_mb for sample in reversed(self.samples) if sample.at_ns <= self.steady_ns[1])
+
+
+def run_line(options: DemoOptions) -> LineRun:
+    """The line from first to last part. Raises EdgeInspectorError when the daemon dies."""
+    with tempfile.TemporaryDirectory(prefix="edge-inspector-bench-") as folder, redirect_stdout(io.StringIO()):
+        demo = Demo(options, Path(folder))
+        with demo.running(), _Watch(demo) as watch:
+            demo.play()
+            begun_ns = [view["begun_ns"] for body in demo.recorder.verdicts() for view in body["views"]]
+            report = dict(demo.finish())
+    return LineRun(demo.line, report, watch.samples, watch.world_cores, watch.ready_s, begun_ns)
+
+
+class _Watch:
+    """Samples the daemon four times a second; its processes must be up."""
+
+    def __init__(self, demo: Demo) -> None:
+        self._daemon = demo.daemon.pid
+        self._world = (demo.plc.pid, demo.broker.pid)
+        self.samples: list[Sample] = []
+        self.world_cores = 0.0
+        self.ready_s = float("nan")
+        self._port = demo.ports["web"]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _until_ready(self) -> float:
+        """The daemon's age when it first says that it can inspect."""
+        while not self._stop.wait(0.01):
+            connection = HTTPConnection("127.0.0.1", self._port, timeout=1)
+            try:
+                connection.request("GET", "/healthz")
+                if connection.getresponse().status == HTTPStatus.OK:
+                    return age_s(self._daemon)
+            except (OSError, HTTPException):
+                continue
+            finally:
+                connection.close()
+        return float("nan")
+
+    def _run(self) -> None:
+        self.ready_s = self._until_ready()
+        began_ns = time.monotonic_ns()
+        began_s = sum(sample.cpu_s for pid in self._world if (sample := sample_of(pid)))
+        while not self._stop.wait(0.25):
+            if found := sample_of(self._daemon):
+                self.samples.append(found)
+            world = [sample.cpu_s for pid in self._world if (sample := sample_of(pid))]
+            if len(world) == len(self._world):
+                self.world_cores = (sum(world) - began_s) / ((time.monotonic_ns() - began_ns) / 1e9)
+
+
+def age_s(pid: int) -> float:
+    """How long the process has lived, to 10 ms."""
+    began_ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - began_ticks / _TICKS_PER_S
+
+
+def sample_of(pid: int) -> Sample | None:
+    """The process now; None when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return Sample(time.monotonic_ns(), (int(fields[11]) + int(fields[12])) / _TICKS_PER_S, int(fields[21]) * _PAGE_MB)

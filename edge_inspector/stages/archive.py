@@ -1,0 +1,207 @@
+"""The archive's thread: every verdict and its deliveries into the results, the pictures worth keeping onto the disk.
+
+It comes last in everything: it is behind all other threads, and whatever it cannot keep is counted and forgotten.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from edge_inspector import metrics
+from edge_inspector.config import ArchiveTable
+from edge_inspector.errors import DeviceError
+from edge_inspector.records import ArchiveItem, Delivery, ErrorCode, PlacedView, Reason, Verdict
+from edge_inspector.runtime.album import Album
+from edge_inspector.runtime.backoff import Backoff
+from edge_inspector.runtime.clock import utc_of
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.runtime.priority import go_behind
+from edge_inspector.store.images import ImageArchive, ImageLimits
+from edge_inspector.store.pictures import picture_stem
+from edge_inspector.store.results_schema import images_dir, results_path
+from edge_inspector.store.results_writer import Entry, ResultsWriter
+from edge_inspector.store.sidecar import StationFacts, kept_because, view_facts
+
+log = logging.getLogger(__name__)
+
+_COMMIT_S = 0.2
+_HELD_MAX = 1024  # items that wait here for a disk that does not take them; the mailbox holds more
+_HURRY = 256  # so many items waiting, and pictures give way to results
+_EARLY_MAX = 64
+_CALM_S = 30.0  # without trouble for so long, and it is over
+_TIDY_S = 1.0
+
+
+class Archive:
+    """Owns results and pictures in `state_dir`."""
+
+    name = "archive"
+    beat_within_s = 60.0  # a disk that is throttled takes its time
+
+    def __init__(
+        self,
+        state_dir: Path,
+        settings: ArchiveTable,
+        facts: StationFacts,
+        inbox: Mailbox[ArchiveItem],
+        album: Album,
+        conditions: Conditions,
+    ) -> None:
+        self._state_dir = state_dir
+        self._settings = settings
+        self._facts = facts
+        self._inbox = inbox
+        self._album = album
+        self._conditions = conditions
+        self._results: ResultsWriter | None = None
+        self._images: ImageArchive | None = None
+        self._backoff = Backoff(first_s=0.2, longest_s=5.0)
+        self._entries: list[Entry] = []
+        self._deliveries: list[Delivery] = []
+        self._seen_seq = 0
+        self._troubles: dict[str, float] = {}
+        self._tidy_s = 0.0
+
+    def start(self) -> None:
+        """Nothing is open yet: the first step tries."""
+        go_behind()
+
+    def step(self) -> None:
+        """What came within a fifth of a second, in one commit; then its pictures."""
+        if self._take(_COMMIT_S):
+            time.sleep(_COMMIT_S / 2)
+            self._take(0.0)
+        if self._backoff.due(wait_s=_COMMIT_S):
+            for entry in self._commit():
+                self._keep_pictures(entry)
+        self._tidy()
+
+    def stop(self, *, failed: bool) -> None:
+        """Write what is left, without pictures, and let go."""
+        if not failed:
+            while self._take(0.0):
+                self._commit()
+        if self._entries:
+            log.warning("archive: %d verdicts were not written", len(self._entries))
+        self._close()
+
+    def _take(self, timeout_s: float) -> bool:
+        """Whether there was anything, and room for it."""
+        room = _HELD_MAX - len(self._entries) - len(self._deliveries)
+        items = self._inbox.take(min(64, room), timeout_s) if room > 0 else []
+        for item in items:
+            if isinstance(item, Delivery):
+                self._deliveries.append(item)
+            else:
+                self._entries.append(self._entry(item))
+                self._seen_seq = item.seq
+        metrics.mailbox_items.labels(self._inbox.name).set(len(self._inbox))
+        return bool(items)
+
+    def _entry(self, verdict: Verdict) -> Entry:
+        utc = utc_of(verdict.decided_ns)
+        why = kept_because(verdict, self._settings.accepted_one_in)
+        # A frame that never arrived whole has no picture.
+        views = [placed.view for placed in verdict.views if placed.view.failure is not Reason.INCOMPLETE_FRAME]
+        return Entry(
+            verdict,
+            utc,
+            why,
+            {view.camera: picture_stem(utc, view.camera, verdict.part.part_seq, view.frame_id) for view in views}
+            if why
+            else {},
+        )
+
+    def _commit(self) -> list[Entry]:
+        """The verdicts that are in the results from now on."""
+        # A link may be quicker than the judge: what it says of a verdict that is not here yet waits for it.
+        ready = [delivery for delivery in self._deliveries if delivery.seq <= self._seen_seq]
+        early = [delivery for delivery in self._deliveries if delivery.seq > self._seen_seq][-_EARLY_MAX:]
+        self._deliveries = ready + early
+        if not self._entries and not ready:
+            return []
+        try:
+            if self._results is None:
+                self._results = ResultsWriter(results_path(self._state_dir))
+            self._results.add(self._entries, ready)
+        except DeviceError as error:
+            self._trouble("results", str(error))
+            self._backoff.failed()
+            self._close()
+            return []
+        self._backoff.succeeded()
+        saved, self._entries, self._deliveries = self._entries, [], early
+        return saved
+
+    def _keep_pictures(self, entry: Entry) -> None:
+        for placed in entry.verdict.views:
+            stem = entry.stems.get(placed.view.camera)
+            if stem is not None:
+                trouble = self._keep_picture(entry, placed, stem)
+                if trouble:
+                    metrics.archive_left_out.labels("picture").inc()
+                    self._trouble("pictures", trouble)
+                else:
+                    metrics.archive_pictures.labels(entry.why).inc()
+
+    def _keep_picture(self, entry: Entry, placed: PlacedView, stem: str) -> str:
+        """Why it could not be kept; "" when it was."""
+        if len(self._inbox) > _HURRY:
+            return "the disk is too slow: results come first"
+        picture = self._album.get(placed.view.camera, placed.view.frame_id)
+        if picture is None:
+            return "a picture had already left the album: archive.album_mb is small, or the disk slow"
+        try:
+            if self._images is None:
+                self._images = self._open_images()
+            if not self._images.save(stem, picture, view_facts(entry, placed, self._facts)):
+                return "no room: the disk has less than archive.min_free_mb free"
+        except DeviceError as error:
+            return str(error)
+        return ""
+
+    def _open_images(self) -> ImageArchive:
+        chosen = self._settings
+        limits = ImageLimits(chosen.images_mb * 2**20, chosen.min_free_mb * 2**20)
+        return ImageArchive(images_dir(self._state_dir), limits, chosen.image_format)
+
+    def _tidy(self) -> None:
+        now_s = time.monotonic()
+        if now_s < self._tidy_s:
+            return
+        self._tidy_s = now_s + _TIDY_S
+        oldest = utc_of(time.monotonic_ns()) - timedelta(days=self._settings.keep_days)
+        try:
+            if self._images is not None:
+                self._images.tidy(f"{oldest:%Y-%m-%d}")
+                metrics.archive_bytes.labels("pictures").set(self._images.size)
+        except DeviceError as error:
+            self._trouble("pictures", str(error))
+        try:
+            if self._results is not None:
+                self._results.tidy(oldest, self._settings.keep_mb * 2**20)
+                metrics.archive_bytes.labels("results").set(self._results.size)
+        except DeviceError as error:
+            self._trouble("results", str(error))
+        self._calm_down(now_s)
+
+    def _calm_down(self, now_s: float) -> None:
+        for what, since_s in list(self._troubles.items()):
+            if now_s - since_s > _CALM_S and not (what == "results" and self._entries):
+                del self._troubles[what]
+                self._conditions.clear(ErrorCode.ARCHIVE_INCOMPLETE, what)
+
+    def _trouble(self, what: str, why: str) -> None:
+        self._troubles[what] = time.monotonic()
+        self._conditions.set(ErrorCode.ARCHIVE_INCOMPLETE, what, why)
+
+    def _close(self) -> None:
+        results, self._results = self._results, None
+        if results is not None:
+            with suppress(DeviceError):
+                results.close()

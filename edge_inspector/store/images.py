@@ -1,0 +1,149 @@
+"""The pictures on the disk: within a budget, the oldest give way, and the disk is never filled."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+
+from edge_inspector.errors import DeviceError
+from edge_inspector.records import Image, Picture
+from edge_inspector.store.pictures import MASK, SIDECAR, days, files_of_day
+
+_BLOCK = 4096  # what a file takes on the disk comes in these
+_GIVE_WAY = 64  # at most so many old views for a new one, so that a call stays short
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """How much the pictures may take, in bytes, and how much of the disk must stay free, whoever fills it."""
+
+    budget: int
+    min_free: int
+
+
+class ImageArchive:
+    """Pictures below `root`; one thread owns it. Every method raises DeviceError when the disk does not play."""
+
+    def __init__(self, root: Path, limits: ImageLimits, kind: Literal["png", "jpeg"]) -> None:
+        self._root = root
+        self._limits = limits
+        self._kind = kind
+        self._oldest: deque[list[tuple[Path, int]]] = deque()
+        with self._disk():
+            root.mkdir(parents=True, exist_ok=True)
+            self._days = {day: sum(_taken(size) for _, _, size in files_of_day(root, day)) for day in days(root)}
+
+    @property
+    def size(self) -> int:
+        """Bytes that all pictures take on the disk."""
+        return sum(self._days.values())
+
+    def save(self, stem: str, picture: Picture, facts: Mapping[str, Any]) -> bool:
+        """Write image, mask and facts; False, and nothing is written, when there is no room for them.
+
+        The image comes last: where it is, the others are.
+        """
+        files = {SIDECAR: json.dumps(facts, indent=1, allow_nan=False).encode() + b"\n"}
+        if picture.mask is not None:
+            # One plane per class, from top to bottom.
+            files[MASK] = _png(picture.mask.reshape(-1, picture.mask.shape[-1]))
+        if self._kind == "png":
+            files[".png"] = _png(picture.image)
+        else:
+            files[".jpg"] = _encoded(".jpg", picture.image, (cv2.IMWRITE_JPEG_QUALITY, 95))
+        with self._disk():
+            if not self._make_room(sum(_taken(len(content)) for content in files.values())):
+                return False
+            self._write(stem, files)
+        return True
+
+    def tidy(self, day: str) -> None:
+        """Give up views of the days before `day` (as 2026-11-21), and what is beyond the limits; some at each call."""
+        with self._disk():
+            self._make_room(0)
+            for _ in range(_GIVE_WAY):
+                if min(self._days, default=day) >= day or not self._drop_oldest():
+                    return
+
+    def _write(self, stem: str, files: Mapping[str, bytes]) -> None:
+        day = stem.partition("/")[0]
+        (self._root / stem).parent.mkdir(parents=True, exist_ok=True)
+        for ending, content in files.items():
+            # Whoever reads along must never see half a file, not even after kill -9.
+            part = self._root / f"{stem}{ending}.part"
+            try:
+                part.write_bytes(content)
+                part.replace(self._root / f"{stem}{ending}")
+            except OSError:
+                with suppress(OSError):
+                    part.unlink()
+                raise
+            self._days[day] = self._days.get(day, 0) + _taken(len(content))
+
+    def _make_room(self, needed: int) -> bool:
+        for _ in range(_GIVE_WAY):
+            if self.size + needed <= self._limits.budget and self._free() - needed >= self._limits.min_free:
+                return True
+            if not self._drop_oldest():
+                return False
+        return False
+
+    def _free(self) -> int:
+        disk = os.statvfs(self._root)
+        return disk.f_bavail * disk.f_frsize
+
+    def _drop_oldest(self) -> bool:
+        """Whether there was a view to give up."""
+        if not self._oldest and not self._look_for_oldest():
+            return False
+        for path, size in self._oldest.popleft():
+            path.unlink(missing_ok=True)
+            day = path.parent.parent.name
+            self._days[day] = max(0, self._days.get(day, 0) - _taken(size))
+        return True
+
+    def _look_for_oldest(self) -> bool:
+        for day in sorted(self._days):
+            views: dict[str, list[tuple[Path, int]]] = {}
+            for stem, path, size in files_of_day(self._root, day):
+                views.setdefault(stem, []).append((path, size))
+            if views:
+                self._oldest.extend(views[stem] for stem in sorted(views, key=lambda stem: stem.rpartition("/")[2]))
+                return True
+            del self._days[day]
+            self._remove_folders(day)
+        return False
+
+    def _remove_folders(self, day: str) -> None:
+        folder = self._root / day
+        for empty in [*folder.iterdir(), folder]:
+            with suppress(OSError):  # what is not ours keeps it
+                empty.rmdir()
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DeviceError(f"pictures {self._root}: {error.strerror}") from error
+
+
+def _png(image: Image) -> bytes:
+    return _encoded(".png", image, (cv2.IMWRITE_PNG_COMPRESSION, 1))
+
+
+def _encoded(ending: str, image: Image, options: tuple[int, int]) -> bytes:
+    _, encoded = cv2.imencode(ending, image, options)
+    return bytes(encoded)
+
+
+def _taken(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK

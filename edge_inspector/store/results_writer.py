@@ -1,0 +1,175 @@
+"""The writing side of the results: one owner, a few commits a second."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from edge_inspector.errors import DeviceError
+from edge_inspector.records import Delivery, Verdict
+from edge_inspector.store.database import micros, open_database
+from edge_inspector.store.results_schema import MIGRATIONS
+
+_FORGET = 500  # parts per call
+_GIVE_BACK = 256  # pages of the file per call
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One verdict to keep: when it was decided, why its pictures are kept, and by camera their stems."""
+
+    verdict: Verdict
+    utc: datetime
+    why: str
+    stems: Mapping[str, str]
+
+
+class ResultsWriter:
+    """Keeps verdicts and deliveries in `path`. Every method raises DeviceError when the disk does not play.
+
+    `set_aside` says that a damaged file was found, renamed and replaced by an empty one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._disk():
+            self._db, self.set_aside = open_database(path, "results", MIGRATIONS)
+
+    def add(self, entries: Sequence[Entry], deliveries: Sequence[Delivery]) -> None:
+        """Keep all of them, in one commit. What is held already is not held twice.
+
+        A delivery of a verdict that is not held is forgotten.
+        """
+        with self._disk(), self._db:
+            for entry in entries:
+                self._add(entry)
+            self._db.executemany(
+                "INSERT OR IGNORE INTO deliveries (part_id, link, delivered_ns)"
+                " SELECT id, ?, ? FROM parts WHERE boot_id = ? AND seq = ?",
+                [(each.link, each.delivered_ns, each.boot_id, each.seq) for each in deliveries],
+            )
+
+    def tidy(self, before_utc: datetime, budget: int) -> None:
+        """Forget what is older than `before_utc` and the oldest of what is beyond `budget` bytes; some at each call.
+
+        Small steps: neither a reader nor the next commit waits for long.
+        """
+        with self._disk(), self._db:
+            doomed = "id IN (SELECT id FROM parts WHERE utc_us < ? ORDER BY utc_us LIMIT ?)"
+            self._db.execute(f"DELETE FROM parts WHERE {doomed}", (micros(before_utc), _FORGET))  # noqa: S608 -- constant
+            if self.size > budget:
+                self._db.execute("DELETE FROM parts WHERE id IN (SELECT id FROM parts ORDER BY id LIMIT ?)", (_FORGET,))
+        with self._disk():
+            # A page is a row without columns here: execute would stop after the first.
+            self._db.executescript(f"PRAGMA incremental_vacuum({_GIVE_BACK})")
+
+    @property
+    def size(self) -> int:
+        """Bytes in use; the file gives back what is not, little by little."""
+        pages, free, page = (self._ask(f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size"))
+        return (pages - free) * page
+
+    def close(self) -> None:
+        """Let go of the file. Safe twice."""
+        with self._disk():
+            self._db.close()
+
+    def _ask(self, query: str) -> int:
+        with self._disk():
+            return int(self._db.execute(query).fetchone()[0])
+
+    def _add(self, entry: Entry) -> None:
+        verdict, part = entry.verdict, entry.verdict.part
+        inserted = self._db.execute(
+            "INSERT OR IGNORE INTO parts (boot_id, seq, utc_us, part_seq, plc_boot_id, decision, reason, rejects,"
+            " grade, review, late, recipe_id, recipe_hash, model, latency_ns, announced_ns, decided_ns, due_ns,"
+            " trigger_count, due_count, positioned, epoch, error_mm, missing_views)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                verdict.boot_id,
+                verdict.seq,
+                micros(entry.utc),
+                part.part_seq,
+                part.plc_boot_id,
+                verdict.decision,
+                verdict.reason,
+                verdict.rejects,
+                verdict.grade,
+                verdict.review,
+                verdict.late,
+                verdict.recipe_id,
+                verdict.recipe_hash,
+                verdict.model,
+                verdict.latency_ns,
+                part.announced_ns,
+                verdict.decided_ns,
+                verdict.due_ns,
+                part.trigger_count,
+                part.due_count,
+                part.positioned,
+                part.epoch,
+                _known(verdict.error_mm),
+                json.dumps(verdict.missing_views),
+            ),
+        )
+        if inserted.rowcount:
+            self._add_details(int(inserted.lastrowid or 0), entry)
+
+    def _add_details(self, part_id: int, entry: Entry) -> None:
+        self._db.executemany(
+            "INSERT INTO views (part_id, camera, frame_id, captured_ns, exposure_ns, received_ns, begun_ns,"
+            " inference_ns, encoder_count, error_counts, failure, doubtful, picture)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    part_id,
+                    placed.view.camera,
+                    placed.view.frame_id,
+                    placed.view.captured_ns,
+                    placed.view.exposure_ns,
+                    placed.view.received_ns,
+                    placed.view.begun_ns,
+                    placed.view.inference_ns,
+                    _known(placed.position.count),
+                    _known(placed.position.error_counts),
+                    placed.view.failure,
+                    placed.view.doubtful,
+                    entry.stems.get(placed.view.camera, ""),
+                )
+                for placed in entry.verdict.views
+            ],
+        )
+        self._db.executemany(
+            "INSERT INTO defects (part_id, camera, defect_class, area_mm2, length_mm, confidence, x_mm, y_mm)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    part_id,
+                    defect.camera,
+                    defect.defect_class,
+                    defect.area_mm2,
+                    defect.length_mm,
+                    defect.confidence,
+                    defect.x_mm,
+                    defect.y_mm,
+                )
+                for defect in entry.verdict.defects
+            ],
+        )
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise DeviceError(f"results {self._path}: {error}") from error
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

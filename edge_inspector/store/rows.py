@@ -1,0 +1,112 @@
+"""What the results hold, as readers get it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from edge_inspector.records import Decision, Defect, Delivery, Reason
+from edge_inspector.store.pictures import StoredPicture
+
+LabelKind = Literal["good", "defect", "unsure"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartRow:
+    """One part in a list. `id` is the store's own number; `part_seq` the PLC's, which starts anew with the PLC.
+
+    `classes` are those of its defects; `picture` is its first view that has one; `labelled` says that a person has
+    looked at it.
+    """
+
+    id: int
+    utc: datetime
+    boot_id: int
+    seq: int
+    part_seq: int
+    plc_boot_id: int
+    decision: Decision
+    reason: Reason
+    rejects: bool
+    grade: str
+    review: bool
+    late: bool
+    recipe_id: int
+    recipe_hash: str
+    model: str
+    latency_ns: int
+    classes: tuple[str, ...]
+    picture: StoredPicture | None
+    labelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredView:
+    """One camera's look at a part, as in `View`; `encoder_count` and its bound are None where its place is not known.
+
+    `begun_ns` and `inference_ns` are 0 where the model did not look.
+    """
+
+    camera: str
+    frame_id: int
+    captured_ns: int
+    exposure_ns: int
+    received_ns: int
+    begun_ns: int
+    inference_ns: int
+    encoder_count: float | None
+    error_counts: float | None
+    failure: Reason
+    doubtful: bool
+    picture: StoredPicture | None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a person said of one view ("" for the whole part)."""
+
+    camera: str
+    label: LabelKind
+    defect_class: str
+    user: str
+    utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PartStory:
+    """All that is known of one part. Times in ns are monotonic: only their differences mean something."""
+
+    row: PartRow
+    announced_ns: int
+    decided_ns: int
+    due_ns: int
+    trigger_count: int
+    due_count: int
+    positioned: bool
+    epoch: int
+    error_mm: float | None
+    missing_views: tuple[str, ...]
+    views: tuple[StoredView, ...]
+    defects: tuple[Defect, ...]
+    deliveries: tuple[Delivery, ...]
+    labels: tuple[Label, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Verdicts by decision in the span of time that begins at `utc`."""
+
+    utc: datetime
+    accept: int
+    reject: int
+    not_inspected: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """How many parts had defects of one class, and how many defects."""
+
+    defect_class: str
+    parts: int
+    defects: int

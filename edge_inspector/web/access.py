@@ -1,0 +1,172 @@
+"""What stands before every answer: the host's name, the session, the role, the CSRF token, the headers."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edge_inspector.web.sessions import Session, Sessions
+from edge_inspector.web.users import Role
+
+COOKIE = "edge_inspector_session"
+_BODY_BYTES = 4096
+_BODY_S = 5.0
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class RequestError(Exception):
+    """A request that is answered with `status` and one line of text."""
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        super().__init__(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One URL. `role` is the least that may ask; None: anybody, even where reading needs a login."""
+
+    method: str
+    path: str
+    answer: Answer
+    role: Role | None = Role.VIEWER
+
+
+class Access:
+    """Makes routes out of entries."""
+
+    def __init__(self, sessions: Sessions, *, read_requires_login: bool) -> None:
+        self._sessions = sessions
+        self._read_requires_login = read_requires_login
+
+    def routes(self, entries: Sequence[Entry]) -> list[Route]:
+        """Each answers only whom it may."""
+        return [Route(entry.path, self._guarded(entry), methods=[entry.method]) for entry in entries]
+
+    def session(self, request: Request) -> Session | None:
+        """Who asks, if logged in."""
+        return self._sessions.find(request.cookies.get(COOKIE, ""))
+
+    def _guarded(self, entry: Entry) -> Answer:
+        async def answer(request: Request) -> Response:
+            try:
+                self._check(request, entry)
+                return await entry.answer(request)
+            except RequestError as error:
+                return JSONResponse({"error": str(error)}, error.status)
+
+        return answer
+
+    def _check(self, request: Request, entry: Entry) -> None:
+        session = self.session(request)
+        changes = entry.method != "GET"
+        if changes and not _same_origin(request):
+            raise RequestError(403, "a request from another site")
+        needed = entry.role
+        if needed is None or (needed is Role.VIEWER and not changes and not self._read_requires_login):
+            return
+        if session is None:
+            raise RequestError(401, "log in first")
+        if session.role < needed:
+            raise RequestError(403, f"only for the role {needed.label}")
+        if changes and request.headers.get("x-csrf-token", "") != session.csrf:
+            raise RequestError(403, "the CSRF token is missing or old: load the page again")
+
+
+class Shell:
+    """The outermost layer: refuses foreign host names (DNS rebinding), puts the security headers on every answer.
+
+    `/metrics` and `/healthz` are answered under any name: machines know the station by names that it does not know.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, names: Sequence[str]) -> None:
+        self._app = app
+        self._names = {"localhost", host.lower(), socket.gethostname().lower(), *(name.lower() for name in names)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        app = self._app
+        if scope["path"] not in ("/metrics", "/healthz") and not self._knows(Request(scope).headers.get("host", "")):
+            app = PlainTextResponse("unknown host name; add it to web.hosts\n", 421)
+        await app(scope, receive, dressed)
+
+    def _knows(self, host: str) -> bool:
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        name = name.strip("[]").lower()
+        return name in self._names or _is_address(name)
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The request's small JSON object. Raises RequestError for anything else."""
+    body = b""
+    try:
+        async with asyncio.timeout(_BODY_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _BODY_BYTES:
+                    raise RequestError(413, f"at most {_BODY_BYTES} bytes")
+        parsed = json.loads(body)
+    except (TimeoutError, ClientDisconnect) as error:
+        raise RequestError(408, "the request's body did not come") from error
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, "the body is not JSON") from error
+    if not isinstance(parsed, dict):
+        raise RequestError(400, "the body is not a JSON object")
+    return parsed
+
+
+def text_of(body: dict[str, Any], key: str, longest: int = 256) -> str:
+    """A text out of such an object. Raises RequestError."""
+    value = body.get(key)
+    if not isinstance(value, str) or len(value) > longest:
+        raise RequestError(400, f"{key}: a text of at most {longest} characters is needed")
+    return value
+
+
+def _same_origin(request: Request) -> bool:
+    """Browsers say where a request comes from; what says nothing is no browser and has no cookie to abuse."""
+    origin = request.headers.get("origin")
+    return origin is None or origin.partition("://")[2] == request.headers.get("host", "")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,86 @@
+"""The operator page's application: every URL in one table."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Router
+from starlette.types import ASGIApp
+
+from edge_inspector.web.access import Access, Entry, Shell
+from edge_inspector.web.live import Live
+from edge_inspector.web.login import Login
+from edge_inspector.web.parts import Parts
+from edge_inspector.web.plant import Plant
+from edge_inspector.web.sessions import Sessions
+from edge_inspector.web.station import StationApi
+from edge_inspector.web.streams import Broadcast
+
+# The page is one document that shows what its address says.
+_PAGES = ("/", "/parts", "/parts/{part:int}", "/review", "/health")
+_KINDS = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+
+
+def make_app(plant: Plant) -> ASGIApp:
+    """Everything that is served."""
+    settings = plant.station.file.web
+    sessions = Sessions(settings.session_hours * 3600)
+    access = Access(sessions, read_requires_login=settings.read_requires_login)
+    return Shell(
+        Router(access.routes(entries(plant, sessions, access)), redirect_slashes=False), settings.host, settings.hosts
+    )
+
+
+def entries(plant: Plant, sessions: Sessions, access: Access) -> Sequence[Entry]:
+    """Every URL and who may ask for it."""
+    settings = plant.station.file.web
+    live = Live(plant)
+    stream = Broadcast(live.news, live.all, settings.max_watchers)
+    login = Login(settings.users, sessions, access, secure=settings.certificate is not None)
+    return [
+        *_static(),
+        *StationApi(plant).entries(),
+        *login.entries(),
+        Entry("GET", "/api/live", stream.answer),
+        *Parts(plant, access).entries(),
+    ]
+
+
+def _static() -> list[Entry]:
+    """The page's own files, read once: no path of a request ever becomes a path on the disk."""
+    found = []
+    for file in (files("edge_inspector.web") / "static").iterdir():
+        kind = _KINDS.get(file.name.rpartition(".")[2])
+        if kind is None:
+            continue
+        served = _File(file.read_bytes(), kind)
+        found.append(Entry("GET", f"/static/{file.name}", served.answer, role=None))
+        if file.name == "index.html":
+            found += [Entry("GET", page, served.answer, role=None) for page in _PAGES]
+        if file.name == "icon.svg":
+            found.append(Entry("GET", "/favicon.ico", served.answer, role=None))
+    return found
+
+
+class _File:
+    def __init__(self, body: bytes, kind: str) -> None:
+        self._body = body
+        self._headers = {
+            "Content-Type": kind,
+            "Cache-Control": "no-cache",
+            "ETag": f'"{hashlib.sha256(body).hexdigest()[:16]}"',
+        }
+
+    async def answer(self, request: Request) -> Response:
+        if request.headers.get("if-none-match") == self._headers["ETag"]:
+            return Response(status_code=304, headers=self._headers)
+        return Response(self._body, headers=self._headers)

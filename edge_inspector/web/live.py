@@ -1,0 +1,173 @@
+"""What the live page shows, gathered four times a second while somebody looks."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edge_inspector.records import Decision, ErrorCode, Image, Scene, Verdict
+from edge_inspector.runtime.clock import utc_text
+from edge_inspector.web.history import History
+from edge_inspector.web.pictures import jpeg, overlaid, thresholds_of
+from edge_inspector.web.plant import Plant
+
+_PICTURE_PX = 448
+_THUMB_PX = 144
+_CLOSER = 2  # a thumbnail shows a cut-out, so that a defect can be seen in it
+_STRIP = 14
+_LINK_LOST = (ErrorCode.PLC_LOST, ErrorCode.BROKER_LOST)
+
+
+class Live:
+    """`news()` is what changed since it was last asked, `all()` what somebody who just came must know."""
+
+    def __init__(self, plant: Plant) -> None:
+        self._plant = plant
+        self._history = History(plant.results)
+        self._thresholds = thresholds_of(plant.model.classes, plant.station.limits)
+        self._mm_per_px = {camera.name: camera.mm_per_px for camera in plant.station.file.cameras}
+        self._pictures: dict[str, dict[str, Any]] = {}
+        self._strip: deque[dict[str, Any]] = deque(maxlen=_STRIP)
+        self._told_seq = 0
+        self._belt = (0, 0.0)
+
+    def news(self) -> dict[str, Any]:
+        """State, belt and figures; of pictures and verdicts only the new ones."""
+        scene = self._plant.scene()
+        fresh = [verdict for verdict in scene.verdicts if verdict.seq > self._told_seq][-_STRIP:]
+        entries = [self._entry(verdict) for verdict in fresh]
+        self._strip.extend(entries)
+        if fresh:
+            self._told_seq = fresh[-1].seq
+        return self._now(scene) | {"pictures": self._new_pictures(), "strip": entries}
+
+    def all(self, news: dict[str, Any]) -> dict[str, Any]:
+        """`news` with all that is still shown of what was told before."""
+        return news | {"whole": True, "pictures": self._pictures, "strip": list(self._strip)}
+
+    def _now(self, scene: Scene) -> dict[str, Any]:
+        conditions = self._plant.conditions
+        return {
+            "boot": f"{self._plant.boot_id:08x}",
+            "utc": utc_text(time.monotonic_ns()),
+            "state": conditions.state.value,
+            "conditions": [{"code": code.name.lower(), "subject": subject} for code, subject in conditions.snapshot()],
+            "cameras": {
+                camera.name: not conditions.held(ErrorCode.CAMERA_LOST, camera.name)
+                for camera in self._plant.station.file.cameras
+            },
+            "links": {
+                link.name: not any(conditions.held(code, link.name) for code in _LINK_LOST)
+                for link in self._plant.station.file.plcs
+            },
+            "belt": self._belt_now(scene),
+            "figures": _figures(scene.verdicts),
+            "history": self._history.now(),
+        }
+
+    def _belt_now(self, scene: Scene) -> dict[str, Any]:
+        now, timeline, scale = time.monotonic_ns(), self._plant.timeline, self._plant.geometry.counts_per_mm
+        count = timeline.estimate(now) if timeline.fresh(now) else None
+        if count is None:
+            return {"known": False, "speed": 0, "parts": []}
+        before_ns, before = self._belt
+        passed_s = (now - before_ns) / 1e9
+        if not 0.1 < passed_s < 2:  # somebody looks for the first time
+            earlier = timeline.estimate(now - 100_000_000)
+            before, passed_s = (count if earlier is None else earlier), 0.1
+        self._belt = (now, count)
+        parts = [
+            {"n": open_part.part.part_seq, "x": (count - open_part.part.trigger_count) / scale, "d": 0}
+            for open_part in scene.parts
+            if open_part.part.positioned and open_part.part.epoch == timeline.epoch
+        ]
+        parts += [
+            {
+                "n": verdict.part.part_seq,
+                "x": (count - verdict.part.trigger_count) / scale,
+                "d": int(verdict.decision),
+            }
+            for verdict in scene.verdicts
+            if verdict.part.positioned
+            and verdict.part.epoch == timeline.epoch
+            and count < verdict.part.due_count + self._plant.station.recipe.part_length_mm * 2 * scale
+        ]
+        return {"known": True, "speed": (count - before) / scale / passed_s, "parts": parts}
+
+    def _new_pictures(self) -> dict[str, dict[str, Any]]:
+        fresh = {}
+        for camera in self._plant.station.file.cameras:
+            picture = self._plant.album.latest(camera.name)
+            shown = self._pictures.get(camera.name)
+            if picture is None or (shown is not None and shown["frame"] == picture.frame.frame_id):
+                continue
+            image = overlaid(picture.image, picture.mask, self._thresholds, _PICTURE_PX)
+            fresh[camera.name] = {
+                "frame": picture.frame.frame_id,
+                "utc": utc_text(picture.frame.captured_ns),
+                "jpeg": _text(jpeg(image)),
+            }
+        self._pictures |= fresh
+        return fresh
+
+    def _entry(self, verdict: Verdict) -> dict[str, Any]:
+        return {
+            "seq": verdict.seq,
+            "part": verdict.part.part_seq,
+            "decision": int(verdict.decision),
+            "reason": verdict.reason.label,
+            "classes": sorted({defect.defect_class for defect in verdict.defects}),
+            "review": verdict.review,
+            "jpeg": self._thumb(verdict),
+        }
+
+    def _thumb(self, verdict: Verdict) -> str:
+        worst = max(verdict.defects, key=lambda defect: defect.area_mm2, default=None)
+        views = sorted(
+            (placed.view for placed in verdict.views), key=lambda view: worst is None or view.camera != worst.camera
+        )
+        for view in views:
+            picture = self._plant.album.get(view.camera, view.frame_id)
+            if picture is not None:
+                whole = overlaid(picture.image, picture.mask, self._thresholds, _THUMB_PX * _CLOSER)
+                scale = whole.shape[1] / picture.image.shape[1] / self._mm_per_px[view.camera]
+                at = (whole.shape[1] / 2, whole.shape[0] / 2)
+                if worst is not None and worst.camera == view.camera:
+                    at = (worst.x_mm * scale, worst.y_mm * scale)
+                return _text(jpeg(_cut(whole, at, (_THUMB_PX, _THUMB_PX * 3 // 4))))
+        return ""
+
+
+def _figures(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Of the last parts: how fast they came, what became of them, how long it took, how much time was left."""
+    judged = sorted(verdict.latency_ns / 1e6 for verdict in verdicts if verdict.views)
+    left = [(verdict.due_ns - verdict.decided_ns) / 1e6 for verdict in verdicts]
+    span_s = (verdicts[-1].decided_ns - verdicts[0].decided_ns) / 1e9 if len(verdicts) > 1 else 0.0
+    decisions = Counter(verdict.decision for verdict in verdicts)
+    return {
+        "parts": len(verdicts),
+        "span_s": span_s,
+        "per_hour": (len(verdicts) - 1) / span_s * 3600 if span_s > 0 else 0,
+        "accept": decisions[Decision.ACCEPT],
+        "reject": decisions[Decision.REJECT],
+        "not_inspected": decisions[Decision.NOT_INSPECTED],
+        "latency_ms": judged[len(judged) // 2] if judged else None,
+        "latency_worst_ms": judged[-1] if judged else None,
+        "left_ms": min(left, default=None),
+    }
+
+
+def _cut(image: Image, at: tuple[float, float], size: tuple[int, int]) -> Image:
+    """A piece of `size` around `at` (x, y), or as near to it as the border allows."""
+    left = round(min(max(0.0, at[0] - size[0] / 2), max(0, image.shape[1] - size[0])))
+    top = round(min(max(0.0, at[1] - size[1] / 2), max(0, image.shape[0] - size[1])))
+    return np.ascontiguousarray(image[top : top + size[1], left : left + size[0]])
+
+
+def _text(picture: bytes) -> str:
+    return base64.b64encode(picture).decode()

@@ -1,0 +1,75 @@
+"""Logging in and out."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from edge_inspector.errors import ConfigError
+from edge_inspector.web.access import COOKIE, Access, Entry, RequestError, read_json, text_of
+from edge_inspector.web.sessions import Attempts, Session, Sessions
+from edge_inspector.web.users import authenticate, read_users
+
+log = logging.getLogger(__name__)
+
+
+class Login:
+    """The session's three URLs. The users file is read at each attempt: a change needs no restart."""
+
+    def __init__(self, users: Path, sessions: Sessions, access: Access, *, secure: bool) -> None:
+        self._users = users
+        self._sessions = sessions
+        self._access = access
+        self._secure = secure
+        self._attempts = Attempts()
+
+    def entries(self) -> Sequence[Entry]:
+        """What they are."""
+        return [
+            Entry("GET", "/api/session", self._who, role=None),
+            Entry("POST", "/api/login", self._login, role=None),
+            Entry("POST", "/api/logout", self._logout, role=None),
+        ]
+
+    async def _who(self, request: Request) -> Response:
+        return JSONResponse(_told(self._access.session(request)))
+
+    async def _login(self, request: Request) -> Response:
+        address = request.client.host if request.client else ""
+        wait_s = self._attempts.wait_s(address)
+        if wait_s:
+            raise RequestError(429, f"too many wrong passwords; wait {math.ceil(wait_s / 60)} min")
+        body = await read_json(request)
+        name, password = text_of(body, "name", 64), text_of(body, "password", 1024)
+        try:
+            user = authenticate(read_users(self._users), name, password)
+        except ConfigError as error:
+            log.error("login impossible: %s", error)  # noqa: TRY400 -- the message says it all
+            raise RequestError(503, "the users file cannot be used; see the log") from error
+        if user is None:
+            self._attempts.failed(address)
+            log.warning("login failed from %s", address)
+            raise RequestError(401, "wrong name or password")
+        self._attempts.succeeded(address)
+        session = self._sessions.open(user.name, user.role)
+        log.info("login of %s (%s) from %s", user.name, user.role.label, address)
+        answer = JSONResponse(_told(session))
+        answer.set_cookie(COOKIE, session.token, httponly=True, samesite="strict", secure=self._secure)
+        return answer
+
+    async def _logout(self, request: Request) -> Response:
+        self._sessions.close(request.cookies.get(COOKIE, ""))
+        answer = JSONResponse(_told(None))
+        answer.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=self._secure)
+        return answer
+
+
+def _told(session: Session | None) -> dict[str, str | None]:
+    if session is None:
+        return {"name": None, "role": None, "csrf": None}
+    return {"name": session.name, "role": session.role.label, "csrf": session.csrf}

@@ -1,0 +1,90 @@
+"""Who is logged in, and who has tried too often."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+from edge_inspector.web.users import Role
+
+_SESSIONS = 256
+_ADDRESSES = 1024
+_WINDOW_S = 300.0
+_FAILURES = 5  # per address in a window; guessing eight random characters so takes longer than the machine lasts
+_FAILURES_ALL = 50  # from everywhere together: each guess costs 50 ms of a core
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One login. `token` is the cookie's value; `csrf` must come back with every change."""
+
+    token: str
+    csrf: str
+    name: str
+    role: Role
+    until_s: float
+
+
+class Sessions:
+    """Kept in memory: a restart of the daemon logs everybody out."""
+
+    def __init__(self, lifetime_s: float) -> None:
+        self._lifetime_s = lifetime_s
+        self._held: OrderedDict[str, Session] = OrderedDict()
+
+    def open(self, name: str, role: Role) -> Session:
+        """A new session; the oldest one goes when there are too many."""
+        session = Session(
+            secrets.token_urlsafe(32), secrets.token_urlsafe(32), name, role, time.monotonic() + self._lifetime_s
+        )
+        self._held[session.token] = session
+        while len(self._held) > _SESSIONS:
+            self._held.popitem(last=False)
+        return session
+
+    def find(self, token: str) -> Session | None:
+        """The session behind a cookie, unless it has expired."""
+        session = self._held.get(token)
+        if session is not None and session.until_s <= time.monotonic():
+            self.close(token)
+            return None
+        return session
+
+    def close(self, token: str) -> None:
+        """Log out."""
+        self._held.pop(token, None)
+
+
+class Attempts:
+    """Counts failed logins over five minutes, per address and all together."""
+
+    def __init__(self) -> None:
+        self._by_address: OrderedDict[str, deque[float]] = OrderedDict()
+        self._all: deque[float] = deque()
+
+    def wait_s(self, address: str) -> float:
+        """How long this address must wait before it may try again; 0 when it may now."""
+        now = time.monotonic()
+        mine = self._by_address.get(address, deque())
+        return max(_wait(mine, _FAILURES, now), _wait(self._all, _FAILURES_ALL, now))
+
+    def failed(self, address: str) -> None:
+        """Count one."""
+        now = time.monotonic()
+        self._by_address.setdefault(address, deque()).append(now)
+        self._by_address.move_to_end(address)
+        self._all.append(now)
+        while len(self._by_address) > _ADDRESSES:
+            self._by_address.popitem(last=False)
+
+    def succeeded(self, address: str) -> None:
+        """Forget this address's failures."""
+        self._by_address.pop(address, None)
+
+
+def _wait(failures: deque[float], limit: int, now: float) -> float:
+    while failures and now - failures[0] > _WINDOW_S:
+        failures.popleft()
+    return failures[0] + _WINDOW_S - now if len(failures) >= limit else 0.0

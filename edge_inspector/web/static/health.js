@@ -1,0 +1,69 @@
+// Is the station well, and what is it made of: for whoever is called when it is not.
+
+import { get } from "./api.js";
+import { h, icon } from "./dom.js";
+import { has, number, t } from "./texts.js";
+
+const EVERY_MS = 2000;
+const GB = 1e9;
+
+export async function mount({ main, station }) {
+  const place = h("div", { class: "cards" });
+  main.append(h("h1", {}, t("health.title")), place);
+  let drawn = "";
+  const load = async () => {
+    try {
+      const now = await get("/api/health");
+      const text = JSON.stringify(now);
+      if (text !== drawn) place.replaceChildren(...sections(now, station));
+      drawn = text;
+    } catch (error) {
+      drawn = "";
+      place.replaceChildren(h("p", { class: "empty" }, t("error.failed", { why: error.message })));
+    }
+  };
+  await load();
+  const timer = setInterval(load, EVERY_MS);
+  return () => clearInterval(timer);
+}
+
+function sections(now, station) {
+  return [
+    panel("now", "full", now.conditions.length ? h("ul", { class: "conditions" }, now.conditions.map(condition))
+      : h("p", { class: "fine" }, icon("accept"), t("health.all_well"))),
+    panel("cameras", "", table(station.cameras, now.cameras, ["frames_completed", "frames_failed", "frames_evicted", "camera_reopened"], wrong(now, "camera_lost"))),
+    panel("links", "", table(station.links, now.links, ["verdicts_delivered", "verdicts_waiting", "link_backlog", "verdicts_late", "verdicts_lost", "link_failed"], wrong(now, "plc_lost", "broker_lost"))),
+    panel("recipe", "", facts([[t("health.name"), `${station.recipe.name} (${station.recipe.id})`], [t("health.hash"), station.recipe.hash]])),
+    panel("model", "", facts([[t("health.name"), `${now.model.name} ${now.model.version}`], [t("health.provider"), now.model.provider],
+      [t("health.precision"), now.model.precision], [t("health.hash"), now.model.sha256.slice(0, 16)]])),
+    panel("workers", "", h("ul", { class: "workers" }, Object.entries(now.workers).map(([name, ok]) =>
+      h("li", {}, h("span", { class: "mark", "data-state": ok ? "up" : "down" }, icon(ok ? "accept" : "reject"), t(ok ? "health.worker_ok" : "health.worker_bad")), name)))),
+    panel("disk", "", disk(now.disk)),
+    panel("versions", "", facts(Object.entries(now.versions))),
+  ];
+}
+
+const panel = (name, extra, ...children) => h("section", { class: `panel ${extra}` }, h("h2", {}, t(`health.${name}`)), children);
+
+const facts = (rows) => h("dl", {}, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+
+function condition({ code, number: code_number, subject, fault }) {
+  return h("li", { class: fault ? "fault" : "degraded" }, icon(fault ? "stop" : "warn"),
+    h("span", {}, has(`code.${code}`) ? t(`code.${code}`, { name: subject }) : `${code} ${subject}`, h("small", {}, `E${code_number} ${code} ${subject}`)));
+}
+
+const wrong = ({ conditions }, ...codes) => new Set(conditions.filter(({ code }) => codes.includes(code)).map(({ subject }) => subject));
+
+function table(things, samples, columns, down) {
+  return h("div", { class: "scroll" }, h("table", {},
+    h("thead", {}, h("tr", {}, ["name", "state", ...columns].map((name) => h("th", { scope: "col" }, t(`health.${name}`))))),
+    h("tbody", {}, things.map(({ name }) => h("tr", {}, h("td", {}, h("b", {}, name)),
+      h("td", {}, h("span", { class: "mark", "data-state": down.has(name) ? "down" : "up" }, icon(down.has(name) ? "reject" : "accept"), t(down.has(name) ? "link.down" : "link.up"))),
+      columns.map((column) => h("td", { class: "figure" }, number(samples[name]?.[column] ?? 0))))))));
+}
+
+function disk({ total_bytes: total, free_bytes: free }) {
+  const bar = h("div", { class: "bar" }, h("span", { class: "used" }));
+  bar.firstChild.style.width = `${100 - (100 * free) / total}%`;
+  return [bar, h("p", {}, t("health.disk_free", { n: number(free / GB, 1), m: number(total / GB, 1) }))];
+}

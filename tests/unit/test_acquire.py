@@ -1,0 +1,115 @@
+"""What the acquiring thread makes of frames, by a folder of pictures as the camera."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_inspector import metrics
+from edge_inspector.cameras.folder import FolderCamera
+from edge_inspector.inspection.admission import Admission
+from edge_inspector.inspection.recipe import PictureLimits
+from edge_inspector.records import CameraCounters, ErrorCode, Image, Job, JudgeItem, Reason, View
+from edge_inspector.runtime.album import Album
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.stages.acquire import Acquire
+
+GOOD, OTHER = (np.random.default_rng(seed).integers(50, 200, (40, 40, 3), dtype=np.uint8) for seed in (1, 2))
+BLACK = np.zeros((40, 40, 3), np.uint8)
+
+
+class Counting(FolderCamera):
+    """A folder with statistics such as a network camera has."""
+
+    now = CameraCounters()
+
+    def counters(self) -> CameraCounters:
+        return self.now
+
+
+class Station:
+    def __init__(self, folder: Path, pictures: list[Image]) -> None:
+        for index, picture in enumerate(pictures):
+            cv2.imwrite(str(folder / f"{index}.png"), picture)
+        self.name = f"cam-{folder.name}"[:32]
+        self.camera = Counting(self.name, FolderCamera.Settings(path=folder, interval_ms=0))
+        self.jobs: Mailbox[Job] = Mailbox("jobs", 8)
+        self.views: Mailbox[JudgeItem] = Mailbox("judge", 8)
+        self.conditions = Conditions()
+        admission = Admission(lambda _: 0.0, 10.0, 1, whole_parts=True)
+        self.stage = Acquire(
+            self.camera,
+            1000,
+            lambda _: 0.0,
+            admission,
+            PictureLimits,
+            self.jobs,
+            self.views,
+            self.conditions,
+            Album(2**20),
+        )
+        self.stage.start()
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            self.stage.step()
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return metrics.REGISTRY.get_sample_value(f"edge_inspector_{name}", {"camera": self.name} | labels)
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Callable[..., Station]:
+    return lambda *pictures: Station(tmp_path, list(pictures))
+
+
+def test_a_bad_picture_is_answered_and_never_inferred(station: Callable[..., Station]) -> None:
+    made = station(GOOD, BLACK, OTHER, OTHER)
+    made.run(3)
+    assert made.conditions.held(ErrorCode.BAD_PICTURES, made.name)
+    made.run(1)
+    assert not made.conditions.held(ErrorCode.BAD_PICTURES, made.name)
+    made.run(1)
+    answers = made.views.take(8, 0)
+    assert [(view.frame_id, view.failure) for view in answers if isinstance(view, View)] == [
+        (2, Reason.BAD_IMAGE),
+        (4, Reason.BAD_IMAGE),
+    ]
+    assert [job.frame.frame_id for job in made.jobs.take(8, 0)] == [1, 3]
+    assert made.metric("pictures_bad_total", fault="dark") == 1
+    assert made.metric("pictures_bad_total", fault="frozen") == 1
+    assert made.metric("frames_evicted_total", reason="bad_image") == 2
+    assert made.metric("picture_sharpness") == pytest.approx(50, abs=25)
+
+
+def test_the_device_s_statistics_become_metrics_that_never_fall(station: Callable[..., Station]) -> None:
+    made = station(GOOD)
+    made.run(1)
+    made.camera.now = CameraCounters(frames_missed=2, underruns=3, packets_missing=4, packets_resent=5)
+    made.stage.stop(failed=False)
+    assert made.metric("camera_temperature_celsius") is None
+    # Opened again: the device counts from zero.
+    made.camera.now = CameraCounters(frames_missed=1, packets_resent=5, temperature_c=41.5)
+    made.stage._published_ns = 0
+    made.run(1)
+    made.camera.now = replace(made.camera.now, packets_resent=9)
+    made.stage.stop(failed=True)
+    assert made.metric("frames_missed_total") == 3
+    assert made.metric("camera_underruns_total") == 3
+    assert made.metric("camera_packets_missing_total") == 4
+    assert made.metric("camera_packets_resent_total") == 9
+    assert made.metric("camera_temperature_celsius") == 41.5
+
+
+def test_statistics_are_not_asked_for_with_every_frame(station: Callable[..., Station]) -> None:
+    made = station(GOOD, OTHER)
+    made.run(2)
+    made.camera.now = CameraCounters(frames_missed=7)
+    made.stage._published_ns = time.monotonic_ns()
+    made.run(1)
+    assert made.metric("frames_missed_total") == 0

@@ -1,0 +1,73 @@
+import threading
+
+import numpy as np
+from verdicts import frame
+
+from edge_inspector.runtime.album import Album
+
+
+def test_the_picture_is_a_copy_since_the_buffer_goes_back_to_the_camera() -> None:
+    album, taken = Album(2**20), frame(frame_id=7)
+    mask = np.zeros((2, 20, 30), np.uint8)
+    album.put(taken, mask)
+    taken.image[:] = 0
+    found = album.get("cam1", 7)
+    assert found is not None
+    assert (found.image == 7).all()
+    assert found.mask is mask
+    assert (found.frame.camera, found.frame.captured_ns) == ("cam1", taken.captured_ns)
+
+
+def test_the_oldest_give_way_and_the_bound_holds() -> None:
+    album = Album(5 * 40 * 60 * 3)
+    for number in range(1, 9):
+        album.put(frame(frame_id=number), None)
+    assert [number for number in range(1, 9) if album.get("cam1", number)] == [4, 5, 6, 7, 8]
+
+
+def test_a_mask_counts_too_and_what_is_larger_than_the_album_is_not_kept() -> None:
+    album = Album(10_000)
+    album.put(frame(frame_id=1), np.zeros((1, 40, 60), np.uint8))
+    assert album.get("cam1", 1) is not None
+    album.put(frame(frame_id=2), np.zeros((2, 40, 60), np.uint8))
+    assert album.get("cam1", 2) is None
+    assert album.get("cam1", 1) is not None
+
+
+def test_the_latest_of_each_camera() -> None:
+    album = Album(2 * 40 * 60 * 3)
+    assert album.latest("cam1") is None
+    album.put(frame("cam1", 1), None)
+    album.put(frame("cam2", 1), None)
+    album.put(frame("cam2", 2), None)
+    assert album.latest("cam1") is None, "it had to give way"
+    latest = album.latest("cam2")
+    assert latest is not None
+    assert latest.frame.frame_id == 2
+
+
+def test_a_camera_that_counts_anew_replaces_its_old_picture() -> None:
+    album = Album(2 * 40 * 60 * 3)
+    for _ in range(10):
+        album.put(frame(frame_id=1), None)
+    album.put(frame(frame_id=2), None)
+    assert album.get("cam1", 1) is not None
+    assert album.get("cam1", 2) is not None
+
+
+def test_threads_may_put_and_look_at_once() -> None:
+    album = Album(20 * 40 * 60 * 3)
+
+    def put(camera: str) -> None:
+        for number in range(300):
+            album.put(frame(camera, number), None)
+
+    writers = [threading.Thread(target=put, args=(f"cam{at}",)) for at in range(3)]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        latest = album.latest("cam0")
+        assert latest is None or (latest.image == latest.frame.frame_id % 256).all()
+    for writer in writers:
+        writer.join()
+    assert sum(album.get(f"cam{at}", number) is not None for at in range(3) for number in range(300)) == 20

@@ -1,0 +1,214 @@
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from verdicts import BOOT, defect, frame, placed, verdict
+
+from edge_inspector import metrics
+from edge_inspector.config import ArchiveTable
+from edge_inspector.records import ArchiveItem, Decision, Delivery, ErrorCode, Reason, StationState
+from edge_inspector.runtime.album import Album
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.runtime.worker import Worker
+from edge_inspector.stages import archive as stage
+from edge_inspector.stages.archive import Archive
+from edge_inspector.store.results import Results
+from edge_inspector.store.results_schema import results_path
+from edge_inspector.store.sidecar import StationFacts
+
+FACTS = StationFacts("line-1", ("crack",), 2, {"cam1": 0.5, "cam2": 0.5})
+
+
+class Bench:
+    """An archive with its mailbox and album, stepped by hand or by a worker."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.inbox: Mailbox[ArchiveItem] = Mailbox("archive", 4096)
+        self.album = Album(2**20)
+        self.conditions = Conditions()
+        self.conditions.phase(StationState.READY)
+        self.folder = folder
+        table = ArchiveTable.model_validate({"min_free_mb": 0, **settings})
+        self.archive = Archive(folder, table, FACTS, self.inbox, self.album, self.conditions)
+        self.results = Results(results_path(folder))
+
+    def seen(self, number: int, camera: str = "cam1") -> None:
+        self.album.put(frame(camera, number), np.full((1, 20, 30), 99, np.uint8))
+
+    def held(self, what: str) -> bool:
+        return self.conditions.held(ErrorCode.ARCHIVE_INCOMPLETE, what)
+
+    def pictures(self) -> list[str]:
+        return sorted(path.name.partition("-")[2] for path in self.folder.rglob("*.png") if "-mask" not in path.name)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path, accepted_one_in=5)
+    yield made
+    made.archive.stop(failed=True)
+
+
+def left_out(what: str) -> float:
+    return metrics.archive_left_out.labels(what)._value.get()
+
+
+def test_verdicts_and_deliveries_are_kept_even_if_the_link_was_quicker(bench: Bench) -> None:
+    bench.inbox.put(Delivery(BOOT, 1, "plc", 2_060_000_000))
+    bench.archive.step()
+    bench.inbox.put(verdict(1))
+    bench.inbox.put(Delivery(BOOT, 1, "broker", 2_070_000_000))
+    bench.archive.step()
+    (row,) = bench.results.parts()
+    story = bench.results.part(row.id)
+    assert story is not None
+    assert [each.link for each in story.deliveries] == ["plc", "broker"]
+    assert not bench.held("results")
+
+
+def test_deliveries_of_verdicts_that_never_come_do_not_pile_up(bench: Bench) -> None:
+    for _ in range(15):
+        for seq in range(100, 200):
+            bench.inbox.put(Delivery(BOOT, seq, "plc", 1))
+    bench.inbox.put(verdict(1))
+    for _ in range(30):
+        bench.archive.step()
+    assert len(bench.results.parts()) == 1
+
+
+def test_pictures_are_kept_of_what_was_not_plainly_accepted_and_of_some_others(bench: Bench) -> None:
+    told = [
+        verdict(1),
+        verdict(2, Decision.REJECT, views=(placed(frame_id=2, defects=[defect()]), placed("cam2", 2))),
+        verdict(3, Decision.NOT_INSPECTED),
+        verdict(4, review=True),
+        verdict(5),
+        verdict(6, Decision.NOT_INSPECTED, views=(placed(frame_id=6, failure=Reason.INCOMPLETE_FRAME),)),
+    ]
+    before = left_out("picture")
+    for each in told:
+        for view in each.views:
+            if view.view.failure is Reason.NONE:
+                bench.seen(view.view.frame_id, view.view.camera)
+        bench.inbox.put(each)
+    bench.archive.step()
+    assert bench.pictures() == [f"part{part}-frame{part}.png" for part in (2, 2, 3, 4, 5)]
+    assert left_out("picture") == before, "a frame that never arrived whole is not missed"
+    rows = {row.seq: row for row in bench.results.parts()}
+    assert rows[1].picture is None
+    assert rows[2].picture is not None
+    assert rows[2].picture.sidecar is not None
+    facts = json.loads(rows[2].picture.sidecar.read_text())
+    assert (facts["kept_because"], facts["camera"], facts["decision"]) == ("reject", "cam1", "REJECT")
+    assert (facts["classes"], facts["mask_stride"], facts["mm_per_px"]) == (["crack"], 2, 0.5)
+    assert facts["defects"][0]["defect_class"] == "crack"
+    why = {
+        json.loads(path.read_text())["part_seq"]: json.loads(path.read_text())["kept_because"]
+        for path in bench.folder.rglob("*.json")
+    }
+    assert why == {2: "reject", 3: "not_inspected", 4: "review", 5: "sample"}
+
+
+def test_a_picture_that_left_the_album_too_early_is_counted_and_said(bench: Bench) -> None:
+    before = left_out("picture")
+    bench.inbox.put(verdict(1, Decision.REJECT))
+    bench.archive.step()
+    assert left_out("picture") == before + 1
+    assert bench.held("pictures")
+    assert len(bench.results.parts()) == 1
+
+
+def test_no_room_for_pictures_leaves_the_results_alone(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, min_free_mb=100_000_000)
+    bench.seen(1)
+    bench.inbox.put(verdict(1, Decision.REJECT))
+    bench.archive.step()
+    assert bench.held("pictures")
+    assert not bench.held("results")
+    assert bench.pictures() == []
+    assert len(bench.results.parts()) == 1
+    bench.archive.stop(failed=False)
+
+
+def test_what_the_disk_refuses_waits_and_is_written_when_it_takes_it_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_CALM_S", 0.3)
+    blocked = bench.folder / "results.sqlite"
+    blocked.mkdir()  # nothing can be written there
+    for seq in range(1, 51):
+        bench.inbox.put(verdict(seq))
+    for _ in range(4):
+        bench.archive.step()
+    assert bench.held("results")
+    assert bench.conditions.state is StationState.DEGRADED
+    blocked.rmdir()
+    until = time.monotonic() + 10
+    while bench.held("results") and time.monotonic() < until:
+        bench.archive.step()
+    assert not bench.held("results")
+    assert sorted(row.seq for row in bench.results.parts(limit=100)) == list(range(1, 51))
+
+
+def test_a_slow_disk_costs_pictures_never_results_nor_the_senders_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Path.write_bytes
+
+    def slowly(path: Path, content: bytes) -> int:
+        time.sleep(0.02)
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", slowly)
+    bench = Bench(tmp_path)
+    before = left_out("picture")
+    worker = Worker(bench.archive, vital=False)
+    worker.start()
+    slowest = 0.0
+    for seq in range(1, 601):
+        bench.seen(seq)
+        begun = time.monotonic()
+        assert bench.inbox.put(verdict(seq, Decision.REJECT)) is None
+        slowest = max(slowest, time.monotonic() - begun)
+    until = time.monotonic() + 30
+    while len(bench.inbox) and time.monotonic() < until:
+        time.sleep(0.05)
+    worker.stop()
+    assert worker.join(30)
+    assert worker.error is None
+    assert len(bench.results.parts(limit=1000)) == 600
+    assert left_out("picture") - before > 300
+    assert bench.held("pictures")
+    assert slowest < 1.0, "the disk takes 0.06 s for each of 600 pictures"
+
+
+def test_stopping_writes_what_is_left(bench: Bench) -> None:
+    for seq in range(1, 301):
+        bench.inbox.put(verdict(seq))
+    bench.archive.stop(failed=False)
+    assert len(bench.results.parts(limit=1000)) == 300
+
+
+def test_stopping_with_a_dead_disk_ends(bench: Bench) -> None:
+    (bench.folder / "results.sqlite").mkdir()
+    for seq in range(1, 3001):
+        bench.inbox.put(verdict(seq))
+    stopper = threading.Thread(target=bench.archive.stop, kwargs={"failed": False})
+    stopper.start()
+    stopper.join(10)
+    assert not stopper.is_alive()
+
+
+def test_a_damaged_file_does_not_keep_the_station_from_its_work(tmp_path: Path) -> None:
+    results_path(tmp_path).write_bytes(b"\x00garbage" * 4096)
+    bench = Bench(tmp_path)
+    bench.inbox.put(verdict(1))
+    bench.archive.step()
+    assert len(bench.results.parts()) == 1
+    assert (tmp_path / "results.sqlite.damaged").exists()
+    bench.archive.stop(failed=False)

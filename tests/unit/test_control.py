@@ -1,0 +1,295 @@
+"""Commands: done once, answered always, a wrong one never acted on; a recipe changes between two parts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_inspector.inspection.control import Control
+from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
+from edge_inspector.records import Command, CommandName, CommandResult, PlcInput
+
+SECOND = 1_000_000_000
+SELECT, ENABLE, DISABLE, RESET = (
+    CommandName.SELECT_RECIPE,
+    CommandName.ENABLE,
+    CommandName.DISABLE,
+    CommandName.RESET,
+)
+
+
+def criteria(number: int) -> Criteria:
+    recipe = Recipe.model_validate(
+        {
+            "id": number,
+            "name": f"tile {number}",
+            "model": "tile-1.0",
+            "views": ["top"],
+            "part_length_mm": 100,
+            "min_pitch_mm": 120,
+            "position_tolerance_mm": 5,
+        }
+    )
+    return Criteria(recipe, {"crack": ClassLimits(min_area_mm2=number)})
+
+
+RECIPES = {number: criteria(number) for number in (4, 5, 6)}
+
+
+def heard(recipe_id: int = 0, *, reset: bool = False) -> PlcInput:
+    return PlcInput(
+        boot_id=1,
+        heartbeat=1,
+        enable=True,
+        reset=reset,
+        line_running=True,
+        recipe_id=recipe_id,
+        ack_session=0,
+        ack_seq=0,
+        trigger_seq=0,
+        triggers=(),
+    )
+
+
+class Station:
+    """A control with a log of what it answered and how often it was reset."""
+
+    def __init__(self) -> None:
+        self.resets = 0
+        self.answers: list[tuple[str, CommandResult]] = []
+        self.control = Control(RECIPES, 4, self._reset)
+
+    def tell(self, name: CommandName, recipe_id: int = 0, *, id: str = "a", source: str = "mqtt", at: int = 0) -> None:  # noqa: A002
+        reply: Callable[[CommandResult], Any] = lambda result: self.answers.append((id, result))  # noqa: E731
+        self.control.take(Command(source, id, name, reply, recipe_id), at)
+
+    @property
+    def in_use(self) -> list[int]:
+        return [each.recipe.id for each in self.control.in_use]
+
+    @property
+    def errors(self) -> list[str]:
+        return [result.error for _, result in self.answers]
+
+    def _reset(self) -> None:
+        self.resets += 1
+
+
+@pytest.fixture
+def station() -> Station:
+    return Station()
+
+
+def test_at_first_the_station_inspects_by_the_recipe_it_started_with(station: Station) -> None:
+    assert station.control.enabled
+    assert station.control.recipe_id == 4
+    assert station.in_use == [4]
+    assert not station.control.mismatch
+
+
+def test_disable_and_enable_are_done_and_answered_at_once(station: Station) -> None:
+    station.tell(DISABLE, id="a")
+    assert not station.control.enabled
+    station.tell(ENABLE, id="b")
+    assert station.control.enabled
+    assert station.answers == [("a", CommandResult("", 4)), ("b", CommandResult("", 4))]
+    assert station.resets == 0
+
+
+def test_a_recipe_takes_effect_only_after_the_plc_has_spoken_and_is_answered_then(station: Station) -> None:
+    station.tell(SELECT, 5)
+    assert station.control.recipe_id == 4
+    assert station.in_use == [4, 5], "frames on their way may belong to parts of either"
+    assert station.answers == []
+    station.control.hear(heard())
+    assert station.control.recipe_id == 5
+    assert station.in_use == [4, 5]
+    assert station.answers == [("a", CommandResult("", 5))]
+
+
+def test_the_old_recipe_stays_in_use_until_its_last_part_has_left(station: Station) -> None:
+    station.tell(SELECT, 5)
+    station.control.settle(0, {4})
+    assert station.in_use == [4, 5], "the one in force and the next one stay without any part"
+    station.control.settle(0, set())
+    assert station.in_use == [4, 5]
+    station.control.hear(heard())
+    station.control.settle(0, {4, 5})
+    assert station.in_use == [4, 5]
+    station.control.settle(0, {5})
+    assert station.in_use == [5]
+    station.control.settle(0, set())
+    assert station.in_use == [5]
+
+
+def test_selecting_the_recipe_in_force_is_done_at_once(station: Station) -> None:
+    station.tell(SELECT, 4)
+    assert station.answers == [("a", CommandResult("", 4))]
+    assert station.in_use == [4]
+
+
+def test_an_unknown_recipe_is_refused_with_those_that_exist(station: Station) -> None:
+    station.tell(SELECT, 7)
+    station.control.hear(heard())
+    assert station.answers == [("a", CommandResult("there is no recipe 7; there are: 4, 5, 6", 4))]
+    assert station.control.recipe_id == 4
+    assert station.in_use == [4]
+
+
+def test_a_refused_choice_does_not_disturb_the_one_that_waits(station: Station) -> None:
+    station.tell(SELECT, 5, id="a")
+    station.tell(SELECT, 7, id="b")
+    station.control.hear(heard())
+    assert station.control.recipe_id == 5
+    assert [id_ for id_, _ in station.answers] == ["b", "a"]
+    assert station.errors[1] == ""
+
+
+def test_a_later_choice_replaces_the_one_that_waits(station: Station) -> None:
+    station.tell(SELECT, 5, id="a")
+    station.tell(SELECT, 6, id="b")
+    station.control.hear(heard())
+    assert station.control.recipe_id == 6
+    assert station.answers == [
+        ("a", CommandResult("another recipe was chosen before this one took effect", 4)),
+        ("b", CommandResult("", 6)),
+    ]
+
+
+def test_choosing_the_recipe_in_force_takes_a_waiting_change_back(station: Station) -> None:
+    station.tell(SELECT, 5, id="a")
+    station.tell(SELECT, 4, id="b")
+    station.control.hear(heard())
+    assert station.control.recipe_id == 4
+    assert [(id_, bool(result.error)) for id_, result in station.answers] == [("a", True), ("b", False)]
+    station.control.settle(0, set())
+    assert station.in_use == [4]
+
+
+def test_two_that_want_the_same_recipe_wait_together(station: Station) -> None:
+    station.tell(SELECT, 5, id="a")
+    station.tell(SELECT, 5, id="b")
+    station.tell(SELECT, 5, id="a")
+    station.control.hear(heard())
+    assert station.answers == [(id_, CommandResult("", 5)) for id_ in "aba"]
+
+
+def test_a_silent_plc_keeps_a_change_waiting_for_five_seconds_and_no_longer(station: Station) -> None:
+    station.tell(SELECT, 5, at=SECOND)
+    station.control.settle(6 * SECOND - 1, set())
+    assert station.answers == []
+    station.control.settle(6 * SECOND, set())
+    assert station.answers == [("a", CommandResult("the PLC does not speak: the recipe was not changed", 4))]
+    assert station.in_use == [4]
+    station.control.hear(heard())
+    assert station.control.recipe_id == 4
+
+
+def test_a_command_that_comes_twice_is_answered_twice_and_done_once(station: Station) -> None:
+    station.tell(RESET, id="a")
+    station.tell(RESET, id="a")
+    assert station.resets == 1
+    assert station.answers == [("a", CommandResult("", 4))] * 2
+    station.tell(DISABLE, id="b")
+    station.tell(ENABLE, id="c")
+    station.tell(DISABLE, id="b")
+    assert station.control.enabled
+
+
+def test_an_id_names_one_command_of_one_source(station: Station) -> None:
+    station.tell(DISABLE, id="a", source="mqtt")
+    station.tell(ENABLE, id="a", source="mqtt")
+    assert not station.control.enabled
+    assert station.errors == ["", "id 'a' was used for another command"]
+    station.tell(ENABLE, id="a", source="page")
+    assert station.control.enabled
+    station.tell(SELECT, 5, id="b")
+    station.control.hear(heard())
+    station.tell(SELECT, 6, id="b")
+    assert station.errors[-1] == "id 'b' was used for another command"
+
+
+def test_only_the_last_256_commands_are_remembered(station: Station) -> None:
+    for number in range(256):
+        station.tell(RESET, id=str(number))
+    station.tell(RESET, id="0")
+    assert station.resets == 256
+    station.tell(RESET, id="256")
+    station.tell(RESET, id="1")
+    assert station.resets == 257
+    station.tell(RESET, id="0")
+    assert station.resets == 258
+
+
+def test_the_plc_chooses_by_its_recipe_id_from_the_next_part_on(station: Station) -> None:
+    station.control.hear(heard(5))
+    assert station.control.recipe_id == 5
+    assert station.in_use == [4, 5]
+    assert not station.control.mismatch
+    station.control.hear(heard(0))
+    assert station.control.recipe_id == 5, "0 is no choice"
+
+
+def test_a_recipe_of_the_plc_that_is_not_there_is_a_mismatch_until_it_chooses_another(station: Station) -> None:
+    station.control.hear(heard(9))
+    assert station.control.mismatch
+    assert station.control.recipe_id == 4
+    assert station.in_use == [4]
+    station.control.hear(heard(4))
+    assert not station.control.mismatch
+
+
+def test_nobody_overrules_the_plc(station: Station) -> None:
+    station.control.hear(heard(5))
+    station.tell(SELECT, 6, id="a")
+    station.tell(SELECT, 5, id="b")
+    assert station.errors == ["the PLC has chosen recipe 5", ""]
+    station.control.hear(heard(0))
+    station.tell(SELECT, 6, id="c")
+    station.control.hear(heard(5))
+    assert station.control.recipe_id == 5
+    assert station.errors[-1] == "the PLC has chosen recipe 5"
+
+
+def test_the_plc_s_reset_bit_counts_once_each_time_it_rises(station: Station) -> None:
+    for bit in (False, True, True, False, True):
+        station.control.hear(heard(reset=bit))
+    assert station.resets == 2
+
+
+def test_a_stopping_station_answers_what_still_waits(station: Station) -> None:
+    station.tell(SELECT, 5)
+    station.control.stop()
+    station.control.stop()
+    assert station.answers == [("a", CommandResult("the station stops", 4))]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(CommandName), st.integers(3, 7), st.sampled_from("abcdef")),
+            st.tuples(st.just("hear"), st.sampled_from((0, 0, 0, 4, 5, 9)), st.booleans()),
+            st.tuples(st.just("settle"), st.sampled_from((0, 9 * SECOND)), st.sets(st.sampled_from((4, 5, 6)))),
+        ),
+        max_size=30,
+    )
+)
+def test_whatever_comes_every_command_is_answered_once_and_the_recipe_in_force_is_in_use(steps: list[Any]) -> None:
+    station = Station()
+    told = 0
+    for what, number, more in steps:
+        if what == "hear":
+            station.control.hear(heard(number, reset=more))
+        elif what == "settle":
+            station.control.settle(number, more)
+        else:
+            told += 1
+            station.tell(what, number, id=more)
+        assert station.control.recipe_id in RECIPES
+        assert station.control.recipe_id in station.in_use
+        assert len(station.in_use) == len(set(station.in_use))
+    station.control.stop()
+    assert len(station.answers) == told

@@ -1,0 +1,63 @@
+"""Verdicts for tests of whatever keeps or tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edge_inspector.records import (
+    Decision,
+    Defect,
+    Frame,
+    Part,
+    PlacedView,
+    Position,
+    Reason,
+    Verdict,
+    View,
+)
+
+BOOT = 0xDEADBEEF
+
+
+def defect(camera: str = "cam1", defect_class: str = "crack", area_mm2: float = 4.0) -> Defect:
+    return Defect(camera, defect_class, area_mm2, length_mm=3.0, confidence=0.9, x_mm=10.0, y_mm=20.0)
+
+
+def placed(camera: str = "cam1", frame_id: int = 1, defects: Sequence[Defect] = (), **changes: Any) -> PlacedView:
+    view = View(camera, frame_id, captured_ns=2_000_000_000, exposure_ns=200_000, defects=tuple(defects), **changes)
+    return PlacedView(view, Position(1234.5, 2.0, 1))
+
+
+def verdict(seq: int, decision: Decision = Decision.ACCEPT, **changes: Any) -> Verdict:
+    """Part `seq` of this run, seen by cam1 as frame `seq`."""
+    views = changes.pop("views", (placed(frame_id=seq),))
+    reasons = {Decision.ACCEPT: Reason.NONE, Decision.REJECT: Reason.DEFECT, Decision.NOT_INSPECTED: Reason.LATE}
+    part_seq = changes.pop("part_seq", seq)
+    return Verdict(
+        boot_id=changes.pop("boot_id", BOOT),
+        seq=seq,
+        part=Part(part_seq, 7, 1, trigger_count=1000, due_count=9000, announced_ns=1_900_000_000),
+        decision=decision,
+        reason=changes.pop("reason", reasons[decision]),
+        rejects=decision is not Decision.ACCEPT,
+        grade="A" if decision is Decision.ACCEPT else "",
+        defects=changes.pop("defects", tuple(found for view in views for found in view.view.defects)),
+        views=tuple(views),
+        error_mm=changes.pop("error_mm", 0.2),
+        recipe_id=changes.pop("recipe_id", 3),
+        recipe_hash="0badf00d",
+        model="m-1/int8/cpu",
+        decided_ns=changes.pop("decided_ns", 2_050_000_000),
+        due_ns=2_500_000_000,
+        **changes,
+    )
+
+
+def frame(camera: str = "cam1", frame_id: int = 1, size: tuple[int, ...] = (40, 60, 3)) -> Frame:
+    image = np.full(size, frame_id % 256, np.uint8)
+    return Frame(
+        camera, frame_id, captured_ns=2_000_000_000, exposure_ns=200_000, received_ns=2_010_000_000, image=image
+    )
