@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
-from edge_inspector.training.evidence import gather_each
-from edge_inspector.training.figures import Figures, figures
-from edge_inspector.training.judging import limits_of, open_judged
-from edge_inspector.training.runtimes import blank, cpu_drivers, interleaved_ms, model_predictor
+from edge_inspector.training.judging.evidence import gather_each
+from edge_inspector.training.judging.figures import Figures, figures
+from edge_inspector.training.judging.runtimes import blank, cpu_drivers, interleaved_ms, model_predictor
+from edge_inspector.training.judging.splits import limits_of, open_judged
 
 MODELS = Path(__file__).parents[1] / "models"
 COLUMNS = (

@@ -15,18 +15,18 @@ import onnxruntime as ort
 import torch
 
 from edge_inspector.errors import ConfigError
-from edge_inspector.training import quantize
-from edge_inspector.training.augment import SHOP_FLOOR, Augmentation, Sample, certain
-from edge_inspector.training.draw import SHAPES, draw
-from edge_inspector.training.encoders import make_net
-from edge_inspector.training.export import export_onnx
-from edge_inspector.training.folder import Entry
-from edge_inspector.training.losses import Loss, focal
-from edge_inspector.training.nets import Deployed, Segmenter
-from edge_inspector.training.patches import Mix, Patches
-from edge_inspector.training.rendered import RenderedTiles
-from edge_inspector.training.runtimes import disagreement, open_session
-from edge_inspector.training.train import Plan, Training, begin_from, fit
+from edge_inspector.training.data.augment import SHOP_FLOOR, Augmentation, Sample, certain
+from edge_inspector.training.data.draw import SHAPES, draw
+from edge_inspector.training.data.folder import Entry
+from edge_inspector.training.data.patches import Mix, Patches
+from edge_inspector.training.data.rendered import RenderedTiles
+from edge_inspector.training.judging.runtimes import disagreement, open_session
+from edge_inspector.training.learning.encoders import make_net
+from edge_inspector.training.learning.export import export_onnx
+from edge_inspector.training.learning.losses import Loss, focal
+from edge_inspector.training.learning.train import Plan, Training, begin_from, fit
+from edge_inspector.training.learning.unet import Deployed, Segmenter
+from edge_inspector.training.shipping import quantize
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 

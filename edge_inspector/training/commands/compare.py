@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.training.commands.evaluate import lines
-from edge_inspector.training.evidence import Evidence, gather
-from edge_inspector.training.figures import figures
-from edge_inspector.training.judging import limits_of, open_judged
-from edge_inspector.training.limits import rejected
-from edge_inspector.training.runtimes import blank, interleaved_ms, model_predictor
+from edge_inspector.training.judging.evidence import Evidence, gather
+from edge_inspector.training.judging.figures import figures
+from edge_inspector.training.judging.limits import rejected
+from edge_inspector.training.judging.runtimes import blank, interleaved_ms, model_predictor
+from edge_inspector.training.judging.splits import limits_of, open_judged
 
 _NAMED = 10
 

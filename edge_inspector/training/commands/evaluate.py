@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Iterable, Sequence
 
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
-from edge_inspector.training.evidence import Evidence, gather
-from edge_inspector.training.figures import Figures, figures, human_level
-from edge_inspector.training.judging import limits_of, open_judged
-from edge_inspector.training.limits import Cost, Limit, cheapest
-from edge_inspector.training.manifest import add_scores, score_row
-from edge_inspector.training.report import write_evaluation_report
-from edge_inspector.training.runtimes import blank, interleaved_ms, model_predictor
+from edge_inspector.training.judging.evidence import Evidence, gather
+from edge_inspector.training.judging.figures import Figures, figures, human_level
+from edge_inspector.training.judging.limits import Cost, Limit, cheapest
+from edge_inspector.training.judging.report import write_evaluation_report
+from edge_inspector.training.judging.runtimes import blank, interleaved_ms, model_predictor
+from edge_inspector.training.judging.splits import limits_of, open_judged
+from edge_inspector.training.shipping.manifest import add_scores, score_row
 
 
 def run(given: argparse.Namespace) -> int:

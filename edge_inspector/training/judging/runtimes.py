@@ -11,8 +11,8 @@ import onnxruntime as ort
 
 from edge_inspector.drivers import load_driver
 from edge_inspector.segmenters.manifest import Manifest
-from edge_inspector.training.evidence import Predict
-from edge_inspector.training.folder import Image
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.judging.evidence import Predict
 
 # Two graphs of one file may round differently, but a visible share of far-off pixels means saturation.
 MAX_DISAGREEMENT: Final = 1e-3

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from edge_inspector.segmenters.manifest import read_manifest
-from edge_inspector.training.evidence import Part, gather_each
-from edge_inspector.training.figures import Figures, figures
-from edge_inspector.training.folder import Image
-from edge_inspector.training.limits import Limit
-from edge_inspector.training.runtimes import (
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.judging.evidence import Part, gather_each
+from edge_inspector.training.judging.figures import Figures, figures
+from edge_inspector.training.judging.limits import Limit
+from edge_inspector.training.judging.runtimes import (
     MAX_DISAGREEMENT,
     blank,
     cpu_drivers,
