@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inspector.errors import ConfigError
-from edge_inspector.training.folder import Folder
-from edge_inspector.training.folds import grouped_folds
-from edge_inspector.training.importers import import_labels
+from edge_inspector.training.data.folder import Folder
+from edge_inspector.training.data.folds import grouped_folds
+from edge_inspector.training.data.importers import import_labels
 
 SQUARE = [4, 4, 20, 4, 20, 20, 4, 20]
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.folder import INDEX, Image
-from edge_inspector.training.label_forms import FORMS, Labelled
+from edge_inspector.training.data.folder import INDEX, Image
+from edge_inspector.training.data.label_forms import FORMS, Labelled
 
 _LARGEST_SIDE: Final = 16384
 _CLASS_NAME: Final = re.compile(r"[\w][\w .+-]{0,63}")

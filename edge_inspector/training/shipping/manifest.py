@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import MANIFEST_NAME
-from edge_inspector.training.figures import Figures
-from edge_inspector.training.limits import Limit
+from edge_inspector.training.judging.figures import Figures
+from edge_inspector.training.judging.limits import Limit
 
 FILES: Final = {"int8": "model.int8.onnx", "fp32": "model.fp32.onnx", "tensorrt": "model.trt.onnx"}
 

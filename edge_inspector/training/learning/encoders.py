@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.nets import SIZES, Decoder, Segmenter, head
+from edge_inspector.training.learning.unet import SIZES, Decoder, Segmenter, head
 
 
 class EncodedSegmenter(nn.Module):

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspector.training.evidence import CONFIDENCES, Evidence
+from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence
 
 # Below three mask pixels a region is indistinguishable from a flicker of the quantised sigmoid.
 _SMALLEST_REGION: Final = 3.0

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Manifest
-from edge_inspector.training.evidence import Part, entry_parts
-from edge_inspector.training.folder import Entry, Folder
-from edge_inspector.training.limits import Limit
-from edge_inspector.training.rendered import TILE_LINE, held_out_parts
+from edge_inspector.training.data.folder import Entry, Folder
+from edge_inspector.training.data.rendered import TILE_LINE, held_out_parts
+from edge_inspector.training.judging.evidence import Part, entry_parts
+from edge_inspector.training.judging.limits import Limit
 
 
 @dataclass(frozen=True, slots=True)

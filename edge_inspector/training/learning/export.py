@@ -7,7 +7,7 @@ from typing import Final
 import onnx
 import torch
 
-from edge_inspector.training.nets import STRIDE, Deployed
+from edge_inspector.training.learning.unet import STRIDE, Deployed
 
 OPSET: Final = 17
 

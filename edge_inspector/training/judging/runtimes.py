@@ -10,8 +10,9 @@ import numpy as np
 import onnxruntime as ort
 
 from edge_inspector.drivers import load_driver
-from edge_inspector.training.evidence import Predict
-from edge_inspector.training.folder import Image
+from edge_inspector.segmenters.manifest import Manifest
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.judging.evidence import Predict
 
 # Two graphs of one file may round differently, but a visible share of far-off pixels means saturation.
 MAX_DISAGREEMENT: Final = 1e-3
@@ -32,6 +33,12 @@ def model_predictor(model_dir: Path, precision: str, driver: str = "onnx") -> tu
         return mask
 
     return predict, segmenter.info
+
+
+def blank(manifest: Manifest) -> Image:
+    """A grey image of the model's size: what is in it does not change how long it takes."""
+    size = manifest.input
+    return np.full((size.height, size.width, size.channels), 128, np.uint8)
 
 
 def cpu_drivers() -> list[str]:

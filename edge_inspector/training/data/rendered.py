@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 
 from edge_inspector.simulation.tiles import CLASSES, SIZE_PX, TileLine
-from edge_inspector.training.augment import RENDERED, Sample, certain
-from edge_inspector.training.evidence import Part, View
-from edge_inspector.training.folder import Image
+from edge_inspector.training.data.augment import RENDERED, Sample, certain
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.judging.evidence import Part, View
 
 TILE_LINE: Final = "tile-line"
 """The name that stands for the rendered line where a folder could be given."""

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspector.training.folder import Image
+from edge_inspector.training.data.folder import Image
 
 
 class Sample(NamedTuple):

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.evidence import Part
-from edge_inspector.training.folder import Folder
-from edge_inspector.training.folds import grouped_folds
-from edge_inspector.training.judging import folder_parts
-from edge_inspector.training.patches import Mix, Patches
-from edge_inspector.training.rendered import TILE_LINE, RenderedTiles, held_out_parts, rendered_parts
-from edge_inspector.training.train import Source
+from edge_inspector.training.data.folder import Folder
+from edge_inspector.training.data.folds import grouped_folds
+from edge_inspector.training.data.patches import Mix, Patches
+from edge_inspector.training.data.rendered import TILE_LINE, RenderedTiles, held_out_parts, rendered_parts
+from edge_inspector.training.judging.evidence import Part
+from edge_inspector.training.judging.splits import folder_parts
+from edge_inspector.training.learning.train import Source
 
 _TRAIN_SEEDS: Final = tuple(range(11, 23))
 # Ten seeds each: textures differ more between seeds than between parts of one.

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspector.training.evidence import Evidence
-from edge_inspector.training.folder import Entry
-from edge_inspector.training.limits import Limit, level_of, rates, recall_at, rejected, scaled
+from edge_inspector.training.data.folder import Entry
+from edge_inspector.training.judging.evidence import Evidence
+from edge_inspector.training.judging.limits import Limit, level_of, rates, recall_at, rejected, scaled
 
 _RESAMPLES: Final = 500
 _REVIEW_FACTOR: Final = 2.0

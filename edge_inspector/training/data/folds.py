@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.folder import Folder, Row
+from edge_inspector.training.data.folder import Folder, Row
 
 
 def grouped_folds(folder: Folder, split: str, count: int) -> list[frozenset[str]]:

@@ -15,17 +15,17 @@ import numpy as np
 from torch import nn
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.augment import Sample
-from edge_inspector.training.evidence import Evidence, gather
-from edge_inspector.training.export import export_onnx
-from edge_inspector.training.figures import Figures, figures
-from edge_inspector.training.folder import Image
-from edge_inspector.training.limits import Cost, Limit, cheapest, choose_limits
-from edge_inspector.training.manifest import FILES, Card, Draft
-from edge_inspector.training.nets import STRIDE, Deployed
-from edge_inspector.training.runtimes import model_predictor
-from edge_inspector.training.tasks import Task
-from edge_inspector.training.train import Plan, Source, fit
+from edge_inspector.training.data.augment import Sample
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.data.tasks import Task
+from edge_inspector.training.judging.evidence import Evidence, gather
+from edge_inspector.training.judging.figures import Figures, figures
+from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits
+from edge_inspector.training.judging.runtimes import model_predictor
+from edge_inspector.training.learning.export import export_onnx
+from edge_inspector.training.learning.train import Plan, Source, fit
+from edge_inspector.training.learning.unet import STRIDE, Deployed
+from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 
 RUN_FILE: Final = "run.json"
 FIGURES_FILE: Final = "figures.json"

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.evidence import Evidence, Part, Predict
-from edge_inspector.training.figures import figures
-from edge_inspector.training.folder import Image
-from edge_inspector.training.limits import Limit, level_of, rates, rejected, scaled
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.judging.evidence import Evidence, Part, Predict
+from edge_inspector.training.judging.figures import figures
+from edge_inspector.training.judging.limits import Limit, level_of, rates, rejected, scaled
 
 _WORST: Final = 12
 _STYLE: Final = (

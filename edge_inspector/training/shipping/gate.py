@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
-from edge_inspector.training.evidence import Part, gather_each
-from edge_inspector.training.figures import Figures, figures
-from edge_inspector.training.folder import Image
-from edge_inspector.training.limits import Limit
-from edge_inspector.training.runtimes import (
+from edge_inspector.segmenters.manifest import read_manifest
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.judging.evidence import Part, gather_each
+from edge_inspector.training.judging.figures import Figures, figures
+from edge_inspector.training.judging.limits import Limit
+from edge_inspector.training.judging.runtimes import (
     MAX_DISAGREEMENT,
+    blank,
     cpu_drivers,
     disagreement,
     interleaved_ms,
@@ -42,8 +42,7 @@ def measure(model_dir: Path, limits: Sequence[Limit], classes: Sequence[str], pa
     kinds = [(precision, driver) for driver in cpu_drivers() for precision in ("fp32", "int8")]
     opened = {kind: model_predictor(model_dir, *kind) for kind in kinds}
     info = opened[kinds[0]][1]
-    blank: Image = np.full((info.height, info.width, info.channels), 128, np.uint8)
-    times = interleaved_ms([opened[kind][0] for kind in kinds], blank)
+    times = interleaved_ms([opened[kind][0] for kind in kinds], blank(read_manifest(model_dir)))
     seen = gather_each([opened[kind][0] for kind in kinds], len(classes), info.stride, parts)
     scored = {kind: figures(each, classes, limits) for kind, each in zip(kinds, seen, strict=True)}
     outcome = Outcome(scored, dict(zip(kinds, times, strict=True)), ())

@@ -7,10 +7,10 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from edge_inspector.training.augment import SHOP_FLOOR, Augmentation, Sample, certain
-from edge_inspector.training.draw import draw
-from edge_inspector.training.folder import Entry, Image
-from edge_inspector.training.paste import cuts, paste
+from edge_inspector.training.data.augment import SHOP_FLOOR, Augmentation, Sample, certain
+from edge_inspector.training.data.draw import draw
+from edge_inspector.training.data.folder import Entry, Image
+from edge_inspector.training.data.paste import cuts, paste
 
 Thing = TypeVar("Thing")
 

@@ -9,12 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training import gate, quantize
-from edge_inspector.training.manifest import FILES, Card, Draft, score_row
-from edge_inspector.training.nets import STRIDE
-from edge_inspector.training.patches import padded
-from edge_inspector.training.runs import RUN_FILE, read_json, read_limits
-from edge_inspector.training.tasks import Task
+from edge_inspector.training.data.patches import padded
+from edge_inspector.training.data.tasks import Task
+from edge_inspector.training.learning.unet import STRIDE
+from edge_inspector.training.shipping import gate, quantize
+from edge_inspector.training.shipping.manifest import FILES, Card, Draft, score_row
+from edge_inspector.training.shipping.runs import RUN_FILE, read_json, read_limits
 
 CALIBRATION_IMAGES: Final = 200
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspector.training.folder import Entry, Image
+from edge_inspector.training.data.folder import Entry, Image
 
 CONFIDENCES: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edge_inspector.training.augment import Sample
-from edge_inspector.training.encoders import make_net
-from edge_inspector.training.folder import Image
-from edge_inspector.training.losses import Loss
-from edge_inspector.training.nets import STRIDE, normalise
+from edge_inspector.training.data.augment import Sample
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.learning.encoders import make_net
+from edge_inspector.training.learning.losses import Loss
+from edge_inspector.training.learning.unet import STRIDE, normalise
 
 _EMA: Final = 0.995
 
