@@ -241,6 +241,12 @@ def test_a_frame_keeps_its_memory_while_others_arrive(gige: Any, make: Any) -> N
     np.testing.assert_array_equal(first.image, kept)
 
 
+def test_a_grey_frame_lies_where_it_was_received(gige: Any, make: Any) -> None:
+    camera = make(gige.address, trigger_source="Software")
+    received_into = {memory.ctypes.data for memory in aravis._lent.values()}
+    assert picture_of(camera).ctypes.data in received_into
+
+
 @pytest.mark.parametrize("pixel_format", ["Mono8", "BayerRG8"])
 def test_memory_that_nobody_holds_is_used_again(gige: Any, make: Any, pixel_format: str) -> None:
     camera = make(gige.address, frame_rate=100.0, buffers=8, pixel_format=pixel_format)
