@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _ANSWERS_WITHIN_S: Final = 0.3
 _LOOK_UP_S: Final = 0.05  # how often a wait for a frame asks whether the camera is still there
+_ASK_EVERY_NS: Final = 250_000_000
 _LATCH_EVERY_NS: Final = 500_000_000
 _FIRST_LATCHES: Final = 5
 
@@ -49,6 +50,7 @@ class GenicamCamera(Camera):
         self._exposure_ns = 0
         self._silent_ns: int | None = None
         self._heard_ns = 0
+        self._asked_ns = 0
         self._latches = False
         self._latched_ns = 0
         self._thermometer: Thermometer | None = None
@@ -155,12 +157,23 @@ class GenicamCamera(Camera):
             raise DeviceError(f"packet_delay_ns = {chosen.packet_delay_ns} was refused: the camera has {delay_ns}")
 
     def _watch(self, now_ns: int) -> None:
-        why = self._probe.silence(now_ns) if self._probe is not None else ""
+        why = self._probe.silence(now_ns) if self._probe is not None else self._unplugged(now_ns)
         if not why and self._silent_ns is not None and now_ns - self._heard_ns > self._silent_ns:
             why = f"no frame for {(now_ns - self._heard_ns) / 1e6:.0f} ms"
         if why:
             self._lost = True
             raise DeviceError(f"{self.name}: {why}")
+
+    def _unplugged(self, now_ns: int) -> str:
+        """Why the camera on a bus is gone, empty while it is there: asked for while no frame comes."""
+        if self._device is None or now_ns - max(self._heard_ns, self._asked_ns) < _ASK_EVERY_NS:
+            return ""
+        self._asked_ns = now_ns
+        try:
+            self._device.read("PayloadSize")
+        except DeviceError as error:
+            return str(error)
+        return ""
 
     def _received(self, stream: aravis.Stream, buffer: aravis.Buffer, now_ns: int) -> Frame:
         if buffer.status != aravis.SUCCESS:
