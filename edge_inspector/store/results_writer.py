@@ -17,6 +17,7 @@ from edge_inspector.records import Delivery, Disagreement, PlacedView, Verdict, 
 from edge_inspector.store.database import is_damaged, micros, open_database, set_aside
 from edge_inspector.store.results_file import MIGRATIONS
 
+_LARGEST = 2**63 - 1  # a camera may number its frames beyond what SQLite holds
 _FORGET = 500  # parts per call
 _GIVE_BACK = 256  # pages of the file per call
 
@@ -180,7 +181,7 @@ def _view_values(placed: PlacedView, entry: Entry) -> tuple[Any, ...]:
     view, figures = placed.view, entry.figures.get(placed.view.camera)
     return (
         view.camera,
-        view.frame_id,
+        min(view.frame_id, _LARGEST),
         view.captured_ns,
         view.exposure_ns,
         view.received_ns,
@@ -200,7 +201,7 @@ def _view_values(placed: PlacedView, entry: Entry) -> tuple[Any, ...]:
 def _objection_values(each: Objection) -> tuple[Any, ...]:
     said = each.said
     classes = json.dumps(sorted({defect.defect_class for defect in said.defects}))
-    named = (said.camera, said.frame_id, said.captured_ns, said.opinion, said.model)
+    named = (said.camera, min(said.frame_id, _LARGEST), said.captured_ns, said.opinion, said.model)
     return (micros(each.utc), *named, classes, each.stem)
 
 

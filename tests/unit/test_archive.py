@@ -165,6 +165,15 @@ def test_stopping_writes_what_is_left(bench: Bench) -> None:
     assert len(bench.results.parts(limit=1000)) == 300
 
 
+def test_stopping_writes_what_an_earlier_disk_refused(bench: Bench) -> None:
+    (bench.folder / "results.sqlite").mkdir()
+    bench.inbox.put(verdict(1))
+    bench.archive.step()
+    (bench.folder / "results.sqlite").rmdir()
+    bench.archive.stop(failed=False)
+    assert [row.seq for row in bench.results.parts()] == [1]
+
+
 def test_stopping_with_a_dead_disk_ends(bench: Bench) -> None:
     (bench.folder / "results.sqlite").mkdir()
     for seq in range(1, 3001):
