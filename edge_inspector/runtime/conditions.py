@@ -11,7 +11,9 @@ from edge_inspector.records import ErrorCode, StationState
 log = logging.getLogger(__name__)
 
 # Only what breaks promise 1 is a fault: with the others every part still gets its (NOT_INSPECTED) verdict.
-FAULTS = frozenset({ErrorCode.PLC_RING_FULL, ErrorCode.PLC_TRIGGERS_LOST, ErrorCode.WORKER_FAILED})
+FAULTS = frozenset(
+    {ErrorCode.PLC_RING_FULL, ErrorCode.PLC_TRIGGERS_LOST, ErrorCode.VERDICT_LATE, ErrorCode.WORKER_FAILED}
+)
 
 # For people to look into; the PLC need not know, and the station stays ready.
 WARNINGS = frozenset({ErrorCode.DRIFT})

@@ -20,17 +20,16 @@ Bound: TypeAlias = Callable[[Image, Image, int], None]
 
 
 class Engine(Protocol):
-    """A model that a runtime has loaded.
+    """A model that a runtime has loaded. `errors` are all that it raises; `single`: it takes one image at a time.
 
-    `errors` are all that it raises; `single`: it takes one image at a time; `fell_back`: another provider should have
-    run and failed to.
+    `fell_back`: something better is installed and did not start.
     """
 
     provider: str
     kind: FileKind
+    fell_back: bool
     on_cpu: bool
     single: bool
-    fell_back: bool
     errors: tuple[type[Exception], ...]
 
     @abstractmethod

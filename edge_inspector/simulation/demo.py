@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -48,7 +49,10 @@ class DemoOptions:
     model_fail_every: int = 0
     gige: bool = False
     loss: float = 0.0
+    shadow: str = ""
+    archive: str = ""  # lines of the station file's table, instead of the demo's own
     distinct: int = 0
+    realtime: str = ""  # lines for the station file's table of that name
     line_scan: bool = False
     review_band: tuple[float, float] = (0.4, 0.6)
 
@@ -76,6 +80,9 @@ class Demo:
         self.options = options
         self.folder = folder
         self.ports = {name: free_port() for name in ("plc", "broker", "web")}
+        self.station_ports = dict(self.ports)  # where the station looks for them: a proxy may stand in between
+        self.daemon_environment: dict[str, str] = {}
+        self.broker_lines: tuple[str, ...] = ("allow_anonymous true",)
         self.lanes = options.cameras or (1 if options.frames else 4)
         self.line = self._line()
         self.ledger = folder / "ledger.jsonl"
@@ -99,13 +106,11 @@ class Demo:
     def running(self) -> Iterator[None]:
         """All processes up; all of them ended afterwards, whatever happens."""
         with ExitStack() as stack:
-            self.broker = DemoBroker(self.ports["broker"], self.folder)
+            self.broker = DemoBroker(self.ports["broker"], self.folder, extra=self.broker_lines)
             stack.callback(self.broker.stop)
             self.broker.start()
             self.recorder = Recorder(self.ports["broker"], self.broker.mqtt_version)
             stack.callback(self.recorder.stop)
-            if self.line.textures:
-                write_textures(Path(self.line.textures), self.line.seed)
             line_file = self.folder / "line.json"
             self.line.write(line_file)
             self._write_files(line_file)
@@ -129,10 +134,10 @@ class Demo:
                 since_s = (time.monotonic_ns() - first_ns) / 1e9
                 if kills and kills[0][0] <= since_s:
                     what = kills.pop(0)[1]
-                    self._kill(what)
+                    self.kill(what)
                     revive.append((since_s + _DOWN_S[what], what))
                 if revive and revive[0][0] <= since_s:
-                    self._revive(revive.pop(0)[1])
+                    self.revive(revive.pop(0)[1])
                 self._check_daemon()
                 board.show(self.ledger, self.recorder)
                 time.sleep(0.25)
@@ -152,6 +157,8 @@ class Demo:
         stop_s = (time.monotonic_ns() - begun_ns) / 1e9
         time.sleep(0.3)
         _end(self.plc)
+        if not self.ledger.exists():
+            raise EdgeInspectorError("the simulated PLC never came to run: this machine is too busy for the demo")
         report = measure(self.line, read_ledger(self.ledger), self.recorder.verdicts(), metrics)
         ready_ns = self.cameras.revived_ns
         report |= {
@@ -171,6 +178,9 @@ class Demo:
         options = self.options
         frames = str(options.frames.resolve()) if options.frames else ""
         length_mm, pitch_mm = (60.0, 200.0) if frames else (200.0, 400.0)
+        textures = "" if frames else str(self.folder / "textures.npz")
+        if textures:
+            write_textures(Path(textures), options.seed)  # before the time until the belt starts begins to run
         return Line(
             seed=options.seed,
             start_ns=time.monotonic_ns() + int((options.lead_s + self.lanes * options.gige) * 1e9),
@@ -183,7 +193,7 @@ class Demo:
             counts_per_mm=10.0,
             frames=frames,
             distinct=options.distinct,
-            textures="" if frames else str(self.folder / "textures.npz"),
+            textures=textures,
         )
 
     def _write_files(self, line_file: Path) -> None:
@@ -192,7 +202,7 @@ class Demo:
             self.folder,
             line_file,
             self.line,
-            self.ports,
+            self.station_ports,
             Variant(
                 self.broker.mqtt_version,
                 options.model,
@@ -200,8 +210,11 @@ class Demo:
                 options.model_fail_every,
                 options.camera_faults,
                 options.gige,
+                options.shadow,
+                options.archive,
                 options.line_scan,
                 options.review_band,
+                options.realtime,
             ),
         )
 
@@ -228,9 +241,11 @@ class Demo:
                 stderr=log,
                 stdout=log,
                 start_new_session=True,
+                env={**os.environ, **self.daemon_environment},
             )
 
-    def _kill(self, what: str) -> None:
+    def kill(self, what: str) -> None:
+        """End plc, broker, daemon or the first camera as a power cut would."""
         if what == "broker":
             self.broker.kill()
             return
@@ -242,7 +257,8 @@ class Demo:
         process.wait()
         self._dead.add(what)
 
-    def _revive(self, what: str) -> None:
+    def revive(self, what: str) -> None:
+        """Start again what was killed."""
         self._dead.discard(what)
         if what == "plc":
             self.plc = self._start_plc()

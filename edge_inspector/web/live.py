@@ -13,7 +13,7 @@ import numpy as np
 from edge_inspector.records import Decision, ErrorCode, Image, Scene, Verdict
 from edge_inspector.runtime.clock import utc_text
 from edge_inspector.web.history import History
-from edge_inspector.web.pictures import jpeg, overlaid, thresholds_of
+from edge_inspector.web.pictures import jpeg, overlaid
 from edge_inspector.web.plant import Plant
 
 _PICTURE_PX = 448
@@ -29,7 +29,6 @@ class Live:
     def __init__(self, plant: Plant) -> None:
         self._plant = plant
         self._history = History(plant.results)
-        self._thresholds = thresholds_of(plant.model.classes, plant.station.limits)
         self._mm_per_px = {camera.name: camera.mm_per_px for camera in plant.station.file.cameras}
         self._pictures: dict[str, dict[str, Any]] = {}
         self._strip: deque[dict[str, Any]] = deque(maxlen=_STRIP)
@@ -55,6 +54,7 @@ class Live:
         return {
             "boot": f"{self._plant.boot_id:08x}",
             "utc": utc_text(time.monotonic_ns()),
+            "recipe": self._plant.status().recipe_id,
             "state": conditions.state.value,
             "conditions": [{"code": code.name.lower(), "subject": subject} for code, subject in conditions.snapshot()],
             "cameras": {
@@ -95,18 +95,18 @@ class Live:
             for verdict in scene.verdicts
             if verdict.part.positioned
             and verdict.part.epoch == timeline.epoch
-            and count < verdict.part.due_count + self._plant.station.recipe.part_length_mm * 2 * scale
+            and count < verdict.part.due_count + self._plant.recipe.part_length_mm * 2 * scale
         ]
         return {"known": True, "speed": (count - before) / scale / passed_s, "parts": parts}
 
     def _new_pictures(self) -> dict[str, dict[str, Any]]:
-        fresh = {}
+        fresh, thresholds = {}, self._plant.thresholds()
         for camera in self._plant.station.file.cameras:
             picture = self._plant.album.latest(camera.name)
             shown = self._pictures.get(camera.name)
             if picture is None or (shown is not None and shown["frame"] == picture.frame.frame_id):
                 continue
-            image = overlaid(picture.image, picture.mask, self._thresholds, _PICTURE_PX)
+            image = overlaid(picture.image, picture.mask, thresholds, _PICTURE_PX)
             fresh[camera.name] = {
                 "frame": picture.frame.frame_id,
                 "utc": utc_text(picture.frame.captured_ns),
@@ -134,7 +134,8 @@ class Live:
         for view in views:
             picture = self._plant.album.get(view.camera, view.frame_id)
             if picture is not None:
-                whole = overlaid(picture.image, picture.mask, self._thresholds, _THUMB_PX * _CLOSER)
+                thresholds = self._plant.thresholds(verdict.recipe_id)
+                whole = overlaid(picture.image, picture.mask, thresholds, _THUMB_PX * _CLOSER)
                 scale = whole.shape[1] / picture.image.shape[1] / self._mm_per_px[view.camera]
                 at = (whole.shape[1] / 2, whole.shape[0] / 2)
                 if worst is not None and worst.camera == view.camera:

@@ -18,7 +18,7 @@ from edge_inspector.records import Decision, Image
 from edge_inspector.runtime.clock import utc_of
 from edge_inspector.store.rows import LabelKind, PartRow, PartStory, StoredView
 from edge_inspector.web.access import Access, Entry, RequestError, read_json, text_of
-from edge_inspector.web.pictures import jpeg, overlaid, png, thresholds_of, tinted
+from edge_inspector.web.pictures import jpeg, overlaid, png, tinted
 from edge_inspector.web.plant import Plant
 from edge_inspector.web.users import Role
 
@@ -37,7 +37,6 @@ class Parts:
     def __init__(self, plant: Plant, access: Access) -> None:
         self._plant = plant
         self._access = access
-        self._thresholds = thresholds_of(plant.model.classes, plant.station.limits)
 
     def entries(self) -> Sequence[Entry]:
         """What they are."""
@@ -86,12 +85,12 @@ class Parts:
         for view in sorted(story.views, key=lambda view: view.camera != worst):
             image, mask = self._pictures(view)
             if image is not None:
-                shown = overlaid(image, mask, self._thresholds, _THUMB_PX)
+                shown = overlaid(image, mask, self._plant.thresholds(story.row.recipe_id), _THUMB_PX)
                 return Response(jpeg(shown), media_type="image/jpeg", headers=_FOREVER)
         raise RequestError(404, "no picture of this part was kept")
 
     async def _image(self, request: Request) -> Response:
-        view = self._view(request)
+        view = self._view(request, self._found(request))
         if view.picture is not None:
             kind = "image/png" if view.picture.image.suffix == ".png" else "image/jpeg"
             return Response(_bytes(view.picture.image), media_type=kind, headers=_FOREVER)
@@ -101,12 +100,13 @@ class Parts:
         return Response(png(image), media_type="image/png", headers=_FOREVER)
 
     async def _mask(self, request: Request) -> Response:
-        image, mask = self._pictures(self._view(request))
+        story = self._found(request)
+        image, mask = self._pictures(self._view(request, story))
         if image is None or mask is None:
             raise RequestError(404, "no mask of this picture was kept")
         zoom = max(1.0, _LAYER_PX / image.shape[1])  # outlines as fine as the screen that they are shown on
         size = round(image.shape[1] * zoom), round(image.shape[0] * zoom)
-        layer = tinted(mask, self._thresholds, size)
+        layer = tinted(mask, self._plant.thresholds(story.row.recipe_id), size)
         return Response(png(layer), media_type="image/png", headers=_FOREVER)
 
     async def _label(self, request: Request) -> Response:
@@ -137,9 +137,9 @@ class Parts:
             raise RequestError(404, "there is no such part (any more)")
         return story
 
-    def _view(self, request: Request) -> StoredView:
+    def _view(self, request: Request, story: PartStory) -> StoredView:
         camera = request.path_params["camera"]
-        view = next((view for view in self._found(request).views if view.camera == camera), None)
+        view = next((view for view in story.views if view.camera == camera), None)
         if view is None:
             raise RequestError(404, "this camera did not see the part")
         return view

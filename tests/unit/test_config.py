@@ -79,7 +79,7 @@ WRONG = {
         '"opencv"',
         '"webcam"',
         "cameras.0.driver",
-        "unknown driver 'webcam'; there are: folder,",
+        "unknown driver 'webcam'; there are: basler, folder,",
     ),
     "unknown encoder driver": (
         '"s7"',

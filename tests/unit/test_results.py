@@ -17,7 +17,7 @@ from verdicts import BOOT, defect, placed, verdict
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Decision, Delivery, Reason, Verdict
 from edge_inspector.store.results import Results
-from edge_inspector.store.results_schema import MIGRATIONS
+from edge_inspector.store.results_file import MIGRATIONS
 from edge_inspector.store.results_writer import Entry, ResultsWriter
 from edge_inspector.store.rows import ClassCount, PartRow
 
@@ -35,14 +35,14 @@ seq = 0
 while True:
     views = (placed(defects=[defect()]), placed("cam2"))
     batch = [verdict(seq + at, Decision.REJECT, views=views) for at in range(1, 8)]
-    writer.add([Entry(each, datetime(2026, 11, 21, tzinfo=UTC), "", {}) for each in batch], [])
+    writer.add([Entry(each, datetime(2026, 11, 21, tzinfo=UTC), "", {}, {}) for each in batch], [])
     seq += 7
     print(seq, flush=True)
 """
 
 
 def entry(kept: Verdict, utc: datetime = NOON) -> Entry:
-    return Entry(kept, utc, "", {})
+    return Entry(kept, utc, "", {}, {})
 
 
 @pytest.fixture

@@ -1,8 +1,14 @@
-"""The tables of the results: what every part was and why."""
+"""The file that holds the results: where it is, its tables, and how readers open it."""
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Literal
+
+from edge_inspector.errors import DeviceError
 
 RESULTS_FILE = "results.sqlite"
 
@@ -26,7 +32,8 @@ MIGRATIONS = (
         part_id INTEGER NOT NULL REFERENCES parts ON DELETE CASCADE, camera TEXT NOT NULL, frame_id INTEGER NOT NULL,
         captured_ns INTEGER NOT NULL, exposure_ns INTEGER NOT NULL, received_ns INTEGER NOT NULL,
         begun_ns INTEGER NOT NULL, inference_ns INTEGER NOT NULL, encoder_count REAL, error_counts REAL,
-        failure INTEGER NOT NULL, doubtful INTEGER NOT NULL, picture TEXT NOT NULL,
+        brightness REAL, sharpness REAL, confidence REAL, failure INTEGER NOT NULL,
+        doubtful INTEGER NOT NULL, picture TEXT NOT NULL,
         PRIMARY KEY (part_id, camera)
     ) WITHOUT ROWID;
     CREATE TABLE defects (
@@ -43,7 +50,12 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY, part_id INTEGER NOT NULL REFERENCES parts ON DELETE CASCADE, camera TEXT NOT NULL,
         label TEXT NOT NULL, defect_class TEXT NOT NULL, user TEXT NOT NULL, utc_us INTEGER NOT NULL
     );
-    CREATE INDEX labels_of_part ON labels (part_id)""",
+    CREATE INDEX labels_of_part ON labels (part_id);
+    CREATE TABLE disagreements (
+        id INTEGER PRIMARY KEY, utc_us INTEGER NOT NULL, camera TEXT NOT NULL, frame_id INTEGER NOT NULL,
+        captured_ns INTEGER NOT NULL, opinion TEXT NOT NULL, model TEXT NOT NULL, classes TEXT NOT NULL,
+        picture TEXT NOT NULL
+    )""",
 )
 
 
@@ -55,3 +67,26 @@ def results_path(state_dir: Path) -> Path:
 def images_dir(state_dir: Path) -> Path:
     """Where a station keeps its pictures."""
     return state_dir / "images"
+
+
+@contextmanager
+def open_results(path: Path, mode: Literal["ro", "rw"] = "ro") -> Iterator[sqlite3.Connection]:
+    """The results in `path`, for one look (or, with "rw", for one short transaction), beside the archive's thread.
+
+    Raises DeviceError, also for whatever goes wrong with the file while it is open.
+    """
+    if not path.exists():
+        raise DeviceError(f"results {path}: there are none yet; has the station run?")
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=2.0)) as db:
+            version = int(db.execute("PRAGMA user_version").fetchone()[0])
+            if version != len(MIGRATIONS):
+                raise DeviceError(
+                    f"results {path}: schema {version}, this version reads {len(MIGRATIONS)}:"
+                    " run the station with this version once, or use the newer one"
+                )
+            db.execute("PRAGMA foreign_keys=ON")
+            db.row_factory = sqlite3.Row
+            yield db
+    except (sqlite3.Error, OSError, ValueError) as error:
+        raise DeviceError(f"results {path}: {error}") from error
