@@ -109,6 +109,19 @@ def test_what_was_held_out_was_never_learned_from(run: Path, data: Path) -> None
     assert groups[0] | groups[1] == {row["group"] for row in Folder(data).rows("train")}
 
 
+def test_one_net_per_class_is_one_file(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the extra `training` is not installed")
+    out = tmp_path / "run"
+    words = [*TRAIN, "--steps", "2", "--per-class", "--loss", "focal", "--soft"]
+    assert main(["model", "train", str(data), "--out", str(out), *words]) == 0
+    assert sorted(path.name for path in out.glob("*.checkpoint")) == [
+        "fold-0-0.checkpoint",
+        "fold-1-0.checkpoint",
+        "net-0.checkpoint",
+    ]
+    assert (out / "model.fp32.onnx").is_file()
+
+
 def test_show_and_compare(model: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "show", str(model)]) == 0
     assert "limit of square" in capsys.readouterr().out

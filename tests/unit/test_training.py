@@ -22,6 +22,7 @@ from edge_inspector.training.data.patches import Mix, Patches
 from edge_inspector.training.data.rendered import RenderedTiles
 from edge_inspector.training.judging.runtimes import disagreement, open_session
 from edge_inspector.training.learning.encoders import make_net
+from edge_inspector.training.learning.ensemble import OneClass
 from edge_inspector.training.learning.export import export_onnx
 from edge_inspector.training.learning.losses import Loss, focal
 from edge_inspector.training.learning.train import Plan, Training, begin_from, fit
@@ -249,6 +250,15 @@ def test_rare_classes_come_up_as_often_as_common_ones() -> None:
     common, rare = (sum(bool((sample.classes == kind).any()) for sample in drawn) for kind in (1, 2))
     assert 0.7 < common / rare < 1.4
     assert 0.1 < sum(not sample.classes.any() for sample in drawn) / 300 < 0.35
+
+
+def test_a_net_for_one_class_sees_the_others_as_good() -> None:
+    source = OneClass(Patches(("common", "rare"), entries(), Mix(good_share=0.2, paste_share=0.0), 64), 0)
+    rng = np.random.default_rng(1)
+    drawn = [source.draw(rng) for _ in range(100)]
+    assert source.classes == ("common",)
+    assert {int(value) for sample in drawn for value in np.unique(sample.classes)} == {0, 1}
+    assert 0.5 < np.mean([sample.classes.any() for sample in drawn]) < 0.95
 
 
 def test_a_soft_mask_is_kept_as_certainty() -> None:

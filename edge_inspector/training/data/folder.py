@@ -21,7 +21,7 @@ Image: TypeAlias = NDArray[np.uint8]
 Row: TypeAlias = dict[str, str]
 
 INDEX: Final = "index.csv"
-GROUP_COLUMNS: Final = ("group", "session", "item", "tile", "location")
+GROUP_COLUMNS: Final = ("group", "session", "item", "tile", "location", "part_id")
 """Looked for in this order: what must never lie on both sides of a split."""
 _REQUIRED: Final = ("image", "mask", "class", "label", "split")
 _LARGEST_PX: Final = 1 << 26
@@ -117,7 +117,7 @@ class Folder:
         bad = [row for row in rows if row["label"] == "1"]
         return Entry(
             name=first["image"],
-            part=first.get("part") or first["image"],
+            part=part_of(first),
             group=self.group_of(first),
             defective=bool(bad),
             image=image if image.ndim == 3 else image[:, :, np.newaxis],
@@ -150,6 +150,11 @@ class Folder:
     def _is_grey(self) -> bool:
         picture = self._pixels(self._rows[0]["image"], grey=False)
         return bool((picture[..., 0] == picture[..., 1]).all() and (picture[..., 1] == picture[..., 2]).all())
+
+
+def part_of(row: Row) -> str:
+    """What a row's image is a view of; without a column that says so, each image is a part of its own."""
+    return row.get("part") or row.get("part_id") or row["image"]
 
 
 def _read_index(root: Path) -> list[Row]:

@@ -86,11 +86,11 @@ def _mask(labelled: Labelled, kind: str, shape: tuple[int, int]) -> Image:
         if mask is None or mask.shape != shape:
             raise ConfigError([Fault(str(labelled.masks[kind]), "cannot be read, or is not of its image's size")])
         return np.where(mask > 0, np.uint8(255), np.uint8(0)).astype(np.uint8)
-    mask = np.zeros(shape, np.uint8)
+    drawn: Image = np.zeros(shape, np.uint8)
     for polygon in labelled.polygons[kind]:
         points = np.clip(np.array(polygon, np.float64), -_LARGEST_SIDE, 2 * _LARGEST_SIDE)
-        cv2.fillPoly(mask, [np.rint(points).astype(np.int32)], 255)
-    return mask
+        cv2.fillPoly(drawn, [np.rint(points).astype(np.int32)], 255)
+    return drawn
 
 
 def _picture(path: Path) -> tuple[int, int]:

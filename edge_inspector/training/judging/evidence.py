@@ -124,7 +124,8 @@ def _seen(predict: Predict, classes: int, stride: int, part: Part) -> tuple[obje
         mask = predict(view.image)
         planes = truth_planes(view.classes, classes, stride)
         present |= planes.any(axis=(1, 2))
-        size = max(size, _largest(planes.any(axis=0).astype(np.uint8)) * stride**2)
+        flawed = np.asarray(planes.any(axis=0), np.uint8)
+        size = max(size, _largest(flawed) * stride**2)
         for k in range(classes):
             peaks[k] = max(peaks[k], float(cv2.blur(mask[k], (3, 3)).max()) / 255.0)
             largest = _regions(mask[k], planes[k], overlap[k], union[k]) * stride**2

@@ -70,11 +70,14 @@ def disagreement(int8: Path, images: Sequence[Image]) -> float:
 
 
 def interleaved_ms(predicts: Sequence[Predict], image: Image, repeats: int = 40) -> list[float]:
-    """Median time of one frame by each, taken in turn so that a busy machine is busy for all of them."""
+    """Median time of one frame by each, in turn, as CPU time of this process: what else a machine does is not in it.
+
+    Each computes in one thread, so that on an idle machine the clock on the wall says the same.
+    """
     times: list[list[float]] = [[] for _ in predicts]
     for _ in range(repeats):
         for predict, taken in zip(predicts, times, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             predict(image)
-            taken.append((time.perf_counter() - start) * 1e3)
+            taken.append((time.process_time() - start) * 1e3)
     return [float(np.median(taken)) for taken in times]

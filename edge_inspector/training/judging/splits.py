@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Manifest
-from edge_inspector.training.data.folder import Entry, Folder
+from edge_inspector.training.data.folder import Entry, Folder, Row, part_of
 from edge_inspector.training.data.rendered import TILE_LINE, held_out_parts
 from edge_inspector.training.judging.evidence import Part, entry_parts
 from edge_inspector.training.judging.limits import Limit
@@ -57,7 +58,11 @@ def folder_parts(folder: Folder, split: str, groups: frozenset[str] | None = Non
     of_part: dict[str, set[str]] = {}
     for row in folder.rows(split):
         if groups is None or folder.group_of(row) in groups:
-            of_part.setdefault(row.get("part") or row["image"], set()).add(row["image"])
+            of_part.setdefault(part_of(row), set()).add(row["image"])
     for images in of_part.values():
-        entries = folder.entries(split, lambda row, own=images: row["image"] in own, doubtful=groups is None)
-        yield from entry_parts(entries)
+        wanted = partial(_shows, images)
+        yield from entry_parts(folder.entries(split, wanted, doubtful=groups is None))
+
+
+def _shows(images: set[str], row: Row) -> bool:
+    return row["image"] in images

@@ -63,7 +63,7 @@ class Training:
         if plan.start is not None:
             kept = torch.load(plan.start, weights_only=True)
             begin_from(self.net, kept.get("mean", kept), keep_head=plan.keep_head)
-        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net.to(memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=2e-2)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -65,7 +65,7 @@ class Segmenter(nn.Module):
 def head(inputs: int, classes: int) -> nn.Conv2d:
     """The last layer. Defects are rare: starting from a low probability spares the first epochs."""
     layer = nn.Conv2d(inputs, classes, 1)
-    nn.init.constant_(layer.bias, -4.0)  # type: ignore[arg-type]
+    nn.init.constant_(layer.bias, -4.0)
     return layer
 
 

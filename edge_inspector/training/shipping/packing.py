@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.segmenters.manifest import MANIFEST_NAME
 from edge_inspector.training.data.patches import padded
 from edge_inspector.training.data.tasks import Task
 from edge_inspector.training.learning.unet import STRIDE
@@ -102,7 +103,8 @@ def _scores(outcome: gate.Outcome, task: Task, shipping: Shipping) -> list[dict[
 def _installed(folder: Path, shipping: Shipping) -> Path:
     target = shipping.models / f"{shipping.card.name}-{shipping.card.version}"
     target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(folder.iterdir()):
+    # The manifest last: whoever reads it finds the files whose hashes it tells.
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == MANIFEST_NAME):
         shutil.copy(path, target / path.name)
     return target
 

@@ -11,17 +11,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from torch import nn
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.data.augment import Sample
-from edge_inspector.training.data.folder import Image
 from edge_inspector.training.data.tasks import Task
 from edge_inspector.training.judging.evidence import Evidence, gather
 from edge_inspector.training.judging.figures import Figures, figures
 from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits
 from edge_inspector.training.judging.runtimes import model_predictor
+from edge_inspector.training.learning.ensemble import OneClass
 from edge_inspector.training.learning.export import export_onnx
 from edge_inspector.training.learning.train import Plan, Source, fit
 from edge_inspector.training.learning.unet import STRIDE, Deployed
@@ -112,7 +110,7 @@ def _deployed(task: Task, order: Order, run: Path, fold: int | None) -> Deployed
     source = task.source(fold)
     sources: Sequence[tuple[str, Source]] = [(name, source)]
     if order.per_class:
-        sources = [(f"{name}-{kind}", _OneClass(source, index)) for index, kind in enumerate(source.classes)]
+        sources = [(f"{name}-{index}", OneClass(source, index)) for index in range(len(source.classes))]
     return Deployed([_net(each, order, run, own) for own, each in sources], task.shrink)
 
 
@@ -140,29 +138,3 @@ def _write_json(path: Path, table: dict[str, Any]) -> None:
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(table, indent=1), encoding="utf-8")
     fresh.replace(path)
-
-
-class _OneClass:
-    """One class of a source against everything else, for an ensemble of binary nets."""
-
-    channels: int
-
-    def __init__(self, source: Source, index: int) -> None:
-        self.classes = (source.classes[index],)
-        self.channels = source.channels
-        self._source, self._index = source, index
-
-    def draw(self, rng: np.random.Generator) -> Sample:
-        """A sample, two out of three with the class."""
-        wanted = rng.random() < 0.65
-        for _ in range(30):
-            sample = self._source.draw(rng)
-            own = sample.classes == 1 + self._index
-            if own.any() or not wanted:
-                break
-        kept = own.astype(np.uint8)
-        return Sample(sample.image, kept, sample.certainty * kept)
-
-    def calibration(self, count: int, rng: np.random.Generator) -> list[Image]:
-        """As the source."""
-        return self._source.calibration(count, rng)
