@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import tempfile
+import threading
 from binascii import crc_hqx
 from collections.abc import Callable
 from pathlib import Path
@@ -179,7 +180,7 @@ class _OneCamera:
         if self._channel is None:
             address = f"127.{200 + os.getpid() % 50}.{os.getpid() // 50 % 250}.9"
             memory = Registers(features(480, 640), b"<xml/>")
-            self._channel = ControlChannel(address, memory, lambda *_: None, lambda: None)
+            self._channel = ControlChannel(address, memory, lambda *_: None, lambda: None, threading.Event())
         self._channel.answer(packet, sender)
 
     def close(self) -> None:
