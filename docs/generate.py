@@ -85,6 +85,7 @@ LABELS = {
     "command": "`select_recipe`, `enable`, `disable`, `reset`",
     "decision": "the decisions, in small letters",
     "defect_class": "classes of the model",
+    "event": "`reject_expired`, `reject_unheard`, `verdict_shortened`, `message_too_large`, `outbox_set_aside`",
     "fault": "`dark`, `saturated`, `blurred`, `frozen`",
     "kept_because": "why the archive keeps pictures: the decisions, `review`, `sample`",
     "link": "names in `plcs`",
