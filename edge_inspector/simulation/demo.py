@@ -25,7 +25,9 @@ from edge_inspector.simulation.report import measure, read_ledger, recovery_s
 from edge_inspector.simulation.scoreboard import Scoreboard
 from edge_inspector.simulation.station_files import Variant, write_station_files
 from edge_inspector.simulation.tiles import write_textures
+from edge_inspector.store.users import Role, new_user, write_users
 
+USER, PASSWORD = "demo", "demo-line"  # for the page, which only this machine can reach
 _DOWN_S = {"plc": 5.0, "broker": 5.0, "daemon": 1.0, "camera": 3.0}  # how long a killed process stays dead
 
 
@@ -198,6 +200,8 @@ class Demo:
 
     def _write_files(self, line_file: Path) -> None:
         options = self.options
+        if not (self.folder / "users").exists():
+            write_users(self.folder / "users", {USER: new_user(USER, Role.ADMIN, PASSWORD)})
         write_station_files(
             self.folder,
             line_file,

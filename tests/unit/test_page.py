@@ -17,11 +17,11 @@ import pytest
 from page import PASSWORD, Page, Visitor, plant_of, serving
 
 from edge_inspector.records import ErrorCode
+from edge_inspector.store.users import Role
 from edge_inspector.web import connection, sessions
 from edge_inspector.web.access import Access
 from edge_inspector.web.app import entries
 from edge_inspector.web.sessions import Sessions
-from edge_inspector.web.users import Role
 
 OPEN_TO_ALL = {"/api/login", "/api/logout"}
 
