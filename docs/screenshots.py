@@ -60,7 +60,10 @@ def _until_something_happened(browser: Browser, base: str) -> None:
         time.sleep(1)
         try:
             page.goto(f"{base}health")
-            if _ask(page, "/api/review")["parts"] and len(_ask(page, "/api/parts?decision=reject")["parts"]) > 5:
+            if (
+                _ask(page, "/api/review").get("parts")
+                and len(_ask(page, "/api/parts?decision=reject").get("parts", [])) > 5
+            ):
                 break
         except Error:  # the daemon is not up yet
             continue

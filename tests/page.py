@@ -91,6 +91,10 @@ class Visitor:
         connection.request(method, path, raw, sent)
         return connection.getresponse()
 
+    def first_news(self) -> Any:
+        line = self.start("GET", "/api/live").readline()
+        return json.loads(line.removeprefix(b"data: "))
+
     def log_in(self, name: str, password: str = PASSWORD) -> Answer:
         answer = self.ask("POST", "/api/login", {"name": name, "password": password})
         if answer.status == 200:

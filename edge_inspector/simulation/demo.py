@@ -126,7 +126,9 @@ class Demo:
 
     def play(self) -> None:
         """Let the line run until its last part is past the gate, or Ctrl-C; kill what is to be killed."""
-        board = Scoreboard(self.line, self.broker.kind, self.folder, self.page)
+        board = Scoreboard(
+            self.line, self.broker.kind, self.folder, f"{self.page}   log in as {USER}, password {PASSWORD}"
+        )
         last_ns = self.line.belt.time_at(self.line.eye_mm(self.line.parts - 1) + self.line.gate_mm + 300)
         kills = list(self._kills)
         first_ns = self.line.belt.time_at(self.line.eye_mm(0))

@@ -33,7 +33,7 @@ class Scoreboard:
             f"edge-inspector demo: {line.lanes} cameras, {line.speed_mm_s / 1000:g} m/s, a part every "
             f"{line.pitch_mm:g} mm ({line.speed_mm_s / line.pitch_mm:.1f} parts/s), gate at {line.gate_mm:g} mm\n"
             f"broker: {broker}   files: {folder}   Ctrl-C ends it\n"
-            f"operator page: {page}   log in as demo, password demo-line\n",
+            f"operator page: {page}\n",
             flush=True,
         )
 
