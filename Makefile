@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo docs test check lint types layers bench screenshots system-packages constraints clean
+.PHONY: demo docs test check lint types layers bench soak screenshots system-packages constraints clean
 
 demo: $(VENV)/.demo-$(ORT)
 	$(BIN)/edge-inspector demo $(ARGS)
@@ -30,6 +30,9 @@ layers: $(VENV)/.dev-$(ORT)
 bench: $(VENV)/.dev-$(ORT)
 	$(BIN)/edge-inspector bench --out benchmarks/results --budgets benchmarks/budgets.toml $(ARGS)
 	$(BIN)/python benchmarks/plot.py benchmarks/results
+
+soak: $(VENV)/.dev-$(ORT)
+	$(BIN)/python benchmarks/soak.py $(ARGS)
 
 docs: $(VENV)/.dev-$(ORT)
 	$(BIN)/python docs/generate.py

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspector.drivers import DriverSettings, Segmenter, driver_names, load_driver
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.inspection.recipe import ClassLimits, Criteria, Positive, Recipe, faults_of, read_recipe
+from edge_inspector.inspection.recipe import ClassLimits, Criteria, Positive, Recipe, faults_of, read_recipe, read_toml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 
@@ -197,7 +196,7 @@ class Station:
 
 def load_station(path: Path) -> Station:
     """The station described in `path`. Raises ConfigError with every fault found in station, recipe and model."""
-    raw = _read(path)
+    raw = read_toml(path)
     faults: list[Fault] = []
     base = path.parent
     try:
@@ -245,7 +244,7 @@ def read_state_dir(path: Path) -> Path:
     if path.is_dir():
         return path
     try:
-        file = StationFile.model_validate(_read(path))
+        file = StationFile.model_validate(read_toml(path))
     except ValidationError as error:
         raise ConfigError(faults_of(error, "")) from error
     return path.parent / file.station.state_dir
@@ -254,7 +253,7 @@ def read_state_dir(path: Path) -> Path:
 def users_path(path: Path) -> Path:
     """Where the station in `path` keeps the users of its page. Raises ConfigError when its [web] table is wrong."""
     try:
-        web = WebTable.model_validate(_read(path).get("web", {}))
+        web = WebTable.model_validate(read_toml(path).get("web", {}))
     except ValidationError as error:
         raise ConfigError(faults_of(error, "web")) from error
     return path.parent / web.users
@@ -264,7 +263,7 @@ def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
     """Driver and settings of each camera of the station in `path`, by name. Raises ConfigError; needs no model."""
     faults: list[Fault] = []
     try:
-        file = StationFile.model_validate(_read(path))
+        file = StationFile.model_validate(read_toml(path))
     except ValidationError as error:
         raise ConfigError(faults_of(error, "")) from error
     found = {
@@ -274,15 +273,6 @@ def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
     if faults:
         raise ConfigError(faults)
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text())
-    except OSError as error:
-        raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError([Fault(str(path), f"is not TOML: {error}")]) from error
 
 
 def _faults_below(base: Path, raw: dict[str, Any]) -> list[Fault]:

@@ -111,6 +111,7 @@ def test_a_verdict_message_says_all_that_the_verdict_says() -> None:
         "model": "m-1/int8/cpu",
         "review": False,
         "late": False,
+        "left_out": 0,
         "latency_us": 2500,
         "decided_ns": 7_500_000,
         "utc": "2026-11-21T12:00:00Z",

@@ -111,16 +111,16 @@ def _forgotten(events: Sequence[Event], trigger: Event) -> bool:
     """Whether the PLC died at once, or no daemon was there until the ring had other parts in every slot."""
     later: int = 0
     lived_ns: int = 0
-    was_away = False
+    away_at = TRIGGER_SLOTS
     for event in events:
         if event["boot"] != trigger["boot"] or event.get("at_ns", 0) <= trigger["at_ns"]:
             continue
         lived_ns = event["at_ns"] - trigger["at_ns"]
         later += event["kind"] == "trigger"
         if event["kind"] == "edge":
-            if event["alive"] and was_away:
-                return later >= TRIGGER_SLOTS
-            was_away = not event["alive"]
+            if event["alive"] and away_at < TRIGGER_SLOTS <= later:
+                return True
+            away_at = TRIGGER_SLOTS if event["alive"] else later
     return lived_ns < _UNREAD_NS and any(
         event["kind"] == "boot" and event["boot"] != trigger["boot"] for event in events
     )
