@@ -26,9 +26,11 @@ from edge_inspector.simulation.report import measure, read_ledger, recovery_s
 from edge_inspector.simulation.scoreboard import Scoreboard
 from edge_inspector.simulation.station_files import Variant, write_station_files
 from edge_inspector.simulation.tiles import write_textures
+from edge_inspector.store.users import Role, new_user, write_users
 
 _READY_S = 60.0
 _DEGRADED_S = 10.0
+USER, PASSWORD = "demo", "demo-line"  # for the page, which only this machine can reach
 _DOWN_S = {"plc": 5.0, "broker": 5.0, "daemon": 1.0, "camera": 3.0}  # how long a killed process stays dead
 
 
@@ -130,7 +132,9 @@ class Demo:
 
     def play(self) -> None:
         """Let the line run until its last part is past the gate, or Ctrl-C; kill what is to be killed."""
-        board = Scoreboard(self.line, self.broker.kind, self.folder, self.page)
+        board = Scoreboard(
+            self.line, self.broker.kind, self.folder, f"{self.page}   log in as {USER}, password {PASSWORD}"
+        )
         last_ns = self.line.belt.time_at(self.line.eye_mm(self.line.parts - 1) + self.line.gate_mm + 300)
         kills = list(self._kills)
         first_ns = self.line.belt.time_at(self.line.eye_mm(0))
@@ -223,6 +227,8 @@ class Demo:
 
     def _write_files(self, line_file: Path) -> None:
         options = self.options
+        if not (self.folder / "users").exists():
+            write_users(self.folder / "users", {USER: new_user(USER, Role.ADMIN, PASSWORD)})
         write_station_files(
             self.folder,
             line_file,

@@ -17,7 +17,7 @@ from chromium import PROGRAM, browsing
 from playwright.sync_api import Browser, Page, Request, expect
 
 from edge_inspector.simulation.demo import Demo, DemoOptions
-from edge_inspector.web.users import Role, new_user, write_users
+from edge_inspector.store.users import Role, new_user, write_users
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(not PROGRAM, reason="Chromium is not installed")]
 
