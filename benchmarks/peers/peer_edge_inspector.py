@@ -31,6 +31,7 @@ _TOLERANCE_MM = 0.4 * PITCH_MM
 _LEAD_S = 10.0
 Event = dict[str, Any]
 Look = tuple[int, int, Event]  # lane, part, view
+Outage = tuple[int, int] | None
 _SIMULATED = re.compile(r'driver = "simulated"\n(.*?)settings = \{ line = .*?, lane = (\d+), .*? \}', re.DOTALL)
 
 
@@ -119,11 +120,10 @@ def _measured(
         before = [part for part in last if last[part] < died_ns]
         after = [at_ns for part, at_ns in told.items() if captured_ns(line, 0, part) > back_ns]
         found["latency_ms"] = spread([(told[part] - last[part]) / 1e6 for part in before if part in told])
-        found["judged"] = sum(part in told for part in before) / len(before)
-        found["recovery_s"] = (min(after) - back_ns) / 1e9 if after else None
-    elif scenario.name == "stamp":
         errors = [(view["captured_ns"] - captured_ns(line, lane, part)) / 1e6 for lane, part, view in judged]
         found["stamp_error_ms"] = spread(errors)
+        found["judged"] = sum(part in told for part in before) / len(before)
+        found["recovery_s"] = (min(after) - back_ns) / 1e9 if after else None
     else:
         found |= _overload(scenario, line, judged, ledger)
     return found

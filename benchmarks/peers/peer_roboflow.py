@@ -3,6 +3,7 @@
 Over the network it opens the cameras itself; pictures from memory come through a video frame producer of ours.
 """
 
+# ruff: noqa: E402 -- the product reads its environment when it is imported
 from __future__ import annotations
 
 import os

@@ -7,11 +7,11 @@ from typing import Any
 
 _ROWS = {
     "frames per second, offered twice what the model can do": "overload.frames_per_s",
-    "judged at 4 x 5 frames per second": "paced.judged",
+    "share judged at 4 x 2 frames per second": "paced.judged",
     "capture to sink p50, ms": "paced.latency_ms.p50",
     "capture to sink p99, ms": "paced.latency_ms.p99",
-    "stamp error p50, ms": "stamp.stamp_error_ms.p50",
-    "stamp error p99, ms": "stamp.stamp_error_ms.p99",
+    "stamp error p50, ms": "paced.stamp_error_ms.p50",
+    "stamp error p99, ms": "paced.stamp_error_ms.p99",
     "frames lost under overload": "overload.lost",
     "of those reported": "overload.lost_reported",
     "camera back until result, s": "paced.recovery_s",

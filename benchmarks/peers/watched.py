@@ -131,14 +131,13 @@ def _measured(scenario: Scenario, line: Line, sink: Sink, steady_ns: int, outage
     if scenario.name == "overload":
         return _overload(scenario, sink, len(steady))
     truth = {(found.lane, found.part): captured_ns(line, found.lane, found.part) for found in sink.results}
-    if scenario.name == "stamp":
-        stamped = [found for found in steady if found.stamp_ns is not None]
-        errors = [((found.stamp_ns or 0) - truth[found.lane, found.part]) / 1e6 for found in stamped]
-        return {"stamp_error_ms": spread(errors)}
     _, back_ns = outage_ns or (0, 0)
     after = [found.at_ns for found in sink.results if found.lane == 0 and truth[0, found.part] > back_ns]
     return {
         "latency_ms": spread([(found.at_ns - truth[found.lane, found.part]) / 1e6 for found in steady]),
+        "stamp_error_ms": spread(
+            [(found.stamp_ns - truth[found.lane, found.part]) / 1e6 for found in steady if found.stamp_ns is not None]
+        ),
         "judged": len(steady) / (scenario.seconds * scenario.frames_per_s * LANES),
         "recovery_s": (min(after) - back_ns) / 1e9 if after else None,
     }

@@ -64,7 +64,7 @@ def until_stopped() -> threading.Event:
 
 
 class MemoryCamera:
-    """Pictures that cost nothing to take, when they are due, with OpenCV's `read`; those not fetched are overwritten."""
+    """Pictures that cost nothing to take, when they are due, by OpenCV's `read`; what is not fetched is overwritten."""
 
     def __init__(self, chosen: Task, lane: int) -> None:
         self._pictures = np.load(str(chosen.pictures), mmap_mode="r")[lane]
