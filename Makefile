@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo docs test check lint types layers coverage bench chaos fuzz mutation peers system-packages constraints clean
+.PHONY: demo docs test check lint types layers coverage bench soak screenshots chaos fuzz mutation peers system-packages constraints clean
 
 demo: $(VENV)/.demo-$(ORT)
 	$(BIN)/edge-inspector demo $(ARGS)
@@ -58,8 +58,15 @@ bench: $(VENV)/.dev-$(ORT)
 	$(BIN)/edge-inspector bench --out benchmarks/results --budgets benchmarks/budgets.toml $(ARGS)
 	$(BIN)/python benchmarks/plot.py benchmarks/results
 
+soak: $(VENV)/.dev-$(ORT)
+	$(BIN)/python benchmarks/soak.py $(ARGS)
+
 docs: $(VENV)/.dev-$(ORT)
 	$(BIN)/python docs/generate.py
+
+# The pictures of the operator page in docs/images, of the demo line in a headless Chromium.
+screenshots: $(VENV)/.dev-$(ORT) system-packages
+	$(BIN)/python docs/screenshots.py
 
 # Needed by some tests only; those skip, with the reason, where this cannot install them.
 system-packages:

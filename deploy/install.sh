@@ -105,7 +105,8 @@ add_system_files() {
 
 # What somebody may have edited is never overwritten.
 add_configuration() {
-    run install -d -m 0750 "$root/etc/edge-inspector"
+    # Set-group: what root adds later, `edge-inspector user add` for one, is the service's to read.
+    run install -d -m 2750 "$root/etc/edge-inspector"
     for name in station.toml recipe.toml; do
         [ -e "$root/etc/edge-inspector/$name" ] || file 0640 "deploy/$name" "/etc/edge-inspector/$name"
     done

@@ -210,16 +210,32 @@ def _commands() -> str:
     parser = _parser()
     commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     rows = ["Exit codes: 0 done, 1 it did not work, 2 wrong configuration or command line.\n"]
-    for name, sub in commands.choices.items():
-        about = next(choice.help for choice in commands._choices_actions if choice.dest == name)
-        rows.append(f"### `edge-inspector {name}`\n\n{about}\n")
+    for name, sub, about in _leaves(commands, "edge-inspector"):
+        rows.append(f"### `{name}`\n\n{about}\n")
         rows += [
-            f"- `{'/'.join(action.option_strings) or action.metavar}`: {action.help or ''}"
+            f"- `{'/'.join(action.option_strings) or _argument(action)}`: {action.help or ''}"
             for action in sub._actions
             if action.dest != "help"
         ]
         rows.append("")
     return "\n".join(rows)
+
+
+def _leaves(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], prefix: str
+) -> Iterator[tuple[str, argparse.ArgumentParser, str]]:
+    """Every command, and in place of a command that has its own those."""
+    for choice in commands._choices_actions:
+        sub = commands.choices[choice.dest]
+        below = [action for action in sub._actions if isinstance(action, argparse._SubParsersAction)]
+        if below:
+            yield from _leaves(below[0], f"{prefix} {choice.dest}")
+        else:
+            yield f"{prefix} {choice.dest}", sub, choice.help or ""
+
+
+def _argument(action: argparse.Action) -> str:
+    return str(action.metavar or action.dest)
 
 
 def _station_tables() -> Iterator[str]:

@@ -49,6 +49,7 @@ class Daemon:
         self._conditions = Conditions()
         self._boot_id = secrets.randbelow(2**32 - 1) + 1
         self._stop = threading.Event()
+        self._recipe_id = station.recipe.id
         self._ever_held: set[tuple[ErrorCode, str]] = set()
         self._signals = 0
 

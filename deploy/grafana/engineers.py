@@ -170,6 +170,11 @@ def _links() -> list[dict[str, Any]]:
             (f"rate({E}verdicts_delivered_total{{{AT}}}{RATE}) * 60", "{{link}} verdicts"),
             (f"increase({E}link_failed_total{{{AT}}}[5m])", "{{link}} failures"),
         ),
+        series(
+            "What should not have to happen",
+            "In the last five minutes: rejects too late to be sent or without a subscriber, messages cut short.",
+            (f"increase({E}link_events_total{{{AT}}}[5m])", "{{link}} {{event}}"),
+        ),
     ]
 
 

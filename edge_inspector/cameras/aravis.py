@@ -6,16 +6,13 @@ interpreter. A `Device` and its `Stream` belong to one thread.
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Iterable
 from ctypes import byref, c_uint32
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-
 from edge_inspector.cameras.aravis_library import GValue, call, text
 from edge_inspector.cameras.features import Value
+from edge_inspector.cameras.memory import Memory
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Image
 
@@ -35,7 +32,6 @@ _SOCKET_BUFFER_FIXED: Final = 0
 _PACKET_SOCKET_DISABLED: Final = 1
 _ADJUST_PACKET_SIZE_NEVER: Final = 0
 _NO_REGISTER_CACHE: Final = 0
-_UNHELD: Final = 2  # references: the list's, and the question's own
 _TYPE_INT, _TYPE_UINT64, _TYPE_DOUBLE = 6 << 2, 11 << 2, 15 << 2
 
 
@@ -154,7 +150,7 @@ class Device:
         pointer = call("arv_camera_create_stream", self._camera, None, None)
         if not pointer:
             raise DeviceError("the camera offers no stream")
-        stream = Stream(pointer, int(self.read("PayloadSize")))
+        stream = Stream(pointer, int(self.read("PayloadSize")), buffers)
         if self.is_gige:
             stream.set_property("socket-buffer", _SOCKET_BUFFER_FIXED)
             stream.set_property("socket-buffer-size", SOCKET_BUFFER_BYTES)
@@ -196,20 +192,16 @@ class Device:
 class Stream:
     """Frames in the order in which they were completed; when all buffers are full, newer frames are lost."""
 
-    def __init__(self, pointer: int, payload: int) -> None:
+    def __init__(self, pointer: int, payload: int, buffers: int) -> None:
         self._stream: int | None = pointer
         self._payload = payload
         self._mine: set[int] = set()
-        self._kept: list[Image] = []
-        self._keeps_at_most = 0
+        self._memory = Memory(2 * buffers)  # theirs, and as many pictures that somebody still holds
 
     def lend(self, buffers: int) -> None:
         """Give Aravis so many buffers more."""
-        self._keeps_at_most += buffers
-        self._lend(np.empty(self._payload, np.uint8) for _ in range(buffers))
-
-    def _lend(self, memories: Iterable[Image]) -> None:
-        for memory in memories:
+        for _ in range(buffers):
+            memory = self._memory.take(self._payload)
             pointer = call("arv_buffer_new", self._payload, memory.ctypes.data)
             _lent[pointer] = memory
             self._mine.add(pointer)
@@ -234,18 +226,11 @@ class Stream:
         )
 
     def keep(self, buffer: Buffer) -> None:
-        """The buffer's memory is the caller's, and everyone's who holds a view of it; Aravis gets another one.
-
-        A kept one that nobody holds any more is used again: new memory would cost a page fault for every 4 KiB.
-        """
+        """The buffer's memory is the caller's, and everyone's who refers to it; Aravis gets other memory."""
         self._mine.discard(buffer.pointer)
         _lent.pop(buffer.pointer)
         call("g_object_unref", buffer.pointer)
-        free = next((at for at in range(len(self._kept)) if sys.getrefcount(self._kept[at]) <= _UNHELD), None)
-        memory = np.empty(self._payload, np.uint8) if free is None else self._kept.pop(free)
-        if len(self._kept) < self._keeps_at_most:
-            self._kept.append(buffer.memory)
-        self._lend([memory])
+        self.lend(1)
 
     def give_back(self, buffer: Buffer) -> None:
         """The buffer may be written to again."""
@@ -259,7 +244,6 @@ class Stream:
         for pointer in self._mine:
             _lent.pop(pointer, None)
         self._mine.clear()
-        self._kept.clear()
 
     def set_property(self, name: str, value: float) -> None:
         """A GObject property of the stream."""

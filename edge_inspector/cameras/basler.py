@@ -145,7 +145,7 @@ class BaslerCamera(Camera):
         if image is None:
             raise DeviceError(f"{self.name}: pixel format 0x{int(result.PixelType):08x} is not known here")
         if stamp_ns:
-            self._clock.add(stamp_ns, now_ns)
+            self._clock.add(stamp_ns + self._exposure_ns, now_ns)
         if self._thermometer is not None:
             self._thermometer.look(now_ns)
         captured_ns = self._captured_ns(stamp_ns, now_ns)

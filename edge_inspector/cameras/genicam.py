@@ -17,6 +17,7 @@ from edge_inspector.cameras.features import Thermometer, apply
 from edge_inspector.cameras.frame_ids import FrameIds
 from edge_inspector.cameras.genicam_settings import GenicamSettings, exposure_ns, patience_ns, steps_of
 from edge_inspector.cameras.gige import Probe, TimestampLatch
+from edge_inspector.cameras.memory import Memory
 from edge_inspector.cameras.pixels import is_view, picture
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _ANSWERS_WITHIN_S: Final = 0.3
 _LOOK_UP_S: Final = 0.05  # how often a wait for a frame asks whether the camera is still there
+_ASK_EVERY_NS: Final = 250_000_000
 _LATCH_EVERY_NS: Final = 500_000_000
 _FIRST_LATCHES: Final = 5
 
@@ -44,9 +46,11 @@ class GenicamCamera(Camera):
         self._latch: TimestampLatch | None = None
         self._clock = DeviceClock()
         self._ids = FrameIds()
+        self._converted = Memory(settings.buffers)
         self._exposure_ns = 0
         self._silent_ns: int | None = None
         self._heard_ns = 0
+        self._asked_ns = 0
         self._latches = False
         self._latched_ns = 0
         self._thermometer: Thermometer | None = None
@@ -153,12 +157,23 @@ class GenicamCamera(Camera):
             raise DeviceError(f"packet_delay_ns = {chosen.packet_delay_ns} was refused: the camera has {delay_ns}")
 
     def _watch(self, now_ns: int) -> None:
-        why = self._probe.silence(now_ns) if self._probe is not None else ""
+        why = self._probe.silence(now_ns) if self._probe is not None else self._unplugged(now_ns)
         if not why and self._silent_ns is not None and now_ns - self._heard_ns > self._silent_ns:
             why = f"no frame for {(now_ns - self._heard_ns) / 1e6:.0f} ms"
         if why:
             self._lost = True
             raise DeviceError(f"{self.name}: {why}")
+
+    def _unplugged(self, now_ns: int) -> str:
+        """Why the camera on a bus is gone, empty while it is there: asked for while no frame comes."""
+        if self._device is None or now_ns - max(self._heard_ns, self._asked_ns) < _ASK_EVERY_NS:
+            return ""
+        self._asked_ns = now_ns
+        try:
+            self._device.read("PayloadSize")
+        except DeviceError as error:
+            return str(error)
+        return ""
 
     def _received(self, stream: aravis.Stream, buffer: aravis.Buffer, now_ns: int) -> Frame:
         if buffer.status != aravis.SUCCESS:
@@ -168,7 +183,14 @@ class GenicamCamera(Camera):
             raise FrameIncompleteError(reason, frame_id, self._captured_ns(buffer.timestamp_ns, now_ns))
         try:
             frame_id, stamp_ns, count = self._chunks(buffer)
-            image = picture(buffer.memory, buffer.pixel_format, buffer.height, buffer.width, self._settings.demosaic)
+            image = picture(
+                buffer.memory,
+                buffer.pixel_format,
+                buffer.height,
+                buffer.width,
+                self._settings.demosaic,
+                self._converted,
+            )
         except DeviceError as error:
             stream.give_back(buffer)
             raise DeviceError(f"{self.name}: {error}") from error
@@ -205,7 +227,7 @@ class GenicamCamera(Camera):
         if self._thermometer is not None:
             self._thermometer.look(now_ns)
         if not self._latches:
-            self._clock.add(stamp_ns, now_ns)
+            self._clock.add(stamp_ns + self._exposure_ns, now_ns)
         elif now_ns - self._latched_ns > _LATCH_EVERY_NS and self._read_latch():
             self._latched_ns = now_ns
 

@@ -141,7 +141,7 @@ class GentlCamera(Camera):
             raise DeviceError(f"{self.name}: {error}") from error
         image = self._picture(buffer.payload.components[0])
         if stamp_ns:
-            self._clock.add(stamp_ns, now_ns)
+            self._clock.add(stamp_ns + self._exposure_ns, now_ns)
         if self._thermometer is not None:
             self._thermometer.look(now_ns)
         captured_ns = self._captured_ns(stamp_ns, now_ns)

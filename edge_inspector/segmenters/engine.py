@@ -20,16 +20,17 @@ Bound: TypeAlias = Callable[[Image, Image, int], None]
 
 
 class Engine(Protocol):
-    """A model that a runtime has loaded. `errors` are all that it raises; `single`: it takes one image at a time.
+    """A model that a runtime has loaded.
 
-    `fell_back`: something better is installed and did not start.
+    `errors` are all that it raises; `single`: it takes one image at a time; `fell_back`: another provider should have
+    run and failed to.
     """
 
     provider: str
     kind: FileKind
-    fell_back: bool
     on_cpu: bool
     single: bool
+    fell_back: bool
     errors: tuple[type[Exception], ...]
 
     @abstractmethod

@@ -54,8 +54,8 @@ class OnnxEngine:
     def __init__(self, session: Any, provider: Provider, kind: FileKind) -> None:
         self.provider: str = provider
         self.kind = kind
-        self.fell_back = False
         self.on_cpu = provider == "cpu"
+        self.fell_back = False
         self.single = session.get_inputs()[0].shape[0] == 1
         self.errors = runtime_errors()
         self._session = session
@@ -113,9 +113,9 @@ def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> OnnxE
             try:
                 engine = _start(runtime, model_dir, manifest, provider, wanted)
             except ConfigError as error:
-                fell_back = True
                 log.warning("%s", error)
                 faults.extend(error.faults)
+                fell_back = True
             else:
                 engine.fell_back = fell_back
                 return engine

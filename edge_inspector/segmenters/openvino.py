@@ -59,8 +59,8 @@ class OpenVinoEngine:
     """A compiled model; each thread has a request of its own."""
 
     provider = "openvino"
-    fell_back = False
     on_cpu = True
+    fell_back = False
     errors: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeError)
 
     def __init__(self, runtime: Any, compiled: Any, kind: FileKind, *, single: bool) -> None:

@@ -104,6 +104,7 @@ class Archive:
         if not failed:
             while self._take(0.0):
                 self._commit()
+            self._commit()
         if self._held.entries:
             log.warning("archive: %d verdicts were not written", len(self._held.entries))
         self._close()

@@ -14,9 +14,10 @@ from typing import Any
 
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Delivery, Disagreement, PlacedView, Verdict, ViewFigures
-from edge_inspector.store.database import micros, open_database
+from edge_inspector.store.database import is_damaged, micros, open_database, set_aside
 from edge_inspector.store.results_file import MIGRATIONS
 
+_LARGEST = 2**63 - 1  # a camera may number its frames beyond what SQLite holds
 _FORGET = 500  # parts per call
 _GIVE_BACK = 256  # pages of the file per call
 
@@ -44,13 +45,14 @@ class Objection:
 class ResultsWriter:
     """Keeps verdicts and deliveries in `path`. Every method raises DeviceError when the disk does not play.
 
-    `set_aside` says that a damaged file was found, renamed and replaced by an empty one.
+    After an error open a new one: a file that turned out to be damaged has been set aside by then. `set_aside` says
+    that one was found, and replaced by an empty one, when this was opened.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._disk():
-            self._db, self.set_aside = open_database(path, "results", MIGRATIONS)
+            self._db, self.set_aside = open_database(path, "results", MIGRATIONS, closed_is_sound=True)
 
     def add(
         self, entries: Sequence[Entry], deliveries: Sequence[Delivery], objections: Sequence[Objection] = ()
@@ -170,6 +172,8 @@ class ResultsWriter:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and is_damaged(error):
+                set_aside(self._path, "results", error)
             raise DeviceError(f"results {self._path}: {error}") from error
 
 
@@ -177,7 +181,7 @@ def _view_values(placed: PlacedView, entry: Entry) -> tuple[Any, ...]:
     view, figures = placed.view, entry.figures.get(placed.view.camera)
     return (
         view.camera,
-        view.frame_id,
+        min(view.frame_id, _LARGEST),
         view.captured_ns,
         view.exposure_ns,
         view.received_ns,
@@ -197,7 +201,7 @@ def _view_values(placed: PlacedView, entry: Entry) -> tuple[Any, ...]:
 def _objection_values(each: Objection) -> tuple[Any, ...]:
     said = each.said
     classes = json.dumps(sorted({defect.defect_class for defect in said.defects}))
-    named = (said.camera, said.frame_id, said.captured_ns, said.opinion, said.model)
+    named = (said.camera, min(said.frame_id, _LARGEST), said.captured_ns, said.opinion, said.model)
     return (micros(each.utc), *named, classes, each.stem)
 
 

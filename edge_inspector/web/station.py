@@ -106,7 +106,7 @@ class StationApi:
                 "versions": self._versions,
                 "cameras": _samples(_PER_CAMERA, "camera"),
                 "links": _samples(_PER_LINK, "link"),
-                "disk": _disk(plant),
+                "disk": _disk(plant) | _kept(),
             }
         )
 
@@ -130,6 +130,15 @@ def _samples(names: Sequence[str], label: str) -> dict[str, dict[str, float]]:
 def _disk(plant: Plant) -> dict[str, Any]:
     usage = shutil.disk_usage(plant.station.state_dir)
     return {"total_bytes": usage.total, "free_bytes": usage.free}
+
+
+def _kept() -> dict[str, Any]:
+    kept = _samples(("archive_bytes", "archive_left_out"), "what")
+    return {
+        "results_bytes": kept.get("results", {}).get("archive_bytes", 0),
+        "images_bytes": kept.get("pictures", {}).get("archive_bytes", 0),
+        "left_out": sum(each.get("archive_left_out", 0) for each in kept.values()),
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -14,6 +14,7 @@ from edge_inspector.cameras.genicam import GenicamCamera
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.recipe import PictureLimits
 from edge_inspector.records import ErrorCode, Frame, Job, JudgeItem
+from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.acquire import Acquire
@@ -48,6 +49,7 @@ class Acquiring:
             self._jobs,
             views,
             self._conditions,
+            Album(2**20),
         )
 
     @contextmanager

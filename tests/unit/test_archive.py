@@ -165,6 +165,15 @@ def test_stopping_writes_what_is_left(bench: Bench) -> None:
     assert len(bench.results.parts(limit=1000)) == 300
 
 
+def test_stopping_writes_what_an_earlier_disk_refused(bench: Bench) -> None:
+    (bench.folder / "results.sqlite").mkdir()
+    bench.inbox.put(verdict(1))
+    bench.archive.step()
+    (bench.folder / "results.sqlite").rmdir()
+    bench.archive.stop(failed=False)
+    assert [row.seq for row in bench.results.parts()] == [1]
+
+
 def test_stopping_with_a_dead_disk_ends(bench: Bench) -> None:
     (bench.folder / "results.sqlite").mkdir()
     for seq in range(1, 3001):
@@ -173,6 +182,25 @@ def test_stopping_with_a_dead_disk_ends(bench: Bench) -> None:
     stopper.start()
     stopper.join(10)
     assert not stopper.is_alive()
+
+
+def test_damage_that_shows_only_while_writing_costs_the_old_file_not_the_new_verdicts(tmp_path: Path) -> None:
+    first = Bench(tmp_path)
+    for seq in range(1, 400):
+        first.inbox.put(verdict(seq))
+    first.archive.stop(failed=False)
+    path = results_path(tmp_path)
+    path.write_bytes(path.read_bytes()[:4096] + b"\xa5" * (path.stat().st_size - 4096))
+    bench = Bench(tmp_path)
+    bench.inbox.put(verdict(1, boot_id=1))
+    until = time.monotonic() + 10
+    while not (tmp_path / "results.sqlite.damaged").exists() and time.monotonic() < until:
+        bench.archive.step()
+    assert bench.held("results")
+    time.sleep(0.3)
+    bench.archive.step()
+    assert [row.boot_id for row in bench.results.parts()] == [1]
+    bench.archive.stop(failed=False)
 
 
 def test_a_damaged_file_does_not_keep_the_station_from_its_work(tmp_path: Path) -> None:

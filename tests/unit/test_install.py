@@ -42,7 +42,7 @@ def test_everything_the_unit_and_the_shipped_station_name_is_there(tmp_path: Pat
 def test_only_the_group_may_read_the_configuration(tmp_path: Path) -> None:
     install(tmp_path)
     assert stat.S_IMODE((tmp_path / STATION).stat().st_mode) == 0o640
-    assert stat.S_IMODE((tmp_path / STATION.parent).stat().st_mode) == 0o750
+    assert stat.S_IMODE((tmp_path / STATION.parent).stat().st_mode) == 0o2750
 
 
 def test_a_second_run_changes_nothing_and_keeps_what_was_edited(tmp_path: Path) -> None:

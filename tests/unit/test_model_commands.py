@@ -100,13 +100,26 @@ def test_a_run_is_never_mixed_of_two(run: Path, data: Path, capsys: pytest.Captu
 
 
 def test_what_was_held_out_was_never_learned_from(run: Path, data: Path) -> None:
-    from edge_inspector.training.evidence import Evidence  # noqa: PLC0415
-    from edge_inspector.training.folder import Folder  # noqa: PLC0415
+    from edge_inspector.training.data.folder import Folder  # noqa: PLC0415
+    from edge_inspector.training.judging.evidence import Evidence  # noqa: PLC0415
 
     folds = [Evidence.load(run / f"fold-{fold}.npz") for fold in range(2)]
     groups = [set(fold.groups) for fold in folds]
     assert not groups[0] & groups[1]
     assert groups[0] | groups[1] == {row["group"] for row in Folder(data).rows("train")}
+
+
+def test_one_net_per_class_is_one_file(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the extra `training` is not installed")
+    out = tmp_path / "run"
+    words = [*TRAIN, "--steps", "2", "--per-class", "--loss", "focal", "--soft"]
+    assert main(["model", "train", str(data), "--out", str(out), *words]) == 0
+    assert sorted(path.name for path in out.glob("*.checkpoint")) == [
+        "fold-0-0.checkpoint",
+        "fold-1-0.checkpoint",
+        "net-0.checkpoint",
+    ]
+    assert (out / "model.fp32.onnx").is_file()
 
 
 def test_show_and_compare(model: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +134,7 @@ def test_show_and_compare(model: Path, data: Path, capsys: pytest.CaptureFixture
 def test_a_gate_that_says_no_leaves_no_model(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge_inspector.training import gate  # noqa: PLC0415
+    from edge_inspector.training.shipping import gate  # noqa: PLC0415
 
     monkeypatch.setattr(gate, "MAX_LOSS", -1.0)  # as good is no longer good enough
     words = ["model", "quantize", str(run), str(data), "--name", "squares", "--licence", "Apache-2.0"]

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from edge_inspector.errors import ConfigError
 from edge_inspector.segmenters.manifest import read_manifest
-from edge_inspector.training.evidence import CONFIDENCES, Evidence, Part, View, gather, truth_planes
-from edge_inspector.training.figures import Figures, average_precision, bootstrap, figures, human_level
-from edge_inspector.training.folder import Entry
-from edge_inspector.training.gate import Outcome, objections
-from edge_inspector.training.limits import Cost, Limit, cheapest, choose_limits, rates, rejected
-from edge_inspector.training.manifest import FILES, Card, Draft, add_scores, score_row
+from edge_inspector.training.data.folder import Entry
+from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence, Part, View, gather, truth_planes
+from edge_inspector.training.judging.figures import Figures, average_precision, bootstrap, figures, human_level
+from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits, rates, rejected
+from edge_inspector.training.shipping.gate import Outcome, objections
+from edge_inspector.training.shipping.manifest import FILES, Card, Draft, add_scores, score_row
 
 Image = NDArray[np.uint8]
 

@@ -1,8 +1,12 @@
 """The page's server: who may ask for what, what comes, and that nobody can take more than their share."""
 
 import contextlib
+import http.client
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -383,3 +387,26 @@ def test_a_command_is_answered_with_what_became_of_it(page: Page, body: object, 
 
 def test_a_reviewer_commands_nothing(page: Page) -> None:
     assert page.visitor(Role.REVIEWER).ask("POST", "/api/command", {"name": "reset"}).status == 403
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_with_a_certificate_everything_is_encrypted(tmp_path: Path) -> None:
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", str(tmp_path / "page.key"), "-out", str(tmp_path / "page.crt")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with serving(plant_of(tmp_path, 'certificate = "page.crt"\nprivate_key = "page.key"\n')) as page:
+        trusting = ssl.create_default_context(cafile=tmp_path / "page.crt")
+        encrypted = http.client.HTTPSConnection("127.0.0.1", page.port, timeout=10, context=trusting)
+        with contextlib.closing(encrypted):
+            encrypted.request("POST", "/api/login", json.dumps({"name": "admin", "password": PASSWORD}))
+            answer = encrypted.getresponse()
+            assert answer.status == 200
+            assert "; secure" in answer.getheader("set-cookie", "").lower()
+            answer.read()
+            encrypted.request("GET", "/healthz")
+            assert encrypted.getresponse().status == 200
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            page.visitor().ask("GET", "/healthz")

@@ -98,6 +98,13 @@ def test_an_unknown_position_and_no_views_are_kept_too(writer: ResultsWriter, pa
     assert (story.error_mm, story.views, story.row.latency_ns) == (None, (), 0)
 
 
+def test_a_camera_that_numbers_its_frames_beyond_all_bounds_is_kept(writer: ResultsWriter, path: Path) -> None:
+    writer.add([entry(verdict(1, views=(placed(frame_id=2**64 - 1),)))], [])
+    story = Results(path).part(1)
+    assert story is not None
+    assert story.views[0].frame_id == 2**63 - 1
+
+
 def test_the_same_verdict_is_held_once_and_a_stray_delivery_not_at_all(writer: ResultsWriter, path: Path) -> None:
     for _ in range(2):
         writer.add([entry(verdict(1))], [Delivery(BOOT, 1, "plc", 5), Delivery(BOOT, 9, "plc", 5)])
@@ -321,6 +328,7 @@ def test_a_damaged_file_is_set_aside_with_a_loud_line(
         with path.open("r+b") as file:
             file.seek(8192)
             file.write(b"\xa5" * 4096)
+        path.with_name("results.sqlite-wal").touch()  # as after a crash
     writer = ResultsWriter(path)
     assert writer.set_aside
     assert "damaged" in caplog.text

@@ -15,24 +15,27 @@ import onnxruntime as ort
 import torch
 
 from edge_inspector.errors import ConfigError
-from edge_inspector.training import quantize
-from edge_inspector.training.augment import SHOP_FLOOR, Augmentation, Sample, certain
-from edge_inspector.training.draw import SHAPES, draw
-from edge_inspector.training.encoders import make_net
-from edge_inspector.training.export import export_onnx
-from edge_inspector.training.folder import Entry
-from edge_inspector.training.losses import Loss, focal
-from edge_inspector.training.nets import Deployed, Segmenter
-from edge_inspector.training.patches import Mix, Patches
-from edge_inspector.training.rendered import RenderedTiles
-from edge_inspector.training.runtimes import disagreement, open_session
-from edge_inspector.training.train import Plan, Training, begin_from, fit
+from edge_inspector.training.data.augment import SHOP_FLOOR, Augmentation, Sample, certain
+from edge_inspector.training.data.draw import SHAPES, draw
+from edge_inspector.training.data.folder import Entry
+from edge_inspector.training.data.patches import Mix, Patches
+from edge_inspector.training.data.rendered import RenderedTiles
+from edge_inspector.training.judging.runtimes import disagreement, open_session
+from edge_inspector.training.learning.encoders import make_net
+from edge_inspector.training.learning.ensemble import OneClass
+from edge_inspector.training.learning.export import export_onnx
+from edge_inspector.training.learning.losses import Loss, focal
+from edge_inspector.training.learning.train import Plan, Training, begin_from, fit
+from edge_inspector.training.learning.unet import Deployed, Segmenter
+from edge_inspector.training.shipping import quantize
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
 WIDTHS = (8, 16, 16, 16, 16)
 SIZE = 64
-SHIPPED = sorted((Path(__file__).parents[2] / "models").glob("*/model.int8.onnx"))
+MODELS = Path(__file__).parents[2] / "models"
+SHIPPED = sorted(MODELS.glob("*/model.int8.onnx"))
+SHIPPED_FOR_TENSORRT = sorted(MODELS.glob("*/model.trt.onnx"))
 
 
 def frames(count: int) -> list[NDArray[np.uint8]]:
@@ -110,9 +113,9 @@ def test_no_shipped_model_saturates(path: Path) -> None:
     assert disagreement(path, list(smooth)) < 1e-3
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", SHIPPED_FOR_TENSORRT, ids=lambda path: path.parent.name)
 def test_every_shipped_tensorrt_file_is_symmetric(path: Path) -> None:
-    _assert_symmetric(path.with_name("model.trt.onnx"))
+    _assert_symmetric(path)
 
 
 def test_the_tensorrt_file_is_symmetric(files: dict[str, Path]) -> None:
@@ -247,6 +250,15 @@ def test_rare_classes_come_up_as_often_as_common_ones() -> None:
     common, rare = (sum(bool((sample.classes == kind).any()) for sample in drawn) for kind in (1, 2))
     assert 0.7 < common / rare < 1.4
     assert 0.1 < sum(not sample.classes.any() for sample in drawn) / 300 < 0.35
+
+
+def test_a_net_for_one_class_sees_the_others_as_good() -> None:
+    source = OneClass(Patches(("common", "rare"), entries(), Mix(good_share=0.2, paste_share=0.0), 64), 0)
+    rng = np.random.default_rng(1)
+    drawn = [source.draw(rng) for _ in range(100)]
+    assert source.classes == ("common",)
+    assert {int(value) for sample in drawn for value in np.unique(sample.classes)} == {0, 1}
+    assert 0.5 < np.mean([sample.classes.any() for sample in drawn]) < 0.95
 
 
 def test_a_soft_mask_is_kept_as_certainty() -> None:

@@ -31,13 +31,14 @@ def criteria(number: int, min_area_mm2: float = 0.0, **changes: Any) -> Criteria
 def look(*in_use: Criteria, confidence: int = 255) -> View:
     mask = np.zeros((1, 32, 32), np.uint8)
     mask[0, 10:14, 10:14] = confidence
-    return Look(lambda: in_use, MODEL, {"left": 0.25})(FRAME, mask, 5_000)
+    return Look(lambda: in_use, MODEL, {"left": 0.25}, {"left": 0.25})(FRAME, mask, 1_600, 5_000)
 
 
 def test_a_view_keeps_what_identifies_its_frame_and_has_its_defects_in_millimetres() -> None:
     view = look(criteria(4))
     assert (view.camera, view.frame_id, view.captured_ns, view.exposure_ns) == ("left", 12, 1000, 200)
-    assert (view.encoder_count, view.inference_ns, view.recipe_id, view.others) == (77, 5_000, 4, ())
+    assert (view.encoder_count, view.recipe_id, view.others) == (77, 4, ())
+    assert (view.received_ns, view.begun_ns, view.inference_ns) == (1500, 1_600, 5_000)
     (defect,) = view.defects
     assert defect.camera == "left"
     assert defect.area_mm2 == 16 * 0.5**2, "a mask pixel is two frame pixels of a quarter of a millimetre"

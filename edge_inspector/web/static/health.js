@@ -6,6 +6,7 @@ import { has, number, t } from "./texts.js";
 
 const EVERY_MS = 2000;
 const GB = 1e9;
+const MB = 1e6;
 
 export async function mount({ main, station }) {
   const place = h("div", { class: "cards" });
@@ -92,8 +93,10 @@ function table(things, samples, columns, down) {
       columns.map((column) => h("td", { class: "figure" }, number(samples[name]?.[column] ?? 0))))))));
 }
 
-function disk({ total_bytes: total, free_bytes: free }) {
+function disk({ total_bytes: total, free_bytes: free, results_bytes: results, images_bytes: images, left_out: left }) {
+  const megabytes = (bytes) => `${number(bytes / MB, 1)} MB`;
   const bar = h("div", { class: "bar" }, h("span", { class: "used" }));
   bar.firstChild.style.width = `${100 - (100 * free) / total}%`;
-  return [bar, h("p", {}, t("health.disk_free", { n: number(free / GB, 1), m: number(total / GB, 1) }))];
+  return [bar, h("p", {}, t("health.disk_free", { n: number(free / GB, 1), m: number(total / GB, 1) })),
+    facts([[t("health.kept_results"), megabytes(results)], [t("health.kept_images"), megabytes(images)], [t("health.left_out"), number(left)]])];
 }
