@@ -300,4 +300,4 @@ def test_what_is_followed_can_be_looked_at() -> None:
     following.add_part(part(1))
     following.add_view(seen("left", 1000))
     (found,) = following.open_parts()
-    assert (found.part, tuple(found.views)) == (part(1), ("left",))
+    assert (found.part, found.cameras) == (part(1), ("left",))
