@@ -4,9 +4,11 @@ set -u
 missing=""
 PATH="$PATH:/usr/sbin"
 command -v mosquitto >/dev/null 2>&1 || missing="$missing mosquitto"
+command -v mosquitto_sub >/dev/null 2>&1 || missing="$missing mosquitto-clients"
 ldconfig -p 2>/dev/null | grep -q libaravis-0.8 || missing="$missing libaravis-0.8-0"
 command -v arv-tool-0.8 >/dev/null 2>&1 || missing="$missing aravis-tools-cli"
 command -v arv-fake-gv-camera-0.8 >/dev/null 2>&1 || missing="$missing aravis-tools"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
 command -v prometheus >/dev/null 2>&1 || missing="$missing prometheus"
 [ -z "$missing" ] && exit 0

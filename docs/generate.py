@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 
 from edge_inspector import config, metrics
 from edge_inspector.cli import _parser
-from edge_inspector.drivers import FAMILIES, load_driver
+from edge_inspector.drivers import FAMILIES, DriverSettings, load_driver
 from edge_inspector.inspection.recipe import ClassLimits, PictureLimits, Recipe, Region
 from edge_inspector.records import Decision, ErrorCode, Reason
 from edge_inspector.runtime.conditions import FAULTS, WARNINGS
@@ -53,8 +54,14 @@ CODES = {
     ErrorCode.PLC_RING_FULL: ("the PLC acknowledges no verdicts", "is the PLC's function block called every scan?"),
     ErrorCode.PLC_TRIGGERS_LOST: ("triggers came faster than they were read", "lower the link's `interval_ms`"),
     ErrorCode.PLC_LOST: ("the PLC does not answer or is in STOP", "check PLC, cable and the link's settings"),
+    ErrorCode.VERDICT_LATE: (
+        "a verdict came when its part may have been at the gate",
+        "raise `line.reserve_ms`, or see what keeps the box busy; over when half a second passes without one",
+    ),
     ErrorCode.BROKER_LOST: ("the broker does not answer", "check it; verdicts wait in the outbox"),
     ErrorCode.OUTBOX_FULL: ("the outbox has reached its limit", "bring the broker back; newest messages are refused"),
+    ErrorCode.NO_SUBSCRIBER: ("nobody reads `reject` any more", "bring back what fires the gate over MQTT"),
+    ErrorCode.MESSAGE_TOO_LARGE: ("a verdict is too large for the broker", "raise the broker's packet size limit"),
     ErrorCode.RECIPE_MISMATCH: ("PLC and station disagree on the recipe", "load the recipe that the PLC expects"),
     ErrorCode.ARCHIVE_INCOMPLETE: (
         "results or pictures could not be kept",
@@ -78,15 +85,18 @@ LABELS = {
     "command": "`select_recipe`, `enable`, `disable`, `reset`",
     "decision": "the decisions, in small letters",
     "defect_class": "classes of the model",
+    "event": "`reject_expired`, `reject_unheard`, `verdict_shortened`, `message_too_large`, `outbox_set_aside`",
     "fault": "`dark`, `saturated`, `blurred`, `frozen`",
     "kept_because": "why the archive keeps pictures: the decisions, `review`, `sample`",
     "link": "names in `plcs`",
     "mailbox": "mailboxes of pipeline.py",
-    "provider": "`tensorrt`, `cuda`, `cpu`",
+    "opinion": "`agrees`, `rejects`, `accepts`",
+    "provider": "`tensorrt`, `cuda`, `openvino`, `cpu`",
+    "quantity": "`brightness`, `sharpness`, `confidence`, `area`",
     "reason": "the reasons",
     "result": "`done`, `refused`",
     "state": "`starting`, `ready`, `degraded`, `fault`, `stopping`",
-    "subject": "names in `cameras`, `plcs`, workers, or `encoder`",
+    "subject": "names in `cameras`, `plcs`, workers, `encoder`; for drift cameras and defect classes",
     "what": "parts of the archive: `results`, `pictures`; `verdict`, `delivery`, `picture`",
     "worker": "workers of pipeline.py, and `web`",
 }
@@ -200,16 +210,32 @@ def _commands() -> str:
     parser = _parser()
     commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     rows = ["Exit codes: 0 done, 1 it did not work, 2 wrong configuration or command line.\n"]
-    for name, sub in commands.choices.items():
-        about = next(choice.help for choice in commands._choices_actions if choice.dest == name)
-        rows.append(f"### `edge-inspector {name}`\n\n{about}\n")
+    for name, sub, about in _leaves(commands, "edge-inspector"):
+        rows.append(f"### `{name}`\n\n{about}\n")
         rows += [
-            f"- `{'/'.join(action.option_strings) or action.metavar}`: {action.help or ''}"
+            f"- `{'/'.join(action.option_strings) or _argument(action)}`: {action.help or ''}"
             for action in sub._actions
             if action.dest != "help"
         ]
         rows.append("")
     return "\n".join(rows)
+
+
+def _leaves(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], prefix: str
+) -> Iterator[tuple[str, argparse.ArgumentParser, str]]:
+    """Every command, and in place of a command that has its own those."""
+    for choice in commands._choices_actions:
+        sub = commands.choices[choice.dest]
+        below = [action for action in sub._actions if isinstance(action, argparse._SubParsersAction)]
+        if below:
+            yield from _leaves(below[0], f"{prefix} {choice.dest}")
+        else:
+            yield f"{prefix} {choice.dest}", sub, choice.help or ""
+
+
+def _argument(action: argparse.Action) -> str:
+    return str(action.metavar or action.dest)
 
 
 def _station_tables() -> Iterator[str]:
@@ -222,6 +248,7 @@ def _station_tables() -> Iterator[str]:
         ("plcs", config.PlcTable),
         ("web", config.WebTable),
         ("archive", config.ArchiveTable),
+        ("drift", config.DriftTable),
     ):
         yield _settings(name, model)
     for family, drivers in FAMILIES.items():
@@ -231,7 +258,8 @@ def _station_tables() -> Iterator[str]:
 
 def _settings(name: str, model: type[BaseModel]) -> str:
     rows = [f"### `{name}`\n" if name and " " not in name else f"### {name}\n" if name else ""]
-    rows.append(f"{(model.__doc__ or '').strip()}\n")
+    own = takewhile(lambda each: each not in (DriverSettings, BaseModel), model.__mro__)
+    rows += [f"{each.__doc__.strip()}\n" for each in own if each.__doc__]
     rows += ["| key | type | default |", "|---|---|---|"]
     for key, field in model.model_fields.items():
         default = "required" if field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"

@@ -6,11 +6,15 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from edge_inspector import __version__
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
 from edge_inspector.training.arguments import add_model_commands
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 -- argparse has no other name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +41,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
+    _add_station(commands)
+    _add_cameras(commands)
+    _add_history(commands)
+    add_model_commands(commands.add_parser("model", help="train, quantise, judge and compare models"))
+    _add_demo(commands)
+    _add_bench(commands)
+    return parser
+
+
+def _add_station(commands: _Commands) -> None:
     run = commands.add_parser("run", help="run a station until SIGTERM or Ctrl-C")
     run.add_argument("station", type=Path, metavar="STATION.toml", help="the station file")
     run.set_defaults(command=_run)
@@ -45,10 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("station", type=Path, metavar="STATION.toml", help="the station file")
     check.set_defaults(command=_check)
 
-    cameras = commands.add_parser("cameras", help="list the cameras that the network and the buses offer")
-    cameras.add_argument("which", nargs="*", metavar="WHICH", help="serial numbers or addresses (default: all)")
-    cameras.add_argument("--snapshot", type=Path, metavar="DIR", help="also take a picture with each; DIR/SERIAL.png")
-    cameras.set_defaults(command=_cameras)
+    doctor = commands.add_parser("doctor", help="look for what on this machine would hurt a station")
+    doctor.set_defaults(command=_doctor)
 
     user = commands.add_parser("user", help="add, remove or list who may log in to the operator page")
     user.add_argument("action", choices=["add", "remove", "list"], metavar="ACTION", help="add, remove or list")
@@ -67,7 +79,6 @@ def _parser() -> argparse.ArgumentParser:
         help="the station file (default: /etc/edge-inspector/station.toml)",
     )
     user.set_defaults(command=_user)
-
     schema = commands.add_parser("schema", help="print the JSON Schema of MQTT messages, station file and recipe")
     schema.add_argument(
         "name",
@@ -78,21 +89,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     schema.set_defaults(command=_schema)
 
-    bench = commands.add_parser("bench", help="measure how fast this machine is, on the simulated line")
-    bench.add_argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        help="throughput, latency, growth, position, footprint (default: all, about 15 minutes)",
-    )
-    bench.add_argument("--model", default="tile-1.0", help="model folder name (default: tile-1.0)")
-    bench.add_argument("--seconds", type=_positive, default=12.0, help="how long each run of the line is (default: 12)")
-    bench.add_argument("--repeats", type=_whole, default=3, help="runs of which the median is taken (default: 3)")
-    bench.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="for the JSON (default: bench)")
-    bench.add_argument("--budgets", type=Path, metavar="FILE", help="fail when a figure is beyond its budget here")
-    bench.set_defaults(command=_bench)
-    add_model_commands(commands.add_parser("model", help="train, quantise, judge and compare models"))
 
+def _add_cameras(commands: _Commands) -> None:
+    cameras = commands.add_parser("cameras", help="list the cameras that the network and the buses offer")
+    cameras.add_argument("which", nargs="*", metavar="WHICH", help="serial numbers or addresses (default: all)")
+    cameras.add_argument("--snapshot", type=Path, metavar="DIR", help="also take a picture with each; DIR/SERIAL.png")
+    cameras.set_defaults(command=_cameras)
+
+    focus = commands.add_parser("focus", help="show a camera's sharpness and exposure, live, to set its lens by")
+    focus.add_argument("which", metavar="CAMERA", help="address, serial number, device or URL; its name with --station")
+    focus.add_argument("--station", type=Path, metavar="STATION.toml", help="take the camera's settings from here")
+    focus.add_argument(
+        "--triggered", action="store_true", help="wait for the trigger that is set instead of running freely"
+    )
+    focus.add_argument("--count", type=_whole, default=0, help="stop after so many lines (default: until Ctrl-C)")
+    focus.set_defaults(command=_focus)
+
+
+def _add_demo(commands: _Commands) -> None:
     demo = commands.add_parser("demo", help="run a simulated line: PLC, broker, station and scoreboard")
     demo.add_argument("--parts", type=_whole, default=0, help="stop after so many parts (default: until Ctrl-C)")
     demo.add_argument("--cameras", type=_whole, default=0, help="cameras side by side (default: 4; 1 with --frames)")
@@ -120,6 +134,9 @@ def _parser() -> argparse.ArgumentParser:
         "--loss", type=_fraction, default=0.0, help="with --gige: lose this fraction of the packets (as 0.005)"
     )
     demo.add_argument(
+        "--shadow", default="", metavar="MODEL", help="let a second model look on in spare time, as tile-1.0/fp32"
+    )
+    demo.add_argument(
         "--line-scan", action="store_true", help="with --gige: cameras that take their rows one by one, by the encoder"
     )
     demo.add_argument("--seed", type=int, default=7, help="of belt and parts (default: 7)")
@@ -128,7 +145,51 @@ def _parser() -> argparse.ArgumentParser:
         "--keep", type=Path, metavar="DIR", help="keep the run's files here (default: a temporary folder)"
     )
     demo.set_defaults(command=_demo)
-    return parser
+
+
+def _add_bench(commands: _Commands) -> None:
+    bench = commands.add_parser("bench", help="measure how fast this machine is, on the simulated line")
+    bench.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="throughput, latency, growth, position, realtime, footprint (default: all, about 25 minutes)",
+    )
+    bench.add_argument("--model", default="tile-1.0", help="model folder name (default: tile-1.0)")
+    bench.add_argument("--seconds", type=_positive, default=12.0, help="how long each run of the line is (default: 12)")
+    bench.add_argument("--repeats", type=_whole, default=3, help="runs of which the median is taken (default: 3)")
+    bench.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="for the JSON (default: bench)")
+    bench.add_argument("--budgets", type=Path, metavar="FILE", help="fail when a figure is beyond its budget here")
+    bench.set_defaults(command=_bench)
+
+
+def _add_history(commands: _Commands) -> None:
+    trace = commands.add_parser("trace", help="tell one part's whole story, from the photo-eye to every link")
+    trace.add_argument("station", type=Path, metavar="STATION", help="the station file, or its state folder")
+    trace.add_argument("part", metavar="PART", help="the PLC's number of the part, or the store's as #4711")
+    trace.set_defaults(command=_trace)
+
+    export = commands.add_parser("export", help="write results as tables, or pictures as training data")
+    export.add_argument("station", type=Path, metavar="STATION", help="the station file, or its state folder")
+    export.add_argument(
+        "--from", dest="since", type=_utc, metavar="UTC", help="first instant, as 2026-11-21 or 2026-11-21T06:00"
+    )
+    export.add_argument("--to", dest="until", type=_utc, metavar="UTC", help="first instant that is left out")
+    export.add_argument(
+        "--format",
+        choices=["csv", "parquet", "index", "coco"],
+        default="csv",
+        help="csv, parquet: all tables; index, coco: pictures with masks and review labels (default: csv)",
+    )
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write into")
+    export.set_defaults(command=_export)
+
+    reference = commands.add_parser("reference", help="learn what the drift watch compares with, from judged parts")
+    reference.add_argument("station", type=Path, metavar="STATION", help="the station file, or its state folder")
+    reference.add_argument("--recipe", type=_whole, metavar="ID", help="of which recipe (default: the one judged last)")
+    reference.add_argument("--from", dest="since", type=_utc, metavar="UTC", help="first instant, as 2026-11-21T06:00")
+    reference.add_argument("--to", dest="until", type=_utc, metavar="UTC", help="first instant that is left out")
+    reference.set_defaults(command=_reference)
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -146,10 +207,48 @@ def _check(given: argparse.Namespace) -> int:
     return check_station(given.station)
 
 
+def _doctor(given: argparse.Namespace) -> int:
+    del given
+    from edge_inspector.doctor import examine  # noqa: PLC0415
+
+    return examine()
+
+
 def _cameras(given: argparse.Namespace) -> int:
     from edge_inspector.find import find_cameras  # noqa: PLC0415
 
     return find_cameras(given.which, given.snapshot)
+
+
+def _trace(given: argparse.Namespace) -> int:
+    from edge_inspector.config import read_state_dir  # noqa: PLC0415
+    from edge_inspector.history.trace import trace  # noqa: PLC0415
+    from edge_inspector.store.results_file import results_path  # noqa: PLC0415
+
+    print(trace(results_path(read_state_dir(given.station)), given.part))
+    return 0
+
+
+def _export(given: argparse.Namespace) -> int:
+    from edge_inspector.config import read_state_dir  # noqa: PLC0415
+    from edge_inspector.history.export import export  # noqa: PLC0415
+    from edge_inspector.store.results_file import results_path  # noqa: PLC0415
+
+    results = results_path(read_state_dir(given.station))
+    for what, count in export(results, given.out, given.format, given.since, given.until).items():
+        print(f"{count:10} {what}")
+    return 0
+
+
+def _reference(given: argparse.Namespace) -> int:
+    from edge_inspector.config import read_state_dir  # noqa: PLC0415
+    from edge_inspector.history.reference import learn_reference  # noqa: PLC0415
+
+    learnt = learn_reference(read_state_dir(given.station), given.recipe, given.since, given.until)
+    print(f"recipe {learnt.recipe_id}: {learnt.parts} parts, {learnt.reject_rate:.1%} rejected")
+    for each in learnt.distributions:
+        print(f"{each.count:10} {each.subject} {each.quantity}")
+    return 0
 
 
 def _user(given: argparse.Namespace) -> int:
@@ -160,6 +259,12 @@ def _user(given: argparse.Namespace) -> int:
     if given.action == "remove":
         return remove_user(given.station, given.name)
     return add_user(given.station, given.name, given.role)
+
+
+def _focus(given: argparse.Namespace) -> int:
+    from edge_inspector.focus import show_focus  # noqa: PLC0415
+
+    return show_focus(given.which, given.station, given.count, triggered=given.triggered)
 
 
 def _schema(given: argparse.Namespace) -> int:
@@ -200,6 +305,7 @@ def _demo(given: argparse.Namespace) -> int:
             keep=given.keep,
             gige=given.gige,
             loss=given.loss,
+            shadow=given.shadow,
             line_scan=given.line_scan,
         )
     )
@@ -210,6 +316,14 @@ def _whole(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def _utc(text: str) -> datetime:
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date as 2026-11-21 or 2026-11-21T06:00") from error
+    return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 def _fraction(text: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspector.drivers import DriverSettings, Segmenter, driver_names, load_driver
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.inspection.recipe import ClassLimits, Criteria, Positive, Recipe, faults_of, read_recipe
+from edge_inspector.inspection.recipe import ClassLimits, Criteria, Positive, Recipe, faults_of, read_recipe, read_toml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 
@@ -122,6 +121,32 @@ class ArchiveTable(_Table):
     album_mb: Annotated[int, Field(ge=1, le=65536)] = 32
 
 
+class RealtimeTable(_Table):
+    """What the operating system is asked for; the process needs the rights to it.
+
+    Above 0, the threads that keep a deadline run as SCHED_FIFO at `fifo_priority` and up. `lock_memory` keeps all
+    memory that was touched once from being paged out.
+    """
+
+    fifo_priority: Annotated[int, Field(ge=0, le=90)] = 0
+    lock_memory: bool = False
+
+
+class DriftTable(_Table):
+    """When the latest `window_parts` parts no longer look like the reference of their recipe: above `psi_limit`."""
+
+    window_parts: Annotated[int, Field(ge=200, le=100_000)] = 500
+    psi_limit: Positive = 0.25
+
+
+class ShadowTable(_Table):
+    """A second model that looks at pictures when the first has nothing to do; it decides nothing."""
+
+    model: Annotated[str, Field(min_length=1)]
+    driver: str = "onnx"
+    settings: dict[str, Any] = {}
+
+
 class StationFile(_Table):
     """The whole file."""
 
@@ -133,10 +158,21 @@ class StationFile(_Table):
     plcs: Annotated[list[PlcTable], Field(min_length=1)]
     web: WebTable = WebTable()
     archive: ArchiveTable = ArchiveTable()
+    realtime: RealtimeTable = RealtimeTable()
+    drift: DriftTable = DriftTable()
+    shadow: ShadowTable | None = None
 
     def mm_per_row(self, camera: CameraTable) -> float:
         """How far the belt moves from one of the camera's rows to the next."""
         return camera.mm_per_px if camera.line_counts is None else camera.line_counts / self.line.counts_per_mm
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowModel:
+    """The second model, and by the recipe's id its limits: the recipe's for the classes that it knows, else its own."""
+
+    segmenter: Segmenter
+    recipes: dict[int, Criteria]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +191,12 @@ class Station:
     camera_settings: tuple[DriverSettings, ...]
     encoder_settings: DriverSettings
     plc_settings: tuple[DriverSettings, ...]
+    shadow: ShadowModel | None = None
 
 
 def load_station(path: Path) -> Station:
     """The station described in `path`. Raises ConfigError with every fault found in station, recipe and model."""
-    raw = _read(path)
+    raw = read_toml(path)
     faults: list[Fault] = []
     base = path.parent
     try:
@@ -174,13 +211,15 @@ def load_station(path: Path) -> Station:
     if file.plcs[0].driver == "mqtt":
         faults.append(Fault("plcs.0.driver", "the first link must be a PLC: parts are announced by its trigger ring"))
     recipe = _recipe(base / file.station.recipe, faults)
-    segmenter = _segmenter(base, file, recipe, faults)
+    model = base / file.station.models_dir / recipe.model if recipe is not None else None
+    segmenter = _segmenter(base, "segmenter", file.segmenter, model, faults)
     limits: dict[str, ClassLimits] = {}
     if recipe is not None:
         faults += _line_faults(file, recipe)
         if segmenter is not None:
             limits = _limits(file, file.station.recipe, recipe, segmenter, faults)
     recipes = _recipes(base, file, recipe, limits, segmenter, faults)
+    shadow = _shadow(base, file, recipes, faults)
     if faults or recipe is None or segmenter is None:
         raise ConfigError(faults)
     return Station(
@@ -193,25 +232,47 @@ def load_station(path: Path) -> Station:
         tuple(cameras),
         encoder,
         tuple(plcs),
+        shadow,
     )
+
+
+def read_state_dir(path: Path) -> Path:
+    """Where the station described in `path` keeps its state; `path` itself if it is that folder.
+
+    The station's drivers and model need not be there. Raises ConfigError.
+    """
+    if path.is_dir():
+        return path
+    try:
+        file = StationFile.model_validate(read_toml(path))
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "")) from error
+    return path.parent / file.station.state_dir
 
 
 def users_path(path: Path) -> Path:
     """Where the station in `path` keeps the users of its page. Raises ConfigError when its [web] table is wrong."""
     try:
-        web = WebTable.model_validate(_read(path).get("web", {}))
+        web = WebTable.model_validate(read_toml(path).get("web", {}))
     except ValidationError as error:
         raise ConfigError(faults_of(error, "web")) from error
     return path.parent / web.users
 
 
-def _read(path: Path) -> dict[str, Any]:
+def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
+    """Driver and settings of each camera of the station in `path`, by name. Raises ConfigError; needs no model."""
+    faults: list[Fault] = []
     try:
-        return tomllib.loads(path.read_text())
-    except OSError as error:
-        raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError([Fault(str(path), f"is not TOML: {error}")]) from error
+        file = StationFile.model_validate(read_toml(path))
+    except ValidationError as error:
+        raise ConfigError(faults_of(error, "")) from error
+    found = {
+        table.name: (table.driver, _settings(path.parent, "cameras", f"cameras.{at}", table, faults))
+        for at, table in enumerate(file.cameras)
+    }
+    if faults:
+        raise ConfigError(faults)
+    return found
 
 
 def _faults_below(base: Path, raw: dict[str, Any]) -> list[Fault]:
@@ -314,17 +375,34 @@ def _recipe(path: Path, faults: list[Fault]) -> Recipe | None:
         return None
 
 
-def _segmenter(base: Path, file: StationFile, recipe: Recipe | None, faults: list[Fault]) -> Segmenter | None:
-    settings = _settings(base, "segmenters", "segmenter", file.segmenter, faults)
-    if recipe is None or type(settings) is DriverSettings:
+def _segmenter(
+    base: Path, where: str, table: SegmenterTable | ShadowTable, model: Path | None, faults: list[Fault]
+) -> Segmenter | None:
+    settings = _settings(base, "segmenters", where, table, faults)
+    if model is None or type(settings) is DriverSettings:
         return None
     try:
-        driver = load_driver("segmenters", file.segmenter.driver)
-        segmenter: Segmenter = driver(base / file.station.models_dir / recipe.model, settings)
+        driver = load_driver("segmenters", table.driver)
+        segmenter: Segmenter = driver(model, settings)
     except ConfigError as error:
         faults += error.faults
         return None
     return segmenter
+
+
+def _shadow(base: Path, file: StationFile, recipes: dict[int, Criteria], faults: list[Fault]) -> ShadowModel | None:
+    if file.shadow is None:
+        return None
+    model = base / file.station.models_dir / file.shadow.model
+    segmenter = _segmenter(base, "shadow", file.shadow, model, faults)
+    if segmenter is None:
+        return None
+    suggested, known = _suggested(file, segmenter), segmenter.info.classes
+    seen = {
+        number: {name: limit for name, limit in criteria.recipe.classes.items() if name in known}
+        for number, criteria in recipes.items()
+    }
+    return ShadowModel(segmenter, {each: Criteria(recipes[each].recipe, suggested | seen[each]) for each in recipes})
 
 
 def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
@@ -403,15 +481,18 @@ def _limits(
         for name in recipe.classes
         if name not in model.classes
     ]
-    scale = min(camera.mm_per_px * file.mm_per_row(camera) for camera in file.cameras)
-    suggested = {
-        name: ClassLimits(min_confidence=confidence, min_area_mm2=area_px * scale)
-        for name, (confidence, area_px) in model.limits.items()
-    }
-    limits = suggested | recipe.classes
+    limits = _suggested(file, segmenter) | recipe.classes
     faults += [
         Fault(f"{path}: classes.{name}", "is missing, and the model suggests no limits for it")
         for name in model.classes
         if name not in limits
     ]
     return limits
+
+
+def _suggested(file: StationFile, segmenter: Segmenter) -> dict[str, ClassLimits]:
+    scale = min(camera.mm_per_px * file.mm_per_row(camera) for camera in file.cameras)
+    return {
+        name: ClassLimits(min_confidence=confidence, min_area_mm2=area_px * scale)
+        for name, (confidence, area_px) in segmenter.info.limits.items()
+    }

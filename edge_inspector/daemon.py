@@ -19,14 +19,17 @@ from typing import Any
 from edge_inspector import __version__, metrics
 from edge_inspector.config import Station
 from edge_inspector.drivers import Segmenter
+from edge_inspector.errors import DeviceError
 from edge_inspector.pipeline import Pipeline, build, line_geometry
 from edge_inspector.records import ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.runtime.realtime import claim
 from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
+from edge_inspector.store.choice import remember_choice, remembered_choice
 from edge_inspector.store.results import Results
-from edge_inspector.store.results_schema import results_path
+from edge_inspector.store.results_file import results_path
 from edge_inspector.web.app import make_app
 from edge_inspector.web.plant import Plant
 from edge_inspector.web.server import Web
@@ -46,6 +49,7 @@ class Daemon:
         self._conditions = Conditions()
         self._boot_id = secrets.randbelow(2**32 - 1) + 1
         self._stop = threading.Event()
+        self._recipe_id = station.recipe.id
         self._ever_held: set[tuple[ErrorCode, str]] = set()
         self._signals = 0
 
@@ -55,7 +59,7 @@ class Daemon:
             signal.signal(number, self._on_signal)
         pipeline, supervisor = self._start()
         try:
-            self._supervise(supervisor)
+            self._supervise(pipeline, supervisor)
         finally:
             code = self._halt(pipeline, supervisor)
         return code
@@ -64,9 +68,12 @@ class Daemon:
         station = self._station
         # The only garbage that needs the collector is made here; afterwards its pauses would be jitter.
         sys.setswitchinterval(0.001)
+        claim(station.file.realtime.fifo_priority, lock_memory=station.file.realtime.lock_memory)
         station.state_dir.mkdir(parents=True, exist_ok=True)
         station.segmenter.open()
-        pipeline = build(station, self._boot_id, self._conditions)
+        chosen = remembered_choice(station.state_dir, station.recipe.id)
+        self._recipe_id = chosen if chosen in station.recipes else station.recipe.id
+        pipeline = build(station, self._boot_id, self._conditions, self._recipe_id)
         web = Web(station.file.web, lambda: make_app(self._plant(pipeline)))
         web.open()
         workers = [*pipeline.workers, Worker(web, vital=False)]
@@ -91,16 +98,29 @@ class Daemon:
             pipeline.album,
             Results(results_path(self._station.state_dir)),
             pipeline.scene,
+            pipeline.status,
+            pipeline.submit,
             self._health,
         )
 
+    def _follow_recipe(self, recipe_id: int) -> None:
+        if recipe_id == self._recipe_id:
+            return
+        self._recipe_id = recipe_id
+        self._announce()
+        try:
+            remember_choice(self._station.state_dir, self._station.recipe.id, recipe_id)
+        except DeviceError as error:
+            log.error("%s; a restart would begin with another one", error)  # noqa: TRY400 -- the message says it all
+
     def _announce(self) -> None:
         station, model = self._station, self._station.segmenter.info
+        recipe = station.recipes[self._recipe_id].recipe
         metrics.station_info.info(
             {
                 "station": station.file.station.name,
                 "version": __version__,
-                "recipe": f"{station.recipe.id}/{station.recipe.fingerprint}",
+                "recipe": f"{recipe.id}/{recipe.fingerprint}",
                 "model": model.label,
                 "provider": model.provider,
             }
@@ -109,8 +129,8 @@ class Daemon:
             "station %s, boot %08x: recipe %d %s, model %s on %s, %d cameras, links %s",
             station.file.station.name,
             self._boot_id,
-            station.recipe.id,
-            station.recipe.name,
+            recipe.id,
+            recipe.name,
             model.label,
             model.provider,
             len(station.file.cameras),
@@ -125,14 +145,14 @@ class Daemon:
             (link.name for link in file.plcs),
             (worker.name for worker in self._supervisor.workers),
         )
-        for provider in ("tensorrt", "cuda", "cpu"):
+        for provider in ("tensorrt", "cuda", "openvino", "cpu"):
             # Asked anew each time: a session that is rebuilt may end on another one.
             metrics.execution_provider.labels(provider).set_function(partial(_runs_on, segmenter, provider))
         metrics.provider_fallback.set_function(lambda: float(segmenter.info.fell_back))
         metrics.state_disk_free.set_function(lambda: _disk(folder)[0])
         metrics.state_disk_size.set_function(lambda: _disk(folder)[1])
 
-    def _supervise(self, supervisor: Supervisor) -> None:
+    def _supervise(self, pipeline: Pipeline, supervisor: Supervisor) -> None:
         told = (StationState.STARTING, ErrorCode.NONE)
         shown: list[tuple[ErrorCode, str]] = []
         next_dog_s, resets = 0.0, 0
@@ -141,6 +161,7 @@ class Daemon:
                 resets = self._conditions.resets
                 supervisor.forgive()
             supervisor.watch()
+            self._follow_recipe(pipeline.status().recipe_id)
             now = (self._conditions.state, self._conditions.error_code)
             if now != told:
                 told = now
@@ -185,7 +206,7 @@ class Daemon:
         lost: list[str] = []
         for workers in (pipeline.segment, pipeline.judge, pipeline.report, pipeline.track, rest):
             lost += supervisor.stop(workers, deadline_ns)
-        hung += supervisor.stop(pipeline.archive, deadline_ns)
+        hung += supervisor.stop([*pipeline.shadow, *pipeline.archive], deadline_ns)
         self._station.segmenter.close()
         log.info("stopped in %.2f s", (time.monotonic_ns() - begun_ns) / 1e9)
         if hung or lost:

@@ -8,7 +8,7 @@ model `Settings` (frozen, extra keys forbidden, units in the names): its table i
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from edge_inspector.records import (
     CameraCounters,
     Command,
     EncoderSample,
+    ErrorCode,
     Frame,
     Image,
     ModelInfo,
@@ -111,6 +112,10 @@ class PlcLink(Protocol):
     """Decisions out. Constructed as `PlcLink(settings, identity)`; one thread owns it from open to close."""
 
     connected: bool
+    events: Mapping[str, int]
+    """How often each thing that an operator should know of has happened, by a name fit for a metric's label."""
+    troubles: Mapping[ErrorCode, str]
+    """What is wrong now beside the connection, and why."""
 
     @property
     @abstractmethod
@@ -159,6 +164,8 @@ CAMERAS = {
     "folder": "edge_inspector.cameras.folder:FolderCamera",
     "opencv": "edge_inspector.cameras.opencv:OpenCvCamera",
     "genicam": "edge_inspector.cameras.genicam:GenicamCamera",
+    "basler": "edge_inspector.cameras.basler:BaslerCamera",
+    "gentl": "edge_inspector.cameras.gentl:GentlCamera",
 }
 ENCODERS = {
     "simulated": "edge_inspector.simulation.encoder:SimulatedEncoder",
@@ -168,6 +175,8 @@ ENCODERS = {
 SEGMENTERS = {
     "simulated": "edge_inspector.simulation.segmenter:SimulatedSegmenter",
     "onnx": "edge_inspector.segmenters.onnx:OnnxSegmenter",
+    "openvino": "edge_inspector.segmenters.openvino:OpenVinoSegmenter",
+    "two-stage": "edge_inspector.segmenters.two_stage:TwoStageSegmenter",
 }
 PLC_LINKS = {
     "s7": "edge_inspector.plcs.s7:S7Link",

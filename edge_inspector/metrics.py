@@ -129,6 +129,9 @@ link_exchange_seconds = Histogram(
     buckets=_LATENCY_S,
     registry=REGISTRY,
 )
+link_events = Counter(
+    "edge_inspector_link_events", "What a link did that it should not have to.", ["link", "event"], registry=REGISTRY
+)
 verdicts_delivered = Counter(
     "edge_inspector_verdicts_delivered", "Verdicts taken by a link.", ["link"], registry=REGISTRY
 )
@@ -159,11 +162,35 @@ archive_bytes = Gauge(
 )
 archive_left_out = Counter(
     "edge_inspector_archive_left_out",
-    "What the archive could not keep: verdict, delivery, picture.",
+    "What the archive could not keep: verdict, delivery, picture, disagreement.",
     ["what"],
     registry=REGISTRY,
 )
 
+shadow_seconds = Histogram(
+    "edge_inspector_shadow_seconds", "One call of the shadow model.", buckets=_LATENCY_S, registry=REGISTRY
+)
+shadow_views = Counter(
+    "edge_inspector_shadow_views",
+    "Views that the shadow model looked at: it agrees, or it rejects or accepts what the first model did not.",
+    ["opinion"],
+    registry=REGISTRY,
+)
+drift_psi = Gauge(
+    "edge_inspector_drift_psi",
+    "Population stability index of the latest parts against the recipe's reference, by camera or defect class.",
+    ["subject", "quantity"],
+    registry=REGISTRY,
+)
+reject_rate = Gauge(
+    "edge_inspector_reject_rate", "Share of rejected among the latest inspected parts.", registry=REGISTRY
+)
+reject_rate_low = Gauge(
+    "edge_inspector_reject_rate_low", "Lower control limit of the reject rate: 3 sigma.", registry=REGISTRY
+)
+reject_rate_high = Gauge(
+    "edge_inspector_reject_rate_high", "Upper control limit of the reject rate: 3 sigma.", registry=REGISTRY
+)
 commands = Counter(
     "edge_inspector_commands", "Commands taken, by what became of them.", ["command", "result"], registry=REGISTRY
 )

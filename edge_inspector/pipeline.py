@@ -4,6 +4,7 @@ camera x N -> acquire -> [jobs] -> segment x M -> [judge] -> judge -> [link] -> 
 encoder    -> track   -> timeline: where the belt was
 PLC        -> report  -> [judge]: triggers
 judge, report -> [archive] -> archive: results, and the pictures that segment and acquire put into the album
+album -> shadow -> [archive]: what a second model would have said, in spare time
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ from edge_inspector.records import (
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.runtime.realtime import fifo_of
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages.acquire import Acquire
 from edge_inspector.stages.archive import Archive
+from edge_inspector.stages.drift import DriftWatch
 from edge_inspector.stages.judge import Geometry, Judge
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
+from edge_inspector.stages.shadow import Shadow
 from edge_inspector.stages.track import Track
 from edge_inspector.store.sidecar import StationFacts
 
@@ -57,6 +61,7 @@ class Pipeline:
     report: list[Worker]
     track: list[Worker]
     archive: list[Worker]
+    shadow: list[Worker]
     timeline: Timeline
     album: Album
     submit: Callable[[Command], None]
@@ -66,11 +71,19 @@ class Pipeline:
     @property
     def workers(self) -> list[Worker]:
         """All of them, in the order of starting: whoever receives is there before whoever sends."""
-        return [*self.archive, *self.track, *self.report, *self.judge, *self.segment, *self.acquire]
+        return [
+            *self.archive,
+            *self.shadow,
+            *self.track,
+            *self.report,
+            *self.judge,
+            *self.segment,
+            *self.acquire,
+        ]
 
 
-def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
-    """Everything connected, nothing started. The segmenter must be open."""
+def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: int) -> Pipeline:
+    """Everything connected, nothing started. The segmenter must be open. `first_recipe` judges at first."""
     file, segmenter = station.file, station.segmenter
     geometry = line_geometry(station)
     timeline = Timeline(
@@ -90,7 +103,7 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
     track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000)
 
     recipes = [criteria.recipe for criteria in station.recipes.values()]
-    control = Control(station.recipes, station.recipe.id, conditions.reset)
+    control = Control(station.recipes, first_recipe, conditions.reset)
     admission = Admission(
         timeline.estimate,
         min(recipe.position_tolerance_mm for recipe in recipes) * geometry.counts_per_mm,
@@ -149,15 +162,28 @@ def build(station: Station, boot_id: int, conditions: Conditions) -> Pipeline:
         )
 
     facts = StationFacts(file.station.name, tuple(segmenter.info.classes), segmenter.info.stride, scales)
-    archive = Archive(station.state_dir, file.archive, facts, kept, album, conditions)
+    drift = DriftWatch(station.state_dir, file.drift, conditions)
+    archive = Archive(station.state_dir, file.archive, facts, kept, album, drift, conditions)
 
+    shadow = []
+    if station.shadow is not None:
+        second = station.shadow.segmenter
+        criteria = station.shadow.recipes
+        other = Look(lambda: [criteria[each.recipe.id] for each in control.in_use], second.info, scales, along)
+        cameras = [camera.name for camera in file.cameras]
+        shadow.append(
+            Shadow(second, look, other, cameras, lambda: len(jobs) > 0 or any(s.busy for s in segment), album, kept)
+        )
+
+    fifo = file.realtime.fifo_priority
     return Pipeline(
-        acquire=[Worker(stage) for stage in acquire],
+        acquire=[Worker(stage, fifo=fifo_of("acquire", fifo)) for stage in acquire],
         segment=[Worker(stage) for stage in segment],
-        judge=[Worker(judge)],
-        report=[Worker(stage) for stage in report],
-        track=[Worker(track)],
+        judge=[Worker(judge, fifo=fifo_of("judge", fifo))],
+        report=[Worker(stage, fifo=fifo_of("report", fifo)) for stage in report],
+        track=[Worker(track, fifo=fifo_of("track", fifo))],
         archive=[Worker(archive, vital=False)],
+        shadow=[Worker(stage, vital=False) for stage in shadow],
         timeline=timeline,
         album=album,
         submit=judge.submit,

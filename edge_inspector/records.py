@@ -103,7 +103,10 @@ class PlcInput:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture. `image` is (H, W, 3) BGR or (H, W) grey, uint8; it belongs to the receiver until released.
+    """One picture. `image` is (H, W, 3) BGR or (H, W) grey, uint8.
+
+    Whoever refers to `image` holds the picture, for as long as they like and without copying it: a camera writes to
+    the memory again only when nobody refers to it any more. Nobody writes into it, as others may hold it too.
 
     `captured_ns` is the middle of the exposure. `encoder_count` is set by cameras that latch it themselves.
     """
@@ -302,7 +305,24 @@ class Delivery:
     delivered_ns: int
 
 
-ArchiveItem = Verdict | Delivery
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """The shadow model would have said otherwise of a frame: it `rejects` or `accepts` what the first did not.
+
+    `mask` is the shadow's, as `Segmenter.segment` gives it for its `classes`.
+    """
+
+    camera: str
+    frame_id: int
+    captured_ns: int
+    opinion: str
+    model: str
+    classes: tuple[str, ...]
+    defects: tuple[Defect, ...]
+    mask: Image
+
+
+ArchiveItem = Verdict | Delivery | Disagreement
 """Whatever is kept for later."""
 
 
@@ -317,6 +337,18 @@ class Picture:
     def image(self) -> Image:
         """The picture itself."""
         return self.frame.image
+
+
+@dataclass(frozen=True, slots=True)
+class ViewFigures:
+    """What a view's picture is like: mean 0..255, sharpness in percent of it, and the surest pixel of its mask 0..1.
+
+    `confidence` is None where the model did not look.
+    """
+
+    brightness: float
+    sharpness: float
+    confidence: float | None
 
 
 class StationState(StrEnum):
@@ -340,8 +372,11 @@ class ErrorCode(IntEnum):
     PLC_RING_FULL = 401
     PLC_TRIGGERS_LOST = 402
     PLC_LOST = 403
+    VERDICT_LATE = 404
     BROKER_LOST = 501
     OUTBOX_FULL = 502
+    NO_SUBSCRIBER = 503
+    MESSAGE_TOO_LARGE = 504
     RECIPE_MISMATCH = 601
     ARCHIVE_INCOMPLETE = 701
     SIDE_WORKER_FAILED = 702
@@ -360,6 +395,7 @@ class StationStatus:
     rejected: int = 0
     not_inspected: int = 0
     busy: bool = False
+    enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,10 @@ def engineers() -> dict[str, Any]:
             "Promises": _promises(),
             "Time": _time(),
             "Frames and model": _frames(),
+            "Pictures and drift": _pictures(),
             "Position": _position(),
             "Links": _links(),
+            "Archive and shadow model": _archive(),
             "Box": _box(),
         },
     )
@@ -115,6 +117,32 @@ def _frames() -> list[dict[str, Any]]:
     ]
 
 
+def _pictures() -> list[dict[str, Any]]:
+    return [
+        series(
+            "Drift",
+            "Population stability index against the recipe's reference. 0.1: look; 0.25: another distribution.",
+            (f"{E}drift_psi{{{AT}}}", "{{subject}} {{quantity}}"),
+            limits=thresholds((0.1, WARN), (0.25, BAD)),
+        ),
+        series("Sharpness", "Of the last picture.", (f"{E}picture_sharpness{{{AT}}}", "{{camera}}"), unit="percent"),
+        series(
+            "Pictures that could not be judged",
+            "In the last five minutes.",
+            (f"increase({E}pictures_bad_total{{{AT}}}[5m])", "{{camera}} {{fault}}"),
+        ),
+        series(
+            "What cameras count",
+            "In the last five minutes: frames that never came, packets asked for again and lost for good, underruns.",
+            (f"increase({E}frames_missed_total{{{AT}}}[5m])", "{{camera}} missed"),
+            (f"increase({E}camera_packets_resent_total{{{AT}}}[5m])", "{{camera}} resent"),
+            (f"increase({E}camera_packets_missing_total{{{AT}}}[5m])", "{{camera}} lost"),
+            (f"increase({E}camera_underruns_total{{{AT}}}[5m])", "{{camera}} underruns"),
+        ),
+        series("Temperature of cameras", "", (f"{E}camera_temperature_celsius{{{AT}}}", "{{camera}}"), unit="celsius"),
+    ]
+
+
 def _position() -> list[dict[str, Any]]:
     return [
         series("Bound on the position's error", "", *spread("position_error_bound_mm"), unit="lengthmm"),
@@ -142,6 +170,29 @@ def _links() -> list[dict[str, Any]]:
             (f"rate({E}verdicts_delivered_total{{{AT}}}{RATE}) * 60", "{{link}} verdicts"),
             (f"increase({E}link_failed_total{{{AT}}}[5m])", "{{link}} failures"),
         ),
+        series(
+            "What should not have to happen",
+            "In the last five minutes: rejects too late to be sent or without a subscriber, messages cut short.",
+            (f"increase({E}link_events_total{{{AT}}}[5m])", "{{link}} {{event}}"),
+        ),
+    ]
+
+
+def _archive() -> list[dict[str, Any]]:
+    return [
+        series("Kept on the disk", "", (f"{E}archive_bytes{{{AT}}}", "{{what}}"), unit="bytes"),
+        series(
+            "Kept and left out",
+            "In the last five minutes.",
+            (f"increase({E}archive_pictures_total{{{AT}}}[5m])", "{{kept_because}}"),
+            (f"increase({E}archive_left_out_total{{{AT}}}[5m])", "{{what}} left out"),
+        ),
+        series(
+            "What the shadow model thinks",
+            "Views in the last five minutes.",
+            (f"increase({E}shadow_views_total{{{AT}}}[5m])", "{{opinion}}"),
+        ),
+        series("One call of the shadow model", "", *spread("shadow_seconds"), unit="s"),
     ]
 
 

@@ -105,7 +105,15 @@ def _parts() -> list[dict[str, Any]]:
             (f"sort_desc(increase({E}parts_not_inspected_total{{{AT}}}[$__range]) > 0)", "{{reason}}"),
             limits=thresholds(first=WARN),
             decimals=0,
-            width=8,
+        ),
+        series(
+            "Reject rate, control chart",
+            "Of the latest parts; beyond the limits the line is not what it was.",
+            (f"{E}reject_rate{{{AT}}}", "reject rate"),
+            (f"{E}reject_rate_low{{{AT}}}", "lower limit"),
+            (f"{E}reject_rate_high{{{AT}}}", "upper limit"),
+            unit="percentunit",
+            colors={"reject rate": CALM, "lower limit": BAD, "upper limit": BAD},
         ),
         series(
             "Rejected and not inspected",
@@ -114,7 +122,6 @@ def _parts() -> list[dict[str, Any]]:
             (share("not_inspected", "10m"), "not_inspected"),
             unit="percentunit",
             colors=DECISIONS,
-            width=8,
         ),
     ]
 

@@ -10,9 +10,9 @@ import threading
 from ctypes import byref, c_uint32
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-
 from edge_inspector.cameras.aravis_library import GValue, call, text
+from edge_inspector.cameras.features import Value
+from edge_inspector.cameras.memory import Memory
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Image
 
@@ -33,8 +33,6 @@ _PACKET_SOCKET_DISABLED: Final = 1
 _ADJUST_PACKET_SIZE_NEVER: Final = 0
 _NO_REGISTER_CACHE: Final = 0
 _TYPE_INT, _TYPE_UINT64, _TYPE_DOUBLE = 6 << 2, 11 << 2, 15 << 2
-
-Value = bool | int | float | str
 
 
 # The memory that Aravis writes to, by buffer: kept here, so that nobody's forgetting to close can free it.
@@ -152,7 +150,7 @@ class Device:
         pointer = call("arv_camera_create_stream", self._camera, None, None)
         if not pointer:
             raise DeviceError("the camera offers no stream")
-        stream = Stream(pointer, int(self.read("PayloadSize")))
+        stream = Stream(pointer, int(self.read("PayloadSize")), buffers)
         if self.is_gige:
             stream.set_property("socket-buffer", _SOCKET_BUFFER_FIXED)
             stream.set_property("socket-buffer-size", SOCKET_BUFFER_BYTES)
@@ -194,15 +192,16 @@ class Device:
 class Stream:
     """Frames in the order in which they were completed; when all buffers are full, newer frames are lost."""
 
-    def __init__(self, pointer: int, payload: int) -> None:
+    def __init__(self, pointer: int, payload: int, buffers: int) -> None:
         self._stream: int | None = pointer
         self._payload = payload
         self._mine: set[int] = set()
+        self._memory = Memory(2 * buffers)  # theirs, and as many pictures that somebody still holds
 
     def lend(self, buffers: int) -> None:
         """Give Aravis so many buffers more."""
         for _ in range(buffers):
-            memory = np.empty(self._payload, np.uint8)
+            memory = self._memory.take(self._payload)
             pointer = call("arv_buffer_new", self._payload, memory.ctypes.data)
             _lent[pointer] = memory
             self._mine.add(pointer)
@@ -227,7 +226,7 @@ class Stream:
         )
 
     def keep(self, buffer: Buffer) -> None:
-        """The buffer's memory is the caller's from now on; Aravis gets another one."""
+        """The buffer's memory is the caller's, and everyone's who refers to it; Aravis gets other memory."""
         self._mine.discard(buffer.pointer)
         _lent.pop(buffer.pointer)
         call("g_object_unref", buffer.pointer)

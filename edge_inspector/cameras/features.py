@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final, Protocol
 
-from edge_inspector.cameras.aravis import Device, Value
 from edge_inspector.errors import DeviceError
 
+log = logging.getLogger(__name__)
+
+Value = bool | int | float | str
+
+_TEMPERATURE: Final = ("DeviceTemperature", "TemperatureAbs")
+_TEMPERATURE_EVERY_NS: Final = 10_000_000_000  # it changes slowly
 # Cameras keep times and gains in steps of their own.
 _CLOSE_ENOUGH = 0.02
+
+
+class Features(Protocol):
+    """A camera's features by name. All of it may raise DeviceError."""
+
+    def has(self, feature: str) -> bool:
+        """Whether the camera offers the feature now."""
+
+    def read(self, feature: str) -> Value:
+        """A feature's value in its own type."""
+
+    def write(self, feature: str, value: Value) -> bool:
+        """Set a feature, or execute it where it is a command: False then, as a command cannot be read back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +42,11 @@ class Step:
     optional: bool = False
 
 
-def apply(device: Device, steps: Iterable[Step]) -> None:
+def apply(device: Features, steps: Iterable[Step]) -> None:
     """Set all of them in order. Raises DeviceError at the first that the camera does not have or did not take."""
     for step in steps:
         names = (step.names,) if isinstance(step.names, str) else step.names
-        feature = next((name for name in names if device.has(name)), None)
+        feature = first_of(device, names)
         if feature is None and step.optional:
             continue
         if feature is None:
@@ -33,11 +54,41 @@ def apply(device: Device, steps: Iterable[Step]) -> None:
         _set(device, feature, step.value)
 
 
-def _set(device: Device, feature: str, value: Value) -> None:
+def first_of(device: Features, names: Iterable[str]) -> str | None:
+    """The first of the names that the camera offers."""
+    return next((name for name in names if device.has(name)), None)
+
+
+class Thermometer:
+    """A camera's temperature, asked for now and then; `celsius` is None where it tells none."""
+
+    def __init__(self, device: Features) -> None:
+        self.celsius: float | None = None
+        self._device = device
+        self._feature = first_of(device, _TEMPERATURE)
+        self._looked_ns = -_TEMPERATURE_EVERY_NS
+
+    def look(self, now_ns: int) -> None:
+        """To be called right after a frame: a camera that died would hold up any question for seconds."""
+        if self._feature is None or now_ns - self._looked_ns < _TEMPERATURE_EVERY_NS:
+            return
+        self._looked_ns = now_ns
+        try:
+            self.celsius = float(self._device.read(self._feature))
+        except DeviceError as error:
+            log.info("the camera's temperature cannot be read: %s", error)
+            self._feature = None
+
+
+def _set(device: Features, feature: str, value: Value) -> None:
     try:
         if not device.write(feature, value):
             return
     except DeviceError as error:
+        # What cannot be changed may be right as it is.
+        with contextlib.suppress(DeviceError):
+            if _same(value, device.read(feature)):
+                return
         raise DeviceError(f"{feature} = {_shown(value)} was refused: {error}") from error
     found = device.read(feature)
     if not _same(value, found):

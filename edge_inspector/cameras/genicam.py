@@ -9,14 +9,15 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Final
 
 from edge_inspector.cameras import aravis
-from edge_inspector.cameras.clock import DeviceClock
-from edge_inspector.cameras.features import apply
-from edge_inspector.cameras.genicam_settings import EXPOSURE, RATE, TEMPERATURE, GenicamSettings, steps_of
+from edge_inspector.cameras.clock import DeviceClock, middle_of_exposure
+from edge_inspector.cameras.features import Thermometer, apply
+from edge_inspector.cameras.frame_ids import FrameIds
+from edge_inspector.cameras.genicam_settings import GenicamSettings, exposure_ns, patience_ns, steps_of
 from edge_inspector.cameras.gige import Probe, TimestampLatch
+from edge_inspector.cameras.memory import Memory
 from edge_inspector.cameras.pixels import is_view, picture
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
@@ -26,9 +27,8 @@ log = logging.getLogger(__name__)
 
 _ANSWERS_WITHIN_S: Final = 0.3
 _LOOK_UP_S: Final = 0.05  # how often a wait for a frame asks whether the camera is still there
-_SILENT_AT_LEAST_NS: Final = 500_000_000
+_ASK_EVERY_NS: Final = 250_000_000
 _LATCH_EVERY_NS: Final = 500_000_000
-_FEEL_EVERY_NS: Final = 10_000_000_000  # a temperature changes slowly
 _FIRST_LATCHES: Final = 5
 
 
@@ -45,15 +45,15 @@ class GenicamCamera(Camera):
         self._probe: Probe | None = None
         self._latch: TimestampLatch | None = None
         self._clock = DeviceClock()
-        self._frame_id = 0
-        self._device_id: int | None = None
+        self._ids = FrameIds()
+        self._converted = Memory(settings.buffers)
         self._exposure_ns = 0
         self._silent_ns: int | None = None
         self._heard_ns = 0
+        self._asked_ns = 0
         self._latches = False
         self._latched_ns = 0
-        self._felt_ns = 0
-        self._temperature_feature: str | None = None
+        self._thermometer: Thermometer | None = None
         self._counters = CameraCounters()
         self._lost = False
 
@@ -112,18 +112,18 @@ class GenicamCamera(Camera):
         """The stream's statistics, the gaps in the frames' numbers, and the temperature as it was lately."""
         if self._stream is not None:
             told = self._stream.counters()
-            self._counters = replace(
-                self._counters,
+            self._counters = CameraCounters(
+                frames_missed=self._ids.missed,
                 underruns=told.get("underruns", 0),
                 packets_missing=told.get("missing_packets", 0),
                 packets_resent=told.get("resent_packets", 0),
+                temperature_c=self._thermometer.celsius if self._thermometer is not None else None,
             )
         return self._counters
 
     def _connect(self) -> None:
         chosen = self._settings
         self._lost = False
-        self._counters = CameraCounters()
         where = chosen.address or _address_of(chosen.serial or "")
         if chosen.address is not None or _is_address(where):
             self._probe = Probe(where)
@@ -131,17 +131,15 @@ class GenicamCamera(Camera):
         device = self._device = aravis.Device(where)
         apply(device, steps_of(chosen))
         self._set_packets(device)
-        self._silent_ns = self._patience_ns(device)
-        exposure = next((name for name in EXPOSURE if device.has(name)), None)
-        self._exposure_ns = int(float(device.read(exposure)) * 1000) if exposure else 0
-        self._device_id = None
+        self._silent_ns = patience_ns(device, chosen)
+        self._exposure_ns = exposure_ns(device)
+        self._ids.begin()
         self._clock = DeviceClock()
         self._latch = TimestampLatch(device) if device.is_gige else None
         tried = [self._read_latch() for _ in range(_FIRST_LATCHES)]
         self._latches = any(tried)
         self._latched_ns = time.monotonic_ns()
-        self._temperature_feature = next((name for name in TEMPERATURE if device.has(name)), None)
-        self._feel(device, self._latched_ns)
+        self._thermometer = Thermometer(device)
         self._stream = device.open_stream(
             chosen.buffers, packet_socket=chosen.packet_socket, frame_retention_ms=chosen.frame_retention_ms
         )
@@ -158,31 +156,41 @@ class GenicamCamera(Camera):
         if chosen.packet_delay_ns is not None and abs(delay_ns - chosen.packet_delay_ns) > 1000:
             raise DeviceError(f"packet_delay_ns = {chosen.packet_delay_ns} was refused: the camera has {delay_ns}")
 
-    def _patience_ns(self, device: aravis.Device) -> int | None:
-        """How long without a frame means lost; None where a trigger may come at any time or never."""
-        rate = next((name for name in RATE if device.has(name)), None)
-        chosen = self._settings
-        if chosen.trigger_source is not None or chosen.line_trigger_source is not None or rate is None:
-            return None
-        return max(_SILENT_AT_LEAST_NS, int(3e9 / float(device.read(rate))))
-
     def _watch(self, now_ns: int) -> None:
-        why = self._probe.silence(now_ns) if self._probe is not None else ""
+        why = self._probe.silence(now_ns) if self._probe is not None else self._unplugged(now_ns)
         if not why and self._silent_ns is not None and now_ns - self._heard_ns > self._silent_ns:
             why = f"no frame for {(now_ns - self._heard_ns) / 1e6:.0f} ms"
         if why:
             self._lost = True
             raise DeviceError(f"{self.name}: {why}")
 
+    def _unplugged(self, now_ns: int) -> str:
+        """Why the camera on a bus is gone, empty while it is there: asked for while no frame comes."""
+        if self._device is None or now_ns - max(self._heard_ns, self._asked_ns) < _ASK_EVERY_NS:
+            return ""
+        self._asked_ns = now_ns
+        try:
+            self._device.read("PayloadSize")
+        except DeviceError as error:
+            return str(error)
+        return ""
+
     def _received(self, stream: aravis.Stream, buffer: aravis.Buffer, now_ns: int) -> Frame:
         if buffer.status != aravis.SUCCESS:
             stream.give_back(buffer)
-            frame_id = self._numbered(buffer.frame_id)
+            frame_id = self._ids.next(buffer.frame_id)
             reason = aravis.STATUS_NAMES[buffer.status] if buffer.status > 0 else "unknown"
             raise FrameIncompleteError(reason, frame_id, self._captured_ns(buffer.timestamp_ns, now_ns))
         try:
             frame_id, stamp_ns, count = self._chunks(buffer)
-            image = picture(buffer.memory, buffer.pixel_format, buffer.height, buffer.width, self._settings.demosaic)
+            image = picture(
+                buffer.memory,
+                buffer.pixel_format,
+                buffer.height,
+                buffer.width,
+                self._settings.demosaic,
+                self._converted,
+            )
         except DeviceError as error:
             stream.give_back(buffer)
             raise DeviceError(f"{self.name}: {error}") from error
@@ -192,7 +200,7 @@ class GenicamCamera(Camera):
         (stream.keep if is_view(buffer.pixel_format) else stream.give_back)(buffer)
         self._synchronise(stamp_ns, now_ns)
         captured_ns = self._captured_ns(stamp_ns, now_ns)
-        number = self._numbered(frame_id)
+        number = self._ids.next(frame_id)
         return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count)
 
     def _chunks(self, buffer: aravis.Buffer) -> tuple[int, int, int | None]:
@@ -216,10 +224,10 @@ class GenicamCamera(Camera):
         Never from both: an arrival is a transfer late, and that would pass for drift. Asked once in a while, right
         after a sign of life: a camera that just died would hold this up for seconds.
         """
-        if self._device is not None and now_ns - self._felt_ns > _FEEL_EVERY_NS:
-            self._feel(self._device, now_ns)
+        if self._thermometer is not None:
+            self._thermometer.look(now_ns)
         if not self._latches:
-            self._clock.add(stamp_ns, now_ns)
+            self._clock.add(stamp_ns + self._exposure_ns, now_ns)
         elif now_ns - self._latched_ns > _LATCH_EVERY_NS and self._read_latch():
             self._latched_ns = now_ns
 
@@ -234,31 +242,8 @@ class GenicamCamera(Camera):
             self._clock.add(*found)
         return found is not None
 
-    def _feel(self, device: aravis.Device, now_ns: int) -> None:
-        self._felt_ns = now_ns
-        if self._temperature_feature is None:
-            return
-        try:
-            self._counters = replace(self._counters, temperature_c=float(device.read(self._temperature_feature)))
-        except DeviceError as error:
-            log.info("%s: the camera's temperature cannot be read: %s", self.name, error)
-            self._temperature_feature = None
-
     def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:
-        if not self._clock.known or not stamp_ns:
-            return now_ns
-        start_ns = self._clock.host_ns(stamp_ns) - int(self._settings.stamp_delay_us * 1000)
-        return min(start_ns + self._exposure_ns // 2, now_ns)
-
-    def _numbered(self, device_id: int) -> int:
-        """The camera's number as one that never wraps or starts anew; gaps are counted."""
-        missed = frames_between(self._device_id, device_id)
-        if missed:
-            self._counters = replace(self._counters, frames_missed=self._counters.frames_missed + missed)
-            log.warning("%s: %d frames never arrived before frame %d", self.name, missed, device_id)
-        self._device_id = device_id or self._device_id
-        self._frame_id += 1 + missed
-        return self._frame_id
+        return middle_of_exposure(self._clock, stamp_ns, self._exposure_ns, self._settings.stamp_delay_us, now_ns)
 
     def _opened(self) -> aravis.Stream:
         if self._stream is None:
@@ -268,20 +253,6 @@ class GenicamCamera(Camera):
 
 def _told(counters: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counters.items() if count) or "no frame was received"
-
-
-def frames_between(before: int | None, after: int) -> int:
-    """How many numbers lie between two frames' numbers, of 16 bits (where 0 is left out) or of 64.
-
-    0 where it cannot be told: at the first frame, and for a damaged one whose number (0, or an old one) was lost.
-    """
-    if before is None or after in (0, before):
-        return 0
-    if after > before:
-        return after - before - 1
-    lost = (after - before) % 0xFFFF - 1 if before <= 0xFFFF else 0
-    # A step back by less than half the numbers is no wrap: the camera began to count anew.
-    return lost if lost < 0x8000 else 0
 
 
 def _address_of(serial: str) -> str:

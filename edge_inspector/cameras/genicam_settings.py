@@ -1,4 +1,4 @@
-"""The settings of a GenICam camera, and the features that they come down to."""
+"""The settings that GenICam cameras have in common, and the features that they come down to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
-from edge_inspector.cameras.features import Step
+from edge_inspector.cameras.features import Features, Step, first_of
 from edge_inspector.cameras.pixels import Demosaic, PixelFormat
 from edge_inspector.drivers import DriverSettings
 
@@ -15,31 +15,28 @@ Whole = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0)]
 
+_SILENT_AT_LEAST_NS: Final = 500_000_000
+
 # What different makes call the same thing.
-EXPOSURE: Final = ("ExposureTime", "ExposureTimeAbs")
-RATE: Final = ("AcquisitionFrameRate", "AcquisitionFrameRateAbs")
+_EXPOSURE: Final = ("ExposureTime", "ExposureTimeAbs")
+_RATE: Final = ("AcquisitionFrameRate", "AcquisitionFrameRateAbs")
 _GAIN: Final = ("Gain", "GainRaw", "GainAbs")
 _BLACK_LEVEL: Final = ("BlackLevel", "BlackLevelRaw")
-TEMPERATURE: Final = ("DeviceTemperature", "TemperatureAbs")
 _PTP: Final = ("PtpEnable", "GevIEEE1588")
 _LINE_DIVIDER: Final = ("TriggerDivider", "EncoderDivider")
 _TRIGGER_DELAY: Final = ("TriggerDelay", "TriggerDelayAbs")
 
 
-class GenicamSettings(DriverSettings):
+class FeatureSettings(DriverSettings):
     """What is absent stays as the camera has it; without `trigger_source` it runs freely.
 
-    `address` of GigE cameras (safest), or `serial`. `roi` is x, y, width, height. Chunks are named as in the
-    camera's ChunkSelector (their features with Chunk before it); `chunk_encoder` is the 32-bit counter that makes
-    a frame's position exact. `stamp_delay_us`: how long after the start of the exposure the camera stamps.
-    `packet_socket`: receive past the UDP stack where the process may (CAP_NET_RAW). `ptp` lets the camera follow the
-    network's clock. `line_trigger_source` makes a line-scan camera take a row at every `line_trigger_divider`th pulse
-    of that source; the frame is as many rows as `roi` is high. `frame_retention_ms`: how long a frame may pause on its
-    way before it counts as incomplete. `features` are set last, in their order; true executes a command.
+    `roi` is x, y, width, height. Chunks are named as in the camera's ChunkSelector (their features with Chunk before
+    it); `chunk_encoder` is the 32-bit counter that makes a frame's position exact. `stamp_delay_us`: how long after
+    the start of the exposure the camera stamps. `ptp` lets the camera follow the network's clock.
+    `line_trigger_source` makes a line-scan camera take a row at every `line_trigger_divider`th pulse of that source;
+    the frame is as many rows as `roi` is high. `features` are set last, in their order; true executes a command.
     """
 
-    address: Text | None = None
-    serial: Text | None = None
     user_set: Text | None = None
     pixel_format: PixelFormat = "Mono8"
     demosaic: Demosaic = "bilinear"
@@ -60,13 +57,24 @@ class GenicamSettings(DriverSettings):
     chunk_frame_id: Text | None = None
     chunk_encoder: Text | None = None
     stamp_delay_us: float = 0.0
+    ptp: bool | None = None
+    buffers: Annotated[int, Field(ge=2, le=1000)] = 16
+    features: dict[str, bool | int | float | str] = Field(default_factory=dict)
+
+
+class GenicamSettings(FeatureSettings):
+    """`address` of GigE cameras (safest), or `serial`.
+
+    `packet_socket`: receive past the UDP stack where the process may (CAP_NET_RAW). `frame_retention_ms`: how long a
+    frame may pause on its way before it counts as incomplete.
+    """
+
+    address: Text | None = None
+    serial: Text | None = None
     packet_size: Annotated[int, Field(ge=256, le=65000)] | None = None
     packet_delay_ns: Whole | None = None
     packet_socket: bool = True
-    ptp: bool | None = None
     frame_retention_ms: Annotated[int, Field(ge=1, le=60_000)] | None = None
-    buffers: Annotated[int, Field(ge=2, le=1000)] = 16
-    features: dict[str, bool | int | float | str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_name(self) -> Self:
@@ -80,7 +88,21 @@ class GenicamSettings(DriverSettings):
         return self.address or self.serial
 
 
-def steps_of(chosen: GenicamSettings) -> list[Step]:
+def exposure_ns(device: Features) -> int:
+    """The exposure time that is set; 0 where the camera does not tell."""
+    feature = first_of(device, _EXPOSURE)
+    return int(float(device.read(feature)) * 1000) if feature else 0
+
+
+def patience_ns(device: Features, chosen: FeatureSettings) -> int | None:
+    """How long without a frame means lost; None where a trigger may come at any time or never."""
+    rate = first_of(device, _RATE)
+    if chosen.trigger_source is not None or chosen.line_trigger_source is not None or rate is None:
+        return None
+    return max(_SILENT_AT_LEAST_NS, int(3e9 / float(device.read(rate))))
+
+
+def steps_of(chosen: FeatureSettings) -> list[Step]:
     """What is to be set, in an order that cameras accept: formats decide on sizes, auto functions block values."""
     steps = []
     if chosen.user_set is not None:
@@ -93,9 +115,9 @@ def steps_of(chosen: GenicamSettings) -> list[Step]:
         steps += [Step("OffsetX", 0), Step("OffsetY", 0), Step("Width", width), Step("Height", height)]
         steps += [Step("OffsetX", x), Step("OffsetY", y)]
     if chosen.frame_rate is not None:
-        steps += [Step("AcquisitionFrameRateEnable", value=True, optional=True), Step(RATE, chosen.frame_rate)]
+        steps += [Step("AcquisitionFrameRateEnable", value=True, optional=True), Step(_RATE, chosen.frame_rate)]
     if chosen.exposure_us is not None:
-        steps += [Step("ExposureAuto", "Off", optional=True), Step(EXPOSURE, chosen.exposure_us)]
+        steps += [Step("ExposureAuto", "Off", optional=True), Step(_EXPOSURE, chosen.exposure_us)]
     if chosen.gain is not None:
         steps += [Step("GainAuto", "Off", optional=True), Step(_GAIN, chosen.gain)]
     if chosen.black_level is not None:
@@ -105,7 +127,7 @@ def steps_of(chosen: GenicamSettings) -> list[Step]:
     return [*steps, *_line_steps(chosen), *_trigger_steps(chosen), *_chunk_steps(chosen), *_free_steps(chosen)]
 
 
-def _line_steps(chosen: GenicamSettings) -> list[Step]:
+def _line_steps(chosen: FeatureSettings) -> list[Step]:
     if chosen.line_trigger_source is None:
         return []
     steps = [Step("TriggerSelector", "LineStart"), Step("TriggerSource", chosen.line_trigger_source)]
@@ -114,7 +136,7 @@ def _line_steps(chosen: GenicamSettings) -> list[Step]:
     return [*steps, Step("TriggerMode", "On")]
 
 
-def _trigger_steps(chosen: GenicamSettings) -> list[Step]:
+def _trigger_steps(chosen: FeatureSettings) -> list[Step]:
     if chosen.trigger_source is None:
         return [
             Step("TriggerSelector", chosen.trigger_selector, optional=True),
@@ -130,7 +152,7 @@ def _trigger_steps(chosen: GenicamSettings) -> list[Step]:
     return [*steps, Step("TriggerMode", "On")]
 
 
-def _chunk_steps(chosen: GenicamSettings) -> list[Step]:
+def _chunk_steps(chosen: FeatureSettings) -> list[Step]:
     names = [name for name in (chosen.chunk_timestamp, chosen.chunk_frame_id, chosen.chunk_encoder) if name]
     if not names:
         return [Step("ChunkModeActive", value=False, optional=True)]
@@ -140,5 +162,5 @@ def _chunk_steps(chosen: GenicamSettings) -> list[Step]:
     return steps
 
 
-def _free_steps(chosen: GenicamSettings) -> list[Step]:
+def _free_steps(chosen: FeatureSettings) -> list[Step]:
     return [Step(name, value) for name, value in chosen.features.items()]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import cv2
 from pydantic import Field
 
 from edge_inspector.drivers import Camera, DriverSettings
-from edge_inspector.errors import DeviceError
+from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame
 
 _V4L2_MANUAL_EXPOSURE: Final = 1
 _V4L2_EXPOSURE_UNIT_US: Final = 100
 # An older stamp is not this clock's: no driver keeps a frame that long.
 _OLDEST_STAMP_NS: Final = 2_000_000_000
+_SILENT_AT_LEAST_NS: Final = 500_000_000
+_DAMAGED_AT_MOST: Final = 10  # in a row: after that it is not the pictures but the camera
+_BACKENDS: Final = {"v4l2": cv2.CAP_V4L2, "ffmpeg": cv2.CAP_FFMPEG, "gstreamer": cv2.CAP_GSTREAMER}
 
 Pixels = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=60)]
@@ -28,11 +31,15 @@ class OpenCvCamera(Camera):
     class Settings(DriverSettings):
         """What is absent stays as the camera has it.
 
+        `backend` is v4l2 for a device and ffmpeg for the rest, if not said otherwise. `buffers`: how many frames V4L2
+        may hold. `read_timeout_s` is how soon the loss of a network stream is known: at least three of its frames.
         `latency_ms` lies between the middle of the exposure and the stamp: the kernel's for V4L2, else the arrival.
         A file comes as fast as asked unless `fps` paces it.
         """
 
         source: Annotated[str, Field(min_length=1)]
+        backend: Literal["v4l2", "ffmpeg", "gstreamer"] | None = None
+        buffers: Annotated[int, Field(ge=1, le=10)] | None = None
         width: Pixels | None = None
         height: Pixels | None = None
         fps: Annotated[float, Field(gt=0)] | None = None
@@ -56,6 +63,9 @@ class OpenCvCamera(Camera):
         self._capture: Any = None
         self._frame_id = 0
         self._due_ns = 0
+        self._silent_ns = _SILENT_AT_LEAST_NS
+        self._heard_ns = 0
+        self._damaged = 0
 
     def open(self) -> None:
         """Connect, set what is configured and read it back. Frame numbers go on from an earlier open."""
@@ -63,8 +73,9 @@ class OpenCvCamera(Camera):
         source = self._settings.source
         if (self._device or self._file) and not Path(source).exists():
             raise DeviceError(f"{self.name}: {source} does not exist")
-        if self._device:
-            capture = cv2.VideoCapture(source, cv2.CAP_V4L2)
+        backend = _BACKENDS[self._settings.backend or ("v4l2" if self._device else "ffmpeg")]
+        if backend != cv2.CAP_FFMPEG:
+            capture = cv2.VideoCapture(source, backend)
         else:
             limits = [
                 *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(self._settings.open_timeout_s * 1000)),
@@ -74,9 +85,11 @@ class OpenCvCamera(Camera):
         if not capture.isOpened():
             raise DeviceError(f"{self.name}: {source} does not open")
         self._capture = capture
-        self._due_ns = time.monotonic_ns()
+        self._due_ns = self._heard_ns = time.monotonic_ns()
+        self._damaged = 0
         for what, key, value in self._wanted():
             self._set(what, key, value)
+        self._silent_ns = max(_SILENT_AT_LEAST_NS, int(3e9 / (capture.get(cv2.CAP_PROP_FPS) or 30.0)))
 
     def grab(self, timeout_s: float) -> Frame | None:
         """The next picture. A network stream waits up to `read_timeout_s` whatever `timeout_s` says."""
@@ -86,12 +99,15 @@ class OpenCvCamera(Camera):
             return None
         # A V4L2 frame was taken from the driver while waiting for it.
         taken = self._device or self._capture.grab()
-        received_ns = time.monotonic_ns()
-        image: Any
-        good, image = self._capture.retrieve() if taken else (False, None)
-        if not good:
+        if not taken:
             raise DeviceError(f"{self.name}: {self._settings.source} gives no more pictures")
+        self._heard_ns = received_ns = time.monotonic_ns()
+        image: Any
+        good, image = self._capture.retrieve()
         self._frame_id += 1
+        if not good:
+            self._refuse_damaged(received_ns)
+        self._damaged = 0
         return Frame(
             camera=self.name,
             frame_id=self._frame_id,
@@ -107,6 +123,14 @@ class OpenCvCamera(Camera):
             self._capture.release()
             self._capture = None
 
+    def _refuse_damaged(self, received_ns: int) -> None:
+        """A picture that cannot be decoded is one bad picture, until there are too many of them."""
+        self._damaged += 1
+        source = self._settings.source
+        if self._damaged > _DAMAGED_AT_MOST or (self._device and not Path(source).exists()):
+            raise DeviceError(f"{self.name}: {source} gives no more pictures")
+        raise FrameIncompleteError(f"{source} cannot be decoded", self._frame_id, received_ns)
+
     def _wanted(self) -> list[tuple[str, int, float]]:
         chosen = self._settings
         exposure = chosen.exposure_us
@@ -119,6 +143,7 @@ class OpenCvCamera(Camera):
             ("manual exposure", cv2.CAP_PROP_AUTO_EXPOSURE, exposure and _V4L2_MANUAL_EXPOSURE),
             ("exposure_us / 100", cv2.CAP_PROP_EXPOSURE, exposure and exposure // _V4L2_EXPOSURE_UNIT_US),
             ("gain", cv2.CAP_PROP_GAIN, chosen.gain),
+            ("buffers", cv2.CAP_PROP_BUFFERSIZE, chosen.buffers),
         ]
         return [(what, key, value) for what, key, value in wanted if value is not None]
 
@@ -149,6 +174,9 @@ class OpenCvCamera(Camera):
             ready, _ = cv2.VideoCapture.waitAny([self._capture], max(1, int(timeout_s * 1e9)))
         except cv2.error as error:
             raise DeviceError(f"{self.name}: {self._settings.source}: {error}") from error
+        silent_ns = time.monotonic_ns() - self._heard_ns
+        if not ready and silent_ns > self._silent_ns:
+            raise DeviceError(f"{self.name}: {self._settings.source} gave no frame for {silent_ns / 1e6:.0f} ms")
         return bool(ready)
 
     def _stamp_ns(self, received_ns: int) -> int:

@@ -7,6 +7,7 @@ from typing import Final, Literal
 import cv2
 import numpy as np
 
+from edge_inspector.cameras.memory import Memory
 from edge_inspector.records import Image
 
 PixelFormat = Literal[
@@ -49,10 +50,17 @@ def is_view(pixel_format: int) -> bool:
     return pixel_format in {_MONO8, _BGR8}
 
 
-def picture(memory: Image, pixel_format: int, height: int, width: int, demosaic: Demosaic = "bilinear") -> Image | None:
+def picture(
+    memory: Image,
+    pixel_format: int,
+    height: int,
+    width: int,
+    demosaic: Demosaic = "bilinear",
+    own: Memory | None = None,
+) -> Image | None:
     """The pixels at the start of `memory` as grey or BGR; None for a format that is not known here.
 
-    A view of `memory` where `is_view`, else an image of its own.
+    A view of `memory` where `is_view`, else an image of its own, in memory of `own`'s where it is colour.
     """
     count = height * width
     if pixel_format == _MONO8:
@@ -63,11 +71,17 @@ def picture(memory: Image, pixel_format: int, height: int, width: int, demosaic:
         return _upper_eight(memory, count, packed=pixel_format == _MONO12_PACKED).reshape(height, width)
     if pixel_format in _BAYER:
         conversion = _DEMOSAIC[_BAYER[pixel_format], demosaic]
-        return np.asarray(cv2.cvtColor(memory[:count].reshape(height, width), conversion), np.uint8)
+        return _converted(memory[:count].reshape(height, width), conversion, own)
     if pixel_format not in _CONVERTED:
         return None
     planes, conversion = _CONVERTED[pixel_format]
-    return np.asarray(cv2.cvtColor(memory[: planes * count].reshape(height, width, planes), conversion), np.uint8)
+    return _converted(memory[: planes * count].reshape(height, width, planes), conversion, own)
+
+
+def _converted(pixels: Image, conversion: int, own: Memory | None) -> Image:
+    height, width = pixels.shape[:2]
+    into = own.take(3 * height * width).reshape(height, width, 3) if own is not None else None
+    return np.asarray(cv2.cvtColor(pixels, conversion, into), np.uint8)
 
 
 def _upper_eight(memory: Image, count: int, *, packed: bool) -> Image:

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -107,14 +107,32 @@ class Criteria:
     limits: Mapping[str, ClassLimits]
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """What stands in a TOML file. Raises ConfigError, also for texts with a NUL, which no path may have."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([Fault(str(path), f"is not TOML: {error}")]) from error
+    where = _nul_at(table)
+    if where is not None:
+        raise ConfigError([Fault(f"{path}: {where}", "has a NUL character in it")])
+    return table
+
+
+def _nul_at(part: Any, where: str = "") -> str | None:
+    if isinstance(part, str):
+        return where if "\0" in part else None
+    items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    found = (_nul_at(key, f"{where}.") or _nul_at(value, f"{where}.{key}".removeprefix(".")) for key, value in items)
+    return next(filter(None, found), None)
+
+
 def read_recipe(path: Path) -> Recipe:
     """The recipe in `path`. Raises ConfigError with every fault found."""
     try:
-        return Recipe.model_validate(tomllib.loads(path.read_text()))
-    except OSError as error:
-        raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError([Fault(str(path), f"is not TOML: {error}")]) from error
+        return Recipe.model_validate(read_toml(path))
     except ValidationError as error:
         raise ConfigError(faults_of(error, str(path))) from error
 

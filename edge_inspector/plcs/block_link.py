@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
@@ -64,6 +64,8 @@ class BlockLink:
 
     def __init__(self, wire: Wire, plc: Place, edge: Place, identity: Identity) -> None:
         self.connected = False
+        self.events: Mapping[str, int] = {}
+        self.troubles: Mapping[ErrorCode, str] = {}
         self._wire = wire
         self._plc = plc
         self._edge = edge

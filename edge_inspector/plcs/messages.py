@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -78,6 +78,7 @@ class VerdictMessage(_Message):
     model: str
     review: bool
     late: bool
+    left_out: int = 0
     latency_us: int
     decided_ns: int
     utc: AwareDatetime
@@ -166,7 +167,23 @@ def verdict_message(verdict: Verdict, station: str, utc: datetime) -> VerdictMes
 
 def as_late(payload: bytes) -> bytes:
     """A serialised VerdictMessage, told after the part was due."""
-    return json.dumps(json.loads(payload) | {"late": True}, ensure_ascii=False, separators=(",", ":")).encode()
+    return _serialised(json.loads(payload) | {"late": True})
+
+
+def shortened(payload: bytes, longest: int) -> bytes | None:
+    """A serialised VerdictMessage in at most `longest` bytes: fewer defects, the surest stay; None where none fits."""
+    if len(payload) <= longest:
+        return payload
+    body = json.loads(payload)
+    defects = sorted(body["defects"], key=lambda defect: -defect["confidence"])
+    keep = len(defects)
+    while keep:
+        keep //= 2
+        body |= {"defects": defects[:keep], "left_out": len(defects) - keep}
+        shorter = _serialised(body)
+        if len(shorter) <= longest:
+            return shorter
+    return None
 
 
 def state_message(status: StationStatus, identity: Identity, utc: datetime) -> StateMessage:
@@ -241,6 +258,10 @@ def _view(placed: PlacedView) -> ViewMessage:
         exposure_us=placed.view.exposure_ns / 1000,
         inference_us=placed.view.inference_ns / 1000,
     )
+
+
+def _serialised(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _known(value: float) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,12 +13,14 @@ from edge_inspector.plcs.messages import (
     as_late,
     command_result_message,
     offline_message,
+    shortened,
     state_message,
     verdict_message,
 )
 from edge_inspector.plcs.mqtt_commands import CommandInbox
-from edge_inspector.plcs.mqtt_session import MqttSession, MqttSettings
-from edge_inspector.records import Command, Identity, PlcInput, StationStatus, Verdict
+from edge_inspector.plcs.mqtt_session import ANSWER_ROW, MqttSession
+from edge_inspector.plcs.mqtt_settings import MqttSettings
+from edge_inspector.records import Command, ErrorCode, Identity, PlcInput, StationStatus, Verdict
 from edge_inspector.runtime.clock import utc_of
 from edge_inspector.store.outbox import Outbox, Row
 
@@ -27,21 +30,23 @@ _STATE_EVERY_NS = 10_000_000_000
 _STATE_ROW = 0  # the state is not in the outbox: only the newest counts
 _CATCH_UP_S = 0.05  # how long one exchange may follow acknowledgements while a backlog waits
 _FLUSH_S = 0.4
+_SMALLEST_PACKET = 1024  # below this not even a verdict without defects has room
 _RETRY_S = (0.5, 2.0)
 
 
 class MqttLink:
     """One broker, owned by one thread. A broker that is down costs nothing but room in the outbox.
 
-    `rejects_expired` counts rejects that were no longer worth sending, `outboxes_set_aside` damaged files.
+    `events`: `reject_expired` was no longer worth sending, `reject_unheard` had no subscriber, `verdict_shortened` and
+    `message_too_large` are what the broker's limit did, `outbox_set_aside` was a damaged file.
     """
 
     Settings = MqttSettings
 
     def __init__(self, settings: MqttSettings, identity: Identity) -> None:
         self.connected = False
-        self.rejects_expired = 0
-        self.outboxes_set_aside = 0
+        self.events: Counter[str] = Counter()
+        self.troubles: dict[ErrorCode, str] = {}
         self._settings = settings
         self._identity = identity
         self._outbox: Outbox | None = None
@@ -53,12 +58,14 @@ class MqttLink:
         self._said_ns = 0
         self._retry_s = _RETRY_S[0]
         self._retry_ns = 0
+        self._packet_max = settings.packet_max_bytes
+        self._was_heard = False
         self._last_trouble = ""
 
     def open(self) -> None:
         """Open the outbox. The first exchange begins to connect. Raises DeviceError for the disk."""
         self._outbox = Outbox(self._identity.state_dir / "outbox.sqlite", self._settings.outbox_max_rows)
-        self.outboxes_set_aside += self._outbox.set_aside
+        self.events["outbox_set_aside"] += self._outbox.set_aside
 
     def probe(self) -> str:
         """Connect under another name, without a will, and say nothing. Raises DeviceError."""
@@ -120,6 +127,7 @@ class MqttLink:
         finally:
             if session is not None:
                 session.close()
+                self._learn(session)
             if outbox is not None:
                 outbox.close()
 
@@ -152,6 +160,7 @@ class MqttLink:
         session = self._session
         if session is not None and session.over:
             session.close()
+            self._learn(session)
             self._session, self.connected = None, False
             self._tell(session)
         if self._session is None and time.monotonic_ns() >= self._retry_ns:
@@ -170,6 +179,12 @@ class MqttLink:
         self._cursors = {True: 0, False: 0}
         self._said = ()
 
+    def _learn(self, session: MqttSession) -> None:
+        """A broker need not say how much it takes; half of what it refused is tried next."""
+        if session.too_large:
+            self._packet_max = max(_SMALLEST_PACKET, session.too_large // 2)
+            _log.warning("MQTT broker %s takes no %d bytes: sending less", session.address, session.too_large)
+
     def _tell(self, session: MqttSession) -> None:
         if session.error is not None or not session.trouble:
             raise DeviceError(f"MQTT broker {session.address}: client thread died: {session.error}") from session.error
@@ -182,6 +197,7 @@ class MqttLink:
     def _pump(self, outbox: Outbox, session: MqttSession, status: StationStatus | None = None) -> bool:
         """Forget what was acknowledged; publish what fits, rejects before history. Whether more is to be done."""
         outbox.delete(session.acknowledged())
+        self._notice_subscribers(session)
         if status is not None:
             self._say(session, status)
         self._reply(session)
@@ -194,13 +210,37 @@ class MqttLink:
 
     def _send(self, outbox: Outbox, session: MqttSession, row: Row) -> bool:
         left_ns = row.expires_ns - time.monotonic_ns() if row.boot_id == self._identity.boot_id else 0
-        if not row.perishable:
-            return session.publish(row.topic, row.payload if left_ns > 0 else as_late(row.payload), row.id)
-        if left_ns > 0:
-            return session.publish(row.topic, row.payload, row.id, expiry_s=-(-left_ns // 1_000_000_000))
-        self.rejects_expired += 1
+        if row.perishable and left_ns <= 0:
+            return self._leave_out(outbox, row, "reject_expired")
+        longest = min(self._packet_max, session.payload_max(row.topic))
+        told = row.payload if left_ns > 0 else as_late(row.payload)
+        payload = shortened(told, longest)
+        if payload is None:
+            self.troubles[ErrorCode.MESSAGE_TOO_LARGE] = f"a verdict does not fit in {longest} bytes"
+            return self._leave_out(outbox, row, "message_too_large")
+        expiry_s = -(-left_ns // 1_000_000_000) if row.perishable else 0
+        if not session.publish(row.topic, payload, row.id, expiry_s=expiry_s, watched=row.perishable):
+            return False
+        self.troubles.pop(ErrorCode.MESSAGE_TOO_LARGE, None)
+        self.events["verdict_shortened"] += payload is not told
+        return True
+
+    def _leave_out(self, outbox: Outbox, row: Row, event: str) -> bool:
+        self.events[event] += 1
         outbox.delete([row.id])
         return True
+
+    def _notice_subscribers(self, session: MqttSession) -> None:
+        heard, session.heard = session.heard, None
+        if heard is None:
+            return
+        self.events["reject_unheard"] += not heard
+        self._was_heard |= heard
+        # A station whose rejects nobody ever wanted has its gate elsewhere; one that lost its listener has none.
+        if heard:
+            self.troubles.pop(ErrorCode.NO_SUBSCRIBER, None)
+        elif self._was_heard:
+            self.troubles[ErrorCode.NO_SUBSCRIBER] = f"nobody listens to {self._topic('reject')} any more"
 
     def _say(self, session: MqttSession, status: StationStatus) -> None:
         now = time.monotonic_ns()
@@ -214,7 +254,7 @@ class MqttLink:
         for answer in self._commands.answers() if session.room else ():
             utc = utc_of(time.monotonic_ns())
             payload = command_result_message(answer.id, answer.result, self._identity, utc).model_dump_json().encode()
-            session.publish(answer.topic, payload, _STATE_ROW, correlation=answer.correlation)
+            session.publish(answer.topic, payload, ANSWER_ROW, correlation=answer.correlation)
 
     def _flush(self, outbox: Outbox, session: MqttSession) -> None:
         if not session.connected:

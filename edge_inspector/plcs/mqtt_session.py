@@ -13,62 +13,48 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
 from threading import Event
-from typing import Any, Literal
+from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
-from pydantic import Field, model_validator
 
-from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import DeviceError
 from edge_inspector.plcs.mqtt_commands import Request
+from edge_inspector.plcs.mqtt_settings import MqttSettings
 
 _log = logging.getLogger(__name__)
 
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+ANSWER_ROW = -1  # an answer that the broker refuses concerns only who asked
 _FAILURE = 0x80  # MQTT 5 reason codes from here on are refusals
+_NOBODY = 0x10  # taken, and nobody has subscribed to it
+# 0x95 packet too large; 0x82 protocol error is what paho makes of mosquitto's PUBACK with 0x95, which MQTT 5 forbids.
+_TOO_LARGE = (0x95, 0x82)
+_FRAMING = 32  # bytes of a packet beside topic and payload, at most
 _NOT_RETAINED = 2  # what was retained before is not sent
 _REQUESTS = 8  # that wait for the link, which looks every `interval_ms`; nobody commands a station so often
 _LONGEST_INCOMING = 65_536  # bytes of one packet; only commands come in
 
 
-class MqttSettings(DriverSettings):
-    """Where the broker is and how to talk to it."""
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A message that the broker has not acknowledged yet."""
 
-    host: str = Field(min_length=1)
-    port: int = Field(default=1883, ge=1, le=65535)
-    topic_prefix: str = Field(default="edge", pattern=r"^[^/+#$]+(/[^/+#]+)*$")
-    version: Literal["5", "3.1.1"] = "5"
-    client_id: str | None = Field(default=None, min_length=1)
-    username: str | None = None
-    password_file: Path | None = None
-    tls_ca_file: Path | None = None
-    tls_cert_file: Path | None = None
-    tls_key_file: Path | None = None
-    keepalive_s: int = Field(default=5, ge=2, le=3600)
-    connect_timeout_s: float = Field(default=1.0, gt=0, le=10)
-    inflight: int = Field(default=100, ge=1, le=200)
-    outbox_max_rows: int = Field(default=100_000, ge=2)
-    commands: bool = False
-
-    @model_validator(mode="after")
-    def _complete(self) -> MqttSettings:
-        if self.password_file is not None and self.username is None:
-            raise ValueError("password_file needs username")
-        if (self.tls_cert_file is None) != (self.tls_key_file is None):
-            raise ValueError("tls_cert_file and tls_key_file go together")
-        if self.tls_cert_file is not None and self.tls_ca_file is None:
-            raise ValueError("tls_cert_file needs tls_ca_file")
-        return self
+    row: int
+    size: int
+    watched: bool
 
 
 class MqttSession:
     """Starts to connect at once, in paho's thread. `trouble` says why the session ended, `refused` that it would again.
+
+    `heard` says of the last watched message whether anybody had subscribed to it, `too_large` how many bytes the
+    broker refused as too many.
 
     With `command_topic` it takes what comes there. All methods belong to one thread. Raises DeviceError where a
     password or certificate file cannot be used.
@@ -84,8 +70,11 @@ class MqttSession:
         self.error: Exception | None = None
         self._settings = settings
         self._window = settings.inflight
-        self._rows: dict[int, int] = {}
-        self._acks: deque[tuple[int, str]] = deque()
+        self.packet_max = settings.packet_max_bytes
+        self.too_large = 0
+        self.heard: bool | None = None
+        self._sent: dict[int, _Sent] = {}
+        self._acks: deque[tuple[int, Any]] = deque()
         self._requests: deque[Request] = deque()
         self._command_topic = command_topic
         self._flooded = False
@@ -108,12 +97,16 @@ class MqttSession:
     @property
     def room(self) -> int:
         """How many more messages the broker may be sent before it acknowledges one."""
-        return max(0, self._window - len(self._rows)) if self.connected else 0
+        return max(0, self._window - len(self._sent)) if self.connected else 0
 
     @property
     def unacknowledged(self) -> int:
         """How many messages the broker has not taken yet."""
-        return len(self._rows)
+        return len(self._sent)
+
+    def payload_max(self, topic: str) -> int:
+        """The longest payload that the broker takes on this topic."""
+        return self.packet_max - len(topic.encode()) - _FRAMING
 
     def publish(
         self,
@@ -124,8 +117,12 @@ class MqttSession:
         retain: bool = False,
         expiry_s: int = 0,
         correlation: bytes | None = None,
+        watched: bool = False,
     ) -> bool:
-        """Send with QoS 1; `acknowledged` will name `row`. False when the connection is gone. Never blocks."""
+        """Send with QoS 1; `acknowledged` will name `row`. False when the connection is gone. Never blocks.
+
+        Of a `watched` message `heard` will say whether anybody had subscribed to it.
+        """
         properties = None
         if (expiry_s or correlation) and self._settings.version == "5":
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -136,21 +133,25 @@ class MqttSession:
         sent = self._client.publish(topic, payload, 1, retain, properties)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
-        self._rows[sent.mid] = row
+        self._sent[sent.mid] = _Sent(row, len(payload), watched)
         return True
 
     def acknowledged(self) -> list[int]:
         """The rows that the broker has taken since the last call. Raises DeviceError when it refused one."""
         self._progress.clear()
         rows = []
-        # only this thread fills _rows and only here it is read: an acknowledgement cannot overtake its own mid
+        # only this thread fills _sent and only here it is read: an acknowledgement cannot overtake its own mid
         while self._acks:
-            mid, refusal = self._acks.popleft()
-            row = self._rows.pop(mid, None)
-            if refusal:
-                raise DeviceError(f"MQTT broker {self.address} refused a message: {refusal}")
-            if row is not None:
-                rows.append(row)
+            mid, reason = self._acks.popleft()
+            sent = self._sent.pop(mid, None)
+            if sent is None:
+                continue
+            if reason.value >= _FAILURE and sent.row != ANSWER_ROW:
+                self.too_large = sent.size if reason.value in _TOO_LARGE else 0
+                raise DeviceError(f"MQTT broker {self.address} refused a message of {sent.size} bytes: {reason}")
+            if sent.watched:
+                self.heard = reason.value != _NOBODY
+            rows.append(sent.row)
         return rows
 
     def requests(self) -> list[Request]:
@@ -234,6 +235,7 @@ class MqttSession:
             self.trouble = f"refused: {reason}"
             return
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
+        self.packet_max = min(self.packet_max, getattr(properties, "MaximumPacketSize", self.packet_max))
         if self._command_topic:
             options = SubscribeOptions(qos=1, retainHandling=_NOT_RETAINED)
             client.subscribe(
@@ -263,7 +265,7 @@ class MqttSession:
         self._progress.set()
 
     def _on_publish(self, _client: Client, _userdata: object, mid: int, reason: Any, _properties: object) -> None:
-        self._acks.append((mid, str(reason) if reason.value >= _FAILURE else ""))
+        self._acks.append((mid, reason))
         self._progress.set()
 
     def _on_disconnect(
@@ -271,6 +273,8 @@ class MqttSession:
     ) -> None:
         answered = self.connected or self.refused
         self.connected = False
+        if reason.value in _TOO_LARGE:
+            self.too_large = max((sent.size for sent in list(self._sent.values())), default=0)
         if not self.trouble:
             self.trouble = f"lost: {reason}" if answered else "ended the connection without an MQTT answer"
         self._progress.set()

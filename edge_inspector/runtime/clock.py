@@ -19,4 +19,9 @@ def utc_of(monotonic_ns: int) -> datetime:
 
 def utc_text(monotonic_ns: int) -> str:
     """As `utc_of`, in ISO 8601 with milliseconds: 2026-11-21T07:06:31.250Z."""
-    return utc_of(monotonic_ns).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(utc_of(monotonic_ns))
+
+
+def iso(utc: datetime, timespec: str = "milliseconds") -> str:
+    """A date in UTC as ISO 8601 text; `timespec` as in `datetime.isoformat`."""
+    return utc.isoformat(timespec=timespec).replace("+00:00", "Z")

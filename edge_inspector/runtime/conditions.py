@@ -11,16 +11,22 @@ from edge_inspector.records import ErrorCode, StationState
 log = logging.getLogger(__name__)
 
 # Only what breaks promise 1 is a fault: with the others every part still gets its (NOT_INSPECTED) verdict.
-FAULTS = frozenset({ErrorCode.PLC_RING_FULL, ErrorCode.PLC_TRIGGERS_LOST, ErrorCode.WORKER_FAILED})
+FAULTS = frozenset(
+    {ErrorCode.PLC_RING_FULL, ErrorCode.PLC_TRIGGERS_LOST, ErrorCode.VERDICT_LATE, ErrorCode.WORKER_FAILED}
+)
 
 # For people to look into; the PLC need not know, and the station stays ready.
 WARNINGS = frozenset({ErrorCode.DRIFT})
 
 
 class Conditions:
-    """The set of (code, subject) that hold now. Any thread may set, clear and ask."""
+    """The set of (code, subject) that hold now. Any thread may set, clear and ask.
 
-    def __init__(self) -> None:
+    While the daemon starts nothing is connected yet: that is news only when it is said again `patience_s` later.
+    """
+
+    def __init__(self, patience_s: float = 1.0) -> None:
+        self._patience_ns = int(patience_s * 1e9)
         self._lock = threading.Lock()
         self._held: dict[tuple[ErrorCode, str], int] = {}
         self._cleared: dict[tuple[ErrorCode, str], int] = {}
@@ -33,14 +39,16 @@ class Conditions:
         self._phase = phase
 
     def set(self, code: ErrorCode, subject: str, why: str = "") -> None:
-        """This holds from now on. What holds while the daemon starts is news only when it is said again."""
+        """This holds from now on."""
         key = (code, subject)
+        now = time.monotonic_ns()
         with self._lock:
-            if key in self._held and key not in self._expected:
+            first = key not in self._held
+            if not first and (key not in self._expected or now - self._held[key] < self._patience_ns):
                 return
-            expected = key not in self._held and self._phase is StationState.STARTING
+            self._held.setdefault(key, now)
+            expected = first and self._phase is StationState.STARTING and code not in FAULTS
             (self._expected.add if expected else self._expected.discard)(key)
-            self._held.setdefault(key, time.monotonic_ns())
         level = logging.DEBUG if expected else logging.WARNING
         log.log(level, "%s (E%d) %s: %s", code.name.lower(), code, subject, why or "begins")
 

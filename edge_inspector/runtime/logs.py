@@ -40,10 +40,19 @@ def set_up_logging() -> None:
     if sys.stderr.isatty():
         output.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(message)s", "%H:%M:%S"))
     else:
-        output.setFormatter(JsonLines(journal="JOURNAL_STREAM" in os.environ))
+        output.setFormatter(JsonLines(journal=_to_journal()))
     logging.basicConfig(level=logging.INFO, handlers=[output])
     # python-snap7 reports every connect and disconnect on its own; ours say it with the reason.
     logging.getLogger("snap7").setLevel(logging.ERROR)
     logging.getLogger("s7").setLevel(logging.ERROR)
     # What pymodbus logs as an error comes as a DeviceError too.
     logging.getLogger("pymodbus_internal").setLevel(logging.CRITICAL)
+
+
+def _to_journal() -> bool:
+    """Whether stderr itself, and not that of a parent alone, is journald's: it names the stream by device and inode."""
+    try:
+        stream = os.fstat(sys.stderr.fileno())
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}"

@@ -8,6 +8,8 @@ import time
 from abc import abstractmethod
 from typing import Protocol
 
+from edge_inspector.runtime.realtime import go_ahead
+
 log = logging.getLogger(__name__)
 
 
@@ -33,11 +35,13 @@ class Stage(Protocol):
 class Worker:
     """A named thread that runs one stage, shows that it is alive, and keeps its error.
 
-    No verdict needs a worker that is not `vital`: when it fails or hangs, the station is degraded and goes on.
+    No verdict needs a worker that is not `vital`: when it fails or hangs, the station is degraded and goes on. `fifo`
+    above 0 is its SCHED_FIFO priority.
     """
 
-    def __init__(self, stage: Stage, *, vital: bool = True) -> None:
+    def __init__(self, stage: Stage, *, vital: bool = True, fifo: int = 0) -> None:
         self.stage = stage
+        self._fifo = fifo
         self.vital = vital
         self.name = stage.name
         self.error: BaseException | None = None
@@ -75,6 +79,8 @@ class Worker:
 
     def _run(self) -> None:
         try:
+            if self._fifo:
+                go_ahead(self._fifo)
             self.stage.start()
             while not self._stopping.is_set():
                 self.beat_ns = time.monotonic_ns()

@@ -16,6 +16,7 @@ MANIFEST_NAME = "manifest.toml"
 Name = Annotated[str, Field(min_length=1)]
 Pixels = Annotated[int, Field(ge=1, le=65536)]
 FileKind = Literal["int8", "fp32", "tensorrt"]
+Precision = Literal["int8", "fp32"]
 
 
 class _Table(BaseModel):
@@ -121,7 +122,7 @@ def read_manifest(model_dir: Path) -> Manifest:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError([Fault(str(path), "there is no such file")]) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
     try:
         return Manifest.model_validate(table, context={"folder": model_dir})

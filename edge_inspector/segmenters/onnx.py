@@ -2,157 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field
 
-from edge_inspector.drivers import DriverSettings
-from edge_inspector.errors import ConfigError, Fault, InferenceError
-from edge_inspector.records import Image, ModelInfo
-from edge_inspector.segmenters.manifest import Manifest, read_manifest
-from edge_inspector.segmenters.onnx_running import Desk, Running
-from edge_inspector.segmenters.onnx_session import Precision, Provider, Wanted, create_session, runtime_errors
-from edge_inspector.segmenters.tiling import Tile, plan_tiles
-
-GPU_BATCH = 8
+from edge_inspector.segmenters.manifest import Manifest
+from edge_inspector.segmenters.model_folder import GPU_BATCH, FolderSegmenter, FolderSettings
+from edge_inspector.segmenters.onnx_session import OnnxEngine, Provider, Wanted, create_session
 
 
-class OnnxSegmenter:
-    """One model folder, running. `max_batch` and `workers` are final once open() knows the provider."""
+class OnnxSegmenter(FolderSegmenter):
+    """A model folder on the first of `providers` that really runs."""
 
-    class Settings(DriverSettings):
+    class Settings(FolderSettings):
         """`engine_cache` keeps the engines that TensorRT builds, for minutes, at the first start."""
 
-        precision: Precision = "int8"
         providers: Annotated[tuple[Provider, ...], Field(min_length=1)] = ("tensorrt", "cuda", "cpu")
         require_provider: Provider | None = None
-        workers: Annotated[int, Field(ge=1, le=64)] | None = None
-        max_batch: Annotated[int, Field(ge=1, le=64)] | None = None
-        intra_op_threads: Annotated[int, Field(ge=1, le=64)] = 1
-        overlap_px: Annotated[int, Field(ge=0)] = 32
         engine_cache: Path | None = None
+        gpu: Annotated[int, Field(ge=0, le=15)] = 0
 
-    def __init__(self, model_dir: Path, settings: Settings) -> None:
-        self._model_dir = model_dir
-        self._settings = settings
-        self._manifest = self._read()
-        self.info = _info(self._manifest, settings.precision, "", settings.precision)
-        self.max_batch = settings.max_batch or 1
-        self.workers = settings.workers or _cores()
-        self._running: Running | None = None
-        self._opening = threading.Lock()
+    _settings: Settings
 
-    def open(self) -> None:
-        """Check the folder again, load it on the best provider and warm every batch size.
-
-        A session that runs already goes on for the other threads until the new one is ready.
-        """
-        with self._opening:
-            self._running = self._load()
-
-    def segment(self, images: Sequence[Image]) -> list[Image]:
-        """One mask per image, see the seam; grey and BGR images are converted to what the model takes."""
-        running = self._running
-        if running is None:
-            raise InferenceError(f"{self.info.label} is not open")
-        if len(images) > self.max_batch:
-            raise InferenceError(f"{self.info.label}: {len(images)} images, at most {self.max_batch} at once")
-        flat = [_checked(image) for image in images]
-        desk = running.desk()
-        try:
-            if all(image.shape == desk.pixels.shape[1:] for image in flat):
-                return desk.segment_exact(flat)
-            return self._segment_tiled(desk, flat)
-        except running.errors as error:
-            raise InferenceError(f"{self.info.label}: {error}") from error
-
-    def close(self) -> None:
-        """Drop the session and every thread's buffers."""
-        self._running = None
-
-    def _load(self) -> Running:
-        self._manifest = self._read()
-        session = create_session(self._model_dir, self._manifest, self._wanted())
-        on_cpu = session.provider == "cpu"
-        self.max_batch = self._settings.max_batch or (1 if on_cpu or session.single else GPU_BATCH)
-        self.workers = self._settings.workers or (_cores() if on_cpu else 1)
-        if session.single and self.max_batch > 1:
-            raise ConfigError([Fault("max_batch", f"{self._manifest.name} takes one image at a time")])
-        info = _info(self._manifest, session.kind, session.provider, session.precision)
-        self.info = replace(info, fell_back=session.fell_back)
-        running = Running(session, self._manifest, self.max_batch, runtime_errors())
-        self._warm(running)
-        return running
-
-    def _segment_tiled(self, desk: Desk, images: list[Image]) -> list[Image]:
-        stride, size = self.info.stride, (self.info.height, self.info.width)
-        masks: list[Image] = []
-        jobs: list[tuple[Image, Image, Tile]] = []
-        for image in images:
-            height, width = image.shape[:2]
-            masks.append(np.zeros((len(self.info.classes), -(-height // stride), -(-width // stride)), np.uint8))
-            plan = plan_tiles(height, width, size, self._settings.overlap_px, stride)
-            jobs.extend((image, masks[-1], tile) for tile in plan)
-        for start in range(0, len(jobs), self.max_batch):
-            desk.segment_tiles(jobs[start : start + self.max_batch], stride)
-        return masks
-
-    def _read(self) -> Manifest:
-        manifest = read_manifest(self._model_dir)
-        room = min(manifest.input.height, manifest.input.width) - manifest.output.stride
-        if self._settings.overlap_px > room:
-            raise ConfigError([Fault("overlap_px", f"at most {room} for {manifest.name}: tiles must advance")])
-        return manifest
-
-    def _wanted(self) -> Wanted:
+    def _start(self, manifest: Manifest) -> OnnxEngine:
         chosen = self._settings
-        return Wanted(
+        wanted = Wanted(
             precision=chosen.precision,
             providers=chosen.providers,
             required=chosen.require_provider,
             intra_op_threads=chosen.intra_op_threads,
             gpu_batch=chosen.max_batch or GPU_BATCH,
+            gpu=chosen.gpu,
             engine_cache=chosen.engine_cache,
         )
-
-    def _warm(self, running: Running) -> None:
-        try:
-            running.check_first_run(self._model_dir / self._manifest.files[running.session.kind].path)
-            desk = running.desk()
-            for count in range(1, self.max_batch + 1):
-                desk.run(desk.pixels, desk.masks, count)
-        except running.errors as error:
-            raise ConfigError([Fault(str(self._model_dir), f"does not run: {error}")]) from error
-
-
-def _checked(image: Image) -> Image:
-    shape = image.shape[:2] if image.ndim == 3 and image.shape[2] == 1 else image.shape
-    if image.dtype != np.uint8 or 0 in shape or not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)):
-        raise InferenceError(f"an image must be grey or BGR, uint8, not {image.dtype} {image.shape}")
-    return image.reshape(shape)
-
-
-def _info(manifest: Manifest, kind: str, provider: str, precision: str) -> ModelInfo:
-    return ModelInfo(
-        name=manifest.name,
-        version=manifest.version,
-        sha256=next((file.sha256 for key, file in manifest.files.items() if key == kind), ""),
-        classes=manifest.classes,
-        height=manifest.input.height,
-        width=manifest.input.width,
-        channels=manifest.input.channels,
-        stride=manifest.output.stride,
-        precision=precision,
-        provider=provider,
-        limits={name: (limit.min_confidence, limit.min_area_px) for name, limit in manifest.limits.items()},
-    )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+        return create_session(self._model_dir, manifest, wanted)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
+
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.segmenters.manifest import FileKind, Manifest
+from edge_inspector.records import Image
+from edge_inspector.segmenters.engine import Bound
+from edge_inspector.segmenters.manifest import FileKind, Manifest, Precision
 
 log = logging.getLogger(__name__)
 
 Provider = Literal["tensorrt", "cuda", "cpu"]
-Precision = Literal["int8", "fp32"]
 
 _RUNTIME_NAMES: Final[dict[Provider, str]] = {
     "tensorrt": "TensorrtExecutionProvider",
@@ -39,25 +44,38 @@ class Wanted:
     required: Provider | None
     intra_op_threads: int
     gpu_batch: int
+    gpu: int
     engine_cache: Path | None
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A running session and what it really is."""
+class OnnxEngine:
+    """A session that runs, and what it really is."""
 
-    run: Any
-    provider: Provider
-    kind: FileKind
-    input_name: str
-    output_name: str
-    single: bool
-    fell_back: bool = False
+    def __init__(self, session: Any, provider: Provider, kind: FileKind) -> None:
+        self.provider: str = provider
+        self.kind = kind
+        self.on_cpu = provider == "cpu"
+        self.fell_back = False
+        self.single = session.get_inputs()[0].shape[0] == 1
+        self.errors = runtime_errors()
+        self._session = session
+        self._names = session.get_inputs()[0].name, session.get_outputs()[0].name
 
-    @property
-    def precision(self) -> Precision:
-        """What is computed: TensorRT's file is INT8 too."""
-        return "fp32" if self.kind == "fp32" else "int8"
+    def bind(self, pixels: tuple[int, int, int], masks: tuple[int, int, int]) -> Bound:
+        """Read and write the caller's arrays in place."""
+        session, (source, target), binding = self._session, self._names, self._session.io_binding()
+
+        def run(images: Image, results: Image, count: int) -> None:
+            binding.bind_input(source, "cpu", 0, np.uint8, (count, *pixels), images.ctypes.data)
+            binding.bind_output(target, "cpu", 0, np.uint8, (count, *masks), results.ctypes.data)
+            session.run_with_iobinding(binding)
+
+        return run
+
+    def output_shape(self, pixels: Image) -> tuple[int, ...]:
+        """By running it."""
+        shape: tuple[int, ...] = self._session.run(None, {self._names[0]: pixels})[0].shape
+        return shape
 
 
 def load_runtime() -> Any:
@@ -79,7 +97,7 @@ def runtime_errors() -> tuple[type[Exception], ...]:
     return (RuntimeError, ValueError, *own)
 
 
-def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> Session:
+def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> OnnxEngine:
     """The first of the wanted providers that really runs. Raises ConfigError, saying why for each that does not."""
     runtime = load_runtime()
     offered = runtime.get_available_providers()
@@ -93,15 +111,18 @@ def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> Sessi
             faults.append(Fault(f"provider {provider}", f"{model_dir} has no files.{kind}"))
         else:
             try:
-                return replace(_start(runtime, model_dir, manifest, provider, wanted), fell_back=fell_back)
+                engine = _start(runtime, model_dir, manifest, provider, wanted)
             except ConfigError as error:
-                fell_back = True
                 log.warning("%s", error)
                 faults.extend(error.faults)
+                fell_back = True
+            else:
+                engine.fell_back = fell_back
+                return engine
     raise ConfigError(faults)
 
 
-def _start(runtime: Any, model_dir: Path, manifest: Manifest, provider: Provider, wanted: Wanted) -> Session:
+def _start(runtime: Any, model_dir: Path, manifest: Manifest, provider: Provider, wanted: Wanted) -> OnnxEngine:
     kind = _FILES[provider][wanted.precision]
     file = model_dir / manifest.files[kind].path
     try:
@@ -117,14 +138,7 @@ def _start(runtime: Any, model_dir: Path, manifest: Manifest, provider: Provider
     faults = [Fault(f"{file}: {where}", what) for where, what in _differences(session, manifest)]
     if faults:
         raise ConfigError(faults)
-    return Session(
-        run=session,
-        provider=provider,
-        kind=kind,
-        input_name=session.get_inputs()[0].name,
-        output_name=session.get_outputs()[0].name,
-        single=session.get_inputs()[0].shape[0] == 1,
-    )
+    return OnnxEngine(session, provider, kind)
 
 
 def _session_options(runtime: Any, wanted: Wanted) -> Any:
@@ -144,30 +158,57 @@ def _provider_options(
     runtime: Any, file: Path, provider: Provider, wanted: Wanted, manifest: Manifest
 ) -> dict[str, str]:
     if provider == "tensorrt":
-        return _tensorrt_options(runtime, file, wanted, manifest)
-    return {"arena_extend_strategy": "kSameAsRequested"} if provider == "cuda" else {}
+        probe = runtime.InferenceSession(str(file), providers=[_RUNTIME_NAMES["cpu"]])
+        sha256 = manifest.files[_FILES["tensorrt"][wanted.precision]].sha256
+        return tensorrt_options(wanted, manifest, sha256, probe.get_inputs()[0].name, runtime.__version__)
+    if provider == "cuda":
+        return {"device_id": str(wanted.gpu), "arena_extend_strategy": "kSameAsRequested"}
+    return {}
 
 
-def _tensorrt_options(runtime: Any, file: Path, wanted: Wanted, manifest: Manifest) -> dict[str, str]:
-    probe = runtime.InferenceSession(str(file), providers=[_RUNTIME_NAMES["cpu"]])
-    name, size = probe.get_inputs()[0].name, manifest.input
+def tensorrt_options(
+    wanted: Wanted, manifest: Manifest, sha256: str, input_name: str, runtime_version: str
+) -> dict[str, str]:
+    """What TensorRT is told: explicit shapes, and where engines built before lie."""
+    size = manifest.input
     shape = f"{size.height}x{size.width}x{size.channels}"
     low = str(wanted.precision == "int8")
     # A batch outside the profile would rebuild the engine, for seconds, while parts pass.
     options = {
+        "device_id": str(wanted.gpu),
         "trt_fp16_enable": low,
         "trt_int8_enable": low,
-        "trt_profile_min_shapes": f"{name}:1x{shape}",
-        "trt_profile_opt_shapes": f"{name}:{wanted.gpu_batch}x{shape}",
-        "trt_profile_max_shapes": f"{name}:{wanted.gpu_batch}x{shape}",
+        "trt_profile_min_shapes": f"{input_name}:1x{shape}",
+        "trt_profile_opt_shapes": f"{input_name}:{wanted.gpu_batch}x{shape}",
+        "trt_profile_max_shapes": f"{input_name}:{wanted.gpu_batch}x{shape}",
     }
-    if wanted.engine_cache is not None:
-        # TensorRT does not notice that a cached engine is another model's or runtime's: the folder's name tells.
-        used = manifest.files[_FILES["tensorrt"][wanted.precision]].sha256[:16]
-        cache = wanted.engine_cache / f"{manifest.name}-{used}-{runtime.__version__}-batch{wanted.gpu_batch}"
-        cache.mkdir(parents=True, exist_ok=True)
-        options |= {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(cache)}
-    return options
+    if wanted.engine_cache is None:
+        return options
+    # TensorRT does not notice that a cached engine is another model's, runtime's, GPU's or that options changed.
+    made_for = {"sha256": sha256, "onnxruntime": runtime_version, "gpus": gpu_description(), "options": options}
+    text = json.dumps(made_for, indent=1, sort_keys=True)
+    folder = f"{manifest.name}-{manifest.version}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    cache = wanted.engine_cache / folder
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / "made-for.json").write_text(text, encoding="utf-8")
+    return options | {
+        "trt_engine_cache_enable": "True",
+        "trt_engine_cache_path": str(cache),
+        "trt_timing_cache_enable": "True",
+        "trt_timing_cache_path": str(cache),
+    }
+
+
+def gpu_description(driver: Path = Path("/proc/driver/nvidia")) -> str:
+    """The NVIDIA driver's version and the models of its GPUs as the kernel tells them; empty without one."""
+    lines = []
+    for path in (driver / "version", *sorted(driver.glob("gpus/*/information"))):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        lines += [line.strip() for line in text.splitlines() if line.startswith(("NVRM version", "Model:"))]
+    return "\n".join(lines)
 
 
 def _differences(session: Any, manifest: Manifest) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge_inspector.errors import EdgeInspectorError
 from edge_inspector.simulation.broker import DemoBroker
@@ -24,7 +26,11 @@ from edge_inspector.simulation.report import measure, read_ledger, recovery_s
 from edge_inspector.simulation.scoreboard import Scoreboard
 from edge_inspector.simulation.station_files import Variant, write_station_files
 from edge_inspector.simulation.tiles import write_textures
+from edge_inspector.store.users import Role, new_user, write_users
 
+_READY_S = 60.0
+_DEGRADED_S = 10.0
+USER, PASSWORD = "demo", "demo-line"  # for the page, which only this machine can reach
 _DOWN_S = {"plc": 5.0, "broker": 5.0, "daemon": 1.0, "camera": 3.0}  # how long a killed process stays dead
 
 
@@ -43,12 +49,15 @@ class DemoOptions:
     seed: int = 7
     report: Path | None = None
     keep: Path | None = None
-    lead_s: float = 5.0  # until the belt starts: the daemon's imports, model and warm-up
+    lead_s: float = 0.5  # from when the station is ready until the belt starts
     camera_faults: str = ""
     model_fail_every: int = 0
     gige: bool = False
     loss: float = 0.0
+    shadow: str = ""
+    archive: str = ""  # lines of the station file's table, instead of the demo's own
     distinct: int = 0
+    realtime: str = ""  # lines for the station file's table of that name
     line_scan: bool = False
     review_band: tuple[float, float] = (0.4, 0.6)
 
@@ -76,10 +85,14 @@ class Demo:
         self.options = options
         self.folder = folder
         self.ports = {name: free_port() for name in ("plc", "broker", "web")}
+        self.station_ports = dict(self.ports)  # where the station looks for them: a proxy may stand in between
+        self.daemon_environment: dict[str, str] = {}
+        self.broker_lines: tuple[str, ...] = ("allow_anonymous true",)
         self.lanes = options.cameras or (1 if options.frames else 4)
         self.line = self._line()
         self.ledger = folder / "ledger.jsonl"
         self.ledger.unlink(missing_ok=True)
+        (folder / "started").unlink(missing_ok=True)
         self.cameras = CameraProcesses(folder / "line.json", self.lanes if options.gige else 0, options.loss)
         self._boots = 0
         self._dead: set[str] = set()
@@ -99,13 +112,11 @@ class Demo:
     def running(self) -> Iterator[None]:
         """All processes up; all of them ended afterwards, whatever happens."""
         with ExitStack() as stack:
-            self.broker = DemoBroker(self.ports["broker"], self.folder)
+            self.broker = DemoBroker(self.ports["broker"], self.folder, extra=self.broker_lines)
             stack.callback(self.broker.stop)
             self.broker.start()
             self.recorder = Recorder(self.ports["broker"], self.broker.mqtt_version)
             stack.callback(self.recorder.stop)
-            if self.line.textures:
-                write_textures(Path(self.line.textures), self.line.seed)
             line_file = self.folder / "line.json"
             self.line.write(line_file)
             self._write_files(line_file)
@@ -115,11 +126,15 @@ class Demo:
             self.plc = self._start_plc()
             self.daemon = self._start_daemon()
             stack.callback(lambda: _end(self.daemon))
+            self._await_station()
+            self.line.start(time.monotonic_ns() + int(self.options.lead_s * 1e9))
             yield
 
     def play(self) -> None:
         """Let the line run until its last part is past the gate, or Ctrl-C; kill what is to be killed."""
-        board = Scoreboard(self.line, self.broker.kind, self.folder, self.page)
+        board = Scoreboard(
+            self.line, self.broker.kind, self.folder, f"{self.page}   log in as {USER}, password {PASSWORD}"
+        )
         last_ns = self.line.belt.time_at(self.line.eye_mm(self.line.parts - 1) + self.line.gate_mm + 300)
         kills = list(self._kills)
         first_ns = self.line.belt.time_at(self.line.eye_mm(0))
@@ -129,10 +144,10 @@ class Demo:
                 since_s = (time.monotonic_ns() - first_ns) / 1e9
                 if kills and kills[0][0] <= since_s:
                     what = kills.pop(0)[1]
-                    self._kill(what)
+                    self.kill(what)
                     revive.append((since_s + _DOWN_S[what], what))
                 if revive and revive[0][0] <= since_s:
-                    self._revive(revive.pop(0)[1])
+                    self.revive(revive.pop(0)[1])
                 self._check_daemon()
                 board.show(self.ledger, self.recorder)
                 time.sleep(0.25)
@@ -140,6 +155,24 @@ class Demo:
             board.note("running the line empty ...")
             self.plc.send_signal(signal.SIGUSR1)
             time.sleep(self.line.gate_mm / self.line.speed_mm_s + 0.5)
+
+    def _await_station(self) -> None:
+        """Until it is ready, or degraded for good: a camera or link may be missing on purpose."""
+        begun_s = time.monotonic()
+        while (waited_s := time.monotonic() - begun_s) < _READY_S:
+            self._check_daemon()
+            state = self._health().get("state")
+            if state == "ready" or (state == "degraded" and waited_s > _DEGRADED_S):
+                return
+            time.sleep(0.05)
+        raise EdgeInspectorError(f"the station was not ready within {_READY_S:g} s; {self._last_words()}")
+
+    def _health(self) -> dict[str, Any]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['web']}/healthz", timeout=1) as answer:
+                return dict(json.loads(answer.read()))
+        except (OSError, ValueError):
+            return {}
 
     def finish(self) -> dict[str, object]:
         """Stop the daemon, wait for the last words on every link, and measure."""
@@ -152,6 +185,8 @@ class Demo:
         stop_s = (time.monotonic_ns() - begun_ns) / 1e9
         time.sleep(0.3)
         _end(self.plc)
+        if not self.ledger.exists():
+            raise EdgeInspectorError("the simulated PLC never came to run: this machine is too busy for the demo")
         report = measure(self.line, read_ledger(self.ledger), self.recorder.verdicts(), metrics)
         ready_ns = self.cameras.revived_ns
         report |= {
@@ -171,9 +206,13 @@ class Demo:
         options = self.options
         frames = str(options.frames.resolve()) if options.frames else ""
         length_mm, pitch_mm = (60.0, 200.0) if frames else (200.0, 400.0)
+        textures = "" if frames else str(self.folder / "textures.npz")
+        if textures:
+            write_textures(Path(textures), options.seed)  # before the time until the belt starts begins to run
         return Line(
             seed=options.seed,
-            start_ns=time.monotonic_ns() + int((options.lead_s + self.lanes * options.gige) * 1e9),
+            start_ns=0,
+            started_by=str(self.folder / "started"),
             speed_mm_s=options.speed_mm_s,
             pitch_mm=options.pitch_mm or pitch_mm,
             part_length_mm=length_mm,
@@ -183,16 +222,18 @@ class Demo:
             counts_per_mm=10.0,
             frames=frames,
             distinct=options.distinct,
-            textures="" if frames else str(self.folder / "textures.npz"),
+            textures=textures,
         )
 
     def _write_files(self, line_file: Path) -> None:
         options = self.options
+        if not (self.folder / "users").exists():
+            write_users(self.folder / "users", {USER: new_user(USER, Role.ADMIN, PASSWORD)})
         write_station_files(
             self.folder,
             line_file,
             self.line,
-            self.ports,
+            self.station_ports,
             Variant(
                 self.broker.mqtt_version,
                 options.model,
@@ -200,8 +241,11 @@ class Demo:
                 options.model_fail_every,
                 options.camera_faults,
                 options.gige,
+                options.shadow,
+                options.archive,
                 options.line_scan,
                 options.review_band,
+                options.realtime,
             ),
         )
 
@@ -228,9 +272,11 @@ class Demo:
                 stderr=log,
                 stdout=log,
                 start_new_session=True,
+                env={**os.environ, **self.daemon_environment},
             )
 
-    def _kill(self, what: str) -> None:
+    def kill(self, what: str) -> None:
+        """End plc, broker, daemon or the first camera as a power cut would."""
         if what == "broker":
             self.broker.kill()
             return
@@ -242,7 +288,8 @@ class Demo:
         process.wait()
         self._dead.add(what)
 
-    def _revive(self, what: str) -> None:
+    def revive(self, what: str) -> None:
+        """Start again what was killed."""
         self._dead.discard(what)
         if what == "plc":
             self.plc = self._start_plc()
@@ -256,8 +303,10 @@ class Demo:
 
     def _check_daemon(self) -> None:
         if self.daemon.poll() is not None and "daemon" not in self._dead:
-            tail = "\n".join((self.folder / "daemon.log").read_text().splitlines()[-10:])
-            raise EdgeInspectorError(f"the daemon ended with code {self.daemon.returncode}; its last lines:\n{tail}")
+            raise EdgeInspectorError(f"the daemon ended with code {self.daemon.returncode}; {self._last_words()}")
+
+    def _last_words(self) -> str:
+        return "its last lines:\n" + "\n".join((self.folder / "daemon.log").read_text().splitlines()[-10:])
 
     def _scrape(self) -> str:
         try:

@@ -72,6 +72,11 @@ class PlcProgram:
         self.ack_seq = 0
         self.heartbeat = 0
         self.edge_alive = False
+        self.edge_ready = False
+        self.edge_recipe_id = 0
+        self.recipe_id = 0
+        self.control = blocks.CONTROL_ENABLE | blocks.CONTROL_LINE_RUNNING
+        self._edge_status = 0
         self._gate_counts = gate_counts
         self._edge_heartbeat = (0, -EDGE_DEAD_NS)
 
@@ -86,12 +91,16 @@ class PlcProgram:
         """New verdicts from the ring, in order, each with `in time`, `late` or `duplicate`."""
         header = EDGE_HEADER.unpack(db_edge[: EDGE_HEADER.size])
         if header is not None and header["layout_version"] != blocks.LAYOUT_VERSION:
-            self.edge_alive = False
+            self.edge_alive = self.edge_ready = False
             return []
         if header is not None and header["heartbeat"] != self._edge_heartbeat[0]:
             self._edge_heartbeat = (header["heartbeat"], now_ns)
         # A header torn by the daemon's write is no news; if it stays so, the heartbeat's age tells.
         self.edge_alive = now_ns - self._edge_heartbeat[1] < EDGE_DEAD_NS
+        if header is not None:
+            self._edge_status, self.edge_recipe_id = header["status"], header["recipe_id"]
+        counted_on = self._edge_status & (blocks.STATUS_READY | blocks.STATUS_FAULT) == blocks.STATUS_READY
+        self.edge_ready = self.edge_alive and counted_on
         if header is None:
             return []
         if header["plc_boot_id"] != self.boot_id or header["session_id"] == 0:
@@ -130,13 +139,13 @@ class PlcProgram:
             db_plc[at : at + TRIGGER.size] = TRIGGER.pack(part_seq=trigger.part_seq, count=trigger.count, flags=flags)
         db_plc[: PLC_HEADER.size] = PLC_HEADER.pack(
             layout_version=blocks.LAYOUT_VERSION,
-            control=blocks.CONTROL_ENABLE | blocks.CONTROL_LINE_RUNNING,
+            control=self.control,
             boot_id=self.boot_id,
             heartbeat=self.heartbeat,
             ack_session=self.session_id,
             ack_seq=self.ack_seq,
             trigger_seq=self.trigger_seq,
-            recipe_id=0,
+            recipe_id=self.recipe_id,
         )
 
     def _answer(self, slot: dict[str, Any]) -> str:
@@ -163,8 +172,9 @@ class PlcProgram:
 class SimulatedPlc:
     """The process: server, scan, world, and a ledger of everything that happened (one JSON object per line)."""
 
-    def __init__(self, line: Line, port: int, ledger: TextIO, boot: int) -> None:
+    def __init__(self, line: Line, port: int, ledger: TextIO, boot: int, panel: Path) -> None:
         self._line = line
+        self._panel, self._panel_ns = panel, 0
         self._ledger = ledger
         self._zero = line.counter_zero(boot)
         self._program = PlcProgram(secrets.randbelow(2**32 - 1) + 1, round(line.gate_mm * line.counts_per_mm))
@@ -178,6 +188,7 @@ class SimulatedPlc:
         moved = line.belt.position_mm(self._started_ns)
         self._next = next((part for part in range(line.parts) if line.eye_mm(part) > moved), line.parts)
         self._next_ns = self._eye_ns()
+        self._standing = not self._line.started
         self._server = Server(log=False)
         self._server.register_area(SrvArea.DB, 100, self._db_plc)
         self._server.register_area(SrvArea.DB, 101, self._db_edge)
@@ -191,6 +202,8 @@ class SimulatedPlc:
         while not stop.is_set():
             due = max(due + SCAN_NS, time.monotonic_ns() - SCAN_NS)
             time.sleep(max(0.0, (due - time.monotonic_ns()) / 1e9))
+            if self._standing and self._line.started:
+                self._standing, self._next_ns = False, self._eye_ns()
             if no_more_parts.is_set():
                 self._next_ns = _NEVER
             self._scan()
@@ -205,14 +218,23 @@ class SimulatedPlc:
             self._log("trigger", part_seq=part_seq, part=self._next, count=count, at_ns=self._next_ns)
             self._next += 1
             self._next_ns = self._eye_ns()
+        self._obey()
         self._consume(now)
         self._fire(self._line.raw_count(self._line.belt.position_mm(now), self._zero))
         self._program.publish(self._db_plc)
         self._publish_encoder()
         self._ledger.flush()
 
+    def _obey(self) -> None:
+        """What the operator at the PLC's panel has set, in a file: recipe_id and the bits of control."""
+        if self._panel.exists() and self._panel.stat().st_mtime_ns != self._panel_ns:
+            self._panel_ns = self._panel.stat().st_mtime_ns
+            told = json.loads(self._panel.read_text())
+            self._program.recipe_id, self._program.control = told["recipe_id"], told["control"]
+
     def _consume(self, now: int) -> None:
-        was_alive = self._program.edge_alive
+        was_alive, was_ready = self._program.edge_alive, self._program.edge_ready
+        recipe_id = self._program.edge_recipe_id
         for slot, how in self._program.consume(bytes(self._db_edge), now):
             self._log(
                 "verdict",
@@ -228,6 +250,10 @@ class SimulatedPlc:
             )
         if was_alive != self._program.edge_alive:
             self._log("edge", alive=self._program.edge_alive, at_ns=now)
+        if was_ready != self._program.edge_ready:
+            self._log("ready", ready=self._program.edge_ready, at_ns=now)
+        if recipe_id != self._program.edge_recipe_id:
+            self._log("recipe", recipe_id=self._program.edge_recipe_id, at_ns=now)
 
     def _fire(self, count: int) -> None:
         for action in self._program.gate(count):
@@ -240,6 +266,7 @@ class SimulatedPlc:
                 fired=action.fired,
                 why=action.why,
                 hit=self._line.part_at_gate(position_mm) if action.fired else None,
+                at_ns=time.monotonic_ns(),
             )
 
     def _position_of(self, count: int) -> float:
@@ -288,7 +315,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGUSR1, lambda *_: no_more_parts.set())
     sys.setswitchinterval(0.0005)
     with given.ledger.open("a", encoding="utf-8") as ledger:
-        SimulatedPlc(Line.read(given.line), given.port, ledger, given.boot).run(stop, no_more_parts)
+        panel = given.ledger.with_name("panel.json")
+        SimulatedPlc(Line.read(given.line), given.port, ledger, given.boot, panel).run(stop, no_more_parts)
     return 0
 
 

@@ -36,9 +36,7 @@ driver = "{segmenter}"
 port = {ports[web]}
 
 [archive]
-images_mb = 256
-min_free_mb = 256
-accepted_one_in = 10
+{archive}
 
 [[plcs]]
 name = "plc"
@@ -94,8 +92,11 @@ class Variant:
     model_fail_every: int = 0
     camera_faults: str = ""
     gige: bool = False
+    shadow: str = ""
+    archive: str = ""
     line_scan: bool = False
     review_band: tuple[float, float] = (0.4, 0.6)
+    realtime: str = ""
 
     def row_counts(self, line: Line) -> int:
         """Encoder counts from row to row that make pixels square."""
@@ -119,7 +120,11 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
             else ""
         ),
         mqtt_version=variant.mqtt_version,
+        archive=variant.archive or "images_mb = 256\nmin_free_mb = 256\naccepted_one_in = 10\n",
     )
+    if variant.shadow:
+        name, _, precision = variant.shadow.partition("/")
+        station += f'\n[shadow]\nmodel = "{name}"\nsettings = {{ precision = "{precision or "int8"}" }}\n'
     for lane in range(line.lanes):
         station += _CAMERA.format(
             number=lane + 1,
@@ -129,6 +134,8 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
             line_counts=f"line_counts = {variant.row_counts(line)}\n" if variant.line_scan else "",
             settings=_camera_settings(line_file, line, lane, variant),
         )
+    if variant.realtime:
+        station += f"\n[realtime]\n{variant.realtime}\n"
     recipe = _RECIPE.format(
         name="magnetic tile" if line.frames else "ceramic tile",
         model=model,

@@ -8,24 +8,27 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 from edge_inspector import metrics
 from edge_inspector.config import ArchiveTable
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import ArchiveItem, Delivery, ErrorCode, PlacedView, Reason, Verdict
+from edge_inspector.inspection.drift import view_figures
+from edge_inspector.records import ArchiveItem, Delivery, Disagreement, ErrorCode, Reason, Verdict
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.clock import utc_of
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
-from edge_inspector.runtime.priority import go_behind
+from edge_inspector.runtime.realtime import go_behind
+from edge_inspector.stages.drift import DriftWatch
 from edge_inspector.store.images import ImageArchive, ImageLimits
 from edge_inspector.store.pictures import picture_stem
-from edge_inspector.store.results_schema import images_dir, results_path
-from edge_inspector.store.results_writer import Entry, ResultsWriter
-from edge_inspector.store.sidecar import StationFacts, kept_because, view_facts
+from edge_inspector.store.results_file import images_dir, results_path
+from edge_inspector.store.results_writer import Entry, Objection, ResultsWriter
+from edge_inspector.store.sidecar import StationFacts, kept_because, objection_facts, view_facts
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +36,22 @@ _COMMIT_S = 0.2
 _HELD_MAX = 1024  # items that wait here for a disk that does not take them; the mailbox holds more
 _HURRY = 256  # so many items waiting, and pictures give way to results
 _EARLY_MAX = 64
+_OBJECTIONS_MAX = 32  # each carries a mask
 _CALM_S = 30.0  # without trouble for so long, and it is over
 _TIDY_S = 1.0
+
+
+@dataclass(slots=True)
+class Held:
+    """What came and is not in the results yet. The entries from `looked` on have no figures yet."""
+
+    entries: list[Entry] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    objections: list[Objection] = field(default_factory=list)
+    looked: int = 0
+
+    def __len__(self) -> int:
+        return len(self.entries) + len(self.deliveries) + len(self.objections)
 
 
 class Archive:
@@ -50,6 +67,7 @@ class Archive:
         facts: StationFacts,
         inbox: Mailbox[ArchiveItem],
         album: Album,
+        drift: DriftWatch,
         conditions: Conditions,
     ) -> None:
         self._state_dir = state_dir
@@ -57,12 +75,12 @@ class Archive:
         self._facts = facts
         self._inbox = inbox
         self._album = album
+        self._drift = drift
         self._conditions = conditions
         self._results: ResultsWriter | None = None
         self._images: ImageArchive | None = None
         self._backoff = Backoff(first_s=0.2, longest_s=5.0)
-        self._entries: list[Entry] = []
-        self._deliveries: list[Delivery] = []
+        self._held = Held()
         self._seen_seq = 0
         self._troubles: dict[str, float] = {}
         self._tidy_s = 0.0
@@ -76,9 +94,9 @@ class Archive:
         if self._take(_COMMIT_S):
             time.sleep(_COMMIT_S / 2)
             self._take(0.0)
+        self._look()
         if self._backoff.due(wait_s=_COMMIT_S):
-            for entry in self._commit():
-                self._keep_pictures(entry)
+            self._keep_pictures(self._commit())
         self._tidy()
 
     def stop(self, *, failed: bool) -> None:
@@ -86,80 +104,111 @@ class Archive:
         if not failed:
             while self._take(0.0):
                 self._commit()
-        if self._entries:
-            log.warning("archive: %d verdicts were not written", len(self._entries))
+            self._commit()
+        if self._held.entries:
+            log.warning("archive: %d verdicts were not written", len(self._held.entries))
         self._close()
 
     def _take(self, timeout_s: float) -> bool:
         """Whether there was anything, and room for it."""
-        room = _HELD_MAX - len(self._entries) - len(self._deliveries)
+        room = _HELD_MAX - len(self._held)
         items = self._inbox.take(min(64, room), timeout_s) if room > 0 else []
         for item in items:
-            if isinstance(item, Delivery):
-                self._deliveries.append(item)
-            else:
-                self._entries.append(self._entry(item))
-                self._seen_seq = item.seq
+            self._hold(item)
         metrics.mailbox_items.labels(self._inbox.name).set(len(self._inbox))
         return bool(items)
+
+    def _hold(self, item: ArchiveItem) -> None:
+        held = self._held
+        if isinstance(item, Delivery):
+            held.deliveries.append(item)
+        elif isinstance(item, Verdict):
+            held.entries.append(self._entry(item))
+            self._seen_seq = item.seq
+        elif len(held.objections) < _OBJECTIONS_MAX:
+            held.objections.append(_objection(item))
+        else:
+            metrics.archive_left_out.labels("disagreement").inc()
 
     def _entry(self, verdict: Verdict) -> Entry:
         utc = utc_of(verdict.decided_ns)
         why = kept_because(verdict, self._settings.accepted_one_in)
         # A frame that never arrived whole has no picture.
         views = [placed.view for placed in verdict.views if placed.view.failure is not Reason.INCOMPLETE_FRAME]
-        return Entry(
-            verdict,
-            utc,
-            why,
-            {view.camera: picture_stem(utc, view.camera, verdict.part.part_seq, view.frame_id) for view in views}
-            if why
-            else {},
-        )
+        number = verdict.part.part_seq
+        stems = {view.camera: picture_stem(utc, view.camera, number, view.frame_id) for view in views}
+        return Entry(verdict, utc, why, stems if why else {}, {})
 
-    def _commit(self) -> list[Entry]:
-        """The verdicts that are in the results from now on."""
+    def _look(self) -> None:
+        """The figures of the pictures that came since the last time."""
+        held = self._held
+        for at in range(held.looked, len(held.entries)):
+            verdict, figures = held.entries[at].verdict, {}
+            for placed in verdict.views:
+                picture = self._album.get(placed.view.camera, placed.view.frame_id)
+                if picture is not None and len(self._inbox) <= _HURRY:
+                    figures[placed.view.camera] = view_figures(picture.image, picture.mask)
+            held.entries[at] = replace(held.entries[at], figures=figures)
+            self._drift.add(verdict, figures)
+        held.looked = len(held.entries)
+
+    def _commit(self) -> Held:
+        """What is in the results from now on."""
+        held = self._held
         # A link may be quicker than the judge: what it says of a verdict that is not here yet waits for it.
-        ready = [delivery for delivery in self._deliveries if delivery.seq <= self._seen_seq]
-        early = [delivery for delivery in self._deliveries if delivery.seq > self._seen_seq][-_EARLY_MAX:]
-        self._deliveries = ready + early
-        if not self._entries and not ready:
-            return []
+        early = [delivery for delivery in held.deliveries if delivery.seq > self._seen_seq][-_EARLY_MAX:]
+        held.deliveries = [delivery for delivery in held.deliveries if delivery.seq <= self._seen_seq]
         try:
-            if self._results is None:
-                self._results = ResultsWriter(results_path(self._state_dir))
-            self._results.add(self._entries, ready)
+            if held:
+                if self._results is not None and self._results.broken:
+                    self._close()
+                if self._results is None:
+                    self._results = ResultsWriter(results_path(self._state_dir))
+                self._results.add(held.entries, held.deliveries, held.objections)
         except DeviceError as error:
             self._trouble("results", str(error))
             self._backoff.failed()
-            self._close()
-            return []
+            held.deliveries += early
+            return Held()
         self._backoff.succeeded()
-        saved, self._entries, self._deliveries = self._entries, [], early
-        return saved
+        self._held = Held(deliveries=early)
+        return held
 
-    def _keep_pictures(self, entry: Entry) -> None:
-        for placed in entry.verdict.views:
-            stem = entry.stems.get(placed.view.camera)
-            if stem is not None:
-                trouble = self._keep_picture(entry, placed, stem)
-                if trouble:
-                    metrics.archive_left_out.labels("picture").inc()
-                    self._trouble("pictures", trouble)
-                else:
-                    metrics.archive_pictures.labels(entry.why).inc()
+    def _keep_pictures(self, kept: Held) -> None:
+        for entry in kept.entries:
+            for placed in entry.verdict.views:
+                view = placed.view
+                if view.camera in entry.stems:
+                    facts = view_facts(entry, placed, self._facts)
+                    self._keep(view.camera, view.frame_id, entry.stems[view.camera], facts)
+        for objection in kept.objections:
+            said = objection.said
+            facts = objection_facts(objection, self._facts)
+            self._keep(said.camera, said.frame_id, objection.stem, facts, said)
 
-    def _keep_picture(self, entry: Entry, placed: PlacedView, stem: str) -> str:
-        """Why it could not be kept; "" when it was."""
+    def _keep(
+        self, camera: str, frame_id: int, stem: str, facts: dict[str, object], said: Disagreement | None = None
+    ) -> None:
+        trouble = self._save(camera, frame_id, stem, facts, said)
+        if trouble:
+            metrics.archive_left_out.labels("picture").inc()
+            self._trouble("pictures", trouble)
+        else:
+            metrics.archive_pictures.labels(str(facts["kept_because"])).inc()
+
+    def _save(self, camera: str, frame_id: int, stem: str, facts: dict[str, object], said: Disagreement | None) -> str:
+        """Why the picture could not be kept; "" when it was. With what the shadow model said goes its mask."""
         if len(self._inbox) > _HURRY:
             return "the disk is too slow: results come first"
-        picture = self._album.get(placed.view.camera, placed.view.frame_id)
+        picture = self._album.get(camera, frame_id)
         if picture is None:
             return "a picture had already left the album: archive.album_mb is small, or the disk slow"
+        if said is not None:
+            picture = replace(picture, mask=said.mask)
         try:
             if self._images is None:
                 self._images = self._open_images()
-            if not self._images.save(stem, picture, view_facts(entry, placed, self._facts)):
+            if not self._images.save(stem, picture, facts):
                 return "no room: the disk has less than archive.min_free_mb free"
         except DeviceError as error:
             return str(error)
@@ -188,11 +237,12 @@ class Archive:
                 metrics.archive_bytes.labels("results").set(self._results.size)
         except DeviceError as error:
             self._trouble("results", str(error))
+        self._drift.look()
         self._calm_down(now_s)
 
     def _calm_down(self, now_s: float) -> None:
         for what, since_s in list(self._troubles.items()):
-            if now_s - since_s > _CALM_S and not (what == "results" and self._entries):
+            if now_s - since_s > _CALM_S and not (what == "results" and self._held.entries):
                 del self._troubles[what]
                 self._conditions.clear(ErrorCode.ARCHIVE_INCOMPLETE, what)
 
@@ -205,3 +255,8 @@ class Archive:
         if results is not None:
             with suppress(DeviceError):
                 results.close()
+
+
+def _objection(said: Disagreement) -> Objection:
+    utc = utc_of(said.captured_ns)
+    return Objection(said, utc, picture_stem(utc, said.camera, None, said.frame_id))

@@ -146,6 +146,7 @@ class Judge:
             self._totals[Decision.REJECT],
             self._totals[Decision.NOT_INSPECTED],
             len(self._tracker) > 0,
+            self._control.enabled,
         )
 
     def scene(self) -> Scene:

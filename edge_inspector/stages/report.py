@@ -16,6 +16,7 @@ from edge_inspector.records import (
     ErrorCode,
     JudgeItem,
     PlcInput,
+    Reason,
     StationStatus,
     Verdict,
 )
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _WAITING_MAX = 10_000  # at 10 parts/s a quarter of an hour; the outbox of a link keeps more
 _LAST_WORDS_NS = 300_000_000
+_LATE_TOLD_NS = 500_000_000  # so long that the peer reads it between two exchanges
 _FROZEN_S = 0.5  # a PLC whose heartbeat stands still this long is in STOP
 
 
@@ -66,6 +68,9 @@ class Report:
         self._next_ns = 0
         self._waiting: list[Verdict] = []
         self._heartbeat = (0, 0)
+        self._late_ns = 0
+        self._counted: dict[str, int] = {}
+        self._troubled: set[ErrorCode] = set()
 
     def start(self) -> None:
         """Not open yet: the first step tries."""
@@ -124,6 +129,7 @@ class Report:
     def _deliver(self) -> None:
         if not self._waiting:
             return
+        self._judge_punctuality(self._waiting[0], (self._waiting[0].due_ns - time.monotonic_ns()) / 1e9)
         count = self._link.deliver(self._waiting)
         now = time.monotonic_ns()
         for verdict in self._waiting[:count]:
@@ -133,6 +139,7 @@ class Report:
                 metrics.verdicts_late.labels(self._label).inc()
             if self._archive.put(Delivery(verdict.boot_id, verdict.seq, self._label, now)) is not None:
                 metrics.archive_left_out.labels("delivery").inc()
+            self._judge_punctuality(verdict, left_s)
         metrics.verdicts_delivered.labels(self._label).inc(count)
         del self._waiting[:count]
         metrics.verdicts_waiting.labels(self._label).set(len(self._waiting))
@@ -140,6 +147,13 @@ class Report:
             self._conditions.clear(self._full_code, self._label)
         elif self._link.connected or self._full_code is ErrorCode.OUTBOX_FULL:
             self._conditions.set(self._full_code, self._label, f"{len(self._waiting)} verdicts find no room")
+
+    def _judge_punctuality(self, verdict: Verdict, left_s: float) -> None:
+        # A part with a handicap was as good as past the gate when this station first heard of it.
+        if left_s < 0 and verdict.part.handicap is Reason.NONE:
+            self._late_ns = time.monotonic_ns()
+            why = f"the verdict on part {verdict.part.part_seq} was not there when it may have been at the gate"
+            self._conditions.set(ErrorCode.VERDICT_LATE, self._label, why)
 
     def _exchange(self) -> None:
         begun_ns = time.monotonic_ns()
@@ -151,6 +165,9 @@ class Report:
             self._heard.put(heard)
         for command in self._link.commands():
             self._submit(command)
+        self._tell_of_link()
+        if now - self._late_ns > _LATE_TOLD_NS:
+            self._conditions.clear(ErrorCode.VERDICT_LATE, self._label)
         frozen = heard is not None and self._is_frozen(heard, now)
         up = self._link.connected and not frozen
         metrics.link_up.labels(self._label).set(up)
@@ -161,6 +178,16 @@ class Report:
             self._conditions.set(self._lost_code, self._label, "the PLC answers, but its program does not run (STOP?)")
         elif heard is None and not self._link.connected:
             self._conditions.set(self._lost_code, self._label, "not connected")
+
+    def _tell_of_link(self) -> None:
+        for event, count in self._link.events.items():
+            metrics.link_events.labels(self._label, event).inc(count - self._counted.get(event, 0))
+            self._counted[event] = count
+        for code in self._troubled - self._link.troubles.keys():
+            self._conditions.clear(code, self._label)
+        for code, why in self._link.troubles.items():
+            self._conditions.set(code, self._label, why)
+        self._troubled = set(self._link.troubles)
 
     def _is_frozen(self, heard: PlcInput, now: int) -> bool:
         if heard.heartbeat != self._heartbeat[0]:

@@ -14,7 +14,7 @@ from edge_inspector.records import ErrorCode, Frame, Image, Job, JudgeItem, Reas
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
-from edge_inspector.runtime.priority import go_behind
+from edge_inspector.runtime.realtime import go_behind
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class Segment:
         self._conditions = conditions
         self._album = album
         self._failures = 0
+        self.busy = False
 
     def start(self) -> None:
         """Build the session again where the last one failed; the daemon opened the first."""
@@ -67,11 +68,14 @@ class Segment:
         if not jobs:
             return
         begun_ns = time.monotonic_ns()
+        self.busy = True
         try:
             masks = self._segmenter.segment([job.frame.image for job in jobs])
         except InferenceError as error:
             self._failed(jobs, error)
             return
+        finally:
+            self.busy = False
         self._succeeded(jobs, masks, begun_ns, time.monotonic_ns() - begun_ns)
 
     def stop(self, *, failed: bool) -> None:

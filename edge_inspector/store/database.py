@@ -15,21 +15,25 @@ _log = logging.getLogger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def open_database(path: Path, what: str, migrations: Sequence[str]) -> tuple[sqlite3.Connection, bool]:
+def open_database(
+    path: Path, what: str, migrations: Sequence[str], *, closed_is_sound: bool = False
+) -> tuple[sqlite3.Connection, bool]:
     """The database in `path`, brought to the newest schema, and whether a damaged file was set aside for it.
 
     Migration i brings a file from schema i to i + 1; migrations never change once released. WAL with
     synchronous=NORMAL: what was committed survives kill -9, a power cut can cost the last commits (12 us per commit
-    instead of 4 ms). Raises DeviceError for a file of a newer version, sqlite3.Error and OSError as the disk does.
+    instead of 4 ms). Every page is looked at, 20 s for each GB; with `closed_is_sound` only after a crash. Raises
+    DeviceError for a file of a newer version, sqlite3.Error and OSError as the disk does.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    check = not closed_is_sound or Path(f"{path}-wal").exists()
     try:
-        return _connect(path, what, migrations), False
+        return _connect(path, what, migrations, check=check), False
     except sqlite3.DatabaseError as error:
-        if not _damaged(error):
+        if not is_damaged(error):
             raise
-        _set_aside(path, what, error)
-    return _connect(path, what, migrations), True
+        set_aside(path, what, error)
+    return _connect(path, what, migrations, check=False), True
 
 
 def micros(utc: datetime) -> int:
@@ -42,7 +46,7 @@ def utc_from(stored: int) -> datetime:
     return _EPOCH + timedelta(microseconds=stored)
 
 
-def _connect(path: Path, what: str, migrations: Sequence[str]) -> sqlite3.Connection:
+def _connect(path: Path, what: str, migrations: Sequence[str], *, check: bool) -> sqlite3.Connection:
     # not bound to one thread: whoever cleans up after a dead worker may close it
     db = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
     try:
@@ -51,7 +55,7 @@ def _connect(path: Path, what: str, migrations: Sequence[str]) -> sqlite3.Connec
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute("PRAGMA journal_size_limit=16777216")  # a log that once grew is cut again
-        health = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+        health = str(db.execute("PRAGMA quick_check(1)").fetchone()[0]) if check else "ok"
         if health != "ok":
             raise sqlite3.DatabaseError(health)  # noqa: TRY301 -- the connection must be closed here
         _migrate(db, path, what, migrations)
@@ -70,7 +74,8 @@ def _migrate(db: sqlite3.Connection, path: Path, what: str, migrations: Sequence
         db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
 
 
-def _set_aside(path: Path, what: str, error: sqlite3.DatabaseError) -> None:
+def set_aside(path: Path, what: str, error: sqlite3.DatabaseError) -> None:
+    """Keep a damaged file under another name, loudly: whoever opens `path` next begins an empty one."""
     aside = path.with_name(f"{path.name}.damaged")
     for suffix in ("", "-wal", "-shm"):
         source = Path(f"{path}{suffix}")
@@ -79,7 +84,8 @@ def _set_aside(path: Path, what: str, error: sqlite3.DatabaseError) -> None:
     _log.error("%s %s is damaged (%s): kept as %s, started empty", what, path, error, aside.name)
 
 
-def _damaged(error: sqlite3.DatabaseError) -> bool:
+def is_damaged(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is to blame, and not the disk or the query."""
     # an error that quick_check only reported has no code; the low byte is the primary one
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

@@ -1,6 +1,7 @@
 """How the archived pictures lie on the disk: DAY/CAMERA/TIME-partN-frameN with .png or .jpg, -mask.png and .json.
 
-The path without an ending, the stem, names all files of one view.
+What the shadow model objected to says "shadow" instead of the part. The path without an ending, the stem, names all
+files of one view.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ IMAGES = (".png", ".jpg")
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _CAMERA = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-_VIEW = re.compile(r"\d{6}\.\d{6}Z-part\d{1,10}-frame\d{1,20}")
+_VIEW = re.compile(r"\d{6}\.\d{6}Z-(?:part\d{1,10}|shadow)-frame\d{1,20}")
 _FILE = re.compile(rf"({_VIEW.pattern})(-mask\.png|\.json|\.png|\.jpg)(\.part)?")
 
 
@@ -32,9 +33,13 @@ class StoredPicture:
     sidecar: Path | None
 
 
-def picture_stem(utc: datetime, camera: str, part_seq: int, frame_id: int) -> str:
-    """The name of a view's files, decided at `utc`, relative to the images' folder and without ending."""
-    return f"{utc:%Y-%m-%d}/{camera}/{utc:%H%M%S.%f}Z-part{part_seq}-frame{frame_id}"
+def picture_stem(utc: datetime, camera: str, part_seq: int | None, frame_id: int) -> str:
+    """The name of a view's files, decided at `utc`, relative to the images' folder and without ending.
+
+    Without `part_seq` they are the shadow model's.
+    """
+    part = "shadow" if part_seq is None else f"part{part_seq}"
+    return f"{utc:%Y-%m-%d}/{camera}/{utc:%H%M%S.%f}Z-{part}-frame{frame_id}"
 
 
 def find_picture(root: Path, stem: str) -> StoredPicture | None:

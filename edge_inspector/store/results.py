@@ -8,18 +8,16 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from edge_inspector.errors import DeviceError
 from edge_inspector.records import Decision, Defect, Delivery, Reason
 from edge_inspector.store.database import micros, utc_from
 from edge_inspector.store.pictures import find_picture
-from edge_inspector.store.results_schema import MIGRATIONS, images_dir
-from edge_inspector.store.rows import Bucket, ClassCount, Label, LabelKind, PartRow, PartStory, StoredView
+from edge_inspector.store.results_file import images_dir, open_results
+from edge_inspector.store.rows import Bucket, ClassCount, Label, LabelKind, Objection, PartRow, PartStory, StoredView
 
 _LABELLED = "EXISTS (SELECT 1 FROM labels WHERE labels.part_id = parts.id)"
 _SAW_CLASS = "EXISTS (SELECT 1 FROM defects WHERE defects.part_id = parts.id AND defect_class = ?)"
@@ -61,19 +59,19 @@ class Results:
         given = [(clause, value) for clause, value in wanted if value is not None]
         where = " AND ".join(clause for clause, _ in given) or "1"
         query = f"{_NEWEST} WHERE {where} ORDER BY id DESC LIMIT ?"
-        with self._reading() as db:
+        with open_results(self._path) as db:
             return self._rows(db, query, [*(value for _, value in given), limit])
 
     def part(self, part_id: int) -> PartStory | None:
         """All that is known of one part; None where there is no such part (any more)."""
-        with self._reading() as db:
+        with open_results(self._path) as db:
             found = self._rows(db, f"{_NEWEST} WHERE id = ?", [part_id])
             return self._story(db, found[0]) if found else None
 
     def counts(self, since_utc: datetime, until_utc: datetime, bucket_s: int) -> list[Bucket]:
         """Verdicts in each span of `bucket_s` seconds that has any, oldest first."""
         width = bucket_s * 1_000_000
-        with self._reading() as db:
+        with open_results(self._path) as db:
             found = db.execute(
                 "SELECT utc_us / ?1 * ?1 AS begins, sum(decision = 1), sum(decision = 2), sum(decision = 3) FROM parts"
                 " WHERE utc_us >= ?2 AND utc_us < ?3 GROUP BY begins ORDER BY begins",
@@ -83,7 +81,7 @@ class Results:
 
     def pareto(self, since_utc: datetime, until_utc: datetime) -> list[ClassCount]:
         """Each class of defects that was found, that with the most parts first."""
-        with self._reading() as db:
+        with open_results(self._path) as db:
             found = db.execute(
                 "SELECT defect_class, count(DISTINCT part_id), count(*) FROM defects"
                 " JOIN parts ON parts.id = part_id WHERE utc_us >= ? AND utc_us < ?"
@@ -94,16 +92,39 @@ class Results:
 
     def to_review(self, limit: int) -> list[PartRow]:
         """Parts that the model was not sure of and that nobody has labelled yet, newest first."""
-        with self._reading() as db:
+        with open_results(self._path) as db:
             query = f"{_NEWEST} WHERE review AND NOT {_LABELLED} ORDER BY id DESC LIMIT ?"
             return self._rows(db, query, [limit])
+
+    def objections(self, limit: int) -> list[Objection]:
+        """Where the shadow model would have said otherwise, newest first."""
+        with open_results(self._path) as db:
+            found = db.execute(
+                "SELECT said.*, part_id FROM disagreements AS said LEFT JOIN views ON views.camera = said.camera"
+                " AND views.frame_id = said.frame_id AND views.captured_ns = said.captured_ns"
+                " ORDER BY said.id DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+            return [
+                Objection(
+                    utc=utc_from(row["utc_us"]),
+                    camera=row["camera"],
+                    frame_id=row["frame_id"],
+                    opinion=row["opinion"],
+                    model=row["model"],
+                    classes=tuple(json.loads(row["classes"])),
+                    part_id=row["part_id"],
+                    picture=find_picture(self._images, row["picture"]),
+                )
+                for row in found
+            ]
 
     def label(self, part_id: int, view: str, label: LabelKind, defect_class: str, user: str, utc: datetime) -> bool:
         """Write down what `user` said of a view ("" for the whole part). False where there is no such part or view.
 
         A short transaction of its own beside the archive's: it waits for at most two seconds.
         """
-        with self._connected("rw") as db, db:
+        with open_results(self._path, "rw") as db, db:
             known = db.execute(
                 "SELECT 1 FROM parts LEFT JOIN views ON part_id = id AND camera = ?2"
                 " WHERE id = ?1 AND (?2 = '' OR camera IS NOT NULL)",
@@ -208,24 +229,3 @@ class Results:
             doubtful=bool(view["doubtful"]),
             picture=find_picture(self._images, view["picture"]),
         )
-
-    def _reading(self) -> Any:
-        return self._connected("ro")
-
-    @contextmanager
-    def _connected(self, mode: str) -> Iterator[sqlite3.Connection]:
-        if not self._path.exists():
-            raise DeviceError(f"results {self._path}: there are none yet; has the station run?")
-        try:
-            with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode={mode}", uri=True, timeout=2.0)) as db:
-                version = int(db.execute("PRAGMA user_version").fetchone()[0])
-                if version != len(MIGRATIONS):
-                    raise DeviceError(
-                        f"results {self._path}: schema {version}, this version reads {len(MIGRATIONS)}:"
-                        " run the station with this version once, or use the newer one"
-                    )
-                db.execute("PRAGMA foreign_keys=ON")
-                db.row_factory = sqlite3.Row
-                yield db
-        except (sqlite3.Error, OSError, ValueError) as error:
-            raise DeviceError(f"results {self._path}: {error}") from error

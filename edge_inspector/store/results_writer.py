@@ -10,38 +10,55 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import Delivery, Verdict
-from edge_inspector.store.database import micros, open_database
-from edge_inspector.store.results_schema import MIGRATIONS
+from edge_inspector.records import Delivery, Disagreement, PlacedView, Verdict, ViewFigures
+from edge_inspector.store.database import is_damaged, micros, open_database, set_aside
+from edge_inspector.store.results_file import MIGRATIONS
 
+_LARGEST = 2**63 - 1  # a camera may number its frames beyond what SQLite holds
 _FORGET = 500  # parts per call
 _GIVE_BACK = 256  # pages of the file per call
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One verdict to keep: when it was decided, why its pictures are kept, and by camera their stems."""
+    """One verdict to keep: when it was decided, why its pictures are kept, and by camera their stems and figures."""
 
     verdict: Verdict
     utc: datetime
     why: str
     stems: Mapping[str, str]
+    figures: Mapping[str, ViewFigures]
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """One disagreement of the shadow model to keep, and the stem of its picture."""
+
+    said: Disagreement
+    utc: datetime
+    stem: str
 
 
 class ResultsWriter:
     """Keeps verdicts and deliveries in `path`. Every method raises DeviceError when the disk does not play.
 
-    `set_aside` says that a damaged file was found, renamed and replaced by an empty one.
+    One that is `broken` after an error must be closed, and a new one opened: a file that turned out to be damaged has
+    been set aside by then. On a full disk it is not: closed, it would take the readers along. `set_aside` says that a
+    damaged file was found, and replaced by an empty one, when this was opened.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.broken = False
         with self._disk():
-            self._db, self.set_aside = open_database(path, "results", MIGRATIONS)
+            self._db, self.set_aside = open_database(path, "results", MIGRATIONS, closed_is_sound=True)
 
-    def add(self, entries: Sequence[Entry], deliveries: Sequence[Delivery]) -> None:
+    def add(
+        self, entries: Sequence[Entry], deliveries: Sequence[Delivery], objections: Sequence[Objection] = ()
+    ) -> None:
         """Keep all of them, in one commit. What is held already is not held twice.
 
         A delivery of a verdict that is not held is forgotten.
@@ -54,6 +71,11 @@ class ResultsWriter:
                 " SELECT id, ?, ? FROM parts WHERE boot_id = ? AND seq = ?",
                 [(each.link, each.delivered_ns, each.boot_id, each.seq) for each in deliveries],
             )
+            self._db.executemany(
+                "INSERT INTO disagreements (utc_us, camera, frame_id, captured_ns, opinion, model, classes, picture)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [_objection_values(each) for each in objections],
+            )
 
     def tidy(self, before_utc: datetime, budget: int) -> None:
         """Forget what is older than `before_utc` and the oldest of what is beyond `budget` bytes; some at each call.
@@ -65,6 +87,7 @@ class ResultsWriter:
             self._db.execute(f"DELETE FROM parts WHERE {doomed}", (micros(before_utc), _FORGET))  # noqa: S608 -- constant
             if self.size > budget:
                 self._db.execute("DELETE FROM parts WHERE id IN (SELECT id FROM parts ORDER BY id LIMIT ?)", (_FORGET,))
+            self._db.execute("DELETE FROM disagreements WHERE utc_us < (SELECT min(utc_us) FROM parts) - 60000000")
         with self._disk():
             # A page is a row without columns here: execute would stop after the first.
             self._db.executescript(f"PRAGMA incremental_vacuum({_GIVE_BACK})")
@@ -124,26 +147,9 @@ class ResultsWriter:
     def _add_details(self, part_id: int, entry: Entry) -> None:
         self._db.executemany(
             "INSERT INTO views (part_id, camera, frame_id, captured_ns, exposure_ns, received_ns, begun_ns,"
-            " inference_ns, encoder_count, error_counts, failure, doubtful, picture)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    part_id,
-                    placed.view.camera,
-                    placed.view.frame_id,
-                    placed.view.captured_ns,
-                    placed.view.exposure_ns,
-                    placed.view.received_ns,
-                    placed.view.begun_ns,
-                    placed.view.inference_ns,
-                    _known(placed.position.count),
-                    _known(placed.position.error_counts),
-                    placed.view.failure,
-                    placed.view.doubtful,
-                    entry.stems.get(placed.view.camera, ""),
-                )
-                for placed in entry.verdict.views
-            ],
+            " inference_ns, encoder_count, error_counts, brightness, sharpness, confidence, failure, doubtful, picture)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(part_id, *_view_values(placed, entry)) for placed in entry.verdict.views],
         )
         self._db.executemany(
             "INSERT INTO defects (part_id, camera, defect_class, area_mm2, length_mm, confidence, x_mm, y_mm)"
@@ -168,7 +174,38 @@ class ResultsWriter:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            self.broken = getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL
+            if isinstance(error, sqlite3.DatabaseError) and is_damaged(error):
+                set_aside(self._path, "results", error)
             raise DeviceError(f"results {self._path}: {error}") from error
+
+
+def _view_values(placed: PlacedView, entry: Entry) -> tuple[Any, ...]:
+    view, figures = placed.view, entry.figures.get(placed.view.camera)
+    return (
+        view.camera,
+        min(view.frame_id, _LARGEST),
+        view.captured_ns,
+        view.exposure_ns,
+        view.received_ns,
+        view.begun_ns,
+        view.inference_ns,
+        _known(placed.position.count),
+        _known(placed.position.error_counts),
+        figures and figures.brightness,
+        figures and figures.sharpness,
+        figures and figures.confidence,
+        view.failure,
+        view.doubtful,
+        entry.stems.get(view.camera, ""),
+    )
+
+
+def _objection_values(each: Objection) -> tuple[Any, ...]:
+    said = each.said
+    classes = json.dumps(sorted({defect.defect_class for defect in said.defects}))
+    named = (said.camera, min(said.frame_id, _LARGEST), said.captured_ns, said.opinion, said.model)
+    return (micros(each.utc), *named, classes, each.stem)
 
 
 def _known(value: float) -> float | None:

@@ -94,6 +94,23 @@ class PartStory:
 
 
 @dataclass(frozen=True, slots=True)
+class Objection:
+    """The shadow model `model` would have said otherwise of a view: it "rejects" or "accepts" what was not.
+
+    `part_id` is None where the view belongs to no part; `classes` are those of the defects that it found.
+    """
+
+    utc: datetime
+    camera: str
+    frame_id: int
+    opinion: str
+    model: str
+    classes: tuple[str, ...]
+    part_id: int | None
+    picture: StoredPicture | None
+
+
+@dataclass(frozen=True, slots=True)
 class Bucket:
     """Verdicts by decision in the span of time that begins at `utc`."""
 

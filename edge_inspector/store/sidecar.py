@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge_inspector.records import Decision, PlacedView, Verdict
-from edge_inspector.store.results_writer import Entry
+import cv2
+import numpy as np
+
+from edge_inspector.records import Decision, Image, PlacedView, Verdict
+from edge_inspector.runtime.clock import iso
+from edge_inspector.store.pictures import StoredPicture
+from edge_inspector.store.results_writer import Entry, Objection
 
 SCHEMA_VERSION = 1
 
@@ -40,7 +46,7 @@ def view_facts(entry: Entry, placed: PlacedView, station: StationFacts) -> dict[
         "station": station.station,
         "camera": view.camera,
         "frame_id": view.frame_id,
-        "utc": entry.utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "utc": iso(entry.utc),
         "kept_because": entry.why,
         "boot_id": verdict.boot_id,
         "seq": verdict.seq,
@@ -59,3 +65,39 @@ def view_facts(entry: Entry, placed: PlacedView, station: StationFacts) -> dict[
         "doubtful": view.doubtful,
         "defects": [asdict(defect) for defect in view.defects],
     }
+
+
+def objection_facts(objection: Objection, station: StationFacts) -> dict[str, Any]:
+    """The sidecar of a view of which the shadow model would have said otherwise; the mask beside it is the shadow's."""
+    said = objection.said
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "station": station.station,
+        "camera": said.camera,
+        "frame_id": said.frame_id,
+        "utc": iso(objection.utc),
+        "kept_because": "shadow",
+        "opinion": said.opinion,
+        "model": said.model,
+        "classes": list(said.classes),
+        "mm_per_px": station.mm_per_px[said.camera],
+        "defects": [asdict(defect) for defect in said.defects],
+    }
+
+
+def read_mask(picture: StoredPicture) -> dict[str, Image]:
+    """The mask's planes by class, as the model gave them; empty where there is none or the files are not sound."""
+    if picture.mask is None or picture.sidecar is None:
+        return {}
+    try:
+        facts = json.loads(picture.sidecar.read_text())
+    except (OSError, ValueError):
+        return {}
+    classes = facts.get("classes") if isinstance(facts, dict) else None
+    planes = cv2.imread(str(picture.mask), cv2.IMREAD_GRAYSCALE)
+    if planes is None or not isinstance(classes, list) or not classes or planes.shape[0] % len(classes):
+        return {}
+    if not all(isinstance(name, str) for name in classes):
+        return {}
+    stacked = np.asarray(planes, np.uint8).reshape(len(classes), -1, planes.shape[1])
+    return dict(zip(classes, stacked, strict=True))

@@ -120,7 +120,7 @@ def _later(name: str) -> Callable[[argparse.Namespace], int]:
         try:
             module: Any = import_module(f"edge_inspector.training.commands.{name}")
         except ModuleNotFoundError as error:
-            needed = "training" if name in {"train", "quantize"} else "cpu"
+            needed = "training,cpu" if name in {"train", "quantize"} else "cpu"
             what = f"is not installed: pip install 'edge-inspector[{needed}]'"
             raise ConfigError([Fault(str(error.name), what)]) from error
         code: int = module.run(given)

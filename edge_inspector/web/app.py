@@ -12,6 +12,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from edge_inspector.web.access import Access, Entry, Shell
+from edge_inspector.web.commands import Commands
 from edge_inspector.web.live import Live
 from edge_inspector.web.login import Login
 from edge_inspector.web.parts import Parts
@@ -52,6 +53,7 @@ def entries(plant: Plant, sessions: Sessions, access: Access) -> Sequence[Entry]
         *login.entries(),
         Entry("GET", "/api/live", stream.answer),
         *Parts(plant, access).entries(),
+        *Commands(plant, access).entries(),
     ]
 
 

@@ -63,7 +63,7 @@ class Server:
             self._listener.close()
         for connection in list(self._state.connections):
             connection.transport.abort()
-        tasks = list(self._state.tasks)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -13,7 +13,7 @@ import numpy as np
 from edge_inspector.records import Decision, ErrorCode, Image, Scene, Verdict
 from edge_inspector.runtime.clock import utc_text
 from edge_inspector.web.history import History
-from edge_inspector.web.pictures import jpeg, overlaid, thresholds_of
+from edge_inspector.web.pictures import jpeg, overlaid
 from edge_inspector.web.plant import Plant
 
 _PICTURE_PX = 448
@@ -29,12 +29,11 @@ class Live:
     def __init__(self, plant: Plant) -> None:
         self._plant = plant
         self._history = History(plant.results)
-        self._thresholds = thresholds_of(plant.model.classes, plant.station.limits)
         self._mm_per_px = {camera.name: camera.mm_per_px for camera in plant.station.file.cameras}
         self._pictures: dict[str, dict[str, Any]] = {}
         self._strip: deque[dict[str, Any]] = deque(maxlen=_STRIP)
         self._told_seq = 0
-        self._belt = (0, 0.0)
+        self._belt = (0, 0.0, 0)
 
     def news(self) -> dict[str, Any]:
         """State, belt and figures; of pictures and verdicts only the new ones."""
@@ -55,6 +54,7 @@ class Live:
         return {
             "boot": f"{self._plant.boot_id:08x}",
             "utc": utc_text(time.monotonic_ns()),
+            "recipe": self._plant.status().recipe_id,
             "state": conditions.state.value,
             "conditions": [{"code": code.name.lower(), "subject": subject} for code, subject in conditions.snapshot()],
             "cameras": {
@@ -75,38 +75,37 @@ class Live:
         count = timeline.estimate(now) if timeline.fresh(now) else None
         if count is None:
             return {"known": False, "speed": 0, "parts": []}
-        before_ns, before = self._belt
+        before_ns, before, epoch = self._belt
         passed_s = (now - before_ns) / 1e9
-        if not 0.1 < passed_s < 2:  # somebody looks for the first time
+        if not 0.1 < passed_s < 2 or epoch != timeline.epoch:  # the first look since long, or at another count
             earlier = timeline.estimate(now - 100_000_000)
             before, passed_s = (count if earlier is None else earlier), 0.1
-        self._belt = (now, count)
-        parts = [
-            {"n": open_part.part.part_seq, "x": (count - open_part.part.trigger_count) / scale, "d": 0}
-            for open_part in scene.parts
-            if open_part.part.positioned and open_part.part.epoch == timeline.epoch
+        self._belt = (now, count, timeline.epoch)
+        speed = (count - before) / scale / passed_s
+        return {"known": True, "speed": speed, "parts": self._parts_on_belt(scene, count)}
+
+    def _parts_on_belt(self, scene: Scene, count: float) -> list[dict[str, Any]]:
+        """Each part's number, how far it is from the photo-eye in mm, and its decision; 0 while there is none."""
+        epoch, scale = self._plant.timeline.epoch, self._plant.geometry.counts_per_mm
+        gone = self._plant.recipe.part_length_mm * 2 * scale
+        known = [(part.part, 0) for part in scene.parts]
+        known += [
+            (verdict.part, int(verdict.decision)) for verdict in scene.verdicts if count < verdict.part.due_count + gone
         ]
-        parts += [
-            {
-                "n": verdict.part.part_seq,
-                "x": (count - verdict.part.trigger_count) / scale,
-                "d": int(verdict.decision),
-            }
-            for verdict in scene.verdicts
-            if verdict.part.positioned
-            and verdict.part.epoch == timeline.epoch
-            and count < verdict.part.due_count + self._plant.station.recipe.part_length_mm * 2 * scale
+        return [
+            {"n": part.part_seq, "x": (count - part.trigger_count) / scale, "d": decision}
+            for part, decision in known
+            if part.positioned and part.epoch == epoch
         ]
-        return {"known": True, "speed": (count - before) / scale / passed_s, "parts": parts}
 
     def _new_pictures(self) -> dict[str, dict[str, Any]]:
-        fresh = {}
+        fresh, thresholds = {}, self._plant.thresholds()
         for camera in self._plant.station.file.cameras:
             picture = self._plant.album.latest(camera.name)
             shown = self._pictures.get(camera.name)
             if picture is None or (shown is not None and shown["frame"] == picture.frame.frame_id):
                 continue
-            image = overlaid(picture.image, picture.mask, self._thresholds, _PICTURE_PX)
+            image = overlaid(picture.image, picture.mask, thresholds, _PICTURE_PX)
             fresh[camera.name] = {
                 "frame": picture.frame.frame_id,
                 "utc": utc_text(picture.frame.captured_ns),
@@ -134,7 +133,8 @@ class Live:
         for view in views:
             picture = self._plant.album.get(view.camera, view.frame_id)
             if picture is not None:
-                whole = overlaid(picture.image, picture.mask, self._thresholds, _THUMB_PX * _CLOSER)
+                thresholds = self._plant.thresholds(verdict.recipe_id)
+                whole = overlaid(picture.image, picture.mask, thresholds, _THUMB_PX * _CLOSER)
                 scale = whole.shape[1] / picture.image.shape[1] / self._mm_per_px[view.camera]
                 at = (whole.shape[1] / 2, whole.shape[0] / 2)
                 if worst is not None and worst.camera == view.camera:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from edge_inspector.inspection.recipe import ClassLimits
 from edge_inspector.records import Image
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; RGB.
@@ -20,11 +19,6 @@ _JPEG_QUALITY = 80
 def colour_of(index: int) -> str:
     """The colour of the model's class number `index`, as #rrggbb."""
     return _COLOURS[index % len(_COLOURS)]
-
-
-def thresholds_of(classes: Sequence[str], limits: Mapping[str, ClassLimits]) -> tuple[int, ...]:
-    """From which mask value on a pixel counts, per class of the model; 256 (never) for a class that is not judged."""
-    return tuple(max(1, round(limits[name].min_confidence * 255)) if name in limits else 256 for name in classes)
 
 
 def overlaid(image: Image, mask: Image | None, thresholds: Sequence[int], width: int) -> Image:

@@ -8,7 +8,8 @@ from typing import Any
 
 from edge_inspector.config import Station
 from edge_inspector.encoders.timeline import Timeline
-from edge_inspector.records import ModelInfo, Scene
+from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.records import Command, ModelInfo, Scene, StationStatus
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.stages.judge import Geometry
@@ -28,4 +29,22 @@ class Plant:
     album: Album
     results: Results
     scene: Callable[[], Scene]
+    status: Callable[[], StationStatus]
+    submit: Callable[[Command], None]
     health: Callable[[], tuple[bool, dict[str, Any]]]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The one in force."""
+        return self.station.recipes[self.status().recipe_id].recipe
+
+    def thresholds(self, recipe_id: int = 0) -> tuple[int, ...]:
+        """From which mask value on a pixel counts by this recipe, or by that in force; per class of the model.
+
+        256, which is never, for a class that is not judged.
+        """
+        criteria = self.station.recipes.get(recipe_id) or self.station.recipes[self.status().recipe_id]
+        return tuple(
+            max(1, round(criteria.limits[name].min_confidence * 255)) if name in criteria.limits else 256
+            for name in self.model.classes
+        )

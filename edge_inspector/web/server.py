@@ -10,7 +10,7 @@ from typing import Any
 
 from edge_inspector.config import WebTable
 from edge_inspector.errors import DeviceError
-from edge_inspector.runtime.priority import go_behind
+from edge_inspector.runtime.realtime import go_behind
 from edge_inspector.web.connection import Server, serve_on
 
 log = logging.getLogger(__name__)

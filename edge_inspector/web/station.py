@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from edge_inspector import __version__, metrics
-from edge_inspector.runtime.conditions import FAULTS
+from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.runtime.conditions import FAULTS, WARNINGS
 from edge_inspector.web.access import Entry
 from edge_inspector.web.pictures import colour_of
 from edge_inspector.web.plant import Plant
@@ -51,7 +52,7 @@ class StationApi:
     async def _station(self, request: Request) -> Response:
         del request
         plant = self._plant
-        file, recipe, geometry = plant.station.file, plant.station.recipe, plant.geometry
+        file, recipe, geometry = plant.station.file, plant.recipe, plant.geometry
         return JSONResponse(
             {
                 "name": file.station.name,
@@ -65,7 +66,8 @@ class StationApi:
                 "gate_mm": file.line.gate_mm,
                 "decision_mm": (geometry.gate - geometry.reserve) / geometry.counts_per_mm,
                 "part_length_mm": recipe.part_length_mm,
-                "recipe": {"id": recipe.id, "name": recipe.name, "hash": recipe.fingerprint},
+                "recipe": _recipe(recipe),
+                "recipes": [_recipe(criteria.recipe) for criteria in plant.station.recipes.values()],
                 "classes": [
                     {"name": name, "colour": colour_of(index)} for index, name in enumerate(plant.model.classes)
                 ],
@@ -82,7 +84,13 @@ class StationApi:
             body
             | {
                 "conditions": [
-                    {"code": code.name.lower(), "number": int(code), "subject": subject, "fault": code in FAULTS}
+                    {
+                        "code": code.name.lower(),
+                        "number": int(code),
+                        "subject": subject,
+                        "fault": code in FAULTS,
+                        "warning": code in WARNINGS,
+                    }
                     for code, subject in held
                 ],
                 "model": {
@@ -91,13 +99,20 @@ class StationApi:
                     "precision": model.precision,
                     "provider": model.provider,
                     "sha256": model.sha256,
+                    "fell_back": model.fell_back,
                 },
+                "recipe": plant.status().recipe_id,
+                "enabled": plant.status().enabled,
                 "versions": self._versions,
                 "cameras": _samples(_PER_CAMERA, "camera"),
                 "links": _samples(_PER_LINK, "link"),
-                "disk": _disk(plant),
+                "disk": _disk(plant) | _kept(),
             }
         )
+
+
+def _recipe(recipe: Recipe) -> dict[str, Any]:
+    return {"id": recipe.id, "name": recipe.name, "hash": recipe.fingerprint}
 
 
 def _samples(names: Sequence[str], label: str) -> dict[str, dict[str, float]]:
@@ -115,6 +130,15 @@ def _samples(names: Sequence[str], label: str) -> dict[str, dict[str, float]]:
 def _disk(plant: Plant) -> dict[str, Any]:
     usage = shutil.disk_usage(plant.station.state_dir)
     return {"total_bytes": usage.total, "free_bytes": usage.free}
+
+
+def _kept() -> dict[str, Any]:
+    kept = _samples(("archive_bytes", "archive_left_out"), "what")
+    return {
+        "results_bytes": kept.get("results", {}).get("archive_bytes", 0),
+        "images_bytes": kept.get("pictures", {}).get("archive_bytes", 0),
+        "left_out": sum(each.get("archive_left_out", 0) for each in kept.values()),
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -24,6 +24,8 @@ INTERVAL_S = 0.02
 PICTURES = 8
 HEIGHT, WIDTH = 48, 64
 
+os.environ.setdefault("PYLON_CAMEMU", "2")  # pylon's own emulated cameras, 0815-0000 and 0815-0001
+
 StartCamera = Callable[..., "GigeProcess"]
 _last_bytes = itertools.count(2)
 

@@ -21,6 +21,7 @@ from edge_inspector.simulation.line import Line
 
 HEIGHT, WIDTH, PICTURES = 48, 64, 12
 INTERVAL_S = 0.02
+AREA = (0, 0, WIDTH, HEIGHT)
 
 
 def picture(index: int) -> Image:
@@ -71,8 +72,25 @@ def simulated(work: Path) -> Camera:
     return SimulatedCamera("cam", SimulatedCamera.Settings(line=work / "line.json", offset_mm=300.0))
 
 
+def basler(work: Path) -> Camera:  # noqa: ARG001 -- a device, not a file
+    pytest.importorskip("pypylon")
+    from edge_inspector.cameras.basler import BaslerCamera  # noqa: PLC0415 -- after what it needs
+
+    settings = BaslerCamera.Settings(serial="0815-0000", frame_rate=1 / INTERVAL_S, exposure_us=100.0, roi=AREA)
+    return BaslerCamera("cam", settings)
+
+
+def gentl(work: Path) -> Camera:  # noqa: ARG001 -- a device, not a file
+    genicam = pytest.importorskip("genicam")
+    pytest.importorskip("harvesters")
+    from edge_inspector.cameras.gentl import GentlCamera  # noqa: PLC0415
+
+    producer = Path(genicam.__file__).parent / "viky.cti"
+    return GentlCamera("cam", GentlCamera.Settings(producer=producer, serial="0", frame_rate=1 / INTERVAL_S))
+
+
 # A factory makes a closed camera that gives at least ten pictures, one every INTERVAL_S.
-CAMERAS: list[Callable[[Path], Camera]] = [folder, opencv, simulated]
+CAMERAS: list[Callable[[Path], Camera]] = [folder, opencv, simulated, basler, gentl]
 
 
 def genicam(address: str) -> Camera:
@@ -272,6 +290,8 @@ def test_opencv_stamp_is_the_arrival_less_the_latency(tmp_path: Path) -> None:
         ({"exposure_us": 500}, "refused manual exposure"),
         ({"gain": 12.0}, "refused gain = 12"),
         ({"fourcc": "YUYV"}, "refused fourcc"),
+        ({"buffers": 3}, "refused buffers = 3"),
+        ({"backend": "gstreamer"}, "does not open"),
     ],
 )
 def test_opencv_says_what_the_camera_refused(tmp_path: Path, settings: dict[str, Any], refused: str) -> None:
@@ -287,6 +307,78 @@ def test_opencv_missing_or_damaged_source(tmp_path: Path) -> None:
     (tmp_path / "film.avi").write_bytes(b"no film")
     with pytest.raises(DeviceError, match="does not open"):
         opencv_camera(tmp_path / "film.avi")
+
+
+class Usb:
+    """The part of a V4L2 capture that frames come from, as OpenCV has it."""
+
+    ready = True
+    good = True
+
+    def get(self, _key: int) -> float:
+        return 30.0
+
+    def retrieve(self) -> tuple[bool, Image | None]:
+        return self.good, picture(1) if self.good else None
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.fixture
+def usb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[OpenCvCamera, Usb]:
+    """A camera whose device is there, as far as OpenCV can tell."""
+    fake = Usb()
+
+    class Captures:
+        @staticmethod
+        def waitAny(_streams: list[Any], timeout_ns: int) -> tuple[bool, list[int]]:  # noqa: N802 -- OpenCV's
+            time.sleep(0 if fake.ready else timeout_ns / 1e9)
+            return fake.ready, [0]
+
+    monkeypatch.setattr(cv2, "VideoCapture", Captures)
+    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source=str(tmp_path)))
+    camera._device = True
+    camera._capture = fake
+    camera._heard_ns = time.monotonic_ns()
+    return camera, fake
+
+
+def test_a_usb_camera_that_hangs_is_lost(usb: tuple[OpenCvCamera, Usb]) -> None:
+    camera, fake = usb
+    assert camera.grab(0.1) is not None
+    fake.ready = False
+    assert camera.grab(0.1) is None
+    began = time.monotonic()
+    with pytest.raises(DeviceError, match=r"gave no frame for \d+ ms"):
+        frames(camera, 100)
+    assert time.monotonic() - began < 1.5
+
+
+def test_a_usb_picture_that_cannot_be_decoded_is_incomplete_and_many_are_a_loss(usb: tuple[OpenCvCamera, Usb]) -> None:
+    camera, fake = usb
+    fake.good = False
+    with pytest.raises(FrameIncompleteError, match="cannot be decoded") as raised:
+        camera.grab(0.1)
+    assert raised.value.frame_id == 1
+    fake.good = True
+    frame = camera.grab(0.1)
+    assert frame is not None
+    assert frame.frame_id == 2
+    fake.good = False
+    for _ in range(10):
+        with pytest.raises(FrameIncompleteError):
+            camera.grab(0.1)
+    with pytest.raises(DeviceError, match="gives no more pictures"):
+        camera.grab(0.1)
+
+
+def test_a_usb_camera_that_was_unplugged_is_lost(usb: tuple[OpenCvCamera, Usb]) -> None:
+    camera, fake = usb
+    fake.good = False
+    camera._settings = OpenCvCamera.Settings(source="/dev/v4l/by-path/unplugged")
+    with pytest.raises(DeviceError, match="gives no more pictures"):
+        camera.grab(0.1)
 
 
 class KernelStamped:

@@ -1,4 +1,3 @@
-import json
 import logging
 import os
 import signal
@@ -7,32 +6,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from mqtt_peers import READY, Gateway, free_port, identity, run_until, settings, verdict, wait_until
 from pydantic import ValidationError
 
 from edge_inspector.errors import DeviceError
 from edge_inspector.plcs.mqtt import MqttLink
-from edge_inspector.plcs.mqtt_session import MqttSession, MqttSettings
-from edge_inspector.records import Decision, ErrorCode, Identity, Part, Reason, StationState, StationStatus, Verdict
+from edge_inspector.plcs.mqtt_session import MqttSession
+from edge_inspector.records import ErrorCode, StationState, StationStatus
 from edge_inspector.simulation.broker import DemoBroker, find_mosquitto
 
 pytestmark = pytest.mark.system
 
-READY = StationStatus(StationState.READY, ErrorCode.NONE, 4)
-MINUTE_NS = 60_000_000_000
-
 DELIVER_AND_DIE = """
 import os, signal, sys, time
-from test_mqtt_link import READY, identity, settings, verdict
+from mqtt_peers import READY, identity, settings, verdict
 from pathlib import Path
 from edge_inspector.plcs.mqtt import MqttLink
 link = MqttLink(settings(int(sys.argv[1])), identity(Path(sys.argv[2]), boot_id=1))
@@ -44,90 +36,6 @@ for seq in range(1, 301):
     assert link.deliver([verdict(seq, boot_id=1)]) == 1
 os.kill(os.getpid(), signal.SIGKILL)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def settings(port: int, **more: Any) -> MqttSettings:
-    return MqttSettings(host="127.0.0.1", port=port, **{"keepalive_s": 2, **more})
-
-
-def identity(state_dir: Path, boot_id: int = 2) -> Identity:
-    return Identity("press-3", boot_id, state_dir, 10.0, ("scratch",))
-
-
-def verdict(seq: int, *, boot_id: int = 2, rejects: bool = True, due_in_ns: int = MINUTE_NS) -> Verdict:
-    now = time.monotonic_ns()
-    return Verdict(
-        boot_id=boot_id,
-        seq=seq,
-        part=Part(part_seq=seq, plc_boot_id=5, epoch=1, trigger_count=seq * 100, due_count=seq * 100 + 5000),
-        decision=Decision.REJECT if rejects else Decision.ACCEPT,
-        reason=Reason.DEFECT if rejects else Reason.NONE,
-        rejects=rejects,
-        grade="",
-        defects=(),
-        views=(),
-        error_mm=0.1,
-        recipe_id=4,
-        recipe_hash="ab12",
-        model="m-1/int8/cpu",
-        decided_ns=now,
-        due_ns=now + due_in_ns,
-    )
-
-
-class Gateway:
-    """A subscriber that must miss nothing: durable session, QoS 1."""
-
-    def __init__(self, port: int) -> None:
-        self.heard: list[tuple[str, dict[str, Any], MQTTMessage]] = []
-        self._ready = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2, "gateway", protocol=MQTTProtocolVersion.MQTTv5)
-        self._client.reconnect_delay_set(1, 1)
-        self._client.on_connect = lambda client, *_: client.subscribe("edge/press-3/#", qos=1)
-        self._client.on_subscribe = lambda *_: self._ready.set()
-        self._client.on_message = self._on_message
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = 600
-        self._client.connect("127.0.0.1", port, 2, clean_start=False, properties=properties)
-
-    def __enter__(self) -> Self:
-        self._client.loop_start()
-        assert self._ready.wait(5)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-        self._client.reinitialise()
-
-    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        self.heard.append((message.topic.rpartition("/")[2], json.loads(message.payload), message))
-
-    def seqs(self, kind: str) -> list[int]:
-        """In order of arrival, each once."""
-        return list(dict.fromkeys(told["seq"] for topic, told, _ in list(self.heard) if topic == kind))
-
-    def states(self) -> list[str]:
-        return [told["state"] for topic, told, _ in list(self.heard) if topic == "state"]
-
-
-def run_until(link: MqttLink, done: Callable[[], object], timeout_s: float = 10.0) -> None:
-    wait_until(lambda: (link.exchange(READY), done())[1], timeout_s)
-
-
-def wait_until(done: Callable[[], object], timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not done():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -194,7 +102,7 @@ def test_what_is_late_is_never_on_reject(broker: DemoBroker, tmp_path: Path) -> 
             assert gateway.seqs("reject") == [4]
             late = [told["late"] for topic, told, _ in gateway.heard if topic == "verdict"]
             assert late == [True, True, True, False]
-            assert link.rejects_expired == 2
+            assert link.events["reject_expired"] == 2
     finally:
         link.close()
 
@@ -214,7 +122,7 @@ def test_a_reject_does_not_wait_for_history(broker: DemoBroker, link: MqttLink) 
 def test_a_killed_daemon_is_offline_and_its_rows_resume(broker: DemoBroker, tmp_path: Path) -> None:
     with Gateway(broker.port) as gateway:
         command = [sys.executable, "-c", DELIVER_AND_DIE, str(broker.port), str(tmp_path)]
-        path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+        path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
         died = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": path})
         assert died.returncode == -signal.SIGKILL
         wait_until(lambda: "offline" in gateway.states())
@@ -334,7 +242,7 @@ def test_without_a_broker_the_outbox_takes_what_it_can(tmp_path: Path, caplog: p
     link.close()
     (tmp_path / "outbox.sqlite").write_bytes(b"damaged" * 1000)
     link.open()
-    assert (link.outboxes_set_aside, link.backlog) == (1, 0)
+    assert (link.events["outbox_set_aside"], link.backlog) == (1, 0)
     link.close()
 
 

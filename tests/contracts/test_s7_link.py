@@ -19,6 +19,7 @@ from register_server import READ, RegisterServer, Request
 from register_server import WRITE as WRITE_REGISTERS
 from snap7 import Server
 from snap7.type import SrvArea
+from snap7_peer import RemoteBlock, Snap7Server, needs_peers
 
 from edge_inspector.errors import DeviceError, DeviceTimeoutError, LayoutError
 from edge_inspector.modbus.connection import ModbusSettings
@@ -188,6 +189,33 @@ class S7Plc(Plc):
         }[what]
 
 
+class Snap7Plc(S7Plc):
+    """The server that the S7 world is tested with: nothing of it is ours, nor python-snap7's."""
+
+    def start(self) -> None:
+        needs_peers()
+        self.peer = Snap7Server(self.port)
+        self.db_plc, self.db_edge = (RemoteBlock(self.peer, 100, 320), RemoteBlock(self.peer, 101, 2112))  # type: ignore[assignment]
+
+    @property  # type: ignore[override]
+    def writes(self) -> list[tuple[int, int, int]]:
+        time.sleep(0.05)  # the server tells of a write after it has answered it
+        told = self.peer.writes()
+        self._writes += told[self._told :]
+        self._told = len(told)
+        return self._writes
+
+    @writes.setter
+    def writes(self, first: list[tuple[int, int, int]]) -> None:
+        self._writes, self._told = first, 0
+
+    def stop(self) -> None:
+        self.peer.stop()
+
+    def take_away(self, block: int) -> None:
+        self.peer.ask("drop", block)
+
+
 class ModbusPlc(Plc):
     def start(self) -> None:
         self.server = RegisterServer(self.port, {0: self.db_plc, 1000: self.db_edge}, self._on_request)
@@ -230,7 +258,7 @@ def no_thread_outlives_its_test() -> Iterator[None]:
     assert set(threading.enumerate()) <= before
 
 
-@pytest.fixture(params=[S7Plc, ModbusPlc], ids=["s7", "modbus"])
+@pytest.fixture(params=[S7Plc, Snap7Plc, ModbusPlc], ids=["s7", "snap7", "modbus"])
 def plc(request: pytest.FixtureRequest) -> Iterator[Plc]:
     made: Plc = request.param()
     made.program.publish(made.db_plc)

@@ -17,8 +17,12 @@ import pytest
 from edge_inspector.drivers import Segmenter, load_driver
 from edge_inspector.errors import ConfigError, InferenceError
 from edge_inspector.records import Image
+from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.segmenters.onnx import OnnxSegmenter
+from edge_inspector.segmenters.onnx_session import Wanted, gpu_description, tensorrt_options
+from edge_inspector.segmenters.openvino import OpenVinoSegmenter
 from edge_inspector.segmenters.tiling import plan_tiles
+from edge_inspector.segmenters.two_stage import TwoStageSegmenter
 from edge_inspector.simulation.segmenter import SimulatedSegmenter
 
 ROOT = Path(__file__).parents[2]
@@ -69,11 +73,30 @@ def onnx(folder: Path, **settings: Any) -> OnnxSegmenter:
     return build(tiny(folder), **settings)
 
 
+def openvino(folder: Path, **settings: Any) -> OpenVinoSegmenter:
+    pytest.importorskip("openvino", reason="the extra `openvino` is not installed")
+    settings = {"overlap_px": 8} | settings
+    return OpenVinoSegmenter(tiny(folder), OpenVinoSegmenter.Settings(**settings))
+
+
+def two_stage(folder: Path, **settings: Any) -> TwoStageSegmenter:
+    """The same model twice: whatever the first is to clear, the second would not see either."""
+    settings = {"settings": {"overlap_px": 8} | settings, "first": "first", "suspicion": 0.001}
+    for name in ("first", "second"):
+        (folder / name).mkdir(exist_ok=True)
+        tiny(folder / name)
+    return TwoStageSegmenter(folder / "second", TwoStageSegmenter.Settings(**settings))
+
+
 def simulated(folder: Path, **settings: Any) -> SimulatedSegmenter:
     return SimulatedSegmenter(folder, SimulatedSegmenter.Settings(**settings))
 
 
-SEGMENTERS = [pytest.param(onnx, id="onnx"), pytest.param(simulated, id="simulated")]
+SEGMENTERS = [
+    pytest.param(onnx, id="onnx"),
+    pytest.param(openvino, id="openvino"),
+    pytest.param(simulated, id="simulated"),
+]
 
 
 @pytest.fixture(params=SEGMENTERS)
@@ -199,7 +222,10 @@ def test_open_again_while_others_work(segmenter: Segmenter) -> None:
 
 @pytest.mark.parametrize("make", SEGMENTERS)
 def test_driver_table(make: Callable[..., Segmenter], tmp_path: Path) -> None:
-    assert any(load_driver("segmenters", name) is type(make(tmp_path)) for name in ("onnx", "simulated"))
+    assert any(
+        load_driver("segmenters", name) is type(make(tmp_path))
+        for name in ("onnx", "openvino", "two-stage", "simulated")
+    )
 
 
 @pytest.mark.parametrize("shape", [(32, 48), (64, 96), (65, 97), (200, 48), (32, 333), (20, 100)])
@@ -314,6 +340,130 @@ def test_onnx_model_for_one_image(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="one image at a time"):
         build(folder, max_batch=2).open()
+
+
+def test_openvino_says_what_runs(tmp_path: Path) -> None:
+    segmenter = openvino(tmp_path)
+    segmenter.open()
+    assert segmenter.info.label == "tiny-1.0/int8/openvino"
+    assert segmenter.max_batch == 1
+
+
+def test_openvino_reads_an_image_that_must_not_be_written(tmp_path: Path) -> None:
+    segmenter = openvino(tmp_path)
+    segmenter.open()
+    image = picture(32, 48)
+    image.flags.writeable = False
+    np.testing.assert_array_equal(segmenter.segment([image])[0], expected(image))
+
+
+def test_openvino_refuses_what_is_not_as_the_manifest_says(tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="the extra `openvino` is not installed")
+    folders = {}
+    for name, asset, changes in (
+        ("shape", "two-classes", {"height": 64}),
+        ("type", "float-output", {"classes": ("dark",), "channels": 1}),
+    ):
+        (tmp_path / name).mkdir()
+        folders[name] = tiny(tmp_path / name, asset, **changes)
+    for name, message in (("shape", r"shape \(any, 64, 48, 3\) expected"), ("type", "type u8 expected")):
+        with pytest.raises(ConfigError, match=message):
+            OpenVinoSegmenter(folders[name], OpenVinoSegmenter.Settings(overlap_px=8)).open()
+
+
+def test_openvino_damaged_file_with_its_own_hash(tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="the extra `openvino` is not installed")
+    damaged = (ASSETS / "two-classes.onnx").read_bytes()[:200]
+    folder = tiny(tmp_path, sha256=hashlib.sha256(damaged).hexdigest())
+    (folder / "model.onnx").write_bytes(damaged)
+    with pytest.raises(ConfigError, match=r"model\.onnx: does not load on openvino"):
+        OpenVinoSegmenter(folder, OpenVinoSegmenter.Settings(overlap_px=8)).open()
+
+
+def test_openvino_model_for_one_image(tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="the extra `openvino` is not installed")
+    folder = tiny(tmp_path, "one-at-a-time")
+    with pytest.raises(ConfigError, match="one image at a time"):
+        OpenVinoSegmenter(folder, OpenVinoSegmenter.Settings(overlap_px=8, max_batch=2)).open()
+
+
+def test_two_stages_skip_what_the_first_clears(tmp_path: Path) -> None:
+    """The model answers with 255 - green and with red: a green frame is clean, any other is not."""
+    folder = tmp_path / "second"
+    two_stage(tmp_path)
+    stages = TwoStageSegmenter(
+        folder, TwoStageSegmenter.Settings(first="first", suspicion=0.5, settings={"overlap_px": 8, "max_batch": 2})
+    )
+    stages.open()
+    clean, flawed = np.zeros((2, 40, 50, 3), np.uint8)
+    clean[..., 1], flawed[..., 2] = 200, 255
+    clear, seen = stages.segment([clean, flawed])
+    stages.close()
+
+    assert clear.shape == seen.shape == (2, 20, 25)
+    assert not clear.any()  # the second model alone says 55
+    np.testing.assert_array_equal(seen, expected(flawed))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"first": "../elsewhere"}, "name of a folder beside"),
+        ({"first": "first", "driver": "two-stage"}, "never end"),
+        ({"first": "first", "driver": "nonsense"}, "unknown driver"),
+        ({"first": "first", "settings": {"workers": 0}}, r"settings\.workers: Input should be greater"),
+    ],
+)
+def test_two_stages_that_cannot_be(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TwoStageSegmenter(tmp_path, TwoStageSegmenter.Settings(**settings))
+
+
+def wanted(**changes: Any) -> Wanted:
+    chosen: dict[str, Any] = {
+        "precision": "int8",
+        "providers": ("tensorrt",),
+        "required": None,
+        "intra_op_threads": 1,
+        "gpu_batch": 8,
+        "gpu": 0,
+        "engine_cache": None,
+    }
+    return Wanted(**chosen | changes)
+
+
+def test_tensorrt_is_told_every_shape(tmp_path: Path) -> None:
+    options = tensorrt_options(wanted(), read_manifest(tiny(tmp_path)), "a" * 64, "image", "1.31")
+    shapes = {key: value for key, value in options.items() if "shapes" in key}
+    assert sorted(shapes.values()) == ["image:1x32x48x3", "image:8x32x48x3", "image:8x32x48x3"]
+    assert options["trt_int8_enable"] == "True"
+    assert "trt_engine_cache_enable" not in options
+
+
+def test_a_cached_engine_is_never_taken_for_another(tmp_path: Path) -> None:
+    manifest = read_manifest(tiny(tmp_path))
+
+    def folder(sha: str = "a" * 64, version: str = "1.31", **changes: Any) -> str:
+        chosen = wanted(engine_cache=tmp_path / "cache", **changes)
+        return tensorrt_options(chosen, manifest, sha, "image", version)["trt_engine_cache_path"]
+
+    others = [
+        folder(sha="b" * 64),
+        folder(version="1.32"),
+        folder(gpu_batch=4),
+        folder(gpu=1),
+        folder(precision="fp32"),
+    ]
+    assert folder() == folder()
+    assert len({folder(), *others}) == 6
+
+
+def test_a_gpu_is_described_by_what_the_kernel_says(tmp_path: Path) -> None:
+    assert gpu_description(tmp_path) == ""
+    (tmp_path / "gpus" / "0000:01:00.0").mkdir(parents=True)
+    (tmp_path / "version").write_text("NVRM version: NVIDIA 580.1\nGCC version: 12\n")
+    (tmp_path / "gpus" / "0000:01:00.0" / "information").write_text("Model: \t Orin\nIRQ: 5\n")
+    assert gpu_description(tmp_path) == "NVRM version: NVIDIA 580.1\nModel: \t Orin"
 
 
 def test_simulated_finds_a_black_blob(tmp_path: Path) -> None:

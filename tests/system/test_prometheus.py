@@ -28,10 +28,11 @@ class Prometheus:
     """The server's HTTP API."""
 
     def __init__(self, port: int) -> None:
-        self._base = f"http://127.0.0.1:{port}"
+        self._port = port
 
     def get(self, path: str, **query: str) -> Any:
-        with urllib.request.urlopen(f"{self._base}{path}?{urllib.parse.urlencode(query)}", timeout=5) as answer:
+        asked = f"{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{asked}", timeout=5) as answer:
             return json.loads(answer.read())["data"]
 
     def ask(self, expression: str) -> list[Any]:
@@ -90,7 +91,7 @@ def panels() -> list[str]:
 
 
 def test_a_killed_broker_raises_its_alert_and_every_panel_has_an_answer(tmp_path: Path) -> None:
-    demo = Demo(DemoOptions(cameras=1, model_ms=5.0, lead_s=4.0), tmp_path)
+    demo = Demo(DemoOptions(cameras=1, model_ms=5.0), tmp_path)
     with demo.running(), prometheus(tmp_path, demo.ports["web"]) as server:
         server.until('up{job="edge-inspector"} == 1', 30)
         server.until('edge_inspector_station_state{state="ready"} == 1', 30)
@@ -106,8 +107,8 @@ def test_a_killed_broker_raises_its_alert_and_every_panel_has_an_answer(tmp_path
         # A panel may be empty where nothing is wrong; it may not be an error, and most must show something.
         instance = f"127.0.0.1:{demo.ports['web']}"
         fill = {"$__rate_interval": "5s", "$__range": "1h", "$instance": instance}
-        shown = [bool(server.ask(_filled(expression, fill))) for expression in panels()]
-        assert sum(shown) > 0.8 * len(shown)
+        empty = [expression for expression in panels() if not server.ask(_filled(expression, fill))]
+        assert len(empty) < 0.3 * len(panels()), empty
         series = server.ask('count({job="edge-inspector"})')
         assert int(series[0]["value"][1]) < 400
 

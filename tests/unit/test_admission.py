@@ -76,3 +76,39 @@ def test_one_slow_call_does_not_condemn_every_later_frame() -> None:
     found = learned(admission(whole_parts=False), 1000)
     tries = next(count for count in range(100) if found.worth(decide_by=500.0, ahead=0, now_ns=0))
     assert 0 < tries < 20
+
+
+def test_one_call_teaches_a_tenth_of_what_it_took() -> None:
+    found = admission(whole_parts=False)
+    found.took(2, 200 * MS)  # 100 ms a frame: 10 ms are believed, 100 counts of belt
+    assert found.worth(decide_by=100.1, ahead=0, now_ns=0)
+    assert not found.worth(decide_by=100.0, ahead=1, now_ns=0), "who arrives at the line is late"
+
+
+def test_the_cost_of_the_first_frame_is_unknown_and_costs_nothing() -> None:
+    assert admission().worth(decide_by=SPEED / 2, ahead=0, now_ns=0)
+
+
+def test_a_worker_takes_whole_frames() -> None:
+    found = admission(workers=2, whole_parts=False)
+    found.took(1, 100 * MS)
+    assert found.worth(decide_by=100.1, ahead=1, now_ns=0), "the other worker is free at once"
+    assert not found.worth(decide_by=200.0, ahead=2, now_ns=0)
+    assert found.worth(decide_by=200.1, ahead=2, now_ns=0)
+
+
+def test_a_frame_refused_with_nothing_ahead_makes_the_cost_believed_a_fifth_less() -> None:
+    found = admission(whole_parts=False)
+    found.took(1, 100 * MS)
+    assert not found.worth(decide_by=90.0, ahead=0, now_ns=0)
+    assert not found.worth(decide_by=160.0, ahead=1, now_ns=0)
+    assert found.worth(decide_by=160.1, ahead=1, now_ns=0)
+
+
+def test_a_refusal_holds_for_all_within_the_tolerance_and_for_ten_seconds() -> None:
+    found = admission()
+    found.refuse(decide_by=50_000_000.0, now_ns=5)
+    assert not found.worth(decide_by=50_000_050.0, ahead=0, now_ns=0)
+    assert found.worth(decide_by=50_000_050.1, ahead=0, now_ns=0)
+    assert not found.worth(decide_by=50_000_000.0, ahead=0, now_ns=5 + 10_000 * MS)
+    assert found.worth(decide_by=50_000_000.0, ahead=0, now_ns=6 + 10_000 * MS)

@@ -4,47 +4,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from verdicts import BOOT, defect, frame, placed, verdict
+from archive_bench import Bench
+from verdicts import BOOT, defect, placed, verdict
 
 from edge_inspector import metrics
-from edge_inspector.config import ArchiveTable
-from edge_inspector.records import ArchiveItem, Decision, Delivery, ErrorCode, Reason, StationState
-from edge_inspector.runtime.album import Album
-from edge_inspector.runtime.conditions import Conditions
-from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.records import Decision, Delivery, Reason, StationState
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages import archive as stage
-from edge_inspector.stages.archive import Archive
-from edge_inspector.store.results import Results
-from edge_inspector.store.results_schema import results_path
-from edge_inspector.store.sidecar import StationFacts
-
-FACTS = StationFacts("line-1", ("crack",), 2, {"cam1": 0.5, "cam2": 0.5})
-
-
-class Bench:
-    """An archive with its mailbox and album, stepped by hand or by a worker."""
-
-    def __init__(self, folder: Path, **settings: object) -> None:
-        self.inbox: Mailbox[ArchiveItem] = Mailbox("archive", 4096)
-        self.album = Album(2**20)
-        self.conditions = Conditions()
-        self.conditions.phase(StationState.READY)
-        self.folder = folder
-        table = ArchiveTable.model_validate({"min_free_mb": 0, **settings})
-        self.archive = Archive(folder, table, FACTS, self.inbox, self.album, self.conditions)
-        self.results = Results(results_path(folder))
-
-    def seen(self, number: int, camera: str = "cam1") -> None:
-        self.album.put(frame(camera, number), np.full((1, 20, 30), 99, np.uint8))
-
-    def held(self, what: str) -> bool:
-        return self.conditions.held(ErrorCode.ARCHIVE_INCOMPLETE, what)
-
-    def pictures(self) -> list[str]:
-        return sorted(path.name.partition("-")[2] for path in self.folder.rglob("*.png") if "-mask" not in path.name)
+from edge_inspector.store.results_file import open_results, results_path
 
 
 @pytest.fixture
@@ -99,6 +67,9 @@ def test_pictures_are_kept_of_what_was_not_plainly_accepted_and_of_some_others(b
     bench.archive.step()
     assert bench.pictures() == [f"part{part}-frame{part}.png" for part in (2, 2, 3, 4, 5)]
     assert left_out("picture") == before, "a frame that never arrived whole is not missed"
+    with open_results(results_path(bench.folder)) as db:
+        figures = db.execute("SELECT brightness, sharpness, confidence FROM views WHERE part_id = 1").fetchone()
+    assert tuple(figures) == (1.0, 0.0, 99 / 255), "of every view, kept or not"
     rows = {row.seq: row for row in bench.results.parts()}
     assert rows[1].picture is None
     assert rows[2].picture is not None
@@ -194,6 +165,15 @@ def test_stopping_writes_what_is_left(bench: Bench) -> None:
     assert len(bench.results.parts(limit=1000)) == 300
 
 
+def test_stopping_writes_what_an_earlier_disk_refused(bench: Bench) -> None:
+    (bench.folder / "results.sqlite").mkdir()
+    bench.inbox.put(verdict(1))
+    bench.archive.step()
+    (bench.folder / "results.sqlite").rmdir()
+    bench.archive.stop(failed=False)
+    assert [row.seq for row in bench.results.parts()] == [1]
+
+
 def test_stopping_with_a_dead_disk_ends(bench: Bench) -> None:
     (bench.folder / "results.sqlite").mkdir()
     for seq in range(1, 3001):
@@ -202,6 +182,25 @@ def test_stopping_with_a_dead_disk_ends(bench: Bench) -> None:
     stopper.start()
     stopper.join(10)
     assert not stopper.is_alive()
+
+
+def test_damage_that_shows_only_while_writing_costs_the_old_file_not_the_new_verdicts(tmp_path: Path) -> None:
+    first = Bench(tmp_path)
+    for seq in range(1, 400):
+        first.inbox.put(verdict(seq))
+    first.archive.stop(failed=False)
+    path = results_path(tmp_path)
+    path.write_bytes(path.read_bytes()[:4096] + b"\xa5" * (path.stat().st_size - 4096))
+    bench = Bench(tmp_path)
+    bench.inbox.put(verdict(1, boot_id=1))
+    until = time.monotonic() + 10
+    while not (tmp_path / "results.sqlite.damaged").exists() and time.monotonic() < until:
+        bench.archive.step()
+    assert bench.held("results")
+    time.sleep(0.3)
+    bench.archive.step()
+    assert [row.boot_id for row in bench.results.parts()] == [1]
+    bench.archive.stop(failed=False)
 
 
 def test_a_damaged_file_does_not_keep_the_station_from_its_work(tmp_path: Path) -> None:

@@ -226,3 +226,33 @@ if __name__ == "__main__":
     for each in RECORDS:
         print(f"**{each.name}**\n\n| offset | name | type | meaning |\n|---|---|---|---|")  # noqa: T201
         print("\n".join(table(each)), end="\n\n")  # noqa: T201
+
+
+@pytest.mark.parametrize("known", [PLC_HEADER, ENCODER, TRIGGER, EDGE_HEADER, VERDICT], ids=lambda known: known.name)
+def test_a_record_is_what_its_fields_and_size_say(known: Record) -> None:
+    made = Record(known.name, known.size, *known.fields)
+    assert (made.name, made.size, made.fields) == (known.name, known.size, known.fields)
+    assert made.offsets() == known.offsets()
+    values = {field.name: number for number, field in enumerate(known.fields, 1)}
+    raw = made.pack(**values)
+    assert len(raw) == known.size
+    assert raw == known.pack(**values)
+    last, field = made.offsets()[-1]
+    used = last + {"USINT": 1, "UINT": 2, "WORD": 2}.get(field.s7_type, 4)
+    assert raw[used:-2] == bytes(known.size - 2 - used)
+    assert made.unpack(raw) == values
+
+
+@pytest.mark.parametrize(
+    ("count", "wrapped"),
+    [
+        (0, 0),
+        (2**31 - 1, 2**31 - 1),
+        (2**31, -(2**31)),
+        (-(2**31), -(2**31)),
+        (-(2**31) - 1, 2**31 - 1),
+        (2**32 + 5, 5),
+    ],
+)
+def test_a_count_wraps_like_a_dint(count: int, wrapped: int) -> None:
+    assert wrap32(count) == wrapped

@@ -48,8 +48,9 @@ def test_what_breaks_the_promise_of_a_verdict_is_a_fault(running: Conditions, co
     assert (running.state, running.error_code) == (StationState.DEGRADED, ErrorCode.CAMERA_LOST)
 
 
-def test_a_full_ring_lost_triggers_and_a_failed_worker_are_the_faults() -> None:
-    assert {ErrorCode.PLC_RING_FULL, ErrorCode.PLC_TRIGGERS_LOST, ErrorCode.WORKER_FAILED} == FAULTS
+def test_what_breaks_the_first_promise_is_a_fault() -> None:
+    expected = {ErrorCode.PLC_RING_FULL, ErrorCode.PLC_TRIGGERS_LOST, ErrorCode.VERDICT_LATE, ErrorCode.WORKER_FAILED}
+    assert expected == FAULTS
 
 
 def test_the_snapshot_has_the_gravest_first_then_by_number_and_subject(running: Conditions) -> None:
@@ -126,8 +127,11 @@ def test_numbers_on_the_wire_never_change() -> None:
         "PLC_RING_FULL": 401,
         "PLC_TRIGGERS_LOST": 402,
         "PLC_LOST": 403,
+        "VERDICT_LATE": 404,
         "BROKER_LOST": 501,
         "OUTBOX_FULL": 502,
+        "NO_SUBSCRIBER": 503,
+        "MESSAGE_TOO_LARGE": 504,
         "RECIPE_MISMATCH": 601,
         "ARCHIVE_INCOMPLETE": 701,
         "SIDE_WORKER_FAILED": 702,
@@ -138,10 +142,12 @@ def test_numbers_on_the_wire_never_change() -> None:
 
 def test_at_the_start_only_what_is_said_twice_is_news(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    conditions = Conditions()
+    conditions = Conditions(patience_s=0.05)
     conditions.set(ErrorCode.CAMERA_LOST, "cam1", "not open yet")
+    conditions.set(ErrorCode.CAMERA_LOST, "cam1", "not connected")
     conditions.set(ErrorCode.PLC_LOST, "plc", "not open yet")
     assert caplog.messages == []
+    time.sleep(0.06)
     conditions.set(ErrorCode.CAMERA_LOST, "cam1", "no route to host")
     conditions.set(ErrorCode.CAMERA_LOST, "cam1", "no route to host")
     conditions.clear(ErrorCode.PLC_LOST, "plc")

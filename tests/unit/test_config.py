@@ -79,7 +79,7 @@ WRONG = {
         '"opencv"',
         '"webcam"',
         "cameras.0.driver",
-        "unknown driver 'webcam'; there are: folder,",
+        "unknown driver 'webcam'; there are: basler, folder,",
     ),
     "unknown encoder driver": (
         '"s7"',
@@ -141,6 +141,25 @@ WRONG = {
         "offset_mm = 750\nline_counts = 8",
         "cameras.1.offset_mm",
         "is not before the decision line at 800 mm",
+    ),
+    "unknown driver of the shadow": (
+        "[web]",
+        '[shadow]\nmodel = "none-2.0"\ndriver = "magic"\n\n[web]',
+        "shadow.driver",
+        "unknown driver 'magic'; there are: onnx",
+    ),
+    "shadow without a model": ("[web]", "[shadow]\n\n[web]", "shadow.model", "Field required"),
+    "shadow model that is not there": (
+        "[web]",
+        '[shadow]\nmodel = "none-2.0"\n\n[web]',
+        "{folder}/models/none-2.0/manifest.toml",
+        "there is no such file",
+    ),
+    "album without room": (
+        "[web]",
+        "[archive]\nalbum_mb = 0\n\n[web]",
+        "archive.album_mb",
+        "greater than or equal to 1",
     ),
     "recipe missing": ("recipe.toml", "gone.toml", "{folder}/gone.toml", "cannot be read: "),
     "not TOML": ("[line]", "[line", "{folder}/station.toml", "is not TOML: "),
@@ -207,6 +226,18 @@ def test_a_good_station_loads_with_its_defaults(tmp_path: Path) -> None:
     assert [settings.device for settings in station.camera_settings] == ["/dev/video0", "/dev/video1"]
     assert station.segmenter.info.name == "simulated"
     assert len(station.plc_settings) == 2
+
+
+def test_a_shadow_has_the_limits_of_each_recipe_for_the_classes_that_it_knows(tmp_path: Path) -> None:
+    (tmp_path / "second.toml").write_text(SECOND_RECIPE.replace("min_area_mm2 = 2", "min_area_mm2 = 9"))
+    shadow = '[shadow]\nmodel = "none-2.0"\ndriver = "simulated"\n\n[web]'
+    station = loaded(write(tmp_path, changed(WITH_SECOND, "[web]", shadow)))
+    assert station.shadow is not None
+    assert {each: criteria.limits["defect"].min_area_mm2 for each, criteria in station.shadow.recipes.items()} == {
+        4: 2,
+        5: 9,
+    }
+    assert loaded(write(tmp_path)).shadow is None
 
 
 def test_a_loaded_station_cannot_be_changed(tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def not_inspected(reason: Reason) -> tuple[Decision, Reason, str, bool]:
 
 
 def test_a_part_without_defects_is_accepted_with_grade_a() -> None:
-    assert told(judge(assembly())) == (Decision.ACCEPT, Reason.NONE, "A", False)
+    found = judge(assembly())
+    assert told(found) == (Decision.ACCEPT, Reason.NONE, "A", False)
+    assert found.missing_views == ()
 
 
 def test_defects_within_the_limits_are_accepted_with_grade_b() -> None:

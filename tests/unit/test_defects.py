@@ -153,3 +153,50 @@ def test_a_picture_full_of_specks_does_not_hold_up_the_line() -> None:
     assert time.monotonic() - begun < 2.0
     assert len(found) == 32, "more than any recipe can allow"
     assert found[0].area_mm2 == pytest.approx(25, abs=3), "the largest come first"
+
+
+def test_every_class_has_its_own_defects() -> None:
+    picture = np.concatenate([mask((10, 10, 4, 4, 255)), mask((30, 30, 4, 4, 255))])
+    limits = {name: ClassLimits(min_area_mm2=1.0) for name in ("crack", "pore")}
+    assert [defect.defect_class for defect in find_defects("cam", picture, ["crack", "pore"], limits, 0.5)] == [
+        "crack",
+        "pore",
+    ]
+
+
+def test_what_must_be_certain_is_found_where_it_is() -> None:
+    limits = {"crack": ClassLimits(min_confidence=1.0, min_area_mm2=1.0)}
+    assert len(find(mask((10, 10, 4, 4, 255)), limits)) == 1
+    assert find(mask((10, 10, 4, 4, 254)), limits) == ()
+
+
+def test_a_region_is_cut_in_millimetres_from_all_four_sides() -> None:
+    region = Region(x_mm=10, y_mm=5, width_mm=10, height_mm=10)  # pixels 20..39 and 10..29
+    for x, y, inside in (
+        (20, 10, True),
+        (36, 26, True),
+        (15, 10, False),
+        (40, 10, False),
+        (20, 5, False),
+        (20, 30, False),
+    ):
+        assert bool(find(mask((x, y, 4, 4, 255)), region=region)) is inside, (x, y)
+    (found,) = find(mask((20, 10, 4, 4, 255)), region=region)
+    assert (found.x_mm, found.y_mm) == (21.5 * 0.5, 11.5 * 0.5)
+
+
+def test_of_equal_regions_the_first_ones_are_kept() -> None:
+    places = [(x, y) for y in range(2, 58, 8) for x in range(2, 78, 8)]
+    found = find(mask(*((x, y, 4, 4, 255) for x, y in places)))
+    assert len(places) > 32
+    assert [(round(each.x_mm / 0.5 - 1.5), round(each.y_mm / 0.5 - 1.5)) for each in found] == places[:32]
+
+
+def test_the_band_of_doubt_includes_its_ends_and_nothing_beyond() -> None:
+    assert doubtful(mask((0, 0, 1, 1, 102)), (0.4, 0.6))
+    assert doubtful(mask((0, 0, 1, 1, 153)), (0.4, 0.6))
+    assert not doubtful(mask((0, 0, 1, 1, 101)), (0.4, 0.6))
+    assert not doubtful(mask((0, 0, 1, 1, 154)), (0.4, 0.6))
+    assert doubtful(mask((0, 0, 1, 1, 255)), (0.4, 1.0))
+    assert doubtful(mask(), (0.0, 0.0))
+    assert not doubtful(mask((0, 0, 1, 1, 128)), (0.4, 0.5))

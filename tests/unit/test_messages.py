@@ -111,6 +111,7 @@ def test_a_verdict_message_says_all_that_the_verdict_says() -> None:
         "model": "m-1/int8/cpu",
         "review": False,
         "late": False,
+        "left_out": 0,
         "latency_us": 2500,
         "decided_ns": 7_500_000,
         "utc": "2026-11-21T12:00:00Z",
@@ -150,7 +151,14 @@ def test_messages_are_frozen_and_closed() -> None:
 
 @pytest.mark.parametrize(
     ("heading", "model"),
-    [("Verdict", VerdictMessage), ("Defect", DefectMessage), ("View", ViewMessage), ("State", StateMessage)],
+    [
+        ("Verdict", VerdictMessage),
+        ("Defect", DefectMessage),
+        ("View", ViewMessage),
+        ("State", StateMessage),
+        ("Command", messages.CommandMessage),
+        ("CommandResult", messages.CommandResultMessage),
+    ],
 )
 def test_the_documented_fields_are_those_of_the_model(heading: str, model: type[BaseModel]) -> None:
     section = re.search(rf"^### {heading}\n(.*?)(?=^#|\Z)", DOCS.read_text(), re.MULTILINE | re.DOTALL)

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inspector.errors import ConfigError
-from edge_inspector.training.folder import Folder
-from edge_inspector.training.folds import grouped_folds
-from edge_inspector.training.importers import import_labels
+from edge_inspector.training.data.folder import Folder
+from edge_inspector.training.data.folds import grouped_folds
+from edge_inspector.training.data.importers import import_labels
+from edge_inspector.training.judging.splits import folder_parts
 
 SQUARE = [4, 4, 20, 4, 20, 20, 4, 20]
 
@@ -101,6 +102,21 @@ def test_an_index_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "index.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ConfigError, match="the columns image, mask"):
         Folder(tmp_path)
+
+
+def test_a_stations_export_is_grouped_by_part(tmp_path: Path) -> None:
+    """The columns of `edge-inspector export --format index`: two cameras saw part 7."""
+    names = ("image", "mask", "class", "label", "split", "note", "part_id", "camera")
+    rows = [
+        dict(zip(names, ("a.png", "a-m.png", "pit", "1", "train", "", "7", "left"), strict=True)),
+        dict(zip(names, ("b.png", "b-m.png", "good", "0", "train", "", "7", "right"), strict=True)),
+        dict(zip(names, ("c.png", "c-m.png", "pit", "1", "train", "nobody looked", "8", "left"), strict=True)),
+    ]
+    folder = Folder(index(tmp_path, rows))
+    (part,) = folder_parts(folder, "train", frozenset({"7"}))
+    assert folder.group_column == "part_id"
+    assert (part.name, part.defective, len(part.views)) == ("7", True, 2)
+    assert len(folder.entries("train")) == 2
 
 
 def test_a_mask_of_another_size(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from edge_inspector.metrics import REGISTRY
+from edge_inspector.records import ErrorCode
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -111,6 +112,13 @@ def test_each_alert_says_how_urgent_it_is_and_where_to_read_on() -> None:
         assert rule["labels"]["severity"] in {"critical", "warning"}, rule["alert"]
         assert set(rule["annotations"]) == {"summary", "runbook"}, rule["alert"]
         assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
+
+
+def test_each_condition_that_an_alert_names_is_one() -> None:
+    texts = [rule["expr"] for rule in rules()]
+    named = {code for text in texts for found in re.findall(r'code!?[=~]+"([^"]+)"', text) for code in found.split("|")}
+    assert named
+    assert named <= {code.name.lower() for code in ErrorCode}
 
 
 def test_the_runbook_has_a_section_for_each_alert_and_no_other() -> None:

@@ -115,6 +115,26 @@ def test_the_fingerprint_changes_with_anything_in_the_recipe_and_with_nothing_el
     assert recipe.fingerprint != other.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ('name = "a\\u0000b"', "{path}: name", "has a NUL character in it"),
+        ('classes.x.y = [1, "\\u0000"]', "{path}: classes.x.y.1", "has a NUL character in it"),
+        ('"a\\u0000" = 1', "{path}: .", "has a NUL character in it"),
+        ("a = " + "[" * 5000, "{path}", "is not TOML: "),
+        ("a = 1" + "0" * 5000, "{path}", "is not TOML: "),
+    ],
+)
+def test_what_no_recipe_can_have_is_refused_with_its_place(tmp_path: Path, text: str, where: str, what: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        read_recipe(path)
+    (fault,) = raised.value.faults
+    assert fault.where == where.format(path=path)
+    assert fault.what.startswith(what)
+
+
 def test_limits_of_pictures_are_per_view_where_they_are_given(tmp_path: Path) -> None:
     text = GOOD + "[picture]\nmin_sharpness = 3.0\n[pictures.left]\nmax_dark = 0.5\n"
     recipe = read_recipe(write(tmp_path, text))

@@ -17,7 +17,7 @@ from verdicts import BOOT, defect, placed, verdict
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Decision, Delivery, Reason, Verdict
 from edge_inspector.store.results import Results
-from edge_inspector.store.results_schema import MIGRATIONS
+from edge_inspector.store.results_file import MIGRATIONS
 from edge_inspector.store.results_writer import Entry, ResultsWriter
 from edge_inspector.store.rows import ClassCount, PartRow
 
@@ -35,14 +35,14 @@ seq = 0
 while True:
     views = (placed(defects=[defect()]), placed("cam2"))
     batch = [verdict(seq + at, Decision.REJECT, views=views) for at in range(1, 8)]
-    writer.add([Entry(each, datetime(2026, 11, 21, tzinfo=UTC), "", {}) for each in batch], [])
+    writer.add([Entry(each, datetime(2026, 11, 21, tzinfo=UTC), "", {}, {}) for each in batch], [])
     seq += 7
     print(seq, flush=True)
 """
 
 
 def entry(kept: Verdict, utc: datetime = NOON) -> Entry:
-    return Entry(kept, utc, "", {})
+    return Entry(kept, utc, "", {}, {})
 
 
 @pytest.fixture
@@ -96,6 +96,13 @@ def test_an_unknown_position_and_no_views_are_kept_too(writer: ResultsWriter, pa
     story = Results(path).part(1)
     assert story is not None
     assert (story.error_mm, story.views, story.row.latency_ns) == (None, (), 0)
+
+
+def test_a_camera_that_numbers_its_frames_beyond_all_bounds_is_kept(writer: ResultsWriter, path: Path) -> None:
+    writer.add([entry(verdict(1, views=(placed(frame_id=2**64 - 1),)))], [])
+    story = Results(path).part(1)
+    assert story is not None
+    assert story.views[0].frame_id == 2**63 - 1
 
 
 def test_the_same_verdict_is_held_once_and_a_stray_delivery_not_at_all(writer: ResultsWriter, path: Path) -> None:
@@ -321,6 +328,7 @@ def test_a_damaged_file_is_set_aside_with_a_loud_line(
         with path.open("r+b") as file:
             file.seek(8192)
             file.write(b"\xa5" * 4096)
+        path.with_name("results.sqlite-wal").touch()  # as after a crash
     writer = ResultsWriter(path)
     assert writer.set_aside
     assert "damaged" in caplog.text

@@ -105,3 +105,9 @@ def test_no_slot_is_used_again_before_it_was_acknowledged(happenings: list[str |
             slots[seq % VERDICT_SLOTS] = seq
         assert made.room == CAPACITY - (made.last_seq - acknowledged)
     assert len(made.unacknowledged()) == made.last_seq - acknowledged
+
+
+def test_a_new_ring_has_said_nothing_yet() -> None:
+    ring = VerdictRing()
+    assert (ring.session_id, ring.last_seq, ring.room) == (0, 0, CAPACITY)
+    assert ring.next_seq() == 1

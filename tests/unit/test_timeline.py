@@ -438,3 +438,45 @@ def test_the_next_edge_is_one_of_the_plcs_scans() -> None:
 def test_the_next_edge_is_not_known_after_a_few_samples() -> None:
     assert line_of(*(stamped(100 + 10 * at, at) for at in range(7))).next_edge(200 * MS) is None
     assert line_of(*(stamped(100 + 10 * at, at) for at in range(8))).next_edge(200 * MS) is not None
+
+
+def straight(*samples: tuple[int, int], trip_ns: int = 0) -> Timeline:
+    """A timeline of (count, at_ns) by the PLC's clock, each answered after `trip_ns` and read just then."""
+    timeline = Timeline(MOTION, stale_ns=100 * MS, read_point=1.0)
+    for count, at_ns in samples:
+        timeline.add(EncoderSample(count, at_ns, at_ns, at_ns + trip_ns, 7))
+    return timeline
+
+
+def test_freshness_ends_after_the_stale_limit_of_the_newest_sample() -> None:
+    timeline = straight((0, S), (10, S + 10 * MS), (20, S + 20 * MS))
+    assert timeline.fresh(S + 120 * MS)
+    assert not timeline.fresh(S + 120 * MS + 1)
+    assert not Timeline(MOTION, stale_ns=1).fresh(0)
+
+
+def test_the_estimate_goes_on_at_the_speed_of_the_last_four_samples() -> None:
+    assert Timeline(MOTION, stale_ns=1).estimate(0) is None
+    assert straight((7, S)).estimate(2 * S) == 7.0
+    assert straight((0, S), (10, S + 10 * MS)).estimate(S + 20 * MS) == pytest.approx(20, abs=0.1)
+    # 0 to 40 in steps of 10, then faster: five samples back the belt was slower.
+    samples = [(0, S), (1, S + 10 * MS), (11, S + 20 * MS), (21, S + 30 * MS), (31, S + 40 * MS)]
+    assert straight(*samples).estimate(S + 50 * MS) == pytest.approx(41, abs=0.1)
+    assert straight(*samples).estimate(S + 30 * MS) == pytest.approx(21, abs=0.1)
+
+
+def test_the_estimate_asks_for_the_clocks_at_that_instant() -> None:
+    timeline = straight((0, S), (10, S + 10 * MS), trip_ns=4 * MS)
+    assert timeline.estimate(S + 24 * MS) == pytest.approx(20, abs=0.1), "what the PLC stamped, 4 ms later here"
+
+
+def test_furthest_is_the_newest_count_and_the_greatest_speed_since_and_no_more() -> None:
+    timeline = straight((0, S), (10, S + 10 * MS), (20, S + 20 * MS))
+    at_once = timeline.furthest(S + 20 * MS)
+    assert at_once is not None
+    # The lower bound of the clocks lets the sample be up to one interval older: 200 counts at the greatest speed.
+    assert 22 <= at_once <= 22 + 20_000 * 0.0101
+    later = timeline.furthest(S + 120 * MS)
+    assert later is not None
+    assert later - at_once == pytest.approx(2000, abs=2)
+    assert timeline.furthest(-S) == 22, "before the sample there is nothing to add but the two counts of rounding"

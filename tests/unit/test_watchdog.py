@@ -11,6 +11,7 @@ import pytest
 
 from edge_inspector.config import Station, load_station
 from edge_inspector.daemon import Daemon
+from edge_inspector.pipeline import build
 from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.simulation.line import Line
@@ -73,7 +74,9 @@ def test_one_worker_that_hangs_starves_the_watchdog(station: Station, manager: s
     mill, daemon = Mill(), Daemon(station)
     supervisor = Supervisor([Worker(mill)], lambda *_: None, lambda _: None)
     supervisor.start()
-    watching = threading.Thread(target=daemon._supervise, args=(supervisor,))
+    station.segmenter.open()
+    pipeline = build(station, 1, daemon._conditions, station.recipe.id)  # connected, never started
+    watching = threading.Thread(target=daemon._supervise, args=(pipeline, supervisor))
     watching.start()
     try:
         assert heard(manager, 2.5) >= 1

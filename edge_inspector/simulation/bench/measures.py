@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_inspector.simulation.bench.raw import RawModel
-from edge_inspector.simulation.bench.runs import LineRun, run_line
+from edge_inspector.simulation.bench.runs import LineRun, busy_processes, run_line
 from edge_inspector.simulation.demo import DemoOptions
 
 Figures = dict[str, Any]
@@ -16,6 +16,11 @@ Figures = dict[str, Any]
 _CAMERAS = 8
 _PITCH_MM = 220.0
 _DISTINCT = 8
+_REALTIME = {
+    "ordinary": "",
+    "SCHED_FIFO": "fifo_priority = 10",
+    "SCHED_FIFO and locked memory": "fifo_priority = 10\nlock_memory = true",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,28 @@ def position(effort: Effort) -> Figures:
     return found
 
 
+def realtime(effort: Effort) -> Figures:
+    """Real-time settings on and off, alone and beside two busy processes; in turns."""
+    capacity = RawModel(effort.model).frames_per_s(3.0)
+    options = _offering(0.4 * capacity, effort, cameras=4)
+    rounds: dict[str, list[Figures]] = {}
+    for _ in range(effort.repeats):
+        for busy in (0, 2):
+            for name, lines in _REALTIME.items():
+                with busy_processes(busy):
+                    run = run_line(replace(options, realtime=lines))
+                beside = "beside a busy neighbour" if busy else "alone"
+                rounds.setdefault(f"{name}, {beside}", []).append(run.report)
+    return {
+        name: {
+            key: statistics.median(report["added_latency_ms"][key] for report in reports)
+            for key in ("p50", "p99", "max")
+        }
+        | {"late": sum(report["late"] for report in reports), "rounds": len(reports)}
+        for name, reports in rounds.items()
+    }
+
+
 def footprint(effort: Effort) -> Figures:
     """Memory with four GigE Vision cameras, time until ready, time to stop."""
     runs = [run_line(_lasting(DemoOptions(gige=True), effort.seconds)) for _ in range(effort.repeats)]
@@ -120,6 +147,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Figures]] = {
     "latency": latency,
     "growth": growth,
     "position": position,
+    "realtime": realtime,
     "footprint": footprint,
 }
 
@@ -135,7 +163,6 @@ def _offering(frames_per_s: float, effort: Effort, cameras: int = _CAMERAS) -> D
         pitch_mm=pitch,
         model=effort.model,
         distinct=_DISTINCT,
-        lead_s=6 + cameras / 6,
     )
     return _lasting(options, effort.seconds)
 

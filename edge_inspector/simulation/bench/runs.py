@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -126,6 +129,17 @@ class _Watch:
             world = [sample.cpu_s for pid in self._world if (sample := sample_of(pid))]
             if len(world) == len(self._world):
                 self.world_cores = (sum(world) - began_s) / ((time.monotonic_ns() - began_ns) / 1e9)
+
+
+@contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """So many processes that only burn CPU, ended afterwards."""
+    with ExitStack() as stack:
+        for _ in range(count):
+            process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        yield
 
 
 def age_s(pid: int) -> float:

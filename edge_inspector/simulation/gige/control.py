@@ -80,19 +80,19 @@ class ControlChannel:
         body = packet[8 : 8 + size]
         if sender == self._controller:
             self._heard_ns = time.monotonic_ns()
-        if command == _RESEND:
-            _, block_id, first, last = struct.unpack(">HHII", body[:12])
-            self._resend(block_id, first & 0xFFFFFF, last & 0xFFFFFF)
-            return None
         try:
+            if command == _RESEND:
+                _, block_id, first, last = struct.unpack(">HHII", body[:12])
+                self._resend(block_id, first & 0xFFFFFF, last & 0xFFFFFF)
+                return None
             status, data = 0, self._carry_out(command, body, sender)
         except RefusedError as error:
             status, data = int(error.status), b""
-        except struct.error:
+        except (struct.error, ValueError):
             status, data = int(Status.INVALID_PARAMETER), b""
         if not flags & _WANTS_ANSWER:
             return None
-        return struct.pack(">HHHH", status, command + 1, len(data), request_id) + data
+        return struct.pack(">HHHH", status, (command + 1) & 0xFFFF, len(data), request_id) + data
 
     def _carry_out(self, command: int, body: bytes, sender: Peer) -> bytes:
         if command == _DISCOVERY:

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.training.commands.evaluate import lines
-from edge_inspector.training.evidence import Evidence, gather
-from edge_inspector.training.figures import figures
-from edge_inspector.training.folder import Image
-from edge_inspector.training.judging import limits_of, open_judged
-from edge_inspector.training.limits import rejected
-from edge_inspector.training.runtimes import interleaved_ms, model_predictor
+from edge_inspector.training.judging.evidence import Evidence, gather
+from edge_inspector.training.judging.figures import figures
+from edge_inspector.training.judging.limits import rejected
+from edge_inspector.training.judging.runtimes import blank, interleaved_ms, model_predictor
+from edge_inspector.training.judging.splits import limits_of, open_judged
 
 _NAMED = 10
 
@@ -26,14 +25,12 @@ def run(given: argparse.Namespace) -> int:
         raise ConfigError([Fault(str(given.other), f"has other classes: {', '.join(manifests[1].classes)}")])
     judged = open_judged(given.data, given.split, manifests[0])
     opened = [model_predictor(folder, "int8", given.driver) for folder in folders]
-    size = manifests[0].input
-    blank: Image = np.full((size.height, size.width, size.channels), 128, np.uint8)
-    times = interleaved_ms([predict for predict, _ in opened], blank)
+    times = interleaved_ms([predict for predict, _ in opened], blank(manifests[0]))
     verdicts, seen = [], None
     for manifest, (predict, info), took in zip(manifests, opened, times, strict=True):
         limits = limits_of(manifest)
         seen = gather(predict, len(manifest.classes), info.stride, judged.parts())
-        print(f"{info.label}, {took:.1f} ms per {size.height} x {size.width}")
+        print(f"{info.label}, {took:.1f} ms per frame of the model's size")
         print("  " + "\n  ".join(lines(figures(seen, manifest.classes, limits))))
         verdicts.append(rejected(seen, limits))
     if seen is not None:

@@ -3,17 +3,14 @@
 import argparse
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
-from edge_inspector.training.evidence import Evidence, gather
-from edge_inspector.training.figures import Figures, figures, human_level
-from edge_inspector.training.folder import Image
-from edge_inspector.training.judging import limits_of, open_judged
-from edge_inspector.training.limits import Cost, Limit, cheapest
-from edge_inspector.training.manifest import add_scores, score_row
-from edge_inspector.training.report import write_evaluation_report
-from edge_inspector.training.runtimes import interleaved_ms, model_predictor
+from edge_inspector.training.judging.evidence import Evidence, gather
+from edge_inspector.training.judging.figures import Figures, figures, human_level
+from edge_inspector.training.judging.limits import Cost, Limit, cheapest
+from edge_inspector.training.judging.report import write_evaluation_report
+from edge_inspector.training.judging.runtimes import blank, interleaved_ms, model_predictor
+from edge_inspector.training.judging.splits import limits_of, open_judged
+from edge_inspector.training.shipping.manifest import add_scores, score_row
 
 
 def run(given: argparse.Namespace) -> int:
@@ -24,8 +21,7 @@ def run(given: argparse.Namespace) -> int:
     predict, info = model_predictor(given.model, given.precision, given.driver)
     seen = gather(predict, len(manifest.classes), info.stride, judged.parts())
     found = figures(seen, manifest.classes, limits)
-    blank: Image = np.full((info.height, info.width, info.channels), 128, np.uint8)
-    (took,) = interleaved_ms([predict], blank)
+    (took,) = interleaved_ms([predict], blank(manifest))
     print(f"{info.label}: {took:.1f} ms per frame of {info.height} x {info.width}")
     print("\n".join(lines(found)))
     people = human_level(judged.entries(), manifest.classes)

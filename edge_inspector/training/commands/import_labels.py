@@ -2,8 +2,8 @@
 
 import argparse
 
-from edge_inspector.training.folder import Folder
-from edge_inspector.training.importers import import_labels
+from edge_inspector.training.data.folder import Folder
+from edge_inspector.training.data.importers import import_labels
 
 
 def run(given: argparse.Namespace) -> int:

@@ -3,11 +3,11 @@
 import argparse
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.manifest import Card
-from edge_inspector.training.packing import Shipping, pack
-from edge_inspector.training.patches import Mix
-from edge_inspector.training.runs import RUN_FILE, read_json
-from edge_inspector.training.tasks import Reading, open_task
+from edge_inspector.training.data.patches import Mix
+from edge_inspector.training.data.tasks import Reading, open_task
+from edge_inspector.training.shipping.manifest import Card
+from edge_inspector.training.shipping.packing import Shipping, pack
+from edge_inspector.training.shipping.runs import RUN_FILE, read_json
 
 
 def run(given: argparse.Namespace) -> int:

@@ -9,14 +9,14 @@ import cv2
 import torch
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.draw import SHAPES
-from edge_inspector.training.limits import Cost
-from edge_inspector.training.losses import Loss
-from edge_inspector.training.patches import Mix
-from edge_inspector.training.report import write_run_report
-from edge_inspector.training.runs import Order, read_limits, train_run
-from edge_inspector.training.tasks import Reading, Task, open_task
-from edge_inspector.training.train import Plan
+from edge_inspector.training.data.draw import SHAPES
+from edge_inspector.training.data.patches import Mix
+from edge_inspector.training.data.tasks import Reading, Task, open_task
+from edge_inspector.training.judging.limits import Cost
+from edge_inspector.training.judging.report import write_run_report
+from edge_inspector.training.learning.losses import Loss
+from edge_inspector.training.learning.train import Plan
+from edge_inspector.training.shipping.runs import Order, read_limits, train_run
 
 
 def run(given: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ const HEIGHT = 132;
 const TOP = 44;
 const BAND = 62;
 const GLYPHS = { open: "", accept: "✓", reject: "✕", not_inspected: "?" };
-const NEAR_MM = 60; // cameras closer than this share a label
+const NEAR_PX = 64; // cameras closer than this share a label
 
 export class Belt {
   constructor(station) {
@@ -125,7 +125,7 @@ export class Belt {
     const groups = [];
     for (const { name, offset_mm: mm } of [...this.station.cameras].sort((a, b) => a.offset_mm - b.offset_mm)) {
       const last = groups.at(-1);
-      if (last && mm - last.mm < NEAR_MM) last.names.push(name);
+      if (last && (mm - last.mm) * this.scale < NEAR_PX) last.names.push(name);
       else groups.push({ mm, names: [name] });
     }
     return groups;

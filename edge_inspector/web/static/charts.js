@@ -20,7 +20,7 @@ export function pareto(classes, known) {
 
 /** Twelve columns, one per hour; what was not accepted stands on top. */
 export function perHour(hours) {
-  const width = 360, height = 118, foot = 20, head = 16;
+  const width = 360, height = 92, foot = 20, head = 16;
   const first = new Date();
   first.setUTCMinutes(0, 0, 0);
   first.setUTCHours(first.getUTCHours() - 11);

@@ -12,6 +12,9 @@ function fill(element, attributes, children) {
   return element;
 }
 
+/** Add children; what is null or false is left out. */
+export const put = (element, ...children) => fill(element, {}, children);
+
 /** An HTML element: h("p", {class: "note", onclick: act}, "text", child). */
 export function h(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);

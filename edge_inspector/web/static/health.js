@@ -1,11 +1,12 @@
 // Is the station well, and what is it made of: for whoever is called when it is not.
 
-import { get } from "./api.js";
-import { h, icon } from "./dom.js";
+import { get, may, post } from "./api.js";
+import { h, icon, toast } from "./dom.js";
 import { has, number, t } from "./texts.js";
 
 const EVERY_MS = 2000;
 const GB = 1e9;
+const MB = 1e6;
 
 export async function mount({ main, station }) {
   const place = h("div", { class: "cards" });
@@ -15,8 +16,11 @@ export async function mount({ main, station }) {
     try {
       const now = await get("/api/health");
       const text = JSON.stringify(now);
-      if (text !== drawn) place.replaceChildren(...sections(now, station));
+      const focused = place.contains(document.activeElement) ? document.activeElement : null;
+      if (text === drawn || focused?.tagName === "SELECT") return;
       drawn = text;
+      place.replaceChildren(...sections(now, station));
+      place.querySelector(`[data-name="${focused?.dataset.name}"]`)?.focus();
     } catch (error) {
       drawn = "";
       place.replaceChildren(h("p", { class: "empty" }, t("error.failed", { why: error.message })));
@@ -33,9 +37,12 @@ function sections(now, station) {
       : h("p", { class: "fine" }, icon("accept"), t("health.all_well"))),
     panel("cameras", "", table(station.cameras, now.cameras, ["frames_completed", "frames_failed", "frames_evicted", "camera_reopened"], wrong(now, "camera_lost"))),
     panel("links", "", table(station.links, now.links, ["verdicts_delivered", "verdicts_waiting", "link_backlog", "verdicts_late", "verdicts_lost", "link_failed"], wrong(now, "plc_lost", "broker_lost"))),
-    panel("recipe", "", facts([[t("health.name"), `${station.recipe.name} (${station.recipe.id})`], [t("health.hash"), station.recipe.hash]])),
-    panel("model", "", facts([[t("health.name"), `${now.model.name} ${now.model.version}`], [t("health.provider"), now.model.provider],
+    panel("recipe", "", facts(recipeFacts(now, station)), may("admin") ? recipeForm(now, station) : null),
+    panel("model", "", facts([[t("health.name"), `${now.model.name} ${now.model.version}`],
+      [t("health.provider"), now.model.fell_back ? h("span", { class: "badge not_inspected" }, icon("warn"), `${now.model.provider}: ${t("health.fell_back")}`) : now.model.provider],
       [t("health.precision"), now.model.precision], [t("health.hash"), now.model.sha256.slice(0, 16)]])),
+    panel("inspection", "", h("p", { class: now.enabled ? "fine" : "off" }, icon(now.enabled ? "accept" : "warn"), t(now.enabled ? "health.enabled" : "health.disabled")),
+      may("admin") ? h("div", { class: "row" }, command(now.enabled ? "disable" : "enable"), command("reset")) : null),
     panel("workers", "", h("ul", { class: "workers" }, Object.entries(now.workers).map(([name, ok]) =>
       h("li", {}, h("span", { class: "mark", "data-state": ok ? "up" : "down" }, icon(ok ? "accept" : "reject"), t(ok ? "health.worker_ok" : "health.worker_bad")), name)))),
     panel("disk", "", disk(now.disk)),
@@ -47,8 +54,32 @@ const panel = (name, extra, ...children) => h("section", { class: `panel ${extra
 
 const facts = (rows) => h("dl", {}, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 
-function condition({ code, number: code_number, subject, fault }) {
-  return h("li", { class: fault ? "fault" : "degraded" }, icon(fault ? "stop" : "warn"),
+function recipeFacts(now, station) {
+  const recipe = station.recipes.find(({ id }) => id === now.recipe) ?? station.recipe;
+  return [[t("health.name"), `${recipe.name} (${recipe.id})`], [t("health.hash"), recipe.hash]];
+}
+
+function recipeForm(now, station) {
+  const choice = h("select", { name: "recipe" }, station.recipes.map(({ id, name }) => h("option", { value: id, selected: id === now.recipe }, `${name} (${id})`)));
+  return h("form", { class: "row command", onsubmit: (event) => {
+    event.preventDefault();
+    tell({ name: "select_recipe", recipe: Number(choice.value) });
+  } }, h("label", {}, t("health.recipe_choice"), choice), h("button", { class: "primary", "data-name": "recipe", disabled: station.recipes.length < 2 }, t("health.recipe_change")));
+}
+
+const command = (name) => h("button", { "data-name": name, onclick: () => (name === "disable" && !confirm(t("health.disable_sure"))) || tell({ name }) }, t(`health.${name}`));
+
+async function tell(body) {
+  try {
+    await post("/api/command", body);
+    toast(t("health.done"));
+  } catch (error) {
+    toast(t("error.failed", { why: error.message }), true);
+  }
+}
+
+function condition({ code, number: code_number, subject, fault, warning }) {
+  return h("li", { class: fault ? "fault" : warning ? "warning" : "degraded" }, icon(fault ? "stop" : "warn"),
     h("span", {}, has(`code.${code}`) ? t(`code.${code}`, { name: subject }) : `${code} ${subject}`, h("small", {}, `E${code_number} ${code} ${subject}`)));
 }
 
@@ -62,8 +93,10 @@ function table(things, samples, columns, down) {
       columns.map((column) => h("td", { class: "figure" }, number(samples[name]?.[column] ?? 0))))))));
 }
 
-function disk({ total_bytes: total, free_bytes: free }) {
+function disk({ total_bytes: total, free_bytes: free, results_bytes: results, images_bytes: images, left_out: left }) {
+  const megabytes = (bytes) => `${number(bytes / MB, 1)} MB`;
   const bar = h("div", { class: "bar" }, h("span", { class: "used" }));
   bar.firstChild.style.width = `${100 - (100 * free) / total}%`;
-  return [bar, h("p", {}, t("health.disk_free", { n: number(free / GB, 1), m: number(total / GB, 1) }))];
+  return [bar, h("p", {}, t("health.disk_free", { n: number(free / GB, 1), m: number(total / GB, 1) })),
+    facts([[t("health.kept_results"), megabytes(results)], [t("health.kept_images"), megabytes(images)], [t("health.left_out"), number(left)]])];
 }

@@ -31,7 +31,7 @@ export function mount({ main, station, go, header }) {
   const stream = new EventSource("/api/live");
   stream.onmessage = (event) => {
     const news = JSON.parse(event.data);
-    if (news.boot !== station.boot) return location.reload(); // another run of the station may be another line
+    if (news.boot !== station.boot || news.recipe !== station.recipe.id) return location.reload(); // another run of the station, or another product
     heard = performance.now();
     main.classList.remove("old");
     header(news.state);

@@ -1,7 +1,7 @@
 // The parts that the model was not sure of, one after the other: one key says what a person sees.
 
 import { get, may, post } from "./api.js";
-import { h, icon, toast } from "./dom.js";
+import { h, icon, put, toast } from "./dom.js";
 import { askForLogin } from "./login.js";
 import { defects } from "./part.js";
 import { moment, t } from "./texts.js";
@@ -18,7 +18,7 @@ export async function mount({ main, station, refresh }) {
   const marks = marksOf(station, mark);
   const work = h("div", { class: "columns part" }, h("div", { class: "wide panel" }, views.element),
     h("div", { class: "side" }, h("section", { class: "panel judge" }, title, marks.element), found));
-  main.append(h("div", { class: "heading" }, h("h1", {}, t("review.title")), left), intro,
+  put(main, h("div", { class: "heading" }, h("h1", {}, t("review.title")), left), intro,
     may("reviewer") ? null : loginNote(refresh), work, none, hint);
   if (!may("reviewer")) marks.disable();
 

@@ -1,0 +1,233 @@
+"""Cameras by a maker's GenTL producer (a .cti file), over Harvesters (extra `gentl`): frame grabbers, and the like."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from genicam import genapi, gentl
+from harvesters.core import Harvester
+from pydantic import Field
+
+from edge_inspector.cameras.clock import DeviceClock, middle_of_exposure
+from edge_inspector.cameras.features import Thermometer, Value, apply
+from edge_inspector.cameras.frame_ids import FrameIds
+from edge_inspector.cameras.genicam_settings import FeatureSettings, exposure_ns, patience_ns, steps_of
+from edge_inspector.cameras.pixels import picture
+from edge_inspector.drivers import Camera
+from edge_inspector.errors import DeviceError, FrameIncompleteError
+from edge_inspector.records import CameraCounters, Frame, Image
+
+_FAILURES = (gentl.GenericException, genapi.GenericException)
+
+# A producer can be loaded once in a process: its cameras share it. By path, with the number of its users.
+_loaded: dict[Path, tuple[Any, int]] = {}
+_loading = threading.Lock()
+
+
+class GentlCamera(Camera):
+    """One camera of a producer. Its clock is learned from the frames' arrivals."""
+
+    class Settings(FeatureSettings):
+        """`producer` is the maker's .cti file, `serial` as the producer tells it."""
+
+        producer: Path
+        serial: Annotated[str, Field(min_length=1)]
+
+        @property
+        def device(self) -> str | None:
+            """A camera has room for one controlling program."""
+            return self.serial
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self._settings = settings
+        self._loaded = False
+        self._acquirer: Any = None
+        self._nodes: Any = None
+        self._ids = FrameIds()
+        self._clock = DeviceClock()
+        self._thermometer: Thermometer | None = None
+        self._exposure_ns = 0
+        self._silent_ns: int | None = None
+        self._heard_ns = 0
+
+    def open(self) -> None:
+        """Connect, set everything and read it back, start. Frame numbers go on from an earlier open."""
+        self.close()
+        try:
+            self._connect()
+        except (DeviceError, OSError, ValueError, *_FAILURES) as error:
+            self.close()
+            raise DeviceError(f"{self.name}: {_told(error)}") from error
+
+    def grab(self, timeout_s: float) -> Frame | None:
+        """The next frame that was completed."""
+        if self._acquirer is None:
+            raise DeviceError(f"{self.name}: not open")
+        try:
+            buffer = self._acquirer.fetch(timeout=max(0.001, timeout_s))
+        except gentl.TimeoutException:
+            self._watch(time.monotonic_ns())
+            return None
+        except _FAILURES as error:
+            raise DeviceError(f"{self.name}: {_told(error)}") from error
+        self._heard_ns = time.monotonic_ns()
+        try:
+            return self._received(buffer, self._heard_ns)
+        finally:
+            buffer.queue()
+
+    def close(self) -> None:
+        """Stop and let go; the producer too, when this was its last camera."""
+        acquirer, self._acquirer, self._nodes = self._acquirer, None, None
+        # Whatever a camera that is gone says to it, it is let go.
+        for step in (acquirer.stop, acquirer.destroy) if acquirer is not None else ():
+            with contextlib.suppress(*_FAILURES):
+                step()
+        if self._loaded:
+            self._loaded = False
+            _unload(self._settings.producer)
+
+    def counters(self) -> CameraCounters:
+        """The gaps in the frames' numbers, and the temperature; producers tell the rest each in its own way."""
+        celsius = self._thermometer.celsius if self._thermometer is not None else None
+        return CameraCounters(frames_missed=self._ids.missed, temperature_c=celsius)
+
+    def _connect(self) -> None:
+        chosen = self._settings
+        if not chosen.producer.is_file():
+            raise DeviceError(f"there is no producer {chosen.producer}")
+        harvester = _load(chosen.producer)
+        self._loaded = True
+        self._acquirer = _create(harvester, chosen.serial)
+        self._nodes = self._acquirer.remote_device.node_map
+        nodes = _Nodes(self._nodes)
+        apply(nodes, steps_of(chosen))
+        self._exposure_ns = exposure_ns(nodes)
+        self._silent_ns = patience_ns(nodes, chosen)
+        self._thermometer = Thermometer(nodes)
+        self._clock = DeviceClock()
+        self._ids.begin()
+        self._acquirer.num_buffers = max(chosen.buffers, self._acquirer.min_num_buffers)
+        self._acquirer.start()
+        self._heard_ns = time.monotonic_ns()
+
+    def _watch(self, now_ns: int) -> None:
+        if self._silent_ns is not None and now_ns - self._heard_ns > self._silent_ns:
+            raise DeviceError(f"{self.name}: no frame for {(now_ns - self._heard_ns) / 1e6:.0f} ms")
+
+    def _received(self, buffer: Any, now_ns: int) -> Frame:
+        chosen, told = self._settings, buffer.module
+        stamp_ns = _stamp_ns(told)
+        if not told.is_complete():
+            captured_ns = self._captured_ns(stamp_ns, now_ns)
+            raise FrameIncompleteError("data missing", self._ids.next(told.frame_id), captured_ns)
+        frame_id, count = int(told.frame_id), None
+        try:
+            nodes = _Nodes(self._nodes)
+            if chosen.chunk_frame_id is not None:
+                frame_id = int(nodes.read(f"Chunk{chosen.chunk_frame_id}"))
+            if chosen.chunk_timestamp is not None:
+                stamp_ns = int(nodes.read(f"Chunk{chosen.chunk_timestamp}"))
+            if chosen.chunk_encoder is not None:
+                count = int(nodes.read(f"Chunk{chosen.chunk_encoder}"))
+        except DeviceError as error:
+            raise DeviceError(f"{self.name}: {error}") from error
+        image = self._picture(buffer.payload.components[0])
+        if stamp_ns:
+            self._clock.add(stamp_ns + self._exposure_ns, now_ns)
+        if self._thermometer is not None:
+            self._thermometer.look(now_ns)
+        captured_ns = self._captured_ns(stamp_ns, now_ns)
+        number = self._ids.next(frame_id)
+        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count)
+
+    def _picture(self, component: Any) -> Image:
+        # The producer takes its buffer back, so that this is a copy.
+        memory: Image = component.data.view(np.uint8).copy()
+        number = int(component.data_format_value)
+        image = picture(memory, number, component.height, component.width, self._settings.demosaic)
+        if image is None:
+            raise DeviceError(f"{self.name}: pixel format 0x{number:08x} is not known here")
+        return image
+
+    def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:
+        return middle_of_exposure(self._clock, stamp_ns, self._exposure_ns, self._settings.stamp_delay_us, now_ns)
+
+
+def _load(producer: Path) -> Any:
+    with _loading:
+        harvester, users = _loaded.get(producer, (None, 0))
+        if harvester is None:
+            harvester = Harvester()
+            harvester.add_file(str(producer))
+            harvester.update()
+        _loaded[producer] = (harvester, users + 1)
+        return harvester
+
+
+def _unload(producer: Path) -> None:
+    with _loading:
+        harvester, users = _loaded.pop(producer)
+        if users > 1:
+            _loaded[producer] = (harvester, users - 1)
+        else:
+            harvester.reset()
+
+
+def _create(harvester: Any, serial: str) -> Any:
+    with _loading:
+        found = [each.serial_number for each in harvester.device_info_list]
+        if serial not in found:
+            harvester.update()
+            found = [each.serial_number for each in harvester.device_info_list]
+        if serial not in found:
+            raise DeviceError(f"no camera has the serial number {serial}; found: {', '.join(found) or 'none'}")
+        return harvester.create({"serial_number": serial})
+
+
+class _Nodes:
+    """Features by name, by the GenApi of the standard's own library."""
+
+    def __init__(self, nodes: Any) -> None:
+        self._nodes = nodes
+
+    def has(self, feature: str) -> bool:
+        return bool(self._nodes.has_node(feature) and genapi.is_available(self._nodes.get_node(feature)))
+
+    def read(self, feature: str) -> Value:
+        try:
+            found: Value = self._nodes.get_node(feature).value
+        except genapi.GenericException as error:
+            raise DeviceError(_told(error)) from error
+        return found
+
+    def write(self, feature: str, value: Value) -> bool:
+        try:
+            node = self._nodes.get_node(feature)
+            if isinstance(node, genapi.ICommand):
+                node.execute()
+                return False
+            node.value = int(value) if isinstance(node, genapi.IInteger) else value
+        except (genapi.GenericException, TypeError, ValueError) as error:
+            raise DeviceError(_told(error)) from error
+        return True
+
+
+def _stamp_ns(told: Any) -> int:
+    """In nanoseconds, 0 where the producer tells none."""
+    try:
+        return int(told.timestamp_ns)
+    except gentl.GenericException:
+        return 0
+
+
+def _told(error: Exception) -> str:
+    """What GenApi says, without where in its sources."""
+    return re.sub(r" : \w+ thrown in .*", "", str(error))

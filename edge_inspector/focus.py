@@ -1,0 +1,88 @@
+"""`edge-inspector focus`: sharpness and exposure of a camera's pictures, live, for whoever turns the lens."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from edge_inspector.config import load_cameras
+from edge_inspector.drivers import Camera, DriverSettings, load_driver
+from edge_inspector.errors import ConfigError, DeviceError, Fault, FrameIncompleteError
+from edge_inspector.inspection.picture import PictureFigures, measure
+
+_EVERY_S = 0.5
+_PATIENCE_S = 5.0  # without a picture
+_BAR = 30
+
+
+def show_focus(which: str, station: Path | None, count: int, *, triggered: bool) -> int:
+    """Print figures twice a second until Ctrl-C, or `count` times. 1 when no picture comes."""
+    name, settings = _chosen(which, station)
+    # Who sets a lens has no parts running by: the camera is let run freely.
+    if not triggered and getattr(settings, "trigger_source", None) is not None:
+        settings = settings.model_copy(update={"trigger_source": None})
+    camera: Camera = load_driver("cameras", name)(which, settings)
+    best = 0.0
+    with closing(camera):
+        try:
+            camera.open()
+            for at, (figures, rate) in enumerate(_live(camera), start=1):
+                best = max(best, figures.sharpness)
+                _print(figures, best, rate)
+                if at == count:
+                    break
+        except DeviceError as error:
+            print(f"\n{error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print()
+    return 0
+
+
+def _chosen(which: str, station: Path | None) -> tuple[str, DriverSettings]:
+    """Driver and settings: the station's, or the least that opens a device."""
+    if station is not None:
+        cameras = load_cameras(station)
+        if which not in cameras:
+            raise ConfigError([Fault(f"{station}: cameras", f"none is called {which!r}: {', '.join(cameras)}")])
+        return cameras[which]
+    if "/" in which:
+        return "opencv", load_driver("cameras", "opencv").Settings(source=which)
+    by = "address" if which.replace(".", "").isdecimal() and which.count(".") == 3 else "serial"
+    settings: DriverSettings = load_driver("cameras", "genicam").Settings(**{by: which}, packet_socket=False)
+    return "genicam", settings
+
+
+def _live(camera: Camera) -> Iterator[tuple[PictureFigures, float]]:
+    """The newest picture's figures and the frame rate, every half second."""
+    shown_s = heard_s = time.monotonic()
+    frames = 0
+    while True:
+        try:
+            frame = camera.grab(_EVERY_S)
+        except FrameIncompleteError as error:
+            print(f"\nincomplete: {error}", file=sys.stderr)
+            continue
+        now_s = time.monotonic()
+        if frame is None:
+            if now_s - heard_s > _PATIENCE_S:
+                raise DeviceError(f"no picture for {_PATIENCE_S:g} s: is the camera triggered?")
+            continue
+        heard_s = now_s
+        frames += 1
+        if now_s - shown_s >= _EVERY_S:
+            yield measure(frame.image), frames / (now_s - shown_s)
+            shown_s, frames = now_s, 0
+
+
+def _print(figures: PictureFigures, best: float, rate: float) -> None:
+    filled = round(_BAR * figures.sharpness / best) if best else 0
+    line = (
+        f"sharpness {figures.sharpness:6.2f} (best {best:6.2f}) [{'#' * filled:{_BAR}}]  mean {figures.mean:5.1f}  "
+        f"dark {figures.dark:6.1%}  saturated {figures.saturated:6.1%}  {rate:5.1f} frames/s"
+    )
+    live = sys.stdout.isatty()
+    print(f"\r{line}\033[K" if live else line, end="" if live else "\n", flush=True)

@@ -1,0 +1,85 @@
+"""Learning what the line looks like when all is well, from the parts that it has judged."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from edge_inspector.errors import EdgeInspectorError
+from edge_inspector.inspection.drift import ENOUGH, distribution
+from edge_inspector.inspection.reference import Reference, reference_path
+from edge_inspector.records import Decision
+from edge_inspector.store.database import micros, utc_from
+from edge_inspector.store.results_file import open_results, results_path
+
+_FIGURES = ("brightness", "sharpness", "confidence")
+
+
+def learn_reference(
+    state_dir: Path, recipe_id: int | None, since: datetime | None, until: datetime | None
+) -> Reference:
+    """A recipe's reference, from its parts judged in [since, until), written into `state_dir`.
+
+    `recipe_id` None is the recipe judged last. A running station takes it up by itself. Raises EdgeInspectorError
+    where there are not enough parts.
+    """
+    with open_results(results_path(state_dir)) as db:
+        if recipe_id is None:
+            newest = db.execute("SELECT recipe_id FROM parts ORDER BY id DESC LIMIT 1").fetchone()
+            recipe_id = newest["recipe_id"] if newest else 0
+        span = (
+            recipe_id,
+            micros(since) if since else -(2**62),
+            micros(until) if until else 2**62,
+            Decision.NOT_INSPECTED,
+        )
+        reference = _learn(db, span)
+    path = reference_path(state_dir, reference.recipe_id)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(reference.model_dump_json(indent=1) + "\n")
+        part.replace(path)
+    except OSError as error:
+        raise EdgeInspectorError(f"{path}: cannot be written: {error.strerror}") from error
+    return reference
+
+
+def _learn(db: sqlite3.Connection, span: tuple[int, int, int, int]) -> Reference:
+    inspected = "FROM parts WHERE recipe_id = ? AND utc_us >= ? AND utc_us < ? AND decision <> ?"
+    count, rejected, first, last = db.execute(
+        f"SELECT count(*), sum(decision = {Decision.REJECT:d}), min(utc_us), max(utc_us) {inspected}",
+        span,
+    ).fetchone()
+    if count < ENOUGH:
+        raise EdgeInspectorError(f"{count} inspected parts of recipe {span[0]}: at least {ENOUGH} make a reference")
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for subject, quantity, value in _values(db, inspected, span):
+        values[subject, quantity].append(value)
+    return Reference(
+        recipe_id=span[0],
+        since_utc=utc_from(first),
+        until_utc=utc_from(last),
+        parts=count,
+        reject_rate=rejected / count,
+        distributions=[distribution(*key, found) for key, found in sorted(values.items()) if len(found) >= ENOUGH],
+    )
+
+
+def _values(
+    db: sqlite3.Connection, inspected: str, span: tuple[int, int, int, int]
+) -> Iterator[tuple[str, str, float]]:
+    for row in db.execute(
+        f"SELECT camera, brightness, sharpness, confidence FROM views WHERE part_id IN (SELECT id {inspected})",  # noqa: S608 -- of constants
+        span,
+    ):
+        for quantity in _FIGURES:
+            if row[quantity] is not None:
+                yield row["camera"], quantity, row[quantity]
+    for defect_class, area_mm2 in db.execute(
+        f"SELECT defect_class, area_mm2 FROM defects WHERE part_id IN (SELECT id {inspected})",  # noqa: S608 -- of constants
+        span,
+    ):
+        yield defect_class, "area", area_mm2

@@ -1,0 +1,66 @@
+"""Which threads go first when there are not cores enough, and memory that stays where it is.
+
+| threads | ordinary | with `realtime.fifo_priority` |
+|---|---|---|
+| track | nice 0 | SCHED_FIFO, priority + 3: a late stamp is a wrong place on the belt |
+| report | nice 0 | SCHED_FIFO, priority + 2: verdicts and heartbeat |
+| judge | nice 0 | SCHED_FIFO, priority + 1 |
+| acquire | nice 0 | SCHED_FIFO, priority |
+| segment, archive, page | nice 10 | nice 10: work that may wait |
+| shadow | nice 19 | nice 19: work that may never be done |
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+
+from edge_inspector.errors import ConfigError, Fault
+
+_BEHIND = 10
+# Not SCHED_IDLE: such a thread may never run again while it holds the interpreter's lock, and all others wait for it.
+_LAST = 19
+_AHEAD = {"track": 3, "report": 2, "judge": 1, "acquire": 0}
+# From sys/mman.h: what is there, what will come, and that only once it is touched.
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
+
+
+def fifo_of(kind: str, base: int) -> int:
+    """The SCHED_FIFO priority of this kind of thread; 0, which is none, where `base` is 0."""
+    return base + _AHEAD[kind] if base else 0
+
+
+def go_ahead(priority: int) -> None:
+    """Put the calling thread before all ordinary ones."""
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+
+
+def go_behind() -> None:
+    """Put the calling thread behind those that keep a deadline. Any user may, on Linux; there is no way back."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BEHIND)
+
+
+def go_last() -> None:
+    """Put the calling thread behind all others of this process."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LAST)
+
+
+def claim(fifo_priority: int, *, lock_memory: bool) -> None:
+    """Lock the memory if wanted, and make sure that `go_ahead` will be allowed. Raises ConfigError."""
+    if fifo_priority:
+        before = os.sched_getscheduler(0), os.sched_getparam(0)
+        try:
+            go_ahead(fifo_priority + max(_AHEAD.values()))
+        except PermissionError as error:
+            raise ConfigError(
+                [Fault("realtime.fifo_priority", "not permitted: set LimitRTPRIO= in the unit, or ulimit -r")]
+            ) from error
+        os.sched_setscheduler(0, *before)
+    if lock_memory:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT):
+            why = os.strerror(ctypes.get_errno())
+            raise ConfigError(
+                [Fault("realtime.lock_memory", f"{why}: set LimitMEMLOCK=infinity in the unit, or ulimit -l")]
+            )

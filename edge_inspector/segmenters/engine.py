@@ -1,0 +1,101 @@
+"""What a frame meets: a loaded model, and each thread's own buffers and binding to it."""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.records import Image
+from edge_inspector.segmenters.manifest import FileKind, Manifest
+from edge_inspector.segmenters.tiling import Tile, place
+
+Bound: TypeAlias = Callable[[Image, Image, int], None]
+"""Computes the masks of the first `count` images, from where they lie to where they are wanted."""
+
+
+class Engine(Protocol):
+    """A model that a runtime has loaded.
+
+    `errors` are all that it raises; `single`: it takes one image at a time; `fell_back`: another provider should have
+    run and failed to.
+    """
+
+    provider: str
+    kind: FileKind
+    on_cpu: bool
+    single: bool
+    fell_back: bool
+    errors: tuple[type[Exception], ...]
+
+    @abstractmethod
+    def bind(self, pixels: tuple[int, int, int], masks: tuple[int, int, int]) -> Bound:
+        """A way to run it for one thread, for images and masks of these shapes, both uint8 and contiguous."""
+
+    @abstractmethod
+    def output_shape(self, pixels: Image) -> tuple[int, ...]:
+        """What shape really comes out for a batch of images."""
+
+
+class Running:
+    """An engine and, for each thread that uses it, a desk of its own."""
+
+    def __init__(self, engine: Engine, manifest: Manifest, max_batch: int) -> None:
+        self.engine = engine
+        size, stride = manifest.input, manifest.output.stride
+        self._batch = max_batch
+        self._pixels = (size.height, size.width, size.channels)
+        self._masks = (len(manifest.classes), size.height // stride, size.width // stride)
+        self._own = threading.local()
+
+    def desk(self) -> Desk:
+        """The calling thread's desk."""
+        desk: Desk | None = getattr(self._own, "desk", None)
+        if desk is None:
+            bound = self.engine.bind(self._pixels, self._masks)
+            desk = self._own.desk = Desk(bound, self._batch, self._pixels, self._masks)
+        return desk
+
+    def check_first_run(self, file: Path) -> None:
+        """Exporters leave axes unnamed or misnamed: only a run shows what really comes out."""
+        found = self.engine.output_shape(np.zeros((1, *self._pixels), np.uint8))
+        if found != (1, *self._masks):
+            raise ConfigError([Fault(f"{file}: output", f"{(1, *self._masks)} expected, {found} came out")])
+
+
+class Desk:
+    """One thread's buffers and binding, so that a frame costs no allocation but that of its mask."""
+
+    def __init__(self, bound: Bound, max_batch: int, pixels: tuple[int, int, int], masks: tuple[int, int, int]) -> None:
+        self.run = bound
+        self._mask = masks
+        # OpenCV's grey images have no channel axis; the memory is the same.
+        self.pixels: Image = np.zeros((max_batch, *(pixels if pixels[2] == 3 else pixels[:2])), np.uint8)
+        self.masks: Image = np.zeros((max_batch, *masks), np.uint8)
+
+    def segment_exact(self, images: list[Image]) -> list[Image]:
+        """Images of the model's own size: a single one is read in place."""
+        masks: Image = np.empty((len(images), *self._mask), np.uint8)
+        if len(images) == 1 and images[0].flags.c_contiguous:
+            self.run(images[0], masks, 1)
+        elif images:
+            for image, slot in zip(images, self.pixels, strict=False):
+                np.copyto(slot, image)
+            self.run(self.pixels, masks, len(images))
+        return list(masks)
+
+    def segment_tiles(self, jobs: list[tuple[Image, Image, Tile]], stride: int) -> None:
+        """One run over at most a batch of tiles, merged into their frames' masks by maximum: no defect is lost."""
+        for (image, _, tile), slot in zip(jobs, self.pixels, strict=False):
+            place(image[tile.top : tile.bottom, tile.left : tile.right], slot)
+        self.run(self.pixels, self.masks, len(jobs))
+        for (_, mask, tile), values in zip(jobs, self.masks, strict=False):
+            rows = slice(tile.top // stride, -(-tile.bottom // stride))
+            columns = slice(tile.left // stride, -(-tile.right // stride))
+            part = mask[:, rows, columns]
+            np.maximum(part, values[:, : part.shape[1], : part.shape[2]], out=part)

@@ -1,0 +1,149 @@
+"""One model folder, running, whatever the runtime: checked, warmed, tiled where a frame is larger than its input."""
+
+from __future__ import annotations
+
+import os
+import threading
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from edge_inspector.drivers import DriverSettings
+from edge_inspector.errors import ConfigError, Fault, InferenceError
+from edge_inspector.records import Image, ModelInfo
+from edge_inspector.segmenters.engine import Desk, Engine, Running
+from edge_inspector.segmenters.manifest import Manifest, Precision, read_manifest
+from edge_inspector.segmenters.tiling import Tile, plan_tiles
+
+GPU_BATCH = 8
+
+
+class FolderSettings(DriverSettings):
+    """What every runtime is told. On a CPU single images in parallel beat batches; on a GPU it is the reverse."""
+
+    precision: Precision = "int8"
+    workers: Annotated[int, Field(ge=1, le=64)] | None = None
+    max_batch: Annotated[int, Field(ge=1, le=64)] | None = None
+    intra_op_threads: Annotated[int, Field(ge=1, le=64)] = 1
+    overlap_px: Annotated[int, Field(ge=0)] = 32
+
+
+class FolderSegmenter:
+    """The seam, but for loading. `max_batch` and `workers` are final once open() knows the provider."""
+
+    def __init__(self, model_dir: Path, settings: FolderSettings) -> None:
+        self._model_dir = model_dir
+        self._settings = settings
+        self._manifest = self._read()
+        self.info = _info(self._manifest, settings.precision, "", settings.precision)
+        self.max_batch = settings.max_batch or 1
+        self.workers = settings.workers or _cores()
+        self._running: Running | None = None
+        self._opening = threading.Lock()
+
+    def open(self) -> None:
+        """Check the folder again, load it on the best provider and warm every batch size.
+
+        A session that runs already goes on for the other threads until the new one is ready.
+        """
+        with self._opening:
+            self._running = self._load()
+
+    def segment(self, images: Sequence[Image]) -> list[Image]:
+        """One mask per image, see the seam; grey and BGR images are converted to what the model takes."""
+        running = self._running
+        if running is None:
+            raise InferenceError(f"{self.info.label} is not open")
+        if len(images) > self.max_batch:
+            raise InferenceError(f"{self.info.label}: {len(images)} images, at most {self.max_batch} at once")
+        flat = [_checked(image) for image in images]
+        desk = running.desk()
+        try:
+            if all(image.shape == desk.pixels.shape[1:] for image in flat):
+                return desk.segment_exact(flat)
+            return self._segment_tiled(desk, flat)
+        except running.engine.errors as error:
+            raise InferenceError(f"{self.info.label}: {error}") from error
+
+    def close(self) -> None:
+        """Drop the session and every thread's buffers."""
+        self._running = None
+
+    def _load(self) -> Running:
+        self._manifest = self._read()
+        engine = self._start(self._manifest)
+        self.max_batch = self._settings.max_batch or (1 if engine.on_cpu or engine.single else GPU_BATCH)
+        self.workers = self._settings.workers or (_cores() if engine.on_cpu else 1)
+        if engine.single and self.max_batch > 1:
+            raise ConfigError([Fault("max_batch", f"{self._manifest.name} takes one image at a time")])
+        precision = "fp32" if engine.kind == "fp32" else "int8"
+        info = _info(self._manifest, engine.kind, engine.provider, precision)
+        self.info = replace(info, fell_back=engine.fell_back)
+        running = Running(engine, self._manifest, self.max_batch)
+        self._warm(running)
+        return running
+
+    def _segment_tiled(self, desk: Desk, images: list[Image]) -> list[Image]:
+        stride, size = self.info.stride, (self.info.height, self.info.width)
+        masks: list[Image] = []
+        jobs: list[tuple[Image, Image, Tile]] = []
+        for image in images:
+            height, width = image.shape[:2]
+            masks.append(np.zeros((len(self.info.classes), -(-height // stride), -(-width // stride)), np.uint8))
+            plan = plan_tiles(height, width, size, self._settings.overlap_px, stride)
+            jobs.extend((image, masks[-1], tile) for tile in plan)
+        for start in range(0, len(jobs), self.max_batch):
+            desk.segment_tiles(jobs[start : start + self.max_batch], stride)
+        return masks
+
+    def _read(self) -> Manifest:
+        manifest = read_manifest(self._model_dir)
+        room = min(manifest.input.height, manifest.input.width) - manifest.output.stride
+        if self._settings.overlap_px > room:
+            raise ConfigError([Fault("overlap_px", f"at most {room} for {manifest.name}: tiles must advance")])
+        return manifest
+
+    @abstractmethod
+    def _start(self, manifest: Manifest) -> Engine:
+        """Load the folder on the runtime. Raises ConfigError."""
+
+    def _warm(self, running: Running) -> None:
+        try:
+            running.check_first_run(self._model_dir / self._manifest.files[running.engine.kind].path)
+            desk = running.desk()
+            for count in range(1, self.max_batch + 1):
+                desk.run(desk.pixels, desk.masks, count)
+        except running.engine.errors as error:
+            raise ConfigError([Fault(str(self._model_dir), f"does not run: {error}")]) from error
+
+
+def _checked(image: Image) -> Image:
+    shape = image.shape[:2] if image.ndim == 3 and image.shape[2] == 1 else image.shape
+    if image.dtype != np.uint8 or 0 in shape or not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)):
+        raise InferenceError(f"an image must be grey or BGR, uint8, not {image.dtype} {image.shape}")
+    return image.reshape(shape)
+
+
+def _info(manifest: Manifest, kind: str, provider: str, precision: str) -> ModelInfo:
+    return ModelInfo(
+        name=manifest.name,
+        version=manifest.version,
+        sha256=next((file.sha256 for key, file in manifest.files.items() if key == kind), ""),
+        classes=manifest.classes,
+        height=manifest.input.height,
+        width=manifest.input.width,
+        channels=manifest.input.channels,
+        stride=manifest.output.stride,
+        precision=precision,
+        provider=provider,
+        limits={name: (limit.min_confidence, limit.min_area_px) for name, limit in manifest.limits.items()},
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,90 @@
+"""A cheap model looks first; only what it finds suspicious meets the real one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from edge_inspector.drivers import DriverSettings, Segmenter, load_driver
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.records import Image, ModelInfo
+
+
+class TwoStageSegmenter:
+    """Two model folders in a row. A frame that the first clears has an empty mask.
+
+    What the first misses is missed for good: judge both together before using it.
+    """
+
+    class Settings(DriverSettings):
+        """`first` is the cheap model's folder beside the recipe's; from `suspicion` on the second model looks too."""
+
+        first: str
+        suspicion: Annotated[float, Field(gt=0, le=1)] = 0.1
+        driver: str = "onnx"
+        settings: dict[str, Any] = Field(default_factory=dict)
+
+    def __init__(self, model_dir: Path, settings: Settings) -> None:
+        if settings.driver == "two-stage":
+            raise ConfigError([Fault("driver", "a first stage of two stages would never end: name another driver")])
+        try:
+            kind = load_driver("segmenters", settings.driver)
+        except KeyError:
+            raise ConfigError([Fault("driver", f"unknown driver {settings.driver!r}")]) from None
+        if Path(settings.first).name != settings.first:
+            raise ConfigError(
+                [Fault("first", f"{settings.first} must be the name of a folder beside {model_dir.name}")]
+            )
+        try:
+            own = kind.Settings.model_validate(settings.settings)
+        except ValidationError as error:
+            wrong = [(".".join(map(str, ("settings", *item["loc"]))), item["msg"]) for item in error.errors()]
+            raise ConfigError([Fault(where, what) for where, what in wrong]) from error
+        self._first: Segmenter = kind(model_dir.with_name(settings.first), own)
+        self._second: Segmenter = kind(model_dir, own)
+        self._suspicion = settings.suspicion * 255.0
+        self._opening = threading.Lock()
+
+    @property
+    def info(self) -> ModelInfo:
+        """The second model's: its classes and limits are what parts are judged by."""
+        return self._second.info
+
+    @property
+    def max_batch(self) -> int:
+        """What both can take."""
+        return min(self._first.max_batch, self._second.max_batch)
+
+    @property
+    def workers(self) -> int:
+        """As many as either wants at most."""
+        return max(self._first.workers, self._second.workers)
+
+    def open(self) -> None:
+        """Open both."""
+        with self._opening:
+            self._first.open()
+            self._second.open()
+
+    def segment(self, images: Sequence[Image]) -> list[Image]:
+        """One mask per image, see the seam."""
+        looks = self._first.segment(images)
+        suspicious = [place for place, look in enumerate(looks) if look.max(initial=0) >= self._suspicion]
+        found = self._second.segment([images[place] for place in suspicious])
+        masks = dict(zip(suspicious, found, strict=True))
+        return [masks[place] if place in masks else self._empty(image) for place, image in enumerate(images)]
+
+    def close(self) -> None:
+        """Close both."""
+        self._first.close()
+        self._second.close()
+
+    def _empty(self, image: Image) -> Image:
+        stride = self.info.stride
+        height, width = (-(-side // stride) for side in image.shape[:2])
+        return np.zeros((len(self.info.classes), height, width), np.uint8)

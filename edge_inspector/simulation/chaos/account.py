@@ -1,0 +1,136 @@
+"""What became of the parts of one run: the world's ledger against what PLC and MQTT subscriber were told."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge_inspector.s7.blocks import TRIGGER_SLOTS
+from edge_inspector.simulation.plc import EDGE_DEAD_NS, SCAN_NS
+
+_UNREAD_NS = 100_000_000  # what a station may take to read a trigger, on a busy machine
+
+Event = dict[str, Any]
+PartKey = tuple[int, int]
+
+
+@dataclass(slots=True)
+class Account:
+    """One run's parts. What `violated` counts must be 0.
+
+    `lost` parts have no verdict anywhere, `lost_mqtt` none over MQTT, `second` a second and different one; `forgotten`
+    were announced by a PLC that died before anyone could read it, or had left its trigger ring before a daemon came
+    back: no daemon can know of them;
+    `wrong_part` was hit by the gate, `missed` not hit though it should have been; `unwarned` reached the gate without a
+    verdict, and until EDGE_DEAD_NS later the PLC counted on the station. `repeats` are messages that came twice.
+    """
+
+    parts: int = 0
+    forgotten: int = 0
+    lost: int = 0
+    lost_mqtt: int = 0
+    lost_store: int = 0
+    second: int = 0
+    wrong_part: int = 0
+    missed: int = 0
+    unwarned: int = 0
+    late: int = 0
+    rejected_by_plc: int = 0
+    repeats: int = 0
+    known_ms: float | None = None
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def violated(self) -> bool:
+        """Whether a promise was broken."""
+        counts = (self.lost, self.lost_mqtt, self.lost_store, self.second, self.wrong_part, self.missed, self.unwarned)
+        return any(counts) or bool(self.faults)
+
+
+def account_for(
+    events: Sequence[Event], messages: Sequence[Event], stored: set[PartKey] | None, window_ns: tuple[int, int]
+) -> Account:
+    """The parts that were triggered in the window. `stored` are those in the results store, None without one."""
+    triggers = {
+        _key(event): event
+        for event in events
+        if event["kind"] == "trigger" and window_ns[0] <= event["at_ns"] < window_ns[1]
+    }
+    at_plc: dict[PartKey, list[Event]] = defaultdict(list)
+    gates: dict[PartKey, Event] = {}
+    for event in events:
+        if event["kind"] == "verdict":
+            at_plc[_key(event)].append(event)
+        elif event["kind"] == "gate":
+            gates[_key(event)] = event
+    told: dict[PartKey, Counter[tuple[int, int]]] = defaultdict(Counter)
+    for body in messages:
+        told[body["plc_boot_id"], body["part_seq"]][body["boot_id"], body["seq"]] += 1
+    readiness = [(event["at_ns"], event["ready"]) for event in events if event["kind"] == "ready"]
+
+    found = Account(parts=len(triggers))
+    for key, trigger in triggers.items():
+        verdicts, gate, numbers = at_plc.get(key, []), gates.get(key), told.get(key, Counter())
+        if not verdicts and not numbers and _forgotten(events, trigger):
+            found.forgotten += 1
+            continue
+        found.lost += not verdicts and not numbers
+        found.lost_mqtt += not numbers
+        found.lost_store += stored is not None and key not in stored
+        found.second += max(len(verdicts) - 1, 0) + max(len(numbers) - 1, 0)
+        found.repeats += sum(numbers.values()) - len(numbers)
+        found.late += any(verdict["how"] == "late" for verdict in verdicts)
+        if gate is not None:
+            _look_at_gate(found, trigger, gate, verdicts, readiness)
+    return found
+
+
+def known_ms(events: Sequence[Event], begun_ns: int, ended_ns: int) -> float | None:
+    """How long after the beginning the PLC held the station for not ready; None where it never had to."""
+    for event in events:
+        if event["kind"] == "ready" and not event["ready"] and begun_ns <= event["at_ns"] < ended_ns:
+            return float((event["at_ns"] - begun_ns) / 1e6)
+    return None
+
+
+def _look_at_gate(
+    found: Account, trigger: Event, gate: Event, verdicts: Sequence[Event], readiness: Sequence[tuple[int, bool]]
+) -> None:
+    if gate["fired"]:
+        found.wrong_part += gate["hit"] != gate["part"]
+    else:
+        found.missed += any(verdict["rejects"] and verdict["how"] == "in time" for verdict in verdicts)
+    if gate["why"] == "no verdict":
+        found.rejected_by_plc += 1
+        found.unwarned += not _doubted(readiness, trigger["at_ns"], gate["at_ns"] + EDGE_DEAD_NS + SCAN_NS)
+
+
+def _forgotten(events: Sequence[Event], trigger: Event) -> bool:
+    """Whether the PLC died at once, or no daemon was there until the ring had other parts in every slot."""
+    later: int = 0
+    lived_ns: int = 0
+    away_at = TRIGGER_SLOTS
+    for event in events:
+        if event["boot"] != trigger["boot"] or event.get("at_ns", 0) <= trigger["at_ns"]:
+            continue
+        lived_ns = event["at_ns"] - trigger["at_ns"]
+        later += event["kind"] == "trigger"
+        if event["kind"] == "edge":
+            if event["alive"] and away_at < TRIGGER_SLOTS <= later:
+                return True
+            away_at = TRIGGER_SLOTS if event["alive"] else later
+    return lived_ns < _UNREAD_NS and any(
+        event["kind"] == "boot" and event["boot"] != trigger["boot"] for event in events
+    )
+
+
+def _doubted(readiness: Sequence[tuple[int, bool]], since_ns: int, until_ns: int) -> bool:
+    """Whether the PLC held the station for not ready at any time between."""
+    before = [ready for at_ns, ready in readiness if at_ns < since_ns]
+    return not (before and before[-1]) or any(not ready for at_ns, ready in readiness if since_ns <= at_ns <= until_ns)
+
+
+def _key(event: Event) -> PartKey:
+    return event["boot"], event["part_seq"]

@@ -1,0 +1,195 @@
+"""The line under attack: the demo's processes, with proxies in front of PLC and broker, and a disk that can be full."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import sqlite3
+import struct
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_inspector.simulation.chaos.proxy import Proxy
+from edge_inspector.simulation.demo import Demo, DemoOptions, free_port
+
+_CLOCK = Path(__file__).with_name("clock.c")
+_STATE_BYTES = 16_000_000
+
+Event = dict[str, Any]
+
+
+class ChaosLine(Demo):
+    """A running line. `clock` says how the daemon's wall clock is stepped, `disk` how its disk is filled."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        frames = _draw_parts(folder / "parts")
+        options = DemoOptions(frames=frames, speed_mm_s=800.0, pitch_mm=300.0, model_ms=5.0, seed=seed)
+        super().__init__(options, folder)
+        self.events: list[Event] = []
+        self._read = 0
+        self.clock = "a preloaded clock_gettime"
+        self.tls = "TLS between daemon and broker"
+        self.disk = "RLIMIT_FSIZE of the daemon"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """As the demo's, with everything between daemon, PLC and broker through proxies."""
+        with ExitStack() as stack:
+            self.proxies = {}
+            self._secure_broker()
+            for name, port in (("plc", self.ports["plc"]), ("broker", self._broker_port)):
+                self.proxies[name] = proxy = Proxy(port, f"{self.options.seed}/{name}")
+                stack.callback(proxy.stop)
+                self.station_ports[name] = proxy.port
+            stack.callback(self._unmount)
+            self._mount()
+            self._prepare_clock()
+            with super().running():
+                yield
+
+    def step_clock(self, seconds: int) -> None:
+        """Let the daemon's wall clock be off by this much."""
+        with (self.folder / "clock").open("r+b") as file:  # in place: the daemon has it mapped
+            file.write(struct.pack("q", seconds * 1_000_000_000))
+
+    def fill_disk(self) -> None:
+        """From now on nothing can be written in the daemon's state directory."""
+        if self.disk != "tmpfs":
+            _limit_files(self.daemon.pid, 0)
+            return
+        with (self.folder / "state" / "ballast").open("ab", buffering=0) as file:
+            for size in (65_536, 4096, 1):
+                while True:
+                    try:
+                        file.write(b"\0" * size)
+                    except OSError:
+                        break
+
+    def free_disk(self) -> None:
+        """Room again."""
+        if self.disk == "tmpfs":
+            (self.folder / "state" / "ballast").unlink(missing_ok=True)
+        else:
+            _limit_files(self.daemon.pid, resource.RLIM_INFINITY)
+
+    def read_events(self) -> list[Event]:
+        """The PLC's ledger so far."""
+        with self.ledger.open("rb") as file:
+            file.seek(self._read)
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for text in whole.splitlines():
+            try:
+                self.events.append(json.loads(text))
+            except ValueError:
+                continue  # cut off by kill -9
+        return self.events
+
+    def stored_parts(self) -> set[tuple[int, int]] | None:
+        """(plc_boot_id, part_seq) of every part in the results store; None while there is none."""
+        path = self.folder / "state" / "results.sqlite"
+        if not path.exists():
+            return None
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
+            return set(database.execute("SELECT plc_boot_id, part_seq FROM parts"))
+
+    def is_well(self) -> bool:
+        """Whether the station says that it is ready, the PLC counts on it and the broker hears it."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['web']}/healthz", timeout=1) as answer:
+                body = json.loads(answer.read())
+        except (OSError, ValueError):
+            return False
+        ready = next((event["ready"] for event in reversed(self.read_events()) if event["kind"] == "ready"), False)
+        # The archive gives way first, and takes its time to come back: that is no promise.
+        wrong = [each for each in body["conditions"] if not each.startswith("archive_incomplete")]
+        return bool(body["state"] in ("ready", "degraded") and not wrong and ready)
+
+    def has_parts(self) -> bool:
+        """Whether the belt has brought its first part."""
+        return any(event["kind"] == "trigger" for event in self.read_events())
+
+    def wait_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        """Whether it came true in time."""
+        until = time.monotonic() + timeout_s
+        while not done():
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def _mount(self) -> None:
+        state = self.folder / "state"
+        state.mkdir(exist_ok=True)
+        if os.geteuid() != 0:
+            return
+        if _succeeds("mount", "-t", "tmpfs", "-o", f"size={_STATE_BYTES}", "tmpfs", str(state)):
+            self.disk = "tmpfs"
+
+    def _unmount(self) -> None:
+        if self.disk == "tmpfs":
+            _succeeds("umount", "--lazy", str(self.folder / "state"))
+
+    def _secure_broker(self) -> None:
+        """TLS between daemon and broker: MQTT has no checksum, and a proxy that changes bytes would change verdicts."""
+        self._broker_port = self.ports["broker"]
+        command = (
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=broker "
+            "-addext subjectAltName=IP:127.0.0.1 -keyout broker.key -out broker.pem"
+        )
+        if not shutil.which("openssl") or not _succeeds(*command.split(), folder=self.folder):
+            self.tls = "none: openssl is not installed"
+            return
+        self._broker_port = free_port()
+        files = (f"certfile {self.folder}/broker.pem", f"keyfile {self.folder}/broker.key")
+        self.broker_lines = (*self.broker_lines, f"listener {self._broker_port} 127.0.0.1", *files)
+
+    def _write_files(self, line_file: Path) -> None:
+        super()._write_files(line_file)
+        station = self.folder / "station.toml"
+        text = station.read_text().replace("images_mb = 256\nmin_free_mb = 256", "images_mb = 2\nmin_free_mb = 1")
+        if self._broker_port != self.ports["broker"]:
+            text = text.replace('version = "', 'tls_ca_file = "broker.pem", version = "')
+        station.write_text(text)
+
+    def _prepare_clock(self) -> None:
+        library, clock = self.folder / "clock.so", self.folder / "clock"
+        clock.write_bytes(bytes(8))
+        try:
+            made = _succeeds("cc", "-shared", "-fPIC", "-o", str(library), str(_CLOCK), "-ldl")
+        except FileNotFoundError:
+            made = False
+        if made:
+            self.daemon_environment = {"LD_PRELOAD": str(library), "CHAOS_CLOCK": str(clock)}
+        else:
+            self.clock = "not stepped: there is no C compiler"
+
+
+def _draw_parts(folder: Path) -> Path:
+    """Four pictures, one of them with a defect: as cheap as parts can be, for what matters here is what is told."""
+    folder.mkdir()
+    for number in range(4):
+        picture = np.full((128, 128), 90 + number, np.uint8)  # no two the same, or the camera would seem frozen
+        if number == 0:
+            picture[50:74, 50:74] = 220
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+    return folder
+
+
+def _succeeds(*command: str, folder: Path | None = None) -> bool:
+    return subprocess.run(command, check=False, capture_output=True, cwd=folder).returncode == 0
+
+
+def _limit_files(pid: int, size: int) -> None:
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

@@ -1,0 +1,98 @@
+"""The drift watch that runs in the archive's thread: metrics and a warning, no more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_inspector import metrics
+from edge_inspector.config import DriftTable
+from edge_inspector.errors import ConfigError
+from edge_inspector.inspection.drift import DriftWindow
+from edge_inspector.inspection.reference import read_reference, reference_path
+from edge_inspector.records import Decision, ErrorCode, Verdict, ViewFigures
+from edge_inspector.runtime.conditions import Conditions
+
+log = logging.getLogger(__name__)
+
+_BACK = 0.8  # of the limit: what comes back must come back clearly
+_REJECTS = "reject rate"
+
+
+class DriftWatch:
+    """Compares the latest parts with the reference of their recipe, if there is one: `edge-inspector reference`."""
+
+    def __init__(self, state_dir: Path, settings: DriftTable, conditions: Conditions) -> None:
+        self._state_dir = state_dir
+        self._settings = settings
+        self._conditions = conditions
+        self._recipe_id = 0
+        self._version = 0
+        self._window: DriftWindow | None = None
+        self._warned: set[str] = set()
+
+    def add(self, verdict: Verdict, figures: Mapping[str, ViewFigures]) -> None:
+        """One more part, with the figures of its pictures by camera."""
+        if verdict.recipe_id != self._recipe_id:
+            self._recipe_id, self._version = verdict.recipe_id, 0
+            self._load()
+        window = self._window
+        if window is None or verdict.decision is Decision.NOT_INSPECTED:
+            return
+        window.add_part(rejected=verdict.decision is Decision.REJECT)
+        for camera, seen in figures.items():
+            window.add(camera, "brightness", seen.brightness)
+            window.add(camera, "sharpness", seen.sharpness)
+            if seen.confidence is not None:
+                window.add(camera, "confidence", seen.confidence)
+        for defect in verdict.defects:
+            window.add(defect.defect_class, "area", defect.area_mm2)
+
+    def look(self) -> None:
+        """Take up a reference that was learnt anew; tell where the line has drifted. Now and then."""
+        self._load()
+        if self._window is None:
+            return
+        for (subject, quantity), index in self._window.drift().items():
+            metrics.drift_psi.labels(subject, quantity).set(index)
+            limit = self._settings.psi_limit * (_BACK if f"{subject} {quantity}" in self._warned else 1)
+            why = f"index {index:.2f}, the limit is {self._settings.psi_limit:g}"
+            self._warn(f"{subject} {quantity}", why if index > limit else "")
+        chart = self._window.reject_rate()
+        if chart is not None:
+            metrics.reject_rate.set(chart.rate)
+            metrics.reject_rate_low.set(chart.low)
+            metrics.reject_rate_high.set(chart.high)
+            why = f"{chart.rate:.1%}, by chance alone {chart.low:.1%} to {chart.high:.1%}"
+            self._warn(_REJECTS, "" if chart.in_control else why)
+
+    def _warn(self, subject: str, why: str) -> None:
+        if why:
+            self._warned.add(subject)
+            self._conditions.set(ErrorCode.DRIFT, subject, why)
+        else:
+            self._warned.discard(subject)
+            self._conditions.clear(ErrorCode.DRIFT, subject)
+
+    def _load(self) -> None:
+        path = reference_path(self._state_dir, self._recipe_id)
+        try:
+            version = path.stat().st_mtime_ns
+        except OSError:
+            version = 0
+        if version == self._version and (version or self._window is None):
+            return
+        self._version, self._window = version, None
+        metrics.drift_psi.clear()
+        for subject in list(self._warned):
+            self._warn(subject, "")
+        if not version:
+            return
+        try:
+            reference = read_reference(path)
+        except ConfigError as error:
+            log.error("no drift watch: %s; learn it again with edge-inspector reference", error.faults[0])  # noqa: TRY400 -- the fault says it all
+            return
+        self._window = DriftWindow(reference, self._settings.window_parts)
+        log.info("drift watch: reference of recipe %d, learnt from %d parts", reference.recipe_id, reference.parts)

@@ -1,0 +1,34 @@
+"""The recipe that was chosen while running: forgotten at a crash, it would let the next run judge by a wrong one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from edge_inspector.errors import DeviceError
+
+_NAME = "recipe.json"
+
+
+def remember_choice(state_dir: Path, configured: int, chosen: int) -> None:
+    """Keep `chosen` across restarts, for as long as the station file starts with `configured`. Raises DeviceError."""
+    path, draft = state_dir / _NAME, state_dir / f"{_NAME}.new"
+    try:
+        with draft.open("w") as file:
+            json.dump({"configured": configured, "chosen": chosen}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise DeviceError(f"{path}: the chosen recipe cannot be kept: {error.strerror}") from error
+
+
+def remembered_choice(state_dir: Path, configured: int) -> int:
+    """The recipe chosen last; `configured` where none was, or where the station file has been changed since."""
+    try:
+        kept = json.loads((state_dir / _NAME).read_bytes())
+        same, chosen = kept["configured"] == configured, kept["chosen"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return configured
+    return chosen if same and type(chosen) is int else configured

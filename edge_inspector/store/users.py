@@ -1,0 +1,129 @@
+"""Who may do what: the users file, and passwords that it does not contain."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from edge_inspector.errors import ConfigError, Fault
+
+# 16 MiB and some 50 ms for each guess; OWASP's alternative to N = 2^17 where memory is short, with p = 1.
+_COST = {"n": 1 << 14, "r": 8, "p": 1}
+_SALT_BYTES = 16
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_SHORTEST = 8
+_LONGEST = 256
+
+
+class Role(IntEnum):
+    """What a user may do; each role may do all that the ones before it may."""
+
+    VIEWER = 1
+    REVIEWER = 2
+    ADMIN = 3
+
+    @property
+    def label(self) -> str:
+        """The name in the users file and on the page."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One line of the file: `name:role:salt:hash`, the last two in hex."""
+
+    name: str
+    role: Role
+    salt: bytes
+    digest: bytes
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.role.label}:{self.salt.hex()}:{self.digest.hex()}"
+
+    def knows(self, password: str) -> bool:
+        """Whether this is the user's password. Takes some 50 ms."""
+        return hmac.compare_digest(_digest(password, self.salt), self.digest)
+
+
+_NOBODY = User("", Role.VIEWER, bytes(_SALT_BYTES), b"")
+
+
+def new_user(name: str, role: Role, password: str) -> User:
+    """A user with a fresh salt. Raises ConfigError for a name or password that will not do."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError([Fault("name", "must be 1 to 32 letters, digits, dots, dashes or underscores")])
+    if not _SHORTEST <= len(password) <= _LONGEST:
+        raise ConfigError([Fault("password", f"must have {_SHORTEST} to {_LONGEST} characters")])
+    salt = secrets.token_bytes(_SALT_BYTES)
+    return User(name, role, salt, _digest(password, salt))
+
+
+def read_users(path: Path) -> dict[str, User]:
+    """The users by name; none where there is no file. Raises ConfigError with every line that is wrong."""
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
+    users: dict[str, User] = {}
+    faults: list[Fault] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        user = _parsed(line)
+        if user is None:
+            faults.append(Fault(f"{path}: line {number}", "is not name:role:salt:hash; use `edge-inspector user add`"))
+        else:
+            users[user.name] = user
+    if faults:
+        raise ConfigError(faults)
+    return users
+
+
+def write_users(path: Path, users: dict[str, User]) -> None:
+    """Replace the file in one step, readable by its owner and group only. Raises ConfigError."""
+    text = "# Users of the operator page. Written by `edge-inspector user`.\n"
+    text += "".join(f"{user}\n" for user in users.values())
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            with contextlib.suppress(PermissionError):  # root writes what the service must read: the folder's group
+                os.fchown(file.fileno(), -1, path.parent.stat().st_gid)
+        fresh.replace(path)
+    except OSError as error:
+        raise ConfigError([Fault(str(path), f"cannot be written: {error.strerror}")]) from error
+
+
+def authenticate(users: dict[str, User], name: str, password: str) -> User | None:
+    """The user with this name and password. A wrong name takes as long as a wrong password."""
+    if len(password) > _LONGEST:
+        return None
+    user = users.get(name, _NOBODY)
+    return user if user.knows(password) and user is not _NOBODY else None
+
+
+def _parsed(line: str) -> User | None:
+    name, _, rest = line.strip().partition(":")
+    role, _, rest = rest.partition(":")
+    salt, _, digest = rest.partition(":")
+    try:
+        user = User(name, Role[role.upper()], bytes.fromhex(salt), bytes.fromhex(digest))
+    except (KeyError, ValueError):
+        return None
+    return user if _NAME.fullmatch(name) and len(user.salt) == _SALT_BYTES and len(user.digest) == 64 else None
+
+
+def _digest(password: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(password.encode(), salt=salt, **_COST)

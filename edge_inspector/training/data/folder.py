@@ -1,0 +1,193 @@
+"""A folder of labelled images: `index.csv` beside them says what each is. Its content is checked, not trusted.
+
+Columns: image, mask (may be empty on good images), class, label (0 good, 1 defective), split; and where they exist a
+grouping key (see GROUP_COLUMNS), fold, part (several views of one part), note (why the row is doubtful), mask2 (a
+second annotator's). An image with defects of several classes has one row for each.
+"""
+
+import csv
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspector.errors import ConfigError, Fault
+
+Image: TypeAlias = NDArray[np.uint8]
+Row: TypeAlias = dict[str, str]
+
+INDEX: Final = "index.csv"
+GROUP_COLUMNS: Final = ("group", "session", "item", "tile", "location", "part_id")
+"""Looked for in this order: what must never lie on both sides of a split."""
+_REQUIRED: Final = ("image", "mask", "class", "label", "split")
+_LARGEST_PX: Final = 1 << 26
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image. `marks` holds (1 + class index, mask 0..255) per class; `second` the same by another annotator."""
+
+    name: str
+    part: str
+    group: str
+    defective: bool
+    image: Image
+    marks: tuple[tuple[int, Image], ...]
+    second: tuple[tuple[int, Image], ...] = ()
+
+    @property
+    def classes(self) -> Image:
+        """Class map [H, W]: 0 good, else 1 + the position of the class; the last of several classes wins."""
+        return _painted(self.marks, self.image.shape[:2])
+
+    @property
+    def certainty(self) -> Image:
+        """How sure the annotator was, [H, W], 0..255."""
+        planes = [mask for _, mask in self.marks]
+        return np.maximum.reduce(planes) if planes else np.zeros(self.image.shape[:2], np.uint8)
+
+    @property
+    def second_classes(self) -> Image | None:
+        """The second annotator's class map, or None."""
+        return _painted(self.second, self.image.shape[:2]) if self.second else None
+
+
+def _painted(marks: tuple[tuple[int, Image], ...], shape: tuple[int, ...]) -> Image:
+    classes = np.zeros(shape, np.uint8)
+    for index, mask in marks:
+        classes[mask > 127] = index
+    return classes
+
+
+class Folder:
+    """The index of a folder, checked; images are read when `entries` asks for them. Raises ConfigError."""
+
+    def __init__(self, root: Path, *, grey: bool | None = None, group: str = "", shrink: int = 1) -> None:
+        self.root = root
+        self.shrink = shrink
+        self._rows = _read_index(root)
+        self.group_column = group or next((name for name in GROUP_COLUMNS if name in self._rows[0]), "")
+        if group and group not in self._rows[0]:
+            raise ConfigError([Fault(str(root / INDEX), f"has no column {group!r} to group by")])
+        self.classes = tuple(sorted({row["class"] for row in self._rows if row["label"] == "1"}))
+        if not self.classes:
+            raise ConfigError([Fault(str(root / INDEX), "names no defect: at least one row needs label 1")])
+        self._grey = self._is_grey() if grey is None else grey
+        self.channels = 1 if self._grey else 3
+
+    def splits(self) -> dict[str, int]:
+        """How many rows each split has."""
+        names = [row["split"] for row in self._rows]
+        return {name: names.count(name) for name in sorted(set(names))}
+
+    def leaks(self) -> list[str]:
+        """Groups that lie in more than one split: a score taken there is worth nothing."""
+        if not self.group_column:
+            return []
+        seen: dict[str, set[str]] = {}
+        for row in self._rows:
+            seen.setdefault(row[self.group_column], set()).add(row["split"])
+        return sorted(group for group, splits in seen.items() if len(splits) > 1)
+
+    def rows(self, split: str) -> list[Row]:
+        """The rows of a split."""
+        return [row for row in self._rows if row["split"] == split]
+
+    def group_of(self, row: Row) -> str:
+        """A row's grouping key; without one every image is its own."""
+        return row[self.group_column] if self.group_column else row["image"]
+
+    def entries(
+        self, split: str, wanted: Callable[[Row], bool] = lambda _: True, *, doubtful: bool = False
+    ) -> list[Entry]:
+        """The images of a split; those with a note only if asked for."""
+        chosen: dict[str, list[Row]] = {}
+        for row in self.rows(split):
+            if wanted(row) and (doubtful or not row.get("note")):
+                chosen.setdefault(row["image"], []).append(row)
+        return [self._entry(rows) for rows in chosen.values()]
+
+    def _entry(self, rows: list[Row]) -> Entry:
+        first = rows[0]
+        image = self._pixels(first["image"], grey=self._grey)
+        bad = [row for row in rows if row["label"] == "1"]
+        return Entry(
+            name=first["image"],
+            part=part_of(first),
+            group=self.group_of(first),
+            defective=bool(bad),
+            image=image if image.ndim == 3 else image[:, :, np.newaxis],
+            marks=self._marks(bad, "mask", image.shape),
+            second=self._marks(bad, "mask2", image.shape),
+        )
+
+    def _marks(self, rows: Iterable[Row], column: str, shape: tuple[int, ...]) -> tuple[tuple[int, Image], ...]:
+        found = []
+        for row in rows:
+            if not row.get(column):
+                continue
+            mask = self._pixels(row[column], grey=True)
+            if mask.shape[:2] != shape[:2]:
+                raise ConfigError([Fault(row[column], f"is {mask.shape}, its image {shape[:2]}")])
+            found.append((1 + self.classes.index(row["class"]), mask))
+        return tuple(found)
+
+    def _pixels(self, name: str, *, grey: bool) -> Image:
+        image = cv2.imread(str(self.root / name), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
+        if image is None:
+            raise ConfigError([Fault(str(self.root / name), "is no image that can be read")])
+        if image.shape[0] * image.shape[1] > _LARGEST_PX:
+            raise ConfigError([Fault(str(self.root / name), f"is larger than {_LARGEST_PX} pixels")])
+        if self.shrink > 1:
+            size = tuple(max(1, round(side / self.shrink)) for side in image.shape[1::-1])
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(image, np.uint8)
+
+    def _is_grey(self) -> bool:
+        picture = self._pixels(self._rows[0]["image"], grey=False)
+        return bool((picture[..., 0] == picture[..., 1]).all() and (picture[..., 1] == picture[..., 2]).all())
+
+
+def part_of(row: Row) -> str:
+    """What a row's image is a view of; without a column that says so, each image is a part of its own."""
+    return row.get("part") or row.get("part_id") or row["image"]
+
+
+def _read_index(root: Path) -> list[Row]:
+    path = root / INDEX
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, restval=""))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
+    missing = [name for name in _REQUIRED if not rows or name not in rows[0]]
+    if missing:
+        raise ConfigError([Fault(str(path), f"needs at least one row and the columns {', '.join(missing)}")])
+    faults = [Fault(f"{path}: line {line}", what) for line, row in enumerate(rows, 2) for what in _wrong(root, row)]
+    if faults:
+        raise ConfigError(faults[:20])
+    return rows
+
+
+def _wrong(root: Path, row: Row) -> Iterable[str]:
+    if None in row:
+        yield "has more fields than the heading"
+    if row["label"] not in {"0", "1"}:
+        yield f"label must be 0 or 1, not {row['label']!r}"
+    if row["label"] == "1" and not row["class"]:
+        yield "a defective row names its class"
+    for column in ("image", "mask", "mask2"):
+        name = row.get(column)
+        if not name:
+            if column == "image":
+                yield "names no image"
+            continue
+        target = (root / name).resolve()
+        if not target.is_relative_to(root.resolve()):
+            yield f"{column} {name} is outside the folder"
+        elif not target.is_file():
+            yield f"{column} {name} is missing"

@@ -1,0 +1,125 @@
+"""What a net is shown: patches of labelled images, balanced so that rare classes come up as often as common ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from edge_inspector.training.data.augment import SHOP_FLOOR, Augmentation, Sample, certain
+from edge_inspector.training.data.draw import draw
+from edge_inspector.training.data.folder import Entry, Image
+from edge_inspector.training.data.paste import cuts, paste
+
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Shares of the patches: good ones; ones with pasted and with drawn defects; the rest are as they were taken.
+
+    `drawn` names for each class what is drawn for it, a key of draw.SHAPES. `soft` takes masks as certainty.
+    """
+
+    good_share: float = 0.35
+    paste_share: float = 0.2
+    draw_share: float = 0.0
+    drawn: Mapping[str, str] = field(default_factory=dict)
+    soft: bool = False
+
+
+class Patches:
+    """Patches at native resolution, drawn without end."""
+
+    def __init__(
+        self,
+        classes: tuple[str, ...],
+        entries: list[Entry],
+        mix: Mix,
+        patch: int,
+        augmentation: Augmentation = SHOP_FLOOR,
+    ) -> None:
+        self.classes = classes
+        self.channels = entries[0].image.shape[2]
+        self._mix, self._patch, self._augmentation = mix, patch, augmentation
+        self._good = [entry for entry in entries if not entry.defective]
+        self._by_class = {
+            index: [entry for entry in entries if any(index == own for own, _ in entry.marks)]
+            for index in range(1, 1 + len(classes))
+        }
+        self._kinds = [index for index, pool in self._by_class.items() if pool]
+        self._cuts = {
+            index: [cut for entry in self._by_class[index] for cut in cuts(entry.image, entry.classes == index)]
+            for index in self._kinds
+        }
+        self._drawn = {1 + classes.index(name): shape for name, shape in mix.drawn.items()}
+        self._all = entries
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """Cut one patch."""
+        return self._augmentation(self._raw(rng), rng)
+
+    def calibration(self, count: int, rng: np.random.Generator) -> list[Image]:
+        """Patches as the camera gives them: augmentation would widen the ranges."""
+        picks = rng.integers(len(self._all), size=count)
+        return [self._cut(self._all[int(pick)], 0, rng).image for pick in picks]
+
+    def _raw(self, rng: np.random.Generator) -> Sample:
+        mix, chance = self._mix, rng.random()
+        if self._good and chance < mix.draw_share and self._drawn:
+            return self._with_drawn(rng)
+        chance -= mix.draw_share
+        if self._good and 0.0 <= chance < mix.good_share:
+            return self._cut(_any(self._good, rng), 0, rng)
+        index = int(rng.choice(self._kinds))
+        if self._good and self._cuts[index] and rng.random() < mix.paste_share:
+            return self._with_pasted(index, rng)
+        return self._cut(_any(self._by_class[index], rng), index, rng)
+
+    def _with_drawn(self, rng: np.random.Generator) -> Sample:
+        """A sound surface with a drawn defect."""
+        image, classes, _ = (plane.copy() for plane in self._cut(_any(self._good, rng), 0, rng))
+        index = int(rng.choice(list(self._drawn)))
+        draw(self._drawn[index], image, classes, index, rng)
+        return certain(image, classes)
+
+    def _with_pasted(self, index: int, rng: np.random.Generator) -> Sample:
+        """A sound surface with one to three defects of a class laid on it."""
+        image, classes, _ = (plane.copy() for plane in self._cut(_any(self._good, rng), 0, rng))
+        for _ in range(int(rng.integers(1, 4))):
+            paste(_any(self._cuts[index], rng), image, classes, index, rng)
+        return certain(image, classes)
+
+    def _cut(self, entry: Entry, index: int, rng: np.random.Generator) -> Sample:
+        """Cut a patch around some pixel of a class, not centred on it, as windows of a frame are not either."""
+        image, classes = padded(entry.image, self._patch), padded(entry.classes, self._patch)
+        limits = np.array(classes.shape) - self._patch
+        corner = rng.integers(0, limits + 1)
+        rows, columns = np.nonzero(classes == index) if index else (np.empty(0), np.empty(0))
+        if rows.size:
+            pick = int(rng.integers(rows.size))
+            wanted = np.array((rows[pick], columns[pick])) - rng.integers(16, self._patch - 16, 2)
+            corner = np.clip(wanted, 0, limits)
+        box = slice(corner[0], corner[0] + self._patch), slice(corner[1], corner[1] + self._patch)
+        if not self._mix.soft:
+            return certain(image[box], classes[box])
+        certainty = padded(entry.certainty, self._patch)[box]
+        # Below half, too, a soft mask says of which class the doubt is.
+        kinds = np.where(certainty > 0, np.uint8(index or 1), np.uint8(0)).astype(np.uint8)
+        return Sample(image[box], np.maximum(classes[box], kinds * (classes[box] == 0)), certainty)
+
+
+def _any(pool: list[Thing], rng: np.random.Generator) -> Thing:
+    return pool[int(rng.integers(len(pool)))]
+
+
+def padded(image: Image, size: int) -> Image:
+    """Fill up to at least `size` at the far sides, as the daemon's tiling does; never squash."""
+    below, beside = max(0, size - image.shape[0]), max(0, size - image.shape[1])
+    if not below and not beside:
+        return image
+    mirrors = below < image.shape[0] and beside < image.shape[1]
+    border = cv2.BORDER_REFLECT_101 if mirrors else cv2.BORDER_REPLICATE
+    grown = cv2.copyMakeBorder(image, 0, below, 0, beside, border)
+    return np.asarray(grown, np.uint8).reshape(*grown.shape[:2], *image.shape[2:])

@@ -1,0 +1,60 @@
+"""The rendered tile line as something to learn from and to be judged by."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from edge_inspector.simulation.tiles import CLASSES, SIZE_PX, TileLine
+from edge_inspector.training.data.augment import RENDERED, Sample, certain
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.judging.evidence import Part, View
+
+TILE_LINE: Final = "tile-line"
+"""The name that stands for the rendered line where a folder could be given."""
+
+_HELD_OUT_SEEDS: Final = range(95001, 95011)
+_LANES: Final = 4
+
+
+class RenderedTiles:
+    """Planks rendered on demand from several seeds, three defective frames to one good one."""
+
+    classes = CLASSES
+    channels = 3
+
+    def __init__(self, seeds: tuple[int, ...], good_share: float = 0.25) -> None:
+        self._good_share = good_share
+        self._defective = [TileLine(seed, lanes, 1.0) for seed in seeds for lanes in (1, 2, 4)]
+        self._good = [TileLine(seed, lanes, 0.0) for seed in seeds for lanes in (1, 2, 4)]
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """Render one frame."""
+        part = int(rng.integers(2**31))
+        if rng.random() < self._good_share:
+            line = self._good[int(rng.integers(len(self._good)))]
+            lane = int(rng.integers(line.lanes))
+        else:
+            line = self._defective[int(rng.integers(len(self._defective)))]
+            lane = min(line.lanes - 1, int(line.defects(part)[0].y_mm / 200.0))
+        return RENDERED(certain(line.render(part, lane), line.truth(part, lane)), rng)
+
+    def calibration(self, count: int, rng: np.random.Generator) -> list[Image]:
+        """Give frames for calibration."""
+        return [self.draw(rng).image for _ in range(count)]
+
+
+def held_out_parts() -> Iterator[Part]:
+    """2000 planks of seeds that nothing else uses; as many are defective as on the demo line."""
+    return rendered_parts(_HELD_OUT_SEEDS, _LANES, 200, 0.15)
+
+
+def rendered_parts(seeds: range, lanes: int, parts: int, defect_rate: float) -> Iterator[Part]:
+    """The parts of several lines, one view per lane; a line is a group."""
+    clean = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
+    for seed in seeds:
+        line = TileLine(seed, lanes, defect_rate)
+        for part in range(parts):
+            bad = bool(line.defects(part))
+            views = [View(line.render(part, lane), line.truth(part, lane) if bad else clean) for lane in range(lanes)]
+            yield Part(f"{seed}/{part}", str(seed), bad, views)

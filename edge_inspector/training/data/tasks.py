@@ -1,0 +1,116 @@
+"""What there is to learn from and to be judged by: a folder of images, or the rendered tile line."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.data.folder import Folder
+from edge_inspector.training.data.folds import grouped_folds
+from edge_inspector.training.data.patches import Mix, Patches
+from edge_inspector.training.data.rendered import TILE_LINE, RenderedTiles, held_out_parts, rendered_parts
+from edge_inspector.training.judging.evidence import Part
+from edge_inspector.training.judging.splits import folder_parts
+from edge_inspector.training.learning.train import Source
+
+_TRAIN_SEEDS: Final = tuple(range(11, 23))
+# Ten seeds each: textures differ more between seeds than between parts of one.
+_TUNE_SEEDS: Final = range(81001, 81011)
+_LANES: Final = 4
+
+
+class Task(Protocol):
+    """Data with its splits; a fold is held out of what `source` gives and is what `judged` gives."""
+
+    name: str
+    classes: tuple[str, ...]
+    channels: int
+    folds: int
+    shrink: int
+
+    def source(self, fold: int | None) -> Source:
+        """What to learn from: all but a fold, or everything."""
+
+    def judged(self, fold: int) -> Iterable[Part]:
+        """The parts of a fold."""
+
+    def split(self, name: str) -> Iterable[Part]:
+        """The parts of a split that is never learned from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a folder is read: see the options of `model train`."""
+
+    folds: int = 3
+    group: str = ""
+    shrink: int = 1
+    patch: int = 192
+    mix: Mix = field(default_factory=Mix)
+    colour: bool | None = None
+
+
+class FolderTask:
+    """The split `train` of a folder, in grouped folds."""
+
+    def __init__(self, root: Path, reading: Reading) -> None:
+        grey = None if reading.colour is None else not reading.colour
+        self.folder = Folder(root, grey=grey, group=reading.group, shrink=reading.shrink)
+        leaks = self.folder.leaks()
+        if leaks:
+            what = f"the splits leak: {self.folder.group_column} {leaks[0]} lies in two ({len(leaks)} such groups)"
+            raise ConfigError([Fault(str(root), what)])
+        self.name = root.name
+        self.classes, self.channels = self.folder.classes, self.folder.channels
+        self.shrink = reading.shrink
+        self._reading = reading
+        self._folds = grouped_folds(self.folder, "train", reading.folds)
+        self.folds = len(self._folds)
+
+    def source(self, fold: int | None) -> Patches:
+        """Patches of all folds but one."""
+        held_out = frozenset[str]() if fold is None else self._folds[fold]
+        entries = self.folder.entries("train", lambda row: self.folder.group_of(row) not in held_out)
+        return Patches(self.classes, entries, self._reading.mix, self._reading.patch)
+
+    def judged(self, fold: int) -> Iterable[Part]:
+        """The images of a fold, without the doubtful ones."""
+        return folder_parts(self._native(), "train", self._folds[fold])
+
+    def split(self, name: str) -> Iterable[Part]:
+        """The images of another split, doubtful ones too."""
+        return folder_parts(self._native(), name)
+
+    def _native(self) -> Folder:
+        """The images as the camera took them: a shrinking net shrinks them itself."""
+        return Folder(self.folder.root, grey=self.channels == 1, group=self._reading.group)
+
+
+class TileLineTask:
+    """Rendered planks. There is no end of them, so one fold of fresh seeds is held out of training for good."""
+
+    name = "rendered tile line"
+    classes = RenderedTiles.classes
+    channels = RenderedTiles.channels
+    folds = 1
+    shrink = 1
+
+    def source(self, fold: int | None) -> RenderedTiles:  # noqa: ARG002 -- the held-out fold is never among them
+        """Planks of the training seeds."""
+        return RenderedTiles(_TRAIN_SEEDS)
+
+    def judged(self, fold: int) -> Iterable[Part]:  # noqa: ARG002
+        """Planks that limits are chosen on, half of them defective."""
+        return rendered_parts(_TUNE_SEEDS, _LANES, 160, 0.5)
+
+    def split(self, name: str) -> Iterable[Part]:
+        """The split `val`."""
+        if name != "val":
+            raise ConfigError([Fault("--split", f"the rendered line has no split {name!r}, only val")])
+        return held_out_parts()
+
+
+def open_task(data: str, reading: Reading) -> Task:
+    """The task that DATA names. Raises ConfigError."""
+    return TileLineTask() if data == TILE_LINE else FolderTask(Path(data), reading)

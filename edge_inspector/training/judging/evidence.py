@@ -1,0 +1,163 @@
+"""What a model saw on every part: enough to choose limits and to judge it by any.
+
+A part is rejected when, in any view's mask, for any class, the pixels with p >= min_confidence form a connected
+region (8-connectivity, at the mask's resolution) of at least min_area_px input pixels: the line's own rule.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspector.training.data.folder import Entry, Image
+
+CONFIDENCES: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+Predict: TypeAlias = Callable[[Image], Image]
+"""A frame of any size to its mask [K, H/stride, W/stride]."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One frame of a part, with the class map of what is truly there."""
+
+    image: Image
+    classes: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Everything seen of one part; `group` is what it must not be torn from when figures are resampled."""
+
+    name: str
+    group: str
+    defective: bool
+    views: list[View]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a model saw, part by part.
+
+    areas: largest region in input pixels [parts, classes, CONFIDENCES]; peaks: highest probability of a 3 x 3 of mask
+    pixels [parts, classes]; true: which classes a part has [parts, classes]; sizes: its largest true defect in input
+    pixels [parts]; overlap and union: pixel counts per part [parts, classes, CONFIDENCES].
+    """
+
+    names: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    areas: NDArray[np.float64]
+    peaks: NDArray[np.float64]
+    true: NDArray[np.bool_]
+    defective: NDArray[np.bool_]
+    sizes: NDArray[np.float64]
+    overlap: NDArray[np.float64]
+    union: NDArray[np.float64]
+
+    def save(self, path: Path) -> None:
+        """Keep it as .npz."""
+        np.savez_compressed(path, **{field.name: getattr(self, field.name) for field in fields(self)})
+
+    @staticmethod
+    def load(path: Path) -> "Evidence":
+        """What `save` kept."""
+        with np.load(path, allow_pickle=False) as parts:
+            return Evidence(**{name: parts[name] for name in parts.files})
+
+    @staticmethod
+    def joined(several: Sequence["Evidence"]) -> "Evidence":
+        """Evidence of several folds as one."""
+        return Evidence(
+            **{field.name: np.concatenate([getattr(one, field.name) for one in several]) for field in fields(Evidence)}
+        )
+
+    def chosen(self, which: NDArray[np.intp]) -> "Evidence":
+        """Some parts of it, in any order, repeated if repeated."""
+        return Evidence(**{field.name: getattr(self, field.name)[which] for field in fields(self)})
+
+
+def entry_parts(entries: Iterable[Entry]) -> Iterator[Part]:
+    """Images of a folder as parts; those that name the same part are its views."""
+    parts: dict[str, list[Entry]] = {}
+    for entry in entries:
+        parts.setdefault(entry.part, []).append(entry)
+    for name, views in parts.items():
+        bad = any(view.defective for view in views)
+        yield Part(name, views[0].group, bad, [View(view.image, view.classes) for view in views])
+
+
+def gather(predict: Predict, classes: int, stride: int, parts: Iterable[Part]) -> Evidence:
+    """Run a model over parts."""
+    return gather_each([predict], classes, stride, parts)[0]
+
+
+def gather_each(predicts: Sequence[Predict], classes: int, stride: int, parts: Iterable[Part]) -> list[Evidence]:
+    """Run several models, or one on several runtimes, over the same parts, each read only once."""
+    rows = [[_seen(predict, classes, stride, part) for predict in predicts] for part in parts]
+    return [_tabled(list(seen)) for seen in zip(*rows, strict=True)]
+
+
+def _tabled(seen: list[tuple[object, ...]]) -> Evidence:
+    names, groups, areas, peaks, true, defective, sizes, overlap, union = zip(*seen, strict=True)
+    return Evidence(
+        names=np.array(names),
+        groups=np.array(groups),
+        areas=np.array(areas),
+        peaks=np.array(peaks),
+        true=np.array(true),
+        defective=np.array(defective, np.bool_),
+        sizes=np.array(sizes),
+        overlap=np.array(overlap),
+        union=np.array(union),
+    )
+
+
+def _seen(predict: Predict, classes: int, stride: int, part: Part) -> tuple[object, ...]:
+    shape = (classes, len(CONFIDENCES))
+    areas, overlap, union = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    peaks, present, size = np.zeros(classes), np.zeros(classes, np.bool_), 0.0
+    for view in part.views:
+        mask = predict(view.image)
+        planes = truth_planes(view.classes, classes, stride)
+        present |= planes.any(axis=(1, 2))
+        flawed = np.asarray(planes.any(axis=0), np.uint8)
+        size = max(size, _largest(flawed) * stride**2)
+        for k in range(classes):
+            peaks[k] = max(peaks[k], float(cv2.blur(mask[k], (3, 3)).max()) / 255.0)
+            largest = _regions(mask[k], planes[k], overlap[k], union[k]) * stride**2
+            areas[k] = np.maximum(areas[k], largest)
+    return part.name, part.group, areas, peaks, present, part.defective, size, overlap, union
+
+
+def truth_planes(classes: Image, count: int, stride: int) -> NDArray[np.bool_]:
+    """Class map -> [K, H/stride, W/stride], true where any of the input pixels is."""
+    height, width = classes.shape
+    even = np.pad(classes, ((0, -height % stride), (0, -width % stride)))
+    blocks = even.reshape(even.shape[0] // stride, stride, even.shape[1] // stride, stride)
+    return np.stack([(blocks == 1 + k).any(axis=(1, 3)) for k in range(count)])
+
+
+def _regions(
+    probability: Image, truth: NDArray[np.bool_], overlap: NDArray[np.float64], union: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Largest region per confidence, in mask pixels; adds to the pixel counts in place."""
+    largest = np.zeros(len(CONFIDENCES))
+    extent, peak = int(truth.sum()), int(probability.max())
+    for level, confidence in enumerate(CONFIDENCES):
+        if peak < confidence * 255.0:
+            union[level:] += extent
+            break
+        binary = probability >= confidence * 255.0
+        union[level] += int(np.count_nonzero(binary | truth))
+        overlap[level] += int(np.count_nonzero(binary & truth))
+        largest[level] = _largest(binary.astype(np.uint8))
+    return largest
+
+
+def _largest(binary: Image) -> float:
+    stats = cv2.connectedComponentsWithStats(binary, connectivity=8)[2]
+    return float(stats[1:, cv2.CC_STAT_AREA].max()) if len(stats) > 1 else 0.0

@@ -1,0 +1,152 @@
+"""How good a model is, as a factory asks: what escapes, what is refused in vain, how sure that is, at which size."""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspector.training.data.folder import Entry
+from edge_inspector.training.judging.evidence import Evidence
+from edge_inspector.training.judging.limits import Limit, level_of, rates, recall_at, rejected, scaled
+
+_RESAMPLES: Final = 500
+_REVIEW_FACTOR: Final = 2.0
+"""A part is for a second look when limits twice or half as large would change its verdict."""
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What limits achieve on the parts seen; rates are shares of 1.
+
+    Intervals hold 95 % of resamples of whole groups. class_recall counts a part caught by whatever class.
+    average_precision ranks parts by the peak of the class; "any" by the highest of all classes.
+    """
+
+    parts: int
+    defective: int
+    groups: int
+    part_recall: float
+    part_recall_95: Interval
+    escapes: int
+    false_reject_rate: float
+    false_reject_rate_95: Interval
+    false_rejects: int
+    recall_at_2_percent: float
+    review_share: float
+    mean_iou: float
+    iou: dict[str, float]
+    average_precision: dict[str, float]
+    class_recall: dict[str, float]
+    size_recall: dict[str, float]
+
+
+def figures(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit], seed: int = 1) -> Figures:
+    """Apply the limits and count."""
+    refused, bad = rejected(seen, limits), seen.defective
+    caught, wrong = rates(seen, limits)
+    overlaps = iou(seen, classes, limits)
+    spread = bootstrap(seen, lambda some: rates(some, limits), seed)
+    return Figures(
+        parts=len(bad),
+        defective=int(bad.sum()),
+        groups=len(set(seen.groups)),
+        part_recall=caught,
+        part_recall_95=spread[0],
+        escapes=int((bad & ~refused).sum()),
+        false_reject_rate=wrong,
+        false_reject_rate_95=spread[1],
+        false_rejects=int((~bad & refused).sum()),
+        recall_at_2_percent=recall_at(seen, limits, 0.02),
+        review_share=_review_share(seen, limits),
+        mean_iou=float(np.mean(list(overlaps.values()))),
+        iou=overlaps,
+        average_precision=_average_precisions(seen, classes),
+        class_recall={
+            name: float(refused[seen.true[:, k]].mean()) for k, name in enumerate(classes) if seen.true[:, k].any()
+        },
+        size_recall=_by_size(seen, refused),
+    )
+
+
+def iou(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit]) -> dict[str, float]:
+    """Overlap over union per class, over all pixels of all parts, at each class's own confidence."""
+    found = {}
+    for k, (name, limit) in enumerate(zip(classes, limits, strict=True)):
+        level = level_of(limit)
+        found[name] = float(seen.overlap[:, k, level].sum() / max(1.0, seen.union[:, k, level].sum()))
+    return found
+
+
+def bootstrap(
+    seen: Evidence, measure: Callable[[Evidence], Sequence[float]], seed: int, resamples: int = _RESAMPLES
+) -> list[Interval]:
+    """95 % of what a measure gives when whole groups are drawn again with replacement."""
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(seen.groups == group) for group in sorted(set(seen.groups))]
+    values = []
+    for _ in range(resamples):
+        drawn = rng.integers(len(members), size=len(members))
+        values.append(measure(seen.chosen(np.concatenate([members[one] for one in drawn]))))
+    table = np.array(values, np.float64)
+    return [_interval(column[~np.isnan(column)]) for column in table.T]
+
+
+def _interval(column: NDArray[np.float64]) -> Interval:
+    if not column.size:
+        return float("nan"), float("nan")
+    low, high = np.percentile(column, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _average_precisions(seen: Evidence, classes: Sequence[str]) -> dict[str, float]:
+    found = {name: average_precision(seen.peaks[:, k], seen.true[:, k]) for k, name in enumerate(classes)}
+    return {**found, "any": average_precision(seen.peaks.max(axis=1), seen.defective)}
+
+
+def average_precision(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    """Mean precision over the positives, ranked by score, ties counted against us; nan without a positive."""
+    if not positive.any():
+        return float("nan")
+    order = np.lexsort((positive, -scores))
+    hits = positive[order]
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    return float(precision[hits].mean())
+
+
+def _review_share(seen: Evidence, limits: Sequence[Limit]) -> float:
+    loose, strict = (rejected(seen, scaled(limits, factor)) for factor in (1 / _REVIEW_FACTOR, _REVIEW_FACTOR))
+    return float((loose != strict).mean())
+
+
+def _by_size(seen: Evidence, refused: NDArray[np.bool_]) -> dict[str, float]:
+    """Recall by the part's largest defect, in four bins of equal count."""
+    known = seen.defective & (seen.sizes > 0)
+    if not known.any():
+        return {}
+    edges = np.unique(np.quantile(seen.sizes[known], (0.0, 0.25, 0.5, 0.75, 1.0)))
+    found = {}
+    for position, (low, high) in enumerate(itertools.pairwise(edges)):
+        last = position == len(edges) - 2
+        inside = known & (seen.sizes >= low) & ((seen.sizes <= high) if last else (seen.sizes < high))
+        if inside.any():
+            found[f"{low:.0f}-{high:.0f} px"] = float(refused[inside].mean())
+    return found
+
+
+def human_level(entries: Iterable[Entry], classes: Sequence[str]) -> dict[str, float]:
+    """Overlap over union between the two annotators per class, where an image has both; empty without any."""
+    overlap, union = np.zeros(len(classes)), np.zeros(len(classes))
+    for entry in entries:
+        second = entry.second_classes
+        if second is None:
+            continue
+        for k in range(len(classes)):
+            one, other = entry.classes == 1 + k, second == 1 + k
+            overlap[k] += int((one & other).sum())
+            union[k] += int((one | other).sum())
+    return {name: float(overlap[k] / union[k]) for k, name in enumerate(classes) if union[k]}

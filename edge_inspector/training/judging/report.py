@@ -1,0 +1,177 @@
+"""One HTML file that shows a run or an evaluation: plots, figures and pictures of the worst mistakes, all inside it."""
+
+import base64
+import html
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.judging.evidence import Evidence, Part, Predict
+from edge_inspector.training.judging.figures import figures
+from edge_inspector.training.judging.limits import Limit, level_of, rates, rejected, scaled
+
+_WORST: Final = 12
+_STYLE: Final = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
+    "table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.2em .6em;text-align:right}"
+    "td:first-child,th:first-child{text-align:left}img{max-width:100%}figure{display:inline-block;margin:.5em}"
+)
+
+
+def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit], parts: Iterable[Part]) -> None:
+    """`report.html` of a finished run: learning curves, what was held out, the worst mistakes there."""
+    seen = Evidence.load(run / "held-out.npz")
+    curves = {
+        path.name.removesuffix(".losses.json"): json.loads(path.read_text(encoding="utf-8"))["loss"]
+        for path in sorted(run.glob("*.losses.json"))
+    }
+    body = [
+        _section("What was asked", _table(json.loads((run / "run.json").read_text(encoding="utf-8")).items())),
+        _section("Loss", _plot(lambda axes: _draw_losses(axes, curves))),
+        *_judgement(seen, classes, limits),
+        _section("Worst mistakes, held out", _pictures(seen, limits, parts, None)),
+    ]
+    _write(run / "report.html", f"Training run {run.name}", body)
+
+
+def write_evaluation_report(
+    path: Path,
+    title: str,
+    classes: Sequence[str],
+    limits: Sequence[Limit],
+    seen: Evidence,
+    parts: Iterable[Part],
+    predict: Predict,
+) -> None:
+    """A page on one model and one split; the pictures show truth in green and what the model saw in red."""
+    body = [*_judgement(seen, classes, limits), _section("Worst mistakes", _pictures(seen, limits, parts, predict))]
+    _write(path, title, body)
+
+
+def _judgement(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit]) -> list[str]:
+    found = figures(seen, classes, limits)
+    rows = [(name, getattr(found, name)) for name in type(found).__slots__]
+    chosen = [
+        (name, f"p >= {limit.min_confidence}, {limit.min_area_px:.0f} px")
+        for name, limit in zip(classes, limits, strict=True)
+    ]
+    return [
+        _section("Figures", _table(rows)),
+        _section("Limits", _table(chosen)),
+        _section(
+            "Recall by false rejects, all areas scaled by one factor",
+            _plot(lambda axes: _draw_trade(axes, seen, limits)),
+        ),
+    ]
+
+
+def _draw_losses(axes: Any, curves: dict[str, list[float]]) -> None:
+    for name, losses in curves.items():
+        width = max(1, len(losses) // 100)
+        smooth = np.convolve(losses, np.ones(width) / width, "valid")
+        axes.plot(np.arange(len(smooth)) + width, smooth, label=name)
+    axes.set(xlabel="step", ylabel="loss")
+    axes.legend()
+
+
+def _draw_trade(axes: Any, seen: Evidence, limits: Sequence[Limit]) -> None:
+    points = [rates(seen, scaled(limits, float(factor))) for factor in np.geomspace(0.02, 50.0, 200)]
+    axes.plot([100 * refused for _, refused in points], [100 * caught for caught, _ in points])
+    caught, refused = rates(seen, limits)
+    axes.plot([100 * refused], [100 * caught], "o", label="as chosen")
+    axes.set(xlabel="false rejects, %", ylabel="part recall, %")
+    axes.legend()
+
+
+def _plot(draw: Callable[[Any], None]) -> str:
+    try:
+        figure_class = import_module("matplotlib.figure").Figure
+    except ImportError as error:
+        raise ConfigError([Fault("matplotlib", "is missing: pip install 'edge-inspector[training]'")]) from error
+    figure = figure_class(figsize=(8, 3.6), layout="constrained")
+    draw(figure.add_subplot())
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90)
+    return _embedded(buffer.getvalue())
+
+
+def _pictures(seen: Evidence, limits: Sequence[Limit], parts: Iterable[Part], predict: Predict | None) -> str:
+    """The mistakes furthest from being right."""
+    wrong = rejected(seen, limits) != seen.defective
+    closeness = np.max(
+        [seen.areas[:, k, level_of(limit)] / limit.min_area_px for k, limit in enumerate(limits)], axis=0
+    )
+    # An escape is the worse the less was seen, a false reject the more.
+    badness = np.where(seen.defective, 1.0 / (closeness + 0.01), closeness)
+    order = [int(one) for one in np.argsort(-badness) if wrong[one]][:_WORST]
+    wanted = {str(seen.names[one]): rank for rank, one in enumerate(order)}
+    shown = sorted((wanted[part.name], _picture(part, predict)) for part in parts if part.name in wanted)
+    return "".join(text for _, text in shown) or "<p>None.</p>"
+
+
+def _picture(part: Part, predict: Predict | None) -> str:
+    panels = []
+    for view in part.views[:4]:
+        panel = view.image if view.image.shape[2] == 3 else np.repeat(view.image, 3, axis=2)
+        panel = _outlined(panel, view.classes > 0, (0, 200, 0))
+        if predict is not None:
+            mask = np.asarray(predict(view.image).max(axis=0))
+            grown = cv2.resize(mask, view.classes.shape[::-1], interpolation=cv2.INTER_NEAREST)
+            panel = _outlined(panel, np.asarray(grown) >= 128, (0, 0, 255))
+        panels.append(f'<img src="{_source(_png(panel))}" alt="">')
+    what = "escaped" if part.defective else "refused in vain"
+    return f"<figure>{''.join(panels)}<figcaption>{what}: {html.escape(part.name)}</figcaption></figure>"
+
+
+def _outlined(panel: Image, mask: Any, colour: tuple[int, int, int]) -> Image:
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return np.asarray(cv2.drawContours(np.ascontiguousarray(panel).copy(), outlines, -1, colour, 1), np.uint8)
+
+
+def _png(image: Image) -> bytes:
+    longest = max(image.shape[:2])
+    if longest > 420:
+        size = tuple(max(1, round(side * 420 / longest)) for side in image.shape[1::-1])
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return bytes(cv2.imencode(".png", image)[1])
+
+
+def _embedded(png: bytes) -> str:
+    return f'<img src="{_source(png)}" alt="">'
+
+
+def _source(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _table(rows: Iterable[tuple[str, Any]]) -> str:
+    cells = (f"<tr><td>{html.escape(str(key))}</td><td>{html.escape(_text(value))}</td></tr>" for key, value in rows)
+    return f"<table>{''.join(cells)}</table>"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(item) for item in value)
+    return str(value)
+
+
+def _section(title: str, content: str) -> str:
+    return f"<h2>{html.escape(title)}</h2>{content}"
+
+
+def _write(path: Path, title: str, body: Iterable[str]) -> None:
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
+    page = f"<h1>{html.escape(title)}</h1>{''.join(body)}"
+    path.write_text(f'<!doctype html><html lang="en"><head>{head}</head><body>{page}</body></html>', encoding="utf-8")

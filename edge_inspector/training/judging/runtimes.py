@@ -1,0 +1,83 @@
+"""Model folders and model files, run as a station runs them; needs only a runtime, no training library."""
+
+import importlib.util
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime as ort
+
+from edge_inspector.drivers import load_driver
+from edge_inspector.segmenters.manifest import Manifest
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.judging.evidence import Predict
+
+# Two graphs of one file may round differently, but a visible share of far-off pixels means saturation.
+MAX_DISAGREEMENT: Final = 1e-3
+
+
+def model_predictor(model_dir: Path, precision: str, driver: str = "onnx") -> tuple[Predict, Any]:
+    """A function from a frame to its mask by the very driver that a station uses, and what runs (ModelInfo)."""
+    kind = load_driver("segmenters", driver)
+    settings: dict[str, Any] = {"precision": precision, "workers": 1, "max_batch": 1}
+    if driver == "onnx":
+        settings["providers"] = ("cpu",)
+    segmenter = kind(model_dir, kind.Settings(**settings))
+    segmenter.open()
+
+    def predict(image: Image) -> Image:
+        flat = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
+        mask: Image = segmenter.segment([np.ascontiguousarray(flat)])[0]
+        return mask
+
+    return predict, segmenter.info
+
+
+def blank(manifest: Manifest) -> Image:
+    """A grey image of the model's size: what is in it does not change how long it takes."""
+    size = manifest.input
+    return np.full((size.height, size.width, size.channels), 128, np.uint8)
+
+
+def cpu_drivers() -> list[str]:
+    """The segmenter drivers that can run here, the quicker last."""
+    return ["onnx", *(["openvino"] if importlib.util.find_spec("openvino") else [])]
+
+
+def open_session(path: Path, *, optimised: bool = True) -> ort.InferenceSession:
+    """A file on ONNX Runtime, one thread on the CPU."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    level = ort.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def disagreement(int8: Path, images: Sequence[Image]) -> float:
+    """Share of mask values that differ by more than 0.1 in probability between the two graphs of one file.
+
+    The unoptimised graph computes in float what the optimised one computes in integers, where it may saturate.
+    """
+    fast, plain = open_session(int8), open_session(int8, optimised=False)
+    far = []
+    for image in images:
+        feed = {"image": image[np.newaxis]}
+        difference = fast.run(None, feed)[0].astype(np.int16) - plain.run(None, feed)[0].astype(np.int16)
+        far.append(float(np.mean(np.abs(difference) > 25)))
+    return float(np.mean(far))
+
+
+def interleaved_ms(predicts: Sequence[Predict], image: Image, repeats: int = 40) -> list[float]:
+    """Median time of one frame by each, in turn, as CPU time of this process: what else a machine does is not in it.
+
+    Each computes in one thread, so that on an idle machine the clock on the wall says the same.
+    """
+    times: list[list[float]] = [[] for _ in predicts]
+    for _ in range(repeats):
+        for predict, taken in zip(predicts, times, strict=True):
+            start = time.process_time()
+            predict(image)
+            taken.append((time.process_time() - start) * 1e3)
+    return [float(np.median(taken)) for taken in times]

@@ -1,0 +1,68 @@
+"""The parts that a model folder is judged on, and its limits; needs no training library."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.segmenters.manifest import Manifest
+from edge_inspector.training.data.folder import Entry, Folder, Row, part_of
+from edge_inspector.training.data.rendered import TILE_LINE, held_out_parts
+from edge_inspector.training.judging.evidence import Part, entry_parts
+from edge_inspector.training.judging.limits import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A split of some data; both are read anew each time they are asked for."""
+
+    name: str
+    folder: Folder | None
+    split: str
+
+    def parts(self) -> Iterable[Part]:
+        """Part by part."""
+        return held_out_parts() if self.folder is None else folder_parts(self.folder, self.split)
+
+    def entries(self) -> Iterable[Entry]:
+        """Image by image; none of the rendered line."""
+        return () if self.folder is None else self.folder.entries(self.split, doubtful=True)
+
+
+def open_judged(data: str, split: str, manifest: Manifest) -> Judged:
+    """The split of DATA, if its classes are the model's. Raises ConfigError."""
+    if data == TILE_LINE:
+        if split != "val":
+            raise ConfigError([Fault("--split", f"the rendered line has no split {split!r}, only val")])
+        return Judged("rendered tile line", None, split)
+    folder = Folder(Path(data), grey=manifest.input.channels == 1)
+    if folder.classes != manifest.classes:
+        what = f"has the classes {', '.join(folder.classes)}, the model {', '.join(manifest.classes)}"
+        raise ConfigError([Fault(data, what)])
+    if split not in folder.splits():
+        raise ConfigError([Fault("--split", f"{data} has no split {split!r}, only {', '.join(folder.splits())}")])
+    return Judged(folder.root.name, folder, split)
+
+
+def limits_of(manifest: Manifest) -> list[Limit]:
+    """The manifest's suggested limits, one per class. Raises ConfigError where one is missing."""
+    missing = sorted(set(manifest.classes) - manifest.limits.keys())
+    if missing:
+        raise ConfigError([Fault(f"limits.{missing[0]}", "is missing: the model cannot be judged without")])
+    return [Limit(manifest.limits[name].min_confidence, manifest.limits[name].min_area_px) for name in manifest.classes]
+
+
+def folder_parts(folder: Folder, split: str, groups: frozenset[str] | None = None) -> Iterator[Part]:
+    """Parts of a split, read one at a time: all of them, or without the doubtful those of some groups."""
+    of_part: dict[str, set[str]] = {}
+    for row in folder.rows(split):
+        if groups is None or folder.group_of(row) in groups:
+            of_part.setdefault(part_of(row), set()).add(row["image"])
+    for images in of_part.values():
+        wanted = partial(_shows, images)
+        yield from entry_parts(folder.entries(split, wanted, doubtful=groups is None))
+
+
+def _shows(images: set[str], row: Row) -> bool:
+    return row["image"] in images

@@ -1,0 +1,1 @@
+"""Nets and how they learn; all of it needs PyTorch."""

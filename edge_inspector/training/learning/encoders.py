@@ -1,0 +1,68 @@
+"""Known encoders by name, out of segmentation_models_pytorch and timm, under our own light decoder.
+
+Their weights are not downloaded: they start at random, or from a state dict that `--encoder-weights` names.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.learning.unet import SIZES, Decoder, Segmenter, head
+
+
+class EncodedSegmenter(nn.Module):
+    """A known encoder's five levels, narrowed to our decoder's widths; the same interface as Segmenter."""
+
+    def __init__(self, encoder: Any, classes: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        levels = encoder.out_channels[1:]
+        self.fit = nn.ModuleList(nn.Conv2d(found, width, 1) for found, width in zip(levels, widths, strict=True))
+        self.up = Decoder(widths)
+        self.head = head(widths[0], classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Give the logits."""
+        levels = self.encoder(image)[1:]
+        fitted = [fit(level) for fit, level in zip(self.fit, levels, strict=True)]
+        logits: Tensor = self.head(self.up(fitted))
+        return logits
+
+
+def make_net(name: str, channels: int, classes: int, weights: Path | None = None) -> nn.Module:
+    """A net by name: light, large, or an encoder such as mobilenet_v2 or resnet34. Raises ConfigError."""
+    if name in SIZES:
+        if weights is not None:
+            raise ConfigError([Fault("--encoder-weights", f"the {name} net has no encoder of another's making")])
+        return Segmenter(channels, classes, SIZES[name])
+    library = _library()
+    try:
+        encoder = library.encoders.get_encoder(name, in_channels=channels, depth=5, weights=None)
+    except KeyError as error:
+        known = f"{', '.join(SIZES)} or an encoder of segmentation_models_pytorch, as mobilenet_v2 or resnet34"
+        raise ConfigError([Fault("--net", f"{name!r} is unknown: {known}")]) from error
+    if weights is not None:
+        encoder.load_state_dict(torch.load(weights, weights_only=True))
+    return EncodedSegmenter(encoder, classes, SIZES["large"])
+
+
+def _library() -> Any:
+    _declare_missing_operators()
+    try:
+        return importlib.import_module("segmentation_models_pytorch")
+    except (ImportError, RuntimeError) as error:
+        what = f"needs segmentation-models-pytorch: pip install segmentation-models-pytorch ({error})"
+        raise ConfigError([Fault("--net", what)]) from error
+
+
+def _declare_missing_operators() -> None:
+    """A torchvision built for CUDA does not import beside a CPU's torch, for want of two operators nobody calls."""
+    for name in ("nms", "qnms"):
+        try:
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        except RuntimeError:
+            return  # declared already

@@ -1,0 +1,31 @@
+"""One binary net per class instead of one net for all: each sees its class against everything else."""
+
+import numpy as np
+
+from edge_inspector.training.data.augment import Sample
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.learning.train import Source
+
+
+class OneClass:
+    """One class of a source against everything else, for an ensemble of binary nets."""
+
+    def __init__(self, source: Source, index: int) -> None:
+        self.classes: tuple[str, ...] = (source.classes[index],)
+        self.channels = source.channels
+        self._source, self._index = source, index
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """A sample, two out of three with the class."""
+        wanted = rng.random() < 0.65
+        for _ in range(30):
+            sample = self._source.draw(rng)
+            own = sample.classes == 1 + self._index
+            if own.any() or not wanted:
+                break
+        kept = own.astype(np.uint8)
+        return Sample(sample.image, kept, sample.certainty * kept)
+
+    def calibration(self, count: int, rng: np.random.Generator) -> list[Image]:
+        """As the source."""
+        return self._source.calibration(count, rng)

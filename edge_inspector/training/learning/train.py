@@ -1,0 +1,163 @@
+"""The training loop: seeded, resumable to the bit, one cosine cycle; what it gives is the running mean of the net."""
+
+import copy
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edge_inspector.training.data.augment import Sample
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.learning.encoders import make_net
+from edge_inspector.training.learning.losses import Loss
+from edge_inspector.training.learning.unet import STRIDE, normalise
+
+_EMA: Final = 0.995
+
+
+class Source(Protocol):
+    """Anything that samples can be drawn from without end."""
+
+    classes: tuple[str, ...]
+    channels: int
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """Give one sample."""
+
+    def calibration(self, count: int, rng: np.random.Generator) -> list[Image]:
+        """Give images as the camera would, for the ranges of the activations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and how hard; `steps` batches in all.
+
+    `start`, a state dict or a run's checkpoint (`keep_head`: of the same classes), and `encoder_weights`, a state
+    dict, are where to begin from.
+    """
+
+    net: str = "light"
+    steps: int = 2000
+    batch: int = 8
+    rate: float = 3e-3
+    seed: int = 1
+    loss: Loss = field(default_factory=Loss)
+    start: Path | None = None
+    keep_head: bool = False
+    encoder_weights: Path | None = None
+    report_every: int = 50
+
+
+class Training:
+    """A training under way: everything that must be kept to go on where it stopped."""
+
+    def __init__(self, source: Source, plan: Plan) -> None:
+        torch.manual_seed(plan.seed)
+        self.source, self.plan = source, plan
+        self.rng = np.random.default_rng(plan.seed)
+        self.net = make_net(plan.net, source.channels, len(source.classes), plan.encoder_weights)
+        if plan.start is not None:
+            kept = torch.load(plan.start, weights_only=True)
+            begin_from(self.net, kept.get("mean", kept), keep_head=plan.keep_head)
+        self.net.to(memory_format=torch.channels_last)
+        self.mean = copy.deepcopy(self.net)
+        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=2e-2)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, plan.rate, total_steps=plan.steps, pct_start=0.1
+        )
+        self.losses: list[float] = []
+
+    def step(self) -> float:
+        """Learn one batch; its loss."""
+        self.net.train()
+        images, targets = _batch(self.source, self.plan.batch, self.rng)
+        loss = self.plan.loss(self.net(images), targets)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.net.parameters(), 3.0)
+        self.optimiser.step()
+        self.schedule.step()
+        self.losses.append(float(loss.detach()))
+        self._average()
+        return self.losses[-1]
+
+    def save(self, path: Path) -> None:
+        """Keep everything; a power cut leaves the previous file."""
+        parts: dict[str, Any] = {name: getattr(self, name).state_dict() for name in _KEPT}
+        parts |= {"losses": self.losses, "rng": self.rng.bit_generator.state, "torch": torch.get_rng_state()}
+        fresh = path.with_suffix(".new")
+        torch.save(parts, fresh)
+        fresh.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a kept file."""
+        parts = torch.load(path, weights_only=True)
+        for name in _KEPT:
+            getattr(self, name).load_state_dict(parts[name])
+        self.losses = parts["losses"]
+        self.rng.bit_generator.state = parts["rng"]
+        torch.set_rng_state(parts["torch"])
+
+    def _average(self) -> None:
+        keep = min(_EMA, len(self.losses) / (len(self.losses) + 20.0))
+        with torch.no_grad():
+            for mean, now in zip(self.mean.state_dict().values(), self.net.state_dict().values(), strict=True):
+                if mean.dtype.is_floating_point:
+                    mean.mul_(keep).add_(now, alpha=1.0 - keep)
+                else:
+                    mean.copy_(now)
+
+
+_KEPT: Final = ("net", "mean", "optimiser", "schedule")
+
+
+def fit(source: Source, plan: Plan, checkpoint: Path | None = None) -> tuple[nn.Module, list[float]]:
+    """The trained net, ready for export, and the loss of every step; goes on from the checkpoint if there is one."""
+    training = Training(source, plan)
+    if checkpoint is not None and checkpoint.exists():
+        training.load(checkpoint)
+        print(f"going on after step {len(training.losses)}", flush=True)
+    start, begun = time.monotonic(), len(training.losses)
+    for step in range(begun + 1, plan.steps + 1):
+        training.step()
+        if step % plan.report_every == 0 or step == plan.steps:
+            took = time.monotonic() - start
+            left = took / (step - begun) * (plan.steps - step)
+            mean = float(np.mean(training.losses[-plan.report_every :]))
+            print(f"step {step}/{plan.steps}  loss {mean:.4f}  {took:.0f} s, {left:.0f} s left", flush=True)
+            if checkpoint is not None:
+                training.save(checkpoint)
+    return training.mean.eval(), training.losses
+
+
+def begin_from(net: nn.Module, weights: dict[str, Tensor], *, keep_head: bool = False) -> int:
+    """Take over what fits from another net's state dict (a colour stem is summed for grey); how many tensors did.
+
+    Its head knows other classes, unless the net was made for the same ones.
+    """
+    own = net.state_dict()
+    taken = {}
+    for name, value in weights.items():
+        if name not in own or (name.startswith("head.") and not keep_head):
+            continue
+        grey = value.ndim == 4 and own[name].shape[1] == 1 and value.shape[1] == 3
+        fitted = value.sum(1, keepdim=True) if grey else value
+        if fitted.shape == own[name].shape:
+            taken[name] = fitted
+    net.load_state_dict(taken, strict=False)
+    return len(taken)
+
+
+def _batch(source: Source, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    samples = [source.draw(rng) for _ in range(size)]
+    images = normalise(torch.from_numpy(np.stack([sample.image for sample in samples])))
+    classes = torch.from_numpy(np.stack([sample.classes for sample in samples]))
+    certainty = torch.from_numpy(np.stack([sample.certainty for sample in samples])).to(torch.float32) / 255.0
+    planes = torch.stack([(classes == 1 + index) * certainty for index in range(len(source.classes))], dim=1)
+    # A mask pixel is positive where any of its input pixels is: thin defects survive the halving.
+    targets = nn.functional.max_pool2d(planes, STRIDE)
+    return images.contiguous(memory_format=torch.channels_last), targets

@@ -1,0 +1,104 @@
+"""U-Nets that are quick in INT8: dense convolutions, no full-resolution layer, additive skips."""
+
+from itertools import pairwise
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+STRIDE: Final = 2
+"""Input pixels per mask pixel."""
+
+SIZES: Final = {"light": (16, 32, 64, 96, 128), "large": (24, 48, 80, 112, 144)}
+"""Level widths at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's resolution."""
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class Decoder(nn.Module):
+    """Features at 1/2 ... 1/32 -> features at 1/2, by way of dense convolutions of `widths`."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        pairs = list(pairwise(widths))[::-1]
+        self.narrow = nn.ModuleList(_conv(deep, shallow, kernel=1) for shallow, deep in pairs)
+        self.merge = nn.ModuleList(_conv(shallow, shallow) for shallow, _ in pairs)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """Merge the levels from the deepest up."""
+        *skips, features = levels
+        for narrow, merge in zip(self.narrow, self.merge, strict=True):
+            # Narrowed before it grows: the 1x1 convolution then costs a quarter.
+            raised = nn.functional.interpolate(narrow(features), scale_factor=2, mode="nearest")
+            features = merge(raised + skips.pop())
+        return features
+
+
+class Segmenter(nn.Module):
+    """[N, C, H, W] normalised -> logits [N, K, H/2, W/2]; H and W are multiples of 32.
+
+    Depthwise layers would save arithmetic but not time: INT8 pays on dense convolutions only.
+    """
+
+    def __init__(self, channels: int, classes: int, widths: tuple[int, ...] = SIZES["light"]) -> None:
+        super().__init__()
+        inputs = (channels, *widths[:-1])
+        self.down = nn.ModuleList(
+            nn.Sequential(_conv(before, width, stride=2), _conv(width, width))
+            for before, width in zip(inputs, widths, strict=True)
+        )
+        self.up = Decoder(widths)
+        self.head = head(widths[0], classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Give the logits."""
+        levels = [image]
+        for level in self.down:
+            levels.append(level(levels[-1]))
+        logits: Tensor = self.head(self.up(levels[1:]))
+        return logits
+
+
+def head(inputs: int, classes: int) -> nn.Conv2d:
+    """The last layer. Defects are rare: starting from a low probability spares the first epochs."""
+    layer = nn.Conv2d(inputs, classes, 1)
+    nn.init.constant_(layer.bias, -4.0)
+    return layer
+
+
+def normalise(image: Tensor) -> Tensor:
+    """uint8 NHWC -> float NCHW, by scalars: per-channel constants block a layout optimisation of ONNX Runtime.
+
+    Grey pictures are brought to one brightness and contrast each: the same surface comes under many exposures, and
+    grey carries no colour fault that this could hide.
+    """
+    pixels = (image.permute(0, 3, 1, 2).to(torch.float32) - 128.0) * (1.0 / 64.0)
+    if image.shape[3] > 1:
+        return pixels
+    centred = pixels - pixels.mean((1, 2, 3), keepdim=True)
+    return centred / ((centred * centred).mean((1, 2, 3), keepdim=True) + 1e-3).sqrt()
+
+
+class Deployed(nn.Module):
+    """The net as it is shipped: uint8 images [N, H, W, C] in, uint8 probabilities [N, K, H/s, W/s] out.
+
+    With `shrink` the graph itself makes the image smaller first, so that the daemon feeds it native pixels; s is then
+    2 * shrink. Several nets are an ensemble: each contributes its classes.
+    """
+
+    def __init__(self, nets: list[nn.Module], shrink: int = 1) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+        self.shrink = shrink
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Give the probabilities."""
+        pixels = normalise(image)
+        if self.shrink > 1:
+            pixels = nn.functional.avg_pool2d(pixels, self.shrink)
+        logits = [net(pixels) for net in self.nets]
+        probability = torch.sigmoid(torch.cat(logits, dim=1) if len(logits) > 1 else logits[0])
+        return (probability * 255.0 + 0.5).to(torch.uint8)

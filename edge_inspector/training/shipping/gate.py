@@ -1,0 +1,74 @@
+"""Whether the INT8 file may be shipped: measured against FP32 on the same parts and the same machine."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from edge_inspector.segmenters.manifest import read_manifest
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.judging.evidence import Part, gather_each
+from edge_inspector.training.judging.figures import Figures, figures
+from edge_inspector.training.judging.limits import Limit
+from edge_inspector.training.judging.runtimes import (
+    MAX_DISAGREEMENT,
+    blank,
+    cpu_drivers,
+    disagreement,
+    interleaved_ms,
+    model_predictor,
+)
+
+MAX_LOSS: Final = 0.005
+"""Half a point of any of the three scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Figures and time per frame of each (precision, runtime) measured, and what speaks against the INT8 file."""
+
+    figures: Mapping[tuple[str, str], Figures]
+    ms: Mapping[tuple[str, str], float]
+    objections: Sequence[str]
+
+    @property
+    def quickest(self) -> str:
+        """The runtime that INT8 is quickest on."""
+        return min((runtime for precision, runtime in self.ms if precision == "int8"), key=lambda r: self.ms["int8", r])
+
+
+def measure(model_dir: Path, limits: Sequence[Limit], classes: Sequence[str], parts: Iterable[Part]) -> Outcome:
+    """Run both files on every CPU runtime here over the same parts."""
+    kinds = [(precision, driver) for driver in cpu_drivers() for precision in ("fp32", "int8")]
+    opened = {kind: model_predictor(model_dir, *kind) for kind in kinds}
+    info = opened[kinds[0]][1]
+    times = interleaved_ms([opened[kind][0] for kind in kinds], blank(read_manifest(model_dir)))
+    seen = gather_each([opened[kind][0] for kind in kinds], len(classes), info.stride, parts)
+    scored = {kind: figures(each, classes, limits) for kind, each in zip(kinds, seen, strict=True)}
+    outcome = Outcome(scored, dict(zip(kinds, times, strict=True)), ())
+    return replace(outcome, objections=tuple(objections(outcome)))
+
+
+def objections(outcome: Outcome) -> Iterable[str]:
+    """Every reason not to ship the INT8 file."""
+    for runtime in dict.fromkeys(runtime for _, runtime in outcome.figures):
+        full, small = outcome.figures["fp32", runtime], outcome.figures["int8", runtime]
+        for what, before, after in (
+            ("mean IoU", full.mean_iou, small.mean_iou),
+            ("average precision", full.average_precision["any"], small.average_precision["any"]),
+            ("part recall", full.part_recall, small.part_recall),
+        ):
+            if before - after > MAX_LOSS:
+                points = 100 * (before - after)
+                yield f"{runtime}: INT8 loses {points:.1f} points of {what} ({before:.3f} to {after:.3f})"
+    best = outcome.quickest
+    if outcome.ms["int8", best] >= outcome.ms["fp32", best]:
+        yield f"{best}: INT8 takes {outcome.ms['int8', best]:.1f} ms, FP32 {outcome.ms['fp32', best]:.1f} ms"
+
+
+def saturates(int8: Path, images: Sequence[Image]) -> str | None:
+    """What is wrong when the file's sums overflow on this CPU, or None."""
+    far = disagreement(int8, images)
+    if far > MAX_DISAGREEMENT:
+        return f"saturates on this CPU: {far:.2%} of mask values are far from those of the unoptimised graph"
+    return None

@@ -1,0 +1,148 @@
+"""Writes the manifest beside a model's files: what it is, how to judge with it, how good it is, where it comes from."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.segmenters.manifest import MANIFEST_NAME
+from edge_inspector.training.judging.figures import Figures
+from edge_inspector.training.judging.limits import Limit
+
+FILES: Final = {"int8": "model.int8.onnx", "fp32": "model.fp32.onnx", "tensorrt": "model.trt.onnx"}
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a person must say about a model."""
+
+    name: str
+    version: str
+    licence: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Everything that manifest.toml says; `write` adds the hashes of those of FILES that lie beside it."""
+
+    card: Card
+    classes: Sequence[str]
+    shape: tuple[int, int, int]
+    stride: int
+    limits: Sequence[Limit] = ()
+    calibration: Mapping[str, object] = field(default_factory=dict)
+    scores: Sequence[Mapping[str, object]] = ()
+    training: Mapping[str, object] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write manifest.toml."""
+        card = self.card
+        height, width, channels = self.shape
+        table: dict[str, Any] = {
+            "format": 1,
+            "name": card.name,
+            "version": card.version,
+            "licence": card.licence,
+            "description": card.description,
+            "classes": list(self.classes),
+            "input": {"height": height, "width": width, "channels": channels},
+            "output": {"stride": self.stride},
+            "files": _hashed(folder),
+            "limits": {
+                name: {"min_confidence": limit.min_confidence, "min_area_px": round(limit.min_area_px, 1)}
+                for name, limit in zip(self.classes, self.limits, strict=False)
+            },
+            "calibration": dict(self.calibration),
+            "scores": [dict(score) for score in self.scores],
+            "training": dict(self.training),
+        }
+        write_table(folder, table)
+
+
+def _hashed(folder: Path) -> dict[str, dict[str, str]]:
+    found = {}
+    for kind, name in FILES.items():
+        if (folder / name).exists():
+            found[kind] = {"path": name, "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest()}
+    return found
+
+
+def score_row(figures: Figures, **conditions: object) -> dict[str, object]:
+    """Figures as a [[scores]] table: rounded, with the conditions that they were measured under."""
+    row: dict[str, object] = dict(conditions)
+    for name in Figures.__slots__:
+        row[name] = _rounded(getattr(figures, name))
+    return row
+
+
+def add_scores(folder: Path, scores: Sequence[Mapping[str, object]]) -> None:
+    """Replace the scores of a manifest that have the same data, split, precision and runtime; keep the others."""
+    path = folder / MANIFEST_NAME
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
+    fresh = {_key(score) for score in scores}
+    kept = [score for score in table.get("scores", []) if _key(score) not in fresh]
+    table["scores"] = [*kept, *scores]
+    write_table(folder, table)
+
+
+def _key(score: Mapping[str, object]) -> tuple[object, ...]:
+    return tuple(score.get(name) for name in ("data", "split", "precision", "runtime"))
+
+
+def write_table(folder: Path, table: Mapping[str, Any]) -> None:
+    """Write a manifest's table as TOML, at once: a reader sees the old or the new."""
+    fresh = folder / f".{MANIFEST_NAME}.new"
+    fresh.write_text("\n".join(_toml(table)).lstrip("\n") + "\n", encoding="utf-8")
+    fresh.replace(folder / MANIFEST_NAME)
+
+
+def _toml(table: Mapping[str, Any]) -> list[str]:
+    lines = [f"{key} = {_value(value)}" for key, value in table.items() if not _is_section(key, value)]
+    for key, value in table.items():
+        if key == "scores":
+            for score in value:
+                lines += ["", "[[scores]]", *(f"{name} = {_value(item)}" for name, item in score.items())]
+        elif key in {"files", "limits"}:
+            for name, part in value.items():
+                lines += ["", f"[{key}.{_name(name)}]", *(f"{_name(k)} = {_value(v)}" for k, v in part.items())]
+        elif isinstance(value, Mapping):
+            lines += ["", f"[{key}]", *(f"{_name(name)} = {_value(item)}" for name, item in value.items())]
+    return lines
+
+
+def _is_section(key: str, value: object) -> bool:
+    return key == "scores" or isinstance(value, Mapping)
+
+
+def _value(value: object) -> str:
+    # JSON's strings, numbers and lists are valid TOML; tables and what is not a number differ.
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_name(key)} = {_value(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, float) and value != value:  # noqa: PLR0124 -- not a number
+        return "nan"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _name(key: str) -> str:
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else json.dumps(key, ensure_ascii=False)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, tuple):
+        return [_rounded(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return value

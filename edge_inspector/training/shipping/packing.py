@@ -1,0 +1,118 @@
+"""From a finished run to a model folder: both INT8 files, the gate, the manifest."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.segmenters.manifest import MANIFEST_NAME
+from edge_inspector.training.data.patches import padded
+from edge_inspector.training.data.tasks import Task
+from edge_inspector.training.learning.unet import STRIDE
+from edge_inspector.training.shipping import gate, quantize
+from edge_inspector.training.shipping.manifest import FILES, Card, Draft, score_row
+from edge_inspector.training.shipping.runs import RUN_FILE, read_json, read_limits
+
+CALIBRATION_IMAGES: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Shipping:
+    """What becomes of a run: the card, where the folders lie, the split that judges, and whether to ship regardless."""
+
+    card: Card
+    models: Path
+    split: str
+    force: bool
+    machine: str
+
+
+def pack(run: Path, task: Task, shipping: Shipping) -> Path:
+    """Write models/NAME-VERSION and return it. Raises ConfigError when INT8 is not worth shipping."""
+    asked, limits = read_json(run / RUN_FILE), read_limits(run)
+    shape = (*asked["window"], task.channels)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "model"
+        folder.mkdir()
+        images = _calibration(task, shape, asked["seed"])
+        _write_files(run, folder, images)
+        draft = Draft(shipping.card, task.classes, shape, STRIDE * task.shrink, limits)
+        draft.write(folder)
+        outcome = gate.measure(folder, limits, task.classes, task.split(shipping.split))
+        _report(outcome)
+        if outcome.objections and not shipping.force:
+            raise ConfigError([Fault("INT8", f"{what}; --force ships it all the same") for what in outcome.objections])
+        replace(
+            draft,
+            calibration=_calibration_table(outcome),
+            scores=_scores(outcome, task, shipping),
+            training={"data": task.name, **{key: value for key, value in asked.items() if value is not None}},
+        ).write(folder)
+        return _installed(folder, shipping)
+
+
+def _write_files(run: Path, folder: Path, images: list[Any]) -> None:
+    fp32 = run / FILES["fp32"]
+    if not fp32.exists():
+        raise ConfigError([Fault(str(fp32), "is missing: finish `edge-inspector model train` first")])
+    shutil.copy(fp32, folder / FILES["fp32"])
+    quantize.quantize_for_cpu(fp32, folder / FILES["int8"], images)
+    quantize.quantize_for_tensorrt(fp32, folder / FILES["tensorrt"], images)
+    wrong = gate.saturates(folder / FILES["int8"], images[:20])
+    if wrong:
+        # Never shipped, force or not: its masks are wrong without a word.
+        raise ConfigError([Fault(FILES["int8"], wrong)])
+
+
+def _calibration(task: Task, shape: tuple[int, int, int], seed: int) -> list[Any]:
+    """Windows as the camera gives them, in the graph's native size."""
+    images = task.source(None).calibration(CALIBRATION_IMAGES, np.random.default_rng(seed))
+    grown = [np.repeat(np.repeat(image, task.shrink, 0), task.shrink, 1) for image in images]
+    return [padded(image, max(shape[:2]))[: shape[0], : shape[1]] for image in grown]
+
+
+def _calibration_table(outcome: gate.Outcome) -> dict[str, object]:
+    table: dict[str, object] = {
+        "images": CALIBRATION_IMAGES,
+        "method": quantize.CPU_METHOD,
+        "tensorrt_method": quantize.TENSORRT_METHOD,
+        "tensorrt_measured": False,
+    }
+    return {**table, "forced_against": list(outcome.objections)} if outcome.objections else table
+
+
+def _scores(outcome: gate.Outcome, task: Task, shipping: Shipping) -> list[dict[str, object]]:
+    return [
+        score_row(
+            found,
+            data=task.name,
+            split=shipping.split,
+            precision=precision,
+            runtime=runtime,
+            ms_per_frame=round(outcome.ms[precision, runtime], 2),
+            machine=shipping.machine,
+        )
+        for (precision, runtime), found in outcome.figures.items()
+    ]
+
+
+def _installed(folder: Path, shipping: Shipping) -> Path:
+    target = shipping.models / f"{shipping.card.name}-{shipping.card.version}"
+    target.mkdir(parents=True, exist_ok=True)
+    # The manifest last: whoever reads it finds the files whose hashes it tells.
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == MANIFEST_NAME):
+        shutil.copy(path, target / path.name)
+    return target
+
+
+def _report(outcome: gate.Outcome) -> None:
+    for (precision, runtime), found in outcome.figures.items():
+        print(
+            f"{precision} on {runtime}: recall {found.part_recall:.3f}, false rejects {found.false_reject_rate:.3f}, "
+            f"mean IoU {found.mean_iou:.3f}, AP {found.average_precision['any']:.3f}, "
+            f"{outcome.ms[precision, runtime]:.1f} ms"
+        )

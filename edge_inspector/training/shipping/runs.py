@@ -1,0 +1,140 @@
+"""A training run: a folder that holds every finished step, so that the same command goes on where it stopped.
+
+`run.json` says what was asked; `fold-N.npz` what a net that never saw fold N saw there; `figures.json` the limits and
+scores from all folds together; `model.fp32.onnx` the net trained on everything; `report.html` shows it.
+"""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from torch import nn
+
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.data.tasks import Task
+from edge_inspector.training.judging.evidence import Evidence, gather
+from edge_inspector.training.judging.figures import Figures, figures
+from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits
+from edge_inspector.training.judging.runtimes import model_predictor
+from edge_inspector.training.learning.ensemble import OneClass
+from edge_inspector.training.learning.export import export_onnx
+from edge_inspector.training.learning.train import Plan, Source, fit
+from edge_inspector.training.learning.unet import STRIDE, Deployed
+from edge_inspector.training.shipping.manifest import FILES, Card, Draft
+
+RUN_FILE: Final = "run.json"
+FIGURES_FILE: Final = "figures.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked of a run. `settings` is all that would make another net of it; a run is never mixed of two."""
+
+    plan: Plan
+    window: tuple[int, int]
+    per_class: bool
+    false_rejects: float
+    cost: Cost | None
+    settings: dict[str, Any]
+
+
+def train_run(task: Task, order: Order, run: Path) -> Figures:
+    """Cross-validate, choose limits on what was held out, train on everything, export; the held-out figures."""
+    _begin(run, order)
+    seen = Evidence.joined([_fold_evidence(task, order, run, fold) for fold in range(task.folds)])
+    seen.save(run / "held-out.npz")
+    stride = STRIDE * task.shrink
+    limits = choose_limits(seen, order.false_rejects, stride)
+    if order.cost is not None:
+        limits, price = cheapest(seen, limits, order.cost)
+        print(f"cost per part {price:.4f} at the cheapest limits")
+    achieved = figures(seen, task.classes, limits, order.plan.seed)
+    _write_json(run / FIGURES_FILE, {"limits": [asdict(limit) for limit in limits], "held_out": asdict(achieved)})
+    if not (run / FILES["fp32"]).exists():
+        # One fold only: its net has seen all that there is to learn from.
+        deployed = _deployed(task, order, run, 0 if task.folds == 1 else None)
+        export_onnx(deployed, run / FILES["fp32"], _shape(task, order))
+    return achieved
+
+
+def read_limits(run: Path) -> list[Limit]:
+    """The limits that a finished run chose. Raises ConfigError."""
+    return [Limit(**limit) for limit in read_json(run / FIGURES_FILE)["limits"]]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file of a run. Raises ConfigError when the run has not come that far."""
+    try:
+        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        what = f"cannot be read ({error}): finish `edge-inspector model train` first"
+        raise ConfigError([Fault(str(path), what)]) from error
+    return table
+
+
+def _begin(run: Path, order: Order) -> None:
+    run.mkdir(parents=True, exist_ok=True)
+    path = run / RUN_FILE
+    asked = json.loads(json.dumps(order.settings))
+    if path.exists():
+        before = read_json(path)
+        changed = sorted(key for key in asked.keys() | before.keys() if asked.get(key) != before.get(key))
+        if changed:
+            what = f"holds a run with other settings ({', '.join(changed)}): give another --out, or remove it"
+            raise ConfigError([Fault(str(run), what)])
+        return
+    _write_json(path, asked)
+
+
+def _fold_evidence(task: Task, order: Order, run: Path, fold: int) -> Evidence:
+    kept = run / f"fold-{fold}.npz"
+    if kept.exists():
+        return Evidence.load(kept)
+    print(f"fold {fold + 1} of {task.folds}", flush=True)
+    deployed = _deployed(task, order, run, fold)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, shape = Path(scratch), _shape(task, order)
+        export_onnx(deployed, folder / FILES["fp32"], shape)
+        Draft(Card("fold", str(fold), "none", ""), task.classes, shape, STRIDE * task.shrink).write(folder)
+        predict, _ = model_predictor(folder, "fp32")
+        seen = gather(predict, len(task.classes), STRIDE * task.shrink, task.judged(fold))
+    seen.save(kept)
+    return seen
+
+
+def _deployed(task: Task, order: Order, run: Path, fold: int | None) -> Deployed:
+    name = "net" if fold is None else f"fold-{fold}"
+    source = task.source(fold)
+    sources: Sequence[tuple[str, Source]] = [(name, source)]
+    if order.per_class:
+        sources = [(f"{name}-{index}", OneClass(source, index)) for index in range(len(source.classes))]
+    return Deployed([_net(each, order, run, own) for own, each in sources], task.shrink)
+
+
+def _net(source: Source, order: Order, run: Path, name: str) -> nn.Module:
+    net, losses = fit(source, _plan(order.plan, run, name), run / f"{name}.checkpoint")
+    _write_json(run / f"{name}.losses.json", {"loss": losses})
+    return net
+
+
+def _plan(plan: Plan, run: Path, name: str) -> Plan:
+    """The net to ship goes on where that of the first fold stopped: that fold is all that is new to it."""
+    if not name.startswith("net"):
+        return plan
+    first = run / f"fold-0{name.removeprefix('net')}.checkpoint"
+    return replace(
+        plan, start=first, keep_head=True, encoder_weights=None, steps=max(1, plan.steps // 3), rate=plan.rate / 3
+    )
+
+
+def _shape(task: Task, order: Order) -> tuple[int, int, int]:
+    return (*order.window, task.channels)
+
+
+def _write_json(path: Path, table: dict[str, Any]) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(table, indent=1), encoding="utf-8")
+    fresh.replace(path)

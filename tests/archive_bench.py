@@ -1,0 +1,45 @@
+"""The archive for tests: its thread's stage with mailbox, album and folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from verdicts import frame
+
+from edge_inspector.config import ArchiveTable, DriftTable
+from edge_inspector.records import ArchiveItem, ErrorCode, StationState
+from edge_inspector.runtime.album import Album
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.stages.archive import Archive
+from edge_inspector.stages.drift import DriftWatch
+from edge_inspector.store.results import Results
+from edge_inspector.store.results_file import results_path
+from edge_inspector.store.sidecar import StationFacts
+
+FACTS = StationFacts("line-1", ("crack",), 2, {"cam1": 0.5, "cam2": 0.5})
+
+
+class Bench:
+    """An archive with its mailbox and album, stepped by hand or by a worker."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.inbox: Mailbox[ArchiveItem] = Mailbox("archive", 4096)
+        self.album = Album(2**20)
+        self.conditions = Conditions()
+        self.conditions.phase(StationState.READY)
+        self.folder = folder
+        table = ArchiveTable.model_validate({"min_free_mb": 0, **settings})
+        self.drift = DriftWatch(folder, DriftTable(window_parts=200), self.conditions)
+        self.archive = Archive(folder, table, FACTS, self.inbox, self.album, self.drift, self.conditions)
+        self.results = Results(results_path(folder))
+
+    def seen(self, number: int, camera: str = "cam1") -> None:
+        self.album.put(frame(camera, number), np.full((1, 20, 30), 99, np.uint8))
+
+    def held(self, what: str) -> bool:
+        return self.conditions.held(ErrorCode.ARCHIVE_INCOMPLETE, what)
+
+    def pictures(self) -> list[str]:
+        return sorted(path.name.partition("-")[2] for path in self.folder.rglob("*.png") if "-mask" not in path.name)

@@ -1,0 +1,110 @@
+"""What we say, read by programs that nobody here wrote."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from mqtt_peers import free_port, identity, run_until, settings, verdict, wait_until
+from snap7_peer import PEERS, RemoteBlock, Snap7Server, needs_peers
+
+from edge_inspector.plcs.mqtt import MqttLink
+from edge_inspector.plcs.s7 import S7Link
+from edge_inspector.records import Decision, Defect, ErrorCode, Identity, Part, Reason, StationState, StationStatus
+from edge_inspector.s7.connection import S7Settings
+from edge_inspector.simulation.broker import DemoBroker, find_mosquitto
+from edge_inspector.simulation.plc import PlcProgram
+
+pytestmark = pytest.mark.system
+
+
+def test_nodes7_reads_header_and_verdict_at_the_documented_offsets(tmp_path: Path) -> None:
+    needs_peers()
+    port = free_port()
+    server = Snap7Server(port)
+    try:
+        program = PlcProgram(2**31 + 7, 8000)
+        program.photo_eye(-5)
+        program.publish(RemoteBlock(server, 100, 320))  # type: ignore[arg-type]
+        named = Identity("press-3", 2**32 - 1, tmp_path, 10.0, ("crack", "pore"))
+        link = S7Link(S7Settings(host="127.0.0.1", port=port), named)
+        link.open()
+        try:
+            link.exchange(StationStatus(StationState.DEGRADED, ErrorCode.CAMERA_LOST, 65535))
+            defect = Defect("top", "pore", 2.5, 3.0, 0.75, 1.0, 1.0)
+            plain = verdict(1)
+            told = type(plain)(
+                **{name: getattr(plain, name) for name in plain.__slots__}
+                | {
+                    "part": Part(1, 2**31 + 7, 1, -5, 2**31 + 100),
+                    "decision": Decision.REJECT,
+                    "reason": Reason.DEFECT,
+                    "grade": "C",
+                    "defects": (defect,),
+                }
+            )
+            assert link.deliver([told]) == 1
+            link.exchange(StationStatus(StationState.DEGRADED, ErrorCode.CAMERA_LOST, 65535))
+            read = subprocess.run(
+                ["node", str(PEERS / "read_edge.js"), str(port), "1"],
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=True,
+            )
+        finally:
+            link.close()
+    finally:
+        server.stop()
+    found = json.loads(read.stdout)
+    assert found.pop("heartbeat") > 0
+    assert found == {
+        "layout_version": 1,
+        "status": 0b0101,
+        "boot_id": 2**32 - 1,
+        "plc_boot_id": 2**31 + 7,
+        "last_seq": 1,
+        "recipe_id": 65535,
+        "seq": 1,
+        "part_seq": 1,
+        "due_count": -(2**31) + 100,
+        "decision": 2,
+        "reason": 1,
+        "grade": "C",
+        "rejects": True,
+        "area_mm2": 2.5,
+        "max_confidence": 0.75,
+        "trigger_seq": 1,
+    }
+
+
+def test_mosquitto_sub_reads_every_verdict_as_json_across_a_broken_connection(tmp_path: Path) -> None:
+    if find_mosquitto() is None or shutil.which("mosquitto_sub") is None:
+        pytest.skip("mosquitto or mosquitto_sub is not installed")
+    with DemoBroker(free_port(), tmp_path) as broker:
+        command = ["mosquitto_sub", "-p", str(broker.port), "-V", "5", "-q", "1", "-i", "gateway", "-c", "-x", "600"]
+        heard = tmp_path / "heard"
+        with heard.open("w") as file:
+            reader = subprocess.Popen([*command, "-t", "edge/press-3/verdict", "-t", "edge/press-3/state"], stdout=file)
+        link = MqttLink(settings(broker.port), identity(tmp_path))
+        link.open()
+        try:
+            run_until(link, lambda: link.connected and "ready" in heard.read_text())
+            for seq in range(1, 101):
+                if seq == 50:
+                    broker.kill()
+                assert link.deliver([verdict(seq)]) == 1
+            broker.start()
+            run_until(link, lambda: link.backlog == 0)
+            wait_until(lambda: len(_seqs(heard)) == 100)
+            assert _seqs(heard) == list(range(1, 101))
+        finally:
+            link.close()
+            reader.kill()
+            reader.wait()
+
+
+def _seqs(heard: Path) -> list[int]:
+    bodies = [json.loads(line) for line in heard.read_text().splitlines() if line.endswith("}")]
+    return list(dict.fromkeys(body["seq"] for body in bodies if "seq" in body))

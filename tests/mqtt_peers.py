@@ -1,0 +1,106 @@
+"""What more than one MQTT test needs: verdicts to send, a subscriber that misses nothing, a link that is driven."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge_inspector.plcs.mqtt import MqttLink
+from edge_inspector.plcs.mqtt_settings import MqttSettings
+from edge_inspector.records import Decision, ErrorCode, Identity, Part, Reason, StationState, StationStatus, Verdict
+
+READY = StationStatus(StationState.READY, ErrorCode.NONE, 4)
+MINUTE_NS = 60_000_000_000
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def settings(port: int, **more: Any) -> MqttSettings:
+    return MqttSettings(host="127.0.0.1", port=port, **{"keepalive_s": 2, **more})
+
+
+def identity(state_dir: Path, boot_id: int = 2) -> Identity:
+    return Identity("press-3", boot_id, state_dir, 10.0, ("scratch",))
+
+
+def verdict(seq: int, *, boot_id: int = 2, rejects: bool = True, due_in_ns: int = MINUTE_NS) -> Verdict:
+    now = time.monotonic_ns()
+    return Verdict(
+        boot_id=boot_id,
+        seq=seq,
+        part=Part(part_seq=seq, plc_boot_id=5, epoch=1, trigger_count=seq * 100, due_count=seq * 100 + 5000),
+        decision=Decision.REJECT if rejects else Decision.ACCEPT,
+        reason=Reason.DEFECT if rejects else Reason.NONE,
+        rejects=rejects,
+        grade="",
+        defects=(),
+        views=(),
+        error_mm=0.1,
+        recipe_id=4,
+        recipe_hash="ab12",
+        model="m-1/int8/cpu",
+        decided_ns=now,
+        due_ns=now + due_in_ns,
+    )
+
+
+class Gateway:
+    """A subscriber that must miss nothing: durable session, QoS 1."""
+
+    def __init__(self, port: int) -> None:
+        self.heard: list[tuple[str, dict[str, Any], MQTTMessage]] = []
+        self._ready = threading.Event()
+        self._client = Client(CallbackAPIVersion.VERSION2, "gateway", protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda client, *_: client.subscribe("edge/press-3/#", qos=1)
+        self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_message = self._on_message
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = 600
+        self._client.connect("127.0.0.1", port, 2, clean_start=False, properties=properties)
+
+    def __enter__(self) -> Self:
+        self._client.loop_start()
+        assert self._ready.wait(5)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._client.reinitialise()
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        self.heard.append((message.topic.rpartition("/")[2], json.loads(message.payload), message))
+
+    def seqs(self, kind: str) -> list[int]:
+        """In order of arrival, each once."""
+        return list(dict.fromkeys(told["seq"] for topic, told, _ in list(self.heard) if topic == kind))
+
+    def states(self) -> list[str]:
+        return [told["state"] for topic, told, _ in list(self.heard) if topic == "state"]
+
+
+def run_until(link: MqttLink, done: Callable[[], object], timeout_s: float = 10.0) -> None:
+    wait_until(lambda: (link.exchange(READY), done())[1], timeout_s)
+
+
+def wait_until(done: Callable[[], object], timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < deadline, "not within the time"
+        time.sleep(0.01)

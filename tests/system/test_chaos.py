@@ -1,0 +1,105 @@
+"""A short form of the campaign (`make chaos`): a few faults on one running line, every part accounted for."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge_inspector.simulation.broker import find_mosquitto
+from edge_inspector.simulation.chaos.__main__ import main
+from edge_inspector.simulation.chaos.account import account_for, known_ms
+from edge_inspector.simulation.chaos.faults import DRAWS, draw_fault
+
+S = 1_000_000_000
+
+
+@pytest.mark.system
+def test_a_few_faults_on_a_running_line_lose_nothing(tmp_path: Path) -> None:
+    if find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed: the embedded broker promises nothing")
+    code = main(["--runs", "5", "--seed", "2", "--minutes", "1", "--report", str(tmp_path / "report.json")])
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert code == 0, report
+    assert len(report["runs"]) >= 3
+    assert sum(run["parts"] for run in report["runs"]) > 20
+    assert all(run["lost"] == run["lost_mqtt"] == run["second"] == run["wrong_part"] == 0 for run in report["runs"])
+
+
+def test_a_seed_draws_the_same_faults_again_and_each_kind_once_a_round() -> None:
+    names = [draw_fault(3, run).name for run in range(len(DRAWS))]
+    assert len(set(names)) == len(DRAWS) == 24
+    assert names == [draw_fault(3, run).name for run in range(len(DRAWS))]
+    assert draw_fault(3, 5).lasts_s == draw_fault(3, 5).lasts_s
+    assert names != [draw_fault(4, run).name for run in range(len(DRAWS))]
+
+
+def trigger(part: int, at_s: float) -> dict[str, object]:
+    return {"kind": "trigger", "boot": 1, "part_seq": part, "part": part, "at_ns": int(at_s * S)}
+
+
+def gate(part: int, at_s: float, why: str = "verdict", **more: object) -> dict[str, object]:
+    fields = {"fired": True, "hit": part} | more
+    return {"kind": "gate", "boot": 1, "part_seq": part, "part": part, "why": why, "at_ns": int(at_s * S), **fields}
+
+
+def verdict(part: int, how: str = "in time") -> dict[str, object]:
+    return {"kind": "verdict", "boot": 1, "part_seq": part, "rejects": True, "how": how}
+
+
+def ready(at_s: float, *, is_ready: bool) -> dict[str, object]:
+    return {"kind": "ready", "boot": 1, "ready": is_ready, "at_ns": int(at_s * S)}
+
+
+def told(part: int, seq: int) -> dict[str, object]:
+    return {"plc_boot_id": 1, "part_seq": part, "boot_id": 9, "seq": seq}
+
+
+READY = ready(0, is_ready=True)
+
+
+@pytest.mark.parametrize(
+    ("events", "messages", "what"),
+    [
+        ([trigger(1, 1), verdict(1), gate(1, 3)], [told(1, 1)], {}),
+        ([trigger(1, 1), verdict(1), gate(1, 3)], [told(1, 1), told(1, 1)], {"repeats": 1}),
+        ([trigger(1, 1), gate(1, 3, "no verdict")], [], {"lost": 1, "lost_mqtt": 1, "unwarned": 1}),
+        ([trigger(1, 1), verdict(1), gate(1, 3)], [], {"lost_mqtt": 1}),
+        ([trigger(1, 1), verdict(1), verdict(1, "duplicate"), gate(1, 3)], [told(1, 1)], {"second": 1}),
+        ([trigger(1, 1), verdict(1), gate(1, 3)], [told(1, 1), told(1, 2)], {"second": 1}),
+        ([trigger(1, 1), verdict(1), gate(1, 3, hit=2)], [told(1, 1)], {"wrong_part": 1}),
+        ([trigger(1, 1), verdict(1), gate(1, 3, fired=False)], [told(1, 1)], {"missed": 1}),
+        ([trigger(1, 1), verdict(1, "late"), gate(1, 3, "no verdict")], [told(1, 1)], {"unwarned": 1, "late": 1}),
+        (
+            [trigger(1, 1), ready(3.3, is_ready=False), verdict(1, "late"), gate(1, 3, "no verdict")],
+            [told(1, 1)],
+            {"late": 1},
+        ),
+        (
+            [trigger(1, 1), {"kind": "edge", "boot": 1, "alive": False, "at_ns": 2 * S}]
+            + [trigger(part, part) for part in range(2, 18)]
+            + [{"kind": "edge", "boot": 1, "alive": True, "at_ns": 18 * S}],
+            [],
+            {"forgotten": 1},
+        ),
+    ],
+)  # fmt: skip
+def test_the_account_names_what_happened_to_a_part(
+    events: list[dict[str, object]], messages: list[dict[str, object]], what: dict[str, int]
+) -> None:
+    found = account_for([READY, *events], messages, None, (0, 2 * S))
+    counted = {name: getattr(found, name) for name in found.__slots__ if name not in ("parts", "known_ms", "faults")}
+    counted.pop("rejected_by_plc")
+    assert {name: count for name, count in counted.items() if count} == what
+    assert found.violated == bool(set(what) - {"repeats", "late", "forgotten"})
+
+
+def test_a_part_that_the_store_lacks_is_lost_there() -> None:
+    events, messages = [READY, trigger(1, 1), verdict(1), gate(1, 3)], [told(1, 1)]
+    assert account_for(events, messages, {(1, 1)}, (0, 2 * S)).lost_store == 0
+    assert account_for(events, messages, set(), (0, 2 * S)).lost_store == 1
+
+
+def test_the_time_until_the_plc_knew_counts_from_the_fault() -> None:
+    events = [READY, ready(1.4, is_ready=False), ready(2, is_ready=True)]
+    assert known_ms(events, S, 3 * S) == pytest.approx(400)
+    assert known_ms(events, int(1.5 * S), 3 * S) is None

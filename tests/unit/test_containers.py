@@ -1,0 +1,70 @@
+"""The container files, as far as they can be held to account without an engine: every name in them leads somewhere."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+HERE = ROOT / "deploy" / "containers"
+MADE_BY_HAND = {"./station", "./secrets/mosquitto-passwords", "./secrets/grafana-password"}
+
+
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((HERE / "compose.yml").read_text())
+    return loaded
+
+
+def services() -> list[Any]:
+    return [pytest.param(service, id=name) for name, service in compose()["services"].items()]
+
+
+@pytest.mark.parametrize("service", services())
+def test_a_service_has_no_rights_it_does_not_need_and_a_fixed_version(service: dict[str, Any]) -> None:
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service.get("privileged") is None
+    assert "build" in service or re.search(r":v?\d+\.\d+\.\d+$", service["image"])
+
+
+@pytest.mark.parametrize("service", services())
+def test_what_a_service_mounts_exists_or_is_a_volume(service: dict[str, Any]) -> None:
+    for mount in service["volumes"]:
+        source, _, rest = mount.partition(":")
+        if not source.startswith("."):
+            assert source in compose()["volumes"]
+        elif source not in MADE_BY_HAND:
+            assert (HERE / source).exists(), mount
+        if source.startswith("."):
+            assert rest.endswith(":ro"), mount
+
+
+def test_what_is_made_by_hand_is_in_the_how_to_and_never_in_git() -> None:
+    page = (ROOT / "docs" / "how-to" / "containers.md").read_text()
+    ignored = (ROOT / ".gitignore").read_text()
+    for name in MADE_BY_HAND:
+        assert name.removeprefix("./") in page
+        assert f"/deploy/containers/{name.split('/')[1]}/" in ignored
+
+
+def test_the_dockerfile_copies_what_exists_runs_as_nobody_and_is_what_compose_builds() -> None:
+    lines = (HERE / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    steps = [line.split(maxsplit=1) for line in lines if line.strip() and not line.startswith("#")]
+    assert {step for step, _ in steps} <= {
+        "ARG", "FROM", "COPY", "RUN", "ENV", "USER", "VOLUME", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD",
+    }  # fmt: skip
+    assert [rest for step, rest in steps if step == "USER"] == ["edge-inspector"]
+    assert not any("ADD" in step or ":latest" in rest for step, rest in steps)
+    build = compose()["services"]["station"]["build"]
+    assert (HERE / build["context"]).resolve() == ROOT
+    assert (ROOT / build["dockerfile"]).is_file()
+
+
+def test_the_build_context_has_what_the_package_is_built_from_and_nothing_secret() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    wanted = {line[1:] for line in lines if line.startswith("!")}
+    assert "*" in lines
+    assert {"edge_inspector", "models", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"} == wanted
+    assert all((ROOT / name).exists() for name in wanted)

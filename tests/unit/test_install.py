@@ -1,0 +1,89 @@
+"""The install script, below a folder of its own: what it writes, what it never touches, and that it can be undone."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "deploy" / "install.sh"
+UNIT = Path("etc/systemd/system/edge-inspector.service")
+STATION = Path("etc/edge-inspector/station.toml")
+
+
+def install(stage: Path | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+    where = {"DESTDIR": str(stage)} if stage else {}
+    return subprocess.run(
+        ["sh", str(SCRIPT), *arguments],
+        env={"PATH": os.environ["PATH"]} | where,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def files(stage: Path) -> set[Path]:
+    return {path.relative_to(stage) for path in stage.rglob("*") if path.is_file()}
+
+
+def test_everything_the_unit_and_the_shipped_station_name_is_there(tmp_path: Path) -> None:
+    assert install(tmp_path).returncode == 0
+    assert (tmp_path / UNIT).read_text() == (ROOT / "systemd" / "edge-inspector.service").read_text()
+    assert "run /etc/edge-inspector/station.toml" in (tmp_path / UNIT).read_text()
+    assert (tmp_path / STATION).exists()
+    assert (tmp_path / "etc/edge-inspector/recipe.toml").exists()
+    assert 'models_dir = "/opt/edge-inspector/models"' in (tmp_path / STATION).read_text()
+    assert (tmp_path / "opt/edge-inspector/models/magnetic-tile-1.0/manifest.toml").exists()
+    assert (tmp_path / "usr/share/doc/edge-inspector/runbook.md").exists()
+
+
+def test_only_the_group_may_read_the_configuration(tmp_path: Path) -> None:
+    install(tmp_path)
+    assert stat.S_IMODE((tmp_path / STATION).stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / STATION.parent).stat().st_mode) == 0o2750
+
+
+def test_a_second_run_changes_nothing_and_keeps_what_was_edited(tmp_path: Path) -> None:
+    install(tmp_path)
+    (tmp_path / STATION).write_text("# mine\n")
+    before = {path: (tmp_path / path).read_bytes() for path in files(tmp_path)}
+    assert install(tmp_path).returncode == 0
+    assert {path: (tmp_path / path).read_bytes() for path in files(tmp_path)} == before
+
+
+def test_uninstalling_leaves_configuration_and_history_and_purging_leaves_nothing(tmp_path: Path) -> None:
+    install(tmp_path, "--ort", "gpu")
+    history = tmp_path / "var/lib/edge-inspector/outbox.sqlite"
+    history.parent.mkdir(parents=True)
+    history.touch()
+    assert install(tmp_path, "--uninstall").returncode == 0
+    kept = {history.relative_to(tmp_path), STATION, STATION.with_name("recipe.toml")}
+    assert files(tmp_path) == kept
+    assert install(tmp_path, "--uninstall", "--purge").returncode == 0
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--ort", "gpu"], ["--uninstall", "--purge"]])
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(tmp_path: Path, arguments: list[str]) -> None:
+    install(tmp_path)
+    before = files(tmp_path)
+    done = install(tmp_path, "--dry-run", *arguments)
+    assert done.returncode == 0
+    assert str(tmp_path) in done.stdout
+    assert files(tmp_path) == before
+
+
+def test_a_dry_run_for_this_machine_makes_a_user_a_venv_and_a_service() -> None:
+    said = install(None, "--dry-run").stdout
+    assert "venv /opt/edge-inspector" in said or Path("/opt/edge-inspector").exists()
+    assert "[modbus,cpu]" in said
+
+
+@pytest.mark.parametrize("arguments", [["--frobnicate"], ["--ort", "tpu"], ["--ort"], ["--purge"]])
+def test_a_wrong_word_is_refused_before_anything_is_done(tmp_path: Path, arguments: list[str]) -> None:
+    done = install(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert "install.sh: " in done.stderr
+    assert files(tmp_path) == set()

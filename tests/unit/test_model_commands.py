@@ -1,0 +1,188 @@
+"""`edge-inspector model ...` from labelled images to a judged model folder, as a user types it."""
+
+import csv
+import re
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_inspector.cli import main
+from edge_inspector.segmenters.manifest import read_manifest
+
+TRAIN = ["--steps", "40", "--folds", "2", "--window", "64", "64", "--patch", "64", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty grey pictures, every second with a dark square, two of each group; six of them are `val`."""
+    root = tmp_path_factory.mktemp("squares")
+    rng = np.random.default_rng(4)
+    rows = []
+    for number in range(30):
+        image = rng.integers(140, 170, (64, 64), dtype=np.uint8)
+        mask = np.zeros((64, 64), np.uint8)
+        if number % 2:
+            top, left = rng.integers(4, 40, 2)
+            image[top : top + 16, left : left + 16] = 20
+            mask[top : top + 16, left : left + 16] = 255
+        for name, pixels in (("i", image), ("m", mask)):
+            cv2.imwrite(str(root / f"{name}{number}.png"), pixels)
+        rows.append(
+            {
+                "image": f"i{number}.png",
+                "mask": f"m{number}.png" if number % 2 else "",
+                "class": "square" if number % 2 else "good",
+                "label": number % 2,
+                "group": f"g{number // 2}",
+                "split": "val" if number >= 24 else "train",
+            }
+        )
+    with (root / "index.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for needed in ("torch", "onnx", "matplotlib"):
+        pytest.importorskip(needed, reason="the extra `training` is not installed")
+    run = tmp_path_factory.mktemp("runs") / "squares"
+    assert main(["model", "train", str(data), "--out", str(run), *TRAIN]) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def model(run: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    models = tmp_path_factory.mktemp("models")
+    words = ["model", "quantize", str(run), str(data), "--name", "squares", "--licence", "Apache-2.0"]
+    assert main([*words, "--models", str(models), "--force"]) == 0
+    return models / "squares-1.0"
+
+
+def test_three_commands_make_a_model_that_is_judged(
+    data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.html"
+    words = ["model", "evaluate", str(model), str(data), "--report", str(report), "--cost", "100", "1", "0.1"]
+    assert main(words) == 0
+
+    said = capsys.readouterr().out
+    assert re.search(r"part recall \d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]: \d of 3 escape", said)
+    assert "cheapest limits on these parts" in said
+    manifest = read_manifest(model)
+    assert set(manifest.files) == {"int8", "fp32", "tensorrt"}
+    assert {(score["precision"], score["split"]) for score in manifest.scores} == {("int8", "val"), ("fp32", "val")}
+    assert manifest.training["steps"] == 40
+    page = report.read_text(encoding="utf-8")
+    assert "data:image/png;base64," in page
+    assert 'src="http' not in page
+
+
+def test_a_finished_run_is_not_trained_again(run: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path.name: path.read_bytes() for path in run.glob("*.npz")}
+    assert main(["model", "train", str(data), "--out", str(run), *TRAIN]) == 0
+    assert "step " not in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in run.glob("fold-*.npz")} == {
+        name: content for name, content in before.items() if name.startswith("fold-")
+    }
+    assert (run / "report.html").read_text(encoding="utf-8").count("data:image/png;base64,") >= 2
+
+
+def test_a_run_is_never_mixed_of_two(run: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["model", "train", str(data), "--out", str(run), *TRAIN, "--seed", "2"]
+    assert main(words) == 2
+    assert "holds a run with other settings (seed)" in capsys.readouterr().err
+
+
+def test_what_was_held_out_was_never_learned_from(run: Path, data: Path) -> None:
+    from edge_inspector.training.data.folder import Folder  # noqa: PLC0415
+    from edge_inspector.training.judging.evidence import Evidence  # noqa: PLC0415
+
+    folds = [Evidence.load(run / f"fold-{fold}.npz") for fold in range(2)]
+    groups = [set(fold.groups) for fold in folds]
+    assert not groups[0] & groups[1]
+    assert groups[0] | groups[1] == {row["group"] for row in Folder(data).rows("train")}
+
+
+def test_one_net_per_class_is_one_file(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the extra `training` is not installed")
+    out = tmp_path / "run"
+    words = [*TRAIN, "--steps", "2", "--per-class", "--loss", "focal", "--soft"]
+    assert main(["model", "train", str(data), "--out", str(out), *words]) == 0
+    assert sorted(path.name for path in out.glob("*.checkpoint")) == [
+        "fold-0-0.checkpoint",
+        "fold-1-0.checkpoint",
+        "net-0.checkpoint",
+    ]
+    assert (out / "model.fp32.onnx").is_file()
+
+
+def test_show_and_compare(model: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "show", str(model)]) == 0
+    assert "limit of square" in capsys.readouterr().out
+    assert main(["model", "compare", str(model), str(model), str(data)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("part recall") == 2
+    assert "only A catches: 0" in said
+
+
+def test_a_gate_that_says_no_leaves_no_model(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_inspector.training.shipping import gate  # noqa: PLC0415
+
+    monkeypatch.setattr(gate, "MAX_LOSS", -1.0)  # as good is no longer good enough
+    words = ["model", "quantize", str(run), str(data), "--name", "squares", "--licence", "Apache-2.0"]
+    assert main([*words, "--models", str(tmp_path / "models")]) == 2
+    assert "--force ships it all the same" in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--window", "60", "64"], "--window: 60 is no multiple of 32"),
+        (["--draw", "nonsense=line", "--draw-share", "0.5"], "'nonsense' is none of the classes"),
+        (["--draw", "square=cube"], "'cube' is no shape"),
+        (["--draw-share", "0.5"], "needs --draw"),
+        (["--start", "/nowhere"], "--start: /nowhere is no file"),
+        (["--group", "nonsense"], "has no column 'nonsense'"),
+        (["--net", "nonsense"], "--net"),
+        (["--class-weight", "square=heavy"], "is no number"),
+    ],
+)
+def test_wrong_words_are_told_in_one_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    pytest.importorskip("torch", reason="the extra `training` is not installed")
+    assert main(["model", "train", str(data), "--out", str(tmp_path / "run"), *TRAIN, *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_a_missing_extra_is_told_in_one_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "edge_inspector.training.commands.train", raising=False)
+    assert main(["model", "train", str(data), "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("torch: is not installed: pip install 'edge-inspector[training,cpu]'")
+
+
+def test_import_makes_a_folder_that_can_be_trained_on(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "mvtec"
+    for source, target in (("i0", "train/good/0"), ("i1", "test/square/1"), ("m1", "ground_truth/square/1_mask")):
+        (root / target).parent.mkdir(parents=True)
+        (root / f"{target}.png").write_bytes((data / f"{source}.png").read_bytes())
+    assert main(["model", "import", "mvtec", str(root), str(tmp_path / "out")]) == 0
+    assert "2 images; classes square" in capsys.readouterr().out
+    assert main(["model", "import", "mvtec", str(root), str(tmp_path / "out")]) == 2
+    assert "exists already" in capsys.readouterr().err

@@ -1,0 +1,191 @@
+"""From masks to limits and figures, and the gate on INT8. No training library is needed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_inspector.errors import ConfigError
+from edge_inspector.segmenters.manifest import read_manifest
+from edge_inspector.training.data.folder import Entry
+from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence, Part, View, gather, truth_planes
+from edge_inspector.training.judging.figures import Figures, average_precision, bootstrap, figures, human_level
+from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits, rates, rejected
+from edge_inspector.training.shipping.gate import Outcome, objections
+from edge_inspector.training.shipping.manifest import FILES, Card, Draft, add_scores, score_row
+
+Image = NDArray[np.uint8]
+
+
+def evidence() -> Evidence:
+    """Ten good parts with regions up to 20 px, ten bad ones from 100 px on; each pair of parts is a group."""
+    areas = np.zeros((20, 1, len(CONFIDENCES)))
+    areas[:10] = np.linspace(0, 20, 10)[:, np.newaxis, np.newaxis]
+    areas[10:] = np.linspace(100, 200, 10)[:, np.newaxis, np.newaxis]
+    bad = np.arange(20) >= 10
+    nothing = np.zeros((20, 1, len(CONFIDENCES)))
+    return Evidence(
+        names=np.array([f"p{n}" for n in range(20)]),
+        groups=np.array([f"g{n // 2}" for n in range(20)]),
+        areas=areas,
+        peaks=areas[:, :, 0] / 200.0,
+        true=bad[:, np.newaxis],
+        defective=bad,
+        sizes=np.where(bad, areas[:, 0, 0], 0.0),
+        overlap=nothing + 3.0,
+        union=nothing + 4.0,
+    )
+
+
+def test_what_is_seen_of_a_part() -> None:
+    classes = np.zeros((8, 8), np.uint8)
+    classes[2:4, 2:6] = 2
+    image = np.zeros((8, 8, 1), np.uint8)
+
+    def predict(_: Image) -> Image:
+        mask = np.zeros((2, 4, 4), np.uint8)
+        mask[1, 1, 1:3] = 255
+        mask[1, 3, 3] = 255  # touches nothing
+        mask[0, 0, 0] = 102  # p = 0.4
+        return mask
+
+    seen = gather(predict, 2, 2, [Part("x", "g", defective=True, views=[View(image, classes)])])
+
+    assert seen.areas[0, 1].tolist() == [8.0] * 7
+    assert seen.areas[0, 0].tolist() == [4.0, 4.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert seen.true.tolist() == [[False, True]]
+    assert seen.sizes.tolist() == [8.0]
+    assert (seen.overlap[0, 1, 0], seen.union[0, 1, 0]) == (2.0, 3.0)
+
+
+def test_truth_at_the_masks_resolution_keeps_thin_defects() -> None:
+    classes = np.zeros((5, 7), np.uint8)
+    classes[:, 3] = 1
+    assert truth_planes(classes, 1, 2)[0].tolist() == [[False, True, False, False]] * 3
+
+
+def test_evidence_is_kept_as_it_is(tmp_path: Path) -> None:
+    evidence().save(tmp_path / "e.npz")
+    kept = Evidence.load(tmp_path / "e.npz")
+    joined = Evidence.joined([kept, kept])
+    assert kept.names.tolist() == evidence().names.tolist()
+    assert joined.areas.shape == (40, 1, 7)
+
+
+def test_limits_separate_what_can_be_separated() -> None:
+    limits = choose_limits(evidence(), 0.0, 2)
+    assert 20.0 < limits[0].min_area_px < 100.0
+    assert rates(evidence(), limits) == (1.0, 0.0)
+
+
+def test_limits_decide_by_area_as_the_line_does() -> None:
+    assert rejected(evidence(), [Limit(0.5, 150.0)]).sum() == 5
+
+
+def test_a_class_without_any_evidence_rejects_no_good_part() -> None:
+    seen = evidence()
+    blind = Evidence(*(getattr(seen, n)[::-1].copy() if n == "areas" else getattr(seen, n) for n in Evidence.__slots__))
+    assert not rejected(blind, choose_limits(blind, 0.0, 2))[:10].any()
+
+
+def test_a_costly_escape_lowers_the_limits_and_a_costly_reject_raises_them() -> None:
+    start = [Limit(0.5, 150.0)]
+    careful, _ = cheapest(evidence(), start, Cost(escape=100.0, false_reject=1.0, defect_rate=0.1))
+    assert rates(evidence(), careful) == (1.0, 0.0)
+    mixed = evidence()
+    mixed.areas[:10] = np.linspace(0, 180, 10)[:, np.newaxis, np.newaxis]
+    strict, price = cheapest(mixed, start, Cost(escape=1.0, false_reject=100.0, defect_rate=0.1))
+    loose, _ = cheapest(mixed, start, Cost(escape=1000.0, false_reject=1.0, defect_rate=0.1))
+    assert rates(mixed, strict)[1] == 0.0
+    assert rates(mixed, loose)[0] == 1.0
+    assert strict[0].min_area_px > loose[0].min_area_px
+    assert price == pytest.approx(0.1 * (1 - rates(mixed, strict)[0]))
+
+
+def test_figures_count_parts() -> None:
+    found = figures(evidence(), ("crack",), [Limit(0.5, 150.0)])
+
+    assert (found.parts, found.defective, found.groups) == (20, 10, 10)
+    assert (found.part_recall, found.escapes) == (0.5, 5)
+    assert (found.false_reject_rate, found.false_rejects) == (0.0, 0)
+    assert found.recall_at_2_percent == 1.0
+    assert found.mean_iou == 0.75
+    assert found.average_precision == {"crack": 1.0, "any": 1.0}
+    # Between half and twice the limit lie all ten defective parts.
+    assert found.review_share == 0.5
+    assert list(found.size_recall.values()) == [0.0, 0.0, 1.0, 1.0]
+    assert found.part_recall_95[0] < 0.5 < found.part_recall_95[1]
+
+
+def test_intervals_are_wider_when_parts_hang_together() -> None:
+    """Twenty parts of which whole groups are caught or lost say less than twenty parts each on its own."""
+    together, apart = evidence(), evidence()
+    object.__setattr__(together, "groups", np.array([f"g{n // 5}" for n in range(20)]))
+    object.__setattr__(apart, "groups", np.array([f"g{n}" for n in range(20)]))
+    widths = []
+    for seen in (together, apart):
+        low, high = bootstrap(seen, lambda some: rates(some, [Limit(0.5, 150.0)]), 1)[0]
+        widths.append(high - low)
+    assert widths[0] > widths[1]
+
+
+def test_average_precision_counts_ties_against_us() -> None:
+    scores, positive = np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False])
+    assert average_precision(scores, positive) == pytest.approx((1 + 2 / 3) / 2)
+    assert np.isnan(average_precision(scores, np.zeros(4, np.bool_)))
+
+
+def test_two_annotators() -> None:
+    one, other = np.zeros((2, 4, 4), np.uint8)
+    one[:2], other[1:3] = 255, 255
+    blank: Image = np.zeros((4, 4, 1), np.uint8)
+    entry = Entry("x", "x", "g", defective=True, image=blank, marks=((1, one),), second=((1, other),))
+    assert human_level([entry], ("crack", "pit")) == {"crack": pytest.approx(1 / 3)}
+    assert human_level([Entry("y", "y", "g", defective=False, image=blank, marks=())], ("crack", "pit")) == {}
+
+
+def outcome(iou: float = 0.70, recall: float = 0.9, ms: float = 5.0) -> Outcome:
+    full = figures(evidence(), ("crack",), [Limit(0.5, 60.0)])
+
+    def variant(iou: float, recall: float) -> Figures:
+        values = {name: getattr(full, name) for name in Figures.__slots__}
+        return Figures(**(values | {"mean_iou": iou, "part_recall": recall}))
+
+    kinds = {("fp32", "onnx"): variant(0.70, 0.9), ("int8", "onnx"): variant(iou, recall)}
+    return Outcome(kinds, {("fp32", "onnx"): 10.0, ("int8", "onnx"): ms}, ())
+
+
+def test_the_gate_lets_pass_what_is_as_good_and_quicker() -> None:
+    assert list(objections(outcome())) == []
+    assert list(objections(outcome(iou=0.696))) == []
+
+
+def test_the_gate_holds_back_what_is_worse_or_slower() -> None:
+    assert list(objections(outcome(iou=0.69))) == ["onnx: INT8 loses 1.0 points of mean IoU (0.700 to 0.690)"]
+    assert list(objections(outcome(recall=0.8))) == ["onnx: INT8 loses 10.0 points of part recall (0.900 to 0.800)"]
+    assert list(objections(outcome(ms=10.0))) == ["onnx: INT8 takes 10.0 ms, FP32 10.0 ms"]
+
+
+def test_a_manifest_is_read_as_it_was_written_and_scores_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / FILES["int8"]).write_bytes(b"weights")
+    limits = [Limit(0.5, 12.34), Limit(0.9, 60.0)]
+    card = Card("tile", "1.0", "Apache-2.0", 'said "so", and\nmore')
+    Draft(card, ("crack", "kühl 2"), (256, 320, 3), 2, limits, training={"draw": [["a", "b"]]}).write(tmp_path)
+    found = figures(evidence(), ("crack",), [Limit(0.5, 150.0)])
+    for recall in (0.1, 0.2):
+        add_scores(tmp_path, [score_row(found, data="d", split="val", precision="int8", runtime="onnx", note=recall)])
+    add_scores(tmp_path, [score_row(found, data="d", split="val", precision="fp32", runtime="onnx")])
+
+    manifest = read_manifest(tmp_path)
+    assert (manifest.name, manifest.description, manifest.classes) == ("tile", card.description, ("crack", "kühl 2"))
+    assert manifest.limits["crack"].min_area_px == 12.3
+    assert [(score["precision"], score.get("note")) for score in manifest.scores] == [("int8", 0.2), ("fp32", None)]
+    assert manifest.scores[0]["part_recall"] == 0.5
+    assert manifest.scores[0]["average_precision"] == {"crack": 1.0, "any": 1.0}
+    assert manifest.training["draw"] == [["a", "b"]]
+
+
+def test_scores_for_a_manifest_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        add_scores(tmp_path, [])

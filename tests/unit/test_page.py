@@ -1,0 +1,183 @@
+"""What the page's server tells, and what it is told."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from page import Page, Visitor, plant_of, serving
+
+from edge_inspector.records import ErrorCode
+from edge_inspector.store.users import Role
+
+OPEN_TO_ALL = {"/api/login", "/api/logout"}
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    with serving(plant_of(tmp_path)) as served:
+        yield served
+
+
+@pytest.fixture
+def anybody(page: Page) -> Visitor:
+    return page.visitor()
+
+
+def test_machines_read_health_and_metrics(anybody: Visitor) -> None:
+    health = anybody.ask("GET", "/healthz", Host="whatever.example")
+    assert (health.status, health.json) == (200, {"state": "ready"})
+    metrics = anybody.ask("GET", "/metrics", Host="whatever.example")
+    assert b"edge_inspector_parts_triggered_total" in metrics.body
+    assert metrics.headers["content-type"].startswith("text/plain; version=")
+
+
+def test_a_station_that_is_not_well_says_so_by_status(tmp_path: Path) -> None:
+    with serving(plant_of(tmp_path, healthy=(False, {"state": "fault"}))) as page:
+        assert page.visitor().ask("GET", "/healthz").status == 503
+
+
+def test_a_reviewers_label_is_stored_under_his_name(page: Page) -> None:
+    reviewer = page.visitor(Role.REVIEWER)
+    stored = reviewer.ask("POST", "/api/parts/2/label", {"view": "", "label": "defect", "class": "defect"})
+    assert stored.json == {"stored": True}
+    labels = reviewer.ask("GET", "/api/parts/2").json["labels"]
+    assert [(each["label"], each["class"], each["user"]) for each in labels] == [("defect", "defect", "reviewer")]
+    assert reviewer.ask("GET", "/api/review").json == {"parts": []}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"view": "", "label": "fine"}, 400),
+        ({"view": "", "label": "good", "class": "defect"}, 400),
+        ({"view": "", "label": "defect", "class": "unheard-of"}, 400),
+        ({"view": "cam9", "label": "good", "class": ""}, 404),
+        ({"view": 7, "label": "good", "class": ""}, 400),
+        ([], 400),
+        (b"{", 400),
+        (b"[" * 4000, 400),
+        (b'"' + b"x" * 5000 + b'"', 413),
+    ],
+)
+def test_a_label_that_makes_no_sense_is_refused(page: Page, body: object, status: int) -> None:
+    assert page.visitor(Role.REVIEWER).ask("POST", "/api/parts/2/label", body).status == status
+
+
+def test_the_live_feed_tells_a_newcomer_everything(page: Page, anybody: Visitor) -> None:
+    page.conditions.set(ErrorCode.CAMERA_LOST, "cam2")
+    told = anybody.first_news()
+    assert told["state"] == "degraded"
+    assert told["conditions"] == [{"code": "camera_lost", "subject": "cam2"}]
+    assert told["cameras"] == {"cam1": True, "cam2": False}
+    assert [entry["decision"] for entry in told["strip"]] == [1, 2]
+    assert told["pictures"]["cam1"]["frame"] == 2
+    assert told["pictures"]["cam1"]["jpeg"].startswith("/9j/")
+    assert {part["n"] for part in told["belt"]["parts"]} == {1, 2, 3}
+    assert told["belt"]["speed"] == pytest.approx(1000, rel=0.2)
+    assert told["figures"]["reject"] == 1
+
+
+def test_all_watchers_get_the_same_bytes_made_once(page: Page) -> None:
+    streams = [page.visitor().start("GET", "/api/live") for _ in range(5)]
+    news = []
+    for stream in streams:
+        events = [line for line in (stream.readline() for _ in range(8)) if line.startswith(b"data")]
+        news.append({json.loads(event[6:])["utc"]: event for event in events if b'"whole"' not in event})
+    common = set.intersection(*(set(each) for each in news))
+    assert common
+    for utc in common:
+        assert len({each[utc] for each in news}) == 1
+
+
+def test_nothing_is_made_while_nobody_watches(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge_inspector.web import live  # noqa: PLC0415
+
+    made = []
+    really = live.overlaid
+    monkeypatch.setattr(live, "overlaid", lambda *given: made.append(1) or really(*given))
+    time.sleep(0.5)
+    assert not made
+    page.visitor().first_news()
+    assert made
+
+
+def test_parts_are_found_by_what_is_asked(anybody: Visitor) -> None:
+    def found(query: str) -> list[int]:
+        return [part["part"] for part in anybody.ask("GET", f"/api/parts?{query}").json["parts"]]
+
+    assert found("") == [2, 1]
+    assert found("decision=reject") == [2]
+    assert found("part=1") == [1]
+    assert found("class=defect") == [2]
+    assert found("before=2") == [1]
+    assert found("since=2999-01-01T00:00:00Z") == []
+
+
+@pytest.mark.parametrize(
+    "query", ["decision=maybe", "part=x", "part=99999999999999999999", "since=2026-01-01", "since=now", "before=-1"]
+)
+def test_a_filter_that_makes_no_sense_is_refused(anybody: Visitor, query: str) -> None:
+    assert anybody.ask("GET", f"/api/parts?{query}").status == 400
+
+
+def test_a_part_tells_its_story(anybody: Visitor) -> None:
+    part = anybody.ask("GET", "/api/parts/2").json
+    assert (part["decision"], part["classes"], part["review"]) == (2, ["defect"], True)
+    assert part["views"][0]["camera"] == "cam1"
+    assert part["views"][0]["captured_ms"] == pytest.approx(100)
+
+
+def test_a_picture_in_memory_is_shown_with_its_mask(anybody: Visitor) -> None:
+    image = anybody.ask("GET", "/api/parts/2/cam1/image")
+    assert image.headers["content-type"] == "image/png"
+    assert cv2.imdecode(np.frombuffer(image.body, np.uint8), cv2.IMREAD_UNCHANGED).shape == (40, 60, 3)
+    mask = cv2.imdecode(
+        np.frombuffer(anybody.ask("GET", "/api/parts/2/cam1/mask").body, np.uint8), cv2.IMREAD_UNCHANGED
+    )
+    assert mask.shape[2] == 4
+    assert mask.shape[1] / mask.shape[0] == pytest.approx(60 / 40, rel=0.01)
+    assert 0.05 < np.mean(mask[:, :, 3] > 0) < 0.2
+    assert anybody.ask("GET", "/api/parts/2/thumb").headers["content-type"] == "image/jpeg"
+    assert anybody.ask("GET", "/api/parts/2/cam2/image").status == 404
+
+
+def test_without_results_the_page_says_so(tmp_path: Path) -> None:
+    plant = plant_of(tmp_path)
+    for file in plant.station.state_dir.iterdir():
+        file.unlink()
+    with serving(plant) as page:
+        assert page.visitor().ask("GET", "/api/parts").status == 503
+        assert page.visitor().first_news()["history"] == {"hours": [], "classes": []}
+
+
+def test_health_tells_what_runs(anybody: Visitor) -> None:
+    told = anybody.ask("GET", "/api/health").json
+    assert told["model"]["provider"] == "simulated"
+    assert told["versions"]["edge-inspector"]
+    assert told["disk"]["total_bytes"] > 0
+
+
+def test_an_admin_changes_the_recipe(page: Page) -> None:
+    admin = page.visitor(Role.ADMIN)
+    assert admin.ask("POST", "/api/command", {"name": "select_recipe", "recipe": 2}).json == {"recipe": 2}
+    assert admin.ask("GET", "/api/station").json["recipe"]["id"] == 2
+    assert admin.first_news()["recipe"] == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"name": "reset"}, 200),
+        ({"name": "disable"}, 200),
+        ({"name": "select_recipe", "recipe": 77}, 409),
+        ({"name": "select_recipe", "recipe": "1"}, 400),
+        ({"name": "explode"}, 400),
+        ({}, 400),
+    ],
+)
+def test_a_command_is_answered_with_what_became_of_it(page: Page, body: object, status: int) -> None:
+    assert page.visitor(Role.ADMIN).ask("POST", "/api/command", body).status == status

@@ -1,0 +1,98 @@
+import io
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from page import station_files
+
+from edge_inspector.cli import main
+from edge_inspector.config import load_station
+from edge_inspector.errors import ConfigError
+from edge_inspector.store.users import Role, authenticate, new_user, read_users, write_users
+
+GOOD = "correct horse"
+
+
+def test_a_user_is_known_by_the_password_alone(tmp_path: Path) -> None:
+    file = tmp_path / "users"
+    write_users(file, {"eva": new_user("eva", Role.REVIEWER, GOOD)})
+    users = read_users(file)
+    found = authenticate(users, "eva", GOOD)
+    assert found is not None
+    assert (found.name, found.role) == ("eva", Role.REVIEWER)
+    assert authenticate(users, "eva", "correct mare") is None
+    assert authenticate(users, "adam", GOOD) is None
+    assert authenticate({}, "", "") is None
+
+
+def test_the_file_holds_no_password_and_is_not_for_everybody(tmp_path: Path) -> None:
+    file = tmp_path / "users"
+    write_users(file, {name: new_user(name, Role.VIEWER, GOOD) for name in ("eva", "adam")})
+    text = file.read_text()
+    assert GOOD not in text
+    assert len({line.rpartition(":")[2] for line in text.splitlines()[1:]}) == 2, "the same password, other salts"
+    assert stat.S_IMODE(file.stat().st_mode) & 0o007 == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_the_service_may_read_what_root_writes(tmp_path: Path) -> None:
+    os.chown(tmp_path, 0, 12345)
+    write_users(tmp_path / "users", {"eva": new_user("eva", Role.VIEWER, GOOD)})
+    assert (tmp_path / "users").stat().st_gid == 12345
+
+
+@pytest.mark.parametrize(
+    ("name", "password"), [("a:b", GOOD), ("", GOOD), ("x" * 33, GOOD), ("eva", "short"), ("eva", "x" * 257)]
+)
+def test_a_name_or_password_that_will_not_do_is_refused(name: str, password: str) -> None:
+    with pytest.raises(ConfigError):
+        new_user(name, Role.VIEWER, password)
+
+
+@pytest.mark.parametrize(
+    "line", ["eva", "eva:viewer", "eva:king:00:00", "eva:viewer:zz:00", f"eva:admin:{'00' * 16}:", "::::"]
+)
+def test_a_damaged_file_lets_nobody_in(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "users"
+    file.write_text(f"# a comment\n\n{line}\n")
+    with pytest.raises(ConfigError, match="line 3"):
+        read_users(file)
+
+
+def test_users_come_and_go_by_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station = station_files(tmp_path)
+    (tmp_path / "users").unlink()
+    where = ["--station", str(station)]
+
+    def user(*words: str, typed: str = GOOD) -> int:
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{typed}\n"))
+        return main(["user", *words, *where])
+
+    assert user("add", "eva", "--role", "reviewer") == 0
+    assert user("add", "eva", "--role", "admin") == 0
+    assert user("add", "adam", typed="short") == 2
+    capsys.readouterr()
+    assert user("list") == 0
+    assert capsys.readouterr().out == "eva\tadmin\n"
+    assert user("remove", "eva") == 0
+    assert user("remove", "eva") == 2
+    assert read_users(tmp_path / "users") == {}
+
+
+def test_a_page_open_to_the_network_is_encrypted_or_said_to_be_protected(tmp_path: Path) -> None:
+    for host in ("0.0.0.0", "192.168.0.5", "::", "press-7"):  # noqa: S104 -- nothing is bound
+        station = station_files(tmp_path, f'host = "{host}"\n')
+        with pytest.raises(ConfigError, match="open to the network"):
+            load_station(station)
+    station_files(tmp_path, 'host = "0.0.0.0"\nallow_plain = true\n')
+    assert load_station(station).file.web.users == tmp_path / "users"
+
+
+def test_a_certificate_comes_with_its_key(tmp_path: Path) -> None:
+    station = station_files(tmp_path, 'certificate = "cert.pem"\n')
+    with pytest.raises(ConfigError, match="belong together") as caught:
+        load_station(station)
+    assert "cert.pem is not a file" in str(caught.value)

@@ -1,0 +1,61 @@
+"""A frame is looked at by every recipe in use, each with its own limits, regions and review band."""
+
+from typing import Any
+
+import numpy as np
+
+from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
+from edge_inspector.inspection.view import Look
+from edge_inspector.records import Frame, ModelInfo, View
+
+MODEL = ModelInfo("tile", "1", "", ("crack",), 64, 64, 3, 2, "int8", "cpu")
+FRAME = Frame("left", 12, 1000, 200, 1500, np.zeros((64, 64, 3), np.uint8), encoder_count=77)
+
+
+def criteria(number: int, min_area_mm2: float = 0.0, **changes: Any) -> Criteria:
+    recipe = Recipe.model_validate(
+        {
+            "id": number,
+            "name": "tile",
+            "model": "tile-1",
+            "views": ["left"],
+            "part_length_mm": 100,
+            "min_pitch_mm": 120,
+            "position_tolerance_mm": 5,
+            **changes,
+        }
+    )
+    return Criteria(recipe, {"crack": ClassLimits(min_area_mm2=min_area_mm2)})
+
+
+def look(*in_use: Criteria, confidence: int = 255) -> View:
+    mask = np.zeros((1, 32, 32), np.uint8)
+    mask[0, 10:14, 10:14] = confidence
+    return Look(lambda: in_use, MODEL, {"left": 0.25}, {"left": 0.25})(FRAME, mask, 1_600, 5_000)
+
+
+def test_a_view_keeps_what_identifies_its_frame_and_has_its_defects_in_millimetres() -> None:
+    view = look(criteria(4))
+    assert (view.camera, view.frame_id, view.captured_ns, view.exposure_ns) == ("left", 12, 1000, 200)
+    assert (view.encoder_count, view.recipe_id, view.others) == (77, 4, ())
+    assert (view.received_ns, view.begun_ns, view.inference_ns) == (1500, 1_600, 5_000)
+    (defect,) = view.defects
+    assert defect.camera == "left"
+    assert defect.area_mm2 == 16 * 0.5**2, "a mask pixel is two frame pixels of a quarter of a millimetre"
+
+
+def test_while_recipes_change_each_has_its_own_look_at_the_frame() -> None:
+    region = {"left": {"x_mm": 0, "y_mm": 0, "width_mm": 4, "height_mm": 4}}
+    view = look(criteria(4), criteria(5, min_area_mm2=9.0), criteria(6, regions=region))
+    assert view.recipe_id == 4
+    assert [other.recipe_id for other in view.others] == [5, 6]
+    assert [len(each.defects) for each in (view, *view.others)] == [1, 0, 0]
+    assert all(other.others == () and other.frame_id == 12 for other in view.others)
+    assert view.by(4) is view
+    assert view.by(6) is view.others[1]
+
+
+def test_a_doubtful_look_is_a_matter_of_the_recipe_s_review_band() -> None:
+    view = look(criteria(4), criteria(5, review_band=(0.7, 0.9)), confidence=204)
+    assert not view.doubtful
+    assert view.others[0].doubtful
