@@ -1,8 +1,8 @@
 """anomalib's OpenVINOInferencer in place of ONNX Runtime, in the plain loop: it brings no cameras of its own.
 
 The class feeds float RGB planes from 0 to 1 and takes one picture at a time. So our ONNX is converted once, with
-OpenVINO's own steps from that input to the bytes that the model takes, and its output under a name that the class
-passes on unchecked.
+OpenVINO's own steps from that input to the bytes that the model takes. It takes back one anomaly map for a picture:
+the masks of the classes travel as one, below each other.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import peer_plain
 import torch_ops  # noqa: F401 -- before the product imports torchvision
 import work
 from anomalib.deploy import OpenVINOInferencer
+from openvino import opset13
+
+_MASK_PX = 128
 
 
 def converted(model: Path) -> Path:
@@ -29,7 +32,10 @@ def converted(model: Path) -> Path:
         steps.input().model().set_layout(openvino.Layout("NHWC"))
         steps.input().preprocess().scale(1 / 255).convert_element_type(openvino.Type.u8)
         graph = steps.build()
-        graph.output(0).get_tensor().set_names({"pred_mask"})
+        masks = graph.output(0).get_node().input(0).get_source_output()
+        stacked = opset13.reshape(masks, np.array([0, -1, _MASK_PX]), special_zero=True)
+        graph = openvino.Model([stacked.output(0)], graph.get_parameters(), model.name)
+        graph.output(0).get_tensor().set_names({"anomaly_map"})
         openvino.save_model(graph, file, compress_to_fp16=False)
     return file
 
@@ -42,7 +48,8 @@ def main() -> None:
     inferencer = OpenVINOInferencer(file, device="CPU")
 
     def segment(images: list[work.Image]) -> work.Image:
-        return np.concatenate([inferencer.predict(image).pred_mask for image in images])
+        maps = [np.asarray(inferencer.predict(image).anomaly_map) for image in images]
+        return np.concatenate(maps).reshape(len(images), -1, _MASK_PX, _MASK_PX)
 
     peer_plain.run(chosen, segment, workers=1, most=4)
 

@@ -21,7 +21,7 @@ from scenarios import LANES, PITCH_MM, Figures, Scenario, spread
 from world import DISTINCT, OUTAGE_S, NetworkCameras
 
 from edge_inspector.records import Decision
-from edge_inspector.simulation.bench.runs import age_s, sample_of
+from edge_inspector.simulation.bench.runs import Sample, age_s, sample_of
 from edge_inspector.simulation.demo import Demo, DemoOptions
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.report import read_ledger
@@ -29,6 +29,7 @@ from edge_inspector.simulation.report import read_ledger
 # Half a picture's distance: these cameras tell no capture time, so a picture is placed by when it arrived.
 _TOLERANCE_MM = 0.4 * PITCH_MM
 _LEAD_S = 10.0
+_SETTLE_NS = 2_000_000_000
 Event = dict[str, Any]
 Look = tuple[int, int, Event]  # lane, part, view
 Outage = tuple[int, int] | None
@@ -81,9 +82,9 @@ def run(scenario: Scenario) -> Figures:
         line = PeerLine(scenario, Path(folder))
         with line.running():
             ready_s = _until_ready(line)
-            end_ns = line.line.belt.time_at(line.line.eye_mm(0)) + int((2.0 + scenario.seconds) * 1e9)
-            time.sleep(max(0, end_ns - time.monotonic_ns()) / 1e9)
-            sample = sample_of(line.daemon.pid)
+            ready = _sample_at(line, 0)
+            steady_ns = line.line.belt.time_at(line.line.eye_mm(0)) + _SETTLE_NS
+            begin, end = (_sample_at(line, at_ns) for at_ns in (steady_ns, steady_ns + int(scenario.seconds * 1e9)))
             outage_ns = line.network_cameras.outage() if scenario.outage and line.network_cameras else None
             line.play()
             report = line.finish()
@@ -93,7 +94,8 @@ def run(scenario: Scenario) -> Figures:
     figures: Figures = {
         "start_s": ready_s,
         "stop_s": report["daemon_stop_s"],
-        "rss_mb": sample.rss_mb if sample else float("nan"),
+        "start_cpu_s": ready.cpu_s,
+        "rss_mb": end.rss_mb,
     }
     views = [
         (int(view["camera"][3:]) - 1, parts[key], view)
@@ -101,6 +103,8 @@ def run(scenario: Scenario) -> Figures:
         if (key := (body["plc_boot_id"], body["part_seq"])) in parts
         for view in body["views"]
     ]
+    frames = sum(begin.at_ns <= view["begun_ns"] < end.at_ns for _, _, view in views)
+    figures["cpu_ms_per_frame"] = (end.cpu_s - begin.cpu_s) * 1000 / max(1, frames)
     return figures | _measured(scenario, line.line, ledger, views, outage_ns) | {"unaccounted": report["unaccounted"]}
 
 
@@ -131,7 +135,7 @@ def _measured(
 
 def _overload(scenario: Scenario, line: Line, judged: list[Look], ledger: list[Event]) -> Figures:
     """Every part was announced, so every picture was due; those of parts with a verdict are accounted for."""
-    begin, end = line.belt.time_at(line.eye_mm(0)) + 2_000_000_000, line.belt.time_at(line.eye_mm(line.parts - 1))
+    begin, end = line.belt.time_at(line.eye_mm(0)) + _SETTLE_NS, line.belt.time_at(line.eye_mm(line.parts - 1))
     within = sum(begin <= view["begun_ns"] < end for _, _, view in judged)
     offered = line.parts * LANES
     answered = {event["part"] for event in ledger if event["kind"] == "verdict"}
@@ -144,6 +148,14 @@ def _overload(scenario: Scenario, line: Line, judged: list[Look], ledger: list[E
         "lost": lost,
         "lost_reported": max(0, lost - silent),
     }
+
+
+def _sample_at(line: PeerLine, at_ns: int) -> Sample:
+    time.sleep(max(0, at_ns - time.monotonic_ns()) / 1e9)
+    sample = sample_of(line.daemon.pid)
+    if sample is None:
+        raise RuntimeError((line.folder / "daemon.log").read_text()[-1500:])
+    return sample
 
 
 def _until_ready(line: PeerLine) -> float:

@@ -45,10 +45,12 @@ def main() -> None:
                 install(given.envs.resolve(), name, given.find_links)
                 script = _HERE / f"peer_{name}.py"
                 products[name] = partial(_watch, python_of(given.envs.resolve(), name), script, world)
-        rounds = [_round(products, given.seconds, given.only) for _ in range(given.repeats)]
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(rounds, indent=1) + "\n")
-    print(table(rounds))
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        rounds: list[Figures] = []
+        for _ in range(given.repeats):
+            rounds.append(_round(products, given.seconds, given.only))
+            given.out.write_text(json.dumps(rounds, indent=1) + "\n")
+            print(table(rounds), flush=True)
 
 
 def _watch(python: Path, script: Path, world: World, scenario: Scenario) -> Figures:

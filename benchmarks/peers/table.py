@@ -15,8 +15,11 @@ _ROWS = {
     "frames lost under overload": "overload.lost",
     "of those reported": "overload.lost_reported",
     "camera back until result, s": "paced.recovery_s",
+    "CPU of a frame at 4 x 2 frames per second, ms": "paced.cpu_ms_per_frame",
+    "CPU of a frame under overload, ms": "overload.cpu_ms_per_frame",
     "resident memory, MiB": "paced.rss_mb",
     "start to first result, s": "paced.start_s",
+    "CPU until then, s": "paced.start_cpu_s",
     "SIGTERM to end, s": "paced.stop_s",
 }
 

@@ -17,7 +17,7 @@ from feed import captured_ns
 from scenarios import LANES, Figures, Scenario, spread
 from world import NetworkCameras, World
 
-from edge_inspector.simulation.bench.runs import sample_of
+from edge_inspector.simulation.bench.runs import Sample, sample_of
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.station_files import models_dir
 
@@ -93,16 +93,20 @@ def run(python: Path, script: Path, scenario: Scenario, world: World) -> Figures
         stack.callback(process.kill)
         begun_ns = time.monotonic_ns()
         first_ns = _first_result(process, sink, folder / "log")
-        time.sleep(max(0.0, first_ns / 1e9 + _SETTLE_S + scenario.seconds - time.monotonic()))
-        sample = sample_of(process.pid)
+        first, begin, end = (
+            _sample_at(process, first_ns / 1e9 + after_s) for after_s in (0.0, _SETTLE_S, _SETTLE_S + scenario.seconds)
+        )
         outage_ns = cameras.outage() if scenario.outage and cameras else None
         figures: Figures = {
             "start_s": (first_ns - begun_ns) / 1e9,
-            "rss_mb": sample.rss_mb if sample else None,
+            "start_cpu_s": first.cpu_s,
+            "steady_cpu_s": end.cpu_s - begin.cpu_s,
+            "rss_mb": end.rss_mb,
             "stop_s": _stopped(process),
         }
         time.sleep(0.3)
-        return figures | _measured(scenario, line, sink, first_ns + int(_SETTLE_S * 1e9), outage_ns)
+        figures |= _measured(scenario, line, sink, first_ns + int(_SETTLE_S * 1e9), outage_ns)
+        return figures | {"cpu_ms_per_frame": figures["steady_cpu_s"] * 1000 / max(1, figures["steady_frames"])}
 
 
 def _first_result(process: subprocess.Popen[bytes], sink: Sink, log: Path) -> int:
@@ -112,6 +116,14 @@ def _first_result(process: subprocess.Popen[bytes], sink: Sink, log: Path) -> in
             raise RuntimeError(f"no result: {log.read_text()[-1500:]}")
         time.sleep(0.01)
     return sink.results[0].at_ns
+
+
+def _sample_at(process: subprocess.Popen[bytes], at_s: float) -> Sample:
+    time.sleep(max(0.0, at_s - time.monotonic()))
+    sample = sample_of(process.pid)
+    if sample is None:
+        raise RuntimeError("it ended by itself")
+    return sample
 
 
 def _stopped(process: subprocess.Popen[bytes]) -> float | None:
@@ -138,6 +150,7 @@ def _measured(scenario: Scenario, line: Line, sink: Sink, steady_ns: int, outage
         "stamp_error_ms": spread(
             [(found.stamp_ns - truth[found.lane, found.part]) / 1e6 for found in steady if found.stamp_ns is not None]
         ),
+        "steady_frames": len(steady),
         "judged": len(steady) / (scenario.seconds * scenario.frames_per_s * LANES),
         "recovery_s": (min(after) - back_ns) / 1e9 if after else None,
     }
@@ -149,6 +162,7 @@ def _overload(scenario: Scenario, sink: Sink, steady: int) -> Figures:
     offered = sum(max(parts) - min(parts) + 1 for parts in numbers if parts)
     lost = offered - sum(len(set(parts)) for parts in numbers)
     return {
+        "steady_frames": steady,
         "frames_per_s": steady / scenario.seconds,
         "offered_per_s": scenario.frames_per_s * LANES,
         "offered": offered,

@@ -305,3 +305,7 @@ def test_the_oldest_command_is_forgotten_first(station: Station) -> None:
         station.tell(RESET, id=str(number))
     station.tell(RESET, id="255")
     assert station.resets == 257
+
+
+def test_the_limits_of_pictures_are_those_of_the_recipe_in_force(station: Station) -> None:
+    assert station.control.picture_limits("top") == RECIPES[4].recipe.picture_limits("top")

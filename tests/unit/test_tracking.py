@@ -293,3 +293,11 @@ def test_a_stray_of_this_epoch_waits_and_one_of_an_earlier_does_not() -> None:
     assert len(following.ripe(1000).strays) == 1
     following.add_view(seen("left", 1000, epoch=1))
     assert following.ripe(1000).strays == []
+
+
+def test_what_is_followed_can_be_looked_at() -> None:
+    following = tracker()
+    following.add_part(part(1))
+    following.add_view(seen("left", 1000))
+    (found,) = following.open_parts()
+    assert (found.part, found.cameras) == (part(1), ("left",))

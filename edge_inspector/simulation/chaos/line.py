@@ -45,10 +45,10 @@ class ChaosLine(Demo):
     def running(self) -> Iterator[None]:
         """As the demo's, with everything between daemon, PLC and broker through proxies."""
         with ExitStack() as stack:
-            self.proxies = {}
+            self.proxies: dict[str, Proxy] = {}
             self._secure_broker()
             for name, port in (("plc", self.ports["plc"]), ("broker", self._broker_port)):
-                self.proxies[name] = proxy = Proxy(port, f"{self.options.seed}/{name}")
+                proxy = self._proxy(name, port)
                 stack.callback(proxy.stop)
                 self.station_ports[name] = proxy.port
             stack.callback(self._unmount)
@@ -128,6 +128,16 @@ class ChaosLine(Demo):
                 return False
             time.sleep(0.05)
         return True
+
+    def _proxy(self, name: str, port: int) -> Proxy:
+        """On a port that none of the demo's processes is to have: those are chosen, but not taken yet."""
+        self.proxies[name] = proxy = Proxy(port, f"{self.options.seed}/{name}")
+        if proxy.port not in (*self.ports.values(), self._broker_port):
+            return proxy
+        try:
+            return self._proxy(name, port)
+        finally:
+            proxy.stop()
 
     def _mount(self) -> None:
         state = self.folder / "state"
