@@ -65,7 +65,7 @@ def _start(name: str, executions: int, seed: int) -> dict[str, Any]:
             capture_output=True, text=True, check=False, errors="replace", cwd=folder,
         )  # fmt: skip
     told = done.stdout + done.stderr
-    counts = [int(found) for found in re.findall(r"(?:Done |#|executions so far: )(\d+)", told)]
+    counts = [int(found) for found in re.findall(r"^Done (\d+)", told, re.MULTILINE)]
     if done.returncode:
         print(told[-4000:])
     outcome = "ok" if done.returncode == 0 else f"failed, exit code {done.returncode}"

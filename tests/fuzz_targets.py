@@ -179,8 +179,10 @@ class _OneCamera:
     def answer(self, packet: bytes, sender: tuple[str, int]) -> None:
         if self._channel is None:
             address = f"127.{200 + os.getpid() % 50}.{os.getpid() // 50 % 250}.9"
+            plugged = threading.Event()
+            plugged.set()
             memory = Registers(features(480, 640), b"<xml/>")
-            self._channel = ControlChannel(address, memory, lambda *_: None, lambda: None, threading.Event())
+            self._channel = ControlChannel(address, memory, lambda *_: None, lambda: None, plugged)
         self._channel.answer(packet, sender)
 
     def close(self) -> None:

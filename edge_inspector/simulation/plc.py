@@ -28,6 +28,7 @@ from edge_inspector.simulation.line import Line
 
 SCAN_NS = 10_000_000
 EDGE_DEAD_NS = 400_000_000  # two heartbeats of 200 ms
+EVENT_DATA_READ = 0x20000
 EVENT_DATA_WRITE = 0x40000
 _NEVER = 2**63
 
@@ -185,9 +186,11 @@ class SimulatedPlc:
         self._db_edge = bytearray(DB_EDGE.size)
         self._written: dict[int, int] = {}
         self._world_part: dict[int, int] = {}
+        self._published_seq = self._read_seq = self._told_seq = 0
         moved = line.belt.position_mm(self._started_ns)
         self._next = next((part for part in range(line.parts) if line.eye_mm(part) > moved), line.parts)
         self._next_ns = self._eye_ns()
+        self._standing = not self._line.started
         self._server = Server(log=False)
         self._server.register_area(SrvArea.DB, 100, self._db_plc)
         self._server.register_area(SrvArea.DB, 101, self._db_edge)
@@ -201,6 +204,8 @@ class SimulatedPlc:
         while not stop.is_set():
             due = max(due + SCAN_NS, time.monotonic_ns() - SCAN_NS)
             time.sleep(max(0.0, (due - time.monotonic_ns()) / 1e9))
+            if self._standing and self._line.started:
+                self._standing, self._next_ns = False, self._eye_ns()
             if no_more_parts.is_set():
                 self._next_ns = _NEVER
             self._scan()
@@ -219,6 +224,10 @@ class SimulatedPlc:
         self._consume(now)
         self._fire(self._line.raw_count(self._line.belt.position_mm(now), self._zero))
         self._program.publish(self._db_plc)
+        self._published_seq = self._program.trigger_seq
+        if self._read_seq != self._told_seq:
+            self._told_seq = self._read_seq
+            self._log("read", trigger_seq=self._told_seq)
         self._publish_encoder()
         self._ledger.flush()
 
@@ -288,6 +297,8 @@ class SimulatedPlc:
         return self._line.belt.time_at(self._line.eye_mm(self._next))
 
     def _on_event(self, event: Any) -> None:
+        if event.EvtCode == EVENT_DATA_READ and event.EvtParam2 == 100 and event.EvtParam3 == 0:
+            self._read_seq = self._published_seq
         if event.EvtCode == EVENT_DATA_WRITE and event.EvtParam2 == 101:
             slot = (event.EvtParam3 - DB_EDGE.offset(VERDICT)) // VERDICT.size
             if slot >= 0:

@@ -50,6 +50,14 @@ def ready(at_s: float, *, is_ready: bool) -> dict[str, object]:
     return {"kind": "ready", "boot": 1, "ready": is_ready, "at_ns": int(at_s * S)}
 
 
+def edge(at_s: float, *, alive: bool) -> dict[str, object]:
+    return {"kind": "edge", "boot": 1, "alive": alive, "at_ns": int(at_s * S)}
+
+
+def read(newest: int) -> dict[str, object]:
+    return {"kind": "read", "boot": 1, "trigger_seq": newest}
+
+
 def told(part: int, seq: int) -> dict[str, object]:
     return {"plc_boot_id": 1, "part_seq": part, "boot_id": 9, "seq": seq}
 
@@ -75,12 +83,21 @@ READY = ready(0, is_ready=True)
             {"late": 1},
         ),
         (
-            [trigger(1, 1), {"kind": "edge", "boot": 1, "alive": False, "at_ns": 2 * S}]
+            [edge(0, alive=True), trigger(1, 1), read(1), edge(2, alive=False)]
             + [trigger(part, part) for part in range(2, 18)]
-            + [{"kind": "edge", "boot": 1, "alive": True, "at_ns": 18 * S}],
+            + [edge(18, alive=True)],
             [],
             {"forgotten": 1},
         ),
+        (
+            [edge(0, alive=True), trigger(1, 1), read(1), edge(2, alive=False)]
+            + [trigger(part, part) for part in range(2, 17)]
+            + [edge(18, alive=True)],
+            [],
+            {"lost": 1, "lost_mqtt": 1},
+        ),
+        ([edge(0, alive=True), trigger(1, 1), {"kind": "boot", "boot": 2}], [], {"forgotten": 1}),
+        ([edge(0, alive=True), trigger(1, 1), read(1), {"kind": "boot", "boot": 2}], [], {"lost": 1, "lost_mqtt": 1}),
     ],
 )  # fmt: skip
 def test_the_account_names_what_happened_to_a_part(
@@ -97,6 +114,7 @@ def test_a_part_that_the_store_lacks_is_lost_there() -> None:
     events, messages = [READY, trigger(1, 1), verdict(1), gate(1, 3)], [told(1, 1)]
     assert account_for(events, messages, {(1, 1)}, (0, 2 * S)).lost_store == 0
     assert account_for(events, messages, set(), (0, 2 * S)).lost_store == 1
+    assert not account_for(events, messages, set(), (0, 2 * S)).violated
 
 
 def test_the_time_until_the_plc_knew_counts_from_the_fault() -> None:

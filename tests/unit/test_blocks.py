@@ -241,3 +241,18 @@ def test_a_record_is_what_its_fields_and_size_say(known: Record) -> None:
     used = last + {"USINT": 1, "UINT": 2, "WORD": 2}.get(field.s7_type, 4)
     assert raw[used:-2] == bytes(known.size - 2 - used)
     assert made.unpack(raw) == values
+
+
+@pytest.mark.parametrize(
+    ("count", "wrapped"),
+    [
+        (0, 0),
+        (2**31 - 1, 2**31 - 1),
+        (2**31, -(2**31)),
+        (-(2**31), -(2**31)),
+        (-(2**31) - 1, 2**31 - 1),
+        (2**32 + 5, 5),
+    ],
+)
+def test_a_count_wraps_like_a_dint(count: int, wrapped: int) -> None:
+    assert wrap32(count) == wrapped

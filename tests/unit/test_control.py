@@ -293,3 +293,19 @@ def test_whatever_comes_every_command_is_answered_once_and_the_recipe_in_force_i
         assert len(station.in_use) == len(set(station.in_use))
     station.control.stop()
     assert len(station.answers) == told
+
+
+def test_a_reset_bit_that_is_up_at_first_contact_counts(station: Station) -> None:
+    station.control.hear(heard(reset=True))
+    assert station.resets == 1
+
+
+def test_the_oldest_command_is_forgotten_first(station: Station) -> None:
+    for number in range(257):
+        station.tell(RESET, id=str(number))
+    station.tell(RESET, id="255")
+    assert station.resets == 257
+
+
+def test_the_limits_of_pictures_are_those_of_the_recipe_in_force(station: Station) -> None:
+    assert station.control.picture_limits("top") == RECIPES[4].recipe.picture_limits("top")

@@ -151,7 +151,14 @@ def test_messages_are_frozen_and_closed() -> None:
 
 @pytest.mark.parametrize(
     ("heading", "model"),
-    [("Verdict", VerdictMessage), ("Defect", DefectMessage), ("View", ViewMessage), ("State", StateMessage)],
+    [
+        ("Verdict", VerdictMessage),
+        ("Defect", DefectMessage),
+        ("View", ViewMessage),
+        ("State", StateMessage),
+        ("Command", messages.CommandMessage),
+        ("CommandResult", messages.CommandResultMessage),
+    ],
 )
 def test_the_documented_fields_are_those_of_the_model(heading: str, model: type[BaseModel]) -> None:
     section = re.search(rf"^### {heading}\n(.*?)(?=^#|\Z)", DOCS.read_text(), re.MULTILINE | re.DOTALL)

@@ -468,3 +468,15 @@ def test_the_estimate_goes_on_at_the_speed_of_the_last_four_samples() -> None:
 def test_the_estimate_asks_for_the_clocks_at_that_instant() -> None:
     timeline = straight((0, S), (10, S + 10 * MS), trip_ns=4 * MS)
     assert timeline.estimate(S + 24 * MS) == pytest.approx(20, abs=0.1), "what the PLC stamped, 4 ms later here"
+
+
+def test_furthest_is_the_newest_count_and_the_greatest_speed_since_and_no_more() -> None:
+    timeline = straight((0, S), (10, S + 10 * MS), (20, S + 20 * MS))
+    at_once = timeline.furthest(S + 20 * MS)
+    assert at_once is not None
+    # The lower bound of the clocks lets the sample be up to one interval older: 200 counts at the greatest speed.
+    assert 22 <= at_once <= 22 + 20_000 * 0.0101
+    later = timeline.furthest(S + 120 * MS)
+    assert later is not None
+    assert later - at_once == pytest.approx(2000, abs=2)
+    assert timeline.furthest(-S) == 22, "before the sample there is nothing to add but the two counts of rounding"

@@ -283,3 +283,21 @@ def test_a_view_that_was_not_looked_at_by_the_part_s_recipe_is_a_failure() -> No
     assert view.by(5) == View("left", 1, 1, failure=Reason.WRONG_RECIPE, recipe_id=5)
     lost = View("left", 1, 1, failure=Reason.LATE)
     assert lost.by(5) is lost
+
+
+def test_a_stray_of_this_epoch_waits_and_one_of_an_earlier_does_not() -> None:
+    following = tracker()
+    following.add_view(seen("left", 1000, epoch=0))
+    assert following.ripe(1000).strays == []
+    following.void(1, None)
+    assert len(following.ripe(1000).strays) == 1
+    following.add_view(seen("left", 1000, epoch=1))
+    assert following.ripe(1000).strays == []
+
+
+def test_what_is_followed_can_be_looked_at() -> None:
+    following = tracker()
+    following.add_part(part(1))
+    following.add_view(seen("left", 1000))
+    (found,) = following.open_parts()
+    assert (found.part, found.cameras) == (part(1), ("left",))

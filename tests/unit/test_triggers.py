@@ -141,3 +141,27 @@ def test_whatever_is_read_every_part_of_every_run_is_announced_exactly_once_and_
         found[boot_id] += [seq for seq, _ in announced(taken)]
     found[boot_id] += [seq for seq, _ in announced(intake.take(heard(newest, boot_id=boot_id)))]
     assert found[boot_id] == list(range(1, newest + 1))
+
+
+def test_a_ring_that_stands_still_announces_nothing_however_often_it_is_read() -> None:
+    intake = met(5)
+    assert [found for _ in range(20) for found in intake.take(heard(5))] == []
+
+
+def test_a_damaged_slot_holds_the_parts_back_for_exactly_five_readings_each_time() -> None:
+    intake = met(5)
+    for seq in (6, 7):
+        for _ in range(5):
+            assert intake.take(heard(seq, damaged={seq})) == []
+        (found,) = intake.take(heard(seq, damaged={seq}))
+        assert found == (Trigger(seq, 0, answered=False), Reason.TRIGGER_LOST)
+
+
+def test_a_new_run_of_the_plc_has_its_own_patience() -> None:
+    intake = met(5)
+    for _ in range(4):
+        intake.take(heard(6, damaged={6}))
+    intake.take(heard(0, boot_id=8))
+    for _ in range(5):
+        assert intake.take(heard(1, damaged={1}, boot_id=8)) == []
+    assert announced(intake.take(heard(1, damaged={1}, boot_id=8))) == [(1, Reason.TRIGGER_LOST)]

@@ -81,6 +81,7 @@ def _on_one_line(
             _print_run(results[-1])
             if account.violated and keep is not None:
                 _keep(line, keep / f"run-{run}")
+            facts["store"] = "not there" if line.stored_parts() is None else "results.sqlite compared"
             if account.violated or time.monotonic() > until:
                 break
     return results, facts

@@ -10,15 +10,13 @@ from typing import Any
 from edge_inspector.s7.blocks import TRIGGER_SLOTS
 from edge_inspector.simulation.plc import EDGE_DEAD_NS, SCAN_NS
 
-_UNREAD_NS = 100_000_000  # what a station may take to read a trigger, on a busy machine
-
 Event = dict[str, Any]
 PartKey = tuple[int, int]
 
 
 @dataclass(slots=True)
 class Account:
-    """One run's parts. What `violated` counts must be 0.
+    """One run's parts. What `violated` counts must be 0; the store may lack what was decided just before a kill -9.
 
     `lost` parts have no verdict anywhere, `lost_mqtt` none over MQTT, `second` a second and different one; `forgotten`
     were announced by a PLC that died before anyone could read it, or had left its trigger ring before a daemon came
@@ -45,7 +43,7 @@ class Account:
     @property
     def violated(self) -> bool:
         """Whether a promise was broken."""
-        counts = (self.lost, self.lost_mqtt, self.lost_store, self.second, self.wrong_part, self.missed, self.unwarned)
+        counts = (self.lost, self.lost_mqtt, self.second, self.wrong_part, self.missed, self.unwarned)
         return any(counts) or bool(self.faults)
 
 
@@ -108,22 +106,22 @@ def _look_at_gate(
 
 
 def _forgotten(events: Sequence[Event], trigger: Event) -> bool:
-    """Whether the PLC died at once, or no daemon was there until the ring had other parts in every slot."""
+    """Whether nobody read of the part before its PLC died, or before the ring had other parts in every slot."""
     later: int = 0
-    lived_ns: int = 0
-    away_at = TRIGGER_SLOTS
+    away_at: int | None = 0
+    was_read = restarted = False
     for event in events:
-        if event["boot"] != trigger["boot"] or event.get("at_ns", 0) <= trigger["at_ns"]:
-            continue
-        lived_ns = event["at_ns"] - trigger["at_ns"]
-        later += event["kind"] == "trigger"
-        if event["kind"] == "edge":
-            if event["alive"] and away_at < TRIGGER_SLOTS <= later:
+        if event["boot"] != trigger["boot"]:
+            restarted = True
+        elif event["kind"] == "read":
+            was_read = was_read or event["trigger_seq"] >= trigger["part_seq"]
+        elif event["kind"] == "trigger":
+            later += event["part_seq"] > trigger["part_seq"]
+        elif event["kind"] == "edge":
+            if event["alive"] and away_at is not None and away_at < TRIGGER_SLOTS <= later:
                 return True
-            away_at = TRIGGER_SLOTS if event["alive"] else later
-    return lived_ns < _UNREAD_NS and any(
-        event["kind"] == "boot" and event["boot"] != trigger["boot"] for event in events
-    )
+            away_at = None if event["alive"] else later
+    return restarted and not was_read
 
 
 def _doubted(readiness: Sequence[tuple[int, bool]], since_ns: int, until_ns: int) -> bool:

@@ -36,6 +36,7 @@ class Proxy:
         self._weather = Weather()
         self._changed = asyncio.Event()
         self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=f"proxy-{target}")
@@ -64,6 +65,10 @@ class Proxy:
         await self._done.wait()
         server.close()
         self._reset_all()
+        self._weather = Weather()
+        self._changed.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _set(self, weather: Weather) -> None:
         before, self._weather = self._weather, weather
@@ -76,7 +81,12 @@ class Proxy:
         for writer in self._open:
             writer.transport.abort()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._carry(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._weather.kind == "cut":
             writer.transport.abort()
             return
