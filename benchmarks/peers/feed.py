@@ -23,6 +23,7 @@ from edge_inspector.simulation.line import Line, camera_offset_mm
 # The rate in the header is a lie where frames come slower: with a low one FFmpeg would first watch for five seconds.
 _HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: video/x-yuv4mpeg\r\n\r\nYUV4MPEG2 W256 H256 F25:1 Ip A1:1 C420jpeg\n"
 _BITS, _CELL = 16, 8
+_NO_PART = 2**_BITS - 1
 
 
 def captured_ns(line: Line, lane: int, part: int) -> int:
@@ -62,6 +63,9 @@ class LaneCamera:
         writer.close()
 
     async def _send_frames(self, writer: asyncio.StreamWriter) -> None:
+        while not self._line.started:  # a stream without pictures does not open
+            writer.write(b"FRAME\n" + _numbered(self._planes[0], _NO_PART).tobytes())
+            await asyncio.sleep(0.2)
         for part in range(self._line.parts):
             due_ns = captured_ns(self._line, self._lane, part)
             if due_ns < time.monotonic_ns():

@@ -10,7 +10,6 @@ import io
 import re
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -28,7 +27,6 @@ from edge_inspector.simulation.report import read_ledger
 
 # Half a picture's distance: these cameras tell no capture time, so a picture is placed by when it arrived.
 _TOLERANCE_MM = 0.4 * PITCH_MM
-_LEAD_S = 10.0
 _SETTLE_NS = 2_000_000_000
 Event = dict[str, Any]
 Look = tuple[int, int, Event]  # lane, part, view
@@ -49,7 +47,6 @@ class PeerLine(Demo):
                 speed_mm_s=scenario.frames_per_s * PITCH_MM,
                 pitch_mm=PITCH_MM,
                 distinct=DISTINCT,
-                lead_s=_LEAD_S,
             ),
             folder,
         )
@@ -71,6 +68,11 @@ class PeerLine(Demo):
         tolerance = f"position_tolerance_mm = {_TOLERANCE_MM}"
         recipe.write_text(re.sub(r"position_tolerance_mm = .*", tolerance, recipe.read_text()))
 
+    def _await_station(self) -> None:
+        super()._await_station()
+        self.ready_s = age_s(self.daemon.pid)
+        self.ready_cpu_s = _sample_at(self, 0).cpu_s
+
     def _over_network(self, found: re.Match[str]) -> str:
         source = self.network_cameras.urls()[int(found[2])] if self.network_cameras else ""
         return f'driver = "opencv"\n{found[1]}settings = {{ source = "{source}" }}'
@@ -81,8 +83,6 @@ def run(scenario: Scenario) -> Figures:
     with tempfile.TemporaryDirectory(prefix="peers-") as folder, contextlib.redirect_stdout(io.StringIO()):
         line = PeerLine(scenario, Path(folder))
         with line.running():
-            ready_s = _until_ready(line)
-            ready = _sample_at(line, 0)
             steady_ns = line.line.belt.time_at(line.line.eye_mm(0)) + _SETTLE_NS
             begin, end = (_sample_at(line, at_ns) for at_ns in (steady_ns, steady_ns + int(scenario.seconds * 1e9)))
             outage_ns = line.network_cameras.outage() if scenario.outage and line.network_cameras else None
@@ -92,9 +92,9 @@ def run(scenario: Scenario) -> Figures:
         ledger = read_ledger(line.ledger)
     parts = {(event["boot"], event["part_seq"]): event["part"] for event in ledger if event["kind"] == "trigger"}
     figures: Figures = {
-        "start_s": ready_s,
+        "start_s": line.ready_s,
         "stop_s": report["daemon_stop_s"],
-        "start_cpu_s": ready.cpu_s,
+        "start_cpu_s": line.ready_cpu_s,
         "rss_mb": end.rss_mb,
     }
     views = [
@@ -105,11 +105,15 @@ def run(scenario: Scenario) -> Figures:
     ]
     frames = sum(begin.at_ns <= view["begun_ns"] < end.at_ns for _, _, view in views)
     figures["cpu_ms_per_frame"] = (end.cpu_s - begin.cpu_s) * 1000 / max(1, frames)
-    return figures | _measured(scenario, line.line, ledger, views, outage_ns) | {"unaccounted": report["unaccounted"]}
+    return (
+        figures
+        | _measured(scenario, line.line, ledger, views, steady_ns, outage_ns)
+        | {"unaccounted": report["unaccounted"]}
+    )
 
 
 def _measured(
-    scenario: Scenario, line: Line, ledger: list[Event], views: list[Look], outage_ns: tuple[int, int] | None
+    scenario: Scenario, line: Line, ledger: list[Event], views: list[Look], steady_ns: int, outage_ns: Outage
 ) -> Figures:
     told = {
         event["part"]: event["written_ns"]
@@ -121,10 +125,12 @@ def _measured(
     if scenario.name == "paced":
         died_ns, back_ns = outage_ns or (0, 0)
         last = {part: max(captured_ns(line, lane, part) for lane in range(LANES)) for part in range(line.parts)}
-        before = [part for part in last if last[part] < died_ns]
+        before = [part for part in last if steady_ns <= last[part] < died_ns]
         after = [at_ns for part, at_ns in told.items() if captured_ns(line, 0, part) > back_ns]
         found["latency_ms"] = spread([(told[part] - last[part]) / 1e6 for part in before if part in told])
-        errors = [(view["captured_ns"] - captured_ns(line, lane, part)) / 1e6 for lane, part, view in judged]
+        errors = [
+            (view["captured_ns"] - captured_ns(line, lane, part)) / 1e6 for lane, part, view in judged if part in before
+        ]
         found["stamp_error_ms"] = spread(errors)
         found["judged"] = sum(part in told for part in before) / len(before)
         found["recovery_s"] = (min(after) - back_ns) / 1e9 if after else None
@@ -156,14 +162,3 @@ def _sample_at(line: PeerLine, at_ns: int) -> Sample:
     if sample is None:
         raise RuntimeError((line.folder / "daemon.log").read_text()[-1500:])
     return sample
-
-
-def _until_ready(line: PeerLine) -> float:
-    """The daemon's age when it first says that it can inspect."""
-    until, url = time.monotonic() + 30, f"{line.page}healthz"
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1) as answer:
-            if answer.status == 200:
-                return age_s(line.daemon.pid)
-        time.sleep(0.01)
-    return float("nan")

@@ -93,10 +93,12 @@ def main() -> None:
         on_video_frame=infer,
         on_prediction=deliver,
         status_update_handlers=[listen],
-        # Its default drops frames of a camera that is slower than its header says.
+        # Its default may drop frames of a camera that is slower than its header says.
         source_buffer_filling_strategy=BufferFillingStrategy.DROP_OLDEST,
         sink_mode=SinkMode.SEQUENTIAL,
-        video_processing_mode=os.environ.get("PEER_MODE", "auto"),
+        video_processing_mode="auto",
+        # By its stamps a picture is as old as the interval when it comes: its own limit of 0.5 s would drop most.
+        max_staleness=2.0,
     )
     pipeline.start(use_main_thread=False)
     stop.wait()

@@ -49,7 +49,12 @@ class World:
         options = DemoOptions(
             cameras=LANES, speed_mm_s=frames_per_s * PITCH_MM, pitch_mm=PITCH_MM, distinct=DISTINCT, parts=60_000
         )
-        return replace(Demo(options, self.folder).line, start_ns=start_ns, textures=str(self.folder / "textures.npz"))
+        return replace(
+            Demo(options, self.folder).line,
+            start_ns=start_ns,
+            started_by="",
+            textures=str(self.folder / "textures.npz"),
+        )
 
 
 class NetworkCameras:
