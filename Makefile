@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo docs test check lint types layers coverage bench soak screenshots chaos fuzz mutation peers system-packages constraints clean
+.PHONY: demo docs test check lint types layers coverage bench chaos fuzz mutation peers soak screenshots system-packages \
+	constraints clean
 
 demo: $(VENV)/.demo-$(ORT)
 	$(BIN)/edge-inspector demo $(ARGS)

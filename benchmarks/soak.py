@@ -146,7 +146,6 @@ def soak(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     options = DemoOptions(
         parts=int(given.minutes * 60 * PARTS_PER_S),
         model_ms=given.model_ms,
-        lead_s=8.0,
         archive=f"images_mb = {BUDGET_MB}\nmin_free_mb = 0\naccepted_one_in = 5\n",
     )
     demo = Demo(options, folder)
@@ -154,7 +153,7 @@ def soak(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     samples: list[Sample] = []
     ended = threading.Event()
     with disk.below_new_processes(), demo.running():
-        begun_ns = time.monotonic_ns() + int(options.lead_s * 1e9)
+        begun_ns = demo.line.belt.time_at(0.0)
         observer = threading.Thread(
             target=observe, args=(demo, folder, phases, begun_ns, length_s, disk, clients, samples, ended)
         )

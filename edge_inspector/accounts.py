@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_inspector.config import users_path
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.web.users import Role, new_user, read_users, write_users
+from edge_inspector.store.users import Role, new_user, read_users, write_users
 
 
 def add_user(station: Path, name: str, role: str) -> int:

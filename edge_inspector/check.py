@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from edge_inspector.config import Station, load_station
-from edge_inspector.drivers import load_driver
+from edge_inspector.drivers import Segmenter, load_driver
 from edge_inspector.errors import ConfigError, EdgeInspectorError, FrameIncompleteError
 from edge_inspector.records import Identity
 
@@ -19,7 +19,9 @@ def check_station(path: Path) -> int:
     station = load_station(path)
     file = station.file
     rows = [("configuration", file.station.name, f"recipe {station.recipe.id} {station.recipe.name}", True)]
-    rows.append(_row("model", station.recipe.model, partial(_model, station)))
+    rows.append(_row("model", station.recipe.model, partial(_model, station.segmenter)))
+    if station.shadow is not None and file.shadow is not None:
+        rows.append(_row("shadow", file.shadow.model, partial(_model, station.shadow.segmenter)))
     for camera, settings in zip(file.cameras, station.camera_settings, strict=True):
         rows.append(_row("camera", camera.name, partial(_camera, camera.driver, camera.name, settings)))
     rows.append(_row("encoder", file.encoder.driver, partial(_encoder, station)))
@@ -40,12 +42,12 @@ def _row(kind: str, name: str, probe: Callable[[], str]) -> tuple[str, str, str,
         return kind, name, str(error), False
 
 
-def _model(station: Station) -> str:
+def _model(segmenter: Segmenter) -> str:
     try:
-        station.segmenter.open()
-        return f"{station.segmenter.info.label}, classes {', '.join(station.segmenter.info.classes)}"
+        segmenter.open()
+        return f"{segmenter.info.label}, classes {', '.join(segmenter.info.classes)}"
     finally:
-        station.segmenter.close()
+        segmenter.close()
 
 
 def _camera(driver: str, name: str, settings: object) -> str:

@@ -38,10 +38,10 @@ from edge_inspector.simulation.station_files import Variant, write_station_files
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
 from edge_inspector.store.results_writer import Entry, ResultsWriter
+from edge_inspector.store.users import Role, new_user, write_users
 from edge_inspector.web.app import make_app
 from edge_inspector.web.plant import Plant
 from edge_inspector.web.server import Web
-from edge_inspector.web.users import Role, new_user, write_users
 
 PASSWORD = "correct horse"  # noqa: S105 -- of users that tests make
 LINE = Line(
@@ -90,6 +90,10 @@ class Visitor:
         raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         connection.request(method, path, raw, sent)
         return connection.getresponse()
+
+    def first_news(self) -> Any:
+        line = self.start("GET", "/api/live").readline()
+        return json.loads(line.removeprefix(b"data: "))
 
     def log_in(self, name: str, password: str = PASSWORD) -> Answer:
         answer = self.ask("POST", "/api/login", {"name": name, "password": password})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import replace
 
 from edge_inspector.records import Frame, Image, Picture
 
@@ -20,8 +19,8 @@ class Album:
         self._lock = threading.Lock()
 
     def put(self, frame: Frame, mask: Image | None) -> None:
-        """Keep a copy of the frame's image: its buffer belongs to the camera. The mask is kept as it is."""
-        picture = Picture(replace(frame, image=frame.image.copy()), mask)
+        """Keep it as it is: whoever holds a frame may look at it for as long as they do."""
+        picture = Picture(frame, mask)
         if _bytes(picture) > self._capacity:
             return
         key = (frame.camera, frame.frame_id)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge_inspector.errors import EdgeInspectorError
 from edge_inspector.simulation.broker import DemoBroker
@@ -25,7 +26,11 @@ from edge_inspector.simulation.report import measure, read_ledger, recovery_s
 from edge_inspector.simulation.scoreboard import Scoreboard
 from edge_inspector.simulation.station_files import Variant, write_station_files
 from edge_inspector.simulation.tiles import write_textures
+from edge_inspector.store.users import Role, new_user, write_users
 
+_READY_S = 60.0
+_DEGRADED_S = 10.0
+USER, PASSWORD = "demo", "demo-line"  # for the page, which only this machine can reach
 _DOWN_S = {"plc": 5.0, "broker": 5.0, "daemon": 1.0, "camera": 3.0}  # how long a killed process stays dead
 
 
@@ -44,7 +49,7 @@ class DemoOptions:
     seed: int = 7
     report: Path | None = None
     keep: Path | None = None
-    lead_s: float = 5.0  # until the belt starts: the daemon's imports, model and warm-up
+    lead_s: float = 0.5  # from when the station is ready until the belt starts
     camera_faults: str = ""
     model_fail_every: int = 0
     gige: bool = False
@@ -87,6 +92,7 @@ class Demo:
         self.line = self._line()
         self.ledger = folder / "ledger.jsonl"
         self.ledger.unlink(missing_ok=True)
+        (folder / "started").unlink(missing_ok=True)
         self.cameras = CameraProcesses(folder / "line.json", self.lanes if options.gige else 0, options.loss)
         self._boots = 0
         self._dead: set[str] = set()
@@ -120,11 +126,15 @@ class Demo:
             self.plc = self._start_plc()
             self.daemon = self._start_daemon()
             stack.callback(lambda: _end(self.daemon))
+            self._await_station()
+            self.line.start(time.monotonic_ns() + int(self.options.lead_s * 1e9))
             yield
 
     def play(self) -> None:
         """Let the line run until its last part is past the gate, or Ctrl-C; kill what is to be killed."""
-        board = Scoreboard(self.line, self.broker.kind, self.folder, self.page)
+        board = Scoreboard(
+            self.line, self.broker.kind, self.folder, f"{self.page}   log in as {USER}, password {PASSWORD}"
+        )
         last_ns = self.line.belt.time_at(self.line.eye_mm(self.line.parts - 1) + self.line.gate_mm + 300)
         kills = list(self._kills)
         first_ns = self.line.belt.time_at(self.line.eye_mm(0))
@@ -145,6 +155,24 @@ class Demo:
             board.note("running the line empty ...")
             self.plc.send_signal(signal.SIGUSR1)
             time.sleep(self.line.gate_mm / self.line.speed_mm_s + 0.5)
+
+    def _await_station(self) -> None:
+        """Until it is ready, or degraded for good: a camera or link may be missing on purpose."""
+        begun_s = time.monotonic()
+        while (waited_s := time.monotonic() - begun_s) < _READY_S:
+            self._check_daemon()
+            state = self._health().get("state")
+            if state == "ready" or (state == "degraded" and waited_s > _DEGRADED_S):
+                return
+            time.sleep(0.05)
+        raise EdgeInspectorError(f"the station was not ready within {_READY_S:g} s; {self._last_words()}")
+
+    def _health(self) -> dict[str, Any]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['web']}/healthz", timeout=1) as answer:
+                return dict(json.loads(answer.read()))
+        except (OSError, ValueError):
+            return {}
 
     def finish(self) -> dict[str, object]:
         """Stop the daemon, wait for the last words on every link, and measure."""
@@ -183,7 +211,8 @@ class Demo:
             write_textures(Path(textures), options.seed)  # before the time until the belt starts begins to run
         return Line(
             seed=options.seed,
-            start_ns=time.monotonic_ns() + int((options.lead_s + self.lanes * options.gige) * 1e9),
+            start_ns=0,
+            started_by=str(self.folder / "started"),
             speed_mm_s=options.speed_mm_s,
             pitch_mm=options.pitch_mm or pitch_mm,
             part_length_mm=length_mm,
@@ -198,6 +227,8 @@ class Demo:
 
     def _write_files(self, line_file: Path) -> None:
         options = self.options
+        if not (self.folder / "users").exists():
+            write_users(self.folder / "users", {USER: new_user(USER, Role.ADMIN, PASSWORD)})
         write_station_files(
             self.folder,
             line_file,
@@ -272,8 +303,10 @@ class Demo:
 
     def _check_daemon(self) -> None:
         if self.daemon.poll() is not None and "daemon" not in self._dead:
-            tail = "\n".join((self.folder / "daemon.log").read_text().splitlines()[-10:])
-            raise EdgeInspectorError(f"the daemon ended with code {self.daemon.returncode}; its last lines:\n{tail}")
+            raise EdgeInspectorError(f"the daemon ended with code {self.daemon.returncode}; {self._last_words()}")
+
+    def _last_words(self) -> str:
+        return "its last lines:\n" + "\n".join((self.folder / "daemon.log").read_text().splitlines()[-10:])
 
     def _scrape(self) -> str:
         try:

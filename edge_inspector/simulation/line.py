@@ -19,6 +19,7 @@ from edge_inspector.s7.blocks import wrap32
 from edge_inspector.simulation.belt import Belt, Pause
 from edge_inspector.simulation.tiles import MM_PER_PX, TileLine
 
+_NEVER_NS = 1 << 62
 _FIRST_MM = 300.0  # belt that runs before the first part
 
 
@@ -50,6 +51,7 @@ class Line:
     textures: str = ""  # of rendered parts, drawn once for all processes; empty: each draws its own
     ripple: float = 0.01
     pauses: tuple[tuple[float, float], ...] = ()
+    started_by: str = ""  # a file that says, once it is there, when the belt starts; then `start_ns` means nothing
 
     @classmethod
     def read(cls, path: Path) -> Line:
@@ -61,10 +63,28 @@ class Line:
         """For other processes."""
         path.write_text(json.dumps(asdict(self), indent=1))
 
-    @cached_property
+    @property
     def belt(self) -> Belt:
-        """Its motion."""
-        return Belt(self.start_ns, self.speed_mm_s, self.ripple, tuple(Pause(at, stand) for at, stand in self.pauses))
+        """Its motion; to be asked anew while it is not started."""
+        return self._moving if self.started else self._belt(_NEVER_NS)
+
+    @property
+    def started(self) -> bool:
+        """Whether it is known when the belt starts, or started."""
+        return not self.started_by or "_moving" in self.__dict__ or Path(self.started_by).exists()
+
+    def start(self, at_ns: int) -> None:
+        """Tell every process that reads this line when the belt starts."""
+        told = Path(self.started_by)
+        told.with_suffix(".new").write_text(str(at_ns))
+        told.with_suffix(".new").rename(told)
+
+    @cached_property
+    def _moving(self) -> Belt:
+        return self._belt(int(Path(self.started_by).read_text()) if self.started_by else self.start_ns)
+
+    def _belt(self, start_ns: int) -> Belt:
+        return Belt(start_ns, self.speed_mm_s, self.ripple, tuple(Pause(at, stand) for at, stand in self.pauses))
 
     @cached_property
     def look(self) -> Parts:

@@ -190,6 +190,7 @@ class SimulatedPlc:
         moved = line.belt.position_mm(self._started_ns)
         self._next = next((part for part in range(line.parts) if line.eye_mm(part) > moved), line.parts)
         self._next_ns = self._eye_ns()
+        self._standing = not self._line.started
         self._server = Server(log=False)
         self._server.register_area(SrvArea.DB, 100, self._db_plc)
         self._server.register_area(SrvArea.DB, 101, self._db_edge)
@@ -203,6 +204,8 @@ class SimulatedPlc:
         while not stop.is_set():
             due = max(due + SCAN_NS, time.monotonic_ns() - SCAN_NS)
             time.sleep(max(0.0, (due - time.monotonic_ns()) / 1e9))
+            if self._standing and self._line.started:
+                self._standing, self._next_ns = False, self._eye_ns()
             if no_more_parts.is_set():
                 self._next_ns = _NEVER
             self._scan()

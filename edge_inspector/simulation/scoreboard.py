@@ -79,8 +79,6 @@ class Scoreboard:
 
     def _rows(self, recorder: Recorder) -> list[str]:
         now = time.monotonic_ns()
-        if now < self._line.start_ns:
-            return [f"  belt starts in {(self._line.start_ns - now) / 1e9:.0f} s", "", "", "", ""]
         tally = self._tally
         moved_m = self._line.belt.position_mm(now) / 1000
         latency_ms = statistics.median(self._latency_ms) if self._latency_ms else 0.0

@@ -160,13 +160,14 @@ class Archive:
         held.deliveries = [delivery for delivery in held.deliveries if delivery.seq <= self._seen_seq]
         try:
             if held:
+                if self._results is not None and self._results.broken:
+                    self._close()
                 if self._results is None:
                     self._results = ResultsWriter(results_path(self._state_dir))
                 self._results.add(held.entries, held.deliveries, held.objections)
         except DeviceError as error:
             self._trouble("results", str(error))
             self._backoff.failed()
-            self._close()
             held.deliveries += early
             return Held()
         self._backoff.succeeded()

@@ -86,6 +86,7 @@ def open_results(path: Path, mode: Literal["ro", "rw"] = "ro") -> Iterator[sqlit
                     " run the station with this version once, or use the newer one"
                 )
             db.execute("PRAGMA foreign_keys=ON")
+            db.execute("PRAGMA wal_autocheckpoint=0")  # the archive's thread has the time for that
             db.row_factory = sqlite3.Row
             yield db
     except (sqlite3.Error, OSError, ValueError) as error:

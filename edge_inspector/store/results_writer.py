@@ -45,12 +45,14 @@ class Objection:
 class ResultsWriter:
     """Keeps verdicts and deliveries in `path`. Every method raises DeviceError when the disk does not play.
 
-    After an error open a new one: a file that turned out to be damaged has been set aside by then. `set_aside` says
-    that one was found, and replaced by an empty one, when this was opened.
+    One that is `broken` after an error must be closed, and a new one opened: a file that turned out to be damaged has
+    been set aside by then. On a full disk it is not: closed, it would take the readers along. `set_aside` says that a
+    damaged file was found, and replaced by an empty one, when this was opened.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.broken = False
         with self._disk():
             self._db, self.set_aside = open_database(path, "results", MIGRATIONS, closed_is_sound=True)
 
@@ -172,6 +174,7 @@ class ResultsWriter:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            self.broken = getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL
             if isinstance(error, sqlite3.DatabaseError) and is_damaged(error):
                 set_aside(self._path, "results", error)
             raise DeviceError(f"results {self._path}: {error}") from error

@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edge_inspector.store.users import Role
 from edge_inspector.web.sessions import Session, Sessions
-from edge_inspector.web.users import Role
 
 COOKIE = "edge_inspector_session"
 _BODY_BYTES = 4096

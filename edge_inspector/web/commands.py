@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from edge_inspector.records import Command, CommandName, CommandResult
+from edge_inspector.store.users import Role
 from edge_inspector.web.access import Access, Entry, RequestError, read_json, text_of
 from edge_inspector.web.plant import Plant
-from edge_inspector.web.users import Role
 
 log = logging.getLogger(__name__)
 

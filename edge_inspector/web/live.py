@@ -33,7 +33,7 @@ class Live:
         self._pictures: dict[str, dict[str, Any]] = {}
         self._strip: deque[dict[str, Any]] = deque(maxlen=_STRIP)
         self._told_seq = 0
-        self._belt = (0, 0.0)
+        self._belt = (0, 0.0, 0)
 
     def news(self) -> dict[str, Any]:
         """State, belt and figures; of pictures and verdicts only the new ones."""
@@ -75,29 +75,28 @@ class Live:
         count = timeline.estimate(now) if timeline.fresh(now) else None
         if count is None:
             return {"known": False, "speed": 0, "parts": []}
-        before_ns, before = self._belt
+        before_ns, before, epoch = self._belt
         passed_s = (now - before_ns) / 1e9
-        if not 0.1 < passed_s < 2:  # somebody looks for the first time
+        if not 0.1 < passed_s < 2 or epoch != timeline.epoch:  # the first look since long, or at another count
             earlier = timeline.estimate(now - 100_000_000)
             before, passed_s = (count if earlier is None else earlier), 0.1
-        self._belt = (now, count)
-        parts = [
-            {"n": open_part.part.part_seq, "x": (count - open_part.part.trigger_count) / scale, "d": 0}
-            for open_part in scene.parts
-            if open_part.part.positioned and open_part.part.epoch == timeline.epoch
+        self._belt = (now, count, timeline.epoch)
+        speed = (count - before) / scale / passed_s
+        return {"known": True, "speed": speed, "parts": self._parts_on_belt(scene, count)}
+
+    def _parts_on_belt(self, scene: Scene, count: float) -> list[dict[str, Any]]:
+        """Each part's number, how far it is from the photo-eye in mm, and its decision; 0 while there is none."""
+        epoch, scale = self._plant.timeline.epoch, self._plant.geometry.counts_per_mm
+        gone = self._plant.recipe.part_length_mm * 2 * scale
+        known = [(part.part, 0) for part in scene.parts]
+        known += [
+            (verdict.part, int(verdict.decision)) for verdict in scene.verdicts if count < verdict.part.due_count + gone
         ]
-        parts += [
-            {
-                "n": verdict.part.part_seq,
-                "x": (count - verdict.part.trigger_count) / scale,
-                "d": int(verdict.decision),
-            }
-            for verdict in scene.verdicts
-            if verdict.part.positioned
-            and verdict.part.epoch == timeline.epoch
-            and count < verdict.part.due_count + self._plant.recipe.part_length_mm * 2 * scale
+        return [
+            {"n": part.part_seq, "x": (count - part.trigger_count) / scale, "d": decision}
+            for part, decision in known
+            if part.positioned and part.epoch == epoch
         ]
-        return {"known": True, "speed": (count - before) / scale / passed_s, "parts": parts}
 
     def _new_pictures(self) -> dict[str, dict[str, Any]]:
         fresh, thresholds = {}, self._plant.thresholds()

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from edge_inspector.errors import ConfigError
+from edge_inspector.store.users import authenticate, read_users
 from edge_inspector.web.access import COOKIE, Access, Entry, RequestError, read_json, text_of
 from edge_inspector.web.sessions import Attempts, Session, Sessions
-from edge_inspector.web.users import authenticate, read_users
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,9 @@ class Login:
         session = self._sessions.open(user.name, user.role)
         log.info("login of %s (%s) from %s", user.name, user.role.label, address)
         answer = JSONResponse(_told(session))
-        answer.set_cookie(COOKIE, session.token, httponly=True, samesite="strict", secure=self._secure)
+        # The browser says so itself where a reverse proxy encrypts.
+        secure = self._secure or request.headers.get("origin", "").startswith("https://")
+        answer.set_cookie(COOKIE, session.token, httponly=True, samesite="strict", secure=secure)
         return answer
 
     async def _logout(self, request: Request) -> Response:

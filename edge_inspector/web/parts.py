@@ -17,10 +17,10 @@ from edge_inspector.errors import DeviceError
 from edge_inspector.records import Decision, Image
 from edge_inspector.runtime.clock import utc_of
 from edge_inspector.store.rows import LabelKind, PartRow, PartStory, StoredView
+from edge_inspector.store.users import Role
 from edge_inspector.web.access import Access, Entry, RequestError, read_json, text_of
 from edge_inspector.web.pictures import jpeg, overlaid, png, tinted
 from edge_inspector.web.plant import Plant
-from edge_inspector.web.users import Role
 
 _PAGE = 60
 _QUEUE = 50
@@ -28,7 +28,7 @@ _THUMB_PX = 192
 _LAYER_PX = 1024
 _LARGEST_FILE = 64 << 20
 _LABELS: tuple[LabelKind, ...] = ("good", "defect", "unsure")
-_FOREVER = {"Cache-Control": "private, max-age=86400"}
+_A_WHILE = {"Cache-Control": "private, max-age=300"}
 
 
 class Parts:
@@ -86,18 +86,18 @@ class Parts:
             image, mask = self._pictures(view)
             if image is not None:
                 shown = overlaid(image, mask, self._plant.thresholds(story.row.recipe_id), _THUMB_PX)
-                return Response(jpeg(shown), media_type="image/jpeg", headers=_FOREVER)
+                return Response(jpeg(shown), media_type="image/jpeg", headers=_A_WHILE)
         raise RequestError(404, "no picture of this part was kept")
 
     async def _image(self, request: Request) -> Response:
         view = self._view(request, self._found(request))
         if view.picture is not None:
             kind = "image/png" if view.picture.image.suffix == ".png" else "image/jpeg"
-            return Response(_bytes(view.picture.image), media_type=kind, headers=_FOREVER)
+            return Response(_bytes(view.picture.image), media_type=kind, headers=_A_WHILE)
         image, _ = self._pictures(view)
         if image is None:
             raise RequestError(404, "this picture was not kept")
-        return Response(png(image), media_type="image/png", headers=_FOREVER)
+        return Response(png(image), media_type="image/png", headers=_A_WHILE)
 
     async def _mask(self, request: Request) -> Response:
         story = self._found(request)
@@ -107,7 +107,7 @@ class Parts:
         zoom = max(1.0, _LAYER_PX / image.shape[1])  # outlines as fine as the screen that they are shown on
         size = round(image.shape[1] * zoom), round(image.shape[0] * zoom)
         layer = tinted(mask, self._plant.thresholds(story.row.recipe_id), size)
-        return Response(png(layer), media_type="image/png", headers=_FOREVER)
+        return Response(png(layer), media_type="image/png", headers=_A_WHILE)
 
     async def _label(self, request: Request) -> Response:
         body = await read_json(request)

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
-from edge_inspector.web.users import Role
+from edge_inspector.store.users import Role
 
 _SESSIONS = 256
 _ADDRESSES = 1024

@@ -21,19 +21,18 @@ pytestmark = pytest.mark.system
 
 Told = dict[int, tuple[int, int]]
 
-LEAD_S = 8.0
 
 FULL_DISK = """
 mount -t tmpfs -o size=400k none "$1/state" || exit 77
 "$2" -c "$3" "$1" > "$1/demo.log" 2>&1
 cp "$1/state/"results.sqlite* "$1/kept/"
 """
-RUN = f"""
+RUN = """
 import json, sys
 from pathlib import Path
 from edge_inspector.simulation.demo import Demo, DemoOptions
 folder = Path(sys.argv[1])
-demo = Demo(DemoOptions(parts=40, model_ms=5.0, lead_s={LEAD_S}), folder)
+demo = Demo(DemoOptions(parts=40, model_ms=5.0), folder)
 with demo.running():
     demo.play()
     (folder / "report.json").write_text(json.dumps(demo.finish()))
@@ -41,7 +40,7 @@ with demo.running():
 
 
 def run(folder: Path, **options: Any) -> dict[str, Any]:
-    demo = Demo(DemoOptions(model_ms=5.0, lead_s=LEAD_S, **options), folder)
+    demo = Demo(DemoOptions(model_ms=5.0, **options), folder)
     with demo.running():
         demo.play()
         return demo.finish()

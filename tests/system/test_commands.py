@@ -32,9 +32,7 @@ class TwoProducts(Demo):
             picture = np.full((128, 128), 90, np.uint8)
             picture[50:74, 50:74] = 90 + 130 * number
             cv2.imwrite(str(pictures / f"{number}.png"), picture)
-        super().__init__(
-            DemoOptions(frames=pictures, speed_mm_s=800.0, pitch_mm=400.0, model_ms=5.0, lead_s=4.0), folder
-        )
+        super().__init__(DemoOptions(frames=pictures, speed_mm_s=800.0, pitch_mm=400.0, model_ms=5.0), folder)
         self.answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
     @contextmanager

@@ -18,11 +18,9 @@ from edge_inspector.simulation.station_files import models_dir
 
 pytestmark = pytest.mark.system
 
-LEAD_S = 4.0
-
 
 def run(folder: Path, **options: Any) -> dict[str, Any]:
-    demo = Demo(DemoOptions(lead_s=LEAD_S, **options), folder)
+    demo = Demo(DemoOptions(**options), folder)
     with demo.running():
         demo.play()
         return demo.finish()

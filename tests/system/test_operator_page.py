@@ -17,7 +17,7 @@ from chromium import PROGRAM, browsing
 from playwright.sync_api import Browser, Page, Request, expect
 
 from edge_inspector.simulation.demo import Demo, DemoOptions
-from edge_inspector.web.users import Role, new_user, write_users
+from edge_inspector.store.users import Role, new_user, write_users
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(not PROGRAM, reason="Chromium is not installed")]
 
@@ -31,7 +31,7 @@ ACCESSIBILITY = (Path(__file__).parent / "accessibility.js").read_text()
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("page")
     write_users(folder / "users", {role.label: new_user(role.label, role, PASSWORD) for role in Role})
-    options = DemoOptions(parts=2000, cameras=2, speed_mm_s=600.0, model_ms=5.0, lead_s=3.0, review_band=(0.0, 1.0))
+    options = DemoOptions(parts=2000, cameras=2, speed_mm_s=600.0, model_ms=5.0, review_band=(0.0, 1.0))
     running = Demo(options, folder)
     with running.running():
         wait_for_parts(running, 3)

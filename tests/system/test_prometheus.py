@@ -91,7 +91,7 @@ def panels() -> list[str]:
 
 
 def test_a_killed_broker_raises_its_alert_and_every_panel_has_an_answer(tmp_path: Path) -> None:
-    demo = Demo(DemoOptions(cameras=1, model_ms=5.0, lead_s=4.0), tmp_path)
+    demo = Demo(DemoOptions(cameras=1, model_ms=5.0), tmp_path)
     with demo.running(), prometheus(tmp_path, demo.ports["web"]) as server:
         server.until('up{job="edge-inspector"} == 1', 30)
         server.until('edge_inspector_station_state{state="ready"} == 1', 30)

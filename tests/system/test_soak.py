@@ -25,5 +25,4 @@ def test_two_minutes_with_clients_and_a_bad_disk_grow_nothing(tmp_path: Path) ->
     found = json.loads(report.read_text())
     assert found["complaints"] == [], done.stdout
     assert found["unaccounted"] == found["duplicates"] == 0
-    assert found["archive_max_mb"] <= found["archive_budget_mb"]
     assert found["client_failures"] == 0

@@ -240,6 +240,17 @@ def test_a_shadow_has_the_limits_of_each_recipe_for_the_classes_that_it_knows(tm
     assert loaded(write(tmp_path)).shadow is None
 
 
+def test_check_looks_at_the_shadow_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = changed(STATION, "[web]", '[shadow]\nmodel = "none-2.0"\ndriver = "simulated"\n\n[web]')
+    for host in ("192.0.2.1", "192.0.2.2"):
+        text = text.replace(host, "127.0.0.1")
+    text = text.replace('{ host = "127.0.0.1" }', '{ host = "127.0.0.1", port = 9 }')
+    assert main(["check", str(write(tmp_path, text))]) == 1, "nothing listens there"
+    told = capsys.readouterr().out
+    assert "ok    shadow" in told
+    assert "FAIL  encoder" in told
+
+
 def test_a_loaded_station_cannot_be_changed(tmp_path: Path) -> None:
     station = loaded(write(tmp_path))
     with pytest.raises(ValueError, match="frozen"):

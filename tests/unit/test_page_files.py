@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge_inspector.records import Decision, ErrorCode, Reason, StationState
-from edge_inspector.web.users import Role
+from edge_inspector.store.users import Role
 
 STATIC = Path(__file__).parents[2] / "edge_inspector" / "web" / "static"
 SCRIPTS = {path.name: path.read_text() for path in STATIC.glob("*.js")}

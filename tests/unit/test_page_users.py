@@ -1,4 +1,5 @@
 import io
+import os
 import stat
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from page import station_files
 from edge_inspector.cli import main
 from edge_inspector.config import load_station
 from edge_inspector.errors import ConfigError
-from edge_inspector.web.users import Role, authenticate, new_user, read_users, write_users
+from edge_inspector.store.users import Role, authenticate, new_user, read_users, write_users
 
 GOOD = "correct horse"
 
@@ -32,6 +33,13 @@ def test_the_file_holds_no_password_and_is_not_for_everybody(tmp_path: Path) -> 
     assert GOOD not in text
     assert len({line.rpartition(":")[2] for line in text.splitlines()[1:]}) == 2, "the same password, other salts"
     assert stat.S_IMODE(file.stat().st_mode) & 0o007 == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_the_service_may_read_what_root_writes(tmp_path: Path) -> None:
+    os.chown(tmp_path, 0, 12345)
+    write_users(tmp_path / "users", {"eva": new_user("eva", Role.VIEWER, GOOD)})
+    assert (tmp_path / "users").stat().st_gid == 12345
 
 
 @pytest.mark.parametrize(

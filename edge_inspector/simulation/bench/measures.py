@@ -163,7 +163,6 @@ def _offering(frames_per_s: float, effort: Effort, cameras: int = _CAMERAS) -> D
         pitch_mm=pitch,
         model=effort.model,
         distinct=_DISTINCT,
-        lead_s=6 + cameras / 6,
     )
     return _lasting(options, effort.seconds)
 

@@ -33,7 +33,7 @@ class ChaosLine(Demo):
 
     def __init__(self, folder: Path, seed: int) -> None:
         frames = _draw_parts(folder / "parts")
-        options = DemoOptions(frames=frames, speed_mm_s=800.0, pitch_mm=300.0, model_ms=5.0, seed=seed, lead_s=4.0)
+        options = DemoOptions(frames=frames, speed_mm_s=800.0, pitch_mm=300.0, model_ms=5.0, seed=seed)
         super().__init__(options, folder)
         self.events: list[Event] = []
         self._read = 0

@@ -29,7 +29,12 @@ class Scene:
         self.width = _up_to(4, max((shape[1] for shape in seen), default=256))
 
     def next_part(self, after_ns: int, every: int = 1) -> int | None:
-        """The first part (or the first of every so many) that comes under the lens after this; None after the last."""
+        """The first part (or the first of every so many) that comes under the lens after this.
+
+        None after the last, and before the belt starts.
+        """
+        if not self._line.started:
+            return None
         moved_mm = self._line.belt.position_mm(after_ns) - self._offset_mm
         # Parts lie at most 4 % off the pitch, so that the search can start a little before.
         guess = max(0, int((moved_mm - self._line.eye_mm(0)) / self._line.pitch_mm) - 2)

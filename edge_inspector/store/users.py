@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -98,6 +99,8 @@ def write_users(path: Path, users: dict[str, User]) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+            with contextlib.suppress(PermissionError):  # root writes what the service must read: the folder's group
+                os.fchown(file.fileno(), -1, path.parent.stat().st_gid)
         fresh.replace(path)
     except OSError as error:
         raise ConfigError([Fault(str(path), f"cannot be written: {error.strerror}")]) from error

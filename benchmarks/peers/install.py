@@ -1,0 +1,55 @@
+"""Installs each peer into an environment of its own: `python benchmarks/peers/install.py [NAME ...]`.
+
+They bring several gigabytes of files between them. Torch is asked for by itself: where a folder or an index with a CPU
+wheel is given (`--find-links`, or PIP_FIND_LINKS), CUDA stays out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+# As tried; newer ones may have another API.
+PACKAGES = {
+    "plain": ("numpy==2.4.6", "opencv-python-headless==5.0.0.93", "onnxruntime==1.31.1"),
+    "roboflow": ("torch==2.13.0", "inference-cpu==1.8.3"),
+    "anomalib": ("torch==2.13.0", "anomalib[openvino]==2.7.0"),
+}
+ENVS = Path(__file__).parents[1] / ".envs"
+
+
+def python_of(envs: Path, name: str) -> Path:
+    """The interpreter of a peer's environment."""
+    return envs / name / "bin" / "python"
+
+
+def install(envs: Path, name: str, find_links: str) -> None:
+    """The peer's environment, made where it is missing. pip itself takes ten minutes to resolve these; uv seconds."""
+    if (envs / name / "installed").exists():
+        return
+    print(f"{name}: {' '.join(PACKAGES[name])} into {envs / name}", file=sys.stderr)
+    venv.create(envs / name, with_pip=True, clear=True)
+    python = str(python_of(envs, name))
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "uv"], check=True)
+    links = ["--find-links", find_links] if find_links else []
+    subprocess.run([python, "-m", "uv", "pip", "install", "--python", python, *links, *PACKAGES[name]], check=True)
+    (envs / name / "installed").write_text("\n".join(PACKAGES[name]) + "\n")
+
+
+def main() -> None:
+    """All that are named; all of them without a name."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=list(PACKAGES))
+    parser.add_argument("--envs", type=Path, default=ENVS)
+    parser.add_argument("--find-links", default=os.environ.get("PIP_FIND_LINKS", ""))
+    given = parser.parse_args()
+    for name in given.names:
+        install(given.envs.resolve(), name, given.find_links)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""A plain loop, as a good engineer writes it in an afternoon: a thread for each camera, latest frames, one model.
+
+A camera that dies is opened again every half second. Frames are stamped when `read` returns.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import work
+
+Segment = Callable[[list[work.Image]], work.Image]
+_RETRY_S = 0.5
+
+
+class Latest:
+    """The newest frame of each camera that nobody has looked at yet."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._frames: dict[int, tuple[work.Image, int]] = {}
+        self.replaced = 0
+
+    def put(self, lane: int, image: work.Image, stamp_ns: int) -> None:
+        """In place of an older one."""
+        with self._changed:
+            self.replaced += lane in self._frames
+            self._frames[lane] = (image, stamp_ns)
+            self._changed.notify()
+
+    def take(self, most: int) -> dict[int, tuple[work.Image, int]]:
+        """What is there, at most so many; nothing after a while without frames."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frames, 0.1)
+            return {lane: self._frames.pop(lane) for lane in list(self._frames)[:most]}
+
+
+def capture(chosen: work.Task, lane: int, latest: Latest, stop: threading.Event) -> None:
+    """The life of one camera."""
+    open_camera = work.opener(chosen, lane)
+    while not stop.is_set():
+        camera = open_camera()
+        while not stop.is_set():
+            good, image = camera.read()
+            if not good:
+                break
+            latest.put(lane, image, time.monotonic_ns())
+        camera.release()
+        stop.wait(_RETRY_S)
+
+
+def run(chosen: work.Task, segment: Segment, workers: int, most: int) -> None:
+    """Until SIGTERM: so many workers share the model, each takes at most so many frames at once."""
+    stop, latest, judgement = work.until_stopped(), Latest(), work.Judgement(chosen.model)
+
+    def infer() -> None:
+        sink = work.Sink(chosen.sink)
+        while not stop.is_set():
+            frames = latest.take(most)
+            if frames:
+                masks = segment([image for image, _ in frames.values()])
+                for (lane, (image, stamp_ns)), mask in zip(frames.items(), masks, strict=True):
+                    sink.result(lane, image, stamp_ns, judgement.defects(mask))
+
+    threads = [threading.Thread(target=capture, args=(chosen, lane, latest, stop)) for lane in range(chosen.cameras)]
+    threads += [threading.Thread(target=infer) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    stop.wait()
+    for thread in threads:
+        thread.join()
+    work.Sink(chosen.sink).lost(latest.replaced)
+
+
+if __name__ == "__main__":
+    given = work.task()
+    run(given, work.load_model(given.model, threads=1), workers=2, most=1)

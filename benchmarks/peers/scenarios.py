@@ -1,0 +1,44 @@
+"""What is asked of each product, and how figures are summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Figures = dict[str, Any]
+LANES = 4
+PITCH_MM = 400.0  # from picture to picture; the belt's speed makes the rate
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Four cameras at `frames_per_s` each for so many seconds, over the network or from memory; then an outage."""
+
+    name: str
+    frames_per_s: float
+    seconds: float
+    network: bool = True
+    outage: bool = False
+
+
+def scenarios(seconds: float, capacity: float) -> list[Scenario]:
+    """Both of them; `capacity` is what the model alone does here, frames per second."""
+    return [
+        Scenario("paced", 2.0, seconds, outage=True),
+        Scenario("overload", 2 * capacity / LANES, seconds, network=False),
+    ]
+
+
+def spread(values: Sequence[float]) -> dict[str, float | int | None]:
+    """How many, and by nearest rank p50, p99 and the extremes; None without values."""
+    ranked = sorted(values)
+    if not ranked:
+        return {"count": 0, "p50": None, "p99": None, "min": None, "max": None}
+    return {
+        "count": len(ranked),
+        "p50": round(ranked[len(ranked) // 2], 3),
+        "p99": round(ranked[min(len(ranked) - 1, int(len(ranked) * 0.99))], 3),
+        "min": round(ranked[0], 3),
+        "max": round(ranked[-1], 3),
+    }

@@ -1,0 +1,14 @@
+"""Lets PyPI's torchvision, which is built for CUDA, be imported beside a CPU torch; import this first.
+
+Its compiled operators do not load there. Nothing that is measured here calls them: they are declared, without a body.
+"""
+
+from importlib.metadata import version
+
+import torch
+
+_BOXES = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+if "+cpu" in version("torch") and "+cpu" not in version("torchvision"):
+    for name in ("nms", "qnms"):
+        torch.library.define(f"torchvision::{name}", _BOXES)
