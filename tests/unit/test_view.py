@@ -59,3 +59,11 @@ def test_a_doubtful_look_is_a_matter_of_the_recipe_s_review_band() -> None:
     view = look(criteria(4), criteria(5, review_band=(0.7, 0.9)), confidence=204)
     assert not view.doubtful
     assert view.others[0].doubtful
+
+
+def test_rows_of_another_height_are_measured_as_such() -> None:
+    mask = np.zeros((1, 32, 32), np.uint8)
+    mask[0, 10:14, 10:14] = 255
+    made = Look(lambda: (criteria(4),), MODEL, {"left": 0.25}, {"left": 0.5})
+    (defect,) = made(FRAME, mask, 0, 5_000).defects
+    assert defect.area_mm2 == 16 * (0.25 * 2) * (0.5 * 2)
