@@ -87,8 +87,9 @@ def judged(
         last = [each.rss_mb for each in samples if each.phase == phase]
         figures["rss_mb"] = round(statistics.median(last[-len(last) // 3 :]), 1)
     warm = [each for each in samples if each.at_s > min(WARM_UP_S, minutes * 15)]
-    # On a full disk verdicts wait in memory, up to a bound: that is no leak.
-    later = [each for each in warm[len(warm) // 4 :] if "full" not in each.phase]
+    # Clients take memory when they come, and on a full disk verdicts wait there, up to a bound: these are no leaks.
+    steady = [each for each in warm if each.phase != "quiet" and "full" not in each.phase]
+    later = steady[len(steady) // 4 :]
     slope = statistics.linear_regression([each.at_s for each in later], [each.rss_mb for each in later]).slope
     noise = statistics.pstdev(each.rss_mb for each in later)
     grown_mb = slope * (later[-1].at_s - later[0].at_s)

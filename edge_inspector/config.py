@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -324,7 +325,13 @@ def _web(base: Path, web: WebTable, faults: list[Fault]) -> WebTable:
     paths = {key: base / path for key, path in pair.items() if path is not None}
     if len(paths) == 1:
         faults.append(Fault("web.private_key", "certificate and private_key belong together: give both or none"))
-    faults += [Fault(f"web.{key}", f"{path} is not a file") for key, path in paths.items() if not path.is_file()]
+    missing = [Fault(f"web.{key}", f"{path} is not a file") for key, path in paths.items() if not path.is_file()]
+    faults += missing
+    if len(paths) == 2 and not missing:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(paths["certificate"], paths["private_key"])
+        except (ssl.SSLError, OSError) as error:
+            faults.append(Fault("web.certificate", f"cannot be used with web.private_key: {error}"))
     if not _is_loopback(web.host) and not paths and not web.allow_plain:
         faults.append(
             Fault(

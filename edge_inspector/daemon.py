@@ -30,7 +30,6 @@ from edge_inspector.runtime.worker import Worker
 from edge_inspector.store.choice import remember_choice, remembered_choice
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
-from edge_inspector.web.app import make_app
 from edge_inspector.web.plant import Plant
 from edge_inspector.web.server import Web
 
@@ -74,7 +73,7 @@ class Daemon:
         chosen = remembered_choice(station.state_dir, station.recipe.id)
         self._recipe_id = chosen if chosen in station.recipes else station.recipe.id
         pipeline = build(station, self._boot_id, self._conditions, self._recipe_id)
-        web = Web(station.file.web, lambda: make_app(self._plant(pipeline)))
+        web = Web(station.file.web, lambda: self._page(pipeline))
         web.open()
         workers = [*pipeline.workers, Worker(web, vital=False)]
         self._supervisor = Supervisor(workers, self._on_fault, self._on_restart)
@@ -86,6 +85,11 @@ class Daemon:
         self._conditions.phase(StationState.READY)
         notify("READY=1\nSTATUS=running")
         return pipeline, self._supervisor
+
+    def _page(self, pipeline: Pipeline) -> Any:
+        from edge_inspector.web.app import make_app  # noqa: PLC0415 -- in the page's thread: it takes a while
+
+        return make_app(self._plant(pipeline))
 
     def _plant(self, pipeline: Pipeline) -> Plant:
         return Plant(

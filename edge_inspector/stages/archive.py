@@ -102,9 +102,9 @@ class Archive:
     def stop(self, *, failed: bool) -> None:
         """Write what is left, without pictures, and let go."""
         if not failed:
+            self._commit()  # so that there is room for what still waits
             while self._take(0.0):
                 self._commit()
-            self._commit()
         if self._held.entries:
             log.warning("archive: %d verdicts were not written", len(self._held.entries))
         self._close()

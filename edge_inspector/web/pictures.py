@@ -28,10 +28,10 @@ def overlaid(image: Image, mask: Image | None, thresholds: Sequence[int], width:
     shown = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     if shown.ndim == 2:
         shown = cv2.cvtColor(shown, cv2.COLOR_GRAY2BGR)
-    for index, threshold in enumerate(thresholds if mask is not None else ()):
-        assert mask is not None  # noqa: S101 -- for the type checker
-        if int(mask[index].max(initial=0)) >= threshold:
-            _mark(shown, mask[index], threshold, _bgr(index))
+    # Without a mask there is nothing to pair with.
+    for index, (threshold, plane) in enumerate(zip(thresholds, () if mask is None else mask, strict=False)):
+        if int(plane.max(initial=0)) >= threshold:
+            _mark(shown, plane, threshold, _bgr(index))
     return np.asarray(shown, np.uint8)
 
 

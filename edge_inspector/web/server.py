@@ -6,12 +6,14 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_inspector.config import WebTable
 from edge_inspector.errors import DeviceError
 from edge_inspector.runtime.realtime import go_behind
-from edge_inspector.web.connection import Server, serve_on
+
+if TYPE_CHECKING:
+    from edge_inspector.web.connection import Server
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,9 @@ class Web:
     def start(self) -> None:
         """Listen, again after a failure."""
         go_behind()
+        # A quarter of a second of imports on a busy box: here, so that verdicts need not wait for them.
+        from edge_inspector.web.connection import serve_on  # noqa: PLC0415
+
         listener = self._socket or self._listen()
         self._loop = asyncio.new_event_loop()
         self._server = self._loop.run_until_complete(serve_on(listener, self._settings, self._make_app()))

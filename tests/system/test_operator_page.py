@@ -24,6 +24,13 @@ pytestmark = [pytest.mark.system, pytest.mark.skipif(not PROGRAM, reason="Chromi
 PASSWORD = "correct horse"  # noqa: S105 -- of users that this test makes
 PATIENCE_MS = 15_000
 PAGES = ("/", "/parts", "/parts/1", "/review", "/health")
+MOVED_PX = """async () => {
+    const newest = [...document.querySelectorAll(".part")].sort((a, b) => b.dataset.part - a.dataset.part)[0];
+    const at = () => new DOMMatrix(getComputedStyle(newest).transform).e;
+    const before = at();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    return at() - before;
+}"""
 ACCESSIBILITY = (Path(__file__).parent / "accessibility.js").read_text()
 
 
@@ -114,11 +121,8 @@ def test_the_live_picture_and_the_belt_move(screen: Screen) -> None:
     first = page.wait_for_selector("img[data-frame]:not([hidden])").get_attribute("data-frame")
     screen.until("before => document.querySelector('img[data-frame]').dataset.frame !== before", first)
     assert page.evaluate("document.querySelector('img[data-frame]').naturalWidth") > 100
-    part = page.wait_for_selector(".part").get_attribute("data-part")
-    at = "n => new DOMMatrix(getComputedStyle(document.querySelector(`.part[data-part='${n}']`)).transform).e"
-    before = page.evaluate(at, part)
-    page.wait_for_timeout(400)
-    assert page.evaluate(at, part) > before + 10
+    page.wait_for_selector(".part")
+    assert page.evaluate(MOVED_PX) > 10
     expect(page.locator("#state")).to_contain_text("Ready")
     expect(page.locator(".strip li").first).to_be_visible()
 

@@ -96,3 +96,10 @@ def test_a_certificate_comes_with_its_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="belong together") as caught:
         load_station(station)
     assert "cert.pem is not a file" in str(caught.value)
+
+
+def test_a_certificate_that_is_none_is_a_fault_before_anything_starts(tmp_path: Path) -> None:
+    station = station_files(tmp_path, 'certificate = "cert.pem"\nprivate_key = "cert.pem"\n')
+    (tmp_path / "cert.pem").write_text("no certificate\n")
+    with pytest.raises(ConfigError, match=r"web\.certificate: cannot be used"):
+        load_station(station)
