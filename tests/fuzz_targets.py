@@ -4,10 +4,12 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import tempfile
 import threading
 from binascii import crc_hqx
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from edge_inspector.config import load_station
@@ -164,7 +166,7 @@ def gvcp_packet(data: bytes) -> None:
 
 
 def _load(data: bytes, name: str, load: Callable[[Path], object]) -> None:
-    path = _FOLDER / name
+    path = _folder() / name
     path.write_bytes(data)
     with contextlib.suppress(ConfigError):
         load(path)
@@ -194,7 +196,6 @@ class _OneCamera:
 BOOT = 77
 _CAMERA = _OneCamera()
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- a folder of our own in it, made by mkdtemp: a disk would be the bottleneck
-_FOLDER = Path(tempfile.mkdtemp(prefix="edge-inspector-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None))
 _RECIPE = {
     "id": 4, "name": "t", "model": "t", "views": ["top"], "part_length_mm": 1, "min_pitch_mm": 2,
     "position_tolerance_mm": 0.5,
@@ -202,12 +203,16 @@ _RECIPE = {
 _CRITERIA = Criteria(Recipe.model_validate(_RECIPE), {})
 
 
+@cache
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="edge-inspector-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None))
+
+
 def close() -> None:
     """Let go of port and folder."""
     _CAMERA.close()
-    for path in _FOLDER.iterdir():
-        path.unlink()
-    _FOLDER.rmdir()
+    shutil.rmtree(_folder())
+    _folder.cache_clear()
 
 
 def _good_block() -> bytes:
