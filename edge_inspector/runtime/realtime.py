@@ -6,8 +6,8 @@
 | report | nice 0 | SCHED_FIFO, priority + 2: verdicts and heartbeat |
 | judge | nice 0 | SCHED_FIFO, priority + 1 |
 | acquire | nice 0 | SCHED_FIFO, priority |
-| segment, archive, page | nice 10 | nice 10: work that may wait |
-| shadow | nice 19 | nice 19: work that may never be done |
+| segment, page | nice 10 | nice 10: work that may wait |
+| archive, shadow | nice 19 | nice 19: work that may never be done; packing pictures costs more than the model |
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.clock import utc_of
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
-from edge_inspector.runtime.realtime import go_behind
+from edge_inspector.runtime.realtime import go_last
 from edge_inspector.stages.drift import DriftWatch
 from edge_inspector.store.images import ImageArchive, ImageLimits
 from edge_inspector.store.pictures import picture_stem
@@ -87,7 +87,7 @@ class Archive:
 
     def start(self) -> None:
         """Nothing is open yet: the first step tries."""
-        go_behind()
+        go_last()
 
     def step(self) -> None:
         """What came within a fifth of a second, in one commit; then its pictures."""
