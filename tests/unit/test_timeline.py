@@ -300,16 +300,16 @@ def test_an_instant_after_the_newest_sample_is_pending_until_the_next_one() -> N
 
 def test_an_instant_after_the_newest_sample_goes_on_at_the_belts_speed_where_that_is_exact_enough() -> None:
     timeline = line_of(*(stamped(at, 10 * at) for at in (80, 90, 100)))
-    low, high = timeline.offset_bounds(100 * MS)
-    doubt_s = (high - low) / 2 / S
     at_ns = 110 * MS
+    low, high = timeline.offset_bounds(at_ns)
+    doubt_s = round((high - low) / 2) / S
+    ahead_s = (at_ns - (low + round((high - low) / 2)) - 5 * S - 100 * MS) / S
     position = timeline.count_at(at_ns, at_ns, tolerance=1000.0)
-    ahead_s = (at_ns - sum(timeline.offset_bounds(at_ns)) / 2 - 5 * S - 100 * MS) / S
-    assert position.count == pytest.approx(1000 + 10_000 * ahead_s, abs=1e-3)
-    steady = 1 + ahead_s / 0.020 + 50_000 * ahead_s * (0.020 + ahead_s) / 2
-    assert position.error_counts == pytest.approx(
-        steady + doubt_s * (10_000 + 50 + 50_000 * (0.020 + ahead_s + doubt_s)), rel=0.01
-    )
+    assert position.count == pytest.approx(1000 + 10_000 * ahead_s, rel=1e-12)
+    steady = 1 + (1 / 0.020 + 50_000 * (0.020 + ahead_s) / 2) * ahead_s
+    fastest = 10_000 + 1 / 0.020 + 50_000 * (0.020 + ahead_s + doubt_s)
+    assert position.error_counts == pytest.approx(steady + doubt_s * fastest, rel=1e-12)
+    assert position.epoch == 1
     with pytest.raises(PositionPendingError):
         timeline.count_at(at_ns, at_ns, tolerance=position.error_counts - 0.1)
     assert timeline.count_at(at_ns, at_ns, tolerance=position.error_counts) == position
@@ -330,6 +330,39 @@ def test_an_instant_after_the_newest_sample_is_unknown_once_the_source_is_silent
         timeline.count_at(115 * MS, 361 * MS)
     assert timeline.fresh(360 * MS)
     assert not timeline.fresh(361 * MS)
+
+
+@pytest.mark.parametrize(
+    ("motion", "travel", "error"),
+    [
+        # Known to half a trip, 0.5 ms, at 101 counts in 9 ms, and what 50 000 counts/s2 add in 5 and 2 x 0.5 ms.
+        (MOTION, 100, 1 + 50_000 * 0.010**2 / 8 + (101 / 0.009 + 50_000 * 0.006) * 0.0005),
+        (MOTION, -100, 1 + 50_000 * 0.010**2 / 8 + (101 / 0.009 + 50_000 * 0.006) * 0.0005),
+        (MOTION, 190, 1 + 50_000 * 0.010**2 / 8 + 20_000 * 0.0005),
+        (Motion(speed_max=100.0, acceleration_max=1e9), 1, 1 + 100 * 0.010 + 100 * 0.0005),
+    ],
+    ids=["steady", "reverse", "at full speed", "as jerky as can be"],
+)
+def test_the_bound_between_two_samples_is_what_the_belts_limits_allow(
+    motion: Motion, travel: int, error: float
+) -> None:
+    timeline = Timeline(motion)
+    for sample in (bare(100, 0), bare(110, travel)):
+        timeline.add(sample)
+    position = timeline.count_at(102 * MS, 111 * MS)
+    assert position.count == pytest.approx(0.2 * travel, rel=1e-12)
+    assert position.error_counts == pytest.approx(error, rel=1e-12)
+
+
+def test_before_any_sample_nothing_can_be_unwrapped() -> None:
+    with pytest.raises(PositionUnknownError, match=r"^no encoder sample yet$"):
+        Timeline(MOTION).unwrap(5)
+
+
+def test_furthest_is_the_newest_count_and_the_greatest_speed_since() -> None:
+    timeline = line_of(bare(100, 1000))
+    assert timeline.furthest(int(99.5 * MS)) == 1002, "read half a trip after at the latest: no age yet"
+    assert timeline.furthest(1100 * MS) == 1000 + int(20_000 * 1.0005) + 2
 
 
 def test_an_instant_before_the_history_is_unknown() -> None:
