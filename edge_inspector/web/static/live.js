@@ -8,6 +8,7 @@ import { moment, number, t, has } from "./texts.js";
 
 const STRIP = 14;
 const SILENT_MS = 3000; // the station speaks four times a second
+const RETRY_MS = 3000;
 
 export function mount({ main, station, go, header }) {
   const hero = heroOf();
@@ -28,8 +29,18 @@ export function mount({ main, station, go, header }) {
     belt.lost();
     main.classList.add("old");
   };
-  const stream = new EventSource("/api/live");
-  stream.onmessage = (event) => {
+  let stream, again;
+  const open = () => {
+    stream = new EventSource("/api/live");
+    stream.onmessage = take;
+    // After an answer that is no stream (too many screens, a proxy, no longer logged in) the browser does not try again.
+    stream.onerror = () => { if (stream.readyState === EventSource.CLOSED) again = setTimeout(reopen, RETRY_MS); };
+  };
+  const reopen = () => get("/api/station").then(open, ({ status }) => {
+    if (status === 401) location.reload(); // asks for the login
+    else again = setTimeout(reopen, RETRY_MS);
+  });
+  const take = (event) => {
     const news = JSON.parse(event.data);
     if (news.boot !== station.boot || news.recipe !== station.recipe.id) return location.reload(); // another run of the station, or another product
     heard = performance.now();
@@ -37,9 +48,11 @@ export function mount({ main, station, go, header }) {
     header(news.state);
     for (const each of [hero, belt, cameras, strip, side]) each.take(news);
   };
+  open();
   const watch = setInterval(lost, 500);
   return () => {
     stream.close();
+    clearTimeout(again);
     clearInterval(watch);
     belt.end();
   };
