@@ -110,7 +110,8 @@ class ArchiveTable(_Table):
 
     Pictures: of every part that was not plainly accepted, and of one in `accepted_one_in` others (0: none). The oldest
     give way at `images_mb`, and before the disk has less than `min_free_mb` free. `album_mb` of memory hold the latest
-    pictures of all parts, for archive and page.
+    pictures of all parts, for archive and page. On average at most `pictures_per_s` views of rejected parts are kept,
+    and of any other kind a quarter of that: packing pictures takes time that an overloaded model needs.
     """
 
     keep_days: Annotated[int, Field(ge=1, le=36500)] = 365
@@ -118,6 +119,7 @@ class ArchiveTable(_Table):
     images_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 8192
     min_free_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 1024
     accepted_one_in: Annotated[int, Field(ge=0)] = 100
+    pictures_per_s: Annotated[float, Field(gt=0, le=10_000)] = 20.0
     image_format: Literal["png", "jpeg"] = "png"
     album_mb: Annotated[int, Field(ge=1, le=65536)] = 32
 

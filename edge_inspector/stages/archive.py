@@ -24,6 +24,7 @@ from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.realtime import go_last
 from edge_inspector.stages.drift import DriftWatch
+from edge_inspector.store.allowance import Allowance
 from edge_inspector.store.images import ImageArchive, ImageLimits
 from edge_inspector.store.pictures import picture_stem
 from edge_inspector.store.results_file import images_dir, results_path
@@ -81,6 +82,7 @@ class Archive:
         self._images: ImageArchive | None = None
         self._backoff = Backoff(first_s=0.2, longest_s=5.0)
         self._held = Held()
+        self._allowance = Allowance(settings.pictures_per_s)
         self._seen_seq = 0
         self._troubles: dict[str, float] = {}
         self._tidy_s = 0.0
@@ -132,9 +134,12 @@ class Archive:
 
     def _entry(self, verdict: Verdict) -> Entry:
         utc = utc_of(verdict.decided_ns)
-        why = kept_because(verdict, self._settings.accepted_one_in)
         # A frame that never arrived whole has no picture.
         views = [placed.view for placed in verdict.views if placed.view.failure is not Reason.INCOMPLETE_FRAME]
+        why = kept_because(verdict, self._settings.accepted_one_in)
+        if why and not self._allowance.take(why, len(views), verdict.decided_ns):
+            metrics.archive_left_out.labels("sampled").inc(len(views))
+            why = ""
         number = verdict.part.part_seq
         stems = {view.camera: picture_stem(utc, view.camera, number, view.frame_id) for view in views}
         return Entry(verdict, utc, why, stems if why else {}, {})

@@ -1,6 +1,7 @@
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from edge_inspector import metrics
 from edge_inspector.records import Decision, Delivery, Reason, StationState
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages import archive as stage
+from edge_inspector.store.allowance import Allowance
 from edge_inspector.store.results_file import open_results, results_path
 
 
@@ -83,6 +85,33 @@ def test_pictures_are_kept_of_what_was_not_plainly_accepted_and_of_some_others(b
         for path in bench.folder.rglob("*.json")
     }
     assert why == {2: "reject", 3: "not_inspected", 4: "review", 5: "sample"}
+
+
+def test_a_flood_of_parts_not_inspected_is_sampled_and_costs_rejected_ones_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, pictures_per_s=1.0)
+    before, second = left_out("sampled"), 1_000_000_000
+    for seq in range(1, 101):
+        kind = Decision.REJECT if seq % 10 == 0 else Decision.NOT_INSPECTED
+        bench.seen(seq)
+        bench.inbox.put(verdict(seq, kind, decided_ns=second + seq * second // 10))
+        if seq % 50 == 0:
+            bench.archive.step()
+            bench.archive.step()
+    kept = Counter(row.decision for row in bench.results.parts(limit=200) if row.picture is not None)
+    assert kept[Decision.REJECT] == 10
+    assert 8 <= kept[Decision.NOT_INSPECTED] <= 12, "half a minute's at once, a quarter in a second from then on"
+    assert left_out("sampled") == before + 90 - kept[Decision.NOT_INSPECTED]
+    assert len(bench.results.parts(limit=200)) == 100, "verdicts are never sampled"
+    assert not bench.held("pictures"), "nothing is wrong"
+    bench.archive.stop(failed=False)
+
+
+def test_what_was_let_through_in_the_long_run_is_the_rate_whatever_a_part_has() -> None:
+    allowance = Allowance(2.0)
+    second = 1_000_000_000
+    taken = sum(4 for at in range(10_000) if allowance.take("reject", 4, at * second // 10))
+    assert abs(taken - (2 * 1000 + 60)) <= 4
+    assert allowance.take("not_inspected", 4, 1000 * second), "each reason has its own"
 
 
 def test_a_picture_that_left_the_album_too_early_is_counted_and_said(bench: Bench) -> None:
