@@ -79,6 +79,17 @@ def _add_station(commands: _Commands) -> None:
         help="the station file (default: /etc/edge-inspector/station.toml)",
     )
     user.set_defaults(command=_user)
+
+    shadow = commands.add_parser("shadow", help="let the shadow model judge, or take that back")
+    shadow.add_argument(
+        "action",
+        choices=["promote", "rollback"],
+        metavar="ACTION",
+        help="promote: swap the recipes' model and the shadow's; rollback: swap them back",
+    )
+    shadow.add_argument("station", type=Path, metavar="STATION.toml", help="the station file")
+    shadow.set_defaults(command=_shadow)
+
     schema = commands.add_parser("schema", help="print the JSON Schema of MQTT messages, station file and recipe")
     schema.add_argument(
         "name",
@@ -259,6 +270,12 @@ def _user(given: argparse.Namespace) -> int:
     if given.action == "remove":
         return remove_user(given.station, given.name)
     return add_user(given.station, given.name, given.role)
+
+
+def _shadow(given: argparse.Namespace) -> int:
+    from edge_inspector.promotion import promote, roll_back  # noqa: PLC0415
+
+    return promote(given.station) if given.action == "promote" else roll_back(given.station)
 
 
 def _focus(given: argparse.Namespace) -> int:

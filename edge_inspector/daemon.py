@@ -105,6 +105,7 @@ class Daemon:
             pipeline.status,
             pipeline.submit,
             self._health,
+            pipeline.drift,
         )
 
     def _follow_recipe(self, recipe_id: int) -> None:

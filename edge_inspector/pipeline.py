@@ -37,7 +37,7 @@ from edge_inspector.runtime.realtime import fifo_of
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages.acquire import Acquire
 from edge_inspector.stages.archive import Archive
-from edge_inspector.stages.drift import DriftWatch
+from edge_inspector.stages.drift import DriftState, DriftWatch
 from edge_inspector.stages.judge import Geometry, Judge
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
@@ -67,6 +67,7 @@ class Pipeline:
     submit: Callable[[Command], None]
     status: Callable[[], StationStatus]
     scene: Callable[[], Scene]
+    drift: Callable[[], DriftState | None]
 
     @property
     def workers(self) -> list[Worker]:
@@ -189,6 +190,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         submit=judge.submit,
         status=judge.status,
         scene=judge.scene,
+        drift=lambda: drift.state,
     )
 
 

@@ -184,6 +184,7 @@ def plant_of(folder: Path, web: str = "", healthy: tuple[bool, dict[str, Any]] =
         status=lambda: StationStatus(conditions.state, conditions.error_code, control.recipe_id),
         submit=submit,
         health=lambda: healthy,
+        drift=lambda: None,
     )
 
 

@@ -21,6 +21,7 @@ from edge_inspector.web.plant import Plant
 from edge_inspector.web.sessions import Sessions
 from edge_inspector.web.station import StationApi
 from edge_inspector.web.streams import Broadcast
+from edge_inspector.web.watch import Watch
 
 # The page is one document that shows what its address says.
 _PAGES = ("/", "/parts", "/parts/{part:int}", "/review", "/health")
@@ -51,6 +52,7 @@ def entries(plant: Plant, users: UsersFile, sessions: Sessions, access: Access) 
     return [
         *_static(),
         *StationApi(plant).entries(),
+        *Watch(plant).entries(),
         *login.entries(),
         Entry("GET", "/api/live", stream.answer),
         *Parts(plant, access).entries(),

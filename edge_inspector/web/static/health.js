@@ -3,6 +3,7 @@
 import { get, may, post } from "./api.js";
 import { h, icon, toast } from "./dom.js";
 import { has, number, t } from "./texts.js";
+import { driftPanel, shadowPanel } from "./watch.js";
 
 const EVERY_MS = 2000;
 const GB = 1e9;
@@ -14,12 +15,13 @@ export async function mount({ main, station }) {
   let drawn = "";
   const load = async () => {
     try {
-      const now = await get("/api/health");
+      const [health, drift, shadow] = await Promise.all(["health", "drift", "shadow"].map((name) => get(`/api/${name}`)));
+      const now = { ...health, drift, shadow };
       const text = JSON.stringify(now);
       const focused = place.contains(document.activeElement) ? document.activeElement : null;
       if (text === drawn || focused?.tagName === "SELECT") return;
       drawn = text;
-      place.replaceChildren(...sections(now, station));
+      place.replaceChildren(...sections(now, station).filter(Boolean));
       place.querySelector(`[data-name="${focused?.dataset.name}"]`)?.focus();
     } catch (error) {
       drawn = "";
@@ -43,6 +45,8 @@ function sections(now, station) {
       [t("health.precision"), now.model.precision], [t("health.hash"), now.model.sha256.slice(0, 16)]])),
     panel("inspection", "", h("p", { class: now.enabled ? "fine" : "off" }, icon(now.enabled ? "accept" : "warn"), t(now.enabled ? "health.enabled" : "health.disabled")),
       may("admin") ? h("div", { class: "row" }, command(now.enabled ? "disable" : "enable"), command("reset")) : null),
+    panel("drift", "", driftPanel(now.drift)),
+    now.shadow ? panel("shadow", "", shadowPanel(now.shadow)) : null,
     panel("workers", "", h("ul", { class: "workers" }, Object.entries(now.workers).map(([name, ok]) =>
       h("li", {}, h("span", { class: "mark", "data-state": ok ? "up" : "down" }, icon(ok ? "accept" : "reject"), t(ok ? "health.worker_ok" : "health.worker_bad")), name)))),
     panel("disk", "", disk(now.disk)),
