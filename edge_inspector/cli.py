@@ -150,6 +150,9 @@ def _add_demo(commands: _Commands) -> None:
     demo.add_argument(
         "--line-scan", action="store_true", help="with --gige: cameras that take their rows one by one, by the encoder"
     )
+    demo.add_argument(
+        "--dim-from", type=_whole, default=-1, metavar="PART", help="let a lamp fail at this part: 15 %% less light"
+    )
     demo.add_argument("--seed", type=int, default=7, help="of belt and parts (default: 7)")
     demo.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
     demo.add_argument(
@@ -324,6 +327,7 @@ def _demo(given: argparse.Namespace) -> int:
             loss=given.loss,
             shadow=given.shadow,
             line_scan=given.line_scan,
+            dim_from=given.dim_from,
         )
     )
 

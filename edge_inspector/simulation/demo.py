@@ -60,6 +60,7 @@ class DemoOptions:
     realtime: str = ""  # lines for the station file's table of that name
     line_scan: bool = False
     review_band: tuple[float, float] = (0.4, 0.6)
+    dim_from: int = -1  # a part number from 0: from there on the light is weaker
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -222,6 +223,7 @@ class Demo:
             counts_per_mm=10.0,
             frames=frames,
             distinct=options.distinct,
+            dim_from=options.dim_from,
             textures=textures,
         )
 

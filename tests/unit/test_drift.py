@@ -87,12 +87,19 @@ def test_a_value_that_never_changed_is_a_distribution_too() -> None:
 
 @pytest.mark.parametrize(("rate", "count"), [(0.0, 1), (1.0, 5), (0.05, 200), (0.5, 100)])
 def test_control_limits_enclose_the_rate_and_stay_shares(rate: float, count: int) -> None:
-    low, high = control_limits(rate, count)
+    low, high = control_limits(rate, 300, count)
     assert 0 <= low <= rate <= high <= 1
 
 
 def test_control_limits_are_three_sigma() -> None:
-    assert control_limits(0.1, 900) == pytest.approx((0.07, 0.13))
+    assert control_limits(0.1, 10**9, 900) == pytest.approx((0.07, 0.13), abs=1e-5)
+
+
+def test_control_limits_know_that_a_reference_is_a_sample() -> None:
+    assert control_limits(0.1, 900, 900) == pytest.approx((0.1 - 0.03 * 2**0.5, 0.1 + 0.03 * 2**0.5))
+    low, high = control_limits(0.0, 200, 200)
+    assert low == 0
+    assert 1 / 200 < high < 5 / 200, "one rejected part after a shift without any is chance"
 
 
 def reference(rate: float = 0.1) -> Reference:
