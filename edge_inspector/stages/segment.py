@@ -10,7 +10,7 @@ from edge_inspector import metrics
 from edge_inspector.drivers import Segmenter
 from edge_inspector.errors import InferenceError
 from edge_inspector.inspection.admission import Admission
-from edge_inspector.records import ErrorCode, Frame, Image, Job, JudgeItem, Reason, View
+from edge_inspector.records import ErrorCode, Frame, Image, Job, JudgeItem, Reason, View, ViewFigures
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
@@ -25,8 +25,8 @@ class Segment:
     """One of the threads that share the segmenter.
 
     A free thread takes what waits, up to the segmenter's batch: batches grow under load, and nothing waits for a
-    batch to fill. `look(frame, mask, begun_ns, inference_ns)` makes the view: here, since a mask full of noise must
-    hold up neither the judge nor other frames.
+    batch to fill. `look(frame, mask, begun_ns, inference_ns, figures)` makes the view: here, since a mask full of
+    noise must hold up neither the judge nor other frames.
     """
 
     beat_within_s = 10.0  # a first batch on a GPU may build kernels
@@ -36,7 +36,7 @@ class Segment:
         number: int,
         segmenter: Segmenter,
         admission: Admission,
-        look: Callable[[Frame, Image, int, int], View],
+        look: Callable[[Frame, Image, int, int, ViewFigures], View],
         jobs: Mailbox[Job],
         results: Mailbox[JudgeItem],
         conditions: Conditions,
@@ -96,13 +96,13 @@ class Segment:
         return worth
 
     def _succeeded(self, jobs: list[Job], masks: list[Image], begun_ns: int, took_ns: int) -> None:
+        for job, mask in zip(jobs, masks, strict=True):
+            self._results.put(self._look(job.frame, mask, begun_ns, took_ns, job.figures))
         self._failures = 0
         self._conditions.clear(ErrorCode.INFERENCE_FAILED, self.name)
         self._admission.took(len(jobs), took_ns)
         metrics.inference_seconds.observe(took_ns / 1e9)
         metrics.batch_frames.observe(len(jobs))
-        for job, mask in zip(jobs, masks, strict=True):
-            self._results.put(self._look(job.frame, mask, begun_ns, took_ns))
         for job, mask in zip(jobs, masks, strict=True):
             self._album.put(job.frame, mask)
 
@@ -118,9 +118,5 @@ class Segment:
     def _answer(self, job: Job, reason: Reason) -> None:
         frame = job.frame
         metrics.frames_evicted.labels(frame.camera, reason.label).inc()
-        self._results.put(
-            View(
-                frame.camera, frame.frame_id, frame.captured_ns, frame.exposure_ns, frame.encoder_count, failure=reason
-            )
-        )
+        self._results.put(View.unseen(frame, job.figures, reason))
         self._album.put(frame, None)
