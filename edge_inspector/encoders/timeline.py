@@ -25,6 +25,7 @@ from edge_inspector.records import EncoderSample, Position
 _WRAP = 1 << 32
 _HALF = 1 << 31
 _EVEN = 8  # samples, 80 ms with a scan of 10 ms: longer, and no belt is even
+_UNEVEN = 0.6  # counts off the line: half of one is the rounding of whole numbers
 _OLDEST_STAMP_S = 0.25  # a stamp may be one scan old when it is read, and PLCs scan in well under this
 
 
@@ -297,7 +298,7 @@ class Timeline:
         times = [(sample.device_ns - last.device_ns) / 1e9 for sample in recent]
         counts = [float(sample.count - last.count) for sample in recent]
         speed, offset = linear_regression(times, counts)
-        if any(abs(offset + speed * at - count) > 1 for at, count in zip(times, counts, strict=True)):
+        if any(abs(offset + speed * at - count) > _UNEVEN for at, count in zip(times, counts, strict=True)):
             return None
         return last.count + offset + speed * ahead_s
 
