@@ -171,7 +171,7 @@ def _add_bench(commands: _Commands) -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="throughput, latency, growth, position, realtime, footprint (default: all, about 25 minutes)",
+        help="throughput, latency, growth, position, realtime, footprint, allocations (default: all, about 25 minutes)",
     )
     bench.add_argument("--model", default="tile-1.0", help="model folder name (default: tile-1.0)")
     bench.add_argument("--runtime", choices=_RUNTIMES, default="onnx", help="segmenter driver (default: onnx)")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edge_inspector.simulation.bench.allocations import allocations_per_frame
 from edge_inspector.simulation.bench.raw import RawModel
 from edge_inspector.simulation.bench.runs import LineRun, busy_processes, run_line
 from edge_inspector.simulation.demo import DemoOptions
@@ -131,6 +132,11 @@ def footprint(effort: Effort) -> Figures:
     }
 
 
+def allocations(effort: Effort) -> Figures:
+    """Memory that one frame takes on its way from camera to judge: at its peak, for good, and in page faults."""
+    return allocations_per_frame(effort.model, effort.runtime)
+
+
 BENCHMARKS: dict[str, Callable[[Effort], Figures]] = {
     "throughput": throughput,
     "latency": latency,
@@ -138,6 +144,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Figures]] = {
     "position": position,
     "realtime": realtime,
     "footprint": footprint,
+    "allocations": allocations,
 }
 
 

@@ -17,6 +17,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Self
 
+from edge_inspector.errors import EdgeInspectorError
 from edge_inspector.simulation.demo import Demo, DemoOptions
 from edge_inspector.simulation.line import Line, camera_offset_mm
 
@@ -85,6 +86,10 @@ class LineRun:
     def _steady_samples(self) -> tuple[Sample, Sample]:
         begin, end = self.steady_ns
         within = [sample for sample in self.samples if begin <= sample.at_ns <= end]
+        if len(within) < 2:
+            raise EdgeInspectorError(
+                "the line was steady for less than half a second: give the benchmark more --seconds"
+            )
         return within[0], within[-1]
 
     @property
