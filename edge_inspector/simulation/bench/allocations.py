@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from threading import Semaphore
 
 from edge_inspector.drivers import Camera, DriverSettings, load_driver
 from edge_inspector.inspection.admission import Admission
@@ -105,7 +106,7 @@ def _way_of_a_frame(model: str, runtime: str) -> Callable[[], None]:
     acquire = Acquire(
         camera, 1_000_000, lambda _: 0.0, admission, lambda: _RECIPE.picture, jobs, views, conditions, album
     )
-    segment = Segment(0, segmenter, admission, look, jobs, views, conditions, album)
+    segment = Segment(0, segmenter, admission, Semaphore(1), look, jobs, views, conditions, album)
 
     def frame() -> None:
         acquire.step()
