@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_inspector.simulation.bench.allocations import allocations_per_frame
-from edge_inspector.simulation.bench.raw import RawModel
+from edge_inspector.simulation.bench.raw import RawModel, hand_over_ms
 from edge_inspector.simulation.bench.runs import LineRun, busy_processes, run_line
 from edge_inspector.simulation.demo import DemoOptions
 
@@ -55,7 +55,12 @@ def latency(effort: Effort) -> Figures:
     workers = _worker_counts()[-1]
     raw = RawModel(effort.model, effort.runtime, workers)
     capacity = statistics.median(_saturated(raw, effort)["pipeline_frames_per_s"] for _ in range(effort.repeats))
-    found: Figures = {"workers": workers, "capacity_frames_per_s": capacity, "loads": {}}
+    found: Figures = {
+        "workers": workers,
+        "capacity_frames_per_s": capacity,
+        "hand_over_ms": hand_over_ms(),
+        "loads": {},
+    }
     for load in (0.1, 0.5, 0.9):
         run = run_line(replace(_offering(load * capacity, effort, cameras=2), workers=workers))
         found["loads"][f"{load:.0%}"] = {

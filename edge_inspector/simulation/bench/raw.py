@@ -1,4 +1,4 @@
-"""The physical limit: the model alone, on pictures that lie in memory, with as many threads as the daemon uses."""
+"""The physical limits: the model alone, on pictures that lie in memory, and threads that hand over nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge_inspector.drivers import Segmenter, load_driver
 from edge_inspector.records import Image
+from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.simulation.station_files import models_dir
 from edge_inspector.simulation.tiles import TileLine
 
@@ -49,3 +50,29 @@ class RawModel:
             self.segmenter.segment([self._pictures[number % len(self._pictures)]])
             took.append(time.perf_counter() - begun)
         return sorted(took)[calls // 2] * 1000
+
+
+def hand_over_ms(hops: int = 3, times: int = 100) -> float:
+    """What it costs at least to get through so many threads that wait for each other: the median."""
+    boxes: list[Mailbox[int]] = [Mailbox("hop", 1) for _ in range(hops + 1)]
+
+    def pass_on(number: int) -> None:
+        for _ in range(times):
+            while (item := boxes[number].get(1.0)) is None:
+                continue
+            boxes[number + 1].put(item)
+
+    threads = [threading.Thread(target=pass_on, args=(number,)) for number in range(hops)]
+    for thread in threads:
+        thread.start()
+    took = []
+    for _ in range(times):
+        time.sleep(0.02)  # as between frames: the cores have gone to rest
+        begun = time.perf_counter()
+        boxes[0].put(1)
+        while boxes[-1].get(1.0) is None:
+            continue
+        took.append(time.perf_counter() - begun)
+    for thread in threads:
+        thread.join()
+    return sorted(took)[times // 2] * 1000
