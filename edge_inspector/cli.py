@@ -16,6 +16,8 @@ from edge_inspector.training.arguments import add_model_commands
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 -- argparse has no other name
 
+_RUNTIMES = ["onnx", "openvino"]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. 0: done, 1: it did not work, 2: wrong configuration or command line."""
@@ -127,6 +129,8 @@ def _add_demo(commands: _Commands) -> None:
     demo.add_argument(
         "--model", default="", help="model folder name (default: tile-1.0; magnetic-tile-1.0 with --frames)"
     )
+    demo.add_argument("--runtime", choices=_RUNTIMES, default="onnx", help="segmenter driver (default: onnx)")
+    demo.add_argument("--workers", type=_whole, default=0, help="the model's threads (default: one for each core)")
     demo.add_argument("--model-ms", type=_positive, default=0.0, help="use a simulated model this slow, for overload")
     demo.add_argument(
         "--kill",
@@ -167,9 +171,10 @@ def _add_bench(commands: _Commands) -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="throughput, latency, growth, position, realtime, footprint (default: all, about 25 minutes)",
+        help="throughput, latency, growth, position, realtime, footprint, allocations (default: all, about 25 minutes)",
     )
     bench.add_argument("--model", default="tile-1.0", help="model folder name (default: tile-1.0)")
+    bench.add_argument("--runtime", choices=_RUNTIMES, default="onnx", help="segmenter driver (default: onnx)")
     bench.add_argument("--seconds", type=_positive, default=12.0, help="how long each run of the line is (default: 12)")
     bench.add_argument("--repeats", type=_whole, default=3, help="runs of which the median is taken (default: 3)")
     bench.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="for the JSON (default: bench)")
@@ -303,7 +308,7 @@ def _bench(given: argparse.Namespace) -> int:
         raise ConfigError(
             [Fault("bench", f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}") for name in unknown]
         )
-    effort = Effort(given.model, given.seconds, given.repeats)
+    effort = Effort(given.model, given.runtime, given.seconds, given.repeats)
     return run_bench(given.names, effort, given.out, given.budgets)
 
 
@@ -318,6 +323,8 @@ def _demo(given: argparse.Namespace) -> int:
             pitch_mm=given.pitch_mm,
             frames=given.frames,
             model=given.model,
+            runtime=given.runtime,
+            workers=given.workers,
             model_ms=given.model_ms,
             kills=tuple(given.kill),
             seed=given.seed,

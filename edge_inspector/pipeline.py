@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from threading import Semaphore
 
 from edge_inspector.config import Station
 from edge_inspector.drivers import PlcLink, load_driver
@@ -121,9 +122,10 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
     along = {camera.name: file.mm_per_row(camera) for camera in file.cameras}
     look = Look(lambda: control.in_use, segmenter.info, scales, along)
+    slots = Semaphore(segmenter.workers)
     segment = [
-        Segment(number, segmenter, admission, look, jobs, inbox, conditions, album)
-        for number in range(segmenter.workers)
+        Segment(number, segmenter, admission, slots, look, jobs, inbox, conditions, album)
+        for number in range(segmenter.workers + 1)
     ]
     judge = Judge(
         boot_id,

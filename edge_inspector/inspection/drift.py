@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_inspector.inspection.picture import measure
 from edge_inspector.inspection.reference import Distribution, Reference
-from edge_inspector.records import Image, ViewFigures
 
 ENOUGH = 200  # with fewer values chance alone makes a drift of 0.1
 _BINS = 10
@@ -29,13 +27,6 @@ class RejectRate:
     def in_control(self) -> bool:
         """Whether chance explains the rate."""
         return self.low <= self.rate <= self.high
-
-
-def view_figures(image: Image, mask: Image | None) -> ViewFigures:
-    """The figures of a grey or BGR image."""
-    figures = measure(image)
-    confidence = None if mask is None else int(mask.max(initial=0)) / 255
-    return ViewFigures(figures.mean, figures.sharpness, confidence)
 
 
 def distribution(subject: str, quantity: str, values: Sequence[float]) -> Distribution:

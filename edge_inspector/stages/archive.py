@@ -14,7 +14,6 @@ from pathlib import Path
 
 from edge_inspector import metrics
 from edge_inspector.errors import DeviceError
-from edge_inspector.inspection.drift import view_figures
 from edge_inspector.records import ArchiveItem, Delivery, Disagreement, ErrorCode, Reason, Verdict
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.backoff import Backoff
@@ -44,12 +43,11 @@ _TIDY_S = 1.0
 
 @dataclass(slots=True)
 class Held:
-    """What came and is not in the results yet. The entries from `looked` on have no figures yet."""
+    """What came and is not in the results yet."""
 
     entries: list[Entry] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     objections: list[Objection] = field(default_factory=list)
-    looked: int = 0
 
     def __len__(self) -> int:
         return len(self.entries) + len(self.deliveries) + len(self.objections)
@@ -96,7 +94,6 @@ class Archive:
         if self._take(_COMMIT_S):
             time.sleep(_COMMIT_S / 2)
             self._take(0.0)
-        self._look()
         if self._backoff.due(wait_s=_COMMIT_S):
             self._keep_pictures(self._commit())
         self._tidy()
@@ -126,6 +123,7 @@ class Archive:
             held.deliveries.append(item)
         elif isinstance(item, Verdict):
             held.entries.append(self._entry(item))
+            self._drift.add(item)
             self._seen_seq = item.seq
         elif len(held.objections) < _OBJECTIONS_MAX:
             held.objections.append(_objection(item))
@@ -142,20 +140,7 @@ class Archive:
             why = ""
         number = verdict.part.part_seq
         stems = {view.camera: picture_stem(utc, view.camera, number, view.frame_id) for view in views}
-        return Entry(verdict, utc, why, stems if why else {}, {})
-
-    def _look(self) -> None:
-        """The figures of the pictures that came since the last time."""
-        held = self._held
-        for at in range(held.looked, len(held.entries)):
-            verdict, figures = held.entries[at].verdict, {}
-            for placed in verdict.views:
-                picture = self._album.get(placed.view.camera, placed.view.frame_id)
-                if picture is not None and len(self._inbox) <= _HURRY:
-                    figures[placed.view.camera] = view_figures(picture.image, picture.mask)
-            held.entries[at] = replace(held.entries[at], figures=figures)
-            self._drift.add(verdict, figures)
-        held.looked = len(held.entries)
+        return Entry(verdict, utc, why, stems if why else {})
 
     def _commit(self) -> Held:
         """What is in the results from now on."""

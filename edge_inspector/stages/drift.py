@@ -13,7 +13,7 @@ from edge_inspector import metrics
 from edge_inspector.errors import ConfigError
 from edge_inspector.inspection.drift import DriftWindow, RejectRate
 from edge_inspector.inspection.reference import read_reference, reference_path
-from edge_inspector.records import Decision, ErrorCode, Verdict, ViewFigures
+from edge_inspector.records import Decision, ErrorCode, Verdict
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.station_file import DriftTable
 
@@ -51,8 +51,8 @@ class DriftWatch:
         self._parts = self._charted = 0
         self.state: DriftState | None = None  # any thread may look
 
-    def add(self, verdict: Verdict, figures: Mapping[str, ViewFigures]) -> None:
-        """One more part, with the figures of its pictures by camera."""
+    def add(self, verdict: Verdict) -> None:
+        """One more part."""
         if verdict.recipe_id != self._recipe_id:
             self._recipe_id, self._version = verdict.recipe_id, 0
             self._load()
@@ -61,7 +61,10 @@ class DriftWatch:
             return
         window.add_part(rejected=verdict.decision is Decision.REJECT)
         self._parts += 1
-        for camera, seen in figures.items():
+        for placed in verdict.views:
+            camera, seen = placed.view.camera, placed.view.figures
+            if seen is None:
+                continue
             window.add(camera, "brightness", seen.brightness)
             window.add(camera, "sharpness", seen.sharpness)
             if seen.confidence is not None:

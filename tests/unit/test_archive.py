@@ -10,7 +10,7 @@ from archive_bench import Bench
 from verdicts import BOOT, defect, placed, verdict
 
 from edge_inspector import metrics
-from edge_inspector.records import Decision, Delivery, Reason, StationState
+from edge_inspector.records import Decision, Delivery, Reason, StationState, ViewFigures
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages import archive as stage
 from edge_inspector.store.allowance import Allowance
@@ -53,7 +53,7 @@ def test_deliveries_of_verdicts_that_never_come_do_not_pile_up(bench: Bench) -> 
 
 def test_pictures_are_kept_of_what_was_not_plainly_accepted_and_of_some_others(bench: Bench) -> None:
     told = [
-        verdict(1),
+        verdict(1, views=(placed(figures=ViewFigures(90.0, 4.0, 0.2)),)),
         verdict(2, Decision.REJECT, views=(placed(frame_id=2, defects=[defect()]), placed("cam2", 2))),
         verdict(3, Decision.NOT_INSPECTED),
         verdict(4, review=True),
@@ -71,7 +71,7 @@ def test_pictures_are_kept_of_what_was_not_plainly_accepted_and_of_some_others(b
     assert left_out("picture") == before, "a frame that never arrived whole is not missed"
     with open_results(results_path(bench.folder)) as db:
         figures = db.execute("SELECT brightness, sharpness, confidence FROM views WHERE part_id = 1").fetchone()
-    assert tuple(figures) == (1.0, 0.0, 99 / 255), "of every view, kept or not"
+    assert tuple(figures) == (90.0, 4.0, 0.2), "of every view, kept or not"
     rows = {row.seq: row for row in bench.results.parts()}
     assert rows[1].picture is None
     assert rows[2].picture is not None

@@ -6,8 +6,8 @@ import threading
 import time
 from pathlib import Path
 
+from edge_inspector.drivers import Segmenter, load_driver
 from edge_inspector.records import Image
-from edge_inspector.segmenters.onnx import OnnxSegmenter
 from edge_inspector.simulation.station_files import models_dir
 from edge_inspector.simulation.tiles import TileLine
 
@@ -15,8 +15,9 @@ from edge_inspector.simulation.tiles import TileLine
 class RawModel:
     """A model folder by name, loaded and warm."""
 
-    def __init__(self, model: str) -> None:
-        self.segmenter = OnnxSegmenter(Path(models_dir() / model), OnnxSegmenter.Settings())
+    def __init__(self, model: str, runtime: str = "onnx", workers: int = 0) -> None:
+        driver = load_driver("segmenters", runtime)
+        self.segmenter: Segmenter = driver(Path(models_dir() / model), driver.Settings(workers=workers or None))
         self.segmenter.open()
         line = TileLine(seed=7, lanes=1)
         self._pictures: list[Image] = [line.render(part, 0) for part in range(16)]
