@@ -71,6 +71,8 @@ def told(line: Line, ledger: Sequence[dict[str, Any]], verdicts: Sequence[dict[s
         if event["kind"] != "verdict" or event["how"] == "duplicate":
             continue
         key = event["boot"], event["part_seq"]
+        if key not in parts:  # `unaccounted` and `duplicates` see to it
+            continue
         body, decision, took_ms = mqtt.get(key), Decision(event["decision"]), None
         if body and body["views"] and event["written_ns"] and decision is not Decision.NOT_INSPECTED:
             took_ms = (event["written_ns"] - max(view["captured_ns"] for view in body["views"])) / 1e6

@@ -13,7 +13,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from edge_inspector import metrics
-from edge_inspector.config import ArchiveTable
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import ArchiveItem, Delivery, Disagreement, ErrorCode, Reason, Verdict
 from edge_inspector.runtime.album import Album
@@ -23,6 +22,7 @@ from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.realtime import go_last
 from edge_inspector.stages.drift import DriftWatch
+from edge_inspector.station_file import ArchiveTable
 from edge_inspector.store.allowance import Allowance
 from edge_inspector.store.images import ImageArchive, ImageLimits
 from edge_inspector.store.pictures import picture_stem

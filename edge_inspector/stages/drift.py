@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 
 from edge_inspector import metrics
-from edge_inspector.config import DriftTable
 from edge_inspector.errors import ConfigError
 from edge_inspector.inspection.drift import DriftWindow, RejectRate
 from edge_inspector.inspection.reference import read_reference, reference_path
 from edge_inspector.records import Decision, ErrorCode, Verdict
 from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.station_file import DriftTable
 
 log = logging.getLogger(__name__)
 

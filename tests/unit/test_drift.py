@@ -15,7 +15,6 @@ from verdicts import defect, placed, verdict
 
 from edge_inspector import metrics
 from edge_inspector.cli import main
-from edge_inspector.config import DriftTable
 from edge_inspector.errors import ConfigError
 from edge_inspector.inspection.drift import (
     ENOUGH,
@@ -28,6 +27,7 @@ from edge_inspector.inspection.reference import Distribution, Reference, read_re
 from edge_inspector.records import Decision, ErrorCode, StationState, ViewFigures
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.stages.drift import DriftWatch
+from edge_inspector.station_file import DriftTable
 from edge_inspector.store.results_file import results_path
 from edge_inspector.store.results_writer import Entry, ResultsWriter
 

@@ -1,8 +1,9 @@
 // Is the station well, and what is it made of: for whoever is called when it is not.
 
 import { get, may, post } from "./api.js";
+import { conditionText } from "./conditions.js";
 import { h, icon, toast } from "./dom.js";
-import { has, number, t } from "./texts.js";
+import { number, t } from "./texts.js";
 import { driftPanel, shadowPanel } from "./watch.js";
 
 const EVERY_MS = 2000;
@@ -84,7 +85,7 @@ async function tell(body) {
 
 function condition({ code, number: code_number, subject, fault, warning }) {
   return h("li", { class: fault ? "fault" : warning ? "warning" : "degraded" }, icon(fault ? "stop" : "warn"),
-    h("span", {}, has(`code.${code}`) ? t(`code.${code}`, { name: subject }) : `${code} ${subject}`, h("small", {}, `E${code_number} ${code} ${subject}`)));
+    h("span", {}, conditionText(code, subject), h("small", {}, `E${code_number} ${code} ${subject}`)));
 }
 
 const wrong = ({ conditions }, ...codes) => new Set(conditions.filter(({ code }) => codes.includes(code)).map(({ subject }) => subject));

@@ -3,8 +3,9 @@
 import { get } from "./api.js";
 import { Belt } from "./belt.js";
 import { pareto, perHour } from "./charts.js";
+import { conditionText } from "./conditions.js";
 import { DECISIONS, h, icon, toast } from "./dom.js";
-import { moment, number, t, has } from "./texts.js";
+import { moment, number, t } from "./texts.js";
 
 const STRIP = 14;
 const SILENT_MS = 3000; // the station speaks four times a second
@@ -82,7 +83,7 @@ function heroOf() {
     element: h("section", { class: "hero" }, state, figures.map((figure) => figure.element)),
     lost: () => show("lost", "stop", [t("state.lost.why")]),
     take({ state: name, conditions, figures: now }) {
-      const wrong = conditions.slice(0, 2).map(({ code, subject }) => (has(`code.${code}`) ? t(`code.${code}`, { name: subject }) : `${code} ${subject}`));
+      const wrong = conditions.slice(0, 2).map(({ code, subject }) => conditionText(code, subject));
       show(name, shapes[name], wrong.length ? wrong : name === "ready" ? [now.not_inspected ? t("state.some_not", { n: now.not_inspected, m: now.parts }) : t("state.fine")] : []);
       const share = (count) => (now.parts ? t("unit.percent", { n: number((100 * count) / now.parts, 1) }) : "–");
       put("per_hour", number(now.per_hour), t("live.last_parts", { n: now.parts }));

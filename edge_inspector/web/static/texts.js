@@ -178,6 +178,7 @@ const TEXTS = {
   "drift.brightness": ["brightness", "Helligkeit"],
   "drift.sharpness": ["sharpness", "Schärfe"],
   "drift.confidence": ["confidence", "Sicherheit"],
+  "drift.rate": ["reject rate", "Ausschussrate"],
   "drift.area": ["defect area", "Fehlerfläche"],
   "shadow.model": ["Looks on", "Schaut zu"],
   "shadow.share": ["Pictures seen", "Gesehene Bilder"],

@@ -1,7 +1,8 @@
 // Does the line still look as it did, and what would the second model say: two panels of the health page.
 
+import { driftText } from "./conditions.js";
 import { h, icon, s } from "./dom.js";
-import { has, moment, number, t } from "./texts.js";
+import { moment, number, t } from "./texts.js";
 
 const WIDTH = 360;
 const HEIGHT = 96;
@@ -36,7 +37,7 @@ function indices({ indices: found, limit }) {
   return h("ol", { class: "pareto drifts" }, found.slice(0, 8).map(({ subject, quantity, index }) => {
     const bar = h("span", { class: index > limit ? "fill out" : "fill" });
     bar.style.width = `${Math.min(100, (50 * index) / limit)}%`; // the limit is in the middle
-    return h("li", {}, h("span", { class: "name" }, `${subject} · ${has(`drift.${quantity}`) ? t(`drift.${quantity}`) : quantity}`),
+    return h("li", {}, h("span", { class: "name" }, driftText(`${subject} ${quantity}`)),
       h("span", { class: "track" }, bar), h("b", {}, index > limit ? icon("warn") : null, number(index, 2)));
   }));
 }
