@@ -14,7 +14,8 @@ P99 = (1.5, 10.0)
 LATE_MORE = 0.001  # of the parts
 NOT_INSPECTED_MORE = 0.01
 SLOPE_MB_PER_H = 4.0
-GROWN_MB = 8.0  # short runs: what the allocator takes and gives within a minute
+SHORT_MIN = 30.0
+GROWN_MB = 12.0  # short runs: what the allocator takes and gives within their second minute
 FILES_GROWN = 5.0  # clients open a connection for each question
 
 
@@ -57,7 +58,7 @@ def judged(
     }
     bounds = {
         "a part without a verdict, or with two": report["unaccounted"] == report["duplicates"] == 0,
-        "memory grows": slope * 3600 < SLOPE_MB_PER_H or slope * span_s < GROWN_MB,
+        "memory grows": slope * span_s < GROWN_MB if report["minutes"] < SHORT_MIN else slope * 3600 < SLOPE_MB_PER_H,
         "open files grow": files_grown < FILES_GROWN,
         "more than a log line a second": lines_per_s <= 1.0,
         # Seen from outside, file by file, while some come and go.

@@ -88,6 +88,7 @@ class Clients:
 
     def _ask(self, number: int) -> None:
         _go_last()
+        self._stop.wait(2 * number / len(self._threads))  # people do not ask all at the same instant
         while not self._stop.wait(1.0):
             if not self._looking.is_set():
                 continue
