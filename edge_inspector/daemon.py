@@ -209,7 +209,7 @@ class Daemon:
         # A camera's driver may hang in its SDK; the parts must be answered all the same.
         hung = supervisor.stop(pipeline.acquire, begun_ns + _STOP_NS // 2)
         lost: list[str] = []
-        for workers in (pipeline.segment, pipeline.judge, pipeline.report, pipeline.track, rest):
+        for workers in (pipeline.segment, pipeline.measure, pipeline.judge, pipeline.report, pipeline.track, rest):
             lost += supervisor.stop(workers, deadline_ns)
         hung += supervisor.stop([*pipeline.shadow, *pipeline.archive], deadline_ns)
         self._station.segmenter.close()

@@ -1,9 +1,9 @@
 """READ THIS FIRST: the stages and mailboxes of the daemon, in the order in which data flows.
 
-camera x N -> acquire -> [jobs] -> segment x M -> [judge] -> judge -> [link] -> report -> PLC, broker
+camera x N -> acquire -> [jobs] -> segment x M -> [masks] -> measure -> [judge] -> judge -> [link] -> report -> links
 encoder    -> track   -> timeline: where the belt was
 PLC        -> report  -> [judge]: triggers
-judge, report -> [archive] -> archive: results, and the pictures that segment and acquire put into the album
+judge, report -> [archive] -> archive: results, and the pictures that measure, segment and acquire put into the album
 album -> shadow -> [archive]: what a second model would have said, in spare time
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from threading import Semaphore
 
 from edge_inspector.config import Station
 from edge_inspector.drivers import PlcLink, load_driver
@@ -28,6 +27,7 @@ from edge_inspector.records import (
     Job,
     JudgeItem,
     Scene,
+    Segmented,
     StationStatus,
     Verdict,
 )
@@ -40,6 +40,7 @@ from edge_inspector.stages.acquire import Acquire
 from edge_inspector.stages.archive import Archive
 from edge_inspector.stages.drift import DriftState, DriftWatch
 from edge_inspector.stages.judge import Geometry, Judge
+from edge_inspector.stages.measure import Measure
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
 from edge_inspector.stages.shadow import Shadow
@@ -58,6 +59,7 @@ class Pipeline:
 
     acquire: list[Worker]
     segment: list[Worker]
+    measure: list[Worker]
     judge: list[Worker]
     report: list[Worker]
     track: list[Worker]
@@ -79,6 +81,7 @@ class Pipeline:
             *self.track,
             *self.report,
             *self.judge,
+            *self.measure,
             *self.segment,
             *self.acquire,
         ]
@@ -96,6 +99,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         read_point=file.encoder.read_point,
     )
     jobs: Mailbox[Job] = Mailbox("jobs", file.segmenter.queue_frames, key=lambda job: job.decide_by)
+    masks: Mailbox[Segmented] = Mailbox("masks", 64)
     inbox: Mailbox[JudgeItem] = Mailbox("judge", 4096)
     kept: Mailbox[ArchiveItem] = Mailbox("archive", 4096)
     album = Album(file.archive.album_mb * 2**20)
@@ -122,10 +126,10 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
     along = {camera.name: file.mm_per_row(camera) for camera in file.cameras}
     look = Look(lambda: control.in_use, segmenter.info, scales, along)
-    slots = Semaphore(segmenter.workers)
+    measure = Measure(look, masks, inbox, album)
     segment = [
-        Segment(number, segmenter, admission, slots, look, jobs, inbox, conditions, album)
-        for number in range(segmenter.workers + 1)
+        Segment(number, segmenter, admission, jobs, masks, measure.measure, inbox, conditions, album)
+        for number in range(segmenter.workers)
     ]
     judge = Judge(
         boot_id,
@@ -182,6 +186,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     return Pipeline(
         acquire=[Worker(stage, fifo=fifo_of("acquire", fifo)) for stage in acquire],
         segment=[Worker(stage) for stage in segment],
+        measure=[Worker(measure)],
         judge=[Worker(judge, fifo=fifo_of("judge", fifo))],
         report=[Worker(stage, fifo=fifo_of("report", fifo)) for stage in report],
         track=[Worker(track, fifo=fifo_of("track", fifo))],

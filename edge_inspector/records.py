@@ -153,6 +153,16 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Segmented:
+    """A frame with the mask that the model made of it, when it began and how long it took."""
+
+    job: Job
+    mask: Image
+    begun_ns: int
+    inference_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Defect:
     """One connected region of one class in one view, measured on the part."""
 

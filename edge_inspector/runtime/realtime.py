@@ -6,6 +6,7 @@
 | report | nice 0 | SCHED_FIFO, priority + 2: verdicts and heartbeat |
 | judge | nice 0 | SCHED_FIFO, priority + 1 |
 | acquire | nice 0 | SCHED_FIFO, priority |
+| measure | nice 0 | nice 0: what it has not done holds up one part, not the line |
 | segment, page | nice 10 | nice 10: work that may wait |
 | archive, shadow | nice 19 | nice 19: work that may never be done; packing pictures costs more than the model |
 """

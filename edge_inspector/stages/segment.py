@@ -1,17 +1,16 @@
-"""The model's threads: pictures to views, earliest due first, and never one whose part can no longer make the gate."""
+"""The model's threads: pictures to masks, earliest due first, and never one whose part can no longer make the gate."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
-from threading import Semaphore
 
 from edge_inspector import metrics
 from edge_inspector.drivers import Segmenter
 from edge_inspector.errors import InferenceError
 from edge_inspector.inspection.admission import Admission
-from edge_inspector.records import ErrorCode, Frame, Image, Job, JudgeItem, Reason, View, ViewFigures
+from edge_inspector.records import ErrorCode, Image, Job, JudgeItem, Reason, Segmented, View
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
@@ -23,12 +22,10 @@ _FAILURES_BEFORE_REBUILD = 3
 
 
 class Segment:
-    """One of the threads that share the segmenter: one more than `slots`, which are its calls at a time.
+    """One of the threads that share the segmenter; it does nothing else, so that the model's cores never wait.
 
-    So while the model runs for the others, one measures what came out last, and the model does not wait for that.
-    Whoever gets a slot takes what waits, up to the segmenter's batch: batches grow under load, and nothing waits for
-    a batch to fill. `look(frame, mask, begun_ns, inference_ns, figures)` makes the view: here, since a mask full of
-    noise must hold up neither the judge nor other frames.
+    A free thread takes what waits, up to the segmenter's batch: batches grow under load, and nothing waits for a
+    batch to fill. Masks go on to be measured; frames that get none are answered in `views`.
     """
 
     beat_within_s = 10.0  # a first batch on a GPU may build kernels
@@ -38,20 +35,20 @@ class Segment:
         number: int,
         segmenter: Segmenter,
         admission: Admission,
-        slots: Semaphore,
-        look: Callable[[Frame, Image, int, int, ViewFigures], View],
         jobs: Mailbox[Job],
-        results: Mailbox[JudgeItem],
+        masks: Mailbox[Segmented],
+        measure: Callable[[Segmented], None],
+        views: Mailbox[JudgeItem],
         conditions: Conditions,
         album: Album,
     ) -> None:
         self.name = f"segment-{number}"
         self._segmenter = segmenter
         self._admission = admission
-        self._slots = slots
-        self._look = look
         self._jobs = jobs
-        self._results = results
+        self._masks = masks
+        self._measure = measure
+        self._views = views
         self._conditions = conditions
         self._album = album
         self._failures = 0
@@ -66,23 +63,20 @@ class Segment:
 
     def step(self) -> None:
         """One batch."""
-        if not self._slots.acquire(timeout=0.1):
+        jobs = self._in_time(self._jobs.take(self._segmenter.max_batch, timeout_s=0.1))
+        metrics.mailbox_items.labels(self._jobs.name).set(len(self._jobs))
+        if not jobs:
             return
+        begun_ns = time.monotonic_ns()
+        self.busy = True
         try:
-            jobs = self._in_time(self._jobs.take(self._segmenter.max_batch, timeout_s=0.1))
-            metrics.mailbox_items.labels(self._jobs.name).set(len(self._jobs))
-            self.busy = bool(jobs)
-            begun_ns = time.monotonic_ns()
-            masks = self._segmenter.segment([job.frame.image for job in jobs]) if jobs else []
-            took_ns = time.monotonic_ns() - begun_ns
+            masks = self._segmenter.segment([job.frame.image for job in jobs])
         except InferenceError as error:
             self._failed(jobs, error)
             return
         finally:
             self.busy = False
-            self._slots.release()
-        if jobs:
-            self._succeeded(jobs, masks, begun_ns, took_ns)
+        self._succeeded(jobs, masks, begun_ns, time.monotonic_ns() - begun_ns)
 
     def stop(self, *, failed: bool) -> None:
         """Answer for what was never inferred; after a failure it waits for the next start, or another thread."""
@@ -103,14 +97,14 @@ class Segment:
 
     def _succeeded(self, jobs: list[Job], masks: list[Image], begun_ns: int, took_ns: int) -> None:
         for job, mask in zip(jobs, masks, strict=True):
-            self._results.put(self._look(job.frame, mask, begun_ns, took_ns, job.figures))
+            unmeasured = self._masks.put(Segmented(job, mask, begun_ns, took_ns))
+            if unmeasured is not None:  # masks come faster than they are measured: the model has to wait
+                self._measure(unmeasured)
         self._failures = 0
         self._conditions.clear(ErrorCode.INFERENCE_FAILED, self.name)
         self._admission.took(len(jobs), took_ns)
         metrics.inference_seconds.observe(took_ns / 1e9)
         metrics.batch_frames.observe(len(jobs))
-        for job, mask in zip(jobs, masks, strict=True):
-            self._album.put(job.frame, mask)
 
     def _failed(self, jobs: list[Job], error: InferenceError) -> None:
         metrics.inference_failed.inc()
@@ -124,5 +118,5 @@ class Segment:
     def _answer(self, job: Job, reason: Reason) -> None:
         frame = job.frame
         metrics.frames_evicted.labels(frame.camera, reason.label).inc()
-        self._results.put(View.unseen(frame, job.figures, reason))
+        self._views.put(View.unseen(frame, job.figures, reason))
         self._album.put(frame, None)

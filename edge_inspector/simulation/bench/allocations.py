@@ -8,19 +8,19 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from threading import Semaphore
 
 from edge_inspector.drivers import Camera, DriverSettings, load_driver
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, PictureLimits, Recipe
 from edge_inspector.inspection.view import Look
-from edge_inspector.records import Frame, Image, Job, JudgeItem
+from edge_inspector.records import Frame, Image, Job, JudgeItem, Segmented
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.simulation.station_files import models_dir
 from edge_inspector.simulation.tiles import TileLine
 from edge_inspector.stages.acquire import Acquire
+from edge_inspector.stages.measure import Measure
 from edge_inspector.stages.segment import Segment
 
 _CAMERA = "cam1"
@@ -106,11 +106,14 @@ def _way_of_a_frame(model: str, runtime: str) -> Callable[[], None]:
     acquire = Acquire(
         camera, 1_000_000, lambda _: 0.0, admission, lambda: _RECIPE.picture, jobs, views, conditions, album
     )
-    segment = Segment(0, segmenter, admission, Semaphore(1), look, jobs, views, conditions, album)
+    masks: Mailbox[Segmented] = Mailbox("masks", 8)
+    measure = Measure(look, masks, views, album)
+    segment = Segment(0, segmenter, admission, jobs, masks, measure.measure, views, conditions, album)
 
     def frame() -> None:
         acquire.step()
         segment.step()
+        measure.step()
         views.take(8, 0.0)
 
     acquire.start()

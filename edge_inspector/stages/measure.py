@@ -1,0 +1,50 @@
+"""The thread between model and judge: masks to views with their defects in millimetres."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge_inspector import metrics
+from edge_inspector.records import Frame, Image, JudgeItem, Segmented, View, ViewFigures
+from edge_inspector.runtime.album import Album
+from edge_inspector.runtime.mailbox import Mailbox
+
+
+class Measure:
+    """Looks at every mask. `look(frame, mask, begun_ns, inference_ns, figures)` makes the view."""
+
+    name = "measure"
+    beat_within_s = 5.0
+
+    def __init__(
+        self,
+        look: Callable[[Frame, Image, int, int, ViewFigures], View],
+        masks: Mailbox[Segmented],
+        views: Mailbox[JudgeItem],
+        album: Album,
+    ) -> None:
+        self._look = look
+        self._masks = masks
+        self._views = views
+        self._album = album
+
+    def start(self) -> None:
+        """Nothing to begin with."""
+
+    def step(self) -> None:
+        """One mask."""
+        for segmented in self._masks.take(1, timeout_s=0.1):
+            metrics.mailbox_items.labels(self._masks.name).set(len(self._masks))
+            self.measure(segmented)
+
+    def stop(self, *, failed: bool) -> None:
+        """Measure what is left; after a failure it waits for the next start."""
+        if not failed:
+            for segmented in self._masks.take(self._masks.capacity, timeout_s=0.0):
+                self.measure(segmented)
+
+    def measure(self, segmented: Segmented) -> None:
+        """Hand the view on, then put the picture where people look. Any thread may."""
+        frame, mask = segmented.job.frame, segmented.mask
+        self._views.put(self._look(frame, mask, segmented.begun_ns, segmented.inference_ns, segmented.job.figures))
+        self._album.put(frame, mask)
