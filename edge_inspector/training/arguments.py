@@ -37,7 +37,9 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--window", type=_whole, nargs=2, default=[256, 256], metavar=("H", "W"), help="input of the net"
     )
-    train.add_argument("--patch", type=_whole, default=192, help="side of the training patches (default: 192)")
+    train.add_argument(
+        "--patch", type=_whole, nargs=2, default=[192, 192], metavar=("H", "W"), help="of training (default: 192 192)"
+    )
     train.add_argument("--loss", choices=["dice-bce", "focal"], default="dice-bce", help="(default: dice-bce)")
     train.add_argument("--class-weight", type=_pair, action="append", default=[], metavar="CLASS=W", help="repeatable")
     train.add_argument("--soft", action="store_true", help="take mask values as certainty, not as yes or no")
@@ -48,6 +50,7 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--draw", type=_pair, action="append", default=[], metavar="CLASS=SHAPE", help="line, blob, chip or band"
     )
+    train.add_argument("--shade", type=_share, default=0.0, help="how unevenly light may fall, as 0.3 (default: 0)")
     train.add_argument("--false-rejects", type=_share, default=0.02, help="budget when choosing limits (default: 0.02)")
     train.add_argument(
         "--cost",
@@ -58,6 +61,9 @@ def _train(train: argparse.ArgumentParser) -> None:
     )
     train.add_argument("--seed", type=int, default=1, help="same seed, versions and CPU: same net (default: 1)")
     train.add_argument("--threads", type=_whole, default=2, help="(default: 2)")
+    train.add_argument(
+        "--jobs", type=_whole, default=1, help="folds learned side by side, on --threads each (default: 1)"
+    )
     train.set_defaults(command=_later("train"))
 
 

@@ -44,7 +44,7 @@ def reading(given: argparse.Namespace) -> Reading:
     if given.draw_share and not given.draw:
         raise ConfigError([Fault("--draw-share", "needs --draw CLASS=SHAPE at least once")])
     mix = Mix(given.good_share, given.paste_share, given.draw_share, dict(given.draw), given.soft)
-    return Reading(given.folds, given.group, given.shrink, given.patch, mix, given.colour)
+    return Reading(given.folds, given.group, given.shrink, tuple(given.patch), mix, given.colour, given.shade)
 
 
 def _order(given: argparse.Namespace, task: Task) -> Order:
@@ -66,12 +66,15 @@ def _order(given: argparse.Namespace, task: Task) -> Order:
         encoder_weights=given.encoder_weights,
     )
     cost = Cost(*given.cost) if given.cost else None
-    return Order(plan, tuple(given.window), given.per_class, given.false_rejects, cost, _settings(given, task))
+    side_by_side = given.jobs, given.threads
+    return Order(
+        plan, tuple(given.window), given.per_class, given.false_rejects, cost, _settings(given, task), *side_by_side
+    )
 
 
 def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
     """All that decides what comes out, without the paths of this machine."""
-    aside = {"command", "data", "out", "threads", "false_rejects", "cost"}
+    aside = {"command", "data", "out", "threads", "jobs", "false_rejects", "cost"}
     asked = vars(given).items()
     settings = {key: value.name if isinstance(value, Path) else value for key, value in asked if key not in aside}
     return settings | {"task": task.name, "classes": list(task.classes)}
@@ -80,8 +83,7 @@ def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
 def _check_sizes(given: argparse.Namespace) -> None:
     step = 32 * given.shrink
     faults = [Fault("--window", f"{side} is no multiple of {step}") for side in given.window if side % step]
-    if given.patch % 32:
-        faults.append(Fault("--patch", f"{given.patch} is no multiple of 32"))
+    faults += [Fault("--patch", f"{side} is no multiple of 32") for side in given.patch if side % 32]
     for option in ("start", "encoder_weights"):
         path = getattr(given, option)
         if path is not None and not path.is_file():

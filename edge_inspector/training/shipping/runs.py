@@ -5,12 +5,15 @@ scores from all folds together; `model.fp32.onnx` the net trained on everything;
 """
 
 import json
+import multiprocessing
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from torch import nn
 
 from edge_inspector.errors import ConfigError, Fault
@@ -39,11 +42,15 @@ class Order:
     false_rejects: float
     cost: Cost | None
     settings: dict[str, Any]
+    jobs: int = 1
+    threads: int = 1
 
 
 def train_run(task: Task, order: Order, run: Path) -> Figures:
     """Cross-validate, choose limits on what was held out, train on everything, export; the held-out figures."""
     _begin(run, order)
+    if order.jobs > 1:
+        _learn_side_by_side(task, order, run)
     seen = Evidence.joined([_fold_evidence(task, order, run, fold) for fold in range(task.folds)])
     seen.save(run / "held-out.npz")
     stride = STRIDE * task.shrink
@@ -53,11 +60,25 @@ def train_run(task: Task, order: Order, run: Path) -> Figures:
         print(f"cost per part {price:.4f} at the cheapest limits")
     achieved = figures(seen, task.classes, limits, order.plan.seed)
     _write_json(run / FIGURES_FILE, {"limits": [asdict(limit) for limit in limits], "held_out": asdict(achieved)})
+    _net_to_ship(task, order, run)
+    return achieved
+
+
+def _learn_side_by_side(task: Task, order: Order, run: Path) -> None:
+    """The folds, and then the net to ship, in processes of their own; what comes out is the same as in turn."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(order.jobs, context, torch.set_num_threads, (order.threads,)) as pool:
+        folds = [pool.submit(_fold_evidence, task, order, run, fold) for fold in range(task.folds)]
+        folds[0].result()  # where the net to ship goes on from
+        for under_way in (*folds[1:], pool.submit(_net_to_ship, task, order, run)):
+            under_way.result()
+
+
+def _net_to_ship(task: Task, order: Order, run: Path) -> None:
     if not (run / FILES["fp32"]).exists():
         # One fold only: its net has seen all that there is to learn from.
         deployed = _deployed(task, order, run, 0 if task.folds == 1 else None)
         export_onnx(deployed, run / FILES["fp32"], _shape(task, order))
-    return achieved
 
 
 def read_limits(run: Path) -> list[Limit]:
