@@ -31,6 +31,13 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--steps", type=_whole, default=2000, help="batches of 8 patches per net (default: 2000)")
     train.add_argument("--rate", type=_positive, default=3e-3, help="highest learning rate (default: 0.003)")
     train.add_argument("--folds", type=_whole, default=3, help="folds of the split train (default: 3)")
+    train.add_argument(
+        "--held-out",
+        type=_whole,
+        default=0,
+        metavar="N",
+        help="judge only the first N folds, to save time (default: all)",
+    )
     train.add_argument("--group", default="", metavar="COLUMN", help="column that no fold may tear (default: found)")
     train.add_argument("--colour", action=argparse.BooleanOptionalAction, help="learn from colour (default: found)")
     train.add_argument("--shrink", type=_whole, default=1, help="let the net see the image so many times smaller")

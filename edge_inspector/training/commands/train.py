@@ -25,12 +25,13 @@ def run(given: argparse.Namespace) -> int:
     cv2.setNumThreads(1)
     _check_sizes(given)
     task = open_task(given.data, reading(given))
-    achieved = train_run(task, _order(given, task), given.out)
+    order = _order(given, task)
+    achieved = train_run(task, order, given.out)
     print(
         f"held out, {achieved.parts} parts of {achieved.groups} groups: recall {achieved.part_recall:.3f} at "
         f"{achieved.false_reject_rate:.3f} false rejects, mean IoU {achieved.mean_iou:.3f}"
     )
-    held_out = chain.from_iterable(task.judged(fold) for fold in range(task.folds))
+    held_out = chain.from_iterable(task.judged(fold) for fold in order.folds(task))
     write_run_report(given.out, task.classes, read_limits(given.out), held_out)
     print(f"report: {given.out / 'report.html'}")
     return 0
@@ -66,9 +67,16 @@ def _order(given: argparse.Namespace, task: Task) -> Order:
         encoder_weights=given.encoder_weights,
     )
     cost = Cost(*given.cost) if given.cost else None
-    side_by_side = given.jobs, given.threads
     return Order(
-        plan, tuple(given.window), given.per_class, given.false_rejects, cost, _settings(given, task), *side_by_side
+        plan,
+        tuple(given.window),
+        given.per_class,
+        given.false_rejects,
+        cost,
+        _settings(given, task),
+        given.held_out,
+        given.jobs,
+        given.threads,
     )
 
 

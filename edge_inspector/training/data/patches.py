@@ -100,7 +100,7 @@ class Patches:
         rows, columns = np.nonzero(classes == index) if index else (np.empty(0), np.empty(0))
         if rows.size:
             pick = int(rng.integers(rows.size))
-            wanted = np.array((rows[pick], columns[pick])) - rng.integers(16, np.array(self._patch) - 16)
+            wanted = np.array((rows[pick], columns[pick])) - rng.integers(16, [side - 16 for side in self._patch])
             corner = np.clip(wanted, 0, limits)
         height, width = self._patch
         box = slice(corner[0], corner[0] + height), slice(corner[1], corner[1] + width)

@@ -129,9 +129,9 @@ def _seen(predict: Predict, classes: int, stride: int, part: Part) -> tuple[obje
         planes = truth_planes(view.classes, classes, stride)
         present |= planes.any(axis=(1, 2))
         flawed = planes.any(axis=0)
-        size = max(size, _largest(flawed.astype(np.uint8)) * stride**2)
+        size = max(size, _largest(np.asarray(flawed, np.uint8)) * stride**2)
         found = mask.max(axis=0) >= 0.5 * 255.0
-        binary += (np.count_nonzero(found & flawed), np.count_nonzero(found | flawed), flawed.size)
+        binary += [float(count) for count in ((found & flawed).sum(), (found | flawed).sum(), flawed.size)]
         for k in range(classes):
             peaks[k] = max(peaks[k], float(cv2.blur(mask[k], (3, 3)).max()) / 255.0)
             largest = _regions(mask[k], planes[k], overlap[k], union[k]) * stride**2

@@ -4,8 +4,10 @@
 scores from all folds together; `model.fp32.onnx` the net trained on everything; `report.html` shows it.
 """
 
+import ctypes
 import json
 import multiprocessing
+import signal
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -30,6 +32,7 @@ from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 
 RUN_FILE: Final = "run.json"
 FIGURES_FILE: Final = "figures.json"
+_PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,13 @@ class Order:
     false_rejects: float
     cost: Cost | None
     settings: dict[str, Any]
+    held_out: int
     jobs: int = 1
     threads: int = 1
+
+    def folds(self, task: Task) -> range:
+        """Those that a net is trained without and judged on: all, or the first ones when time is short."""
+        return range(min(task.folds, self.held_out or task.folds))
 
 
 def train_run(task: Task, order: Order, run: Path) -> Figures:
@@ -51,7 +59,7 @@ def train_run(task: Task, order: Order, run: Path) -> Figures:
     _begin(run, order)
     if order.jobs > 1:
         _learn_side_by_side(task, order, run)
-    seen = Evidence.joined([_fold_evidence(task, order, run, fold) for fold in range(task.folds)])
+    seen = Evidence.joined([_fold_evidence(task, order, run, fold) for fold in order.folds(task)])
     seen.save(run / "held-out.npz")
     stride = STRIDE * task.shrink
     limits = choose_limits(seen, order.false_rejects, stride)
@@ -67,11 +75,18 @@ def train_run(task: Task, order: Order, run: Path) -> Figures:
 def _learn_side_by_side(task: Task, order: Order, run: Path) -> None:
     """The folds, and then the net to ship, in processes of their own; what comes out is the same as in turn."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(order.jobs, context, torch.set_num_threads, (order.threads,)) as pool:
-        folds = [pool.submit(_fold_evidence, task, order, run, fold) for fold in range(task.folds)]
+    with ProcessPoolExecutor(order.jobs, context, _begin_worker, (order.threads,)) as pool:
+        folds = [pool.submit(_fold_evidence, task, order, run, fold) for fold in order.folds(task)]
         folds[0].result()  # where the net to ship goes on from
-        for under_way in (*folds[1:], pool.submit(_net_to_ship, task, order, run)):
-            under_way.result()
+        pool.submit(_net_to_ship, task, order, run).result()
+        for fold in folds[1:]:
+            fold.result()
+
+
+def _begin_worker(threads: int) -> None:
+    """Ends with its parent, however that ended: the same command starts another that writes the same files."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    torch.set_num_threads(threads)
 
 
 def _net_to_ship(task: Task, order: Order, run: Path) -> None:
