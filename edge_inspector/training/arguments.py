@@ -28,6 +28,7 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--net", default="light", help="light, large, or an encoder as mobilenet_v2 (default: light)")
     train.add_argument("--encoder-weights", type=Path, metavar="FILE", help="state dict of the encoder to begin from")
     train.add_argument("--start", type=Path, metavar="FILE", help="begin from this state dict or checkpoint")
+    train.add_argument("--keep-head", action="store_true", help="go on with the --start net's answers: same classes")
     train.add_argument("--steps", type=_whole, default=2000, help="batches of 8 patches per net (default: 2000)")
     train.add_argument("--rate", type=_positive, default=3e-3, help="highest learning rate (default: 0.003)")
     train.add_argument("--folds", type=_whole, default=3, help="folds of the split train (default: 3)")

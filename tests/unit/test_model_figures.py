@@ -139,6 +139,14 @@ def test_average_precision_counts_ties_against_us() -> None:
     assert np.isnan(average_precision(scores, np.zeros(4, np.bool_)))
 
 
+def test_among_parts_that_a_model_is_sure_of_the_larger_region_comes_first() -> None:
+    seen = evidence()
+    object.__setattr__(seen, "peaks", np.ones((20, 1)))
+    assert figures(seen, ("crack",), [Limit(0.5, 60.0)]).average_precision == {"crack": 1.0, "any": 1.0}
+    object.__setattr__(seen, "peaks", np.where(np.arange(20) == 9, 1.0, 0.99)[:, np.newaxis])
+    assert figures(seen, ("crack",), [Limit(0.5, 60.0)]).average_precision["any"] < 0.9
+
+
 def test_two_annotators() -> None:
     one, other = np.zeros((2, 4, 4), np.uint8)
     one[:2], other[1:3] = 255, 255

@@ -64,6 +64,7 @@ def _order(given: argparse.Namespace, task: Task) -> Order:
         seed=given.seed,
         loss=Loss(given.loss, class_weights=chosen),
         start=given.start,
+        keep_head=given.keep_head,
         encoder_weights=given.encoder_weights,
     )
     cost = Cost(*given.cost) if given.cost else None
