@@ -19,8 +19,10 @@ from matplotlib.axes import Axes
 def throughput(axes: Axes, found: dict[str, Any]) -> None:
     """Pipeline against the model alone, round by round."""
     numbers = range(1, len(found["rounds"]) + 1)
-    for name, label in (("raw_frames_per_s", "model alone"), ("pipeline_frames_per_s", "whole pipeline")):
-        axes.plot(numbers, [row[name] for row in found["rounds"]], "o-", label=label)
+    ways = {"": found} | ({", one core left": found["one_core_left"]} if "one_core_left" in found else {})
+    for way, figures in ways.items():
+        for name, label in (("raw_frames_per_s", "model alone"), ("pipeline_frames_per_s", "whole pipeline")):
+            axes.plot(numbers, [row[name] for row in figures["rounds"]], "o-", label=label + way)
     axes.set(xlabel="round", ylabel="frames per second", ylim=(0, None))
 
 

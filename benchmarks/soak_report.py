@@ -1,4 +1,4 @@
-"""What a soak was worth: latency by phase, and whether anything grew, filled or broke."""
+"""What a soak was like: its phases, the parts and samples of each, and the table of it all."""
 
 from __future__ import annotations
 
@@ -11,10 +11,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_inspector.records import Decision
+from edge_inspector.simulation.line import Line
 from edge_inspector.store.results_file import results_path
 
-BUDGET_MB = 16
-WARM_UP_S = 20.0
+_SETTLE_S = 10.0  # after a change of phase: what the last one left behind is not this one's
+COUNTS = ("parts", "inspected", "not_inspected", "late", "truth_defective", "escapes", "false_rejects", "recall")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The phases come one after the other, `length_s` each, again and again."""
+
+    phases: Sequence[str]
+    length_s: float
+
+    @property
+    def turn_s(self) -> float:
+        """Once through all phases."""
+        return self.length_s * len(self.phases)
+
+    def phase(self, at_s: float) -> str:
+        """Which one it is then."""
+        return self.phases[int(max(0.0, at_s) / self.length_s) % len(self.phases)]
+
+    def settled(self, at_s: float) -> bool:
+        """Whether the phase has lasted a little."""
+        return at_s > 0 and at_s % self.length_s >= min(_SETTLE_S, self.length_s / 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,39 +45,74 @@ class Sample:
     """What the daemon is like at one instant."""
 
     at_s: float
-    phase: str
     rss_mb: float
     files: int
     log_lines: int
     archive_mb: float
 
 
-def latencies(
-    ledger: Sequence[dict[str, Any]],
-    verdicts: Sequence[dict[str, Any]],
-    phases: Sequence[str],
-    begun_ns: int,
-    length_s: float,
-) -> dict[str, dict[str, Any]]:
-    """Last exposure to the PLC's memory, in ms, and late verdicts, by phase."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the PLC was told of one part. `took_ms` from the last exposure to the PLC's memory; None where unknown."""
+
+    at_s: float
+    decision: Decision
+    late: bool
+    defective: bool
+    took_ms: float | None
+
+
+def told(line: Line, ledger: Sequence[dict[str, Any]], verdicts: Sequence[dict[str, Any]], begun_ns: int) -> list[Told]:
+    """Every part that the PLC has a verdict of, beside the truth about it."""
     mqtt = {(body["plc_boot_id"], body["part_seq"]): body for body in verdicts}
-    found: dict[str, list[float]] = {phase: [] for phase in phases}
-    late = dict.fromkeys(phases, 0)
-    uninspected = dict.fromkeys(phases, 0)
+    parts = {(event["boot"], event["part_seq"]): event["part"] for event in ledger if event["kind"] == "trigger"}
+    found = []
     for event in ledger:
         if event["kind"] != "verdict" or event["how"] == "duplicate":
             continue
+        key = event["boot"], event["part_seq"]
+        if key not in parts:  # `unaccounted` and `duplicates` see to it
+            continue
+        body, decision, took_ms = mqtt.get(key), Decision(event["decision"]), None
+        if body and body["views"] and event["written_ns"] and decision is not Decision.NOT_INSPECTED:
+            took_ms = (event["written_ns"] - max(view["captured_ns"] for view in body["views"])) / 1e6
         at_s = (event["scan_ns"] - begun_ns) / 1e9
-        phase = phases[min(len(phases) - 1, max(0, int(at_s / length_s)))]
-        late[phase] += event["how"] == "late"
-        uninspected[phase] += event["decision"] == 3
-        body = mqtt.get((event["boot"], event["part_seq"]))
-        if body and body["views"] and event["written_ns"] and event["decision"] != 3:
-            captured_ns = max(view["captured_ns"] for view in body["views"])
-            found[phase].append((event["written_ns"] - captured_ns) / 1e6)
+        found.append(Told(at_s, decision, event["how"] == "late", line.look.defective(parts[key]), took_ms))
+    return found
+
+
+def by_phase(plan: Plan, parts: Sequence[Told], samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
+    """The whole run as "all", then each phase, whose latency and memory leave out the first seconds after a change."""
+    columns = {
+        phase: counted([part for part in parts if plan.phase(part.at_s) == phase])
+        | spread(
+            [
+                part.took_ms
+                for part in parts
+                if part.took_ms is not None and plan.phase(part.at_s) == phase and plan.settled(part.at_s)
+            ]
+        )
+        | {"rss_mb": _rss([each for each in samples if plan.phase(each.at_s) == phase and plan.settled(each.at_s)])}
+        for phase in plan.phases
+    }
+    whole = counted(parts) | spread([part.took_ms for part in parts if part.took_ms is not None])
+    return {"all": whole} | columns
+
+
+def counted(parts: Sequence[Told]) -> dict[str, float | None]:
+    """How many there were of each kind. Escapes, false rejects and recall are of inspected parts."""
+    inspected = [part for part in parts if part.decision is not Decision.NOT_INSPECTED]
+    defective = sum(part.defective for part in inspected)
+    escapes = sum(part.defective and part.decision is Decision.ACCEPT for part in inspected)
     return {
-        phase: {"parts": len(values), "late": late[phase], "not_inspected": uninspected[phase], **spread(values)}
-        for phase, values in found.items()
+        "parts": len(parts),
+        "inspected": len(inspected),
+        "not_inspected": len(parts) - len(inspected),
+        "late": sum(part.late for part in parts),
+        "truth_defective": sum(part.defective for part in parts),
+        "escapes": escapes,
+        "false_rejects": sum(not part.defective and part.decision is Decision.REJECT for part in inspected),
+        "recall": round(1 - escapes / defective, 4) if defective else None,
     }
 
 
@@ -76,71 +134,18 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
     return {"p50_ms": round(statistics.median(ranked), 2), "p99_ms": round(p99, 2), "max_ms": round(ranked[-1], 2)}
 
 
-def judged(
-    report: dict[str, Any],
-    samples: Sequence[Sample],
-    per_phase: dict[str, dict[str, Any]],
-    minutes: float,
-) -> dict[str, Any]:
-    """Everything in one report, with what is not within bounds."""
-    for phase, figures in per_phase.items():
-        last = [each.rss_mb for each in samples if each.phase == phase]
-        figures["rss_mb"] = round(statistics.median(last[-len(last) // 3 :]), 1)
-    warm = [each for each in samples if each.at_s > min(WARM_UP_S, minutes * 15)]
-    # Clients take memory when they come, and on a full disk verdicts wait there, up to a bound: these are no leaks.
-    steady = [each for each in warm if each.phase != "quiet" and "full" not in each.phase]
-    later = steady[len(steady) // 4 :]
-    slope = statistics.linear_regression([each.at_s for each in later], [each.rss_mb for each in later]).slope
-    noise = statistics.pstdev(each.rss_mb for each in later)
-    grown_mb = slope * (later[-1].at_s - later[0].at_s)
-    thirds = [statistics.median(each.files for each in part) for part in (warm[: len(warm) // 3], later)]
-    lines = warm[-1].log_lines - warm[0].log_lines
-    lines_per_s = lines / (warm[-1].at_s - warm[0].at_s)
-    result = {
-        "minutes": minutes,
-        "parts": report["parts_triggered"],
-        "unaccounted": report["unaccounted"],
-        "duplicates": report["duplicates"],
-        "rss_mb": round(later[-1].rss_mb, 1),
-        "rss_slope_mb_per_h": round(slope * 3600, 2),
-        "rss_grown_mb": round(grown_mb, 2),
-        "rss_noise_mb": round(noise, 2),
-        "files_first_third": thirds[0],
-        "files_later": thirds[1],
-        "files_max": max(each.files for each in warm),
-        "log_lines_per_s": round(lines_per_s, 3),
-        "archive_max_mb": round(max(each.archive_mb for each in samples), 2),
-        "archive_budget_mb": BUDGET_MB,
-        "results_kept": report["results_kept"],
-        "left_out": report["left_out"],
-        "client_answers": report["client_answers"],
-        "client_failures": report["client_failures"],
-        "client_last_failure": report["client_last_failure"],
-        "client_live_mb": report["client_live_mb"],
-        "phases": per_phase,
-        "daemon_stop_s": report["daemon_stop_s"],
-    }
-    rss = [figures["rss_mb"] for figures in per_phase.values()]
-    bounds = {
-        "a part without a verdict, or with two": report["unaccounted"] == report["duplicates"] == 0,
-        "memory grows beyond its noise": grown_mb < max(8.0, 3 * noise),
-        "more waits in memory than there is room for": rss[-1] - rss[0] < 48,
-        "open files grow": thirds[1] - thirds[0] <= 12,
-        "more than a log line a second": lines_per_s <= 1.0,
-        # Seen from outside, file by file, while some come and go.
-        "the archive is beyond its budget": result["archive_max_mb"] <= BUDGET_MB * 1.03,
-        "no client was answered": report["client_answers"] > 0,
-    }
-    return result | {"complaints": [what for what, holds in bounds.items() if not holds]}
-
-
 def table(report: dict[str, Any]) -> str:
-    """The report as Markdown."""
-    rows = ["| | " + " | ".join(report["phases"]) + " |", "|---|" + "---|" * len(report["phases"])]
+    """The report as Markdown: a column for the whole run and for each phase."""
+    columns = report["phases"]
+    rows = ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     rows += [
-        f"| {name} | " + " | ".join(str(phase[name]) for phase in report["phases"].values()) + " |"
-        for name in ("parts", "not_inspected", "late", "p50_ms", "p99_ms", "max_ms", "rss_mb")
+        f"| `{name}` | " + " | ".join(str(column.get(name, "")) for column in columns.values()) + " |"
+        for name in (*COUNTS, "p50_ms", "p99_ms", "max_ms", "rss_mb")
     ]
     rows.append("")
-    rows += [f"{name}: {value}" for name, value in report.items() if name not in ("phases", "complaints")]
+    rows += [f"{name}: {value}" for name, value in report.items() if name not in ("phases", "complaints", "slower")]
     return "\n".join(rows)
+
+
+def _rss(samples: Sequence[Sample]) -> float | None:
+    return round(statistics.median(each.rss_mb for each in samples), 1) if samples else None

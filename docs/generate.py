@@ -13,7 +13,7 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 
-from edge_inspector import config, metrics
+from edge_inspector import metrics, station_file
 from edge_inspector.cli import _parser
 from edge_inspector.drivers import FAMILIES, DriverSettings, load_driver
 from edge_inspector.inspection.recipe import ClassLimits, PictureLimits, Recipe, Region
@@ -240,15 +240,15 @@ def _argument(action: argparse.Action) -> str:
 
 def _station_tables() -> Iterator[str]:
     for name, model in (
-        ("station", config.StationTable),
-        ("line", config.LineTable),
-        ("encoder", config.EncoderTable),
-        ("segmenter", config.SegmenterTable),
-        ("cameras", config.CameraTable),
-        ("plcs", config.PlcTable),
-        ("web", config.WebTable),
-        ("archive", config.ArchiveTable),
-        ("drift", config.DriftTable),
+        ("station", station_file.StationTable),
+        ("line", station_file.LineTable),
+        ("encoder", station_file.EncoderTable),
+        ("segmenter", station_file.SegmenterTable),
+        ("cameras", station_file.CameraTable),
+        ("plcs", station_file.PlcTable),
+        ("web", station_file.WebTable),
+        ("archive", station_file.ArchiveTable),
+        ("drift", station_file.DriftTable),
     ):
         yield _settings(name, model)
     for family, drivers in FAMILIES.items():

@@ -12,7 +12,10 @@ from edge_inspector.store.users import Role, new_user, read_users, write_users
 
 
 def add_user(station: Path, name: str, role: str) -> int:
-    """Add a user, or give one a new role and password. The password comes from the terminal or, piped, from stdin."""
+    """Add a user, or give one a new role and password, which ends their sessions.
+
+    The password comes from the terminal or, piped, from stdin.
+    """
     path = users_path(station)
     users = read_users(path)
     known = name in users
@@ -23,7 +26,7 @@ def add_user(station: Path, name: str, role: str) -> int:
 
 
 def remove_user(station: Path, name: str) -> int:
-    """Take a user away. Who is logged in stays so until the session ends or the daemon restarts."""
+    """Take a user away, logged in or not."""
     path = users_path(station)
     users = read_users(path)
     if users.pop(name, None) is None:

@@ -16,6 +16,8 @@ from edge_inspector.training.arguments import add_model_commands
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 -- argparse has no other name
 
+_RUNTIMES = ["onnx", "openvino"]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. 0: done, 1: it did not work, 2: wrong configuration or command line."""
@@ -79,6 +81,17 @@ def _add_station(commands: _Commands) -> None:
         help="the station file (default: /etc/edge-inspector/station.toml)",
     )
     user.set_defaults(command=_user)
+
+    shadow = commands.add_parser("shadow", help="let the shadow model judge, or take that back")
+    shadow.add_argument(
+        "action",
+        choices=["promote", "rollback"],
+        metavar="ACTION",
+        help="promote: swap the recipes' model and the shadow's; rollback: swap them back",
+    )
+    shadow.add_argument("station", type=Path, metavar="STATION.toml", help="the station file")
+    shadow.set_defaults(command=_shadow)
+
     schema = commands.add_parser("schema", help="print the JSON Schema of MQTT messages, station file and recipe")
     schema.add_argument(
         "name",
@@ -116,6 +129,8 @@ def _add_demo(commands: _Commands) -> None:
     demo.add_argument(
         "--model", default="", help="model folder name (default: tile-1.0; magnetic-tile-1.0 with --frames)"
     )
+    demo.add_argument("--runtime", choices=_RUNTIMES, default="onnx", help="segmenter driver (default: onnx)")
+    demo.add_argument("--workers", type=_whole, default=0, help="the model's threads (default: one for each core)")
     demo.add_argument("--model-ms", type=_positive, default=0.0, help="use a simulated model this slow, for overload")
     demo.add_argument(
         "--kill",
@@ -139,6 +154,9 @@ def _add_demo(commands: _Commands) -> None:
     demo.add_argument(
         "--line-scan", action="store_true", help="with --gige: cameras that take their rows one by one, by the encoder"
     )
+    demo.add_argument(
+        "--dim-from", type=_whole, default=-1, metavar="PART", help="let a lamp fail at this part: 15 %% less light"
+    )
     demo.add_argument("--seed", type=int, default=7, help="of belt and parts (default: 7)")
     demo.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
     demo.add_argument(
@@ -153,9 +171,10 @@ def _add_bench(commands: _Commands) -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="throughput, latency, growth, position, realtime, footprint (default: all, about 25 minutes)",
+        help="throughput, latency, growth, position, realtime, footprint, allocations (default: all, about 25 minutes)",
     )
     bench.add_argument("--model", default="tile-1.0", help="model folder name (default: tile-1.0)")
+    bench.add_argument("--runtime", choices=_RUNTIMES, default="onnx", help="segmenter driver (default: onnx)")
     bench.add_argument("--seconds", type=_positive, default=12.0, help="how long each run of the line is (default: 12)")
     bench.add_argument("--repeats", type=_whole, default=3, help="runs of which the median is taken (default: 3)")
     bench.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="for the JSON (default: bench)")
@@ -261,6 +280,12 @@ def _user(given: argparse.Namespace) -> int:
     return add_user(given.station, given.name, given.role)
 
 
+def _shadow(given: argparse.Namespace) -> int:
+    from edge_inspector.promotion import promote, roll_back  # noqa: PLC0415
+
+    return promote(given.station) if given.action == "promote" else roll_back(given.station)
+
+
 def _focus(given: argparse.Namespace) -> int:
     from edge_inspector.focus import show_focus  # noqa: PLC0415
 
@@ -283,7 +308,7 @@ def _bench(given: argparse.Namespace) -> int:
         raise ConfigError(
             [Fault("bench", f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}") for name in unknown]
         )
-    effort = Effort(given.model, given.seconds, given.repeats)
+    effort = Effort(given.model, given.runtime, given.seconds, given.repeats)
     return run_bench(given.names, effort, given.out, given.budgets)
 
 
@@ -298,6 +323,8 @@ def _demo(given: argparse.Namespace) -> int:
             pitch_mm=given.pitch_mm,
             frames=given.frames,
             model=given.model,
+            runtime=given.runtime,
+            workers=given.workers,
             model_ms=given.model_ms,
             kills=tuple(given.kill),
             seed=given.seed,
@@ -307,6 +334,7 @@ def _demo(given: argparse.Namespace) -> int:
             loss=given.loss,
             shadow=given.shadow,
             line_scan=given.line_scan,
+            dim_from=given.dim_from,
         )
     )
 

@@ -35,7 +35,7 @@ from edge_inspector.web.server import Web
 
 log = logging.getLogger(__name__)
 
-_WATCH_S = 0.1
+_WATCH_S = 0.25
 _WATCHDOG_S = 1.0
 _STOP_NS = 1_500_000_000
 
@@ -105,6 +105,7 @@ class Daemon:
             pipeline.status,
             pipeline.submit,
             self._health,
+            pipeline.drift,
         )
 
     def _follow_recipe(self, recipe_id: int) -> None:

@@ -162,7 +162,7 @@ archive_bytes = Gauge(
 )
 archive_left_out = Counter(
     "edge_inspector_archive_left_out",
-    "What the archive could not keep: verdict, delivery, picture, disagreement.",
+    "What the archive did not keep: verdict, delivery, picture, disagreement; sampled: pictures beyond pictures_per_s.",
     ["what"],
     registry=REGISTRY,
 )

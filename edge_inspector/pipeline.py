@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from threading import Semaphore
 
 from edge_inspector.config import Station
 from edge_inspector.drivers import PlcLink, load_driver
@@ -37,7 +38,7 @@ from edge_inspector.runtime.realtime import fifo_of
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages.acquire import Acquire
 from edge_inspector.stages.archive import Archive
-from edge_inspector.stages.drift import DriftWatch
+from edge_inspector.stages.drift import DriftState, DriftWatch
 from edge_inspector.stages.judge import Geometry, Judge
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
@@ -67,6 +68,7 @@ class Pipeline:
     submit: Callable[[Command], None]
     status: Callable[[], StationStatus]
     scene: Callable[[], Scene]
+    drift: Callable[[], DriftState | None]
 
     @property
     def workers(self) -> list[Worker]:
@@ -120,9 +122,10 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
     along = {camera.name: file.mm_per_row(camera) for camera in file.cameras}
     look = Look(lambda: control.in_use, segmenter.info, scales, along)
+    slots = Semaphore(segmenter.workers)
     segment = [
-        Segment(number, segmenter, admission, look, jobs, inbox, conditions, album)
-        for number in range(segmenter.workers)
+        Segment(number, segmenter, admission, slots, look, jobs, inbox, conditions, album)
+        for number in range(segmenter.workers + 1)
     ]
     judge = Judge(
         boot_id,
@@ -189,6 +192,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         submit=judge.submit,
         status=judge.status,
         scene=judge.scene,
+        drift=lambda: drift.state,
     )
 
 

@@ -132,11 +132,24 @@ class CameraCounters:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewFigures:
+    """What a view's picture is like: mean 0..255, sharpness in percent of it, and the surest pixel of its mask 0..1.
+
+    `confidence` is None where the model did not look.
+    """
+
+    brightness: float
+    sharpness: float
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """A frame on its way to the model, and the belt position at which its part must be decided."""
+    """A frame on its way to the model, the belt position at which its part must be decided, and what it is like."""
 
     frame: Frame
     decide_by: float
+    figures: ViewFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +184,22 @@ class View:
     begun_ns: int = 0
     inference_ns: int = 0
     doubtful: bool = False
+    figures: ViewFigures | None = None
     recipe_id: int = 0
     others: tuple[View, ...] = ()
+
+    @classmethod
+    def unseen(cls, frame: Frame, figures: ViewFigures, reason: Reason) -> View:
+        """A frame that the model did not look at, and why."""
+        return cls(
+            frame.camera,
+            frame.frame_id,
+            frame.captured_ns,
+            frame.exposure_ns,
+            frame.encoder_count,
+            failure=reason,
+            figures=figures,
+        )
 
     def by(self, recipe_id: int) -> View:
         """This look as that recipe has it; a failure where the recipe was not yet in use when it was looked at."""
@@ -337,18 +364,6 @@ class Picture:
     def image(self) -> Image:
         """The picture itself."""
         return self.frame.image
-
-
-@dataclass(frozen=True, slots=True)
-class ViewFigures:
-    """What a view's picture is like: mean 0..255, sharpness in percent of it, and the surest pixel of its mask 0..1.
-
-    `confidence` is None where the model did not look.
-    """
-
-    brightness: float
-    sharpness: float
-    confidence: float | None
 
 
 class StationState(StrEnum):

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from edge_inspector.config import StationFile
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.plcs.messages import CommandMessage, CommandResultMessage, StateMessage, VerdictMessage
+from edge_inspector.station_file import StationFile
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MESSAGES: dict[str, type[BaseModel]] = {

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from verdicts import frame
 
-from edge_inspector.config import ArchiveTable, DriftTable
 from edge_inspector.records import ArchiveItem, ErrorCode, StationState
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.archive import Archive
 from edge_inspector.stages.drift import DriftWatch
+from edge_inspector.station_file import ArchiveTable, DriftTable
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
 from edge_inspector.store.sidecar import StationFacts

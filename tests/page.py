@@ -161,7 +161,7 @@ def plant_of(folder: Path, web: str = "", healthy: tuple[bool, dict[str, Any]] =
         verdict(2, Decision.REJECT, views=(placed(frame_id=2, defects=[crack]),), review=True, decided_ns=now),
     )
     writer = ResultsWriter(results_path(station.state_dir))
-    writer.add([Entry(each, utc_of(now), "", {}, {}) for each in verdicts], [])
+    writer.add([Entry(each, utc_of(now), "", {}) for each in verdicts], [])
     writer.close()
     conditions = Conditions()
     conditions.phase(StationState.READY)
@@ -184,6 +184,7 @@ def plant_of(folder: Path, web: str = "", healthy: tuple[bool, dict[str, Any]] =
         status=lambda: StationStatus(conditions.state, conditions.error_code, control.recipe_id),
         submit=submit,
         health=lambda: healthy,
+        drift=lambda: None,
     )
 
 

@@ -17,12 +17,15 @@ from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from statistics import linear_regression
 
 from edge_inspector.errors import PositionPendingError, PositionUnknownError
 from edge_inspector.records import EncoderSample, Position
 
 _WRAP = 1 << 32
 _HALF = 1 << 31
+_EVEN = 8  # samples, 80 ms with a scan of 10 ms: longer, and no belt is even
+_UNEVEN = 0.6  # counts off the line: half of one is the rounding of whole numbers
 _OLDEST_STAMP_S = 0.25  # a stamp may be one scan old when it is read, and PLCs scan in well under this
 
 
@@ -273,7 +276,31 @@ class Timeline:
         # The belt ran at the mean speed somewhere within the span, give or take one count, and may have gained since.
         unsure = 1 / span_s + acceleration * (span_s + ahead_s) / 2
         fastest = min(self._motion.speed_max, abs(speed) + 1 / span_s + acceleration * (span_s + ahead_s + error_s))
-        return Position(last.count + speed * ahead_s, 1 + unsure * ahead_s + fastest * error_s, self._epoch)
+        count, bound = last.count + speed * ahead_s, 1 + unsure * ahead_s + fastest * error_s
+        even = self._even(ahead_s)
+        # The bound holds around the first of the two: around the other it is wider by what lies between them.
+        return (
+            Position(count, bound, self._epoch)
+            if even is None
+            else Position(even, bound + abs(even - count), self._epoch)
+        )
+
+    def _even(self, ahead_s: float) -> float | None:
+        """The count so long after the newest sample if the belt goes on as evenly as it ran; None where it did not.
+
+        Counts are whole: two spans tell a speed to one count in their length, a line through eight samples tells both
+        speed and place several times as well.
+        """
+        if len(self._samples) < _EVEN:
+            return None
+        recent = [self._samples[at] for at in range(-_EVEN, 0)]
+        last = recent[-1]
+        times = [(sample.device_ns - last.device_ns) / 1e9 for sample in recent]
+        counts = [float(sample.count - last.count) for sample in recent]
+        speed, offset = linear_regression(times, counts)
+        if any(abs(offset + speed * at - count) > _UNEVEN for at, count in zip(times, counts, strict=True)):
+            return None
+        return last.count + offset + speed * ahead_s
 
 
 def _stamped(raw: EncoderSample, count: int) -> _Sample:

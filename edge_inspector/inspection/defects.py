@@ -43,10 +43,10 @@ def find_defects(
     return tuple(found)
 
 
-def doubtful(mask: Mask, band: tuple[float, float]) -> bool:
-    """Whether the surest pixel of any class lies in the band that a person should look at."""
+def doubtful(peaks: Sequence[int], band: tuple[float, float]) -> bool:
+    """Whether the surest pixel of any class (0..255 each) lies in the band that a person should look at."""
     low, high = band[0] * 255, band[1] * 255
-    return any(low <= int(plane.max(initial=0)) <= high for plane in mask)
+    return any(low <= peak <= high for peak in peaks)
 
 
 def _cut(mask: Mask, scale: tuple[float, float], region: Region | None) -> tuple[int, int, Mask]:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_inspector.inspection.picture import measure
 from edge_inspector.inspection.reference import Distribution, Reference
-from edge_inspector.records import Image, ViewFigures
 
 ENOUGH = 200  # with fewer values chance alone makes a drift of 0.1
 _BINS = 10
@@ -29,13 +27,6 @@ class RejectRate:
     def in_control(self) -> bool:
         """Whether chance explains the rate."""
         return self.low <= self.rate <= self.high
-
-
-def view_figures(image: Image, mask: Image | None) -> ViewFigures:
-    """The figures of a grey or BGR image."""
-    figures = measure(image)
-    confidence = None if mask is None else int(mask.max(initial=0)) / 255
-    return ViewFigures(figures.mean, figures.sharpness, confidence)
 
 
 def distribution(subject: str, quantity: str, values: Sequence[float]) -> Distribution:
@@ -62,9 +53,14 @@ def psi(reference: Distribution, values: Sequence[float]) -> float:
     )
 
 
-def control_limits(rate: float, count: int) -> tuple[float, float]:
-    """Between which the share of `count` parts stays when its mean is `rate`: three standard deviations."""
-    spread = 3 * math.sqrt(rate * (1 - rate) / count)
+def control_limits(rate: float, learnt: int, count: int) -> tuple[float, float]:
+    """Between which the share of `count` parts stays, three standard deviations, where `learnt` parts had `rate`.
+
+    The reference is a sample too: one of 200 parts does not know a rate of 15 % to better than 5 %.
+    """
+    least = 0.5 / learnt  # that nothing was rejected does not mean that nothing ever is
+    likely = min(max(rate, least), 1 - least)
+    spread = 3 * math.sqrt(likely * (1 - likely) * (1 / count + 1 / learnt))
     return max(0.0, rate - spread), min(1.0, rate + spread)
 
 
@@ -96,7 +92,7 @@ class DriftWindow:
         count = len(self._rejected)
         if count < ENOUGH:
             return None
-        low, high = control_limits(self.reference.reject_rate, count)
+        low, high = control_limits(self.reference.reject_rate, self.reference.parts, count)
         return RejectRate(sum(self._rejected) / count, low, high)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from edge_inspector.inspection.defects import doubtful, find_defects
 from edge_inspector.inspection.recipe import Criteria
-from edge_inspector.records import Frame, Image, ModelInfo, View
+from edge_inspector.records import Frame, Image, ModelInfo, View, ViewFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,23 @@ class Look:
     mm_per_px: Mapping[str, float]
     mm_per_row: Mapping[str, float]
 
-    def __call__(self, frame: Frame, mask: Image, begun_ns: int, inference_ns: int) -> View:
-        """The view with its defects in millimetres. `mask` is (classes, H, W) uint8 at the model's stride."""
-        first, *others = (self._by(criteria, frame, mask, begun_ns, inference_ns) for criteria in self.in_use())
+    def __call__(
+        self, frame: Frame, mask: Image, begun_ns: int, inference_ns: int, figures: ViewFigures | None = None
+    ) -> View:
+        """The view with its defects in millimetres. `mask` is (classes, H, W) uint8 at the model's stride.
+
+        The picture's `figures` get the mask's.
+        """
+        peaks = [int(plane.max(initial=0)) for plane in mask]
+        if figures is not None:
+            figures = replace(figures, confidence=max(peaks, default=0) / 255)
+        looks = (self._by(criteria, frame, mask, peaks) for criteria in self.in_use())
+        first, *others = (
+            replace(look, begun_ns=begun_ns, inference_ns=inference_ns, figures=figures) for look in looks
+        )
         return replace(first, others=tuple(others)) if others else first
 
-    def _by(self, criteria: Criteria, frame: Frame, mask: Image, begun_ns: int, inference_ns: int) -> View:
+    def _by(self, criteria: Criteria, frame: Frame, mask: Image, peaks: Sequence[int]) -> View:
         defects = find_defects(
             frame.camera,
             mask,
@@ -45,8 +56,6 @@ class Look:
             frame.encoder_count,
             defects,
             received_ns=frame.received_ns,
-            begun_ns=begun_ns,
-            inference_ns=inference_ns,
-            doubtful=doubtful(mask, criteria.recipe.review_band),
+            doubtful=doubtful(peaks, criteria.recipe.review_band),
             recipe_id=criteria.recipe.id,
         )

@@ -8,7 +8,7 @@ import time
 from abc import abstractmethod
 from typing import Protocol
 
-from edge_inspector.runtime.realtime import go_ahead
+from edge_inspector.runtime.realtime import go_ahead, name_thread
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class Worker:
         return not self.alive
 
     def _run(self) -> None:
+        name_thread(self.name)
         try:
             if self._fifo:
                 go_ahead(self._fifo)

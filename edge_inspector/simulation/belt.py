@@ -36,17 +36,24 @@ class Belt:
 
     def time_at(self, position_mm: float) -> int:
         """The first instant at which the belt has moved this far, ns."""
-        low, high = 0.0, max(1.0, 2 * position_mm / self.speed_mm_s + self.ramp_s)
-        high += sum(pause.stand_s + 2 * pause.ramp_s for pause in self.pauses)
-        for _ in range(64):
-            middle = (low + high) / 2
-            if self.position_mm(self.start_ns + int(middle * 1e9)) < position_mm:
+        low = self.start_ns
+        high = low + int(1e9 * max(1.0, 2 * position_mm / self.speed_mm_s + self.ramp_s))
+        high += int(1e9 * sum(pause.stand_s + 2 * pause.ramp_s for pause in self.pauses))
+        if self.position_mm(low) >= position_mm:
+            return low
+        # The step that a belt at full speed would need: a few of them do, except on ramps and in pauses.
+        guess, quick = low + int(1e9 * (position_mm / self.speed_mm_s + self.ramp_s / 2)), 12
+        while high - low > 1:
+            middle = guess if quick > 0 and low < guess < high else (low + high) // 2
+            quick -= 1
+            missing_mm = position_mm - self.position_mm(middle)
+            if missing_mm > 0:
                 low = middle
             else:
                 high = middle
-            if high - low < 1e-9:
-                break
-        return self.start_ns + int(high * 1e9)
+            step = int(1e9 * missing_mm / self.speed_mm_s)
+            guess = middle + (step or (1 if missing_mm > 0 else -1))
+        return high
 
     def _ripple(self, drive_s: float) -> float:
         # A slow and a fast wave, as of a worn roller and a chain; amplitudes in seconds of drive.

@@ -58,8 +58,11 @@ class DemoOptions:
     archive: str = ""  # lines of the station file's table, instead of the demo's own
     distinct: int = 0
     realtime: str = ""  # lines for the station file's table of that name
+    runtime: str = "onnx"  # the segmenter's driver
+    workers: int = 0  # the model's threads
     line_scan: bool = False
     review_band: tuple[float, float] = (0.4, 0.6)
+    dim_from: int = -1  # a part number from 0: from there on the light is weaker
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -222,6 +225,7 @@ class Demo:
             counts_per_mm=10.0,
             frames=frames,
             distinct=options.distinct,
+            dim_from=options.dim_from,
             textures=textures,
         )
 
@@ -246,6 +250,8 @@ class Demo:
                 options.line_scan,
                 options.review_band,
                 options.realtime,
+                options.runtime,
+                options.workers,
             ),
         )
 

@@ -20,6 +20,7 @@ from edge_inspector.simulation.belt import Belt, Pause
 from edge_inspector.simulation.tiles import MM_PER_PX, TileLine
 
 _NEVER_NS = 1 << 62
+DIM = 0.85
 _FIRST_MM = 300.0  # belt that runs before the first part
 
 
@@ -48,6 +49,7 @@ class Line:
     counts_per_mm: float
     frames: str = ""
     distinct: int = 0  # so many parts, over and over, drawn beforehand: then a picture costs its camera nothing
+    dim_from: int = -1  # from this part on a lamp is broken: DIM of the light is left
     textures: str = ""  # of rendered parts, drawn once for all processes; empty: each draws its own
     ripple: float = 0.01
     pauses: tuple[tuple[float, float], ...] = ()
@@ -93,7 +95,9 @@ class Line:
             parts: Parts = PictureParts(Path(self.frames), self.lanes)
         else:
             parts = _tile_parts(self.seed, self.lanes, Path(self.textures) if self.textures else None)
-        return RepeatedParts(parts, self.distinct) if self.distinct else parts
+        if self.distinct:
+            parts = RepeatedParts(parts, self.distinct)
+        return parts if self.dim_from < 0 else DimmedParts(parts, self.dim_from)
 
     def eye_mm(self, part: int) -> float:
         """The belt position at which the part's leading edge meets the photo-eye. Parts lie up to 4 % off the pitch."""
@@ -174,6 +178,25 @@ class RepeatedParts:
         if key not in self._drawn:
             self._drawn[key] = self._parts.render(*key)
         return self._drawn[key]
+
+
+class DimmedParts:
+    """Another line's parts, in less light from one of them on."""
+
+    def __init__(self, parts: Parts, dim_from: int) -> None:
+        self._parts = parts
+        self._dim_from = dim_from
+
+    def defective(self, part: int) -> bool:
+        """Light changes nothing about it."""
+        return self._parts.defective(part)
+
+    def render(self, part: int, lane: int) -> Image | None:
+        """Darker, if the lamp is broken."""
+        picture = self._parts.render(part, lane)
+        if picture is None or part < self._dim_from:
+            return picture
+        return np.asarray(cv2.convertScaleAbs(picture, alpha=DIM), np.uint8)
 
 
 def _is_defective(item: Item) -> bool:

@@ -97,6 +97,8 @@ class Variant:
     line_scan: bool = False
     review_band: tuple[float, float] = (0.4, 0.6)
     realtime: str = ""
+    runtime: str = "onnx"
+    workers: int = 0
 
     def row_counts(self, line: Line) -> int:
         """Encoder counts from row to row that make pixels square."""
@@ -113,10 +115,12 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
         ports=ports,
         speed_max=line.speed_mm_s * 1.1,
         acceleration_max=line.speed_mm_s * 4,
-        segmenter="simulated" if simulated else "onnx",
+        segmenter="simulated" if simulated else variant.runtime,
         segmenter_settings=(
             f"settings = {{ ms_per_frame = {variant.model_ms}, fail_every = {variant.model_fail_every} }}\n"
             if simulated
+            else f"settings = {{ workers = {variant.workers} }}\n"
+            if variant.workers
             else ""
         ),
         mqtt_version=variant.mqtt_version,

@@ -12,7 +12,7 @@ from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.picture import fault_of, measure
 from edge_inspector.inspection.recipe import PictureLimits
-from edge_inspector.records import CameraCounters, ErrorCode, Frame, Job, JudgeItem, Reason, View
+from edge_inspector.records import CameraCounters, ErrorCode, Frame, Job, JudgeItem, Reason, View, ViewFigures
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
@@ -137,34 +137,31 @@ class Acquire:
         fault = fault_of(figures, self._limits(), self._fingerprint)
         self._fingerprint = figures.fingerprint
         metrics.picture_sharpness.labels(frame.camera).set(figures.sharpness)
+        like = ViewFigures(figures.mean, figures.sharpness)
         if fault is None:
             self._conditions.clear(ErrorCode.BAD_PICTURES, frame.camera)
-            self._hand_over(frame)
+            self._hand_over(frame, like)
         else:
             metrics.pictures_bad.labels(frame.camera, fault.value).inc()
             self._conditions.set(ErrorCode.BAD_PICTURES, frame.camera, fault.value)
-            self._answer(frame, Reason.BAD_IMAGE)
+            self._answer(frame, like, Reason.BAD_IMAGE)
 
-    def _hand_over(self, frame: Frame) -> None:
+    def _hand_over(self, frame: Frame, like: ViewFigures) -> None:
         # A count that the camera latched is a raw 32-bit value, for the judge; to order work the estimate will do.
         count = self._estimate(frame.captured_ns)
         if count is None:
-            self._answer(frame, Reason.POSITION_UNKNOWN)
+            self._answer(frame, like, Reason.POSITION_UNKNOWN)
             return
-        job, now = Job(frame, count + self._to_line), time.monotonic_ns()
+        job, now = Job(frame, count + self._to_line, like), time.monotonic_ns()
         if not self._admission.worth(job.decide_by, self._jobs.ahead(job.decide_by), now):
-            self._answer(frame, Reason.LATE)
+            self._answer(frame, like, Reason.LATE)
             return
         evicted = self._jobs.put(job)
         if evicted is not None:
             self._admission.refuse(evicted.decide_by, now)
-            self._answer(evicted.frame, Reason.MAILBOX_FULL)
+            self._answer(evicted.frame, evicted.figures, Reason.MAILBOX_FULL)
 
-    def _answer(self, frame: Frame, reason: Reason) -> None:
+    def _answer(self, frame: Frame, like: ViewFigures, reason: Reason) -> None:
         metrics.frames_evicted.labels(frame.camera, reason.label).inc()
-        self._views.put(
-            View(
-                frame.camera, frame.frame_id, frame.captured_ns, frame.exposure_ns, frame.encoder_count, failure=reason
-            )
-        )
+        self._views.put(View.unseen(frame, like, reason))
         self._album.put(frame, None)

@@ -13,9 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from edge_inspector import metrics
-from edge_inspector.config import ArchiveTable
 from edge_inspector.errors import DeviceError
-from edge_inspector.inspection.drift import view_figures
 from edge_inspector.records import ArchiveItem, Delivery, Disagreement, ErrorCode, Reason, Verdict
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.backoff import Backoff
@@ -24,6 +22,8 @@ from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.realtime import go_last
 from edge_inspector.stages.drift import DriftWatch
+from edge_inspector.station_file import ArchiveTable
+from edge_inspector.store.allowance import Allowance
 from edge_inspector.store.images import ImageArchive, ImageLimits
 from edge_inspector.store.pictures import picture_stem
 from edge_inspector.store.results_file import images_dir, results_path
@@ -43,12 +43,11 @@ _TIDY_S = 1.0
 
 @dataclass(slots=True)
 class Held:
-    """What came and is not in the results yet. The entries from `looked` on have no figures yet."""
+    """What came and is not in the results yet."""
 
     entries: list[Entry] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     objections: list[Objection] = field(default_factory=list)
-    looked: int = 0
 
     def __len__(self) -> int:
         return len(self.entries) + len(self.deliveries) + len(self.objections)
@@ -81,6 +80,7 @@ class Archive:
         self._images: ImageArchive | None = None
         self._backoff = Backoff(first_s=0.2, longest_s=5.0)
         self._held = Held()
+        self._allowance = Allowance(settings.pictures_per_s)
         self._seen_seq = 0
         self._troubles: dict[str, float] = {}
         self._tidy_s = 0.0
@@ -94,7 +94,6 @@ class Archive:
         if self._take(_COMMIT_S):
             time.sleep(_COMMIT_S / 2)
             self._take(0.0)
-        self._look()
         if self._backoff.due(wait_s=_COMMIT_S):
             self._keep_pictures(self._commit())
         self._tidy()
@@ -124,6 +123,7 @@ class Archive:
             held.deliveries.append(item)
         elif isinstance(item, Verdict):
             held.entries.append(self._entry(item))
+            self._drift.add(item)
             self._seen_seq = item.seq
         elif len(held.objections) < _OBJECTIONS_MAX:
             held.objections.append(_objection(item))
@@ -132,25 +132,15 @@ class Archive:
 
     def _entry(self, verdict: Verdict) -> Entry:
         utc = utc_of(verdict.decided_ns)
-        why = kept_because(verdict, self._settings.accepted_one_in)
         # A frame that never arrived whole has no picture.
         views = [placed.view for placed in verdict.views if placed.view.failure is not Reason.INCOMPLETE_FRAME]
+        why = kept_because(verdict, self._settings.accepted_one_in)
+        if why and not self._allowance.take(why, len(views), verdict.decided_ns):
+            metrics.archive_left_out.labels("sampled").inc(len(views))
+            why = ""
         number = verdict.part.part_seq
         stems = {view.camera: picture_stem(utc, view.camera, number, view.frame_id) for view in views}
-        return Entry(verdict, utc, why, stems if why else {}, {})
-
-    def _look(self) -> None:
-        """The figures of the pictures that came since the last time."""
-        held = self._held
-        for at in range(held.looked, len(held.entries)):
-            verdict, figures = held.entries[at].verdict, {}
-            for placed in verdict.views:
-                picture = self._album.get(placed.view.camera, placed.view.frame_id)
-                if picture is not None and len(self._inbox) <= _HURRY:
-                    figures[placed.view.camera] = view_figures(picture.image, picture.mask)
-            held.entries[at] = replace(held.entries[at], figures=figures)
-            self._drift.add(verdict, figures)
-        held.looked = len(held.entries)
+        return Entry(verdict, utc, why, stems if why else {})
 
     def _commit(self) -> Held:
         """What is in the results from now on."""

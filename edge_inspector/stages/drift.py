@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from edge_inspector import metrics
-from edge_inspector.config import DriftTable
 from edge_inspector.errors import ConfigError
-from edge_inspector.inspection.drift import DriftWindow
+from edge_inspector.inspection.drift import DriftWindow, RejectRate
 from edge_inspector.inspection.reference import read_reference, reference_path
-from edge_inspector.records import Decision, ErrorCode, Verdict, ViewFigures
+from edge_inspector.records import Decision, ErrorCode, Verdict
 from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.station_file import DriftTable
 
 log = logging.getLogger(__name__)
 
+_POINTS = 60  # of the control chart, for people to look at
 _BACK = 0.8  # of the limit: what comes back must come back clearly
 _REJECTS = "reject rate"
+
+
+@dataclass(frozen=True, slots=True)
+class DriftState:
+    """How the line looks against its reference: an index for each (subject, quantity), and the control chart so far."""
+
+    reference_parts: int
+    since_utc: datetime
+    until_utc: datetime
+    limit: float
+    indices: Mapping[tuple[str, str], float]
+    chart: tuple[RejectRate, ...]
 
 
 class DriftWatch:
@@ -31,9 +47,12 @@ class DriftWatch:
         self._version = 0
         self._window: DriftWindow | None = None
         self._warned: set[str] = set()
+        self._chart: deque[RejectRate] = deque(maxlen=_POINTS)
+        self._parts = self._charted = 0
+        self.state: DriftState | None = None  # any thread may look
 
-    def add(self, verdict: Verdict, figures: Mapping[str, ViewFigures]) -> None:
-        """One more part, with the figures of its pictures by camera."""
+    def add(self, verdict: Verdict) -> None:
+        """One more part."""
         if verdict.recipe_id != self._recipe_id:
             self._recipe_id, self._version = verdict.recipe_id, 0
             self._load()
@@ -41,7 +60,11 @@ class DriftWatch:
         if window is None or verdict.decision is Decision.NOT_INSPECTED:
             return
         window.add_part(rejected=verdict.decision is Decision.REJECT)
-        for camera, seen in figures.items():
+        self._parts += 1
+        for placed in verdict.views:
+            camera, seen = placed.view.camera, placed.view.figures
+            if seen is None:
+                continue
             window.add(camera, "brightness", seen.brightness)
             window.add(camera, "sharpness", seen.sharpness)
             if seen.confidence is not None:
@@ -52,20 +75,35 @@ class DriftWatch:
     def look(self) -> None:
         """Take up a reference that was learnt anew; tell where the line has drifted. Now and then."""
         self._load()
-        if self._window is None:
+        window = self._window
+        if window is None:
+            self.state = None
             return
-        for (subject, quantity), index in self._window.drift().items():
+        indices = window.drift()
+        for (subject, quantity), index in indices.items():
             metrics.drift_psi.labels(subject, quantity).set(index)
             limit = self._settings.psi_limit * (_BACK if f"{subject} {quantity}" in self._warned else 1)
             why = f"index {index:.2f}, the limit is {self._settings.psi_limit:g}"
             self._warn(f"{subject} {quantity}", why if index > limit else "")
-        chart = self._window.reject_rate()
+        chart = window.reject_rate()
         if chart is not None:
+            if self._parts - self._charted >= self._settings.window_parts / 10:  # nearer points are nearly the same one
+                self._chart.append(chart)
+                self._charted = self._parts
             metrics.reject_rate.set(chart.rate)
             metrics.reject_rate_low.set(chart.low)
             metrics.reject_rate_high.set(chart.high)
             why = f"{chart.rate:.1%}, by chance alone {chart.low:.1%} to {chart.high:.1%}"
             self._warn(_REJECTS, "" if chart.in_control else why)
+        learnt = window.reference
+        self.state = DriftState(
+            learnt.parts,
+            learnt.since_utc,
+            learnt.until_utc,
+            self._settings.psi_limit,
+            indices,
+            (*self._chart, *([chart] if chart else [])),
+        )
 
     def _warn(self, subject: str, why: str) -> None:
         if why:
@@ -84,6 +122,8 @@ class DriftWatch:
         if version == self._version and (version or self._window is None):
             return
         self._version, self._window = version, None
+        self._chart.clear()
+        self._parts = self._charted = 0
         metrics.drift_psi.clear()
         for subject in list(self._warned):
             self._warn(subject, "")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from threading import Semaphore
 
 from edge_inspector import metrics
 from edge_inspector.drivers import Segmenter
 from edge_inspector.errors import InferenceError
 from edge_inspector.inspection.admission import Admission
-from edge_inspector.records import ErrorCode, Frame, Image, Job, JudgeItem, Reason, View
+from edge_inspector.records import ErrorCode, Frame, Image, Job, JudgeItem, Reason, View, ViewFigures
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
@@ -22,11 +23,12 @@ _FAILURES_BEFORE_REBUILD = 3
 
 
 class Segment:
-    """One of the threads that share the segmenter.
+    """One of the threads that share the segmenter: one more than `slots`, which are its calls at a time.
 
-    A free thread takes what waits, up to the segmenter's batch: batches grow under load, and nothing waits for a
-    batch to fill. `look(frame, mask, begun_ns, inference_ns)` makes the view: here, since a mask full of noise must
-    hold up neither the judge nor other frames.
+    So while the model runs for the others, one measures what came out last, and the model does not wait for that.
+    Whoever gets a slot takes what waits, up to the segmenter's batch: batches grow under load, and nothing waits for
+    a batch to fill. `look(frame, mask, begun_ns, inference_ns, figures)` makes the view: here, since a mask full of
+    noise must hold up neither the judge nor other frames.
     """
 
     beat_within_s = 10.0  # a first batch on a GPU may build kernels
@@ -36,7 +38,8 @@ class Segment:
         number: int,
         segmenter: Segmenter,
         admission: Admission,
-        look: Callable[[Frame, Image, int, int], View],
+        slots: Semaphore,
+        look: Callable[[Frame, Image, int, int, ViewFigures], View],
         jobs: Mailbox[Job],
         results: Mailbox[JudgeItem],
         conditions: Conditions,
@@ -45,6 +48,7 @@ class Segment:
         self.name = f"segment-{number}"
         self._segmenter = segmenter
         self._admission = admission
+        self._slots = slots
         self._look = look
         self._jobs = jobs
         self._results = results
@@ -62,21 +66,23 @@ class Segment:
 
     def step(self) -> None:
         """One batch."""
-        jobs = self._jobs.take(self._segmenter.max_batch, timeout_s=0.1)
-        metrics.mailbox_items.labels(self._jobs.name).set(len(self._jobs))
-        jobs = self._in_time(jobs)
-        if not jobs:
+        if not self._slots.acquire(timeout=0.1):
             return
-        begun_ns = time.monotonic_ns()
-        self.busy = True
         try:
-            masks = self._segmenter.segment([job.frame.image for job in jobs])
+            jobs = self._in_time(self._jobs.take(self._segmenter.max_batch, timeout_s=0.1))
+            metrics.mailbox_items.labels(self._jobs.name).set(len(self._jobs))
+            self.busy = bool(jobs)
+            begun_ns = time.monotonic_ns()
+            masks = self._segmenter.segment([job.frame.image for job in jobs]) if jobs else []
+            took_ns = time.monotonic_ns() - begun_ns
         except InferenceError as error:
             self._failed(jobs, error)
             return
         finally:
             self.busy = False
-        self._succeeded(jobs, masks, begun_ns, time.monotonic_ns() - begun_ns)
+            self._slots.release()
+        if jobs:
+            self._succeeded(jobs, masks, begun_ns, took_ns)
 
     def stop(self, *, failed: bool) -> None:
         """Answer for what was never inferred; after a failure it waits for the next start, or another thread."""
@@ -96,13 +102,13 @@ class Segment:
         return worth
 
     def _succeeded(self, jobs: list[Job], masks: list[Image], begun_ns: int, took_ns: int) -> None:
+        for job, mask in zip(jobs, masks, strict=True):
+            self._results.put(self._look(job.frame, mask, begun_ns, took_ns, job.figures))
         self._failures = 0
         self._conditions.clear(ErrorCode.INFERENCE_FAILED, self.name)
         self._admission.took(len(jobs), took_ns)
         metrics.inference_seconds.observe(took_ns / 1e9)
         metrics.batch_frames.observe(len(jobs))
-        for job, mask in zip(jobs, masks, strict=True):
-            self._results.put(self._look(job.frame, mask, begun_ns, took_ns))
         for job, mask in zip(jobs, masks, strict=True):
             self._album.put(job.frame, mask)
 
@@ -118,9 +124,5 @@ class Segment:
     def _answer(self, job: Job, reason: Reason) -> None:
         frame = job.frame
         metrics.frames_evicted.labels(frame.camera, reason.label).inc()
-        self._results.put(
-            View(
-                frame.camera, frame.frame_id, frame.captured_ns, frame.exposure_ns, frame.encoder_count, failure=reason
-            )
-        )
+        self._results.put(View.unseen(frame, job.figures, reason))
         self._album.put(frame, None)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import Delivery, Disagreement, PlacedView, Verdict, ViewFigures
+from edge_inspector.records import Delivery, Disagreement, PlacedView, Verdict
 from edge_inspector.store.database import is_damaged, micros, open_database, set_aside
 from edge_inspector.store.results_file import MIGRATIONS
 
@@ -24,13 +24,12 @@ _GIVE_BACK = 256  # pages of the file per call
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One verdict to keep: when it was decided, why its pictures are kept, and by camera their stems and figures."""
+    """One verdict to keep: when it was decided, why its pictures are kept, and by camera their stems."""
 
     verdict: Verdict
     utc: datetime
     why: str
     stems: Mapping[str, str]
-    figures: Mapping[str, ViewFigures]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +180,7 @@ class ResultsWriter:
 
 
 def _view_values(placed: PlacedView, entry: Entry) -> tuple[Any, ...]:
-    view, figures = placed.view, entry.figures.get(placed.view.camera)
+    view, figures = placed.view, placed.view.figures
     return (
         view.camera,
         min(view.frame_id, _LARGEST),

@@ -88,6 +88,30 @@ def read_users(path: Path) -> dict[str, User]:
     return users
 
 
+class UsersFile:
+    """The users as the file has them now; read again only when it has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._users: dict[str, User] = {}
+
+    def now(self) -> dict[str, User]:
+        """By name; none where there is no file. Raises ConfigError."""
+        stamp = self._stamped()
+        if stamp is None or stamp != self._stamp:
+            self._users = read_users(self._path)
+            self._stamp = stamp
+        return self._users
+
+    def _stamped(self) -> tuple[int, int, int] | None:
+        try:
+            file = self._path.stat()
+        except OSError:
+            return None
+        return file.st_ino, file.st_mtime_ns, file.st_size
+
+
 def write_users(path: Path, users: dict[str, User]) -> None:
     """Replace the file in one step, readable by its owner and group only. Raises ConfigError."""
     text = "# Users of the operator page. Written by `edge-inspector user`.\n"

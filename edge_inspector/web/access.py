@@ -71,6 +71,10 @@ class Access:
         """Who asks, if logged in."""
         return self._sessions.find(request.cookies.get(COOKIE, ""))
 
+    def may_read(self, request: Request) -> bool:
+        """Whether whoever asks may look, now."""
+        return not self._read_requires_login or self.session(request) is not None
+
     def _guarded(self, entry: Entry) -> Answer:
         async def answer(request: Request) -> Response:
             try:

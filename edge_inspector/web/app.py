@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
+from edge_inspector.store.users import UsersFile
 from edge_inspector.web.access import Access, Entry, Shell
 from edge_inspector.web.commands import Commands
 from edge_inspector.web.live import Live
@@ -20,6 +21,7 @@ from edge_inspector.web.plant import Plant
 from edge_inspector.web.sessions import Sessions
 from edge_inspector.web.station import StationApi
 from edge_inspector.web.streams import Broadcast
+from edge_inspector.web.watch import Watch
 
 # The page is one document that shows what its address says.
 _PAGES = ("/", "/parts", "/parts/{part:int}", "/review", "/health")
@@ -34,22 +36,23 @@ _KINDS = {
 def make_app(plant: Plant) -> ASGIApp:
     """Everything that is served."""
     settings = plant.station.file.web
-    sessions = Sessions(settings.session_hours * 3600)
+    users = UsersFile(settings.users)
+    sessions = Sessions(users, settings.session_hours * 3600)
     access = Access(sessions, read_requires_login=settings.read_requires_login)
-    return Shell(
-        Router(access.routes(entries(plant, sessions, access)), redirect_slashes=False), settings.host, settings.hosts
-    )
+    routes = access.routes(entries(plant, users, sessions, access))
+    return Shell(Router(routes, redirect_slashes=False), settings.host, settings.hosts)
 
 
-def entries(plant: Plant, sessions: Sessions, access: Access) -> Sequence[Entry]:
+def entries(plant: Plant, users: UsersFile, sessions: Sessions, access: Access) -> Sequence[Entry]:
     """Every URL and who may ask for it."""
     settings = plant.station.file.web
     live = Live(plant)
-    stream = Broadcast(live.news, live.all, settings.max_watchers)
-    login = Login(settings.users, sessions, access, secure=settings.certificate is not None)
+    stream = Broadcast(live.news, live.all, access.may_read, settings.max_watchers)
+    login = Login(users, sessions, access, secure=settings.certificate is not None)
     return [
         *_static(),
         *StationApi(plant).entries(),
+        *Watch(plant).entries(),
         *login.entries(),
         Entry("GET", "/api/live", stream.answer),
         *Parts(plant, access).entries(),

@@ -12,7 +12,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from edge_inspector.config import WebTable
+from edge_inspector.station_file import WebTable
 
 _PATIENCE_S = 30.0  # for a request that does not come, or an answer that is not taken
 _CONNECTIONS = 128

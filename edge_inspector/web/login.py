@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from edge_inspector.errors import ConfigError
-from edge_inspector.store.users import authenticate, read_users
+from edge_inspector.store.users import UsersFile, authenticate
 from edge_inspector.web.access import COOKIE, Access, Entry, RequestError, read_json, text_of
 from edge_inspector.web.sessions import Attempts, Session, Sessions
 
@@ -19,9 +18,9 @@ log = logging.getLogger(__name__)
 
 
 class Login:
-    """The session's three URLs. The users file is read at each attempt: a change needs no restart."""
+    """The session's three URLs. A change of the users file needs no restart."""
 
-    def __init__(self, users: Path, sessions: Sessions, access: Access, *, secure: bool) -> None:
+    def __init__(self, users: UsersFile, sessions: Sessions, access: Access, *, secure: bool) -> None:
         self._users = users
         self._sessions = sessions
         self._access = access
@@ -47,7 +46,7 @@ class Login:
         body = await read_json(request)
         name, password = text_of(body, "name", 64), text_of(body, "password", 1024)
         try:
-            user = authenticate(read_users(self._users), name, password)
+            user = authenticate(self._users.now(), name, password)
         except ConfigError as error:
             log.error("login impossible: %s", error)  # noqa: TRY400 -- the message says it all
             raise RequestError(503, "the users file cannot be used; see the log") from error
@@ -56,7 +55,7 @@ class Login:
             log.warning("login failed from %s", address)
             raise RequestError(401, "wrong name or password")
         self._attempts.succeeded(address)
-        session = self._sessions.open(user.name, user.role)
+        session = self._sessions.open(user)
         log.info("login of %s (%s) from %s", user.name, user.role.label, address)
         answer = JSONResponse(_told(session))
         # The browser says so itself where a reverse proxy encrypts.

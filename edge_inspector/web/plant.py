@@ -12,6 +12,7 @@ from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.records import Command, ModelInfo, Scene, StationStatus
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.stages.drift import DriftState
 from edge_inspector.stages.judge import Geometry
 from edge_inspector.store.results import Results
 
@@ -32,6 +33,7 @@ class Plant:
     status: Callable[[], StationStatus]
     submit: Callable[[Command], None]
     health: Callable[[], tuple[bool, dict[str, Any]]]
+    drift: Callable[[], DriftState | None]
 
     @property
     def recipe(self) -> Recipe:

@@ -8,9 +8,9 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from edge_inspector.config import WebTable
 from edge_inspector.errors import DeviceError
 from edge_inspector.runtime.realtime import go_behind
+from edge_inspector.station_file import WebTable
 
 if TYPE_CHECKING:
     from edge_inspector.web.connection import Server

@@ -7,7 +7,8 @@ import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
-from edge_inspector.store.users import Role
+from edge_inspector.errors import ConfigError
+from edge_inspector.store.users import Role, User, UsersFile
 
 _SESSIONS = 256
 _ADDRESSES = 1024
@@ -22,22 +23,35 @@ class Session:
 
     token: str
     csrf: str
-    name: str
-    role: Role
+    user: User
     until_s: float
+
+    @property
+    def name(self) -> str:
+        """Whose it is."""
+        return self.user.name
+
+    @property
+    def role(self) -> Role:
+        """What they may do."""
+        return self.user.role
 
 
 class Sessions:
-    """Kept in memory: a restart of the daemon logs everybody out."""
+    """Kept in memory: a restart of the daemon logs everybody out.
 
-    def __init__(self, lifetime_s: float) -> None:
+    A session holds as long as the users file says of its user what it said at the login.
+    """
+
+    def __init__(self, users: UsersFile, lifetime_s: float) -> None:
+        self._users = users
         self._lifetime_s = lifetime_s
         self._held: OrderedDict[str, Session] = OrderedDict()
 
-    def open(self, name: str, role: Role) -> Session:
+    def open(self, user: User) -> Session:
         """A new session; the oldest one goes when there are too many."""
         session = Session(
-            secrets.token_urlsafe(32), secrets.token_urlsafe(32), name, role, time.monotonic() + self._lifetime_s
+            secrets.token_urlsafe(32), secrets.token_urlsafe(32), user, time.monotonic() + self._lifetime_s
         )
         self._held[session.token] = session
         while len(self._held) > _SESSIONS:
@@ -45,12 +59,18 @@ class Sessions:
         return session
 
     def find(self, token: str) -> Session | None:
-        """The session behind a cookie, unless it has expired."""
+        """The session behind a cookie, unless it has expired or its user was removed or changed."""
         session = self._held.get(token)
-        if session is not None and session.until_s <= time.monotonic():
-            self.close(token)
+        if session is None:
             return None
-        return session
+        try:
+            known = self._users.now().get(session.name) == session.user
+        except ConfigError:
+            return None  # a damaged file lets nobody in; repaired, it may know the user still
+        if known and session.until_s > time.monotonic():
+            return session
+        self.close(token)
+        return None
 
     def close(self, token: str) -> None:
         """Log out."""

@@ -18,13 +18,21 @@ _INTERVAL_S = 0.25
 
 
 class Broadcast:
-    """`news()` makes a message, `whole(news)` the same one for somebody who missed the last."""
+    """`news()` makes a message, `whole(news)` the same one for somebody who missed the last.
+
+    A stream ends when its watcher no longer `may_watch`.
+    """
 
     def __init__(
-        self, news: Callable[[], dict[str, Any]], whole: Callable[[dict[str, Any]], dict[str, Any]], limit: int
+        self,
+        news: Callable[[], dict[str, Any]],
+        whole: Callable[[dict[str, Any]], dict[str, Any]],
+        may_watch: Callable[[Request], bool],
+        limit: int,
     ) -> None:
         self._news = news
         self._whole = whole
+        self._may_watch = may_watch
         self._limit = limit
         self._watchers = 0
         self._number = 0
@@ -35,12 +43,11 @@ class Broadcast:
 
     async def answer(self, request: Request) -> Response:
         """A stream for one more watcher, or 503 when there are enough."""
-        del request
         if self._watchers >= self._limit:
             return JSONResponse({"error": "too many screens watch already"}, 503, headers={"Retry-After": "10"})
-        return _Stream(self)
+        return _Stream(self, request)
 
-    async def watch(self, receive: Receive, send: Send) -> None:
+    async def watch(self, request: Request, receive: Receive, send: Send) -> None:
         """Send messages until the client goes. One that is too slow misses some and is then told everything."""
         self._watchers += 1
         if self._task is None:
@@ -49,7 +56,7 @@ class Broadcast:
         gone, task = asyncio.ensure_future(_disconnect(receive)), self._task
         told, missed = self._number, True
         try:
-            while not gone.done() and self._task is task:
+            while not gone.done() and self._task is task and self._may_watch(request):
                 if self._number == told:
                     async with self._changed:
                         await self._changed.wait()
@@ -83,15 +90,16 @@ class Broadcast:
 class _Stream(Response):
     media_type = "text/event-stream"
 
-    def __init__(self, broadcast: Broadcast) -> None:
+    def __init__(self, broadcast: Broadcast, request: Request) -> None:
         super().__init__()
         self._broadcast = broadcast
+        self._request = request
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await self._broadcast.watch(receive, send)
+        await self._broadcast.watch(self._request, receive, send)
 
 
 async def _disconnect(receive: Receive) -> None:

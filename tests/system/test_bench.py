@@ -21,6 +21,15 @@ def test_the_budgets_hold_and_the_figures_are_kept(tmp_path: Path, capsys: pytes
     assert found["throughput"]["not_inspected"] > 0  # it was offered more than it could take
 
 
+def test_a_frame_leaves_nothing_behind_and_takes_no_new_pages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["bench", "allocations", "--out", str(tmp_path), "--budgets", str(BUDGETS)])
+    assert code == 0, capsys.readouterr().err
+    found = json.loads((tmp_path / "allocations.json").read_text())["allocations"]
+    assert found["allocated_bytes"] > 5 * 128 * 128, "its mask at least"
+
+
 def test_an_unknown_benchmark_is_refused_with_the_names_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "speed"]) == 2
     assert "no benchmark 'speed'; there are: throughput" in capsys.readouterr().err

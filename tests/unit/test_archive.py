@@ -1,6 +1,7 @@
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from archive_bench import Bench
 from verdicts import BOOT, defect, placed, verdict
 
 from edge_inspector import metrics
-from edge_inspector.records import Decision, Delivery, Reason, StationState
+from edge_inspector.records import Decision, Delivery, Reason, StationState, ViewFigures
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages import archive as stage
+from edge_inspector.store.allowance import Allowance
 from edge_inspector.store.results_file import open_results, results_path
 
 
@@ -51,7 +53,7 @@ def test_deliveries_of_verdicts_that_never_come_do_not_pile_up(bench: Bench) -> 
 
 def test_pictures_are_kept_of_what_was_not_plainly_accepted_and_of_some_others(bench: Bench) -> None:
     told = [
-        verdict(1),
+        verdict(1, views=(placed(figures=ViewFigures(90.0, 4.0, 0.2)),)),
         verdict(2, Decision.REJECT, views=(placed(frame_id=2, defects=[defect()]), placed("cam2", 2))),
         verdict(3, Decision.NOT_INSPECTED),
         verdict(4, review=True),
@@ -69,7 +71,7 @@ def test_pictures_are_kept_of_what_was_not_plainly_accepted_and_of_some_others(b
     assert left_out("picture") == before, "a frame that never arrived whole is not missed"
     with open_results(results_path(bench.folder)) as db:
         figures = db.execute("SELECT brightness, sharpness, confidence FROM views WHERE part_id = 1").fetchone()
-    assert tuple(figures) == (1.0, 0.0, 99 / 255), "of every view, kept or not"
+    assert tuple(figures) == (90.0, 4.0, 0.2), "of every view, kept or not"
     rows = {row.seq: row for row in bench.results.parts()}
     assert rows[1].picture is None
     assert rows[2].picture is not None
@@ -83,6 +85,33 @@ def test_pictures_are_kept_of_what_was_not_plainly_accepted_and_of_some_others(b
         for path in bench.folder.rglob("*.json")
     }
     assert why == {2: "reject", 3: "not_inspected", 4: "review", 5: "sample"}
+
+
+def test_a_flood_of_parts_not_inspected_is_sampled_and_costs_rejected_ones_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, pictures_per_s=1.0)
+    before, second = left_out("sampled"), 1_000_000_000
+    for seq in range(1, 101):
+        kind = Decision.REJECT if seq % 10 == 0 else Decision.NOT_INSPECTED
+        bench.seen(seq)
+        bench.inbox.put(verdict(seq, kind, decided_ns=second + seq * second // 10))
+        if seq % 50 == 0:
+            bench.archive.step()
+            bench.archive.step()
+    kept = Counter(row.decision for row in bench.results.parts(limit=200) if row.picture is not None)
+    assert kept[Decision.REJECT] == 10
+    assert 8 <= kept[Decision.NOT_INSPECTED] <= 12, "half a minute's at once, a quarter in a second from then on"
+    assert left_out("sampled") == before + 90 - kept[Decision.NOT_INSPECTED]
+    assert len(bench.results.parts(limit=200)) == 100, "verdicts are never sampled"
+    assert not bench.held("pictures"), "nothing is wrong"
+    bench.archive.stop(failed=False)
+
+
+def test_what_was_let_through_in_the_long_run_is_the_rate_whatever_a_part_has() -> None:
+    allowance = Allowance(2.0)
+    second = 1_000_000_000
+    taken = sum(4 for at in range(10_000) if allowance.take("reject", 4, at * second // 10))
+    assert abs(taken - (2 * 1000 + 60)) <= 4
+    assert allowance.take("not_inspected", 4, 1000 * second), "each reason has its own"
 
 
 def test_a_picture_that_left_the_album_too_early_is_counted_and_said(bench: Bench) -> None:

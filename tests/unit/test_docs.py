@@ -5,11 +5,12 @@ from types import ModuleType
 
 import pytest
 
-from edge_inspector.config import StationFile, load_station
+from edge_inspector.config import load_station
 from edge_inspector.errors import ConfigError
 from edge_inspector.inspection.recipe import read_recipe
 from edge_inspector.records import ErrorCode, Reason
 from edge_inspector.simulation.station_files import models_dir
+from edge_inspector.station_file import StationFile
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,9 +11,9 @@ import pytest
 from pydantic import BaseModel
 
 from edge_inspector.cli import _parser
-from edge_inspector.config import StationFile
 from edge_inspector.drivers import FAMILIES, load_driver
 from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.station_file import StationFile
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +15,6 @@ from verdicts import defect, placed, verdict
 
 from edge_inspector import metrics
 from edge_inspector.cli import main
-from edge_inspector.config import DriftTable
 from edge_inspector.errors import ConfigError
 from edge_inspector.inspection.drift import (
     ENOUGH,
@@ -24,35 +22,17 @@ from edge_inspector.inspection.drift import (
     control_limits,
     distribution,
     psi,
-    view_figures,
 )
 from edge_inspector.inspection.reference import Distribution, Reference, read_reference, reference_path
 from edge_inspector.records import Decision, ErrorCode, StationState, ViewFigures
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.stages.drift import DriftWatch
+from edge_inspector.station_file import DriftTable
 from edge_inspector.store.results_file import results_path
 from edge_inspector.store.results_writer import Entry, ResultsWriter
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
-
-
-def textured(shape: tuple[int, ...] = (600, 700, 3)) -> Any:
-    return np.random.default_rng(5).integers(80, 120, shape, np.uint8)
-
-
-def test_a_brighter_picture_is_brighter_and_a_blurred_one_less_sharp() -> None:
-    image = textured()
-    plain = view_figures(image, None)
-    assert view_figures(image + np.uint8(50), None).brightness == pytest.approx(plain.brightness + 50)
-    assert view_figures(cv2.blur(image, (5, 5)), None).sharpness < plain.sharpness / 5
-    assert plain.confidence is None
-
-
-def test_grey_tiny_and_uniform_pictures_have_figures_too() -> None:
-    assert view_figures(textured((50, 3)), None).sharpness > 0
-    flat = view_figures(np.full((1, 1), 7, np.uint8), np.full((2, 4, 4), 51, np.uint8))
-    assert flat == ViewFigures(7.0, 0.0, 0.2)
 
 
 @given(VALUES, VALUES)
@@ -87,12 +67,19 @@ def test_a_value_that_never_changed_is_a_distribution_too() -> None:
 
 @pytest.mark.parametrize(("rate", "count"), [(0.0, 1), (1.0, 5), (0.05, 200), (0.5, 100)])
 def test_control_limits_enclose_the_rate_and_stay_shares(rate: float, count: int) -> None:
-    low, high = control_limits(rate, count)
+    low, high = control_limits(rate, 300, count)
     assert 0 <= low <= rate <= high <= 1
 
 
 def test_control_limits_are_three_sigma() -> None:
-    assert control_limits(0.1, 900) == pytest.approx((0.07, 0.13))
+    assert control_limits(0.1, 10**9, 900) == pytest.approx((0.07, 0.13), abs=1e-5)
+
+
+def test_control_limits_know_that_a_reference_is_a_sample() -> None:
+    assert control_limits(0.1, 900, 900) == pytest.approx((0.1 - 0.03 * 2**0.5, 0.1 + 0.03 * 2**0.5))
+    low, high = control_limits(0.0, 200, 200)
+    assert low == 0
+    assert 1 / 200 < high < 5 / 200, "one rejected part after a shift without any is chance"
 
 
 def reference(rate: float = 0.1) -> Reference:
@@ -174,15 +161,16 @@ class Line:
         for _ in range(count):
             self.seq += 1
             decision = Decision.REJECT if self.chance.random() < rejects else Decision.ACCEPT
-            views = (placed(frame_id=self.seq, defects=[defect()] if decision is Decision.REJECT else []),)
             seen = ViewFigures(float(self.chance.normal(brightness, 5)), 50.0, 0.1)
+            defects = [defect()] if decision is Decision.REJECT else []
+            views = (placed(frame_id=self.seq, defects=defects, figures=seen),)
             utc = NOON + timedelta(seconds=self.seq)
-            made.append(Entry(verdict(self.seq, decision, views=views), utc, "", {}, {"cam1": seen}))
+            made.append(Entry(verdict(self.seq, decision, views=views), utc, "", {}))
         return made
 
     def run(self, entries: list[Entry]) -> None:
         for entry in entries:
-            self.watch.add(entry.verdict, entry.figures)
+            self.watch.add(entry.verdict)
         self.watch.look()
 
     def warned(self, subject: str) -> bool:
@@ -239,12 +227,12 @@ def test_what_was_not_inspected_and_other_recipes_do_not_count(line: Line) -> No
     assert main(["reference", str(line.state)]) == 0
     line.run(line.parts(1))
     for entry in line.parts(ENOUGH, brightness=200):
-        line.watch.add(verdict(entry.verdict.seq, Decision.NOT_INSPECTED), entry.figures)
+        line.watch.add(verdict(entry.verdict.seq, Decision.NOT_INSPECTED, views=entry.verdict.views))
     line.watch.look()
     assert line.conditions.snapshot() == []
     line.run(line.parts(ENOUGH, brightness=200))
     assert line.warned("cam1 brightness")
-    line.watch.add(verdict(1, recipe_id=4), {})
+    line.watch.add(verdict(1, recipe_id=4))
     assert line.conditions.snapshot() == [], "another recipe begins without warnings"
 
 

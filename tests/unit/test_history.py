@@ -52,7 +52,7 @@ def state(tmp_path: Path) -> Path:
     for each in told:
         utc = NOON + timedelta(hours=each.seq)
         stems = {"cam1": picture_stem(utc, "cam1", each.seq, each.seq)} if each.seq in masks else {}
-        entries.append(Entry(each, utc, "reject", stems, {}))
+        entries.append(Entry(each, utc, "reject", stems))
         if stems:
             facts = view_facts(entries[-1], each.views[0], FACTS)
             archive.save(stems["cam1"], Picture(frame(frame_id=each.seq), masks[each.seq]), facts)
@@ -210,7 +210,7 @@ def test_trace_takes_the_newest_of_a_number_and_names_the_others(
 ) -> None:
     writer = ResultsWriter(results_path(state))
     again = verdict(1, Decision.NOT_INSPECTED, boot_id=1, part_seq=2, reason=Reason.CAMERA_LOST, views=())
-    writer.add([Entry(again, NOON + timedelta(days=1), "", {}, {})], [])
+    writer.add([Entry(again, NOON + timedelta(days=1), "", {})], [])
     writer.close()
     assert main(["trace", str(state), "2"]) == 0
     told = capsys.readouterr().out

@@ -15,6 +15,7 @@ from verdicts import frame
 
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Picture
+from edge_inspector.store import images
 from edge_inspector.store.images import ImageArchive, ImageLimits
 from edge_inspector.store.pictures import find_picture, picture_stem
 
@@ -89,6 +90,25 @@ def test_the_budget_holds_and_the_oldest_go_with_all_their_files(tmp_path: Path)
     assert kept == list(range(kept[0], 60))
     assert len(kept) >= 8
     assert len(list(tmp_path.rglob("*.json"))) == len(list(tmp_path.rglob("*-mask.png"))) == len(kept)
+
+
+@pytest.mark.parametrize("remembered", [4, 7])
+def test_a_day_larger_than_what_is_remembered_of_it_gives_way_view_by_view(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remembered: int
+) -> None:
+    monkeypatch.setattr(images, "_REMEMBERED", remembered)
+    archive = ImageArchive(tmp_path, ImageLimits(budget=20 * 3 * 2 * 4096, min_free=0), "png")
+    for number in range(1, 16):
+        for camera in ("cam1", "cam2"):
+            assert archive.save(stem(number, camera), picture(), {})
+    size = archive.size // 30
+    archive = ImageArchive(tmp_path, ImageLimits(budget=size * 11, min_free=0), "png")
+    archive.tidy("2026-11-21")
+    left = sorted(path.name.partition("Z")[0] for path in tmp_path.rglob("*.json"))
+    assert left == sorted(f"1200{number:02}.000000" for number in range(10, 16) for _ in range(2))[-11:]
+    masks = sorted(path.name.partition("Z")[0] for path in tmp_path.rglob("*-mask.png"))
+    assert masks == left, "views are whole"
+    assert archive.size == on_disk(tmp_path) <= size * 11
 
 
 def test_a_new_start_knows_what_is_there(tmp_path: Path) -> None:

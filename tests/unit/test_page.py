@@ -3,14 +3,23 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from page import Page, Visitor, plant_of, serving
+from prometheus_client import Counter
 
-from edge_inspector.records import ErrorCode
+from edge_inspector import metrics
+from edge_inspector.config import ShadowModel
+from edge_inspector.inspection.drift import RejectRate
+from edge_inspector.records import Disagreement, ErrorCode
+from edge_inspector.stages.drift import DriftState
+from edge_inspector.store.results_file import results_path
+from edge_inspector.store.results_writer import Objection, ResultsWriter
 from edge_inspector.store.users import Role
 
 OPEN_TO_ALL = {"/api/login", "/api/logout"}
@@ -159,6 +168,49 @@ def test_health_tells_what_runs(anybody: Visitor) -> None:
     assert told["model"]["provider"] == "simulated"
     assert told["versions"]["edge-inspector"]
     assert told["disk"]["total_bytes"] > 0
+
+
+def test_without_reference_and_second_model_there_is_nothing_to_tell(anybody: Visitor) -> None:
+    assert anybody.ask("GET", "/api/drift").json is None
+    assert anybody.ask("GET", "/api/shadow").json is None
+
+
+def test_drift_tells_the_index_of_each_quantity_and_the_control_chart(tmp_path: Path) -> None:
+    day = datetime(2026, 11, 21, tzinfo=UTC)
+    indices = {("cam1", "sharpness"): 0.02, ("cam1", "brightness"): 0.4}
+    state = DriftState(300, day, day, 0.25, indices, (RejectRate(0.1, 0.05, 0.2), RejectRate(0.3, 0.05, 0.2)))
+    with serving(replace(plant_of(tmp_path), drift=lambda: state)) as page:
+        told = page.visitor().ask("GET", "/api/drift").json
+    assert (told["parts"], told["since"], told["limit"]) == (300, "2026-11-21T00:00:00.000Z", 0.25)
+    assert [each["quantity"] for each in told["indices"]] == ["brightness", "sharpness"], "the worst first"
+    assert told["chart"][-1] == {"rate": 0.3, "low": 0.05, "high": 0.2}
+
+
+def test_the_second_model_tells_how_much_it_saw_and_where_it_disagrees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, labels in (("frames_completed", ["camera"]), ("frames_evicted", ["camera", "reason"])):
+        monkeypatch.setattr(metrics, name, Counter(name, name, labels, registry=None))
+    monkeypatch.setattr(metrics, "shadow_views", Counter("views", "views", ["opinion"], registry=None))
+    plant = plant_of(tmp_path)
+    said = Disagreement("cam1", 2, 5, "accepts", "tile-2.0/int8/cpu", ("crack",), (), np.zeros((1, 4, 4), np.uint8))
+    writer = ResultsWriter(results_path(plant.station.state_dir))
+    writer.add([], [], [Objection(said, datetime(2026, 11, 21, tzinfo=UTC), "")])
+    writer.close()
+    model = ShadowModel(plant.station.segmenter, {})
+    with serving(replace(plant, station=replace(plant.station, shadow=model))) as page:
+        anybody = page.visitor()
+        assert anybody.ask("GET", "/api/shadow").json["share"] is None, "nothing was inferred yet"
+        metrics.frames_completed.labels("cam1").inc(70)
+        metrics.frames_completed.labels("cam2").inc(70)
+        metrics.frames_evicted.labels("cam1", "late").inc(60)
+        metrics.shadow_views.labels("agrees").inc(19)
+        metrics.shadow_views.labels("accepts").inc()
+        told = anybody.ask("GET", "/api/shadow").json
+    assert told["model"] == plant.station.segmenter.info.label
+    assert told["views"] == {"agrees": 19, "rejects": 0, "accepts": 1}
+    assert told["share"] == 0.25
+    assert [(each["camera"], each["opinion"]) for each in told["objections"]] == [("cam1", "accepts")]
 
 
 def test_an_admin_changes_the_recipe(page: Page) -> None:

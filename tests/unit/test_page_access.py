@@ -9,12 +9,13 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from page import PASSWORD, Page, Visitor, plant_of, serving
 
-from edge_inspector.store.users import Role
+from edge_inspector.store.users import Role, UsersFile, new_user, read_users, write_users
 from edge_inspector.web import connection, sessions
 from edge_inspector.web.access import Access
 from edge_inspector.web.app import entries
@@ -36,8 +37,9 @@ def anybody(page: Page) -> Visitor:
 
 def every_url(page: Page) -> list[tuple[str, str, Role | None]]:
     """Method, address with something in its gaps, and the least role."""
-    held = Sessions(60)
-    table = entries(page.plant, held, Access(held, read_requires_login=False))
+    users = UsersFile(page.plant.station.file.web.users)
+    held = Sessions(users, 60)
+    table = entries(page.plant, users, held, Access(held, read_requires_login=False))
     return [
         (entry.method, entry.path.replace("{part:int}", "2").replace("{camera:str}", "cam1"), entry.role)
         for entry in table
@@ -141,6 +143,42 @@ def test_a_session_ends_by_itself(tmp_path: Path) -> None:
         viewer = page.visitor(Role.VIEWER)
         time.sleep(0.4)
         assert viewer.ask("GET", "/api/session").json["role"] is None
+
+
+@pytest.mark.parametrize("change", ["removed", "role", "password", "file damaged", "file gone"])
+def test_a_change_of_a_user_ends_their_sessions_at_once(tmp_path: Path, change: str) -> None:
+    with serving(plant_of(tmp_path, "read_requires_login = true\n")) as page:
+        viewer, admin = page.visitor(Role.VIEWER), page.visitor(Role.ADMIN)
+        stream = viewer.start("GET", "/api/live")
+        assert stream.readline().startswith(b"data: ")
+        file = tmp_path / "users"
+        users = read_users(file)
+        if change == "removed":
+            del users["viewer"]
+        elif change == "role":
+            users["viewer"] = replace(users["viewer"], role=Role.REVIEWER)
+        else:
+            users["viewer"] = new_user("viewer", Role.VIEWER, "another password")
+        write_users(file, users)
+        if change == "file damaged":
+            file.write_text("viewer:king:00:00\n")
+        elif change == "file gone":
+            file.unlink()
+        assert viewer.ask("GET", "/api/session").json["role"] is None
+        assert viewer.ask("GET", "/api/parts").status == 401
+        stream.read()  # comes to its end, or the connection's timeout fails the test
+        others = 401 if change.startswith("file") else 200
+        assert admin.ask("GET", "/api/parts").status == others, "nobody else is touched"
+
+
+def test_a_repaired_users_file_lets_those_go_on_whom_it_still_knows(tmp_path: Path) -> None:
+    with serving(plant_of(tmp_path)) as page:
+        viewer, file = page.visitor(Role.VIEWER), tmp_path / "users"
+        sound = file.read_bytes()
+        file.write_text("no user at all\n")
+        assert viewer.ask("GET", "/api/session").json["role"] is None
+        file.write_bytes(sound)
+        assert viewer.ask("GET", "/api/session").json["role"] == "viewer"
 
 
 def test_guessing_passwords_is_soon_refused(anybody: Visitor) -> None:

@@ -35,14 +35,14 @@ seq = 0
 while True:
     views = (placed(defects=[defect()]), placed("cam2"))
     batch = [verdict(seq + at, Decision.REJECT, views=views) for at in range(1, 8)]
-    writer.add([Entry(each, datetime(2026, 11, 21, tzinfo=UTC), "", {}, {}) for each in batch], [])
+    writer.add([Entry(each, datetime(2026, 11, 21, tzinfo=UTC), "", {}) for each in batch], [])
     seq += 7
     print(seq, flush=True)
 """
 
 
 def entry(kept: Verdict, utc: datetime = NOON) -> Entry:
-    return Entry(kept, utc, "", {}, {})
+    return Entry(kept, utc, "", {})
 
 
 @pytest.fixture

@@ -315,6 +315,35 @@ def test_an_instant_after_the_newest_sample_goes_on_at_the_belts_speed_where_tha
     assert timeline.count_at(at_ns, at_ns, tolerance=position.error_counts) == position
 
 
+def ahead_by_two_spans(samples: list[EncoderSample], at_ns: int) -> float:
+    return line_of(*samples[-3:]).count_at(at_ns, at_ns, tolerance=1e9).count
+
+
+def test_a_belt_that_ran_evenly_is_known_better_ahead_than_by_two_spans_of_whole_counts() -> None:
+    at_ns, errors, coarse_errors = 110 * MS, [], []
+    for speed in (0.3 + step * 0.0137 for step in range(60)):
+        samples = [stamped(at, round(speed * at)) for at in range(30, 101, 10)]
+        timeline = line_of(*samples)
+        low, high = timeline.offset_bounds(at_ns)
+        truth = speed * (at_ns - (low + round((high - low) / 2)) - 5 * S) / MS
+        even, coarse = timeline.count_at(at_ns, at_ns, tolerance=1000.0), ahead_by_two_spans(samples, at_ns)
+        errors.append(abs(even.count - truth))
+        coarse_errors.append(abs(coarse - truth))
+        # The bound still covers all that two spans allow.
+        assert even.error_counts >= 1 + abs(even.count - coarse)
+    assert max(errors) < 1.0 < max(coarse_errors)
+    assert sum(errors) < 0.6 * sum(coarse_errors)
+
+
+@pytest.mark.parametrize("off", [[0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 9, 9, 9, 9], [-3, 3, -3, 3, -3, 3, -3, 3]])
+def test_a_belt_that_ran_unevenly_or_is_hardly_known_goes_on_at_the_speed_of_the_last_two_spans(off: list[int]) -> None:
+    begin = 100 - 10 * (len(off) - 1)
+    samples = [stamped(begin + 10 * at, 10 * at + by) for at, by in enumerate(off)]
+    at_ns = 110 * MS
+    found = line_of(*samples).count_at(at_ns, at_ns, tolerance=1e9)
+    assert found.count == pytest.approx(ahead_by_two_spans(samples, at_ns), abs=1e-6)
+
+
 @pytest.mark.parametrize("samples", [[bare(80, 0), bare(90, 10), bare(100, 20)], [stamped(90, 0), stamped(100, 10)]])
 def test_no_position_is_made_up_ahead_without_a_clock_or_two_spans(samples: list[EncoderSample]) -> None:
     timeline = line_of(*samples)

@@ -6,7 +6,7 @@ import numpy as np
 
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.inspection.view import Look
-from edge_inspector.records import Frame, ModelInfo, View
+from edge_inspector.records import Frame, ModelInfo, View, ViewFigures
 
 MODEL = ModelInfo("tile", "1", "", ("crack",), 64, 64, 3, 2, "int8", "cpu")
 FRAME = Frame("left", 12, 1000, 200, 1500, np.zeros((64, 64, 3), np.uint8), encoder_count=77)
@@ -67,3 +67,15 @@ def test_rows_of_another_height_are_measured_as_such() -> None:
     made = Look(lambda: (criteria(4),), MODEL, {"left": 0.25}, {"left": 0.5})
     (defect,) = made(FRAME, mask, 0, 5_000).defects
     assert defect.area_mm2 == 16 * (0.25 * 2) * (0.5 * 2)
+
+
+def test_the_picture_s_figures_get_the_surest_pixel_of_any_class() -> None:
+    model = ModelInfo("tile", "1", "", ("crack", "stain"), 64, 64, 3, 2, "int8", "cpu")
+    mask = np.zeros((2, 32, 32), np.uint8)
+    mask[1, 3, 3] = 51
+    made = Look(lambda: (criteria(4), criteria(5)), model, {"left": 0.25}, {"left": 0.25})
+    view = made(FRAME, mask, 0, 0, ViewFigures(90.0, 4.0))
+    assert view.figures == ViewFigures(90.0, 4.0, 0.2) == view.others[0].figures
+    assert made(FRAME, mask, 0, 0).figures is None
+    nothing = made(FRAME, np.zeros((2, 0, 0), np.uint8), 0, 0, ViewFigures(90.0, 4.0))
+    assert nothing.figures == ViewFigures(90.0, 4.0, 0.0)

@@ -106,6 +106,18 @@ def test_a_worker_starts_steps_and_stops_in_its_own_named_thread() -> None:
     assert not worker.beating
 
 
+def test_the_kernel_knows_a_worker_by_its_name_as_far_as_that_goes() -> None:
+    seen: list[str] = []
+    stage = Recorded(lambda: seen.append(Path("/proc/thread-self/comm").read_text().strip()))
+    stage.name = "acquire-camera-eleven"
+    worker = Worker(stage)
+    worker.start()
+    wait_until(lambda: seen)
+    worker.stop()
+    assert worker.join(5.0)
+    assert seen[0] == "acquire-camera-"
+
+
 def test_a_worker_never_started_joins_at_once() -> None:
     assert Worker(Recorded()).join(0.0)
 

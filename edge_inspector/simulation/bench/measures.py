@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edge_inspector.simulation.bench.raw import RawModel
+from edge_inspector.simulation.bench.allocations import allocations_per_frame
+from edge_inspector.simulation.bench.raw import RawModel, hand_over_ms
 from edge_inspector.simulation.bench.runs import LineRun, busy_processes, run_line
 from edge_inspector.simulation.demo import DemoOptions
 
@@ -28,46 +30,39 @@ class Effort:
     """How long and how often; medians are taken over the repeats."""
 
     model: str = "tile-1.0"
+    runtime: str = "onnx"
     seconds: float = 12.0
     repeats: int = 3
     cameras: tuple[int, ...] = (1, 2, 4, 8, 16, 24)
 
 
 def throughput(effort: Effort) -> Figures:
-    """The whole pipeline, offered more than it can take, against the model alone; in turns, in one go."""
-    raw = RawModel(effort.model)
-    rounds = []
+    """The whole pipeline, offered more than it can take, against the model alone; in turns, in one go.
+
+    With a model's thread on every core, and with one core left for everything else, the simulated world included.
+    """
+    models = {workers: RawModel(effort.model, effort.runtime, workers) for workers in _worker_counts()}
+    rounds: dict[int, list[Figures]] = {workers: [] for workers in models}
     for _ in range(effort.repeats):
-        before = raw.frames_per_s(3.0)
-        run = run_line(_offering(1.5 * before, effort))
-        after = raw.frames_per_s(3.0)
-        alone = (before + after) / 2
-        rounds.append(
-            {
-                "raw_frames_per_s": alone,
-                "pipeline_frames_per_s": run.frames_per_s,
-                "ratio": run.frames_per_s / alone,
-                "daemon_cores": run.cores,
-                "world_cores": run.world_cores,
-                # The simulated PLC and broker take from the same cores what on a line is elsewhere.
-                "ratio_of_what_is_left": run.frames_per_s
-                / alone
-                * raw.segmenter.workers
-                / max(0.1, raw.segmenter.workers - run.world_cores),
-                "unaccounted": run.report["unaccounted"],
-                "late": run.report["late"],
-                "not_inspected": run.report["not_inspected"],
-            }
-        )
-    return {name: _median(rounds, name) for name in rounds[0]} | {"rounds": rounds}
+        for workers, raw in models.items():
+            rounds[workers].append(_saturated(raw, effort))
+    every, *left = ({name: _median(found, name) for name in found[0]} | {"rounds": found} for found in rounds.values())
+    return every | {"one_core_left": left[0]} if left else every
 
 
 def latency(effort: Effort) -> Figures:
-    """Capture to PLC by stage, at 10 %, 50 % and 90 % of what the line can do."""
-    capacity = RawModel(effort.model).frames_per_s(3.0)
-    found: Figures = {"capacity_frames_per_s": capacity, "loads": {}}
+    """Capture to PLC by stage, at 10 %, 50 % and 90 % of what the whole line can do, with one core left."""
+    workers = _worker_counts()[-1]
+    raw = RawModel(effort.model, effort.runtime, workers)
+    capacity = statistics.median(_saturated(raw, effort)["pipeline_frames_per_s"] for _ in range(effort.repeats))
+    found: Figures = {
+        "workers": workers,
+        "capacity_frames_per_s": capacity,
+        "hand_over_ms": hand_over_ms(),
+        "loads": {},
+    }
     for load in (0.1, 0.5, 0.9):
-        run = run_line(_offering(load * capacity, effort, cameras=2))
+        run = run_line(replace(_offering(load * capacity, effort, cameras=2), workers=workers))
         found["loads"][f"{load:.0%}"] = {
             "frames_per_s": run.frames_per_s,
             "inference_ms": run.report["inference_ms"],
@@ -81,7 +76,7 @@ def latency(effort: Effort) -> Figures:
 
 def growth(effort: Effort) -> Figures:
     """From one camera to many at the same frames per second, and far beyond what the model can do."""
-    raw = RawModel(effort.model)
+    raw = RawModel(effort.model, effort.runtime)
     rate = min(60.0, 0.4 * raw.frames_per_s(3.0))
     rows = []
     for cameras in effort.cameras:
@@ -112,7 +107,7 @@ def position(effort: Effort) -> Figures:
 
 def realtime(effort: Effort) -> Figures:
     """Real-time settings on and off, alone and beside two busy processes; in turns."""
-    capacity = RawModel(effort.model).frames_per_s(3.0)
+    capacity = RawModel(effort.model, effort.runtime).frames_per_s(3.0)
     options = _offering(0.4 * capacity, effort, cameras=4)
     rounds: dict[str, list[Figures]] = {}
     for _ in range(effort.repeats):
@@ -142,6 +137,11 @@ def footprint(effort: Effort) -> Figures:
     }
 
 
+def allocations(effort: Effort) -> Figures:
+    """Memory that one frame takes on its way from camera to judge: at its peak, for good, and in page faults."""
+    return allocations_per_frame(effort.model, effort.runtime)
+
+
 BENCHMARKS: dict[str, Callable[[Effort], Figures]] = {
     "throughput": throughput,
     "latency": latency,
@@ -149,7 +149,35 @@ BENCHMARKS: dict[str, Callable[[Effort], Figures]] = {
     "position": position,
     "realtime": realtime,
     "footprint": footprint,
+    "allocations": allocations,
 }
+
+
+def _worker_counts() -> list[int]:
+    """A model's thread for every core; for all cores but one."""
+    cores = len(os.sched_getaffinity(0))
+    return [cores, cores - 1] if cores > 1 else [1]
+
+
+def _saturated(raw: RawModel, effort: Effort) -> Figures:
+    before = raw.frames_per_s(3.0)
+    workers = raw.segmenter.workers
+    run = run_line(replace(_offering(1.5 * before, effort), workers=workers))
+    after = raw.frames_per_s(3.0)
+    alone = (before + after) / 2
+    return {
+        "workers": workers,
+        "raw_frames_per_s": alone,
+        "pipeline_frames_per_s": run.frames_per_s,
+        "ratio": run.frames_per_s / alone,
+        "daemon_cores": run.cores,
+        "world_cores": run.world_cores,
+        "threads_ms_per_s": run.threads_ms_per_s,
+        "page_faults_per_frame": run.faults_per_frame,
+        "unaccounted": run.report["unaccounted"],
+        "late": run.report["late"],
+        "not_inspected": run.report["not_inspected"],
+    }
 
 
 def _offering(frames_per_s: float, effort: Effort, cameras: int = _CAMERAS) -> DemoOptions:
@@ -162,6 +190,7 @@ def _offering(frames_per_s: float, effort: Effort, cameras: int = _CAMERAS) -> D
         speed_mm_s=speed,
         pitch_mm=pitch,
         model=effort.model,
+        runtime=effort.runtime,
         distinct=_DISTINCT,
     )
     return _lasting(options, effort.seconds)
@@ -177,6 +206,8 @@ def _row(cameras: int, run: LineRun) -> Figures:
         "cameras": cameras,
         "frames_per_s": run.frames_per_s,
         "cpu_ms_per_frame": run.cores * 1000 / max(1e-9, run.frames_per_s),
+        "threads_ms_per_s": run.threads_ms_per_s,
+        "page_faults_per_frame": run.faults_per_frame,
         "rss_mb": run.rss_mb,
         "added_latency_ms": run.report["added_latency_ms"],
         "parts": run.report["parts_triggered"],
@@ -186,5 +217,9 @@ def _row(cameras: int, run: LineRun) -> Figures:
     }
 
 
-def _median(rounds: list[Figures], name: str) -> float:
-    return float(statistics.median(found[name] for found in rounds))
+def _median(rounds: list[Figures], name: str) -> float | dict[str, float]:
+    values = [found[name] for found in rounds]
+    if isinstance(values[0], dict):
+        kinds = values[0].keys()
+        return {kind: float(statistics.median(value.get(kind, 0.0) for value in values)) for kind in kinds}
+    return float(statistics.median(values))

@@ -1,4 +1,4 @@
-"""The physical limit: the model alone, on pictures that lie in memory, with as many threads as the daemon uses."""
+"""The physical limits: the model alone, on pictures that lie in memory, and threads that hand over nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import threading
 import time
 from pathlib import Path
 
+from edge_inspector.drivers import Segmenter, load_driver
 from edge_inspector.records import Image
-from edge_inspector.segmenters.onnx import OnnxSegmenter
+from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.simulation.station_files import models_dir
 from edge_inspector.simulation.tiles import TileLine
 
@@ -15,8 +16,9 @@ from edge_inspector.simulation.tiles import TileLine
 class RawModel:
     """A model folder by name, loaded and warm."""
 
-    def __init__(self, model: str) -> None:
-        self.segmenter = OnnxSegmenter(Path(models_dir() / model), OnnxSegmenter.Settings())
+    def __init__(self, model: str, runtime: str = "onnx", workers: int = 0) -> None:
+        driver = load_driver("segmenters", runtime)
+        self.segmenter: Segmenter = driver(Path(models_dir() / model), driver.Settings(workers=workers or None))
         self.segmenter.open()
         line = TileLine(seed=7, lanes=1)
         self._pictures: list[Image] = [line.render(part, 0) for part in range(16)]
@@ -48,3 +50,29 @@ class RawModel:
             self.segmenter.segment([self._pictures[number % len(self._pictures)]])
             took.append(time.perf_counter() - begun)
         return sorted(took)[calls // 2] * 1000
+
+
+def hand_over_ms(hops: int = 3, times: int = 100) -> float:
+    """What it costs at least to get through so many threads that wait for each other: the median."""
+    boxes: list[Mailbox[int]] = [Mailbox("hop", 1) for _ in range(hops + 1)]
+
+    def pass_on(number: int) -> None:
+        for _ in range(times):
+            while (item := boxes[number].get(1.0)) is None:
+                continue
+            boxes[number + 1].put(item)
+
+    threads = [threading.Thread(target=pass_on, args=(number,)) for number in range(hops)]
+    for thread in threads:
+        thread.start()
+    took = []
+    for _ in range(times):
+        time.sleep(0.02)  # as between frames: the cores have gone to rest
+        begun = time.perf_counter()
+        boxes[0].put(1)
+        while boxes[-1].get(1.0) is None:
+            continue
+        took.append(time.perf_counter() - begun)
+    for thread in threads:
+        thread.join()
+    return sorted(took)[times // 2] * 1000

@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Self
 
+from edge_inspector.errors import EdgeInspectorError
 from edge_inspector.simulation.demo import Demo, DemoOptions
 from edge_inspector.simulation.line import Line, camera_offset_mm
 
@@ -26,11 +27,16 @@ _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A process at one instant: CPU seconds since its start, resident megabytes."""
+    """A process at one instant: CPU seconds and page faults since its start, resident megabytes.
+
+    `threads` are CPU seconds by kind of thread: all cameras' are one kind.
+    """
 
     at_ns: int
     cpu_s: float
     rss_mb: float
+    faults: int = 0
+    threads: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +66,31 @@ class LineRun:
     @property
     def cores(self) -> float:
         """CPU seconds that the daemon took per second, while the line was steady."""
+        first, last = self._steady_samples()
+        return (last.cpu_s - first.cpu_s) / ((last.at_ns - first.at_ns) / 1e9)
+
+    @property
+    def faults_per_frame(self) -> float:
+        """Pages that the kernel had to give for each frame through the model: memory that was not there before."""
+        first, last = self._steady_samples()
+        return (last.faults - first.faults) / ((last.at_ns - first.at_ns) / 1e9) / max(1e-9, self.frames_per_s)
+
+    @property
+    def threads_ms_per_s(self) -> dict[str, float]:
+        """CPU by kind of thread while the line was steady, most first."""
+        first, last = self._steady_samples()
+        took_s = (last.at_ns - first.at_ns) / 1e9
+        used = {kind: (cpu_s - first.threads.get(kind, 0.0)) / took_s for kind, cpu_s in last.threads.items()}
+        return {kind: round(1000 * cores, 1) for kind, cores in sorted(used.items(), key=lambda item: -item[1])}
+
+    def _steady_samples(self) -> tuple[Sample, Sample]:
         begin, end = self.steady_ns
         within = [sample for sample in self.samples if begin <= sample.at_ns <= end]
         if len(within) < 2:
-            return float("nan")
-        first, last = within[0], within[-1]
-        return (last.cpu_s - first.cpu_s) / ((last.at_ns - first.at_ns) / 1e9)
+            raise EdgeInspectorError(
+                "the line was steady for less than half a second: give the benchmark more --seconds"
+            )
+        return within[0], within[-1]
 
     @property
     def rss_mb(self) -> float:
@@ -144,14 +169,26 @@ def busy_processes(count: int) -> Iterator[None]:
 
 def age_s(pid: int) -> float:
     """How long the process has lived, to 10 ms."""
-    began_ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    began_ticks = int(_stat_of(Path(f"/proc/{pid}"))[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - began_ticks / _TICKS_PER_S
 
 
 def sample_of(pid: int) -> Sample | None:
     """The process now; None when it is gone."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = _stat_of(Path(f"/proc/{pid}"))
+        threads: dict[str, float] = {}
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            kind = (task / "comm").read_text().strip().partition("-")[0]
+            threads[kind] = threads.get(kind, 0.0) + _cpu_s(_stat_of(task))
     except OSError:
         return None
-    return Sample(time.monotonic_ns(), (int(fields[11]) + int(fields[12])) / _TICKS_PER_S, int(fields[21]) * _PAGE_MB)
+    return Sample(time.monotonic_ns(), _cpu_s(fields), int(fields[21]) * _PAGE_MB, int(fields[7]), threads)
+
+
+def _stat_of(process: Path) -> list[str]:
+    return (process / "stat").read_text().rpartition(")")[2].split()
+
+
+def _cpu_s(fields: list[str]) -> float:
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S

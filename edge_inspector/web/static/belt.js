@@ -7,6 +7,7 @@ const HEIGHT = 132;
 const TOP = 44;
 const BAND = 62;
 const GLYPHS = { open: "", accept: "✓", reject: "✕", not_inspected: "?" };
+const NUMBER_PX = 36; // on shorter parts the numbers would run into each other
 const NEAR_PX = 64; // cameras closer than this share a label
 
 export class Belt {
@@ -81,6 +82,7 @@ export class Belt {
     part.body.setAttribute("width", long);
     part.glyph.setAttribute("x", -long / 2);
     part.label.setAttribute("x", -long / 2);
+    part.label.toggleAttribute("hidden", long < NUMBER_PX);
   }
 
   animate() {
@@ -108,6 +110,7 @@ export class Belt {
       ...this.cameras().map(({ mm, names }) => this.post("camera", mm, names.join(" · "))),
       this.moving, this.post("gate", gate, t("live.gate"), "start"),
       s("path", { class: "arrow", d: `M8 ${TOP + BAND / 2}h30m-9 -8l9 8l-9 8` }));
+    for (const text of this.svg.querySelectorAll(".post text")) within(text, width);
     for (const part of this.parts.values()) this.size(part);
     this.place(0);
   }
@@ -130,4 +133,11 @@ export class Belt {
     }
     return groups;
   }
+}
+
+/** Move a post's name so that no end of it leaves the picture. */
+function within(text, width) {
+  const { x, width: long } = text.getBBox();
+  const by = Math.max(0, 2 - x) - Math.max(0, x + long - (width - 2));
+  if (by) text.setAttribute("x", Number(text.getAttribute("x")) + by);
 }

@@ -1,8 +1,10 @@
 // Is the station well, and what is it made of: for whoever is called when it is not.
 
 import { get, may, post } from "./api.js";
+import { conditionText } from "./conditions.js";
 import { h, icon, toast } from "./dom.js";
-import { has, number, t } from "./texts.js";
+import { number, t } from "./texts.js";
+import { driftPanel, shadowPanel } from "./watch.js";
 
 const EVERY_MS = 2000;
 const GB = 1e9;
@@ -14,12 +16,13 @@ export async function mount({ main, station }) {
   let drawn = "";
   const load = async () => {
     try {
-      const now = await get("/api/health");
+      const [health, drift, shadow] = await Promise.all(["health", "drift", "shadow"].map((name) => get(`/api/${name}`)));
+      const now = { ...health, drift, shadow };
       const text = JSON.stringify(now);
       const focused = place.contains(document.activeElement) ? document.activeElement : null;
       if (text === drawn || focused?.tagName === "SELECT") return;
       drawn = text;
-      place.replaceChildren(...sections(now, station));
+      place.replaceChildren(...sections(now, station).filter(Boolean));
       place.querySelector(`[data-name="${focused?.dataset.name}"]`)?.focus();
     } catch (error) {
       drawn = "";
@@ -43,6 +46,8 @@ function sections(now, station) {
       [t("health.precision"), now.model.precision], [t("health.hash"), now.model.sha256.slice(0, 16)]])),
     panel("inspection", "", h("p", { class: now.enabled ? "fine" : "off" }, icon(now.enabled ? "accept" : "warn"), t(now.enabled ? "health.enabled" : "health.disabled")),
       may("admin") ? h("div", { class: "row" }, command(now.enabled ? "disable" : "enable"), command("reset")) : null),
+    panel("drift", "", driftPanel(now.drift)),
+    now.shadow ? panel("shadow", "", shadowPanel(now.shadow)) : null,
     panel("workers", "", h("ul", { class: "workers" }, Object.entries(now.workers).map(([name, ok]) =>
       h("li", {}, h("span", { class: "mark", "data-state": ok ? "up" : "down" }, icon(ok ? "accept" : "reject"), t(ok ? "health.worker_ok" : "health.worker_bad")), name)))),
     panel("disk", "", disk(now.disk)),
@@ -80,7 +85,7 @@ async function tell(body) {
 
 function condition({ code, number: code_number, subject, fault, warning }) {
   return h("li", { class: fault ? "fault" : warning ? "warning" : "degraded" }, icon(fault ? "stop" : "warn"),
-    h("span", {}, has(`code.${code}`) ? t(`code.${code}`, { name: subject }) : `${code} ${subject}`, h("small", {}, `E${code_number} ${code} ${subject}`)));
+    h("span", {}, conditionText(code, subject), h("small", {}, `E${code_number} ${code} ${subject}`)));
 }
 
 const wrong = ({ conditions }, ...codes) => new Set(conditions.filter(({ code }) => codes.includes(code)).map(({ subject }) => subject));

@@ -3,11 +3,13 @@
 import { get } from "./api.js";
 import { Belt } from "./belt.js";
 import { pareto, perHour } from "./charts.js";
+import { conditionText } from "./conditions.js";
 import { DECISIONS, h, icon, toast } from "./dom.js";
-import { moment, number, t, has } from "./texts.js";
+import { moment, number, t } from "./texts.js";
 
 const STRIP = 14;
 const SILENT_MS = 3000; // the station speaks four times a second
+const RETRY_MS = 3000;
 
 export function mount({ main, station, go, header }) {
   const hero = heroOf();
@@ -28,8 +30,18 @@ export function mount({ main, station, go, header }) {
     belt.lost();
     main.classList.add("old");
   };
-  const stream = new EventSource("/api/live");
-  stream.onmessage = (event) => {
+  let stream, again;
+  const open = () => {
+    stream = new EventSource("/api/live");
+    stream.onmessage = take;
+    // After an answer that is no stream (too many screens, a proxy, no longer logged in) the browser does not try again.
+    stream.onerror = () => { if (stream.readyState === EventSource.CLOSED) again = setTimeout(reopen, RETRY_MS); };
+  };
+  const reopen = () => get("/api/station").then(open, ({ status }) => {
+    if (status === 401) location.reload(); // asks for the login
+    else again = setTimeout(reopen, RETRY_MS);
+  });
+  const take = (event) => {
     const news = JSON.parse(event.data);
     if (news.boot !== station.boot || news.recipe !== station.recipe.id) return location.reload(); // another run of the station, or another product
     heard = performance.now();
@@ -37,9 +49,11 @@ export function mount({ main, station, go, header }) {
     header(news.state);
     for (const each of [hero, belt, cameras, strip, side]) each.take(news);
   };
+  open();
   const watch = setInterval(lost, 500);
   return () => {
     stream.close();
+    clearTimeout(again);
     clearInterval(watch);
     belt.end();
   };
@@ -69,7 +83,7 @@ function heroOf() {
     element: h("section", { class: "hero" }, state, figures.map((figure) => figure.element)),
     lost: () => show("lost", "stop", [t("state.lost.why")]),
     take({ state: name, conditions, figures: now }) {
-      const wrong = conditions.slice(0, 2).map(({ code, subject }) => (has(`code.${code}`) ? t(`code.${code}`, { name: subject }) : `${code} ${subject}`));
+      const wrong = conditions.slice(0, 2).map(({ code, subject }) => conditionText(code, subject));
       show(name, shapes[name], wrong.length ? wrong : name === "ready" ? [now.not_inspected ? t("state.some_not", { n: now.not_inspected, m: now.parts }) : t("state.fine")] : []);
       const share = (count) => (now.parts ? t("unit.percent", { n: number((100 * count) / now.parts, 1) }) : "–");
       put("per_hour", number(now.per_hour), t("live.last_parts", { n: now.parts }));

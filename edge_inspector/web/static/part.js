@@ -34,7 +34,7 @@ const back = () => h("a", { class: "button quiet", href: "/parts" }, icon("back"
 export function defects(part) {
   return h("section", { class: "panel" }, h("h2", {}, t("part.defects")),
     part.defects.length === 0 ? h("p", { class: "empty" }, t("part.no_defects")) : h("div", { class: "scroll" }, h("table", {},
-      h("thead", {}, h("tr", {}, ["class", "camera", "area", "length", "sure"].map((name) => h("th", { scope: "col" }, t(`part.${name}`))))),
+      h("thead", {}, h("tr", {}, ["class", "camera", "area", "length", "sure"].map((name, at) => h("th", { scope: "col", class: at > 1 ? "figure" : null }, t(`part.${name}`))))),
       h("tbody", {}, part.defects.map((defect) => h("tr", {},
         h("td", {}, h("b", {}, defect.class)), h("td", {}, defect.camera), h("td", { class: "figure" }, `${number(defect.area_mm2)} mm²`),
         h("td", { class: "figure" }, `${number(defect.length_mm)} mm`), h("td", { class: "figure" }, t("unit.percent", { n: number(100 * defect.confidence) }))))))));

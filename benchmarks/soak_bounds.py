@@ -1,0 +1,101 @@
+"""What a soak must keep to: nothing lost, nothing grown, nobody slower."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from soak_report import Plan, Sample
+
+# Against the quiet phases of the same run: a factor, and what a scheduler on two cores adds by itself.
+P50 = (1.2, 2.0)
+P99 = (1.5, 10.0)
+LATE_MORE = 0.001  # of the parts
+NOT_INSPECTED_MORE = 0.01
+SLOPE_MB_PER_H = 4.0
+GROWN_MB = 8.0  # short runs: what the allocator takes and gives within a minute
+FILES_GROWN = 5.0  # clients open a connection for each question
+
+
+def judged(
+    report: dict[str, Any], plan: Plan, samples: Sequence[Sample], phases: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Everything in one report. `complaints`: what grew, filled or broke; `slower`: which phase was, and by what."""
+    warm = [each for each in samples if each.at_s >= plan.turn_s and plan.settled(each.at_s)]
+    span_s = warm[-1].at_s - warm[0].at_s
+    slope = slope_within_phases(plan, warm, lambda each: each.rss_mb)
+    files_grown = slope_within_phases(plan, warm, lambda each: each.files) * span_s
+    lines_per_s = (warm[-1].log_lines - warm[0].log_lines) / span_s
+    result = {
+        "phases": phases,
+        "minutes": report["minutes"],
+        "turns": round(report["minutes"] * 60 / plan.turn_s),
+        "model": report["model"],
+        "parts_triggered": report["parts_triggered"],
+        "unaccounted": report["unaccounted"],
+        "duplicates": report["duplicates"],
+        "rss_slope_mb_per_h": round(slope * 3600, 2),
+        "rss_grown_mb": round(slope * span_s, 2),
+        "rss_max_mb": round(max(each.rss_mb for each in samples), 1),
+        "files_grown": round(files_grown, 2),
+        "files_max": max(each.files for each in warm),
+        "log_lines_per_s": round(lines_per_s, 3),
+        "archive_max_mb": round(max(each.archive_mb for each in samples), 2),
+    } | {
+        name: report[name]
+        for name in (
+            "archive_budget_mb",
+            "results_kept",
+            "left_out",
+            "client_answers",
+            "client_failures",
+            "client_last_failure",
+            "client_live_mb",
+            "daemon_stop_s",
+        )
+    }
+    bounds = {
+        "a part without a verdict, or with two": report["unaccounted"] == report["duplicates"] == 0,
+        "memory grows": slope * 3600 < SLOPE_MB_PER_H or slope * span_s < GROWN_MB,
+        "open files grow": files_grown < FILES_GROWN,
+        "more than a log line a second": lines_per_s <= 1.0,
+        # Seen from outside, file by file, while some come and go.
+        "the archive is beyond its budget": result["archive_max_mb"] <= report["archive_budget_mb"] * 1.03,
+        "a verdict is missing in the results": report["results_kept"] == report["parts_triggered"],
+        "no client was answered": report["client_answers"] > 0,
+    }
+    return result | {
+        "complaints": [what for what, holds in bounds.items() if not holds],
+        "slower": slower({name: phases[name] for name in plan.phases}),
+    }
+
+
+def slope_within_phases(plan: Plan, samples: Sequence[Sample], value: Callable[[Sample], float]) -> float:
+    """Growth per second, common to all phases, each with a level of its own: clients take memory when they come."""
+    above = below = 0.0
+    for phase in plan.phases:
+        own = [each for each in samples if plan.phase(each.at_s) == phase]
+        if len(own) < 2:
+            continue
+        middle_s, level = statistics.fmean(each.at_s for each in own), statistics.fmean(map(value, own))
+        above += sum((each.at_s - middle_s) * (value(each) - level) for each in own)
+        below += sum((each.at_s - middle_s) ** 2 for each in own)
+    return above / below if below else 0.0
+
+
+def slower(phases: dict[str, dict[str, Any]]) -> list[str]:
+    """What each phase was worse at than the first one, beyond the tolerance."""
+    (_, quiet), *others = phases.items()
+    found = []
+    for name, phase in others:
+        for figure, (factor, more) in (("p50_ms", P50), ("p99_ms", P99)):
+            if quiet[figure] is None or phase[figure] is None:
+                found.append(f"{name}: {figure} is not known")
+            elif phase[figure] > (most := quiet[figure] * factor + more):
+                found.append(f"{name}: {figure} {phase[figure]}, at most {most:.1f} as quiet has {quiet[figure]}")
+        for figure, more in (("late", LATE_MORE), ("not_inspected", NOT_INSPECTED_MORE)):
+            shares = [each[figure] / max(1, each["parts"]) for each in (quiet, phase)]
+            if shares[1] > shares[0] + more:
+                found.append(f"{name}: {figure} {shares[1]:.2%} of the parts, quiet {shares[0]:.2%}")
+    return found

@@ -1,0 +1,104 @@
+"""`edge-inspector shadow`: let the shadow model judge, and take that back."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_inspector.config import Station, load_station
+from edge_inspector.errors import ConfigError, Fault
+
+_RECORD = "promotion.json"
+
+
+def promote(path: Path) -> int:
+    """Swap the recipes' model and the shadow's: the former one looks on from the next start."""
+    station = load_station(path)
+    before, shadow = _models(station, path)
+    _swap(path, station, before, shadow)
+    _write({station.state_dir / _RECORD: json.dumps({"from": before, "to": shadow}) + "\n"})
+    _tell(shadow, before)
+    return 0
+
+
+def roll_back(path: Path) -> int:
+    """Swap them back. Raises ConfigError where they are not as the promotion left them."""
+    station = load_station(path)
+    before, shadow = _models(station, path)
+    record = station.state_dir / _RECORD
+    try:
+        promoted = json.loads(record.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError([Fault(str(record), "is not there: nothing was promoted")]) from error
+    if promoted != {"from": shadow, "to": before}:
+        raise ConfigError(
+            [Fault(str(path), f"{before} judges and {shadow} looks on: not what was promoted; edit the files by hand")]
+        )
+    _swap(path, station, before, shadow)
+    record.unlink()
+    _tell(shadow, before)
+    return 0
+
+
+def _models(station: Station, path: Path) -> tuple[str, str]:
+    table = station.file.shadow
+    if table is None:
+        raise ConfigError([Fault(f"{path}: shadow", "is missing: there is no shadow model to promote")])
+    if table.model == station.recipe.model:
+        raise ConfigError(
+            [Fault(f"{path}: shadow.model", "is the one that judges, run otherwise: change `segmenter` instead")]
+        )
+    return station.recipe.model, table.model
+
+
+def _swap(path: Path, station: Station, before: str, shadow: str) -> None:
+    """In all files or, where the station would not start with it, in none."""
+    base, names = path.parent, station.file.station
+    old = {each: each.read_text() for each in (path, *(base / name for name in (names.recipe, *names.recipes)))}
+    new = {each: _renamed(each, text, "", before, shadow) for each, text in old.items() if each != path}
+    new[path] = _renamed(path, old[path], "shadow", shadow, before)
+    _write(new)
+    try:
+        load_station(path)
+    except ConfigError:
+        _write(old)
+        raise
+
+
+def _renamed(path: Path, text: str, table: str, old: str, new: str) -> str:
+    """`text` with the one line `model = "old"` of this table changed, and every comment where it was."""
+    lines, current, found = text.splitlines(keepends=True), "", []
+    for at, line in enumerate(lines):
+        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
+            current = header[1]
+        elif current == table and re.match(rf"""\s*model\s*=\s*["']{re.escape(old)}["']\s*(#|$)""", line):
+            found.append(at)
+    if len(found) != 1:
+        where = f"{path}: {table}.model" if table else f"{path}: model"
+        raise ConfigError([Fault(where, f'a line of its own, model = "{old}", is needed to change it')])
+    lines[found[0]] = lines[found[0]].replace(old, new, 1)
+    return "".join(lines)
+
+
+def _write(texts: Mapping[Path, str]) -> None:
+    for path, text in texts.items():
+        fresh = path.with_name(f".{path.name}.new")
+        try:
+            with fresh.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            if path.exists():
+                shutil.copystat(path, fresh)
+                os.chown(fresh, path.stat().st_uid, path.stat().st_gid)
+            fresh.replace(path)
+        except OSError as error:
+            raise ConfigError([Fault(str(path), f"cannot be written: {error.strerror}")]) from error
+
+
+def _tell(judges: str, looks_on: str) -> None:
+    print(f"from the next start {judges} judges and {looks_on} looks on: systemctl restart edge-inspector")

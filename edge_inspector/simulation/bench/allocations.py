@@ -1,0 +1,118 @@
+"""What a frame costs in memory on its way from the camera to the judge: the stages themselves, in one thread."""
+
+from __future__ import annotations
+
+import resource
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from threading import Semaphore
+
+from edge_inspector.drivers import Camera, DriverSettings, load_driver
+from edge_inspector.inspection.admission import Admission
+from edge_inspector.inspection.recipe import ClassLimits, Criteria, PictureLimits, Recipe
+from edge_inspector.inspection.view import Look
+from edge_inspector.records import Frame, Image, Job, JudgeItem
+from edge_inspector.runtime.album import Album
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.simulation.station_files import models_dir
+from edge_inspector.simulation.tiles import TileLine
+from edge_inspector.stages.acquire import Acquire
+from edge_inspector.stages.segment import Segment
+
+_CAMERA = "cam1"
+_RECIPE = Recipe(
+    id=1,
+    name="tile",
+    model="any",
+    views=[_CAMERA],
+    part_length_mm=200,
+    min_pitch_mm=300,
+    position_tolerance_mm=5,
+    picture=PictureLimits(may_repeat=True),
+)
+
+
+class _Replay(Camera):
+    """The same few pictures over and over, as a driver whose buffers are all its own."""
+
+    def __init__(self, pictures: list[Image]) -> None:
+        self.name = _CAMERA
+        self._pictures = pictures
+        self._count = 0
+
+    class Settings(DriverSettings):
+        """None."""
+
+    def open(self) -> None:
+        """Nothing to open."""
+
+    def grab(self, timeout_s: float) -> Frame | None:  # noqa: ARG002 -- there is always one
+        """The next picture, at once."""
+        self._count += 1
+        now = time.monotonic_ns()
+        picture = self._pictures[self._count % len(self._pictures)]
+        return Frame(self.name, self._count, now, 200_000, now, picture)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def allocations_per_frame(model: str, runtime: str, frames: int = 1000) -> dict[str, float]:
+    """Bytes taken for one frame at its peak, bytes kept of it, and pages that the kernel had to give."""
+    frame = _way_of_a_frame(model, runtime)
+    for _ in range(300):  # until the album is full and every buffer there
+        frame()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(frames):
+        frame()
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            frame()
+        begun = tracemalloc.get_traced_memory()[0]
+        for _ in range(frames):
+            frame()
+        kept = tracemalloc.get_traced_memory()[0] - begun
+        peaks = []
+        for _ in range(100):
+            held = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            frame()
+            peaks.append(tracemalloc.get_traced_memory()[1] - held)
+    finally:
+        tracemalloc.stop()
+    return {"allocated_bytes": median(peaks), "kept_bytes": kept / frames, "page_faults": faults / frames}
+
+
+def _way_of_a_frame(model: str, runtime: str) -> Callable[[], None]:
+    driver = load_driver("segmenters", runtime)
+    segmenter = driver(Path(models_dir() / model), driver.Settings(workers=1))
+    segmenter.open()
+    limits = {name: ClassLimits(min_area_mm2=20.0) for name in segmenter.info.classes}
+    criteria = Criteria(_RECIPE, limits)
+    scales = {_CAMERA: 0.8}
+    look = Look(lambda: [criteria], segmenter.info, scales, scales)
+    jobs: Mailbox[Job] = Mailbox("jobs", 8, key=lambda job: job.decide_by)
+    views: Mailbox[JudgeItem] = Mailbox("judge", 8)
+    conditions, album = Conditions(), Album(4 * 2**20)
+    admission = Admission(lambda _: 0.0, 0.0, 1, whole_parts=True)
+    line = TileLine(seed=7, lanes=1)
+    camera = _Replay([line.render(part, 0) for part in range(8)])
+    acquire = Acquire(
+        camera, 1_000_000, lambda _: 0.0, admission, lambda: _RECIPE.picture, jobs, views, conditions, album
+    )
+    segment = Segment(0, segmenter, admission, Semaphore(1), look, jobs, views, conditions, album)
+
+    def frame() -> None:
+        acquire.step()
+        segment.step()
+        views.take(8, 0.0)
+
+    acquire.start()
+    frame()  # the first step opens the camera
+    return frame

@@ -1,0 +1,163 @@
+"""The tables of the station file, with what each key may be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge_inspector.inspection.recipe import Positive
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class StationTable(_Table):
+    """Who this station is and where its files are; paths are relative to the station file.
+
+    `recipe` is in force at the start, `recipes` are further ones that may be selected while the line runs.
+    """
+
+    name: Name
+    recipe: Path
+    recipes: list[Path] = []
+    models_dir: Path = Path("models")
+    state_dir: Path = Path("state")
+
+
+class LineTable(_Table):
+    """The belt, measured from the photo-eye."""
+
+    counts_per_mm: Positive
+    speed_max_mm_s: Positive
+    acceleration_max_mm_s2: Positive = 5000.0
+    gate_mm: Positive
+    reserve_ms: Annotated[float, Field(ge=5, le=5000)] = 100.0
+
+
+class EncoderTable(_Table):
+    """Where the belt's position comes from."""
+
+    driver: str
+    interval_ms: Annotated[float, Field(ge=1, le=1000)] = 8.0
+    stale_ms: Annotated[float, Field(ge=10, le=10000)] = 250.0
+    drift_ppm: Annotated[float, Field(ge=0, le=1000)] = 100.0
+    read_point: Annotated[float, Field(ge=0, le=1)] = 0.5
+    publish_delay_us: Annotated[int, Field(ge=0, le=100_000)] = 0
+    settings: dict[str, Any] = {}
+
+
+class SegmenterTable(_Table):
+    """What turns pictures into masks."""
+
+    driver: str = "onnx"
+    queue_frames: Annotated[int, Field(ge=1, le=4096)] = 64
+    settings: dict[str, Any] = {}
+
+
+class CameraTable(_Table):
+    """One camera: its driver, and where and how large it sees the belt.
+
+    `line_counts`: encoder counts from one row to the next of a line-scan camera, whose rows are taken one after the
+    other; `offset_mm` is then where its first row is, and `mm_per_px` holds across the belt only.
+    """
+
+    name: Name
+    driver: str
+    offset_mm: Annotated[float, Field(ge=0)]
+    mm_per_px: Positive
+    line_counts: Positive | None = None
+    settings: dict[str, Any] = {}
+
+
+class PlcTable(_Table):
+    """One link that verdicts go out on."""
+
+    name: Name
+    driver: str
+    interval_ms: Annotated[float, Field(ge=1, le=200)] = 20.0
+    settings: dict[str, Any] = {}
+
+
+class WebTable(_Table):
+    """Where the operator page, /metrics and /healthz are served, and to whom."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 9108
+    hosts: list[str] = []
+    certificate: Path | None = None
+    private_key: Path | None = None
+    allow_plain: bool = False
+    users: Path = Path("users")
+    read_requires_login: bool = False
+    session_hours: Annotated[float, Field(gt=0, le=168)] = 8.0
+    max_watchers: Annotated[int, Field(ge=1, le=100)] = 32
+
+
+class ArchiveTable(_Table):
+    """What is kept of the parts that have passed.
+
+    Pictures: of every part that was not plainly accepted, and of one in `accepted_one_in` others (0: none). The oldest
+    give way at `images_mb`, and before the disk has less than `min_free_mb` free. `album_mb` of memory hold the latest
+    pictures of all parts, for archive and page. On average at most `pictures_per_s` views of rejected parts are kept,
+    and of any other kind a quarter of that: packing pictures takes time that an overloaded model needs.
+    """
+
+    keep_days: Annotated[int, Field(ge=1, le=36500)] = 365
+    keep_mb: Annotated[int, Field(ge=8, le=1_000_000)] = 2048
+    images_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 8192
+    min_free_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 1024
+    accepted_one_in: Annotated[int, Field(ge=0)] = 100
+    pictures_per_s: Annotated[float, Field(gt=0, le=10_000)] = 20.0
+    image_format: Literal["png", "jpeg"] = "png"
+    album_mb: Annotated[int, Field(ge=1, le=65536)] = 32
+
+
+class RealtimeTable(_Table):
+    """What the operating system is asked for; the process needs the rights to it.
+
+    Above 0, the threads that keep a deadline run as SCHED_FIFO at `fifo_priority` and up. `lock_memory` keeps all
+    memory that was touched once from being paged out.
+    """
+
+    fifo_priority: Annotated[int, Field(ge=0, le=90)] = 0
+    lock_memory: bool = False
+
+
+class DriftTable(_Table):
+    """When the latest `window_parts` parts no longer look like the reference of their recipe: above `psi_limit`."""
+
+    window_parts: Annotated[int, Field(ge=200, le=100_000)] = 500
+    psi_limit: Positive = 0.25
+
+
+class ShadowTable(_Table):
+    """A second model that looks at pictures when the first has nothing to do; it decides nothing."""
+
+    model: Annotated[str, Field(min_length=1)]
+    driver: str = "onnx"
+    settings: dict[str, Any] = {}
+
+
+class StationFile(_Table):
+    """The whole file."""
+
+    station: StationTable
+    line: LineTable
+    encoder: EncoderTable
+    segmenter: SegmenterTable = SegmenterTable()
+    cameras: Annotated[list[CameraTable], Field(min_length=1)]
+    plcs: Annotated[list[PlcTable], Field(min_length=1)]
+    web: WebTable = WebTable()
+    archive: ArchiveTable = ArchiveTable()
+    realtime: RealtimeTable = RealtimeTable()
+    drift: DriftTable = DriftTable()
+    shadow: ShadowTable | None = None
+
+    def mm_per_row(self, camera: CameraTable) -> float:
+        """How far the belt moves from one of the camera's rows to the next."""
+        return camera.mm_per_px if camera.line_counts is None else camera.line_counts / self.line.counts_per_mm

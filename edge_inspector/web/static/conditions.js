@@ -1,0 +1,16 @@
+// What is wrong, in words.
+
+import { has, t } from "./texts.js";
+
+/** A condition in one sentence. */
+export function conditionText(code, subject) {
+  if (!has(`code.${code}`)) return `${code} ${subject}`;
+  return t(`code.${code}`, { name: code === "drift" ? driftText(subject) : subject });
+}
+
+/** What drifted is told as "cam1 brightness" or "reject rate". */
+export function driftText(subject) {
+  if (subject === "reject rate") return t("drift.rate");
+  const [, of, quantity] = subject.match(/^(.*) (\w+)$/) ?? [null, subject, ""];
+  return has(`drift.${quantity}`) ? `${of}, ${t(`drift.${quantity}`)}` : subject;
+}

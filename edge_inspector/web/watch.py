@@ -1,0 +1,85 @@
+"""Whether the line still looks as it did, and what a second model says of it: the page's two long views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from edge_inspector import metrics
+from edge_inspector.errors import DeviceError
+from edge_inspector.runtime.clock import iso
+from edge_inspector.stages.drift import DriftState
+from edge_inspector.web.access import Entry
+from edge_inspector.web.plant import Plant
+
+_SHOWN = 6
+OPINIONS = ("agrees", "rejects", "accepts")
+
+
+class Watch:
+    """/api/drift and /api/shadow; null where there is no reference, or no second model."""
+
+    def __init__(self, plant: Plant) -> None:
+        self._plant = plant
+
+    def entries(self) -> Sequence[Entry]:
+        """What they are."""
+        return [Entry("GET", "/api/drift", self._drift), Entry("GET", "/api/shadow", self._shadow)]
+
+    async def _drift(self, request: Request) -> Response:
+        del request
+        state = self._plant.drift()
+        return JSONResponse(None if state is None else _told(state))
+
+    async def _shadow(self, request: Request) -> Response:
+        del request
+        shadow = self._plant.station.shadow
+        if shadow is None:
+            return JSONResponse(None)
+        views = {opinion: _count(metrics.shadow_views, opinion=opinion) for opinion in OPINIONS}
+        inferred = _count(metrics.frames_completed) - _count(metrics.frames_evicted)
+        return JSONResponse(
+            {
+                "model": shadow.segmenter.info.label,
+                "views": views,
+                "share": min(1.0, sum(views.values()) / inferred) if inferred > 0 else None,
+                "objections": self._objections(),
+            }
+        )
+
+    def _objections(self) -> list[dict[str, Any]]:
+        try:
+            found = self._plant.results.objections(_SHOWN)
+        except DeviceError:
+            return []
+        return [
+            {"utc": iso(each.utc), "camera": each.camera, "opinion": each.opinion, "part": each.part_id}
+            for each in found
+        ]
+
+
+def _told(state: DriftState) -> dict[str, Any]:
+    return {
+        "parts": state.reference_parts,
+        "since": iso(state.since_utc),
+        "until": iso(state.until_utc),
+        "limit": state.limit,
+        "indices": [
+            {"subject": subject, "quantity": quantity, "index": index}
+            for (subject, quantity), index in sorted(state.indices.items(), key=lambda each: -each[1])
+        ],
+        "chart": [{"rate": point.rate, "low": point.low, "high": point.high} for point in state.chart],
+    }
+
+
+def _count(counter: Any, **labels: str) -> float:
+    """The sum of a counter's series that have these labels."""
+    return sum(
+        float(sample.value)
+        for family in counter.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total") and labels.items() <= sample.labels.items()
+    )

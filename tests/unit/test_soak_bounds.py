@@ -1,0 +1,41 @@
+"""What a soak holds can be broken: growth is seen through the phases' own levels, and a slower phase is said."""
+
+from typing import Any
+
+from soak_bounds import slope_within_phases, slower
+from soak_report import Plan, Sample
+
+PHASES = ("quiet", "clients", "clients, full disk")
+PLAN = Plan(PHASES, 60.0)
+
+
+def samples(mb_per_h: float) -> list[Sample]:
+    """Half an hour; clients take 10 MB when they come, and give them back."""
+    levels = dict(zip(PHASES, (150.0, 160.0, 175.0), strict=True))
+    return [
+        Sample(at_s, levels[PLAN.phase(at_s)] + mb_per_h * at_s / 3600, 20, 0, 0.0)
+        for at_s in map(float, range(180, 1800))
+    ]
+
+
+def test_a_leak_is_found_among_phases_that_take_memory() -> None:
+    assert abs(slope_within_phases(PLAN, samples(0.0), lambda each: each.rss_mb) * 3600) < 0.01
+    assert abs(slope_within_phases(PLAN, samples(18.6), lambda each: each.rss_mb) * 3600 - 18.6) < 0.01
+
+
+def test_phases_come_again_and_settle() -> None:
+    assert [PLAN.phase(at_s) for at_s in (0, 59, 60, 179, 180, 240)] == [
+        "quiet", "quiet", "clients", "clients, full disk", "quiet", "clients",
+    ]  # fmt: skip
+    assert [PLAN.settled(at_s) for at_s in (5, 15, 62, 75, 181)] == [False, True, False, True, False]
+
+
+def phase(**changes: Any) -> dict[str, Any]:
+    return {"parts": 1000, "late": 0, "not_inspected": 0, "p50_ms": 20.0, "p99_ms": 60.0} | changes
+
+
+def test_a_slower_phase_is_named_with_what_it_was_slower_at() -> None:
+    assert slower({"quiet": phase(), "clients": phase(p50_ms=25.9, p99_ms=99.0, late=1, not_inspected=10)}) == []
+    for change in ({"p50_ms": 26.1}, {"p99_ms": 101.0}, {"late": 2}, {"not_inspected": 11}, {"p50_ms": None}):
+        (found,) = slower({"quiet": phase(), "clients": phase(**change)})
+        assert found.startswith(f"clients: {next(iter(change))}")
