@@ -12,6 +12,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("pairs", nargs="*", metavar="MODEL=DATA", help="model name, without its version, or folder")
     parser.add_argument("--split", default="val")
     parser.add_argument("--repeats", type=int, default=60)
+    parser.add_argument("--parts", type=int, help="judge only the first so many of each, as the rendered line has 2000")
     parser.add_argument("--rss", nargs=3, metavar=("FOLDER", "PRECISION", "DRIVER"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.rss:
@@ -43,23 +45,24 @@ def main() -> int:
     for pair in given.pairs:
         name, _, data = pair.partition("=")
         folder = Path(name) if Path(name).is_dir() else max(MODELS.glob(f"{name}-*"))
-        for row in _rows(folder, read_manifest(folder), data, given.split, given.repeats):
+        for row in _rows(folder, read_manifest(folder), data, given):
             print(row, flush=True)
     return 0
 
 
-def _rows(folder: Path, manifest: Manifest, data: str, split: str, repeats: int) -> Iterator[str]:
-    judged = open_judged(data, split, manifest)
+def _rows(folder: Path, manifest: Manifest, data: str, given: argparse.Namespace) -> Iterator[str]:
+    parts = islice(open_judged(data, given.split, manifest).parts(), given.parts)
     kinds = [(precision, driver) for driver in cpu_drivers() for precision in ("fp32", "int8")]
     predicts = [model_predictor(folder, precision, driver)[0] for precision, driver in kinds]
-    times = interleaved_ms(predicts, blank(manifest), repeats)
-    seen = gather_each(predicts, len(manifest.classes), manifest.output.stride, judged.parts())
+    times = interleaved_ms(predicts, blank(manifest), given.repeats)
+    seen = gather_each(predicts, len(manifest.classes), manifest.output.stride, parts)
     for (precision, driver), each, took in zip(kinds, seen, times, strict=True):
         size = (folder / manifest.files[precision].path).stat().st_size / 1e6  # type: ignore[index]
         command = [sys.executable, __file__, "--rss", str(folder), precision, driver]
         rss = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
         found = figures(each, manifest.classes, limits_of(manifest))
-        yield f"| {manifest.name} | {precision} | {driver} | {_cells(found)} | {took:.1f} | {size:.1f} | {rss} |"
+        name = f"{manifest.name} ({found.parts}, {found.defective} flawed)"
+        yield f"| {name} | {precision} | {driver} | {_cells(found)} | {took:.1f} | {size:.1f} | {rss} |"
 
 
 def _cells(found: Figures) -> str:
