@@ -95,7 +95,7 @@ class Patches:
     def _cut(self, entry: Entry, index: int, rng: np.random.Generator) -> Sample:
         """Cut a patch around some pixel of a class, not centred on it, as windows of a frame are not either."""
         image, classes = padded(entry.image, self._patch), padded(entry.classes, self._patch)
-        limits = np.array(classes.shape) - self._patch
+        limits = np.array(classes.shape) - np.array(self._patch)
         corner = rng.integers(0, limits + 1)
         rows, columns = np.nonzero(classes == index) if index else (np.empty(0), np.empty(0))
         if rows.size:
