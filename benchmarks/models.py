@@ -1,7 +1,8 @@
 """Every model folder, FP32 and INT8, on every CPU runtime here, as one table.
 
-`python benchmarks/models.py tile=tile-line magnetic-tile=DIR ball-screw=DIR`; each DIR has an index.csv. Each runtime
-runs in a process of its own for its memory; times are taken in turn within one process.
+`python benchmarks/models.py tile=tile-line magnetic-tile=DIR runs/other-1.0=DIR`; each DIR has an index.csv, a model is
+one of models/ or any model folder. Each runtime runs in a process of its own for its memory; times are taken in turn
+within one process. Mean IoU is over the classes of defects; binary over "flawed", of whatever class, and "sound".
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
@@ -21,7 +23,7 @@ from edge_inspector.training.judging.splits import limits_of, open_judged
 
 MODELS = Path(__file__).parents[1] / "models"
 COLUMNS = (
-    *("model", "precision", "runtime", "recall", "false rejects", "recall at <= 2 %", "mean IoU", "AP"),
+    *("model", "precision", "runtime", "recall", "false rejects", "recall at <= 2 %", "mean IoU", "binary", "AP"),
     *("per class IoU", "ms", "MB", "RSS MB"),
 )
 
@@ -29,9 +31,10 @@ COLUMNS = (
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pairs", nargs="*", metavar="MODEL=DATA", help="model name, without its version, and data")
+    parser.add_argument("pairs", nargs="*", metavar="MODEL=DATA", help="model name, without its version, or folder")
     parser.add_argument("--split", default="val")
     parser.add_argument("--repeats", type=int, default=60)
+    parser.add_argument("--parts", type=int, help="judge only the first so many of each, as the rendered line has 2000")
     parser.add_argument("--rss", nargs=3, metavar=("FOLDER", "PRECISION", "DRIVER"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.rss:
@@ -41,28 +44,30 @@ def main() -> int:
     print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
     for pair in given.pairs:
         name, _, data = pair.partition("=")
-        folder = max(MODELS.glob(f"{name}-*"))
-        for row in _rows(folder, read_manifest(folder), data, given.split, given.repeats):
+        folder = Path(name) if Path(name).is_dir() else max(MODELS.glob(f"{name}-*"))
+        for row in _rows(folder, read_manifest(folder), data, given):
             print(row, flush=True)
     return 0
 
 
-def _rows(folder: Path, manifest: Manifest, data: str, split: str, repeats: int) -> Iterator[str]:
-    judged = open_judged(data, split, manifest)
+def _rows(folder: Path, manifest: Manifest, data: str, given: argparse.Namespace) -> Iterator[str]:
+    parts = islice(open_judged(data, given.split, manifest).parts(), given.parts)
     kinds = [(precision, driver) for driver in cpu_drivers() for precision in ("fp32", "int8")]
     predicts = [model_predictor(folder, precision, driver)[0] for precision, driver in kinds]
-    times = interleaved_ms(predicts, blank(manifest), repeats)
-    seen = gather_each(predicts, len(manifest.classes), manifest.output.stride, judged.parts())
+    times = interleaved_ms(predicts, blank(manifest), given.repeats)
+    seen = gather_each(predicts, len(manifest.classes), manifest.output.stride, parts)
     for (precision, driver), each, took in zip(kinds, seen, times, strict=True):
         size = (folder / manifest.files[precision].path).stat().st_size / 1e6  # type: ignore[index]
         command = [sys.executable, __file__, "--rss", str(folder), precision, driver]
         rss = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
         found = figures(each, manifest.classes, limits_of(manifest))
-        yield f"| {manifest.name} | {precision} | {driver} | {_cells(found)} | {took:.1f} | {size:.1f} | {rss} |"
+        name = f"{manifest.name} ({found.parts}, {found.defective} flawed)"
+        yield f"| {name} | {precision} | {driver} | {_cells(found)} | {took:.1f} | {size:.1f} | {rss} |"
 
 
 def _cells(found: Figures) -> str:
-    numbers = (found.part_recall, found.false_reject_rate, found.recall_at_2_percent, found.mean_iou)
+    numbers = [found.part_recall, found.false_reject_rate, found.recall_at_2_percent]
+    numbers += [found.mean_iou, found.binary_mean_iou]
     classes = ", ".join(f"{name} {value:.2f}" for name, value in found.iou.items())
     return " | ".join([*(f"{value:.3f}" for value in numbers), f"{found.average_precision['any']:.3f}", classes])
 

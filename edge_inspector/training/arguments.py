@@ -28,16 +28,26 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--net", default="light", help="light, large, or an encoder as mobilenet_v2 (default: light)")
     train.add_argument("--encoder-weights", type=Path, metavar="FILE", help="state dict of the encoder to begin from")
     train.add_argument("--start", type=Path, metavar="FILE", help="begin from this state dict or checkpoint")
+    train.add_argument("--keep-head", action="store_true", help="go on with the --start net's answers: same classes")
     train.add_argument("--steps", type=_whole, default=2000, help="batches of 8 patches per net (default: 2000)")
     train.add_argument("--rate", type=_positive, default=3e-3, help="highest learning rate (default: 0.003)")
     train.add_argument("--folds", type=_whole, default=3, help="folds of the split train (default: 3)")
+    train.add_argument(
+        "--held-out",
+        type=_whole,
+        default=0,
+        metavar="N",
+        help="judge only the first N folds, to save time (default: all)",
+    )
     train.add_argument("--group", default="", metavar="COLUMN", help="column that no fold may tear (default: found)")
     train.add_argument("--colour", action=argparse.BooleanOptionalAction, help="learn from colour (default: found)")
     train.add_argument("--shrink", type=_whole, default=1, help="let the net see the image so many times smaller")
     train.add_argument(
         "--window", type=_whole, nargs=2, default=[256, 256], metavar=("H", "W"), help="input of the net"
     )
-    train.add_argument("--patch", type=_whole, default=192, help="side of the training patches (default: 192)")
+    train.add_argument(
+        "--patch", type=_whole, nargs=2, default=[192, 192], metavar=("H", "W"), help="of training (default: 192 192)"
+    )
     train.add_argument("--loss", choices=["dice-bce", "focal"], default="dice-bce", help="(default: dice-bce)")
     train.add_argument("--class-weight", type=_pair, action="append", default=[], metavar="CLASS=W", help="repeatable")
     train.add_argument("--soft", action="store_true", help="take mask values as certainty, not as yes or no")
@@ -48,6 +58,7 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--draw", type=_pair, action="append", default=[], metavar="CLASS=SHAPE", help="line, blob, chip or band"
     )
+    train.add_argument("--shade", type=_share, default=0.0, help="how unevenly light may fall, as 0.3 (default: 0)")
     train.add_argument("--false-rejects", type=_share, default=0.02, help="budget when choosing limits (default: 0.02)")
     train.add_argument(
         "--cost",
@@ -58,6 +69,9 @@ def _train(train: argparse.ArgumentParser) -> None:
     )
     train.add_argument("--seed", type=int, default=1, help="same seed, versions and CPU: same net (default: 1)")
     train.add_argument("--threads", type=_whole, default=2, help="(default: 2)")
+    train.add_argument(
+        "--jobs", type=_whole, default=1, help="folds learned side by side, on --threads each (default: 1)"
+    )
     train.set_defaults(command=_later("train"))
 
 

@@ -1,6 +1,7 @@
 """`edge-inspector model ...` from labelled images to a judged model folder, as a user types it."""
 
 import csv
+import json
 import re
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from edge_inspector.cli import main
 from edge_inspector.segmenters.manifest import read_manifest
 
-TRAIN = ["--steps", "40", "--folds", "2", "--window", "64", "64", "--patch", "64", "--threads", "1"]
+TRAIN = ["--steps", "40", "--folds", "2", "--window", "64", "64", "--patch", "64", "64", "--threads", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,22 @@ def test_a_finished_run_is_not_trained_again(run: Path, data: Path, capsys: pyte
         name: content for name, content in before.items() if name.startswith("fold-")
     }
     assert (run / "report.html").read_text(encoding="utf-8").count("data:image/png;base64,") >= 2
+
+
+def test_folds_side_by_side_give_the_very_same_net(run: Path, data: Path, tmp_path: Path) -> None:
+    assert main(["model", "train", str(data), "--out", str(tmp_path / "run"), *TRAIN, "--jobs", "2"]) == 0
+    for name in ("model.fp32.onnx", "figures.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes(), name
+
+
+def test_when_time_is_short_the_first_fold_is_judged_alone(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the extra `training` is not installed")
+    words = [*TRAIN, "--steps", "2", "--held-out", "1"]
+    assert main(["model", "train", str(data), "--out", str(tmp_path / "run"), *words]) == 0
+    held_out = json.loads((tmp_path / "run" / "figures.json").read_text())["held_out"]
+    assert [path.name for path in (tmp_path / "run").glob("fold-*.npz")] == ["fold-0.npz"]
+    assert held_out["parts"] == 12
+    assert (tmp_path / "run" / "model.fp32.onnx").is_file()
 
 
 def test_a_run_is_never_mixed_of_two(run: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:

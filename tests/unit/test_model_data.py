@@ -126,6 +126,16 @@ def test_a_mask_of_another_size(tmp_path: Path) -> None:
         Folder(root).entries("train")
 
 
+def test_a_thin_defect_outlives_shrinking(tmp_path: Path) -> None:
+    root = index(tmp_path, [row(1, "crack")])
+    line = np.zeros((32, 40), np.uint8)
+    line[3:29, 7] = 255
+    cv2.imwrite(str(root / "m1-crack.png"), line)
+    (entry,) = Folder(root, shrink=3).entries("train")
+    assert entry.image.shape == (11, 14, 1)
+    assert np.array_equal(np.argwhere(entry.classes), [[n, 2] for n in range(1, 10)])
+
+
 def test_a_group_on_both_sides_is_told(tmp_path: Path) -> None:
     rows = [row(1, "pit", session="a"), row(2, session="a", split="val"), row(3, session="b")]
     assert Folder(index(tmp_path, rows)).leaks() == ["a"]

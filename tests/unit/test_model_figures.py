@@ -35,6 +35,7 @@ def evidence() -> Evidence:
         sizes=np.where(bad, areas[:, 0, 0], 0.0),
         overlap=nothing + 3.0,
         union=nothing + 4.0,
+        binary=np.array([[3.0, 4.0, 10.0]] * 20),
     )
 
 
@@ -57,6 +58,7 @@ def test_what_is_seen_of_a_part() -> None:
     assert seen.true.tolist() == [[False, True]]
     assert seen.sizes.tolist() == [8.0]
     assert (seen.overlap[0, 1, 0], seen.union[0, 1, 0]) == (2.0, 3.0)
+    assert seen.binary.tolist() == [[2.0, 3.0, 16.0]]  # the speck at p = 0.4 is not flawed enough
 
 
 def test_truth_at_the_masks_resolution_keeps_thin_defects() -> None:
@@ -111,6 +113,7 @@ def test_figures_count_parts() -> None:
     assert (found.false_reject_rate, found.false_rejects) == (0.0, 0)
     assert found.recall_at_2_percent == 1.0
     assert found.mean_iou == 0.75
+    assert found.binary_mean_iou == pytest.approx((3 / 4 + 6 / 7) / 2)
     assert found.average_precision == {"crack": 1.0, "any": 1.0}
     # Between half and twice the limit lie all ten defective parts.
     assert found.review_share == 0.5
@@ -134,6 +137,14 @@ def test_average_precision_counts_ties_against_us() -> None:
     scores, positive = np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False])
     assert average_precision(scores, positive) == pytest.approx((1 + 2 / 3) / 2)
     assert np.isnan(average_precision(scores, np.zeros(4, np.bool_)))
+
+
+def test_among_parts_that_a_model_is_sure_of_the_larger_region_comes_first() -> None:
+    seen = evidence()
+    object.__setattr__(seen, "peaks", np.ones((20, 1)))
+    assert figures(seen, ("crack",), [Limit(0.5, 60.0)]).average_precision == {"crack": 1.0, "any": 1.0}
+    object.__setattr__(seen, "peaks", np.where(np.arange(20) == 9, 1.0, 0.99)[:, np.newaxis])
+    assert figures(seen, ("crack",), [Limit(0.5, 60.0)]).average_precision["any"] < 0.9
 
 
 def test_two_annotators() -> None:

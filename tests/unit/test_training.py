@@ -94,6 +94,19 @@ def test_an_ensemble_that_shrinks_its_image(net: Segmenter, tmp_path: Path) -> N
     assert np.abs(mask[:, 2:].astype(int) - alone.astype(int)).max() <= 1
 
 
+def test_a_shrinking_graph_takes_the_contrast_of_the_small_picture(net: Segmenter) -> None:
+    """Grain that shrinking takes away is contrast of the large one: training never saw it."""
+    grey = Segmenter(1, 2, WIDTHS)
+    begin_from(grey, net.state_dict(), keep_head=True)
+    small = np.random.default_rng(6).integers(70, 180, (1, SIZE, SIZE, 1), dtype=np.uint8)
+    grain = np.tile(np.array([[60, -60], [-60, 60]]), (SIZE, SIZE))[np.newaxis, :, :, np.newaxis]
+    large = (np.repeat(np.repeat(small, 2, 1), 2, 2) + grain).astype(np.uint8)
+    found = Deployed([grey.eval()], shrink=2)(torch.from_numpy(large)).numpy()
+    expected = Deployed([grey])(torch.from_numpy(small)).numpy()
+    assert np.ptp(expected) > 100
+    assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
+
+
 def test_int8_does_not_saturate(files: dict[str, Path]) -> None:
     assert disagreement(files["int8"], frames(8)) < 1e-3
 
@@ -165,7 +178,7 @@ def test_training_learns_what_can_be_learned() -> None:
     image[20:40, 20:40] = mask[20:40, 20:40] = 255
     flawed = Entry("a", "a", "a", defective=True, image=image[:, :, None], marks=((1, mask),))
     sound = Entry("b", "b", "b", defective=False, image=np.zeros((64, 64, 1), np.uint8), marks=())
-    source = Patches(("square",), [flawed, sound], Mix(paste_share=0.0), 64, Augmentation())
+    source = Patches(("square",), [flawed, sound], Mix(paste_share=0.0), (64, 64), Augmentation())
     losses = fit(source, Plan(steps=30, batch=4))[1]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
 
@@ -221,7 +234,7 @@ def test_image_and_labels_move_together() -> None:
 def test_every_augmentation_changes_a_picture_and_no_label() -> None:
     classes = np.zeros((64, 64), np.uint8)
     image = np.random.default_rng(1).integers(60, 180, (64, 64, 3), dtype=np.uint8)
-    for name in ("gain", "tint", "gamma", "noise"):
+    for name in ("gain", "tint", "gamma", "noise", "shade"):
         lit = Augmentation(**{name: 0.5 if name != "noise" else 9.0}, flip=False)(
             certain(image, classes), np.random.default_rng(3)
         )
@@ -244,7 +257,7 @@ def entries() -> list[Entry]:
 
 
 def test_rare_classes_come_up_as_often_as_common_ones() -> None:
-    source = Patches(("common", "rare"), entries(), Mix(good_share=0.2, paste_share=0.0, soft=True), 64)
+    source = Patches(("common", "rare"), entries(), Mix(good_share=0.2, paste_share=0.0, soft=True), (64, 64))
     rng = np.random.default_rng(1)
     drawn: list[Sample] = [source.draw(rng) for _ in range(300)]
     common, rare = (sum(bool((sample.classes == kind).any()) for sample in drawn) for kind in (1, 2))
@@ -253,7 +266,7 @@ def test_rare_classes_come_up_as_often_as_common_ones() -> None:
 
 
 def test_a_net_for_one_class_sees_the_others_as_good() -> None:
-    source = OneClass(Patches(("common", "rare"), entries(), Mix(good_share=0.2, paste_share=0.0), 64), 0)
+    source = OneClass(Patches(("common", "rare"), entries(), Mix(good_share=0.2, paste_share=0.0), (64, 64)), 0)
     rng = np.random.default_rng(1)
     drawn = [source.draw(rng) for _ in range(100)]
     assert source.classes == ("common",)
@@ -263,7 +276,7 @@ def test_a_net_for_one_class_sees_the_others_as_good() -> None:
 
 def test_a_soft_mask_is_kept_as_certainty() -> None:
     hard, soft = (
-        Patches(("a", "b"), entries(), Mix(0.0, 0.0, soft=soft), 64, Augmentation()) for soft in (False, True)
+        Patches(("a", "b"), entries(), Mix(0.0, 0.0, soft=soft), (64, 64), Augmentation()) for soft in (False, True)
     )
     seen = {int(value) for _ in range(40) for value in np.unique(soft.draw(np.random.default_rng(_)).certainty)}
     assert seen == {0, 100, 255}
@@ -272,7 +285,7 @@ def test_a_soft_mask_is_kept_as_certainty() -> None:
 
 def test_defects_are_drawn_for_their_class_on_sound_surfaces_only() -> None:
     mix = Mix(good_share=0.0, paste_share=0.0, draw_share=1.0, drawn={"rare": "blob"})
-    source = Patches(("common", "rare"), entries(), mix, 64, SHOP_FLOOR)
+    source = Patches(("common", "rare"), entries(), mix, (64, 64), SHOP_FLOOR)
     found = {int(value) for n in range(30) for value in np.unique(source.draw(np.random.default_rng(n)).classes)}
     assert found == {0, 2}
 
@@ -285,6 +298,19 @@ def test_what_is_drawn_changes_the_picture_where_it_says(shape: str) -> None:
         assert set(np.unique(classes)) <= {0, 3}
         inside = np.abs(image[:, :, 0].astype(int) - 120)[classes == 3]
         assert inside.size < 20 or inside.mean() > 5.0
+
+
+def test_what_is_drawn_keeps_its_size_on_the_part() -> None:
+    areas = []
+    for shrink in (1, 2):
+        area = 0
+        for seed in range(12):
+            side = 192 // shrink
+            image, classes = np.full((side, side, 1), 120, np.uint8), np.zeros((side, side), np.uint8)
+            draw("blob", image, classes, 1, np.random.default_rng(seed), shrink)
+            area += int(np.count_nonzero(classes)) * shrink**2
+        areas.append(area)
+    assert 0.8 < areas[0] / areas[1] < 1.25
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet34"])

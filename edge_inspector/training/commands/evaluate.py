@@ -48,6 +48,7 @@ def lines(found: Figures) -> Iterable[str]:
     yield f" which flatters: recall {found.recall_at_2_percent:.3f})"
     yield f"for a second look: {found.review_share:.3f} of the parts"
     yield f"mean IoU {found.mean_iou:.3f}: {_listed(found.iou)}"
+    yield f"mean IoU of flawed, whatever it is, and sound {found.binary_mean_iou:.3f}"
     yield f"average precision: {_listed(found.average_precision)}"
     yield f"recall by class: {_listed(found.class_recall)}"
     yield f"recall by size: {_listed(found.size_recall)}"

@@ -13,7 +13,7 @@ from edge_inspector.training.shipping.runs import RUN_FILE, read_json
 def run(given: argparse.Namespace) -> int:
     """Quantise, measure, write."""
     asked = read_json(given.run / RUN_FILE)
-    reading = Reading(asked["folds"], asked["group"], asked["shrink"], asked["patch"], Mix(), asked["colour"])
+    reading = Reading(asked["folds"], asked["group"], asked["shrink"], tuple(asked["patch"]), Mix(), asked["colour"])
     task = open_task(given.data, reading)
     if task.name != asked["task"] or list(task.classes) != asked["classes"]:
         what = f"is {task.name} with {', '.join(task.classes)}; the run was trained on {asked['task']}"

@@ -25,12 +25,13 @@ def run(given: argparse.Namespace) -> int:
     cv2.setNumThreads(1)
     _check_sizes(given)
     task = open_task(given.data, reading(given))
-    achieved = train_run(task, _order(given, task), given.out)
+    order = _order(given, task)
+    achieved = train_run(task, order, given.out)
     print(
         f"held out, {achieved.parts} parts of {achieved.groups} groups: recall {achieved.part_recall:.3f} at "
         f"{achieved.false_reject_rate:.3f} false rejects, mean IoU {achieved.mean_iou:.3f}"
     )
-    held_out = chain.from_iterable(task.judged(fold) for fold in range(task.folds))
+    held_out = chain.from_iterable(task.judged(fold) for fold in order.folds(task))
     write_run_report(given.out, task.classes, read_limits(given.out), held_out)
     print(f"report: {given.out / 'report.html'}")
     return 0
@@ -44,7 +45,7 @@ def reading(given: argparse.Namespace) -> Reading:
     if given.draw_share and not given.draw:
         raise ConfigError([Fault("--draw-share", "needs --draw CLASS=SHAPE at least once")])
     mix = Mix(given.good_share, given.paste_share, given.draw_share, dict(given.draw), given.soft)
-    return Reading(given.folds, given.group, given.shrink, given.patch, mix, given.colour)
+    return Reading(given.folds, given.group, given.shrink, tuple(given.patch), mix, given.colour, given.shade)
 
 
 def _order(given: argparse.Namespace, task: Task) -> Order:
@@ -63,15 +64,26 @@ def _order(given: argparse.Namespace, task: Task) -> Order:
         seed=given.seed,
         loss=Loss(given.loss, class_weights=chosen),
         start=given.start,
+        keep_head=given.keep_head,
         encoder_weights=given.encoder_weights,
     )
     cost = Cost(*given.cost) if given.cost else None
-    return Order(plan, tuple(given.window), given.per_class, given.false_rejects, cost, _settings(given, task))
+    return Order(
+        plan,
+        tuple(given.window),
+        given.per_class,
+        given.false_rejects,
+        cost,
+        _settings(given, task),
+        given.held_out,
+        given.jobs,
+        given.threads,
+    )
 
 
 def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
     """All that decides what comes out, without the paths of this machine."""
-    aside = {"command", "data", "out", "threads", "false_rejects", "cost"}
+    aside = {"command", "data", "out", "threads", "jobs", "false_rejects", "cost"}
     asked = vars(given).items()
     settings = {key: value.name if isinstance(value, Path) else value for key, value in asked if key not in aside}
     return settings | {"task": task.name, "classes": list(task.classes)}
@@ -80,8 +92,7 @@ def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
 def _check_sizes(given: argparse.Namespace) -> None:
     step = 32 * given.shrink
     faults = [Fault("--window", f"{side} is no multiple of {step}") for side in given.window if side % step]
-    if given.patch % 32:
-        faults.append(Fault("--patch", f"{given.patch} is no multiple of 32"))
+    faults += [Fault("--patch", f"{side} is no multiple of 32") for side in given.patch if side % 32]
     for option in ("start", "encoder_weights"):
         path = getattr(given, option)
         if path is not None and not path.is_file():

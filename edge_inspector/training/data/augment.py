@@ -27,7 +27,8 @@ def certain(image: Image, classes: Image) -> Sample:
 class Augmentation:
     """How far a sample may be bent: each value is the largest change, 0 switches it off.
 
-    `elastic_px` moves pixels by up to so many, smoothly; `noise` is in grey levels, `blur` a sigma in pixels.
+    `elastic_px` moves pixels by up to so many, smoothly; `noise` is in grey levels, `blur` a sigma in pixels; `shade`
+    is light that falls unevenly.
     """
 
     gain: float = 0.0
@@ -38,6 +39,7 @@ class Augmentation:
     turn_deg: float = 0.0
     scale: float = 0.0
     elastic_px: float = 0.0
+    shade: float = 0.0
     flip: bool = True
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -59,7 +61,8 @@ class Augmentation:
         matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0 + rng.uniform(-self.scale, self.scale))
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         inverse = cv2.invertAffineTransform(matrix).astype(np.float32)
-        where = [row[0] * x + row[1] * y + row[2] + self._waves((height, width), rng) for row in inverse]
+        size, reach = (height, width), self.elastic_px
+        where = [row[0] * x + row[1] * y + row[2] + _waves(size, reach, rng) for row in inverse]
         image = _remapped(sample.image, where, cv2.INTER_LINEAR).reshape(sample.image.shape)
         return Sample(
             image,
@@ -67,17 +70,14 @@ class Augmentation:
             _remapped(sample.certainty, where, cv2.INTER_NEAREST),
         )
 
-    def _waves(self, shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
-        if not self.elastic_px:
-            return np.zeros((1, 1), np.float32)
-        coarse = rng.uniform(-self.elastic_px, self.elastic_px, (5, 5)).astype(np.float32)
-        return np.asarray(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
-
     def _light(self, image: Image, rng: np.random.Generator) -> Image:
         levels = np.linspace(0.0, 1.0, 256)
         gamma = np.exp(rng.uniform(-self.gamma, self.gamma))
         curve = 255.0 * (1.0 + rng.uniform(-self.gain, self.gain)) * levels**gamma
         lit = np.clip(curve, 0.0, 255.0).astype(np.uint8)[image]
+        if self.shade:
+            field = np.exp(_waves(image.shape[:2], self.shade, rng))[:, :, np.newaxis]
+            lit = np.clip(lit * field, 0.0, 255.0).astype(np.uint8)
         if self.tint:
             balance = 1.0 + rng.uniform(-self.tint, self.tint, (1, 1, image.shape[2])).astype(np.float32)
             lit = np.clip(lit * balance, 0.0, 255.0).astype(np.uint8)
@@ -87,6 +87,14 @@ class Augmentation:
             grain = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0.0, self.noise))
             lit = np.clip(lit + grain, 0.0, 255.0).astype(np.uint8)
         return np.asarray(lit, np.uint8)
+
+
+def _waves(shape: tuple[int, ...], reach: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A field [H, W] that wanders smoothly between about -reach and reach."""
+    if not reach:
+        return np.zeros((1, 1), np.float32)
+    coarse = rng.uniform(-reach, reach, (5, 5)).astype(np.float32)
+    return np.asarray(cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def _remapped(plane: Image, where: list[NDArray[np.float32]], how: int) -> Image:

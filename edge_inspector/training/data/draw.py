@@ -17,17 +17,21 @@ Rng: TypeAlias = np.random.Generator
 _SHIFT: Final = 4
 
 
-def draw(shape: str, image: Image, classes: Image, index: int, rng: Rng) -> None:
-    """Lay one drawn defect of `shape` (a key of SHAPES) into a patch and its class map, in place."""
-    cover = np.zeros(classes.shape, np.uint8)
-    change = SHAPES[shape](cover, image, rng)
-    soft = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.5, 1.2)).astype(np.float32)[:, :, np.newaxis] / 255.0
-    pixels = image.astype(np.float32)
-    image[:] = np.clip(pixels * (1.0 + soft * (change - 1.0)), 0.0, 255.0).astype(np.uint8)
-    classes[cover > 96] = index
+def draw(shape: str, image: Image, classes: Image, index: int, rng: Rng, shrink: int = 1) -> None:
+    """Lay one drawn defect of `shape` (a key of SHAPES) into a patch and its class map, in place.
+
+    It is drawn at the camera's resolution and made smaller as the patch was: a hole of ten pixels stays one.
+    """
+    cover = np.zeros([side * shrink for side in classes.shape], np.uint8)
+    change = SHAPES[shape](cover, rng)
+    soft = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.5, 1.2)).astype(np.float32) / 255.0
+    factor = cv2.resize(1.0 + soft * (change - 1.0), classes.shape[::-1], interpolation=cv2.INTER_AREA)
+    image[:] = np.clip(image * factor[:, :, np.newaxis], 0.0, 255.0).astype(np.uint8)
+    covered = cv2.resize(cover, classes.shape[::-1], interpolation=cv2.INTER_AREA)
+    classes[covered > 96 // shrink] = index
 
 
-def _line(cover: Image, image: Image, rng: Rng) -> NDArray[np.float32]:
+def _line(cover: Image, rng: Rng) -> NDArray[np.float32]:
     """A crack: it wanders, and sometimes it fades."""
     height, width = cover.shape
     steps = int(rng.integers(8, 60))
@@ -35,17 +39,17 @@ def _line(cover: Image, image: Image, rng: Rng) -> NDArray[np.float32]:
     start = rng.uniform((0.0, 0.0), (width, height))
     points = start + np.cumsum(np.stack((np.cos(headings), np.sin(headings)), axis=1) * 3.0, axis=0)
     _stroke(cover, points, int(rng.integers(1, 4)))
-    return np.float32(rng.uniform(0.35, 0.8)) * _grain(image, rng, 0.1)
+    return np.float32(rng.uniform(0.35, 0.8)) * _grain(cover, rng, 0.1)
 
 
-def _blob(cover: Image, image: Image, rng: Rng) -> NDArray[np.float32]:
+def _blob(cover: Image, rng: Rng) -> NDArray[np.float32]:
     """A hole: small, dark, often with a bright rim."""
     radius = math.exp(rng.uniform(math.log(2.0), math.log(11.0)))
     centre = rng.uniform(radius, np.array(cover.shape[::-1]) - radius)
     outline = _outline(centre, radius, rng)
     fixed = np.rint(outline * (1 << _SHIFT)).astype(np.int32)
     cv2.fillPoly(cover, [fixed], 255, lineType=cv2.LINE_AA, shift=_SHIFT)
-    change = np.full((*cover.shape, 1), rng.uniform(0.25, 0.75), np.float32) * _grain(image, rng, 0.15)
+    change = np.full(cover.shape, rng.uniform(0.25, 0.75), np.float32) * _grain(cover, rng, 0.15)
     if rng.random() < 0.3:
         rim = np.zeros_like(cover)
         cv2.polylines(rim, [fixed], isClosed=True, color=255, thickness=1, lineType=cv2.LINE_AA, shift=_SHIFT)
@@ -53,7 +57,7 @@ def _blob(cover: Image, image: Image, rng: Rng) -> NDArray[np.float32]:
     return change
 
 
-def _chip(cover: Image, image: Image, rng: Rng) -> NDArray[np.float32]:
+def _chip(cover: Image, rng: Rng) -> NDArray[np.float32]:
     """Missing material at a side of the patch: darker or brighter, and rough."""
     height, width = cover.shape
     radius = math.exp(rng.uniform(math.log(5.0), math.log(45.0)))
@@ -62,17 +66,17 @@ def _chip(cover: Image, image: Image, rng: Rng) -> NDArray[np.float32]:
     outline = _outline(centre, radius, rng)
     cv2.fillPoly(cover, [np.rint(outline * (1 << _SHIFT)).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=_SHIFT)
     level = rng.uniform(0.3, 0.8) if rng.random() < 0.7 else rng.uniform(1.3, 2.2)
-    return np.float32(level) * _grain(image, rng, rng.uniform(0.1, 0.5))
+    return np.float32(level) * _grain(cover, rng, rng.uniform(0.1, 0.5))
 
 
-def _band(cover: Image, image: Image, rng: Rng) -> NDArray[np.float32]:
+def _band(cover: Image, rng: Rng) -> NDArray[np.float32]:
     """A stretch of uneven grinding: streaks along the columns, stronger than around it."""
     height, width = cover.shape
     top, left = int(rng.uniform(-0.2, 0.8) * height), int(rng.uniform(-0.3, 0.6) * width)
     bottom, right = top + int(rng.uniform(0.1, 0.6) * height), left + int(rng.uniform(0.4, 1.3) * width)
     cv2.rectangle(cover, (left, top), (right, bottom), 255, -1)
-    streaks = np.exp(rng.normal(0.0, rng.uniform(0.06, 0.18), (1, width, 1))).astype(np.float32)
-    return streaks * np.float32(rng.uniform(0.85, 1.3)) * _grain(image, rng, 0.05)
+    streaks = np.exp(rng.normal(0.0, rng.uniform(0.06, 0.18), (1, width))).astype(np.float32)
+    return streaks * np.float32(rng.uniform(0.85, 1.3)) * _grain(cover, rng, 0.05)
 
 
 def _outline(centre: NDArray[np.float64], radius: float, rng: Rng) -> NDArray[np.float64]:
@@ -90,13 +94,13 @@ def _stroke(cover: Image, points: NDArray[np.float64], thickness: int) -> None:
     cv2.polylines(cover, [fixed], isClosed=False, color=255, thickness=thickness, lineType=cv2.LINE_AA, shift=_SHIFT)
 
 
-def _grain(image: Image, rng: Rng, strength: float) -> NDArray[np.float32]:
-    """Relative roughness around 1, [H, W, 1], correlated over a few pixels."""
-    noise = cv2.GaussianBlur(rng.standard_normal(image.shape[:2], dtype=np.float32), (0, 0), 1.0)
-    return np.asarray(1.0 + 3.0 * strength * noise, np.float32)[:, :, np.newaxis]
+def _grain(cover: Image, rng: Rng, strength: float) -> NDArray[np.float32]:
+    """Relative roughness around 1, [H, W], correlated over a few pixels."""
+    noise = cv2.GaussianBlur(rng.standard_normal(cover.shape, dtype=np.float32), (0, 0), 1.0)
+    return np.asarray(1.0 + 3.0 * strength * noise, np.float32)
 
 
-SHAPES: Final[dict[str, Callable[[Image, Image, Rng], NDArray[np.float32]]]] = {
+SHAPES: Final[dict[str, Callable[[Image, Rng], NDArray[np.float32]]]] = {
     "line": _line,
     "blob": _blob,
     "chip": _chip,

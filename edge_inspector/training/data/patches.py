@@ -30,19 +30,20 @@ class Mix:
 
 
 class Patches:
-    """Patches at native resolution, drawn without end."""
+    """Patches, drawn without end, of images that were made `shrink` times smaller."""
 
     def __init__(
         self,
         classes: tuple[str, ...],
         entries: list[Entry],
         mix: Mix,
-        patch: int,
+        patch: tuple[int, int],
         augmentation: Augmentation = SHOP_FLOOR,
+        shrink: int = 1,
     ) -> None:
         self.classes = classes
         self.channels = entries[0].image.shape[2]
-        self._mix, self._patch, self._augmentation = mix, patch, augmentation
+        self._mix, self._patch, self._augmentation, self._shrink = mix, patch, augmentation, shrink
         self._good = [entry for entry in entries if not entry.defective]
         self._by_class = {
             index: [entry for entry in entries if any(index == own for own, _ in entry.marks)]
@@ -81,7 +82,7 @@ class Patches:
         """A sound surface with a drawn defect."""
         image, classes, _ = (plane.copy() for plane in self._cut(_any(self._good, rng), 0, rng))
         index = int(rng.choice(list(self._drawn)))
-        draw(self._drawn[index], image, classes, index, rng)
+        draw(self._drawn[index], image, classes, index, rng, self._shrink)
         return certain(image, classes)
 
     def _with_pasted(self, index: int, rng: np.random.Generator) -> Sample:
@@ -94,14 +95,15 @@ class Patches:
     def _cut(self, entry: Entry, index: int, rng: np.random.Generator) -> Sample:
         """Cut a patch around some pixel of a class, not centred on it, as windows of a frame are not either."""
         image, classes = padded(entry.image, self._patch), padded(entry.classes, self._patch)
-        limits = np.array(classes.shape) - self._patch
+        limits = np.array(classes.shape) - np.array(self._patch)
         corner = rng.integers(0, limits + 1)
         rows, columns = np.nonzero(classes == index) if index else (np.empty(0), np.empty(0))
         if rows.size:
             pick = int(rng.integers(rows.size))
-            wanted = np.array((rows[pick], columns[pick])) - rng.integers(16, self._patch - 16, 2)
+            wanted = np.array((rows[pick], columns[pick])) - rng.integers(16, [side - 16 for side in self._patch])
             corner = np.clip(wanted, 0, limits)
-        box = slice(corner[0], corner[0] + self._patch), slice(corner[1], corner[1] + self._patch)
+        height, width = self._patch
+        box = slice(corner[0], corner[0] + height), slice(corner[1], corner[1] + width)
         if not self._mix.soft:
             return certain(image[box], classes[box])
         certainty = padded(entry.certainty, self._patch)[box]
@@ -114,9 +116,9 @@ def _any(pool: list[Thing], rng: np.random.Generator) -> Thing:
     return pool[int(rng.integers(len(pool)))]
 
 
-def padded(image: Image, size: int) -> Image:
-    """Fill up to at least `size` at the far sides, as the daemon's tiling does; never squash."""
-    below, beside = max(0, size - image.shape[0]), max(0, size - image.shape[1])
+def padded(image: Image, size: tuple[int, int]) -> Image:
+    """Fill up to at least `size`, (height, width), at the far sides, as the daemon's tiling does; never squash."""
+    below, beside = max(0, size[0] - image.shape[0]), max(0, size[1] - image.shape[1])
     if not below and not beside:
         return image
     mirrors = below < image.shape[0] and beside < image.shape[1]

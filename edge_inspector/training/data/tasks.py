@@ -1,11 +1,12 @@
 """What there is to learn from and to be judged by: a folder of images, or the rendered tile line."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.data.augment import SHOP_FLOOR
 from edge_inspector.training.data.folder import Folder
 from edge_inspector.training.data.folds import grouped_folds
 from edge_inspector.training.data.patches import Mix, Patches
@@ -46,9 +47,10 @@ class Reading:
     folds: int = 3
     group: str = ""
     shrink: int = 1
-    patch: int = 192
+    patch: tuple[int, int] = (192, 192)
     mix: Mix = field(default_factory=Mix)
     colour: bool | None = None
+    shade: float = 0.0
 
 
 class FolderTask:
@@ -72,7 +74,8 @@ class FolderTask:
         """Patches of all folds but one."""
         held_out = frozenset[str]() if fold is None else self._folds[fold]
         entries = self.folder.entries("train", lambda row: self.folder.group_of(row) not in held_out)
-        return Patches(self.classes, entries, self._reading.mix, self._reading.patch)
+        augmentation = replace(SHOP_FLOOR, shade=self._reading.shade)
+        return Patches(self.classes, entries, self._reading.mix, self._reading.patch, augmentation, self.shrink)
 
     def judged(self, fold: int) -> Iterable[Part]:
         """The images of a fold, without the doubtful ones."""

@@ -45,7 +45,8 @@ class Evidence:
 
     areas: largest region in input pixels [parts, classes, CONFIDENCES]; peaks: highest probability of a 3 x 3 of mask
     pixels [parts, classes]; true: which classes a part has [parts, classes]; sizes: its largest true defect in input
-    pixels [parts]; overlap and union: pixel counts per part [parts, classes, CONFIDENCES].
+    pixels [parts]; overlap and union: pixel counts per part [parts, classes, CONFIDENCES]. `binary` counts what is
+    flawed at p >= 0.5, of whatever class: overlap, union and all mask pixels [parts, 3].
     """
 
     names: NDArray[np.str_]
@@ -57,6 +58,7 @@ class Evidence:
     sizes: NDArray[np.float64]
     overlap: NDArray[np.float64]
     union: NDArray[np.float64]
+    binary: NDArray[np.float64]
 
     def save(self, path: Path) -> None:
         """Keep it as .npz."""
@@ -102,7 +104,7 @@ def gather_each(predicts: Sequence[Predict], classes: int, stride: int, parts: I
 
 
 def _tabled(seen: list[tuple[object, ...]]) -> Evidence:
-    names, groups, areas, peaks, true, defective, sizes, overlap, union = zip(*seen, strict=True)
+    names, groups, areas, peaks, true, defective, sizes, overlap, union, binary = zip(*seen, strict=True)
     return Evidence(
         names=np.array(names),
         groups=np.array(groups),
@@ -113,6 +115,7 @@ def _tabled(seen: list[tuple[object, ...]]) -> Evidence:
         sizes=np.array(sizes),
         overlap=np.array(overlap),
         union=np.array(union),
+        binary=np.array(binary),
     )
 
 
@@ -120,17 +123,20 @@ def _seen(predict: Predict, classes: int, stride: int, part: Part) -> tuple[obje
     shape = (classes, len(CONFIDENCES))
     areas, overlap, union = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     peaks, present, size = np.zeros(classes), np.zeros(classes, np.bool_), 0.0
+    binary = np.zeros(3)
     for view in part.views:
         mask = predict(view.image)
         planes = truth_planes(view.classes, classes, stride)
         present |= planes.any(axis=(1, 2))
-        flawed = np.asarray(planes.any(axis=0), np.uint8)
-        size = max(size, _largest(flawed) * stride**2)
+        flawed = planes.any(axis=0)
+        size = max(size, _largest(np.asarray(flawed, np.uint8)) * stride**2)
+        found = mask.max(axis=0) >= 0.5 * 255.0
+        binary += [float(count) for count in ((found & flawed).sum(), (found | flawed).sum(), flawed.size)]
         for k in range(classes):
             peaks[k] = max(peaks[k], float(cv2.blur(mask[k], (3, 3)).max()) / 255.0)
             largest = _regions(mask[k], planes[k], overlap[k], union[k]) * stride**2
             areas[k] = np.maximum(areas[k], largest)
-    return part.name, part.group, areas, peaks, present, part.defective, size, overlap, union
+    return part.name, part.group, areas, peaks, present, part.defective, size, overlap, union, binary
 
 
 def truth_planes(classes: Image, count: int, stride: int) -> NDArray[np.bool_]:

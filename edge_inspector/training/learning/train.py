@@ -118,9 +118,10 @@ _KEPT: Final = ("net", "mean", "optimiser", "schedule")
 def fit(source: Source, plan: Plan, checkpoint: Path | None = None) -> tuple[nn.Module, list[float]]:
     """The trained net, ready for export, and the loss of every step; goes on from the checkpoint if there is one."""
     training = Training(source, plan)
+    name = f"{checkpoint.stem}: " if checkpoint is not None else ""
     if checkpoint is not None and checkpoint.exists():
         training.load(checkpoint)
-        print(f"going on after step {len(training.losses)}", flush=True)
+        print(f"{name}going on after step {len(training.losses)}", flush=True)
     start, begun = time.monotonic(), len(training.losses)
     for step in range(begun + 1, plan.steps + 1):
         training.step()
@@ -128,7 +129,7 @@ def fit(source: Source, plan: Plan, checkpoint: Path | None = None) -> tuple[nn.
             took = time.monotonic() - start
             left = took / (step - begun) * (plan.steps - step)
             mean = float(np.mean(training.losses[-plan.report_every :]))
-            print(f"step {step}/{plan.steps}  loss {mean:.4f}  {took:.0f} s, {left:.0f} s left", flush=True)
+            print(f"{name}step {step}/{plan.steps}  loss {mean:.4f}  {took:.0f} s, {left:.0f} s left", flush=True)
             if checkpoint is not None:
                 training.save(checkpoint)
     return training.mean.eval(), training.losses

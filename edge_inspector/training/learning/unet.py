@@ -69,13 +69,16 @@ def head(inputs: int, classes: int) -> nn.Conv2d:
     return layer
 
 
-def normalise(image: Tensor) -> Tensor:
+def normalise(image: Tensor, shrink: int = 1) -> Tensor:
     """uint8 NHWC -> float NCHW, by scalars: per-channel constants block a layout optimisation of ONNX Runtime.
 
     Grey pictures are brought to one brightness and contrast each: the same surface comes under many exposures, and
-    grey carries no colour fault that this could hide.
+    grey carries no colour fault that this could hide. It is done to the smaller picture, as that is what training saw:
+    the grain that shrinking takes away is contrast too.
     """
     pixels = (image.permute(0, 3, 1, 2).to(torch.float32) - 128.0) * (1.0 / 64.0)
+    if shrink > 1:
+        pixels = nn.functional.avg_pool2d(pixels, shrink)
     if image.shape[3] > 1:
         return pixels
     centred = pixels - pixels.mean((1, 2, 3), keepdim=True)
@@ -96,9 +99,7 @@ class Deployed(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Give the probabilities."""
-        pixels = normalise(image)
-        if self.shrink > 1:
-            pixels = nn.functional.avg_pool2d(pixels, self.shrink)
+        pixels = normalise(image, self.shrink)
         logits = [net(pixels) for net in self.nets]
         probability = torch.sigmoid(torch.cat(logits, dim=1) if len(logits) > 1 else logits[0])
         return (probability * 255.0 + 0.5).to(torch.uint8)

@@ -4,13 +4,18 @@
 scores from all folds together; `model.fp32.onnx` the net trained on everything; `report.html` shows it.
 """
 
+import ctypes
 import json
+import multiprocessing
+import signal
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from torch import nn
 
 from edge_inspector.errors import ConfigError, Fault
@@ -27,6 +32,7 @@ from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 
 RUN_FILE: Final = "run.json"
 FIGURES_FILE: Final = "figures.json"
+_PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +45,21 @@ class Order:
     false_rejects: float
     cost: Cost | None
     settings: dict[str, Any]
+    held_out: int
+    jobs: int = 1
+    threads: int = 1
+
+    def folds(self, task: Task) -> range:
+        """Those that a net is trained without and judged on: all, or the first ones when time is short."""
+        return range(min(task.folds, self.held_out or task.folds))
 
 
 def train_run(task: Task, order: Order, run: Path) -> Figures:
     """Cross-validate, choose limits on what was held out, train on everything, export; the held-out figures."""
     _begin(run, order)
-    seen = Evidence.joined([_fold_evidence(task, order, run, fold) for fold in range(task.folds)])
+    if order.jobs > 1:
+        _learn_side_by_side(task, order, run)
+    seen = Evidence.joined([_fold_evidence(task, order, run, fold) for fold in order.folds(task)])
     seen.save(run / "held-out.npz")
     stride = STRIDE * task.shrink
     limits = choose_limits(seen, order.false_rejects, stride)
@@ -53,11 +68,32 @@ def train_run(task: Task, order: Order, run: Path) -> Figures:
         print(f"cost per part {price:.4f} at the cheapest limits")
     achieved = figures(seen, task.classes, limits, order.plan.seed)
     _write_json(run / FIGURES_FILE, {"limits": [asdict(limit) for limit in limits], "held_out": asdict(achieved)})
+    _net_to_ship(task, order, run)
+    return achieved
+
+
+def _learn_side_by_side(task: Task, order: Order, run: Path) -> None:
+    """The folds, and then the net to ship, in processes of their own; what comes out is the same as in turn."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(order.jobs, context, _begin_worker, (order.threads,)) as pool:
+        folds = [pool.submit(_fold_evidence, task, order, run, fold) for fold in order.folds(task)]
+        folds[0].result()  # where the net to ship goes on from
+        pool.submit(_net_to_ship, task, order, run).result()
+        for fold in folds[1:]:
+            fold.result()
+
+
+def _begin_worker(threads: int) -> None:
+    """Ends with its parent, however that ended: the same command starts another that writes the same files."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    torch.set_num_threads(threads)
+
+
+def _net_to_ship(task: Task, order: Order, run: Path) -> None:
     if not (run / FILES["fp32"]).exists():
         # One fold only: its net has seen all that there is to learn from.
         deployed = _deployed(task, order, run, 0 if task.folds == 1 else None)
         export_onnx(deployed, run / FILES["fp32"], _shape(task, order))
-    return achieved
 
 
 def read_limits(run: Path) -> list[Limit]:
