@@ -43,6 +43,11 @@ def find_defects(
     return tuple(found)
 
 
+def level(limits: ClassLimits) -> float:
+    """From which value on, 1..255, a pixel counts."""
+    return max(1.0, limits.min_confidence * 255)
+
+
 def doubtful(peaks: Sequence[int], band: tuple[float, float]) -> bool:
     """Whether the surest pixel of any class (0..255 each) lies in the band that a person should look at."""
     low, high = band[0] * 255, band[1] * 255
@@ -61,7 +66,7 @@ def _cut(mask: Mask, scale: tuple[float, float], region: Region | None) -> tuple
 def _of_class(
     camera: str, name: str, plane: Mask, limits: ClassLimits, scale: tuple[float, float], origin: tuple[int, int]
 ) -> list[Defect]:
-    sure = cv2.compare(plane, max(1.0, limits.min_confidence * 255), cv2.CMP_GE) if plane.size else plane
+    sure = cv2.compare(plane, level(limits), cv2.CMP_GE) if plane.size else plane
     if not plane.size or not cv2.countNonZero(sure):
         return []
     x0, y0, width, height = cv2.boundingRect(sure)

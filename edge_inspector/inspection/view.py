@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from edge_inspector.inspection.defects import doubtful, find_defects
+from edge_inspector.inspection.defects import doubtful, find_defects, level
 from edge_inspector.inspection.recipe import Criteria
 from edge_inspector.records import Frame, Image, ModelInfo, View, ViewFigures
 
@@ -39,11 +39,18 @@ class Look:
         return replace(first, others=tuple(others)) if others else first
 
     def _by(self, criteria: Criteria, frame: Frame, mask: Image, peaks: Sequence[int]) -> View:
+        limits = criteria.limits
+        # Most masks are clean: what no pixel reaches need not be searched for.
+        reached = {
+            name: limits[name]
+            for name, peak in zip(self.model.classes, peaks, strict=True)
+            if name in limits and peak >= level(limits[name])
+        }
         defects = find_defects(
             frame.camera,
             mask,
             self.model.classes,
-            criteria.limits,
+            reached,
             self.mm_per_px[frame.camera] * self.model.stride,
             criteria.recipe.regions.get(frame.camera),
             self.mm_per_row[frame.camera] * self.model.stride,

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.inspection.view import Look
@@ -79,3 +80,13 @@ def test_the_picture_s_figures_get_the_surest_pixel_of_any_class() -> None:
     assert made(FRAME, mask, 0, 0).figures is None
     nothing = made(FRAME, np.zeros((2, 0, 0), np.uint8), 0, 0, ViewFigures(90.0, 4.0))
     assert nothing.figures == ViewFigures(90.0, 4.0, 0.0)
+
+
+@pytest.mark.parametrize(("confidence", "found"), [(126, 0), (127, 0), (128, 1), (255, 1)])
+def test_a_look_finds_what_reaches_the_recipe_s_confidence_and_nothing_below_it(confidence: int, found: int) -> None:
+    sure = Criteria(criteria(4).recipe, {"crack": ClassLimits(min_area_mm2=0.0, min_confidence=0.5)})
+    assert len(look(sure, confidence=confidence).defects) == found
+
+
+def test_a_class_without_limits_is_not_searched_for() -> None:
+    assert look(Criteria(criteria(4).recipe, {})).defects == ()
