@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -309,34 +311,45 @@ def _bench(given: argparse.Namespace) -> int:
             [Fault("bench", f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}") for name in unknown]
         )
     effort = Effort(given.model, given.runtime, given.seconds, given.repeats)
-    return run_bench(given.names, effort, given.out, given.budgets)
+    with _unwound_by_sigterm():
+        return run_bench(given.names, effort, given.out, given.budgets)
 
 
 def _demo(given: argparse.Namespace) -> int:
     from edge_inspector.simulation.demo import DemoOptions, run_demo  # noqa: PLC0415
 
-    return run_demo(
-        DemoOptions(
-            parts=given.parts,
-            cameras=given.cameras,
-            speed_mm_s=given.speed_mm_s,
-            pitch_mm=given.pitch_mm,
-            frames=given.frames,
-            model=given.model,
-            runtime=given.runtime,
-            workers=given.workers,
-            model_ms=given.model_ms,
-            kills=tuple(given.kill),
-            seed=given.seed,
-            report=given.report,
-            keep=given.keep,
-            gige=given.gige,
-            loss=given.loss,
-            shadow=given.shadow,
-            line_scan=given.line_scan,
-            dim_from=given.dim_from,
-        )
+    options = DemoOptions(
+        parts=given.parts,
+        cameras=given.cameras,
+        speed_mm_s=given.speed_mm_s,
+        pitch_mm=given.pitch_mm,
+        frames=given.frames,
+        model=given.model,
+        runtime=given.runtime,
+        workers=given.workers,
+        model_ms=given.model_ms,
+        kills=tuple(given.kill),
+        seed=given.seed,
+        report=given.report,
+        keep=given.keep,
+        gige=given.gige,
+        loss=given.loss,
+        shadow=given.shadow,
+        line_scan=given.line_scan,
+        dim_from=given.dim_from,
     )
+    with _unwound_by_sigterm():
+        return run_demo(options)
+
+
+@contextmanager
+def _unwound_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does: what it has started ends with it."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _whole(text: str) -> int:

@@ -142,3 +142,27 @@ def test_the_service_manager_hears_ready_watchdog_and_stopping(tmp_path: Path, n
             daemon.kill()
             daemon.wait()
     assert heard[0].startswith("READY=1")
+
+
+def test_a_demo_that_is_told_to_end_takes_its_processes_with_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edge_inspector", "demo", "--model-ms", "5", "--keep", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as demo:
+        until = time.monotonic() + 30
+        while len(processes_of(tmp_path)) < 3 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert len(processes_of(tmp_path)) >= 3, "the demo itself, PLC and daemon"
+        demo.terminate()
+        assert demo.wait(15) == 128 + signal.SIGTERM
+    assert processes_of(tmp_path) == []
+
+
+def processes_of(folder: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+        except OSError:
+            continue
+        if str(folder) in line:
+            found.append(line)
+    return found
