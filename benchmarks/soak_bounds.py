@@ -38,6 +38,7 @@ def judged(
         "duplicates": report["duplicates"],
         "rss_slope_mb_per_h": round(slope * 3600, 2),
         "rss_grown_mb": round(slope * span_s, 2),
+        "rss_by_turn_mb": median_by_turn(plan, samples),
         "rss_max_mb": round(max(each.rss_mb for each in samples), 1),
         "files_grown": round(files_grown, 2),
         "files_max": max(each.files for each in warm),
@@ -70,6 +71,15 @@ def judged(
         "complaints": [what for what, holds in bounds.items() if not holds],
         "slower": slower({name: phases[name] for name in plan.phases}),
     }
+
+
+def median_by_turn(plan: Plan, samples: Sequence[Sample]) -> list[float]:
+    """Memory, once through all phases after the other: a leak goes on, an allocator that settles does not."""
+    turns: dict[int, list[float]] = {}
+    for each in samples:
+        if plan.settled(each.at_s):
+            turns.setdefault(int(each.at_s // plan.turn_s), []).append(each.rss_mb)
+    return [round(statistics.median(values), 1) for _, values in sorted(turns.items())]
 
 
 def slope_within_phases(plan: Plan, samples: Sequence[Sample], value: Callable[[Sample], float]) -> float:

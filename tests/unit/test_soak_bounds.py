@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from soak_bounds import slope_within_phases, slower
+from soak_bounds import median_by_turn, slope_within_phases, slower
 from soak_report import Plan, Sample
 
 PHASES = ("quiet", "clients", "clients, full disk")
@@ -21,6 +21,12 @@ def samples(mb_per_h: float) -> list[Sample]:
 def test_a_leak_is_found_among_phases_that_take_memory() -> None:
     assert abs(slope_within_phases(PLAN, samples(0.0), lambda each: each.rss_mb) * 3600) < 0.01
     assert abs(slope_within_phases(PLAN, samples(18.6), lambda each: each.rss_mb) * 3600 - 18.6) < 0.01
+
+
+def test_memory_is_told_turn_by_turn() -> None:
+    told = median_by_turn(PLAN, samples(36.0))
+    assert len(told) == 9, "ten turns, of which the first has no samples"
+    assert all(1.7 < later - earlier < 1.9 for earlier, later in zip(told, told[1:], strict=False))
 
 
 def test_phases_come_again_and_settle() -> None:
