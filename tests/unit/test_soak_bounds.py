@@ -1,5 +1,6 @@
 """What a soak holds can be broken: growth is seen through the phases' own levels, and a slower phase is said."""
 
+from itertools import pairwise
 from typing import Any
 
 from soak_bounds import median_by_turn, slope_within_phases, slower
@@ -26,7 +27,7 @@ def test_a_leak_is_found_among_phases_that_take_memory() -> None:
 def test_memory_is_told_turn_by_turn() -> None:
     told = median_by_turn(PLAN, samples(36.0))
     assert len(told) == 9, "ten turns, of which the first has no samples"
-    assert all(1.7 < later - earlier < 1.9 for earlier, later in zip(told, told[1:], strict=False))
+    assert all(1.7 < later - earlier < 1.9 for earlier, later in pairwise(told))
 
 
 def test_phases_come_again_and_settle() -> None:
