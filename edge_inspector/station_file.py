@@ -122,6 +122,8 @@ class RealtimeTable(_Table):
 
     Above 0, the threads that keep a deadline run as SCHED_FIFO at `fifo_priority` and up. `lock_memory` keeps all
     memory that was touched once from being paged out.
+
+    Measure first: `edge-inspector bench realtime`. On two cores a station got slower (benchmarks/README.md).
     """
 
     fifo_priority: Annotated[int, Field(ge=0, le=90)] = 0
