@@ -110,11 +110,12 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
 
     recipes = [criteria.recipe for criteria in station.recipes.values()]
     control = Control(station.recipes, first_recipe, conditions.reset)
+    whole_parts = all(recipe.on_not_inspected == "reject" for recipe in recipes)
     admission = Admission(
-        timeline.estimate,
+        timeline.foreseen,
         min(recipe.position_tolerance_mm for recipe in recipes) * geometry.counts_per_mm,
         segmenter.workers,
-        whole_parts=all(recipe.on_not_inspected == "reject" for recipe in recipes),
+        (lambda: max(len(each.recipe.views) for each in control.in_use)) if whole_parts else None,
     )
     acquire = []
     for table, settings in zip(file.cameras, station.camera_settings, strict=True):
@@ -143,6 +144,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         kept,
         conditions,
         backlog=lambda: len(jobs),
+        arrived=admission.judged,
     )
 
     identity = Identity(

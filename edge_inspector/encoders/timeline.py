@@ -168,6 +168,11 @@ class Timeline:
             age_s = max(0, now_ns - low - last.device_ns + last.error_ns) / 1e9
             return last.count + int(self._motion.speed_max * age_s) + 2
 
+    def foreseen(self, now_ns: int, at_ns: int) -> float | None:
+        """What `furthest` is likely to say at `at_ns`, as the belt moves now."""
+        likely, then, furthest = self.estimate(now_ns), self.estimate(at_ns), self.furthest(now_ns)
+        return None if likely is None or then is None or furthest is None else then + furthest - likely
+
     def unwrap(self, raw_count: int) -> int:
         """The unwrapped count nearest to the belt's newest position. Raises PositionUnknownError before any sample."""
         with self._lock:

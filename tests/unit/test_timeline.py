@@ -527,6 +527,14 @@ def test_the_estimate_goes_on_at_the_speed_of_the_last_four_samples() -> None:
     assert straight(*samples).estimate(S + 30 * MS) == pytest.approx(21, abs=0.1)
 
 
+def test_what_is_foreseen_is_now_the_furthest_and_goes_on_as_the_belt_does() -> None:
+    timeline = straight((0, S), (10, S + 10 * MS), (20, S + 20 * MS))
+    now = S + 25 * MS
+    assert timeline.foreseen(now, now) == timeline.furthest(now)
+    assert timeline.foreseen(now, now + 100 * MS) == pytest.approx(100 + (timeline.furthest(now) or 0), abs=0.1)
+    assert Timeline(MOTION, stale_ns=1).foreseen(now, now) is None
+
+
 def test_the_estimate_asks_for_the_clocks_at_that_instant() -> None:
     timeline = straight((0, S), (10, S + 10 * MS), trip_ns=4 * MS)
     assert timeline.estimate(S + 24 * MS) == pytest.approx(20, abs=0.1), "what the PLC stamped, 4 ms later here"
