@@ -1,0 +1,73 @@
+"""Each real-time setting against the station as shipped, which differs from it in nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from edge_inspector.errors import EdgeInspectorError
+from edge_inspector.simulation.bench.effort import Effort, offering, worker_counts
+from edge_inspector.simulation.bench.raw import RawModel
+from edge_inspector.simulation.bench.rounds import Figures, in_turns
+from edge_inspector.simulation.bench.runs import busy_processes, run_line
+from edge_inspector.simulation.demo import DemoOptions
+
+_CAMERAS = 4
+SHIPPED = "as shipped"
+
+
+def settings(workers: int) -> dict[str, str]:
+    """What is tried: lines for the station file's `[realtime]`. The model's threads are as many in all of them."""
+    cores = sorted(os.sched_getaffinity(0))[-workers:]
+    return {
+        SHIPPED: "",
+        "gc_freeze = false": "gc_freeze = false",
+        "switch_interval_ms = 5, the interpreter's own": "switch_interval_ms = 5.0",
+        f"model_cores = {cores}": f"model_cores = {cores}",
+        "fifo_priority = 10": "fifo_priority = 10",
+        "lock_memory = true": "lock_memory = true",
+    }
+
+
+def realtime(effort: Effort) -> Figures:
+    """Each real-time setting alone: on a quiet line, beside two busy processes, and on an overloaded line; in turns."""
+    workers = worker_counts()[-1]
+    capacity = RawModel(effort.model, effort.runtime, workers).frames_per_s(3.0)
+    moderate, overload = (replace(offering(load * capacity, effort, _CAMERAS), workers=workers) for load in (0.4, 1.5))
+    situations = {
+        "quiet": (moderate, 0),
+        "beside two busy processes": (moderate, 2),
+        "overload": (overload, 0),
+    }
+    ways: dict[str, Callable[[], Figures]] = {
+        f"{situation}: {name}": partial(_run, replace(options, realtime=lines), busy)
+        for situation, (options, busy) in situations.items()
+        for name, lines in settings(workers).items()
+    }
+    found = in_turns(ways, effort.repeats)
+    return {
+        "workers": workers,
+        "model_alone_frames_per_s": capacity,
+        "situations": {
+            situation: {name: found[f"{situation}: {name}"] for name in settings(workers)} for situation in situations
+        },
+    }
+
+
+def _run(options: DemoOptions, busy: int) -> Figures:
+    try:
+        with busy_processes(busy):
+            run = run_line(options)
+    except EdgeInspectorError as error:
+        # The daemon's own words: a setting that this machine does not allow ends it before it starts anything.
+        why = next((line for line in str(error).splitlines() if line.startswith("realtime.")), None)
+        if why is None:
+            raise
+        return {"refused": why}
+    return {
+        "frames_per_s": run.frames_per_s,
+        "added_latency_ms": run.report["added_latency_ms"],
+        **{name: run.report[name] for name in ("late", "unaccounted", "not_inspected")},
+    }
