@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import secrets
@@ -23,7 +22,7 @@ from edge_inspector.errors import DeviceError
 from edge_inspector.pipeline import Pipeline, build, line_geometry
 from edge_inspector.records import ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
-from edge_inspector.runtime.realtime import claim, opening_on
+from edge_inspector.runtime.realtime import claim, opening_on, settle
 from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
@@ -79,10 +78,7 @@ class Daemon:
         self._supervisor = Supervisor(workers, self._on_fault, self._on_restart)
         self._announce()
         self._declare()
-        gc.collect()
-        if realtime.gc_freeze:
-            # Most that will ever live is there: going over it again and again would be jitter.
-            gc.freeze()
+        settle(freeze=realtime.gc_freeze)
         self._supervisor.start()
         self._conditions.phase(StationState.READY)
         notify("READY=1\nSTATUS=running")

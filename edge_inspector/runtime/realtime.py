@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import threading
 from collections.abc import Collection, Iterator
@@ -57,27 +58,41 @@ def stay_on(cores: Collection[int]) -> None:
 
 @contextmanager
 def opening_on(model_cores: Collection[int]) -> Iterator[None]:
-    """What is started within runs on `model_cores`, and what comes after on all the others. Raises ConfigError.
+    """Threads begun within run on `model_cores`, those that are there and those begun later on all other cores.
 
-    Without cores nothing changes.
+    Without `model_cores` nothing changes. Raises ConfigError.
     """
     if not model_cores:
         yield
         return
     allowed = os.sched_getaffinity(0)
     others = allowed - set(model_cores)
-    with suppress(OSError):  # none of them is there, or none is left: seen below
+    with suppress(OSError):  # none of them is there: seen below
         stay_on(model_cores)
     if not others or os.sched_getaffinity(0) != set(model_cores):
-        os.sched_setaffinity(0, allowed)
+        stay_on(allowed)
         there = ", ".join(map(str, sorted(allowed)))
         raise ConfigError(
             [Fault("realtime.model_cores", f"this process may use {there}: name some of them, leave one for the rest")]
         )
+    for thread in _threads() - {threading.get_native_id()}:  # of libraries, since they were imported
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(thread, others)
     try:
         yield
     finally:
         stay_on(others)
+
+
+def _threads() -> set[int]:
+    return {int(task.name) for task in Path("/proc/self/task").iterdir()}
+
+
+def settle(*, freeze: bool) -> None:
+    """Collect what the start left over, and with `freeze` spare the collector what stays: its rounds are jitter."""
+    gc.collect()
+    if freeze:
+        gc.freeze()
 
 
 def name_thread(name: str) -> None:
