@@ -32,13 +32,13 @@ def settings(workers: int) -> dict[str, str]:
 
 
 def realtime(effort: Effort) -> Figures:
-    """Each real-time setting alone: on a quiet line, beside two busy processes, and on an overloaded line; in turns."""
+    """Each real-time setting alone: at 40 % load, the same beside two busy processes, and overloaded; in turns."""
     workers = worker_counts()[-1]
     capacity = RawModel(effort.model, effort.runtime, workers).frames_per_s(3.0)
     moderate, overload = (replace(offering(load * capacity, effort, _CAMERAS), workers=workers) for load in (0.4, 1.5))
     situations = {
-        "quiet": (moderate, 0),
-        "beside two busy processes": (moderate, 2),
+        "40 % load": (moderate, 0),
+        "40 % load beside two busy processes": (moderate, 2),
         "overload": (overload, 0),
     }
     ways: dict[str, Callable[[], Figures]] = {
