@@ -15,7 +15,7 @@ from edge_inspector.simulation.bench.rounds import Figures
 
 LEVELS = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
 _ADDED = "added_latency_ms"
-_FEW = "p99.9 of up to 1000 parts is the maximum"
+_FEW = "p99.9 of up to 1000 values is the maximum"
 
 
 def table(name: str, found: Figures) -> str:
@@ -83,17 +83,18 @@ def _growth(found: Figures) -> str:
 
 
 def _position(found: Figures) -> str:
-    head = ["position, mm", *(f"error {LEVELS[level]}" for level in LEVELS), "bound p50", "bound max", "bound broken"]
+    errors = {level: f"error {label}" for level, label in LEVELS.items()} | {"n": "n, views"}
+    head = ["position, mm", *errors.values(), "bound p50", "bound max", "bound broken"]
     rows = [
         [
             name,
-            *(spread(each, "position_error_mm", level) for level in LEVELS),
+            *(spread(each, "position_error_mm", key) for key in errors),
             *(spread(each, "position_bound_mm", level) for level in ("p50", "max")),
             str(each["position_bound_broken"]),
         ]
         for name, each in found.items()
     ]
-    return _markdown(head, rows)
+    return _markdown(head, rows) + f"\n\n{_FEW}."
 
 
 def _realtime(found: Figures) -> str:
@@ -101,7 +102,7 @@ def _realtime(found: Figures) -> str:
     head = [
         "`[realtime]`",
         *(f"all but the model {LEVELS[level]}, ms" for level in levels),
-        "parts, n",
+        "n, parts",
         "frames/s",
         "late / unaccounted",
     ]
@@ -140,12 +141,9 @@ _TABLES: dict[str, Callable[[Figures], str]] = {
 
 
 def _added(columns: Iterable[Figures]) -> list[list[str]]:
-    names = LEVELS | {"n": "of n parts"}
+    names = {level: f"all but the model {label}, ms" for level, label in LEVELS.items()} | {"n": "n, parts"}
     columns = list(columns)
-    return [
-        [f"all but the model, {label}", *(spread(each, _ADDED, level) for each in columns)]
-        for level, label in names.items()
-    ]
+    return [[label, *(spread(each, _ADDED, level) for each in columns)] for level, label in names.items()]
 
 
 def _counts(label: str, columns: Iterable[Figures], keys: list[str]) -> list[str]:
