@@ -59,7 +59,7 @@ def growth(axes: Axes, found: dict[str, Any]) -> None:
 def position(axes: Axes, found: dict[str, Any]) -> None:
     """The error up to its tail for each source."""
     for level, label in LEVELS.items():
-        _spread(axes, list(found), list(found.values()), "position_error_mm", level, label=label)
+        _spread(axes, list(found), list(found.values()), "position_error_mm", level, label=label, line="")
     axes.set(ylabel="position error, mm", ylim=(0, None))
 
 
@@ -67,18 +67,18 @@ def realtime(axes: Axes, found: dict[str, Any]) -> None:
     """p99 beside the model for each setting that was allowed."""
     for situation, tried in found["situations"].items():
         allowed = {name.partition(",")[0]: each for name, each in tried.items() if "refused" not in each}
-        _spread(axes, list(allowed), list(allowed.values()), "added_latency_ms", "p99", label=situation)
+        _spread(axes, list(allowed), list(allowed.values()), "added_latency_ms", "p99", label=situation, line="")
     axes.set(ylabel="ms beside the model, p99", yscale="log")
     axes.tick_params(axis="x", rotation=20)
 
 
-def _spread(axes: Axes, places: list[Any], ways: list[dict[str, Any]], *path: str, label: str) -> None:
+def _spread(axes: Axes, places: list[Any], ways: list[dict[str, Any]], *path: str, label: str, line: str = "-") -> None:
     """The median of the rounds, with bars from the least to the most of them."""
     rounds = [[_at(found, path) for found in way["rounds"]] for way in ways]
     middle = [_at(way, path) for way in ways]
     below = [value - min(values) for value, values in zip(middle, rounds, strict=True)]
     above = [max(values) - value for value, values in zip(middle, rounds, strict=True)]
-    axes.errorbar(places, middle, (below, above), fmt="o-", capsize=3, label=label)
+    axes.errorbar(places, middle, (below, above), fmt=f"o{line}", capsize=3, label=label)
 
 
 def _at(found: Any, path: tuple[str, ...]) -> float:
