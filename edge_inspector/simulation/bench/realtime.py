@@ -21,14 +21,14 @@ SHIPPED = "as shipped"
 def settings(workers: int) -> dict[str, str]:
     """What is tried: lines for the station file's `[realtime]`. The model's threads are as many in all of them."""
     cores = sorted(os.sched_getaffinity(0))[-workers:]
-    return {
-        SHIPPED: "",
-        "gc_freeze = false": "gc_freeze = false",
-        "switch_interval_ms = 5, the interpreter's own": "switch_interval_ms = 5.0",
-        f"model_cores = {cores}": f"model_cores = {cores}",
-        "fifo_priority = 10": "fifo_priority = 10",
-        "lock_memory = true": "lock_memory = true",
-    }
+    changed = (
+        "gc_freeze = false",
+        "switch_interval_ms = 5",  # the interpreter's own
+        f"model_cores = {cores}",
+        "fifo_priority = 10",
+        "lock_memory = true",
+    )
+    return {SHIPPED: ""} | {line: line for line in changed}
 
 
 def realtime(effort: Effort) -> Figures:
