@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +44,20 @@ class Machine:
         if "fifo_priority" in options.realtime:
             raise EdgeInspectorError(f"the daemon ended with code 2; its last lines:\n{REFUSED}\n1 fault found")
         self.ran.append(options)
-        line = Line(7, 0, 1000.0, 500.0, 200.0, 20, 2, 2000.0, 10.0, ripple=0.0)
-        whole = LineRun(line, {}, [], 0.1, 1.0, [])
-        begin, end = whole.steady_ns
-        samples = [Sample(at, at / 1e9, 100.0, 0, {"segment": at / 1e9}) for at in (begin, end)]
-        took = report._spread([float(len(self.ran))])
-        counts = dict.fromkeys(("late", "unaccounted", "not_inspected", "position_bound_broken"), 0)
-        told: dict[str, Any] = counts | {"parts_triggered": 20, "daemon_stop_s": 0.5}
-        spreads = ("inference_ms", "added_latency_ms", "position_error_mm", "position_bound_mm")
-        told |= dict.fromkeys(spreads, took) | {"stages_ms": dict.fromkeys(report.STAGES, took)}
-        return LineRun(line, told, samples, 0.1, 1.0, [begin])
+        return whole_run(len(self.ran))
+
+
+def whole_run(took_ms: int) -> LineRun:
+    line = Line(7, 0, 1000.0, 500.0, 200.0, 20, 2, 2000.0, 10.0, ripple=0.0)
+    whole = LineRun(line, {}, [], 0.1, 1.0, [])
+    begin, end = whole.steady_ns
+    samples = [Sample(at, at / 1e9, 100.0, 0, {"segment": at / 1e9}) for at in (begin, end)]
+    took = report._spread([float(took_ms)])
+    counts = dict.fromkeys(("late", "unaccounted", "not_inspected", "position_bound_broken"), 0)
+    told: dict[str, Any] = counts | {"parts_triggered": 20, "daemon_stop_s": 0.5}
+    spreads = ("inference_ms", "added_latency_ms", "position_error_mm", "position_bound_mm")
+    told |= dict.fromkeys(spreads, took) | {"stages_ms": dict.fromkeys(report.STAGES, took)}
+    return LineRun(line, told, samples, 0.1, 1.0, [begin])
 
 
 @pytest.fixture
@@ -130,14 +135,36 @@ def test_a_setting_that_the_machine_does_not_allow_is_told_as_refused(machine: M
     assert said.count("as shipped") == 3
 
 
-def test_any_other_end_of_the_daemon_is_an_error(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(options: DemoOptions) -> LineRun:
-        raise EdgeInspectorError(f"the daemon ended with code -11; {options.cameras} cameras")
+def dying_with(lines: str) -> Callable[[DemoOptions], LineRun]:
+    def run_line(options: DemoOptions) -> LineRun:
+        if options.realtime == lines:
+            raise EdgeInspectorError("the daemon ended with code -11; its last lines:\nno realtime. here")
+        return whole_run(1)
 
-    monkeypatch.setattr(bench_realtime, "run_line", broken)
+    return run_line
+
+
+def test_a_setting_under_which_the_daemon_dies_is_told_as_failed_and_the_others_go_on(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_realtime, "run_line", dying_with("lock_memory = true"))
+    found = BENCHMARKS["realtime"](Effort(repeats=1))
+    assert machine.ran == []
+    for tried in found["situations"].values():
+        assert tried["lock_memory = true"] == {"failed": "the daemon ended with code -11"}
+        assert tried["gc_freeze = false"]["added_latency_ms"]["p50"] == 1.0
+    assert table("realtime", found).count("failed: the daemon ended with code -11") == 3
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_station_as_shipped_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_realtime, "run_line", dying_with(""))
     with pytest.raises(EdgeInspectorError, match="code -11"):
         BENCHMARKS["realtime"](Effort(repeats=1))
-    assert machine.ran == []
+
+
+def test_a_way_that_failed_in_one_round_is_not_made_good_by_the_others() -> None:
+    assert over([{"ms": 1.0}, {"failed": "why"}]) == {"failed": "why"}
 
 
 @pytest.mark.usefixtures("machine")

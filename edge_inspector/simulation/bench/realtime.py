@@ -61,11 +61,12 @@ def _run(options: DemoOptions, busy: int) -> Figures:
         with busy_processes(busy):
             run = run_line(options)
     except EdgeInspectorError as error:
-        # The daemon's own words: a setting that this machine does not allow ends it before it starts anything.
-        why = next((line for line in str(error).splitlines() if line.startswith("realtime.")), None)
-        if why is None:
+        if not options.realtime:
             raise
-        return {"refused": why}
+        # A setting that this machine does not allow ends the daemon before it starts anything, with these words.
+        lines = str(error).splitlines()
+        why = next((line for line in lines if line.startswith("realtime.")), None)
+        return {"refused": why} if why else {"failed": lines[0].partition("; its last lines")[0]}
     return {
         "frames_per_s": run.frames_per_s,
         "added_latency_ms": run.report["added_latency_ms"],

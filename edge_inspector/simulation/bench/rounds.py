@@ -9,6 +9,7 @@ from typing import Any
 
 Figures = dict[str, Any]
 
+_WITHOUT_FIGURES = {"refused", "failed"}
 # Counts of what must not happen at all: a median would hide the one round in which it did.
 _WORST = {"late", "unaccounted", "position_bound_broken"}
 
@@ -25,10 +26,11 @@ def in_turns(ways: Mapping[str, Callable[[], Figures]], rounds: int) -> dict[str
 def over(rounds: Sequence[Figures]) -> Figures:
     """The medians of all rounds, and under `rounds` the rounds themselves.
 
-    What must not happen is given as it was in its worst round. A setting that was refused has only the reason.
+    What must not happen is given as it was in its worst round. A way that was refused or failed in a round has only
+    the reason: figures of the rounds that went well would hide it.
     """
-    refused = next((found for found in rounds if "refused" in found), None)
-    return refused or {**_median(rounds), "rounds": list(rounds)}
+    without = next((found for found in rounds if found.keys() & _WITHOUT_FIGURES), None)
+    return without or {**_median(rounds), "rounds": list(rounds)}
 
 
 def _median(rounds: Sequence[Figures]) -> Figures:

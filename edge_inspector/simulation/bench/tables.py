@@ -110,8 +110,8 @@ def _realtime(found: Figures) -> str:
     for situation, tried in found["situations"].items():
         for name, each in tried.items():
             label = f"{situation}: {name if name == SHIPPED else f'`{name}`'}"
-            if "refused" in each:
-                rows.append([label, f"refused: {each['refused']}", *[""] * (len(head) - 2)])
+            if "rounds" not in each:
+                rows.append([label, *(f"{how}: {why}" for how, why in each.items()), *[""] * (len(head) - 2)])
                 continue
             rows.append(
                 [
