@@ -248,6 +248,7 @@ def _station_tables() -> Iterator[str]:
         ("plcs", station_file.PlcTable),
         ("web", station_file.WebTable),
         ("archive", station_file.ArchiveTable),
+        ("realtime", station_file.RealtimeTable),
         ("drift", station_file.DriftTable),
     ):
         yield _settings(name, model)

@@ -187,7 +187,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     fifo = file.realtime.fifo_priority
     return Pipeline(
         acquire=[Worker(stage, fifo=fifo_of("acquire", fifo)) for stage in acquire],
-        segment=[Worker(stage) for stage in segment],
+        segment=[Worker(stage, cores=file.realtime.model_cores) for stage in segment],
         measure=[Worker(measure)],
         judge=[Worker(judge, fifo=fifo_of("judge", fifo))],
         report=[Worker(stage, fifo=fifo_of("report", fifo)) for stage in report],
