@@ -60,7 +60,7 @@ bench: $(VENV)/.dev-$(ORT)
 	$(BIN)/python benchmarks/plot.py benchmarks/results
 
 soak: $(VENV)/.dev-$(ORT)
-	$(BIN)/python benchmarks/soak.py $(ARGS)
+	$(BIN)/python benchmarks/soak.py --report benchmarks/results/soak.json $(ARGS)
 
 docs: $(VENV)/.dev-$(ORT)
 	$(BIN)/python docs/generate.py

@@ -1,4 +1,4 @@
-"""Draws what `edge-inspector bench` wrote: SVGs beside each JSON. Needs matplotlib."""
+"""Draws what `edge-inspector bench` and soak.py wrote: SVGs beside each JSON. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -72,6 +72,32 @@ def realtime(axes: Axes, found: dict[str, Any]) -> None:
     axes.tick_params(axis="x", rotation=20)
 
 
+def footprint(axes: Axes, found: dict[str, Any]) -> None:
+    """Start and stop, and the memory on a scale of its own."""
+    for name, label in (("start_s", "ready after, s"), ("stop_s", "stopped after, s")):
+        _spread(axes, [label], [found], name, label=label)
+    axes.set(ylabel="s", ylim=(0, None))
+    memory = axes.twinx()
+    _spread(memory, ["resident, MiB"], [found], "rss_mb", label="resident, MiB")
+    memory.set(ylabel="MiB", ylim=(0, None))
+
+
+def allocations(axes: Axes, found: dict[str, Any]) -> None:
+    """Bytes of a frame at its peak and those that stay; page faults."""
+    axes.bar(list(found), list(found.values()), label="for each frame")
+    axes.set(ylabel="bytes, or page faults", yscale="symlog")
+
+
+def soak(axes: Axes, found: dict[str, Any]) -> None:
+    """The daemon's memory, once through all phases after the other."""
+    turns = found["rss_by_turn_mb"]
+    length = found["minutes"] / len(turns)
+    axes.plot(
+        [length * (turn + 0.5) for turn in range(len(turns))], turns, "o-", label="resident memory, median of a turn"
+    )
+    axes.set(xlabel="minutes", ylabel="MiB", ylim=(0, None))
+
+
 def _spread(axes: Axes, places: list[Any], ways: list[dict[str, Any]], *path: str, label: str, line: str = "-") -> None:
     """The median of the rounds, with bars from the least to the most of them."""
     rounds = [[_at(found, path) for found in way["rounds"]] for way in ways]
@@ -95,6 +121,9 @@ PLOTS: dict[str, Callable[[Axes, dict[str, Any]], None]] = {
     "growth": growth,
     "position": position,
     "realtime": realtime,
+    "footprint": footprint,
+    "allocations": allocations,
+    "soak": soak,
 }
 
 
@@ -106,7 +135,8 @@ def main(folder: Path) -> None:
         if not file.exists():
             continue
         figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-        draw(axes, json.loads(file.read_text())[benchmark])
+        written = json.loads(file.read_text())
+        draw(axes, written.get(benchmark, written))
         axes.grid(alpha=0.3)
         axes.legend()
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})

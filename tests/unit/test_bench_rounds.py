@@ -184,6 +184,10 @@ def test_every_plot_is_drawn_from_what_its_benchmark_writes(tmp_path: Path) -> N
         if name != "allocations":
             found = {name: benchmark(Effort(repeats=2, cameras=(1, 2)))}
             (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    (tmp_path / "allocations.json").write_text(
+        json.dumps({"allocations": {"allocated_bytes": 9.0, "page_faults": 0.0}})
+    )
+    (tmp_path / "soak.json").write_text(json.dumps({"minutes": 60.0, "rss_by_turn_mb": [200.0, 201.5]}))
     plot.main(tmp_path)
     assert {file.stem for file in tmp_path.glob("*.svg")} == set(plot.PLOTS)
 
