@@ -42,8 +42,12 @@ def go_ahead(priority: int) -> None:
 
 
 def go_behind() -> None:
-    """Put the calling thread behind those that keep a deadline. Any user may, on Linux; there is no way back."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BEHIND)
+    """Put the calling thread behind those that keep a deadline. Any user may, on Linux; there is no way back.
+
+    A station that was started at a lower priority than that stays there: only root may go up.
+    """
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, max(_BEHIND, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def go_last() -> None:

@@ -157,3 +157,21 @@ def test_what_was_there_at_the_start_is_spared_the_collector_only_if_wanted(*, f
         check=True,
     )
     assert (int(done.stdout) > 1000) == freeze
+
+
+@pytest.mark.parametrize(("started_at", "found_at"), [(0, 10), (19, 19)])
+def test_a_thread_goes_behind_and_never_up(started_at: int, found_at: int) -> None:
+    """Without root, the way up is refused: a station started with `nice` would end at once."""
+    found = []
+
+    def behind() -> None:
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(started_at, os.getpriority(os.PRIO_PROCESS, thread)))
+        begun_at = os.getpriority(os.PRIO_PROCESS, thread)
+        realtime.go_behind()
+        found.append(os.getpriority(os.PRIO_PROCESS, thread) == max(found_at, begun_at))
+
+    thread = threading.Thread(target=behind)
+    thread.start()
+    thread.join()
+    assert found == [True]
