@@ -22,8 +22,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 CPU_METHOD: Final = "MinMax, U8S8 per-channel reduce_range"
 TENSORRT_METHOD: Final = "MinMax, S8S8 symmetric per-channel"
 # Normalisation and sigmoid stay in float: they are cheap, and the sigmoid's steep middle needs the precision.
-_KEPT_IN_FLOAT: Final = re.compile(r"/encoder/(_conv_stem|_blocks\.[0-4])/")
-"""lite0 down to an eighth of the resolution: docs/decisions/0031 says why."""
+_KEPT_IN_FLOAT: Final = re.compile(r"/encoder/(_conv_stem/|_blocks\.[0-4]/|.*_depthwise_conv/)")
+"""lite0 down to an eighth of the resolution, and its depthwise layers: docs/decisions/0031 says why."""
 _QUANTISED_OPS: Final = ["Conv", "Add", "Resize", "MaxPool", "Concat"]
 _TENSORRT: Final[dict[str, Any]] = {
     "activation_type": QuantType.QInt8,
