@@ -54,13 +54,13 @@ mutation: $(VENV)/.dev-$(ORT)
 peers:
 	@sh tests/peers/install.sh
 
-# About 15 minutes on a machine with nothing else to do; `make bench ARGS="throughput --seconds 6"` for one of them.
+# About 35 minutes on a machine with nothing else to do; `make bench ARGS="throughput --seconds 6"` for one of them.
 bench: $(VENV)/.dev-$(ORT)
 	$(BIN)/edge-inspector bench --out benchmarks/results --budgets benchmarks/budgets.toml $(ARGS)
 	$(BIN)/python benchmarks/plot.py benchmarks/results
 
 soak: $(VENV)/.dev-$(ORT)
-	$(BIN)/python benchmarks/soak.py $(ARGS)
+	$(BIN)/python benchmarks/soak.py --report benchmarks/results/soak.json $(ARGS)
 
 docs: $(VENV)/.dev-$(ORT)
 	$(BIN)/python docs/generate.py

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -44,6 +45,7 @@ def main() -> int:
     )
     parser.add_argument("--report", type=Path, help="write what was measured as JSON")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what it has started ends with it
     with tempfile.TemporaryDirectory(prefix="edge-inspector-soak-") as folder:
         report = soak(given, Path(folder).resolve())
     print(table(report))

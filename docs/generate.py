@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
@@ -239,17 +239,12 @@ def _argument(action: argparse.Action) -> str:
 
 
 def _station_tables() -> Iterator[str]:
-    for name, model in (
-        ("station", station_file.StationTable),
-        ("line", station_file.LineTable),
-        ("encoder", station_file.EncoderTable),
-        ("segmenter", station_file.SegmenterTable),
-        ("cameras", station_file.CameraTable),
-        ("plcs", station_file.PlcTable),
-        ("web", station_file.WebTable),
-        ("archive", station_file.ArchiveTable),
-        ("drift", station_file.DriftTable),
-    ):
+    for name, field in station_file.StationFile.model_fields.items():
+        kinds = (
+            field.annotation,
+            *get_args(field.annotation),
+        )  # the table itself, a list of it, or one that may be left out
+        (model,) = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
         yield _settings(name, model)
     for family, drivers in FAMILIES.items():
         for driver in drivers:

@@ -173,12 +173,14 @@ def _add_bench(commands: _Commands) -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="throughput, latency, growth, position, realtime, footprint, allocations (default: all, about 25 minutes)",
+        help="throughput, latency, growth, position, realtime, footprint, allocations (default: all, about 35 minutes)",
     )
     bench.add_argument("--model", default="tile-1.0", help="model folder name (default: tile-1.0)")
     bench.add_argument("--runtime", choices=_RUNTIMES, default="onnx", help="segmenter driver (default: onnx)")
     bench.add_argument("--seconds", type=_positive, default=12.0, help="how long each run of the line is (default: 12)")
-    bench.add_argument("--repeats", type=_whole, default=3, help="runs of which the median is taken (default: 3)")
+    bench.add_argument(
+        "--repeats", type=_whole, default=3, help="rounds, in each of which every way takes its turn (default: 3)"
+    )
     bench.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="for the JSON (default: bench)")
     bench.add_argument("--budgets", type=Path, metavar="FILE", help="fail when a figure is beyond its budget here")
     bench.set_defaults(command=_bench)
@@ -302,7 +304,8 @@ def _schema(given: argparse.Namespace) -> int:
 
 
 def _bench(given: argparse.Namespace) -> int:
-    from edge_inspector.simulation.bench.measures import BENCHMARKS, Effort  # noqa: PLC0415
+    from edge_inspector.simulation.bench.effort import Effort  # noqa: PLC0415
+    from edge_inspector.simulation.bench.measures import BENCHMARKS  # noqa: PLC0415
     from edge_inspector.simulation.bench.run import run_bench  # noqa: PLC0415
 
     unknown = [name for name in given.names if name not in BENCHMARKS]

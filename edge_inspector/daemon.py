@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import secrets
@@ -23,7 +22,7 @@ from edge_inspector.errors import DeviceError
 from edge_inspector.pipeline import Pipeline, build, line_geometry
 from edge_inspector.records import ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
-from edge_inspector.runtime.realtime import claim
+from edge_inspector.runtime.realtime import claim, opening_on, settle
 from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
@@ -64,12 +63,12 @@ class Daemon:
         return code
 
     def _start(self) -> tuple[Pipeline, Supervisor]:
-        station = self._station
-        # The only garbage that needs the collector is made here; afterwards its pauses would be jitter.
-        sys.setswitchinterval(0.001)
-        claim(station.file.realtime.fifo_priority, lock_memory=station.file.realtime.lock_memory)
+        station, realtime = self._station, self._station.file.realtime
+        sys.setswitchinterval(realtime.switch_interval_ms / 1000)
+        claim(realtime.fifo_priority, lock_memory=realtime.lock_memory)
         station.state_dir.mkdir(parents=True, exist_ok=True)
-        station.segmenter.open()
+        with opening_on(realtime.model_cores):
+            station.segmenter.open()
         chosen = remembered_choice(station.state_dir, station.recipe.id)
         self._recipe_id = chosen if chosen in station.recipes else station.recipe.id
         pipeline = build(station, self._boot_id, self._conditions, self._recipe_id)
@@ -79,8 +78,7 @@ class Daemon:
         self._supervisor = Supervisor(workers, self._on_fault, self._on_restart)
         self._announce()
         self._declare()
-        gc.collect()
-        gc.freeze()
+        settle(freeze=realtime.gc_freeze)
         self._supervisor.start()
         self._conditions.phase(StationState.READY)
         notify("READY=1\nSTATUS=running")

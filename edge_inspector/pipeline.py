@@ -110,11 +110,12 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
 
     recipes = [criteria.recipe for criteria in station.recipes.values()]
     control = Control(station.recipes, first_recipe, conditions.reset)
+    whole_parts = all(recipe.on_not_inspected == "reject" for recipe in recipes)
     admission = Admission(
-        timeline.estimate,
+        timeline.foreseen,
         min(recipe.position_tolerance_mm for recipe in recipes) * geometry.counts_per_mm,
         segmenter.workers,
-        whole_parts=all(recipe.on_not_inspected == "reject" for recipe in recipes),
+        (lambda: max(len(each.recipe.views) for each in control.in_use)) if whole_parts else None,
     )
     acquire = []
     for table, settings in zip(file.cameras, station.camera_settings, strict=True):
@@ -143,6 +144,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         kept,
         conditions,
         backlog=lambda: len(jobs),
+        arrived=admission.judged,
     )
 
     identity = Identity(
@@ -185,7 +187,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     fifo = file.realtime.fifo_priority
     return Pipeline(
         acquire=[Worker(stage, fifo=fifo_of("acquire", fifo)) for stage in acquire],
-        segment=[Worker(stage) for stage in segment],
+        segment=[Worker(stage, cores=file.realtime.model_cores) for stage in segment],
         measure=[Worker(measure)],
         judge=[Worker(judge, fifo=fifo_of("judge", fifo))],
         report=[Worker(stage, fifo=fifo_of("report", fifo)) for stage in report],

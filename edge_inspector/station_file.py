@@ -121,13 +121,19 @@ class RealtimeTable(_Table):
     """What the operating system is asked for; the process needs the rights to it.
 
     Above 0, the threads that keep a deadline run as SCHED_FIFO at `fifo_priority` and up. `lock_memory` keeps all
-    memory that was touched once from being paged out.
+    memory that was touched once from being paged out. The model's threads run on `model_cores` alone, as many as these
+    unless the segmenter's `workers` say otherwise, and everything else on the other cores; without any, all run
+    everywhere. `gc_freeze` spares the garbage collector what was there at the start. A thread that computes in Python
+    lets the others in after `switch_interval_ms`.
 
     Measure first: `edge-inspector bench realtime`. On two cores a station got slower (benchmarks/README.md).
     """
 
     fifo_priority: Annotated[int, Field(ge=0, le=90)] = 0
     lock_memory: bool = False
+    model_cores: tuple[Annotated[int, Field(ge=0, le=4095)], ...] = ()
+    gc_freeze: bool = True
+    switch_interval_ms: Annotated[float, Field(ge=0.05, le=100)] = 1.0
 
 
 class DriftTable(_Table):

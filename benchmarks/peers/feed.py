@@ -12,6 +12,7 @@ import asyncio
 import signal
 import time
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 
 import cv2
@@ -63,8 +64,9 @@ class LaneCamera:
         writer.close()
 
     async def _send_frames(self, writer: asyncio.StreamWriter) -> None:
+        planes = cycle(self._planes)  # a camera that repeats its picture is taken for a frozen one
         while not self._line.started:  # a stream without pictures does not open
-            writer.write(b"FRAME\n" + _numbered(self._planes[0], _NO_PART).tobytes())
+            writer.write(b"FRAME\n" + _numbered(next(planes), _NO_PART).tobytes())
             await asyncio.sleep(0.2)
         for part in range(self._line.parts):
             due_ns = captured_ns(self._line, self._lane, part)

@@ -24,8 +24,8 @@ from edge_inspector.records import EncoderSample, Position
 
 _WRAP = 1 << 32
 _HALF = 1 << 31
-_EVEN = 8  # samples, 80 ms with a scan of 10 ms: longer, and no belt is even
-_UNEVEN = 0.6  # counts off the line: half of one is the rounding of whole numbers
+_EVEN = 5  # samples, 40 ms with a scan of 10 ms: longer, and belts are not even
+_UNEVEN = 0.7  # counts off the line: half of one is the rounding of whole numbers
 _OLDEST_STAMP_S = 0.25  # a stamp may be one scan old when it is read, and PLCs scan in well under this
 
 
@@ -146,7 +146,8 @@ class Timeline:
                 if device_ns < after.device_ns:
                     raise PositionUnknownError("older than the encoder's history")
                 return Position(after.count, 1 + self._motion.speed_max * self._doubt(low, high) / 1e9, self._epoch)
-            return self._between(self._samples[index - 1], after, device_ns, self._doubt(low, high))
+            between = self._between(self._samples[index - 1], after, device_ns, self._doubt(low, high))
+            return self._evened(between, device_ns, index)
 
     def estimate(self, at_ns: int) -> float | None:
         """The likely count at `at_ns`, extrapolated if need be: for ordering work, never for a verdict's position."""
@@ -167,6 +168,11 @@ class Timeline:
             low, _ = self._offset(now_ns)
             age_s = max(0, now_ns - low - last.device_ns + last.error_ns) / 1e9
             return last.count + int(self._motion.speed_max * age_s) + 2
+
+    def foreseen(self, now_ns: int, at_ns: int) -> float | None:
+        """What `furthest` is likely to say at `at_ns`, as the belt moves now."""
+        likely, then, furthest = self.estimate(now_ns), self.estimate(at_ns), self.furthest(now_ns)
+        return None if likely is None or then is None or furthest is None else then + furthest - likely
 
     def unwrap(self, raw_count: int) -> int:
         """The unwrapped count nearest to the belt's newest position. Raises PositionUnknownError before any sample."""
@@ -276,31 +282,26 @@ class Timeline:
         # The belt ran at the mean speed somewhere within the span, give or take one count, and may have gained since.
         unsure = 1 / span_s + acceleration * (span_s + ahead_s) / 2
         fastest = min(self._motion.speed_max, abs(speed) + 1 / span_s + acceleration * (span_s + ahead_s + error_s))
-        count, bound = last.count + speed * ahead_s, 1 + unsure * ahead_s + fastest * error_s
-        even = self._even(ahead_s)
-        # The bound holds around the first of the two: around the other it is wider by what lies between them.
-        return (
-            Position(count, bound, self._epoch)
-            if even is None
-            else Position(even, bound + abs(even - count), self._epoch)
-        )
+        found = Position(last.count + speed * ahead_s, 1 + unsure * ahead_s + fastest * error_s, self._epoch)
+        return self._evened(found, device_ns, len(self._samples))
 
-    def _even(self, ahead_s: float) -> float | None:
-        """The count so long after the newest sample if the belt goes on as evenly as it ran; None where it did not.
+    def _evened(self, found: Position, device_ns: int, index: int) -> Position:
+        """The same place as told by the five samples around `index`, if the belt ran evenly along them.
 
-        Counts are whole: two spans tell a speed to one count in their length, a line through eight samples tells both
-        speed and place several times as well.
+        Counts are whole: two samples tell a place to half a count and two spans a speed to one count in their length;
+        a line through five tells both several times as well.
         """
-        if len(self._samples) < _EVEN:
-            return None
-        recent = [self._samples[at] for at in range(-_EVEN, 0)]
-        last = recent[-1]
-        times = [(sample.device_ns - last.device_ns) / 1e9 for sample in recent]
-        counts = [float(sample.count - last.count) for sample in recent]
+        first = min(index - _EVEN // 2, len(self._samples) - _EVEN)
+        if first < 0:
+            return found
+        near = [self._samples[at] for at in range(first, first + _EVEN)]
+        times = [(sample.device_ns - device_ns) / 1e9 for sample in near]
+        counts = [sample.count - found.count for sample in near]
         speed, offset = linear_regression(times, counts)
         if any(abs(offset + speed * at - count) > _UNEVEN for at, count in zip(times, counts, strict=True)):
-            return None
-        return last.count + offset + speed * ahead_s
+            return found
+        # The bound holds around the first of the two: around the other it is wider by what lies between them.
+        return Position(found.count + offset, found.error_counts + abs(offset), self._epoch)
 
 
 def _stamped(raw: EncoderSample, count: int) -> _Sample:

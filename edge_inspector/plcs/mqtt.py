@@ -201,11 +201,13 @@ class MqttLink:
         if status is not None:
             self._say(session, status)
         self._reply(session)
+        room = session.room  # once: a connection made between the lanes would let history overtake a reject
         for lane in (True, False):
-            for row in outbox.after(self._cursors[lane], session.room, perishable=lane):
+            for row in outbox.after(self._cursors[lane], room, perishable=lane):
                 if not self._send(outbox, session, row):
                     return False
                 self._cursors[lane] = row.id
+                room -= 1
         return session.connected and len(outbox) > 0
 
     def _send(self, outbox: Outbox, session: MqttSession, row: Row) -> bool:

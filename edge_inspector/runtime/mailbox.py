@@ -29,11 +29,6 @@ class Mailbox(Generic[T]):
     def __len__(self) -> int:
         return len(self._heap)
 
-    def ahead(self, key: Any) -> int:
-        """How many items would come before one with this key."""
-        with self._ready:
-            return sum(entry[0] < key for entry in self._heap)
-
     def put(self, item: T) -> T | None:
         """Hand `item` over. The item that found no room (it may be `item` itself), or None."""
         with self._ready:

@@ -1,4 +1,4 @@
-"""Which threads go first when there are not cores enough, and memory that stays where it is.
+"""Which threads go first when there are not cores enough, on which cores, and memory that stays where it is.
 
 | threads | ordinary | with `realtime.fifo_priority` |
 |---|---|---|
@@ -14,9 +14,11 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import threading
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_inspector.errors import ConfigError, Fault
@@ -40,13 +42,61 @@ def go_ahead(priority: int) -> None:
 
 
 def go_behind() -> None:
-    """Put the calling thread behind those that keep a deadline. Any user may, on Linux; there is no way back."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BEHIND)
+    """Put the calling thread behind those that keep a deadline. Any user may, on Linux; there is no way back.
+
+    A station that was started at a lower priority than that stays there: only root may go up.
+    """
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, max(_BEHIND, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def go_last() -> None:
     """Put the calling thread behind all others of this process."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LAST)
+
+
+def stay_on(cores: Collection[int]) -> None:
+    """Keep the calling thread, and those that it starts, on these cores."""
+    os.sched_setaffinity(0, cores)
+
+
+@contextmanager
+def opening_on(model_cores: Collection[int]) -> Iterator[None]:
+    """Threads begun within run on `model_cores`, those that are there and those begun later on all other cores.
+
+    Without `model_cores` nothing changes. Raises ConfigError.
+    """
+    if not model_cores:
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    others = allowed - set(model_cores)
+    with suppress(OSError):  # none of them is there: seen below
+        stay_on(model_cores)
+    if not others or os.sched_getaffinity(0) != set(model_cores):
+        stay_on(allowed)
+        there = ", ".join(map(str, sorted(allowed)))
+        raise ConfigError(
+            [Fault("realtime.model_cores", f"this process may use {there}: name some of them, leave one for the rest")]
+        )
+    for thread in _threads() - {threading.get_native_id()}:  # of libraries, since they were imported
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(thread, others)
+    try:
+        yield
+    finally:
+        stay_on(others)
+
+
+def _threads() -> set[int]:
+    return {int(task.name) for task in Path("/proc/self/task").iterdir()}
+
+
+def settle(*, freeze: bool) -> None:
+    """Collect what the start left over, and with `freeze` spare the collector what stays: its rounds are jitter."""
+    gc.collect()
+    if freeze:
+        gc.freeze()
 
 
 def name_thread(name: str) -> None:

@@ -6,9 +6,10 @@ import logging
 import threading
 import time
 from abc import abstractmethod
+from collections.abc import Collection
 from typing import Protocol
 
-from edge_inspector.runtime.realtime import go_ahead, name_thread
+from edge_inspector.runtime.realtime import go_ahead, name_thread, stay_on
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,13 @@ class Worker:
     """A named thread that runs one stage, shows that it is alive, and keeps its error.
 
     No verdict needs a worker that is not `vital`: when it fails or hangs, the station is degraded and goes on. `fifo`
-    above 0 is its SCHED_FIFO priority.
+    above 0 is its SCHED_FIFO priority; `cores`, if any, are those that it stays on.
     """
 
-    def __init__(self, stage: Stage, *, vital: bool = True, fifo: int = 0) -> None:
+    def __init__(self, stage: Stage, *, vital: bool = True, fifo: int = 0, cores: Collection[int] = ()) -> None:
         self.stage = stage
         self._fifo = fifo
+        self._cores = cores
         self.vital = vital
         self.name = stage.name
         self.error: BaseException | None = None
@@ -82,6 +84,8 @@ class Worker:
         try:
             if self._fifo:
                 go_ahead(self._fifo)
+            if self._cores:
+                stay_on(self._cores)
             self.stage.start()
             while not self._stopping.is_set():
                 self.beat_ns = time.monotonic_ns()

@@ -37,6 +37,7 @@ class SimulatedCamera(Camera):
         self._part = 0
         self._picture: Image | None = None
         self._rendered = False
+        self._captured = (-1, 0)
 
     def open(self) -> None:
         """Go on with the next part that has not passed. Raises DeviceError for an unreadable line file."""
@@ -94,12 +95,20 @@ class SimulatedCamera(Camera):
 
     def _skip_overwritten(self) -> None:
         line, now = self._opened(), time.monotonic_ns()
+        if self._capture_ns(self._part) > now:
+            return
         while self._part + _BUFFERS < line.parts and self._capture_ns(self._part + _BUFFERS) < now:
             self._part += 1
 
     def _capture_ns(self, part: int) -> int:
         line = self._opened()
-        return line.belt.time_at(line.eye_mm(part) + self._settings.offset_mm)
+        if self._captured[0] == part:  # it is asked for twice, and costs as much as a look at the picture
+            return self._captured[1]
+        started = line.started
+        captured_ns = line.belt.time_at(line.eye_mm(part) + self._settings.offset_mm)
+        if started:
+            self._captured = part, captured_ns
+        return captured_ns
 
     def _opened(self) -> Line:
         if self._line is None:

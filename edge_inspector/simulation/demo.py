@@ -30,6 +30,7 @@ from edge_inspector.store.users import Role, new_user, write_users
 
 _READY_S = 60.0
 _DEGRADED_S = 10.0
+_STOP_S = 10.0
 USER, PASSWORD = "demo", "demo-line"  # for the page, which only this machine can reach
 _DOWN_S = {"plc": 5.0, "broker": 5.0, "daemon": 1.0, "camera": 3.0}  # how long a killed process stays dead
 
@@ -184,7 +185,12 @@ class Demo:
         (self.folder / "metrics.txt").write_text(metrics)
         begun_ns = time.monotonic_ns()
         self.daemon.send_signal(signal.SIGTERM)
-        code = self.daemon.wait(10)
+        try:
+            code = self.daemon.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            raise EdgeInspectorError(
+                f"the daemon did not stop within {_STOP_S:g} s of SIGTERM; {self._last_words()}"
+            ) from None
         stop_s = (time.monotonic_ns() - begun_ns) / 1e9
         time.sleep(0.3)
         _end(self.plc)

@@ -206,12 +206,13 @@ def _silences(ledger: Iterable[Event]) -> list[float]:
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
-    """p50, p99 and max by nearest rank; None without values."""
+    """p50, p99, p99.9 and max by nearest rank, None without values; `n` is how many there are.
+
+    Up to a thousand values p99.9 is the max.
+    """
     ranked = sorted(values)
-    if not ranked:
-        return {"p50": None, "p99": None, "max": None}
-    return {
-        "p50": round(ranked[len(ranked) // 2], 3),
-        "p99": round(ranked[min(len(ranked) - 1, int(len(ranked) * 0.99))], 3),
-        "max": round(ranked[-1], 3),
-    }
+
+    def at(share: float) -> float | None:
+        return round(ranked[min(len(ranked) - 1, int(len(ranked) * share))], 3) if ranked else None
+
+    return {"n": len(ranked), "p50": at(0.5), "p99": at(0.99), "p999": at(0.999), "max": at(1.0)}

@@ -153,12 +153,12 @@ class Acquire:
             self._answer(frame, like, Reason.POSITION_UNKNOWN)
             return
         job, now = Job(frame, count + self._to_line, like), time.monotonic_ns()
-        if not self._admission.worth(job.decide_by, self._jobs.ahead(job.decide_by), now):
+        if not self._admission.accepts(job.decide_by, now):
             self._answer(frame, like, Reason.LATE)
             return
         evicted = self._jobs.put(job)
         if evicted is not None:
-            self._admission.refuse(evicted.decide_by, now)
+            self._admission.refuse(evicted.decide_by)
             self._answer(evicted.frame, evicted.figures, Reason.MAILBOX_FULL)
 
     def _answer(self, frame: Frame, like: ViewFigures, reason: Reason) -> None:

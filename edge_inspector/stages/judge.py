@@ -61,7 +61,10 @@ class Geometry:
 
 
 class Judge:
-    """Owns the parts between photo-eye and verdict. `backlog()` is how many frames wait for the model."""
+    """Owns the parts between photo-eye and verdict. `backlog()` is how many frames wait for the model.
+
+    `arrived(ns)` is told how long a view took from the model to here.
+    """
 
     name = "judge"
     beat_within_s = 2.0
@@ -79,6 +82,7 @@ class Judge:
         archive: Mailbox[ArchiveItem],
         conditions: Conditions,
         backlog: Callable[[], int],
+        arrived: Callable[[int], None],
     ) -> None:
         self._boot_id = boot_id
         self._geometry = geometry
@@ -91,6 +95,7 @@ class Judge:
         self._archive = archive
         self._conditions = conditions
         self._backlog = backlog
+        self._arrived = arrived
         tolerances = {each: recipes[each].recipe.position_tolerance_mm * geometry.counts_per_mm for each in recipes}
         # A view this well placed finds its part: it need not wait to be exact.
         self._close_enough = min(tolerances.values()) / 2
@@ -159,6 +164,8 @@ class Judge:
         elif isinstance(item, Command):
             self._control.take(item, time.monotonic_ns())
         else:
+            if item.failure is Reason.NONE:
+                self._arrived(time.monotonic_ns() - item.begun_ns - item.inference_ns)
             self._unplaced.append(item)
 
     def _hear(self, heard: PlcInput) -> None:

@@ -89,7 +89,7 @@ class Segment:
         now = time.monotonic_ns()
         worth = []
         for job in jobs:
-            if self._admission.worth(job.decide_by, 0, now):
+            if self._admission.still_accepts(job.decide_by, now):
                 worth.append(job)
             else:
                 self._answer(job, Reason.LATE)
@@ -102,7 +102,7 @@ class Segment:
                 self._measure(unmeasured)
         self._failures = 0
         self._conditions.clear(ErrorCode.INFERENCE_FAILED, self.name)
-        self._admission.took(len(jobs), took_ns)
+        self._admission.took([job.decide_by for job in jobs], took_ns)
         metrics.inference_seconds.observe(took_ns / 1e9)
         metrics.batch_frames.observe(len(jobs))
 
@@ -110,6 +110,7 @@ class Segment:
         metrics.inference_failed.inc()
         self._conditions.set(ErrorCode.INFERENCE_FAILED, self.name, str(error))
         for job in jobs:
+            self._admission.refuse(job.decide_by)
             self._answer(job, Reason.INFERENCE_FAILED)
         self._failures += 1
         if self._failures >= _FAILURES_BEFORE_REBUILD:

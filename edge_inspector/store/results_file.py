@@ -85,6 +85,7 @@ def open_results(path: Path, mode: Literal["ro", "rw"] = "ro") -> Iterator[sqlit
                     f"results {path}: schema {version}, this version reads {len(MIGRATIONS)}:"
                     " run the station with this version once, or use the newer one"
                 )
+            db.execute("PRAGMA cache_size=-512")  # KiB; each thread of the page's would keep room for the usual 2 MB
             db.execute("PRAGMA foreign_keys=ON")
             db.execute("PRAGMA wal_autocheckpoint=0")  # the archive's thread has the time for that
             db.row_factory = sqlite3.Row

@@ -39,7 +39,7 @@ class Acquiring:
         self._jobs: Mailbox[Job] = Mailbox("jobs", 4096)
         views: Mailbox[JudgeItem] = Mailbox("judge", 4096)
         self._conditions = Conditions()
-        admission = Admission(lambda _: 0.0, 10.0, 1, whole_parts=True)
+        admission = Admission(lambda _now_ns, _at_ns: 0.0, 10.0, 1, lambda: 1)
         self._stage = Acquire(
             GenicamCamera(name, settings),
             100_000,

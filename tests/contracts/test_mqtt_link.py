@@ -119,6 +119,23 @@ def test_a_reject_does_not_wait_for_history(broker: DemoBroker, link: MqttLink) 
         assert gateway.seqs("verdict") == list(range(1, 302))
 
 
+@pytest.mark.parametrize("unseen", range(1, 5))
+def test_a_reject_is_first_whenever_the_broker_connects(
+    broker: DemoBroker, link: MqttLink, monkeypatch: pytest.MonkeyPatch, unseen: int
+) -> None:
+    """The connection is made by paho's thread, between any two looks that this one takes at it."""
+    looks = iter(range(unseen))
+    room = MqttSession.room.fget
+    assert room is not None
+    monkeypatch.setattr(
+        MqttSession, "room", property(lambda session: room(session) and room(session) * (next(looks, None) is None))
+    )
+    assert link.deliver([verdict(1, rejects=False), verdict(2)]) == 2
+    with Gateway(broker.port) as gateway:
+        run_until(link, lambda: len(gateway.seqs("verdict")) == 2)
+        assert next(topic for topic, *_ in gateway.heard if topic != "state") == "reject"
+
+
 def test_a_killed_daemon_is_offline_and_its_rows_resume(broker: DemoBroker, tmp_path: Path) -> None:
     with Gateway(broker.port) as gateway:
         command = [sys.executable, "-c", DELIVER_AND_DIE, str(broker.port), str(tmp_path)]

@@ -41,7 +41,7 @@ class Station:
         self.jobs: Mailbox[Job] = Mailbox("jobs", 8)
         self.views: Mailbox[JudgeItem] = Mailbox("judge", 8)
         self.conditions = Conditions()
-        admission = Admission(lambda _: 0.0, 10.0, 1, whole_parts=True)
+        admission = Admission(lambda _now_ns, _at_ns: 0.0, 10.0, 1, lambda: 1)
         self.stage = Acquire(
             self.camera,
             1000,

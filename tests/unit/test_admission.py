@@ -1,114 +1,168 @@
+import heapq
+from collections import Counter
+from collections.abc import Callable
+
 from edge_inspector.inspection.admission import Admission
 
-SPEED = 1e-5  # counts per ns: 1 m/s at 10 counts/mm
 MS = 1_000_000
+SPEED = 1e-5  # counts per ns: 1 m/s at 10 counts/mm
+TOLERANCE = 50.0  # 5 ms of belt
 
 
-def admission(*, workers: int = 1, whole_parts: bool = True, known: bool = True) -> Admission:
-    return Admission(lambda at_ns: at_ns * SPEED if known else None, 50.0, workers, whole_parts=whole_parts)
-
-
-def learned(found: Admission, frame_ms: int) -> Admission:
-    for _ in range(200):
-        found.took(1, frame_ms * MS)
+def admission(*, workers: int = 1, views: int | None = 2, frame_ms: float = 0.0, known: bool = True) -> Admission:
+    """Parts of so many views (None: every frame counts by itself) at a model that takes `frame_ms` for a frame."""
+    foreseen: Callable[[int, int], float | None] = lambda _, at_ns: at_ns * SPEED if known else None  # noqa: E731
+    found = Admission(foreseen, TOLERANCE, workers, None if views is None else lambda: views)
+    for _ in range(300 if frame_ms else 0):
+        found.took([-1000.0], int(frame_ms * MS))
     return found
 
 
-def test_a_frame_with_time_left_is_worth_it() -> None:
-    assert learned(admission(), 10).worth(decide_by=200.0, ahead=0, now_ns=0)
+def line(ms: float) -> float:
+    """Where the belt is then."""
+    return ms * MS * SPEED
 
 
-def test_a_frame_that_would_be_late_by_itself_is_not() -> None:
-    assert not learned(admission(), 30).worth(decide_by=200.0, ahead=0, now_ns=0)
+def test_a_part_with_nothing_before_it_is_tried_however_slow_the_model() -> None:
+    found = admission(frame_ms=1000)
+    assert found.accepts(line(20), 0)
+    assert found.still_accepts(line(20), 0)
 
 
-def test_the_queue_ahead_counts() -> None:
-    found = learned(admission(), 10)
-    assert found.worth(decide_by=1000.0, ahead=8, now_ns=0)
-    assert not found.worth(decide_by=1000.0, ahead=10, now_ns=0)
-
-
-def test_workers_share_the_queue() -> None:
-    assert learned(admission(workers=2), 10).worth(decide_by=1000.0, ahead=16, now_ns=0)
-
-
-def test_a_batch_counts_by_the_frame() -> None:
-    found = admission()
-    for _ in range(200):
-        found.took(8, 80 * MS)
-    assert found.worth(decide_by=200.0, ahead=0, now_ns=0)
-
-
-def test_nothing_is_refused_before_the_cost_of_a_frame_is_known() -> None:
-    assert admission().worth(decide_by=1.0, ahead=50, now_ns=0)
+def test_what_the_belt_has_carried_past_its_line_is_not_tried() -> None:
+    assert not admission().accepts(line(20), 20 * MS), "who arrives at the line is late"
+    assert not admission().still_accepts(line(20), 20 * MS)
+    assert admission().still_accepts(line(20.1), 20 * MS)
 
 
 def test_nothing_is_refused_while_the_belts_position_is_unknown() -> None:
-    assert learned(admission(known=False), 1000).worth(decide_by=0.0, ahead=50, now_ns=0)
+    found = admission(known=False, frame_ms=1000)
+    for ms in range(0, 2000, 200):
+        assert found.accepts(line(ms), 0)
+        assert found.still_accepts(line(ms), 0)
+
+
+def test_all_frames_of_the_part_and_of_those_before_it_count_taken_or_not() -> None:
+    for ms, taken_on in ((109.9, False), (110.1, True)):
+        found = admission(frame_ms=10)
+        assert found.accepts(line(100), 0)
+        assert found.accepts(line(ms), 70 * MS) is taken_on, "four frames end at 110 ms"
+
+
+def test_parts_that_are_due_later_do_not_count() -> None:
+    found = admission(frame_ms=10)
+    assert found.accepts(line(500), 0)
+    assert found.accepts(line(80), 70 * MS)
+
+
+def test_what_was_inferred_is_owed_no_more() -> None:
+    found = admission(frame_ms=10)
+    assert found.accepts(line(100), 0)
+    found.took([line(100)], 10 * MS)
+    assert not found.accepts(line(119.9), 90 * MS), "three frames end at 120 ms"
+    found.took([line(100), line(100)], 20 * MS)  # one more than a part has
+    assert found.accepts(line(106), 95 * MS), "nothing is before it"
+
+
+def test_workers_share_what_is_owed() -> None:
+    for ms, taken_on in ((119.9, False), (120.1, True)):
+        found = admission(workers=2, views=1, frame_ms=10)
+        assert found.accepts(line(106), 0)
+        assert found.accepts(line(113), 0)
+        assert found.accepts(line(ms), 100 * MS) is taken_on, "two take two, and then one takes the third"
 
 
 def test_the_other_views_of_a_refused_part_are_refused_too() -> None:
-    found = learned(admission(), 10)
-    found.refuse(decide_by=5000.0, now_ns=0)
-    assert not found.worth(decide_by=5040.0, ahead=0, now_ns=0)
-    assert found.worth(decide_by=5060.0, ahead=0, now_ns=0)
+    found = admission(views=3)
+    assert found.accepts(line(100), 0)
+    found.refuse(line(100))
+    assert not found.accepts(line(100) + TOLERANCE, 0)
+    assert not found.still_accepts(line(100) - TOLERANCE, 0)
+    assert found.accepts(line(100) + TOLERANCE + 0.1, 0)
 
 
-def test_a_late_frame_refuses_its_part() -> None:
-    found = learned(admission(), 10)
-    assert not found.worth(decide_by=5000.0, ahead=60, now_ns=0)
-    assert not found.worth(decide_by=5000.0, ahead=0, now_ns=0)
+def test_a_part_that_is_refused_with_its_first_frame_stays_refused_and_owes_nothing() -> None:
+    found = admission(frame_ms=100)
+    assert found.accepts(line(100), 0)
+    assert not found.accepts(line(200), 0)
+    assert not found.accepts(line(200), 0)
+    assert found.accepts(line(400.1), 0), "two of its own and two before it"
 
 
-def test_a_recipe_that_accepts_uninspected_parts_still_looks_at_every_view() -> None:
-    found = learned(admission(whole_parts=False), 10)
-    found.refuse(decide_by=5000.0, now_ns=0)
-    assert found.worth(decide_by=5000.0, ahead=0, now_ns=0)
-
-
-def test_a_refused_part_is_forgotten_when_it_must_be_past_the_gate() -> None:
-    found = learned(admission(), 10)
-    found.refuse(decide_by=2_000_000.0, now_ns=0)
-    assert found.worth(decide_by=2_000_000.0, ahead=0, now_ns=10_000 * MS + 1)
-
-
-def test_one_slow_call_does_not_condemn_every_later_frame() -> None:
-    found = learned(admission(whole_parts=False), 1000)
-    tries = next(count for count in range(100) if found.worth(decide_by=500.0, ahead=0, now_ns=0))
-    assert 0 < tries < 20
-
-
-def test_one_call_teaches_a_tenth_of_what_it_took() -> None:
-    found = admission(whole_parts=False)
-    found.took(2, 200 * MS)  # 100 ms a frame: 10 ms are believed, 100 counts of belt
-    assert found.worth(decide_by=100.1, ahead=0, now_ns=0)
-    assert not found.worth(decide_by=100.0, ahead=1, now_ns=0), "who arrives at the line is late"
-
-
-def test_the_cost_of_the_first_frame_is_unknown_and_costs_nothing() -> None:
-    assert admission().worth(decide_by=SPEED / 2, ahead=0, now_ns=0)
-
-
-def test_a_worker_takes_whole_frames() -> None:
-    found = admission(workers=2, whole_parts=False)
-    found.took(1, 100 * MS)
-    assert found.worth(decide_by=100.1, ahead=1, now_ns=0), "the other worker is free at once"
-    assert not found.worth(decide_by=200.0, ahead=2, now_ns=0)
-    assert found.worth(decide_by=200.1, ahead=2, now_ns=0)
-
-
-def test_a_frame_refused_with_nothing_ahead_makes_the_cost_believed_a_fifth_less() -> None:
-    found = admission(whole_parts=False)
-    found.took(1, 100 * MS)
-    assert not found.worth(decide_by=90.0, ahead=0, now_ns=0)
-    assert not found.worth(decide_by=160.0, ahead=1, now_ns=0)
-    assert found.worth(decide_by=160.1, ahead=1, now_ns=0)
-
-
-def test_a_refusal_holds_for_all_within_the_tolerance_and_for_ten_seconds() -> None:
+def test_refusing_what_nobody_knows_is_nothing() -> None:
     found = admission()
-    found.refuse(decide_by=50_000_000.0, now_ns=5)
-    assert not found.worth(decide_by=50_000_050.0, ahead=0, now_ns=0)
-    assert found.worth(decide_by=50_000_050.1, ahead=0, now_ns=0)
-    assert not found.worth(decide_by=50_000_000.0, ahead=0, now_ns=5 + 10_000 * MS)
-    assert found.worth(decide_by=50_000_000.0, ahead=0, now_ns=6 + 10_000 * MS)
+    found.refuse(line(100))
+    assert found.accepts(line(100), 0)
+
+
+def test_a_part_is_given_up_when_the_rest_of_it_would_be_late_and_others_wait() -> None:
+    found = admission(frame_ms=10)
+    assert found.accepts(line(100), 0)
+    assert found.still_accepts(line(100), 85 * MS), "it is alone"
+    assert found.accepts(line(200), 0)
+    assert found.still_accepts(line(100), 79 * MS)
+    assert not found.still_accepts(line(100), 85 * MS)
+    assert not found.still_accepts(line(100), 0), "for good"
+    assert not found.accepts(line(100), 0)
+    assert found.still_accepts(line(200), 185 * MS), "now that one is alone"
+
+
+def test_frames_count_by_themselves_where_a_part_not_seen_whole_may_pass() -> None:
+    for ms, taken_on in ((119.9, False), (120.1, True)):
+        found = admission(views=None, frame_ms=10)
+        assert found.accepts(line(105), 0)
+        found.refuse(line(105))
+        assert found.accepts(line(105), 0), "the other view is looked at all the same"
+        assert found.still_accepts(line(105), 0)
+        assert found.accepts(line(ms), 100 * MS) is taken_on, "one is before it"
+
+
+def test_a_part_on_a_belt_that_stands_is_forgotten_after_ten_seconds() -> None:
+    found = Admission(lambda _now_ns, _at_ns: 0.0, TOLERANCE, 1, lambda: 1)
+    assert found.accepts(line(100), 5)
+    found.refuse(line(100))
+    assert not found.accepts(line(100), 5 + 10_000 * MS)
+    assert found.accepts(line(100), 6 + 10_000 * MS)
+
+
+def test_one_call_teaches_a_tenth_of_what_a_frame_of_it_took() -> None:
+    for ms, taken_on in ((119.9, False), (120.1, True)):
+        found = admission(views=1)
+        found.took([line(0), line(0)], 200 * MS)  # 100 ms a frame: 10 ms are believed
+        assert found.accepts(line(110), 0)
+        assert found.accepts(line(ms), 100 * MS) is taken_on
+
+
+def test_the_way_to_the_judge_counts_and_slow_ones_are_believed_sooner() -> None:
+    for ms, taken_on in ((105.7, False), (105.9, True)):
+        found = admission(views=1)
+        found.judged(20 * MS)  # 6 ms are believed
+        found.judged(0)  # 5.82
+        assert found.accepts(line(100.1), 0)
+        found.took([line(-100)], 0)
+        assert found.accepts(line(ms), 100 * MS) is taken_on
+
+
+def test_under_twice_the_load_nearly_all_that_is_inferred_belongs_to_parts_seen_whole() -> None:
+    """Four cameras along the belt, 20 ms apart; a part every 20 ms, of which the model can see every second."""
+    views, every, slack = 4, 20, 300
+    found = admission(views=views, frame_ms=10)
+    arrivals = sorted((every * (part + view), part) for part in range(500) for view in range(views))
+    now, seen, waiting = 0, Counter[int](), list[tuple[int, int]]()
+    while arrivals or waiting:
+        while arrivals and (not waiting or arrivals[0][0] <= now):
+            now = max(now, arrivals[0][0])
+            _, part = arrivals.pop(0)
+            if found.accepts(line(every * part + slack), now * MS):
+                heapq.heappush(waiting, (every * part + slack, part))
+        if not waiting:
+            continue
+        due, part = heapq.heappop(waiting)
+        if found.still_accepts(line(due), now * MS):
+            now += 10
+            found.took([line(due)], 10 * MS)
+            assert now < due, "nothing is inferred for nothing"
+            seen[part] += 1
+    whole = sum(count == views for count in seen.values())
+    assert whole >= 245
+    assert sum(seen.values()) <= whole * views * 1.02

@@ -111,10 +111,3 @@ def test_many_writers_and_readers_together_lose_nothing_and_double_nothing() -> 
     for thread in readers:
         thread.join()
     assert sorted(chain.from_iterable(out)) == list(range(1500))
-
-
-def test_a_mailbox_tells_how_many_items_come_before_a_key() -> None:
-    box: Mailbox[int] = Mailbox("numbers", 8, key=lambda item: item)
-    for item in (5, 1, 3):
-        box.put(item)
-    assert [box.ahead(key) for key in (0, 1, 2, 4, 9)] == [0, 0, 1, 2, 3]

@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 import threading
+from collections.abc import Collection
 
 import pytest
 
@@ -36,12 +37,14 @@ class Look:
 
     def __init__(self) -> None:
         self.found: list[tuple[int, int]] = []
+        self.cores: list[set[int]] = []
         self.stepped = threading.Event()
 
     def start(self) -> None: ...
 
     def step(self) -> None:
         self.found.append((os.sched_getscheduler(0), os.sched_getparam(0).sched_priority))
+        self.cores.append(os.sched_getaffinity(0))
         self.stepped.set()
 
     def stop(self, *, failed: bool) -> None: ...
@@ -89,3 +92,86 @@ def test_no_priority_is_asked_for_unless_it_is_set_and_stamps_go_before_all() ->
     assert {realtime.fifo_of(kind, 0) for kind in ("track", "report", "judge", "acquire")} == {0}
     ranks = [realtime.fifo_of(kind, 10) for kind in ("track", "report", "judge", "acquire")]
     assert ranks == [13, 12, 11, 10]
+
+
+ON_CORES = """
+import os, threading
+from edge_inspector.errors import ConfigError
+from edge_inspector.runtime.realtime import opening_on
+allowed, seen, over = os.sched_getaffinity(0), [], threading.Event()
+earlier = threading.Thread(target=over.wait)
+earlier.start()
+try:
+    with opening_on({cores}):
+        seen.append(os.sched_getaffinity(0))
+except ConfigError as error:
+    print(*error.faults)
+seen += [os.sched_getaffinity(earlier.native_id), os.sched_getaffinity(0)]
+over.set()
+print([["all" if cores == allowed else sorted(cores) for cores in seen]])
+"""
+
+
+def on_cores(wanted: Collection[int]) -> str:
+    """What a process says that opens something on these cores: within, of an earlier thread, and afterwards."""
+    code = ON_CORES.format(cores=list(wanted))
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_what_is_opened_has_its_cores_and_all_else_the_others() -> None:
+    *others, kept = sorted(os.sched_getaffinity(0))
+    assert on_cores([kept]) == f"[[[{kept}], {others}, {others}]]\n"
+
+
+@pytest.mark.parametrize("wanted", [os.sched_getaffinity(0), [4000], [min(os.sched_getaffinity(0)), 4000]])
+def test_cores_that_are_not_there_or_all_of_them_are_refused_and_nothing_changes(wanted: Collection[int]) -> None:
+    said, seen = on_cores(wanted).splitlines()
+    assert said.startswith("realtime.model_cores: this process may use ")
+    assert seen == "[['all', 'all']]"
+
+
+def test_without_cores_of_the_model_everything_runs_everywhere() -> None:
+    assert on_cores([]) == "[['all', 'all', 'all']]\n"
+
+
+def test_a_worker_stays_on_its_cores() -> None:
+    core = min(os.sched_getaffinity(0))
+    look = Look()
+    worker = Worker(look, cores=(core,))
+    worker.start()
+    assert look.stepped.wait(5)
+    worker.stop()
+    assert worker.join(5)
+    assert look.cores[0] == {core}
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_what_was_there_at_the_start_is_spared_the_collector_only_if_wanted(*, freeze: bool) -> None:
+    code = f"import gc; from edge_inspector.runtime.realtime import settle; settle(freeze={freeze})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print(gc.get_freeze_count())"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (int(done.stdout) > 1000) == freeze
+
+
+@pytest.mark.parametrize(("started_at", "found_at"), [(0, 10), (19, 19)])
+def test_a_thread_goes_behind_and_never_up(started_at: int, found_at: int) -> None:
+    """Without root, the way up is refused: a station started with `nice` would end at once."""
+    found = []
+
+    def behind() -> None:
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(started_at, os.getpriority(os.PRIO_PROCESS, thread)))
+        begun_at = os.getpriority(os.PRIO_PROCESS, thread)
+        realtime.go_behind()
+        found.append(os.getpriority(os.PRIO_PROCESS, thread) == max(found_at, begun_at))
+
+    thread = threading.Thread(target=behind)
+    thread.start()
+    thread.join()
+    assert found == [True]

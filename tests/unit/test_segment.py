@@ -53,7 +53,7 @@ class Room:
         self.masks: Mailbox[Segmented] = Mailbox("masks", 2)
         self.views: Mailbox[JudgeItem] = Mailbox("judge", 8)
         self.reached = 0.0
-        admission = Admission(lambda _: self.reached, 0.0, 1, whole_parts=False)
+        admission = Admission(lambda _now_ns, _at_ns: self.reached, 0.0, 1, None)
         self.measure = Measure(look, self.masks, self.views, self.album)
         self.segment = Segment(
             0,

@@ -527,6 +527,31 @@ def test_the_estimate_goes_on_at_the_speed_of_the_last_four_samples() -> None:
     assert straight(*samples).estimate(S + 30 * MS) == pytest.approx(21, abs=0.1)
 
 
+def test_on_an_even_belt_whole_counts_are_smoothed_between_samples_and_ahead() -> None:
+    # 3.3 counts in each span: 0, 3, 7, 10, 13, 16, 20, ... are up to 0.4 off.
+    timeline = straight(*((round(3.3 * at), S + 10 * MS * at) for at in range(9)))
+    for ms in (25, 30, 45, 60, 75, 80, 85):
+        found = timeline.count_at(S + ms * MS, S + 86 * MS, tolerance=50.0)
+        assert found.count == pytest.approx(0.33 * ms, abs=0.25), ms
+    evened = timeline.count_at(S + 35 * MS, S + 86 * MS)
+    assert evened.error_counts > 1 + abs(evened.count - 11.5), "the bound is the two samples' own, and wider"
+
+
+def test_a_belt_that_is_not_even_is_taken_between_its_two_samples() -> None:
+    counts = [0, 3, 7, 10, 13, 18, 27, 40, 57]
+    timeline = straight(*((count, S + 10 * MS * at) for at, count in enumerate(counts)))
+    assert timeline.count_at(S + 65 * MS, S + 86 * MS).count == pytest.approx(33.5, abs=0.01)
+    assert timeline.count_at(S + 25 * MS, S + 86 * MS).count == pytest.approx(8.25, abs=0.25)
+
+
+def test_what_is_foreseen_is_now_the_furthest_and_goes_on_as_the_belt_does() -> None:
+    timeline = straight((0, S), (10, S + 10 * MS), (20, S + 20 * MS))
+    now = S + 25 * MS
+    assert timeline.foreseen(now, now) == timeline.furthest(now)
+    assert timeline.foreseen(now, now + 100 * MS) == pytest.approx(100 + (timeline.furthest(now) or 0), abs=0.1)
+    assert Timeline(MOTION, stale_ns=1).foreseen(now, now) is None
+
+
 def test_the_estimate_asks_for_the_clocks_at_that_instant() -> None:
     timeline = straight((0, S), (10, S + 10 * MS), trip_ns=4 * MS)
     assert timeline.estimate(S + 24 * MS) == pytest.approx(20, abs=0.1), "what the PLC stamped, 4 ms later here"

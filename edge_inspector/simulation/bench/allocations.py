@@ -100,7 +100,7 @@ def _way_of_a_frame(model: str, runtime: str) -> Callable[[], None]:
     jobs: Mailbox[Job] = Mailbox("jobs", 8, key=lambda job: job.decide_by)
     views: Mailbox[JudgeItem] = Mailbox("judge", 8)
     conditions, album = Conditions(), Album(4 * 2**20)
-    admission = Admission(lambda _: 0.0, 0.0, 1, whole_parts=True)
+    admission = Admission(lambda _now, _at: 0.0, 0.0, 1, lambda: 1)
     line = TileLine(seed=7, lanes=1)
     camera = _Replay([line.render(part, 0) for part in range(8)])
     acquire = Acquire(

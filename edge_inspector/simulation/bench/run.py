@@ -13,11 +13,14 @@ from typing import Any
 from edge_inspector import __version__
 from edge_inspector.runtime.clock import utc_text
 from edge_inspector.simulation.bench.budgets import broken, read_budgets
-from edge_inspector.simulation.bench.measures import BENCHMARKS, Effort, Figures
+from edge_inspector.simulation.bench.effort import Effort
+from edge_inspector.simulation.bench.measures import BENCHMARKS
+from edge_inspector.simulation.bench.rounds import Figures
+from edge_inspector.simulation.bench.tables import table
 
 
 def run_bench(names: Sequence[str], effort: Effort, out: Path, budgets: Path | None) -> int:
-    """Run the named benchmarks (all of them without a name). 1 when a budget does not hold."""
+    """Run the named benchmarks (all of them without a name), print their tables. 1 when a budget does not hold."""
     held = read_budgets(budgets) if budgets else []
     out.mkdir(parents=True, exist_ok=True)
     results: dict[str, Figures] = {}
@@ -25,7 +28,7 @@ def run_bench(names: Sequence[str], effort: Effort, out: Path, budgets: Path | N
         print(f"{name}: {BENCHMARKS[name].__doc__}", flush=True)
         results[name] = BENCHMARKS[name](effort)
         (out / f"{name}.json").write_text(json.dumps({"about": _about(effort), name: results[name]}, indent=1) + "\n")
-        print(json.dumps(results[name], indent=1), flush=True)
+        print(table(name, results[name]), flush=True)
     failures = broken(held, results)
     for line in failures:
         print(f"over budget: {line}", file=sys.stderr)
@@ -41,6 +44,8 @@ def _about(effort: Effort) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "model": effort.model,
+        "seconds": effort.seconds,
+        "repeats": effort.repeats,
     }
 
 

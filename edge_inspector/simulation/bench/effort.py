@@ -1,0 +1,50 @@
+"""How long, how often and on what lines a benchmark runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+from edge_inspector.simulation.demo import DemoOptions
+
+PITCH_MM = 220.0
+_DISTINCT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """`seconds` of line for each run, `repeats` rounds in which each way takes its turn once."""
+
+    model: str = "tile-1.0"
+    runtime: str = "onnx"
+    seconds: float = 12.0
+    repeats: int = 3
+    cameras: tuple[int, ...] = (1, 2, 4, 8, 16, 24)
+
+
+def worker_counts() -> list[int]:
+    """A model's thread for every core; for all cores but one."""
+    cores = len(os.sched_getaffinity(0))
+    return [cores, cores - 1] if cores > 1 else [1]
+
+
+def offering(frames_per_s: float, effort: Effort, cameras: int) -> DemoOptions:
+    """A line on which so many frames come per second."""
+    parts_per_s = frames_per_s / cameras
+    speed = min(12_000.0, max(200.0, parts_per_s * PITCH_MM))
+    pitch = max(PITCH_MM, speed / parts_per_s)
+    options = DemoOptions(
+        cameras=cameras,
+        speed_mm_s=speed,
+        pitch_mm=pitch,
+        model=effort.model,
+        runtime=effort.runtime,
+        distinct=_DISTINCT,
+    )
+    return lasting(options, effort.seconds)
+
+
+def lasting(options: DemoOptions, seconds: float) -> DemoOptions:
+    """The line for so long, and for 20 parts at least."""
+    pitch = options.pitch_mm or 400.0
+    return replace(options, parts=max(20, round(seconds * options.speed_mm_s / pitch)))
