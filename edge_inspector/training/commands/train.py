@@ -14,6 +14,7 @@ from edge_inspector.training.data.patches import Mix
 from edge_inspector.training.data.tasks import Reading, Task, open_task
 from edge_inspector.training.judging.limits import Cost
 from edge_inspector.training.judging.report import write_run_report
+from edge_inspector.training.learning.encoders import PUBLISHED
 from edge_inspector.training.learning.losses import Loss
 from edge_inspector.training.learning.train import Plan
 from edge_inspector.training.shipping.runs import Order, read_limits, train_run
@@ -66,6 +67,7 @@ def _order(given: argparse.Namespace, task: Task) -> Order:
         start=given.start,
         keep_head=given.keep_head,
         encoder_weights=given.encoder_weights,
+        encoder_rate=given.encoder_rate,
     )
     cost = Cost(*given.cost) if given.cost else None
     return Order(
@@ -95,7 +97,8 @@ def _check_sizes(given: argparse.Namespace) -> None:
     faults += [Fault("--patch", f"{side} is no multiple of 32") for side in given.patch if side % 32]
     for option in ("start", "encoder_weights"):
         path = getattr(given, option)
-        if path is not None and not path.is_file():
+        published = option == "encoder_weights" and given.net == "lite0" and path == PUBLISHED
+        if path is not None and not published and not path.is_file():
             faults.append(Fault(f"--{option.replace('_', '-')}", f"{path} is no file"))
     if faults:
         raise ConfigError(faults)

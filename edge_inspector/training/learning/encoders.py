@@ -1,17 +1,21 @@
-"""Known encoders by name, out of segmentation_models_pytorch and timm, under our own light decoder.
+"""Known encoders by name, lite0 and those of segmentation_models_pytorch and timm, under our own light decoder.
 
-Their weights are not downloaded: they start at random, or from a state dict that `--encoder-weights` names.
+Nothing is downloaded: they start at random, or from a state dict that `--encoder-weights` names.
 """
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.learning.lite import Lite0, published_weights
 from edge_inspector.training.learning.unet import SIZES, Decoder, Segmenter, head
+
+PUBLISHED: Final = Path("imagenet")
+"""In place of a file: the weights of lite0 that a package brings."""
 
 
 class EncodedSegmenter(nn.Module):
@@ -20,30 +24,35 @@ class EncodedSegmenter(nn.Module):
     def __init__(self, encoder: Any, classes: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         self.encoder = encoder
-        levels = encoder.out_channels[1:]
+        levels = encoder.out_channels[-len(widths) :]
         self.fit = nn.ModuleList(nn.Conv2d(found, width, 1) for found, width in zip(levels, widths, strict=True))
         self.up = Decoder(widths)
         self.head = head(widths[0], classes)
 
     def forward(self, image: Tensor) -> Tensor:
         """Give the logits."""
-        levels = self.encoder(image)[1:]
+        levels = self.encoder(image)[-len(self.fit) :]
         fitted = [fit(level) for fit, level in zip(self.fit, levels, strict=True)]
         logits: Tensor = self.head(self.up(fitted))
         return logits
 
 
 def make_net(name: str, channels: int, classes: int, weights: Path | None = None) -> nn.Module:
-    """A net by name: light, large, or an encoder such as mobilenet_v2 or resnet34. Raises ConfigError."""
+    """A net by name: light, large, lite0, or an encoder such as mobilenet_v2 or resnet34. Raises ConfigError."""
     if name in SIZES:
         if weights is not None:
             raise ConfigError([Fault("--encoder-weights", f"the {name} net has no encoder of another's making")])
         return Segmenter(channels, classes, SIZES[name])
+    if name == "lite0":
+        lite = Lite0(channels)
+        if weights is not None:
+            lite.load(published_weights() if weights == PUBLISHED else weights)
+        return EncodedSegmenter(lite, classes, SIZES["large"])
     library = _library()
     try:
         encoder = library.encoders.get_encoder(name, in_channels=channels, depth=5, weights=None)
     except KeyError as error:
-        known = f"{', '.join(SIZES)} or an encoder of segmentation_models_pytorch, as mobilenet_v2 or resnet34"
+        known = f"{', '.join(SIZES)}, lite0 or an encoder of segmentation_models_pytorch, as mobilenet_v2 or resnet34"
         raise ConfigError([Fault("--net", f"{name!r} is unknown: {known}")]) from error
     if weights is not None:
         encoder.load_state_dict(torch.load(weights, weights_only=True))

@@ -49,6 +49,7 @@ class Plan:
     start: Path | None = None
     keep_head: bool = False
     encoder_weights: Path | None = None
+    encoder_rate: float = 1.0
     report_every: int = 50
 
 
@@ -65,9 +66,10 @@ class Training:
             begin_from(self.net, kept.get("mean", kept), keep_head=plan.keep_head)
         self.net.to(memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net)
-        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=2e-2)
+        groups = _rated(self.net, plan)
+        self.optimiser = torch.optim.AdamW(groups, lr=plan.rate, weight_decay=2e-2)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, plan.rate, total_steps=plan.steps, pct_start=0.1
+            self.optimiser, [group["lr"] for group in groups], total_steps=plan.steps, pct_start=0.1
         )
         self.losses: list[float] = []
 
@@ -151,6 +153,14 @@ def begin_from(net: nn.Module, weights: dict[str, Tensor], *, keep_head: bool = 
             taken[name] = fitted
     net.load_state_dict(taken, strict=False)
     return len(taken)
+
+
+def _rated(net: nn.Module, plan: Plan) -> list[dict[str, Any]]:
+    """All parameters with their highest rates: what an encoder knows already is changed with care."""
+    known = [value for name, value in net.named_parameters() if name.startswith("encoder.")]
+    fresh = [value for name, value in net.named_parameters() if not name.startswith("encoder.")]
+    groups = [{"params": fresh, "lr": plan.rate}]
+    return [*groups, {"params": known, "lr": plan.rate * plan.encoder_rate}] if known else groups
 
 
 def _batch(source: Source, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

