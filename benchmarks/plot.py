@@ -79,7 +79,7 @@ def footprint(axes: Axes, found: dict[str, Any]) -> None:
     axes.set(ylabel="s", ylim=(0, None))
     memory = axes.twinx()
     _spread(memory, ["resident, MiB"], [found], "rss_mb", label="resident, MiB")
-    memory.set(ylabel="MiB", ylim=(0, None))
+    memory.set(ylabel="MiB", ylim=(0, 1.2 * found["rss_mb"]))
 
 
 def allocations(axes: Axes, found: dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ def soak(axes: Axes, found: dict[str, Any]) -> None:
     axes.plot(
         [length * (turn + 0.5) for turn in range(len(turns))], turns, "o-", label="resident memory, median of a turn"
     )
-    axes.set(xlabel="minutes", ylabel="MiB", ylim=(0, None))
+    axes.set(xlabel="minutes", ylabel="MiB", ylim=(0, 1.2 * max(turns)))
 
 
 def _spread(axes: Axes, places: list[Any], ways: list[dict[str, Any]], *path: str, label: str, line: str = "-") -> None:
