@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from soak_bounds import median_by_turn, slope_within_phases, slower
+from soak_bounds import median_by_turn, memory_grows, slope_within_phases, slower
 from soak_report import Plan, Sample
 
 PHASES = ("quiet", "clients", "clients, full disk")
@@ -28,6 +28,13 @@ def test_memory_is_told_turn_by_turn() -> None:
     told = median_by_turn(PLAN, samples(36.0))
     assert len(told) == 9, "ten turns, of which the first has no samples"
     assert all(1.7 < later - earlier < 1.9 for earlier, later in pairwise(told))
+
+
+def test_an_hour_is_held_to_its_slope_and_two_minutes_to_what_lies_between_their_turns() -> None:
+    assert not memory_grows(60.0, 3.9, [150.0, 170.0])
+    assert memory_grows(60.0, 4.1, [150.0, 150.0])
+    assert not memory_grows(2.0, 913.4, [155.7, 156.7])
+    assert memory_grows(2.0, 0.0, [150.0, 162.1])
 
 
 def test_phases_come_again_and_settle() -> None:
