@@ -48,7 +48,7 @@ def row(report: dict[str, Any]) -> str:
 def main() -> int:
     """Alternate without and with; print what differs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shadow", default="tile-1.0/fp32", help="as in `edge-inspector demo` (default: %(default)s)")
+    parser.add_argument("--shadow", default="tile-1.1/fp32", help="as in `edge-inspector demo` (default: %(default)s)")
     parser.add_argument("--parts", type=int, default=300)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the reports here")

@@ -129,7 +129,7 @@ def _add_demo(commands: _Commands) -> None:
     demo.add_argument("--pitch-mm", type=_positive, default=0.0, help="distance between parts (default: 400)")
     demo.add_argument("--frames", type=Path, metavar="DIR", help="play real images (a folder with index.csv) as parts")
     demo.add_argument(
-        "--model", default="", help="model folder name (default: tile-1.0; magnetic-tile-1.2 with --frames)"
+        "--model", default="", help="model folder name (default: tile-1.1; magnetic-tile-1.2 with --frames)"
     )
     demo.add_argument("--runtime", choices=_RUNTIMES, default="onnx", help="segmenter driver (default: onnx)")
     demo.add_argument("--workers", type=_whole, default=0, help="the model's threads (default: one for each core)")
@@ -151,7 +151,7 @@ def _add_demo(commands: _Commands) -> None:
         "--loss", type=_fraction, default=0.0, help="with --gige: lose this fraction of the packets (as 0.005)"
     )
     demo.add_argument(
-        "--shadow", default="", metavar="MODEL", help="let a second model look on in spare time, as tile-1.0/fp32"
+        "--shadow", default="", metavar="MODEL", help="let a second model look on in spare time, as tile-1.1/fp32"
     )
     demo.add_argument(
         "--line-scan", action="store_true", help="with --gige: cameras that take their rows one by one, by the encoder"
@@ -175,7 +175,7 @@ def _add_bench(commands: _Commands) -> None:
         metavar="NAME",
         help="throughput, latency, growth, position, realtime, footprint, allocations (default: all, about 35 minutes)",
     )
-    bench.add_argument("--model", default="tile-1.0", help="model folder name (default: tile-1.0)")
+    bench.add_argument("--model", default="tile-1.1", help="model folder name (default: tile-1.1)")
     bench.add_argument("--runtime", choices=_RUNTIMES, default="onnx", help="segmenter driver (default: onnx)")
     bench.add_argument("--seconds", type=_positive, default=12.0, help="how long each run of the line is (default: 12)")
     bench.add_argument(

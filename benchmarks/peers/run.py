@@ -58,7 +58,7 @@ def _watch(python: Path, script: Path, world: World, scenario: Scenario) -> Figu
 
 
 def _round(products: dict[str, Run], seconds: float, only: list[str] | None) -> Figures:
-    model = RawModel("tile-1.0")
+    model = RawModel("tile-1.1")
     found: Figures = {"products": {name: {} for name in products}}
     for number in range(len(scenarios(seconds, 1.0))):
         for name, run in products.items():

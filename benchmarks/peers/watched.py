@@ -75,7 +75,7 @@ def run(python: Path, script: Path, scenario: Scenario, world: World) -> Figures
     with tempfile.TemporaryDirectory(prefix="peers-") as name, Sink() as sink, ExitStack() as stack:
         folder, start_ns = Path(name), time.monotonic_ns()
         line = world.line(scenario.frames_per_s, start_ns)
-        command = [str(python), str(script), "--model", str(models_dir() / "tile-1.0"), "--sink", str(sink.port)]
+        command = [str(python), str(script), "--model", str(models_dir() / "tile-1.1"), "--sink", str(sink.port)]
         cameras = None
         if scenario.network:
             line.write(folder / "line.json")

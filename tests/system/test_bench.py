@@ -16,7 +16,7 @@ def test_the_budgets_hold_and_the_figures_are_kept(tmp_path: Path, capsys: pytes
     arguments = ["bench", "throughput", "--seconds", "4", "--repeats", "1"]
     assert main([*arguments, "--out", str(tmp_path), "--budgets", str(BUDGETS)]) == 0, capsys.readouterr().err
     found = json.loads((tmp_path / "throughput.json").read_text())
-    assert found["about"]["model"] == "tile-1.0"
+    assert found["about"]["model"] == "tile-1.1"
     assert found["throughput"]["pipeline_frames_per_s"] > 5
     assert found["throughput"]["not_inspected"] > 0  # it was offered more than it could take
 

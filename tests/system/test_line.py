@@ -36,8 +36,8 @@ def assert_every_part_has_one_verdict(report: dict[str, Any]) -> None:
 
 
 def test_the_shipped_model_inspects_every_part_and_the_gate_hits_the_right_ones(tmp_path: Path) -> None:
-    if not (models_dir() / "tile-1.0" / "manifest.toml").exists():
-        pytest.fail("models/tile-1.0 is missing")
+    if not (models_dir() / "tile-1.1" / "manifest.toml").exists():
+        pytest.fail("models/tile-1.1 is missing")
     report = run(tmp_path, parts=40, speed_mm_s=1500.0)
 
     assert_every_part_has_one_verdict(report)

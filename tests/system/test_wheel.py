@@ -23,5 +23,5 @@ def test_the_wheel_holds_the_package_and_the_models(tmp_path: Path) -> None:
     assert "edge_inspector/py.typed" in names
     page = {f"edge_inspector/web/static/{file.name}" for file in (ROOT / "edge_inspector/web/static").iterdir()}
     assert page <= set(names)
-    assert "edge_inspector/models/tile-1.0/manifest.toml" in names
+    assert "edge_inspector/models/tile-1.1/manifest.toml" in names
     assert not [name for name in names if name.startswith(("tests/", "docs/"))]

@@ -25,7 +25,7 @@ def criteria(number: int) -> Criteria:
         {
             "id": number,
             "name": f"tile {number}",
-            "model": "tile-1.0",
+            "model": "tile-1.1",
             "views": ["top"],
             "part_length_mm": 100,
             "min_pitch_mm": 120,

@@ -21,7 +21,7 @@ def recipe(**changes: Any) -> Recipe:
         {
             "id": 4,
             "name": "tile",
-            "model": "tile-1.0",
+            "model": "tile-1.1",
             "views": ["left", "right"],
             "part_length_mm": 100,
             "min_pitch_mm": 120,

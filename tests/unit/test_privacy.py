@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 from pathlib import Path
 from edge_inspector.segmenters.onnx import OnnxSegmenter
-segmenter = OnnxSegmenter(Path("models/tile-1.0"), OnnxSegmenter.Settings())
+segmenter = OnnxSegmenter(Path("models/tile-1.1"), OnnxSegmenter.Settings())
 segmenter.open()
 segmenter.close()
 """

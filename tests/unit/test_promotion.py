@@ -11,7 +11,7 @@ from edge_inspector.cli import main
 from edge_inspector.config import load_station
 from edge_inspector.simulation.station_files import Variant, write_station_files
 
-MODEL = Path(__file__).parents[2] / "models" / "tile-1.0"
+MODEL = Path(__file__).parents[2] / "models" / "tile-1.1"
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def station(tmp_path: Path) -> Path:
     lines = [line for line in path.read_text().splitlines() if not line.startswith("models_dir")]
     text = "\n".join(lines).replace('recipe = "recipe.toml"', 'recipe = "recipe.toml"\nrecipes = ["other.toml"]')
     path.write_text(text.replace('model = "new-2.0"', 'model = "new-2.0" # since Monday') + "\n")
-    recipe = (tmp_path / "recipe.toml").read_text().replace('model = "tile-1.0"', 'model = "old-1.0" # of May')
+    recipe = (tmp_path / "recipe.toml").read_text().replace('model = "tile-1.1"', 'model = "old-1.0" # of May')
     (tmp_path / "recipe.toml").write_text(recipe)
     (tmp_path / "other.toml").write_text(recipe.replace("id = 1\n", "id = 2\n"))
     (tmp_path / "state").mkdir()

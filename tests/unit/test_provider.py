@@ -7,7 +7,7 @@ import pytest
 
 from edge_inspector.segmenters.onnx import OnnxSegmenter
 
-MODEL = Path(__file__).parents[2] / "models" / "tile-1.0"
+MODEL = Path(__file__).parents[2] / "models" / "tile-1.1"
 
 
 def fell_back(**settings: object) -> bool:

@@ -11,7 +11,7 @@ from edge_inspector.inspection.recipe import Recipe, read_recipe
 GOOD = """\
 id = 4
 name = "tile"
-model = "tile-1.0"
+model = "tile-1.1"
 views = ["left", "right"]
 part_length_mm = 100.0
 min_pitch_mm = 120.0

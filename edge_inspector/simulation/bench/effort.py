@@ -15,7 +15,7 @@ _DISTINCT = 8
 class Effort:
     """`seconds` of line for each run, `repeats` rounds in which each way takes its turn once."""
 
-    model: str = "tile-1.0"
+    model: str = "tile-1.1"
     runtime: str = "onnx"
     seconds: float = 12.0
     repeats: int = 3

@@ -6,6 +6,7 @@ from typing import Final
 
 import onnx
 import torch
+from onnx import helper, numpy_helper
 
 from edge_inspector.training.learning.unet import STRIDE, Deployed
 
@@ -30,14 +31,31 @@ def export_onnx(deployed: Deployed, path: Path, shape: tuple[int, int, int]) -> 
             opset_version=OPSET,
             dynamo=False,
         )
-    stride = STRIDE * deployed.shrink
-    _fix_output_shape(path, shape[0] // stride, shape[1] // stride)
-
-
-def _fix_output_shape(path: Path, height: int, width: int) -> None:
-    """State the mask's true size, which the exporter's shape inference leaves open."""
-    model = onnx.load(str(path))
+    model, stride = onnx.load(str(path)), STRIDE * deployed.shrink
+    _fold_shrinking(model.graph)
+    # The mask's true size, which the exporter's shape inference leaves open.
     dims = model.graph.output[0].type.tensor_type.shape.dim
-    dims[2].dim_value, dims[3].dim_value = height, width
+    dims[2].dim_value, dims[3].dim_value = shape[0] // stride, shape[1] // stride
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
+
+
+def _fold_shrinking(graph: onnx.GraphProto) -> None:
+    """Let the first convolution do the shrinking, where nothing else reads the small picture (docs/decisions/0038).
+
+    The mean of n x n pixels and then a kernel of k x k is one kernel of nk x nk, its values spread and divided.
+    """
+    for pool in [node for node in graph.node if node.op_type == "AveragePool"]:
+        readers = [node for node in graph.node if pool.output[0] in node.input]
+        if any(node.op_type != "Conv" for node in readers):
+            continue
+        times = helper.get_node_attr_value(pool, "kernel_shape")[0]
+        for node in readers:
+            weight = next(each for each in graph.initializer if each.name == node.input[1])
+            spread = numpy_helper.to_array(weight).repeat(times, 2).repeat(times, 3) / times**2
+            weight.CopyFrom(numpy_helper.from_array(spread, weight.name))
+            for how in node.attribute:
+                if how.name in {"kernel_shape", "strides", "pads"}:
+                    how.ints[:] = [times * each for each in how.ints]
+            node.input[0] = pool.input[0]
+        graph.node.remove(pool)

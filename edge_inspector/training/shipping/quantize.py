@@ -7,27 +7,29 @@ it. For TensorRT: signed and symmetric, every zero point 0, which on such CPUs s
 
 import contextlib
 import logging
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-CPU_METHOD: Final = "MinMax, U8S8 per-channel reduce_range"
+from edge_inspector.training.shipping.rounding import round_weights
+
+CPU_METHOD: Final = "MinMax, U8S8 per-channel reduce_range, weights rounded by what they read (GPTQ)"
 TENSORRT_METHOD: Final = "MinMax, S8S8 symmetric per-channel"
 # Normalisation and sigmoid stay in float: they are cheap, and the sigmoid's steep middle needs the precision.
-_KEPT_IN_FLOAT: Final = re.compile(r"/encoder/(_conv_stem/|_blocks\.[0-4]/|.*_depthwise_conv/)")
-"""lite0 down to an eighth of the resolution, and its depthwise layers: docs/decisions/0031 says why."""
 _QUANTISED_OPS: Final = ["Conv", "Add", "Resize", "MaxPool", "Concat"]
+# What a rectifier cuts off must not take part in the range: tensors become eight bits where they are read, so that none
+# does between a convolution and its rectifier. Runtimes then make one kernel of both (docs/decisions/0037).
+_WHERE_READ: Final = {"OpTypesToExcludeOutputQuantization": ["Conv", "Add"]}
 _TENSORRT: Final[dict[str, Any]] = {
     "activation_type": QuantType.QInt8,
-    "extra_options": {
+    "extra_options": _WHERE_READ
+    | {
         "ActivationSymmetric": True,
         "WeightSymmetric": True,
         "QuantizeBias": False,
@@ -49,25 +51,26 @@ def quantize_for_cpu(
     fp32: Path, target: Path, images: Sequence[NDArray[np.uint8]], *, reduce_range: bool = True
 ) -> None:
     """Calibrate on the images [H, W, C] and write the CPUs' file."""
-    _quantize(fp32, target, images, activation_type=QuantType.QUInt8, reduce_range=reduce_range)
+    how = {"activation_type": QuantType.QUInt8, "extra_options": _WHERE_READ}
+    with _prepared(fp32) as prepared:
+        _quantize(prepared, target, images, reduce_range=reduce_range, **how)
+        round_weights(prepared, target, images, most=64 if reduce_range else 127)
 
 
 def quantize_for_tensorrt(fp32: Path, target: Path, images: Sequence[NDArray[np.uint8]]) -> None:
     """Calibrate on the images [H, W, C] and write TensorRT's file."""
-    _quantize(fp32, target, images, reduce_range=False, **_TENSORRT)
+    with _prepared(fp32) as prepared:
+        _quantize(prepared, target, images, reduce_range=False, **_TENSORRT)
 
 
-def _quantize(fp32: Path, target: Path, images: Sequence[NDArray[np.uint8]], **how: Any) -> None:
-    with tempfile.TemporaryDirectory() as scratch, _quiet():
-        prepared = Path(scratch) / "prepared.onnx"
-        quant_pre_process(str(fp32), str(prepared), skip_symbolic_shape=True)
+def _quantize(prepared: Path, target: Path, images: Sequence[NDArray[np.uint8]], **how: Any) -> None:
+    with _quiet():
         quantize_static(
             str(prepared),
             str(target),
             _Frames(images),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_QUANTISED_OPS,
-            nodes_to_exclude=kept_in_float(prepared),
             per_channel=True,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
@@ -75,9 +78,13 @@ def _quantize(fp32: Path, target: Path, images: Sequence[NDArray[np.uint8]], **h
         )
 
 
-def kept_in_float(fp32: Path) -> list[str]:
-    """Names of the nodes that eight bits would spoil."""
-    return [node.name for node in onnx.load(str(fp32)).graph.node if _KEPT_IN_FLOAT.search(node.name)]
+@contextlib.contextmanager
+def _prepared(fp32: Path) -> Iterator[Path]:
+    """The net with its constants folded, as quantize_static wants it."""
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
+        prepared = Path(scratch) / "prepared.onnx"
+        quant_pre_process(str(fp32), str(prepared), skip_symbolic_shape=True)
+        yield prepared
 
 
 @contextlib.contextmanager

@@ -1,0 +1,135 @@
+"""Weights rounded so that what each convolution gives stays as it was.
+
+Each weight rounded to its nearest step is a different net: the errors of a thousand weights add up, most where a defect
+is. Here they are rounded one after another, and what an error does to the sum is made up for by those still to come,
+given what the layer really reads (Frantar et al. 2022, GPTQ, arXiv:2210.17323); what is left on average goes into the
+bias (Nagel et al. 2019, arXiv:1906.04721).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession
+
+_IMAGES: Final = 100
+_PLACES: Final = 200
+"""Images, and places in each, at which a layer's inputs are taken."""
+_DAMPING: Final = 0.01
+"""Of the mean of the inputs' squares: what was hardly ever seen is rounded to the nearest."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class _Read:
+    """What a convolution of G groups read at `count` places, K values for each of its sums.
+
+    The sums of these [G, K] and of their products [G, K, K].
+    """
+
+    sums: Floats
+    products: Floats
+    count: int = 0
+
+
+def round_weights(fp32: Path, int8: Path, images: Sequence[NDArray[np.uint8]], most: int) -> None:
+    """Round the INT8 file's convolutions anew, to -`most`..`most`, in place.
+
+    `fp32` has the same nodes; images [H, W, C].
+    """
+    whole, rounded = onnx.load(str(fp32)), onnx.load(str(int8))
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in whole.graph.initializer}
+    tensors = {tensor.name: tensor for tensor in rounded.graph.initializer}
+    made_by = {name: node for node in rounded.graph.node for name in node.output}
+    given = {node.name: node for node in rounded.graph.node if node.op_type == "Conv"}
+    convolutions = [node for node in whole.graph.node if node.op_type == "Conv"]
+    for node, read in zip(convolutions, _read(whole, convolutions, weights, images), strict=True):
+        weight, bias = (made_by[name].input for name in given[node.name].input[1:])
+        chosen, missing = _layer(weights[node.input[1]], numpy_helper.to_array(tensors[weight[1]]), read, most)
+        _replace(tensors[weight[0]], chosen.astype(np.int8))
+        before, step = (numpy_helper.to_array(tensors[name]) for name in bias[:2])
+        _replace(tensors[bias[0]], (before + np.round(missing / step)).astype(np.int32))
+    onnx.save(rounded, str(int8))
+
+
+def _layer(weight: NDArray[np.float32], steps: NDArray[np.float32], read: _Read, most: int) -> tuple[Floats, Floats]:
+    """The weights in steps, of their shape [O, C/G, h, w], and what each sum then lacks on average [O]."""
+    groups, values = read.sums.shape
+    flat = weight.reshape(groups, -1, values).astype(float)
+    step = np.broadcast_to(steps, len(weight)).reshape(groups, -1).astype(float)
+    chosen = np.stack(
+        [round_rows(flat[each], read.products[each] / read.count, step[each], most) for each in range(groups)]
+    )
+    lost = flat - chosen * step[:, :, np.newaxis]
+    return chosen.reshape(weight.shape), np.einsum("gok,gk->go", lost, read.sums / read.count).reshape(-1)
+
+
+def round_rows(rows: Floats, moments: Floats, steps: Floats, most: int) -> Floats:
+    """`rows` [O, K] in `steps` [O], given the second moments [K, K] of what is read: what matters most first."""
+    order = np.argsort(-np.diag(moments))
+    damped = moments[np.ix_(order, order)] + np.eye(len(order)) * max(1e-9, _DAMPING * np.diag(moments).mean())
+    passes_on = np.linalg.cholesky(np.linalg.inv(damped)).T
+    left, chosen = rows[:, order], np.empty_like(rows)
+    for index, position in enumerate(order):
+        chosen[:, position] = np.clip(np.round(left[:, index] / steps), -most, most)
+        error = (left[:, index] - chosen[:, position] * steps) / passes_on[index, index]
+        left[:, index:] -= np.outer(error, passes_on[index, index:])
+    return chosen
+
+
+def _read(
+    model: ModelProto,
+    convolutions: Sequence[NodeProto],
+    weights: dict[str, NDArray[Any]],
+    images: Sequence[NDArray[np.uint8]],
+) -> list[_Read]:
+    """What each convolution reads at random places of the images."""
+    rng = np.random.default_rng(1)
+    names = list(dict.fromkeys(node.input[0] for node in convolutions))
+    watched = ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    session = InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = []
+    for node in convolutions:
+        groups, values = _attributes(node).get("group", 1), weights[node.input[1]][0].size
+        found.append(_Read(np.zeros((groups, values)), np.zeros((groups, values, values))))
+    for image in images[:_IMAGES]:
+        tensors = dict(zip(names, session.run(None, {"image": image[np.newaxis]}), strict=True))
+        for read, node in zip(found, convolutions, strict=True):
+            seen = _seen(tensors[node.input[0]][0], node, weights[node.input[1]].shape[2:], rng)
+            grouped = seen.reshape(len(seen), len(read.sums), -1).transpose(1, 0, 2)
+            read.sums += grouped.sum(1)
+            read.products += grouped.transpose(0, 2, 1) @ grouped
+            read.count += len(seen)
+    return found
+
+
+def _seen(
+    tensor: NDArray[np.float32], node: NodeProto, kernel: Sequence[int], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """What the kernel covers at random places of [C, H, W]: [places, C, h * w]."""
+    how = _attributes(node)
+    top, left, bottom, right = how.get("pads", (0, 0, 0, 0))
+    padded = np.pad(tensor, ((0, 0), (top, bottom), (left, right)))
+    rows, columns = (
+        rng.integers(0, (side - size) // step + 1, _PLACES) * step
+        for side, size, step in zip(padded.shape[1:], kernel, how.get("strides", (1, 1)), strict=True)
+    )
+    taps = [padded[:, rows + row, columns + column].T for row in range(kernel[0]) for column in range(kernel[1])]
+    return np.stack(taps, axis=2)
+
+
+def _attributes(node: NodeProto) -> dict[str, Any]:
+    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
+
+
+def _replace(tensor: TensorProto, values: NDArray[Any]) -> None:
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
