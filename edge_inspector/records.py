@@ -199,7 +199,7 @@ class View:
     others: tuple[View, ...] = ()
 
     @classmethod
-    def unseen(cls, frame: Frame, figures: ViewFigures, reason: Reason) -> View:
+    def unseen(cls, frame: Frame, figures: ViewFigures | None, reason: Reason) -> View:
         """A frame that the model did not look at, and why."""
         return cls(
             frame.camera,

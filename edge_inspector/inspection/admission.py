@@ -77,6 +77,11 @@ class Admission:
                 part.give_up()
             return not part.refused
 
+    def spared(self, decide_by: float) -> None:
+        """An accepted frame is not worth inferring: less is owed."""
+        with self._lock:
+            self._settle(decide_by)
+
     def refuse(self, decide_by: float) -> None:
         """This part will not be seen whole: its other frames need not be looked at."""
         with self._lock:
@@ -89,9 +94,7 @@ class Admission:
         with self._lock:
             self._frame_ns += 0.1 * (call_ns / len(decide_by) - self._frame_ns)
             for each in decide_by:
-                part = self._find(each)
-                if part is not None:
-                    part.owed = max(0, part.owed - 1)
+                self._settle(each)
 
     def judged(self, after_ns: int) -> None:
         """A view reached the judge so long after the model was done with it."""
@@ -102,6 +105,11 @@ class Admission:
     def _hopeless(self, part: _Part, before: int, now_ns: int) -> bool:
         calls = -(-(before + part.owed) // self._workers)
         return _late(self._foreseen(now_ns, now_ns + int(calls * self._frame_ns + self._to_judge_ns)), part.decide_by)
+
+    def _settle(self, decide_by: float) -> None:
+        part = self._find(decide_by)
+        if part is not None:
+            part.owed = max(0, part.owed - 1)
 
     def _find(self, decide_by: float) -> _Part | None:
         near = (part for part in self._parts if abs(part.decide_by - decide_by) <= self._tolerance)

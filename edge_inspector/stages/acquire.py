@@ -132,7 +132,16 @@ class Acquire:
         self._counters, self._published_ns = found, time.monotonic_ns()
 
     def _receive(self, frame: Frame) -> None:
-        """Only a picture that can be judged goes on to the model."""
+        """Look only at what can be seen in time; only a picture that can be judged goes on to the model."""
+        # A count that the camera latched is a raw 32-bit value, for the judge; to order work the estimate will do.
+        count = self._estimate(frame.captured_ns)
+        if count is None:
+            self._answer(frame, None, Reason.POSITION_UNKNOWN)
+            return
+        decide_by = count + self._to_line
+        if not self._admission.accepts(decide_by, time.monotonic_ns()):
+            self._answer(frame, None, Reason.LATE)
+            return
         figures = measure(frame.image)
         fault = fault_of(figures, self._limits(), self._fingerprint)
         self._fingerprint = figures.fingerprint
@@ -140,28 +149,20 @@ class Acquire:
         like = ViewFigures(figures.mean, figures.sharpness)
         if fault is None:
             self._conditions.clear(ErrorCode.BAD_PICTURES, frame.camera)
-            self._hand_over(frame, like)
+            self._hand_over(Job(frame, decide_by, like))
         else:
             metrics.pictures_bad.labels(frame.camera, fault.value).inc()
             self._conditions.set(ErrorCode.BAD_PICTURES, frame.camera, fault.value)
+            self._admission.spared(decide_by)
             self._answer(frame, like, Reason.BAD_IMAGE)
 
-    def _hand_over(self, frame: Frame, like: ViewFigures) -> None:
-        # A count that the camera latched is a raw 32-bit value, for the judge; to order work the estimate will do.
-        count = self._estimate(frame.captured_ns)
-        if count is None:
-            self._answer(frame, like, Reason.POSITION_UNKNOWN)
-            return
-        job, now = Job(frame, count + self._to_line, like), time.monotonic_ns()
-        if not self._admission.accepts(job.decide_by, now):
-            self._answer(frame, like, Reason.LATE)
-            return
+    def _hand_over(self, job: Job) -> None:
         evicted = self._jobs.put(job)
         if evicted is not None:
             self._admission.refuse(evicted.decide_by)
             self._answer(evicted.frame, evicted.figures, Reason.MAILBOX_FULL)
 
-    def _answer(self, frame: Frame, like: ViewFigures, reason: Reason) -> None:
+    def _answer(self, frame: Frame, like: ViewFigures | None, reason: Reason) -> None:
         metrics.frames_evicted.labels(frame.camera, reason.label).inc()
         self._views.put(View.unseen(frame, like, reason))
         self._album.put(frame, None)

@@ -33,7 +33,7 @@ class Counting(FolderCamera):
 
 
 class Station:
-    def __init__(self, folder: Path, pictures: list[Image]) -> None:
+    def __init__(self, folder: Path, pictures: list[Image], reached: float = 0.0) -> None:
         for index, picture in enumerate(pictures):
             cv2.imwrite(str(folder / f"{index}.png"), picture)
         self.name = f"cam-{folder.name}"[:32]
@@ -41,7 +41,7 @@ class Station:
         self.jobs: Mailbox[Job] = Mailbox("jobs", 8)
         self.views: Mailbox[JudgeItem] = Mailbox("judge", 8)
         self.conditions = Conditions()
-        admission = Admission(lambda _now_ns, _at_ns: 0.0, 10.0, 1, lambda: 1)
+        admission = Admission(lambda _now_ns, _at_ns: reached, 10.0, 1, lambda: 1)
         self.stage = Acquire(
             self.camera,
             1000,
@@ -65,7 +65,7 @@ class Station:
 
 @pytest.fixture
 def station(tmp_path: Path) -> Callable[..., Station]:
-    return lambda *pictures: Station(tmp_path, list(pictures))
+    return lambda *pictures, reached=0.0: Station(tmp_path, list(pictures), reached)
 
 
 def test_a_bad_picture_is_answered_and_never_inferred(station: Callable[..., Station]) -> None:
@@ -85,6 +85,16 @@ def test_a_bad_picture_is_answered_and_never_inferred(station: Callable[..., Sta
     assert made.metric("pictures_bad_total", fault="frozen") == 1
     assert made.metric("frames_evicted_total", reason="bad_image") == 2
     assert made.metric("picture_sharpness") == pytest.approx(50, abs=25)
+
+
+def test_a_frame_that_comes_too_late_is_not_even_looked_at(station: Callable[..., Station]) -> None:
+    made = station(BLACK, reached=1000.0)
+    made.run(2)
+    (answer,) = made.views.take(8, 0)
+    assert isinstance(answer, View)
+    assert (answer.failure, answer.figures) == (Reason.LATE, None)
+    assert not made.conditions.held(ErrorCode.BAD_PICTURES, made.name)
+    assert made.metric("pictures_bad_total", fault="dark") is None
 
 
 def test_the_device_s_statistics_become_metrics_that_never_fall(station: Callable[..., Station]) -> None:

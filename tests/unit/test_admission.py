@@ -55,6 +55,15 @@ def test_parts_that_are_due_later_do_not_count() -> None:
     assert found.accepts(line(80), 70 * MS)
 
 
+def test_a_frame_not_worth_inferring_is_owed_no_more() -> None:
+    for spared, taken_on in ((0, False), (1, True)):
+        found = admission(frame_ms=10)
+        assert found.accepts(line(100), 0)
+        for _ in range(spared):
+            found.spared(line(100))
+        assert found.accepts(line(108), 70 * MS) is taken_on, "three frames end at 100 ms, four at 110"
+
+
 def test_what_was_inferred_is_owed_no_more() -> None:
     found = admission(frame_ms=10)
     assert found.accepts(line(100), 0)
