@@ -50,11 +50,12 @@ def round_weights(fp32: Path, int8: Path, images: Sequence[NDArray[np.uint8]], m
     given = {node.name: node for node in rounded.graph.node if node.op_type == "Conv"}
     convolutions = [node for node in whole.graph.node if node.op_type == "Conv"]
     for node, read in zip(convolutions, _read(whole, convolutions, weights, images), strict=True):
-        weight, bias = (made_by[name].input for name in given[node.name].input[1:])
+        weight, *biases = (made_by[name].input for name in given[node.name].input[1:])
         chosen, missing = _layer(weights[node.input[1]], numpy_helper.to_array(tensors[weight[1]]), read, most)
         _replace(tensors[weight[0]], chosen.astype(np.int8))
-        before, step = (numpy_helper.to_array(tensors[name]) for name in bias[:2])
-        _replace(tensors[bias[0]], (before + np.round(missing / step)).astype(np.int32))
+        for bias in biases:
+            before, step = (numpy_helper.to_array(tensors[name]) for name in bias[:2])
+            _replace(tensors[bias[0]], (before + np.round(missing / step)).astype(np.int32))
     onnx.save(rounded, str(int8))
 
 
