@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -71,11 +72,22 @@ def _quantize(prepared: Path, target: Path, images: Sequence[NDArray[np.uint8]],
             _Frames(images),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_QUANTISED_OPS,
+            nodes_to_exclude=kept_in_float(prepared),
             per_channel=True,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
             **how,
         )
+
+
+def kept_in_float(prepared: Path) -> list[str]:
+    """First convolutions of grey nets: the contrast of each picture has another scale, and no eight bits suit them all.
+
+    A colour picture is read with the eight bits that it came with.
+    """
+    graph = onnx.load(str(prepared)).graph
+    evened = {name for node in graph.node if node.op_type == "Div" for name in node.output}
+    return [node.name for node in graph.node if node.op_type == "Conv" and node.input[0] in evened]
 
 
 @contextlib.contextmanager

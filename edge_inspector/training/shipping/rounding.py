@@ -47,8 +47,8 @@ def round_weights(fp32: Path, int8: Path, images: Sequence[NDArray[np.uint8]], m
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in whole.graph.initializer}
     tensors = {tensor.name: tensor for tensor in rounded.graph.initializer}
     made_by = {name: node for node in rounded.graph.node for name in node.output}
-    given = {node.name: node for node in rounded.graph.node if node.op_type == "Conv"}
-    convolutions = [node for node in whole.graph.node if node.op_type == "Conv"]
+    given = {node.name: node for node in rounded.graph.node if node.op_type == "Conv" and node.input[1] in made_by}
+    convolutions = [node for node in whole.graph.node if node.name in given]
     for node, read in zip(convolutions, _read(whole, convolutions, weights, images), strict=True):
         weight, *biases = (made_by[name].input for name in given[node.name].input[1:])
         chosen, missing = _layer(weights[node.input[1]], numpy_helper.to_array(tensors[weight[1]]), read, most)
