@@ -72,7 +72,7 @@ def _quantize(prepared: Path, target: Path, images: Sequence[NDArray[np.uint8]],
             _Frames(images),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_QUANTISED_OPS,
-            nodes_to_exclude=kept_in_float(prepared),
+            nodes_to_exclude=_kept_in_float(prepared),
             per_channel=True,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
@@ -80,7 +80,7 @@ def _quantize(prepared: Path, target: Path, images: Sequence[NDArray[np.uint8]],
         )
 
 
-def kept_in_float(prepared: Path) -> list[str]:
+def _kept_in_float(prepared: Path) -> list[str]:
     """First convolutions of grey nets: the contrast of each picture has another scale, and no eight bits suit them all.
 
     A colour picture is read with the eight bits that it came with.
