@@ -39,6 +39,16 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--keep-head", action="store_true", help="go on with the --start net's answers: same classes")
     train.add_argument("--steps", type=_whole, default=2000, help="batches of 8 patches per net (default: 2000)")
     train.add_argument("--rate", type=_positive, default=3e-3, help="highest learning rate (default: 0.003)")
+    train.add_argument(
+        "--swa-steps",
+        type=_whole,
+        default=0,
+        metavar="STEPS",
+        help="then go on so long at a third of --rate; the net is the mean of all of them (default: 0)",
+    )
+    train.add_argument(
+        "--tta", action="store_true", help="the model also looks at the mirrored image: steadier, four times the work"
+    )
     train.add_argument("--folds", type=_whole, default=3, help="folds of the split train (default: 3)")
     train.add_argument(
         "--held-out",

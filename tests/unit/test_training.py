@@ -98,6 +98,24 @@ def test_an_ensemble_that_shrinks_its_image(net: Segmenter, tmp_path: Path) -> N
     assert np.abs(mask[:, 2:].astype(int) - alone.astype(int)).max() <= 1
 
 
+@pytest.mark.parametrize("shrink", [1, 2])
+def test_a_model_that_looks_at_the_mirrored_image_too(net: Segmenter, shrink: int, tmp_path: Path) -> None:
+    """Each image of a batch gets the mean of its own four answers."""
+    side = SIZE * shrink
+    images = np.random.default_rng(5).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    images[0, : side // 2] //= 4
+    alone = Deployed([net], shrink)
+    sides: list[list[int]] = [[], [0], [1], [0, 1]]
+    looks = [
+        alone(torch.from_numpy(images).flip([1 + s for s in each])).flip([2 + s for s in each]).numpy().astype(float)
+        for each in sides
+    ]
+    export_onnx(Deployed([net], shrink, tta=True), tmp_path / "four.onnx", (side, side, 3))
+    mask = open_session(tmp_path / "four.onnx").run(None, {"image": images})[0]
+    assert np.std(looks, axis=0).max() > 10.0
+    assert np.abs(mask - np.mean(looks, axis=0)).max() <= 1.0
+
+
 @pytest.mark.parametrize(("channels", "pools"), [(3, 0), (1, 1)])
 def test_shrinking_is_the_first_convolutions_work(channels: int, pools: int, tmp_path: Path) -> None:
     """Of a grey picture the contrast is taken between the two."""
@@ -224,11 +242,12 @@ def test_training_repeats_itself() -> None:
         assert torch.equal(one, other)
 
 
-def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
-    plan = Plan(steps=4, batch=2, report_every=2)
+@pytest.mark.parametrize("stopped_after", [1, 2, 4])
+def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(stopped_after: int, tmp_path: Path) -> None:
+    plan = Plan(steps=2, swa_steps=3, batch=2, report_every=2)
     whole, losses = fit(RenderedTiles((31,)), plan)
     interrupted = Training(RenderedTiles((31,)), plan)
-    for _ in range(2):
+    for _ in range(stopped_after):
         interrupted.step()
     interrupted.save(tmp_path / "kept")
     resumed, more = fit(RenderedTiles((31,)), plan, tmp_path / "kept")
@@ -236,6 +255,21 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path: 
     assert more == losses
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_weights_are_averaged_over_all_steps_after_the_cycle() -> None:
+    plan = Plan(net="lite0", steps=2, swa_steps=3, swa_rate=0.002, encoder_rate=0.5, batch=1)
+    training = Training(RenderedTiles((31,)), plan)
+    seen = []
+    for step in range(1, 6):
+        training.step()
+        if step > plan.steps:
+            seen.append({name: value.clone() for name, value in training.net.named_parameters()})
+            assert [group["lr"] for group in training.optimiser.param_groups] == [0.002, 0.001]
+    for name, value in training.mean.named_parameters():
+        expected = torch.stack([each[name] for each in seen]).mean(0)
+        assert torch.allclose(value, expected, atol=1e-6)
+        assert not torch.equal(seen[0][name], seen[-1][name])
 
 
 def test_training_learns_what_can_be_learned() -> None:

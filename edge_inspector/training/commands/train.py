@@ -68,12 +68,15 @@ def _order(given: argparse.Namespace, task: Task) -> Order:
         keep_head=given.keep_head,
         encoder_weights=given.encoder_weights,
         encoder_rate=given.encoder_rate,
+        swa_steps=given.swa_steps,
+        swa_rate=given.rate / 3.0,
     )
     cost = Cost(*given.cost) if given.cost else None
     return Order(
         plan,
         tuple(given.window),
         given.per_class,
+        given.tta,
         given.false_rejects,
         cost,
         _settings(given, task),

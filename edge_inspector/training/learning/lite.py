@@ -63,12 +63,16 @@ class Lite0(nn.Module):
         return levels
 
     def load(self, path: Path) -> None:
-        """Take the published weights; a grey picture has the same value in all three channels. Raises ConfigError."""
+        """Take the published weights, which know RGB: a frame is BGR, or grey, as if all three were the same.
+
+        Raises ConfigError.
+        """
         weights = torch.load(path, weights_only=True)
         kept = {name: value for name, value in weights.items() if not name.startswith(_CLASSIFIER)}
         stem = kept.get("_conv_stem.weight")
-        if stem is not None and self._conv_stem.in_channels == 1:
-            kept["_conv_stem.weight"] = stem.sum(1, keepdim=True)
+        if stem is not None:
+            grey = self._conv_stem.in_channels == 1
+            kept["_conv_stem.weight"] = stem.sum(1, keepdim=True) if grey else stem.flip(1)
         try:
             self.load_state_dict(kept)
         except RuntimeError as error:

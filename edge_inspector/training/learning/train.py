@@ -1,4 +1,8 @@
-"""The training loop: seeded, resumable to the bit, one cosine cycle; what it gives is the running mean of the net."""
+"""The training loop: seeded, resumable to the bit, one cosine cycle; what it gives is the running mean of the net.
+
+With stochastic weight averaging (SWA: Izmailov et al. 2018) the cycle is followed by steps at a constant rate, and the
+mean of all of them is given instead.
+"""
 
 import copy
 import time
@@ -34,7 +38,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long and how hard; `steps` batches in all.
+    """How long and how hard; `steps` batches in the cycle, then `swa_steps` at `swa_rate`.
 
     `start`, a state dict or a run's checkpoint (`keep_head`: of the same classes), and `encoder_weights`, a state
     dict, are where to begin from.
@@ -50,6 +54,8 @@ class Plan:
     keep_head: bool = False
     encoder_weights: Path | None = None
     encoder_rate: float = 1.0
+    swa_steps: int = 0
+    swa_rate: float = 1e-3
     report_every: int = 50
 
 
@@ -82,7 +88,7 @@ class Training:
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.net.parameters(), 3.0)
         self.optimiser.step()
-        self.schedule.step()
+        self._set_rate()
         self.losses.append(float(loss.detach()))
         self._average()
         return self.losses[-1]
@@ -104,8 +110,18 @@ class Training:
         self.rng.bit_generator.state = parts["rng"]
         torch.set_rng_state(parts["torch"])
 
+    def _set_rate(self) -> None:
+        """For the next step."""
+        if len(self.losses) < self.plan.steps:
+            self.schedule.step()
+        if len(self.losses) + 1 == self.plan.steps:
+            for group, share in zip(self.optimiser.param_groups, (1.0, self.plan.encoder_rate), strict=False):
+                group["lr"] = self.plan.swa_rate * share
+
     def _average(self) -> None:
-        keep = min(_EMA, len(self.losses) / (len(self.losses) + 20.0))
+        done = len(self.losses)
+        averaged = done - self.plan.steps
+        keep = 1.0 - 1.0 / averaged if averaged > 0 else min(_EMA, done / (done + 20.0))
         with torch.no_grad():
             for mean, now in zip(self.mean.state_dict().values(), self.net.state_dict().values(), strict=True):
                 if mean.dtype.is_floating_point:
@@ -124,14 +140,14 @@ def fit(source: Source, plan: Plan, checkpoint: Path | None = None) -> tuple[nn.
     if checkpoint is not None and checkpoint.exists():
         training.load(checkpoint)
         print(f"{name}going on after step {len(training.losses)}", flush=True)
-    start, begun = time.monotonic(), len(training.losses)
-    for step in range(begun + 1, plan.steps + 1):
+    start, begun, steps = time.monotonic(), len(training.losses), plan.steps + plan.swa_steps
+    for step in range(begun + 1, steps + 1):
         training.step()
-        if step % plan.report_every == 0 or step == plan.steps:
+        if step % plan.report_every == 0 or step == steps:
             took = time.monotonic() - start
-            left = took / (step - begun) * (plan.steps - step)
+            left = took / (step - begun) * (steps - step)
             mean = float(np.mean(training.losses[-plan.report_every :]))
-            print(f"{name}step {step}/{plan.steps}  loss {mean:.4f}  {took:.0f} s, {left:.0f} s left", flush=True)
+            print(f"{name}step {step}/{steps}  loss {mean:.4f}  {took:.0f} s, {left:.0f} s left", flush=True)
             if checkpoint is not None:
                 training.save(checkpoint)
     return training.mean.eval(), training.losses

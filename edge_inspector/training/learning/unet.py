@@ -9,6 +9,9 @@ from torch import Tensor, nn
 STRIDE: Final = 2
 """Input pixels per mask pixel."""
 
+_MIRRORED: Final = ((0,), (1,), (0, 1))
+"""How an image is turned over for test-time augmentation: upside down, left for right, both."""
+
 SIZES: Final = {"light": (16, 32, 64, 96, 128), "large": (24, 48, 80, 112, 144)}
 """Level widths at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's resolution."""
 
@@ -89,17 +92,25 @@ class Deployed(nn.Module):
     """The net as it is shipped: uint8 images [N, H, W, C] in, uint8 probabilities [N, K, H/s, W/s] out.
 
     With `shrink` the graph itself makes the image smaller first, so that the daemon feeds it native pixels; s is then
-    2 * shrink. Several nets are an ensemble: each contributes its classes.
+    2 * shrink. Several nets are an ensemble: each contributes its classes. `tta` is test-time augmentation: the net
+    also looks at the mirrored image, and the mean of the four answers counts.
     """
 
-    def __init__(self, nets: list[nn.Module], shrink: int = 1) -> None:
+    def __init__(self, nets: list[nn.Module], shrink: int = 1, *, tta: bool = False) -> None:
         super().__init__()
         self.nets = nn.ModuleList(nets)
-        self.shrink = shrink
+        self.shrink, self.tta = shrink, tta
 
     def forward(self, image: Tensor) -> Tensor:
         """Give the probabilities."""
+        if self.tta:
+            # Before anything else: bytes are quick to turn.
+            image = torch.cat([image, *(image.flip([1 + side for side in sides]) for sides in _MIRRORED)])
         pixels = normalise(image, self.shrink)
         logits = [net(pixels) for net in self.nets]
         probability = torch.sigmoid(torch.cat(logits, dim=1) if len(logits) > 1 else logits[0])
+        if self.tta:
+            upright, *turned = probability.unflatten(0, (1 + len(_MIRRORED), -1))
+            back = (look.flip([2 + side for side in sides]) for look, sides in zip(turned, _MIRRORED, strict=True))
+            probability = torch.stack([upright, *back]).mean(0)
         return (probability * 255.0 + 0.5).to(torch.uint8)

@@ -42,6 +42,7 @@ class Order:
     plan: Plan
     window: tuple[int, int]
     per_class: bool
+    tta: bool
     false_rejects: float
     cost: Cost | None
     settings: dict[str, Any]
@@ -147,7 +148,7 @@ def _deployed(task: Task, order: Order, run: Path, fold: int | None) -> Deployed
     sources: Sequence[tuple[str, Source]] = [(name, source)]
     if order.per_class:
         sources = [(f"{name}-{index}", OneClass(source, index)) for index in range(len(source.classes))]
-    return Deployed([_net(each, order, run, own) for own, each in sources], task.shrink)
+    return Deployed([_net(each, order, run, own) for own, each in sources], task.shrink, tta=order.tta)
 
 
 def _net(source: Source, order: Order, run: Path, name: str) -> nn.Module:
