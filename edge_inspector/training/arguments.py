@@ -44,7 +44,7 @@ def _train(train: argparse.ArgumentParser) -> None:
         type=_whole,
         default=0,
         metavar="STEPS",
-        help="then go on so long at a third of --rate; the net is the mean of all of them (default: 0)",
+        help="then so many at a third of --rate, whose mean the net is (default: 0)",
     )
     train.add_argument(
         "--tta", action="store_true", help="the model also looks at the mirrored image: steadier, four times the work"

@@ -445,6 +445,9 @@ def test_lite0_begins_from_published_weights_for_colour_and_for_grey(published: 
         assert torch.allclose(one, other, atol=1e-4)
         assert one.std() > 0.0
     assert grey(picture).shape == (1, 2, 32, 48)
+    # Published for RGB; a station's frames are BGR.
+    stem = torch.load(published, weights_only=True)["_conv_stem.weight"]
+    assert torch.equal(colour.encoder._conv_stem.weight[:, 0], stem[:, 2])
 
 
 def test_weights_that_are_not_those_of_lite0_are_named(published: Path, tmp_path: Path) -> None:
