@@ -141,7 +141,11 @@ def test_one_net_per_class_is_one_file(data: Path, tmp_path: Path) -> None:
 
 def test_show_and_compare(model: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "show", str(model)]) == 0
-    assert "limit of square" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "limit of square" in shown
+    assert re.search(
+        r"^score on \w+ val int8 onnx$(.|\n)*^  part recall: \d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]$", shown, re.MULTILINE
+    )
     assert main(["model", "compare", str(model), str(model), str(data)]) == 0
     said = capsys.readouterr().out
     assert said.count("part recall") == 2

@@ -1,8 +1,11 @@
 """`model show MODEL_DIR`: what a manifest says, in words."""
 
 import argparse
+from typing import Final
 
 from edge_inspector.segmenters.manifest import read_manifest
+
+_WHERE: Final = ("data", "split", "precision", "runtime")
 
 
 def run(given: argparse.Namespace) -> int:
@@ -23,5 +26,16 @@ def run(given: argparse.Namespace) -> int:
     for table, name in ((manifest.calibration, "calibration"), (manifest.training, "training")):
         print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in table.items()))
     for score in manifest.scores:
-        print("score: " + ", ".join(f"{key} {value}" for key, value in score.items()))
+        print("score on " + " ".join(str(score[key]) for key in _WHERE if score.get(key)))
+        for key, value in score.items():
+            if key not in _WHERE and not key.endswith("_95"):
+                print(f"  {key.replace('_', ' ')}: {_said(value)} {_said(score.get(f'{key}_95', ''))}".rstrip())
     return 0
+
+
+def _said(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_said(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_said, value)) + "]"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
