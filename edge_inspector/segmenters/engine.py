@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.records import Image
-from edge_inspector.segmenters.manifest import FileKind, Manifest
+from edge_inspector.segmenters.manifest import FileKind, Fill, Manifest
 from edge_inspector.segmenters.tiling import Tile, place
 
 Bound: TypeAlias = Callable[[Image, Image, int], None]
@@ -48,7 +48,7 @@ class Running:
     def __init__(self, engine: Engine, manifest: Manifest, max_batch: int) -> None:
         self.engine = engine
         size, stride = manifest.input, manifest.output.stride
-        self._batch = max_batch
+        self._batch, self._fill = max_batch, size.fill
         self._pixels = (size.height, size.width, size.channels)
         self._masks = (len(manifest.classes), size.height // stride, size.width // stride)
         self._own = threading.local()
@@ -58,7 +58,7 @@ class Running:
         desk: Desk | None = getattr(self._own, "desk", None)
         if desk is None:
             bound = self.engine.bind(self._pixels, self._masks)
-            desk = self._own.desk = Desk(bound, self._batch, self._pixels, self._masks)
+            desk = self._own.desk = Desk(bound, self._batch, self._pixels, self._masks, self._fill)
         return desk
 
     def check_first_run(self, file: Path) -> None:
@@ -71,9 +71,11 @@ class Running:
 class Desk:
     """One thread's buffers and binding, so that a frame costs no allocation but that of its mask."""
 
-    def __init__(self, bound: Bound, max_batch: int, pixels: tuple[int, int, int], masks: tuple[int, int, int]) -> None:
+    def __init__(
+        self, bound: Bound, max_batch: int, pixels: tuple[int, int, int], masks: tuple[int, int, int], fill: Fill
+    ) -> None:
         self.run = bound
-        self._mask = masks
+        self._mask, self._fill = masks, fill
         # OpenCV's grey images have no channel axis; the memory is the same.
         self.pixels: Image = np.zeros((max_batch, *(pixels if pixels[2] == 3 else pixels[:2])), np.uint8)
         self.masks: Image = np.zeros((max_batch, *masks), np.uint8)
@@ -92,7 +94,7 @@ class Desk:
     def segment_tiles(self, jobs: list[tuple[Image, Image, Tile]], stride: int) -> None:
         """One run over at most a batch of tiles, merged into their frames' masks by maximum: no defect is lost."""
         for (image, _, tile), slot in zip(jobs, self.pixels, strict=False):
-            place(image[tile.top : tile.bottom, tile.left : tile.right], slot)
+            place(image[tile.top : tile.bottom, tile.left : tile.right], slot, self._fill)
         self.run(self.pixels, self.masks, len(jobs))
         for (_, mask, tile), values in zip(jobs, self.masks, strict=False):
             rows = slice(tile.top // stride, -(-tile.bottom // stride))

@@ -17,6 +17,7 @@ Name = Annotated[str, Field(min_length=1)]
 Pixels = Annotated[int, Field(ge=1, le=65536)]
 FileKind = Literal["int8", "fp32", "tensorrt"]
 Precision = Literal["int8", "fp32"]
+Fill = Literal["mirror", "black"]
 
 
 class _Table(BaseModel):
@@ -24,11 +25,15 @@ class _Table(BaseModel):
 
 
 class ModelInput(_Table):
-    """One image as the graph takes it: uint8, height x width x channels, BGR where there are three."""
+    """One image as the graph takes it: uint8, height x width x channels, BGR where there are three.
+
+    What a frame lacks to the right and below is filled with its mirror image or with black, as in training.
+    """
 
     height: Pixels
     width: Pixels
     channels: Literal[1, 3]
+    fill: Fill = "mirror"
 
 
 class ModelOutput(_Table):

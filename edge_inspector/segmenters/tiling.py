@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from edge_inspector.records import Image
+from edge_inspector.segmenters.manifest import Fill
 
 
 class Tile(NamedTuple):
@@ -43,17 +44,24 @@ def _starts(length: int, tile: int, overlap: int, stride: int) -> list[int]:
     return [stride * (index * last // gaps) for index in range(gaps + 1)]
 
 
-def place(pixels: Image, slot: Image) -> None:
-    """Lay pixels into the model's input: channels converted, what is missing to the right and below mirrored."""
+def place(pixels: Image, slot: Image, fill: Fill) -> None:
+    """Lay pixels into the model's input: channels converted, what is missing filled up."""
     height, width = pixels.shape[:2]
     corner = slot[:height, :width]
     if pixels.ndim == slot.ndim:
         np.copyto(corner, pixels)
     else:
         cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY if slot.ndim == 2 else cv2.COLOR_GRAY2BGR, dst=corner)
-    below, right = slot.shape[0] - height, slot.shape[1] - width
-    if below or right:
-        mirrors = below < height and right < width
-        border = cv2.BORDER_REFLECT_101 if mirrors else cv2.BORDER_REPLICATE
+    if corner.shape != slot.shape:
         # OpenCV sees that the source already lies in the destination and only draws the border.
-        cv2.copyMakeBorder(corner, 0, below, 0, right, border, dst=slot)
+        fill_up(corner, slot.shape[:2], fill, slot)
+
+
+def fill_up(pixels: Image, size: tuple[int, ...], fill: Fill, into: Image | None = None) -> Image:
+    """Grow an image to `size`, (height, width), to the right and below; never squash."""
+    below, right = size[0] - pixels.shape[0], size[1] - pixels.shape[1]
+    border = cv2.BORDER_CONSTANT
+    if fill == "mirror":
+        mirrors = below < pixels.shape[0] and right < pixels.shape[1]
+        border = cv2.BORDER_REFLECT_101 if mirrors else cv2.BORDER_REPLICATE
+    return np.asarray(cv2.copyMakeBorder(pixels, 0, below, 0, right, border, dst=into), np.uint8)

@@ -66,6 +66,12 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--patch", type=_whole, nargs=2, default=[192, 192], metavar=("H", "W"), help="of training (default: 192 192)"
     )
+    train.add_argument(
+        "--fill",
+        choices=["mirror", "black"],
+        default="mirror",
+        help="what a part smaller than the window or patch lies in (default: mirror)",
+    )
     train.add_argument("--loss", choices=["dice-bce", "focal"], default="dice-bce", help="(default: dice-bce)")
     train.add_argument("--class-weight", type=_pair, action="append", default=[], metavar="CLASS=W", help="repeatable")
     train.add_argument("--soft", action="store_true", help="take mask values as certainty, not as yes or no")

@@ -17,11 +17,11 @@ import pytest
 from edge_inspector.drivers import Segmenter, load_driver
 from edge_inspector.errors import ConfigError, InferenceError
 from edge_inspector.records import Image
-from edge_inspector.segmenters.manifest import read_manifest
+from edge_inspector.segmenters.manifest import Fill, read_manifest
 from edge_inspector.segmenters.onnx import OnnxSegmenter
 from edge_inspector.segmenters.onnx_session import Wanted, gpu_description, tensorrt_options
 from edge_inspector.segmenters.openvino import OpenVinoSegmenter
-from edge_inspector.segmenters.tiling import plan_tiles
+from edge_inspector.segmenters.tiling import place, plan_tiles
 from edge_inspector.segmenters.two_stage import TwoStageSegmenter
 from edge_inspector.simulation.segmenter import SimulatedSegmenter
 
@@ -248,6 +248,21 @@ def test_tiles_cover_and_overlap(length: int, overlap: int, stride: int) -> None
     assert all(tile.top % stride == 0 and tile.top < tile.bottom <= length for tile in tiles)
     for above, below in pairwise(tiles):
         assert above.top < below.top <= above.top + 64 - overlap
+
+
+@pytest.mark.parametrize(("shape", "fill"), [((40, 50), "mirror"), ((20, 50), "mirror"), ((20, 50), "black")])
+def test_what_a_frame_lacks_is_filled_up(shape: tuple[int, int], fill: Fill) -> None:
+    image = picture(*shape)
+    slot = picture(64, 64, seed=1)
+    place(image, slot, fill)
+    assert np.array_equal(slot[: shape[0], : shape[1]], image)
+    below, right = slot[shape[0] :], slot[:, shape[1] :]
+    if fill == "black":
+        assert not below.any()
+        assert not right.any()
+    else:
+        last = shape[0] - (2 if shape[0] > 32 else 1)
+        assert np.array_equal(below[0, : shape[1]], image[last])
 
 
 def test_onnx_grey_model(tmp_path: Path) -> None:

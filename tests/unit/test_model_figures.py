@@ -182,7 +182,7 @@ def test_a_manifest_is_read_as_it_was_written_and_scores_are_replaced(tmp_path: 
     (tmp_path / FILES["int8"]).write_bytes(b"weights")
     limits = [Limit(0.5, 12.34), Limit(0.9, 60.0)]
     card = Card("tile", "1.0", "Apache-2.0", 'said "so", and\nmore')
-    Draft(card, ("crack", "kühl 2"), (256, 320, 3), 2, limits, training={"draw": [["a", "b"]]}).write(tmp_path)
+    Draft(card, ("crack", "kühl 2"), (256, 320, 3), 2, limits=limits, training={"draw": [["a", "b"]]}).write(tmp_path)
     found = figures(evidence(), ("crack",), [Limit(0.5, 150.0)])
     for recall in (0.1, 0.2):
         add_scores(tmp_path, [score_row(found, data="d", split="val", precision="int8", runtime="onnx", note=recall)])

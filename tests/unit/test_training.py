@@ -30,7 +30,7 @@ from edge_inspector.training.learning.export import export_onnx
 from edge_inspector.training.learning.lite import Lite0
 from edge_inspector.training.learning.losses import Loss, focal
 from edge_inspector.training.learning.train import Plan, Training, begin_from, fit
-from edge_inspector.training.learning.unet import Deployed, Segmenter
+from edge_inspector.training.learning.unet import Deployed, Segmenter, normalise
 from edge_inspector.training.shipping import quantize, rounding
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -383,11 +383,32 @@ def test_a_soft_mask_is_kept_as_certainty() -> None:
     assert {int(v) for n in range(40) for v in np.unique(hard.draw(np.random.default_rng(n)).certainty)} == {0, 255}
 
 
+def test_pasted_defects_lie_on_the_part_and_not_in_the_black_around_it() -> None:
+    augmentation = Augmentation(flip=False, fill="black")
+    source = Patches(("common",), entries()[:-1], Mix(good_share=0.0, paste_share=1.0), (160, 160), augmentation)
+    for seed in range(30):
+        sample = source.draw(np.random.default_rng(seed))
+        assert not sample.image[80:].any()
+        assert not sample.image[:, 90:].any()
+        marked = sample.image[sample.classes > 0]
+        assert marked.size
+        assert marked.min() > 0
+
+
 def test_defects_are_drawn_for_their_class_on_sound_surfaces_only() -> None:
     mix = Mix(good_share=0.0, paste_share=0.0, draw_share=1.0, drawn={"rare": "blob"})
     source = Patches(("common", "rare"), entries(), mix, (64, 64), SHOP_FLOOR)
     found = {int(value) for n in range(30) for value in np.unique(source.draw(np.random.default_rng(n)).classes)}
     assert found == {0, 2}
+
+
+def test_black_around_a_grey_part_changes_nothing_on_it() -> None:
+    part = np.random.default_rng(1).integers(60, 200, (1, 64, 64, 1), dtype=np.uint8)
+    around = np.zeros((1, 192, 128, 1), np.uint8)
+    around[:, :64, :64] = part
+    alone, within = (normalise(torch.from_numpy(image)) for image in (part, around))
+    assert torch.allclose(within[:, :, :64, :64], alone, atol=0.02)
+    assert torch.isfinite(normalise(torch.zeros((1, 64, 64, 1), dtype=torch.uint8))).all()
 
 
 @pytest.mark.parametrize("shape", sorted(SHAPES))

@@ -3,7 +3,6 @@
 import argparse
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.data.patches import Mix
 from edge_inspector.training.data.tasks import Reading, open_task
 from edge_inspector.training.shipping.manifest import Card
 from edge_inspector.training.shipping.packing import Shipping, pack
@@ -13,7 +12,14 @@ from edge_inspector.training.shipping.runs import RUN_FILE, read_json
 def run(given: argparse.Namespace) -> int:
     """Quantise, measure, write."""
     asked = read_json(given.run / RUN_FILE)
-    reading = Reading(asked["folds"], asked["group"], asked["shrink"], tuple(asked["patch"]), Mix(), asked["colour"])
+    reading = Reading(
+        asked["folds"],
+        asked["group"],
+        asked["shrink"],
+        tuple(asked["patch"]),
+        colour=asked["colour"],
+        fill=asked.get("fill", "mirror"),
+    )
     task = open_task(given.data, reading)
     if task.name != asked["task"] or list(task.classes) != asked["classes"]:
         what = f"is {task.name} with {', '.join(task.classes)}; the run was trained on {asked['task']}"

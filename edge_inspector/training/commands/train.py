@@ -46,7 +46,9 @@ def reading(given: argparse.Namespace) -> Reading:
     if given.draw_share and not given.draw:
         raise ConfigError([Fault("--draw-share", "needs --draw CLASS=SHAPE at least once")])
     mix = Mix(given.good_share, given.paste_share, given.draw_share, dict(given.draw), given.soft)
-    return Reading(given.folds, given.group, given.shrink, tuple(given.patch), mix, given.colour, given.shade)
+    return Reading(
+        given.folds, given.group, given.shrink, tuple(given.patch), mix, given.colour, given.shade, given.fill
+    )
 
 
 def _order(given: argparse.Namespace, task: Task) -> Order:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inspector.segmenters.manifest import Fill
 from edge_inspector.training.data.folder import Image
 
 
@@ -28,7 +29,7 @@ class Augmentation:
     """How far a sample may be bent: each value is the largest change, 0 switches it off.
 
     `elastic_px` moves pixels by up to so many, smoothly; `noise` is in grey levels, `blur` a sigma in pixels; `shade`
-    is light that falls unevenly.
+    is light that falls unevenly; `fill` lies beyond the picture.
     """
 
     gain: float = 0.0
@@ -41,6 +42,7 @@ class Augmentation:
     elastic_px: float = 0.0
     shade: float = 0.0
     flip: bool = True
+    fill: Fill = "mirror"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Bend one sample."""
@@ -63,11 +65,11 @@ class Augmentation:
         inverse = cv2.invertAffineTransform(matrix).astype(np.float32)
         size, reach = (height, width), self.elastic_px
         where = [row[0] * x + row[1] * y + row[2] + _waves(size, reach, rng) for row in inverse]
-        image = _remapped(sample.image, where, cv2.INTER_LINEAR).reshape(sample.image.shape)
+        image = _remapped(sample.image, where, cv2.INTER_LINEAR, self.fill).reshape(sample.image.shape)
         return Sample(
             image,
-            _remapped(sample.classes, where, cv2.INTER_NEAREST),
-            _remapped(sample.certainty, where, cv2.INTER_NEAREST),
+            _remapped(sample.classes, where, cv2.INTER_NEAREST, self.fill),
+            _remapped(sample.certainty, where, cv2.INTER_NEAREST, self.fill),
         )
 
     def _light(self, image: Image, rng: np.random.Generator) -> Image:
@@ -97,8 +99,9 @@ def _waves(shape: tuple[int, ...], reach: float, rng: np.random.Generator) -> ND
     return np.asarray(cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _remapped(plane: Image, where: list[NDArray[np.float32]], how: int) -> Image:
-    return np.asarray(cv2.remap(plane, where[0], where[1], how, borderMode=cv2.BORDER_REFLECT_101), np.uint8)
+def _remapped(plane: Image, where: list[NDArray[np.float32]], how: int, fill: Fill) -> Image:
+    border = cv2.BORDER_CONSTANT if fill == "black" else cv2.BORDER_REFLECT_101
+    return np.asarray(cv2.remap(plane, where[0], where[1], how, borderMode=border), np.uint8)
 
 
 SHOP_FLOOR: Final = Augmentation(gain=0.3, gamma=0.35, noise=4.0, blur=0.8, turn_deg=8.0, scale=0.25, elastic_px=2.0)

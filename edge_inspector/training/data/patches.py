@@ -1,12 +1,13 @@
 """What a net is shown: patches of labelled images, balanced so that rare classes come up as often as common ones."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-import cv2
 import numpy as np
 
+from edge_inspector.segmenters.manifest import Fill
+from edge_inspector.segmenters.tiling import fill_up
 from edge_inspector.training.data.augment import SHOP_FLOOR, Augmentation, Sample, certain
 from edge_inspector.training.data.draw import draw
 from edge_inspector.training.data.folder import Entry, Image
@@ -80,21 +81,34 @@ class Patches:
 
     def _with_drawn(self, rng: np.random.Generator) -> Sample:
         """A sound surface with a drawn defect."""
-        image, classes, _ = (plane.copy() for plane in self._cut(_any(self._good, rng), 0, rng))
         index = int(rng.choice(list(self._drawn)))
-        draw(self._drawn[index], image, classes, index, rng, self._shrink)
-        return certain(image, classes)
+
+        def lay(image: Image, classes: Image) -> None:
+            draw(self._drawn[index], image, classes, index, rng, self._shrink)
+
+        return self._spoilt(index, lay, rng)
 
     def _with_pasted(self, index: int, rng: np.random.Generator) -> Sample:
         """A sound surface with one to three defects of a class laid on it."""
-        image, classes, _ = (plane.copy() for plane in self._cut(_any(self._good, rng), 0, rng))
-        for _ in range(int(rng.integers(1, 4))):
-            paste(_any(self._cuts[index], rng), image, classes, index, rng)
-        return certain(image, classes)
+
+        def lay(image: Image, classes: Image) -> None:
+            for _ in range(int(rng.integers(1, 4))):
+                paste(_any(self._cuts[index], rng), image, classes, index, rng)
+
+        return self._spoilt(index, lay, rng)
+
+    def _spoilt(self, index: int, spoil: Callable[[Image, Image], None], rng: np.random.Generator) -> Sample:
+        """The whole picture is spoilt before it is cut: chips and cracks lie where the part ends, not the patch."""
+        entry = _any(self._good, rng)
+        image, classes = entry.image.copy(), entry.classes
+        spoil(image, classes)
+        mark = np.where(classes == index, np.uint8(255), np.uint8(0)).astype(np.uint8)
+        return self._cut(replace(entry, image=image, marks=((index, mark),)), index, rng)
 
     def _cut(self, entry: Entry, index: int, rng: np.random.Generator) -> Sample:
         """Cut a patch around some pixel of a class, not centred on it, as windows of a frame are not either."""
-        image, classes = padded(entry.image, self._patch), padded(entry.classes, self._patch)
+        fill = self._augmentation.fill
+        image, classes = (padded(plane, self._patch, fill) for plane in (entry.image, entry.classes))
         limits = np.array(classes.shape) - np.array(self._patch)
         corner = rng.integers(0, limits + 1)
         rows, columns = np.nonzero(classes == index) if index else (np.empty(0), np.empty(0))
@@ -106,7 +120,7 @@ class Patches:
         box = slice(corner[0], corner[0] + height), slice(corner[1], corner[1] + width)
         if not self._mix.soft:
             return certain(image[box], classes[box])
-        certainty = padded(entry.certainty, self._patch)[box]
+        certainty = padded(entry.certainty, self._patch, fill)[box]
         # Below half, too, a soft mask says of which class the doubt is.
         kinds = np.where(certainty > 0, np.uint8(index or 1), np.uint8(0)).astype(np.uint8)
         return Sample(image[box], np.maximum(classes[box], kinds * (classes[box] == 0)), certainty)
@@ -116,12 +130,7 @@ def _any(pool: list[Thing], rng: np.random.Generator) -> Thing:
     return pool[int(rng.integers(len(pool)))]
 
 
-def padded(image: Image, size: tuple[int, int]) -> Image:
-    """Fill up to at least `size`, (height, width), at the far sides, as the daemon's tiling does; never squash."""
-    below, beside = max(0, size[0] - image.shape[0]), max(0, size[1] - image.shape[1])
-    if not below and not beside:
-        return image
-    mirrors = below < image.shape[0] and beside < image.shape[1]
-    border = cv2.BORDER_REFLECT_101 if mirrors else cv2.BORDER_REPLICATE
-    grown = cv2.copyMakeBorder(image, 0, below, 0, beside, border)
-    return np.asarray(grown, np.uint8).reshape(*grown.shape[:2], *image.shape[2:])
+def padded(image: Image, size: tuple[int, int], fill: Fill) -> Image:
+    """Fill up to at least `size`, (height, width), as the daemon's tiling does."""
+    least = max(size[0], image.shape[0]), max(size[1], image.shape[1])
+    return fill_up(image, least, fill).reshape(*least, *image.shape[2:])

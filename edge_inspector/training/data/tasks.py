@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.segmenters.manifest import Fill
 from edge_inspector.training.data.augment import SHOP_FLOOR
 from edge_inspector.training.data.folder import Folder
 from edge_inspector.training.data.folds import grouped_folds
@@ -29,6 +30,7 @@ class Task(Protocol):
     channels: int
     folds: int
     shrink: int
+    fill: Fill
 
     def source(self, fold: int | None) -> Source:
         """What to learn from: all but a fold, or everything."""
@@ -51,6 +53,7 @@ class Reading:
     mix: Mix = field(default_factory=Mix)
     colour: bool | None = None
     shade: float = 0.0
+    fill: Fill = "mirror"
 
 
 class FolderTask:
@@ -65,7 +68,7 @@ class FolderTask:
             raise ConfigError([Fault(str(root), what)])
         self.name = root.name
         self.classes, self.channels = self.folder.classes, self.folder.channels
-        self.shrink = reading.shrink
+        self.shrink, self.fill = reading.shrink, reading.fill
         self._reading = reading
         self._folds = grouped_folds(self.folder, "train", reading.folds)
         self.folds = len(self._folds)
@@ -74,7 +77,7 @@ class FolderTask:
         """Patches of all folds but one."""
         held_out = frozenset[str]() if fold is None else self._folds[fold]
         entries = self.folder.entries("train", lambda row: self.folder.group_of(row) not in held_out)
-        augmentation = replace(SHOP_FLOOR, shade=self._reading.shade)
+        augmentation = replace(SHOP_FLOOR, shade=self._reading.shade, fill=self.fill)
         return Patches(self.classes, entries, self._reading.mix, self._reading.patch, augmentation, self.shrink)
 
     def judged(self, fold: int) -> Iterable[Part]:
@@ -98,6 +101,7 @@ class TileLineTask:
     channels = RenderedTiles.channels
     folds = 1
     shrink = 1
+    fill: Fill = "mirror"
 
     def source(self, fold: int | None) -> RenderedTiles:  # noqa: ARG002 -- the held-out fold is never among them
         """Planks of the training seeds."""

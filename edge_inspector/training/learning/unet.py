@@ -12,6 +12,10 @@ STRIDE: Final = 2
 _MIRRORED: Final = ((0,), (1,), (0, 1))
 """How an image is turned over for test-time augmentation: upside down, left for right, both."""
 
+_BLACK: Final = -1.85
+"""Pixels below are no part of the part: 9 of 255, which the noise of training leaves of black."""
+_DARKEST: Final = -4.0
+
 SIZES: Final = {"light": (16, 32, 64, 96, 128), "large": (24, 48, 80, 112, 144)}
 """Level widths at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's resolution."""
 
@@ -77,15 +81,18 @@ def normalise(image: Tensor, shrink: int = 1) -> Tensor:
 
     Grey pictures are brought to one brightness and contrast each: the same surface comes under many exposures, and
     grey carries no colour fault that this could hide. It is done to the smaller picture, as that is what training saw:
-    the grain that shrinking takes away is contrast too.
+    the grain that shrinking takes away is contrast too. Black, which lies beyond the part, does not count.
     """
     pixels = (image.permute(0, 3, 1, 2).to(torch.float32) - 128.0) * (1.0 / 64.0)
     if shrink > 1:
         pixels = nn.functional.avg_pool2d(pixels, shrink)
     if image.shape[3] > 1:
         return pixels
-    centred = pixels - pixels.mean((1, 2, 3), keepdim=True)
-    return centred / ((centred * centred).mean((1, 2, 3), keepdim=True) + 1e-3).sqrt()
+    part = (pixels > _BLACK).to(torch.float32)
+    share = part.mean((1, 2, 3), keepdim=True) + 1e-3
+    centred = pixels - (pixels * part).mean((1, 2, 3), keepdim=True) / share
+    variance = (centred * centred * part).mean((1, 2, 3), keepdim=True) / share
+    return (centred / (variance + 1e-3).sqrt()).clamp(min=_DARKEST)
 
 
 class Deployed(nn.Module):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.segmenters.manifest import MANIFEST_NAME
+from edge_inspector.segmenters.manifest import MANIFEST_NAME, Fill
 from edge_inspector.training.judging.figures import Figures
 from edge_inspector.training.judging.limits import Limit
 
@@ -34,6 +34,7 @@ class Draft:
     classes: Sequence[str]
     shape: tuple[int, int, int]
     stride: int
+    fill: Fill = "mirror"
     limits: Sequence[Limit] = ()
     calibration: Mapping[str, object] = field(default_factory=dict)
     scores: Sequence[Mapping[str, object]] = ()
@@ -50,7 +51,7 @@ class Draft:
             "licence": card.licence,
             "description": card.description,
             "classes": list(self.classes),
-            "input": {"height": height, "width": width, "channels": channels},
+            "input": {"height": height, "width": width, "channels": channels, "fill": self.fill},
             "output": {"stride": self.stride},
             "files": _hashed(folder),
             "limits": {

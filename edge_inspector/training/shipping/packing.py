@@ -40,7 +40,7 @@ def pack(run: Path, task: Task, shipping: Shipping) -> Path:
         folder.mkdir()
         images = _calibration(task, shape, asked["seed"])
         _write_files(run, folder, images)
-        draft = Draft(shipping.card, task.classes, shape, STRIDE * task.shrink, limits)
+        draft = Draft(shipping.card, task.classes, shape, STRIDE * task.shrink, task.fill, limits)
         draft.write(folder)
         outcome = gate.measure(folder, limits, task.classes, task.split(shipping.split))
         _report(outcome)
@@ -72,7 +72,7 @@ def _calibration(task: Task, shape: tuple[int, int, int], seed: int) -> list[Any
     """Windows as the camera gives them, in the graph's native size."""
     images = task.source(None).calibration(CALIBRATION_IMAGES, np.random.default_rng(seed))
     grown = [np.repeat(np.repeat(image, task.shrink, 0), task.shrink, 1) for image in images]
-    return [padded(image, shape[:2])[: shape[0], : shape[1]] for image in grown]
+    return [padded(image, shape[:2], task.fill)[: shape[0], : shape[1]] for image in grown]
 
 
 def _calibration_table(outcome: gate.Outcome) -> dict[str, object]:

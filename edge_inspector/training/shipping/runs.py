@@ -135,7 +135,7 @@ def _fold_evidence(task: Task, order: Order, run: Path, fold: int) -> Evidence:
     with tempfile.TemporaryDirectory() as scratch:
         folder, shape = Path(scratch), _shape(task, order)
         export_onnx(deployed, folder / FILES["fp32"], shape)
-        Draft(Card("fold", str(fold), "none", ""), task.classes, shape, STRIDE * task.shrink).write(folder)
+        Draft(Card("fold", str(fold), "none", ""), task.classes, shape, STRIDE * task.shrink, task.fill).write(folder)
         predict, _ = model_predictor(folder, "fp32")
         seen = gather(predict, len(task.classes), STRIDE * task.shrink, task.judged(fold))
     seen.save(kept)
