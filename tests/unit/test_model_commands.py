@@ -86,12 +86,15 @@ def test_three_commands_make_a_model_that_is_judged(
 
 def test_a_finished_run_is_not_trained_again(run: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path.name: path.read_bytes() for path in run.glob("*.npz")}
+    shown = cv2.imread(str(run / "shown.png"))
+    assert np.unique(shown.reshape(-1, 3), axis=0).shape[0] > 10
+    assert (shown == (0, 200, 0)).all(axis=2).any()
     assert main(["model", "train", str(data), "--out", str(run), *TRAIN]) == 0
     assert "step " not in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in run.glob("fold-*.npz")} == {
         name: content for name, content in before.items() if name.startswith("fold-")
     }
-    assert (run / "report.html").read_text(encoding="utf-8").count("data:image/png;base64,") >= 2
+    assert (run / "report.html").read_text(encoding="utf-8").count("data:image/png;base64,") >= 3
 
 
 def test_folds_side_by_side_give_the_very_same_net(run: Path, data: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.data.augment import Sample
 from edge_inspector.training.data.folder import Image
 from edge_inspector.training.judging.evidence import Evidence, Part, Predict
 from edge_inspector.training.judging.figures import figures
@@ -26,8 +27,20 @@ _STYLE: Final = (
 )
 
 
+SHOWN_FILE: Final = "shown.png"
+_SHOWN: Final = (2, 8)
+"""Rows and columns of the sheet of patches."""
+
+
+def write_shown(run: Path, draw: Callable[[], Sample]) -> None:
+    """`shown.png`: patches as the net is given them, below each the same with what is defective outlined."""
+    rows, columns = _SHOWN
+    sheet = np.vstack([np.hstack([_labelled(draw()) for _ in range(columns)]) for _ in range(rows)])
+    (run / SHOWN_FILE).write_bytes(bytes(cv2.imencode(".png", sheet)[1]))
+
+
 def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit], parts: Iterable[Part]) -> None:
-    """`report.html` of a finished run: learning curves, what was held out, the worst mistakes there."""
+    """`report.html` of a finished run: what it learned from and how, what was held out, the worst mistakes there."""
     seen = Evidence.load(run / "held-out.npz")
     curves = {
         path.name.removesuffix(".losses.json"): json.loads(path.read_text(encoding="utf-8"))["loss"]
@@ -35,6 +48,7 @@ def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit],
     }
     body = [
         _section("What was asked", _table(json.loads((run / "run.json").read_text(encoding="utf-8")).items())),
+        _section("What the net was shown", _embedded((run / SHOWN_FILE).read_bytes())),
         _section("Loss", _plot(lambda axes: _draw_losses(axes, curves))),
         *_judgement(seen, classes, limits),
         _section("Worst mistakes, held out", _pictures(seen, limits, parts, None)),
@@ -117,11 +131,20 @@ def _pictures(seen: Evidence, limits: Sequence[Limit], parts: Iterable[Part], pr
     return "".join(text for _, text in shown) or "<p>None.</p>"
 
 
+def _labelled(sample: Sample) -> Image:
+    plain = _coloured(sample.image)
+    both = np.vstack([plain, _outlined(plain, sample.classes > 0, (0, 200, 0))])
+    return np.asarray(cv2.copyMakeBorder(both, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255)), np.uint8)
+
+
+def _coloured(image: Image) -> Image:
+    return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
+
+
 def _picture(part: Part, predict: Predict | None) -> str:
     panels = []
     for view in part.views[:4]:
-        panel = view.image if view.image.shape[2] == 3 else np.repeat(view.image, 3, axis=2)
-        panel = _outlined(panel, view.classes > 0, (0, 200, 0))
+        panel = _outlined(_coloured(view.image), view.classes > 0, (0, 200, 0))
         if predict is not None:
             mask = np.asarray(predict(view.image).max(axis=0))
             grown = cv2.resize(mask, view.classes.shape[::-1], interpolation=cv2.INTER_NEAREST)

@@ -1,7 +1,8 @@
 """A training run: a folder that holds every finished step, so that the same command goes on where it stopped.
 
-`run.json` says what was asked; `fold-N.npz` what a net that never saw fold N saw there; `figures.json` the limits and
-scores from all folds together; `model.fp32.onnx` the net trained on everything; `report.html` shows it.
+`run.json` says what was asked; `shown.png` what is learned from; `fold-N.npz` what a net that never saw fold N saw
+there; `figures.json` the limits and scores from all folds together; `model.fp32.onnx` the net trained on everything;
+`report.html` shows it.
 """
 
 import ctypes
@@ -12,9 +13,11 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -23,6 +26,7 @@ from edge_inspector.training.data.tasks import Task
 from edge_inspector.training.judging.evidence import Evidence, gather
 from edge_inspector.training.judging.figures import Figures, figures
 from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits
+from edge_inspector.training.judging.report import SHOWN_FILE, write_shown
 from edge_inspector.training.judging.runtimes import model_predictor
 from edge_inspector.training.learning.ensemble import OneClass
 from edge_inspector.training.learning.export import export_onnx
@@ -58,6 +62,7 @@ class Order:
 def train_run(task: Task, order: Order, run: Path) -> Figures:
     """Cross-validate, choose limits on what was held out, train on everything, export; the held-out figures."""
     _begin(run, order)
+    _show(task, order, run)
     if order.jobs > 1:
         _learn_side_by_side(task, order, run)
     seen = Evidence.joined([_fold_evidence(task, order, run, fold) for fold in order.folds(task)])
@@ -124,6 +129,13 @@ def _begin(run: Path, order: Order) -> None:
             raise ConfigError([Fault(str(run), what)])
         return
     _write_json(path, asked)
+
+
+def _show(task: Task, order: Order, run: Path) -> None:
+    """What a net is shown, before it takes an hour: what is wrong there no figure tells."""
+    if not (run / SHOWN_FILE).exists():
+        write_shown(run, partial(task.source(None).draw, np.random.default_rng(order.plan.seed)))
+        print(f"what is learned from: {run / SHOWN_FILE}", flush=True)
 
 
 def _fold_evidence(task: Task, order: Order, run: Path, fold: int) -> Evidence:
