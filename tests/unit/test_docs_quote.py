@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from edge_inspector.cli import _parser
 from edge_inspector.drivers import FAMILIES, load_driver
 from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.segmenters.manifest import Manifest
 from edge_inspector.station_file import StationFile
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +120,9 @@ def driver_faults(document: dict[str, Any]) -> Iterator[str]:
 def test_every_key_in_a_quoted_toml_is_a_setting(page: Path) -> None:
     for text in blocks(page, "toml"):
         document = tomllib.loads(text)
+        if "sha256" in text:
+            Manifest.model_validate(document)
+            continue
         model = StationFile if set(document) & set(StationFile.model_fields) else Recipe
         assert [*faults(document, model, ""), *driver_faults(document)] == []
 

@@ -15,8 +15,8 @@ def run(given: argparse.Namespace) -> int:
     print(f"{manifest.name} {manifest.version}: {manifest.description}")
     print(f"licence: {manifest.licence}")
     print(
-        f"input {size.height} x {size.width} x {size.channels}, one mask pixel for {manifest.output.stride} x "
-        f"{manifest.output.stride}"
+        f"input {size.height} x {size.width} x {size.channels}, smaller frames filled up ({size.fill}), one mask pixel "
+        f"for {manifest.output.stride} x {manifest.output.stride}"
     )
     for kind, file in manifest.files.items():
         megabytes = (given.model / file.path).stat().st_size / 1e6
@@ -24,11 +24,12 @@ def run(given: argparse.Namespace) -> int:
     for name, limit in manifest.limits.items():
         print(f"limit of {name}: p >= {limit.min_confidence} on at least {limit.min_area_px} px")
     for table, name in ((manifest.calibration, "calibration"), (manifest.training, "training")):
-        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in table.items()))
+        if table:
+            print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in table.items()))
     for score in manifest.scores:
         print("score on " + " ".join(str(score[key]) for key in _WHERE if score.get(key)))
         for key, value in score.items():
-            if key not in _WHERE and not key.endswith("_95"):
+            if key not in _WHERE and not key.endswith("_95") and _said(value):
                 print(f"  {key.replace('_', ' ')}: {_said(value)} {_said(score.get(f'{key}_95', ''))}".rstrip())
     return 0
 
