@@ -207,16 +207,28 @@ def test_the_tensorrt_file_is_symmetric(files: dict[str, Path]) -> None:
 def _assert_in_eight_bits(path: Path, convolutions: int = 0) -> None:
     """Each convolution reads eight bits, and nothing rounds between it and its rectifier.
 
-    The first of a grey net reads what the graph made of the picture's own eight bits.
+    The first of a grey net reads what the graph made of the picture's own eight bits, and nothing rounds that.
     """
     graph = onnx.load(str(path)).graph
     made_by = {name: node.op_type for node in graph.node for name in node.output}
     grey = any(node.op_type == "Div" for node in graph.node)
     read = [[made_by.get(name, "") for name in node.input[:2]] for node in graph.node if node.op_type == "Conv"]
+    assert not grey or "QuantizeLinear" not in _kinds_before_the_first_convolution(graph)
     rectified = [made_by[node.input[0]] for node in graph.node if node.op_type in {"Relu", "Clip"}]
-    assert [kinds for kinds in read if kinds != ["DequantizeLinear"] * 2] == ([["Div", ""]] if grey else [])
-    assert set(rectified) == {"Conv"}
+    assert [kinds for kinds in read if kinds != ["DequantizeLinear"] * 2] == ([["Clip", ""]] if grey else [])
+    assert set(rectified) == ({"Conv", "Div"} if grey else {"Conv"})
     assert not convolutions or len(read) == convolutions
+
+
+def _kinds_before_the_first_convolution(graph: onnx.GraphProto) -> set[str]:
+    made_by = {name: node for node in graph.node for name in node.output}
+    waiting, kinds = [next(node for node in graph.node if node.op_type == "Conv").input[0]], set()
+    while waiting:
+        node = made_by.get(waiting.pop())
+        if node is not None:
+            kinds.add(node.op_type)
+            waiting += node.input
+    return kinds
 
 
 def _assert_symmetric(path: Path) -> None:

@@ -22,7 +22,6 @@ from edge_inspector.training.shipping.rounding import round_weights
 
 CPU_METHOD: Final = "MinMax, U8S8 per-channel reduce_range, weights rounded by what they read (GPTQ)"
 TENSORRT_METHOD: Final = "MinMax, S8S8 symmetric per-channel"
-# Normalisation and sigmoid stay in float: they are cheap, and the sigmoid's steep middle needs the precision.
 _QUANTISED_OPS: Final = ["Conv", "Add", "Resize", "MaxPool", "Concat"]
 # What a rectifier cuts off must not take part in the range: tensors become eight bits where they are read, so that none
 # does between a convolution and its rectifier. Runtimes then make one kernel of both (docs/decisions/0037).
@@ -81,13 +80,17 @@ def _quantize(prepared: Path, target: Path, images: Sequence[NDArray[np.uint8]],
 
 
 def _kept_in_float(prepared: Path) -> list[str]:
-    """First convolutions of grey nets: the contrast of each picture has another scale, and no eight bits suit them all.
+    """All before the first convolution and behind the last: the contrast of a picture and the mean of looks.
 
+    And the first of grey nets itself: the contrast of each picture has another scale, and no eight bits suit them all.
     A colour picture is read with the eight bits that it came with.
     """
-    graph = onnx.load(str(prepared)).graph
-    evened = {name for node in graph.node if node.op_type == "Div" for name in node.output}
-    return [node.name for node in graph.node if node.op_type == "Conv" and node.input[0] in evened]
+    nodes = onnx.load(str(prepared)).graph.node
+    convolutions = [position for position, node in enumerate(nodes) if node.op_type == "Conv"]
+    before, behind = nodes[: convolutions[0]], nodes[convolutions[-1] + 1 :]
+    evened = {name for node in before if node.op_type == "Clip" for name in node.output}
+    first = [node for node in nodes if node.op_type == "Conv" and node.input[0] in evened]
+    return [node.name for node in (*before, *first, *behind)]
 
 
 @contextlib.contextmanager
