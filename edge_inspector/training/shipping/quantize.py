@@ -80,7 +80,7 @@ def _quantize(prepared: Path, target: Path, images: Sequence[NDArray[np.uint8]],
 
 
 def _kept_in_float(prepared: Path) -> list[str]:
-    """All before the first convolution and behind the last: the contrast of a picture and the mean of looks.
+    """All before the first convolution and behind the last: a picture's contrast, the sigmoid's steep middle, the mean.
 
     And the first of grey nets itself: the contrast of each picture has another scale, and no eight bits suit them all.
     A colour picture is read with the eight bits that it came with.
