@@ -50,9 +50,16 @@ CODES = {
         "check light, lens and exposure (`edge-inspector focus`); the recipe's `picture` has the limits",
     ),
     ErrorCode.ENCODER_LOST: ("no fresh belt position", "check PLC, cable and `encoder.settings`"),
+    ErrorCode.COUNT_MISMATCH: (
+        "a camera's encoder count is not the PLC's: its parts are not inspected",
+        "reset both counters together; is the reset line wired to both?",
+    ),
     ErrorCode.INFERENCE_FAILED: ("the model failed", "look at the log; the session is rebuilt by itself"),
     ErrorCode.PLC_RING_FULL: ("the PLC acknowledges no verdicts", "is the PLC's function block called every scan?"),
-    ErrorCode.PLC_TRIGGERS_LOST: ("triggers came faster than they were read", "lower the link's `interval_ms`"),
+    ErrorCode.PLC_TRIGGERS_LOST: (
+        "more parts came between two readings than the trigger ring holds",
+        "lower the link's `interval_ms`, or see why the PLC was away; over when half a second passes without one",
+    ),
     ErrorCode.PLC_LOST: ("the PLC does not answer or is in STOP", "check PLC, cable and the link's settings"),
     ErrorCode.VERDICT_LATE: (
         "a verdict came when its part may have been at the gate",

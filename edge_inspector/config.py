@@ -61,6 +61,7 @@ def load_station(path: Path) -> Station:
     faults += _names_twice("cameras", file.cameras) + _names_twice("plcs", file.plcs) + _devices_twice(file, cameras)
     if file.plcs[0].driver == "mqtt":
         faults.append(Fault("plcs.0.driver", "the first link must be a PLC: parts are announced by its trigger ring"))
+    faults += _links_twice(file)
     recipe = _recipe(base / file.station.recipe, faults)
     model = base / file.station.models_dir / recipe.model if recipe is not None else None
     segmenter = _segmenter(base, "segmenter", file.segmenter, model, faults)
@@ -124,6 +125,16 @@ def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
     if faults:
         raise ConfigError(faults)
     return found
+
+
+def _links_twice(file: StationFile) -> list[Fault]:
+    """One PLC announces the parts, and one outbox knows which broker has had what."""
+    kinds = [{"modbus": "PLC", "mqtt": "broker", "s7": "PLC"}.get(link.driver) for link in file.plcs]
+    return [
+        Fault(f"plcs.{at}.driver", f"a second {kind}: at most one PLC and one broker")
+        for at, kind in enumerate(kinds)
+        if kind and kind in kinds[:at]
+    ]
 
 
 def _faults_below(base: Path, raw: dict[str, Any]) -> list[Fault]:

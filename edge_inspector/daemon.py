@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -18,15 +19,14 @@ from typing import Any
 from edge_inspector import __version__, metrics
 from edge_inspector.config import Station
 from edge_inspector.drivers import Segmenter
-from edge_inspector.errors import DeviceError
 from edge_inspector.pipeline import Pipeline, build, line_geometry
-from edge_inspector.records import ErrorCode, StationState
+from edge_inspector.records import ArchiveItem, Choice, ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.realtime import claim, opening_on, settle
 from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
-from edge_inspector.store.choice import remember_choice, remembered_choice
+from edge_inspector.store.choice import remembered_choice
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
 from edge_inspector.web.plant import Plant
@@ -106,15 +106,12 @@ class Daemon:
             pipeline.drift,
         )
 
-    def _follow_recipe(self, recipe_id: int) -> None:
+    def _follow_recipe(self, recipe_id: int, keep: Callable[[ArchiveItem], object]) -> None:
         if recipe_id == self._recipe_id:
             return
         self._recipe_id = recipe_id
         self._announce()
-        try:
-            remember_choice(self._station.state_dir, self._station.recipe.id, recipe_id)
-        except DeviceError as error:
-            log.error("%s; a restart would begin with another one", error)  # noqa: TRY400 -- the message says it all
+        keep(Choice(self._station.recipe.id, recipe_id))
 
     def _announce(self) -> None:
         station, model = self._station, self._station.segmenter.info
@@ -164,7 +161,7 @@ class Daemon:
                 resets = self._conditions.resets
                 supervisor.forgive()
             supervisor.watch()
-            self._follow_recipe(pipeline.status().recipe_id)
+            self._follow_recipe(pipeline.status().recipe_id, pipeline.keep)
             now = (self._conditions.state, self._conditions.error_code)
             if now != told:
                 told = now
@@ -241,7 +238,7 @@ class Daemon:
         self._signals += 1
         if self._signals > 1:
             log.critical("second signal: leaving at once")
-            sys.stderr.flush()
+            logging.shutdown()
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._stop.set()

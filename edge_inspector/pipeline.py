@@ -54,7 +54,7 @@ _CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
 class Pipeline:
     """The workers by what they do; they are started in this order's reverse and stopped in this order.
 
-    Any thread may `submit` a command and ask for the `status`.
+    Any thread may `submit` a command, have something kept by the archive (`keep`) and ask for the `status`.
     """
 
     acquire: list[Worker]
@@ -70,6 +70,7 @@ class Pipeline:
     submit: Callable[[Command], None]
     status: Callable[[], StationStatus]
     scene: Callable[[], Scene]
+    keep: Callable[[ArchiveItem], object]
     drift: Callable[[], DriftState | None]
 
     @property
@@ -190,7 +191,11 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         segment=[Worker(stage, cores=file.realtime.model_cores) for stage in segment],
         measure=[Worker(measure)],
         judge=[Worker(judge, fifo=fifo_of("judge", fifo))],
-        report=[Worker(stage, fifo=fifo_of("report", fifo)) for stage in report],
+        # What only tells others may hang with its disk or broker: the PLC has its verdicts all the same.
+        report=[
+            Worker(stage, vital=link.driver not in _CODES, fifo=fifo_of("report", fifo))
+            for stage, link in zip(report, file.plcs, strict=True)
+        ],
         track=[Worker(track, fifo=fifo_of("track", fifo))],
         archive=[Worker(archive, vital=False)],
         shadow=[Worker(stage, vital=False) for stage in shadow],
@@ -199,6 +204,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         submit=judge.submit,
         status=judge.status,
         scene=judge.scene,
+        keep=kept.put,
         drift=lambda: drift.state,
     )
 

@@ -87,7 +87,7 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class PlcInput:
-    """One consistent reading of what the PLC publishes."""
+    """One consistent reading of what the PLC publishes, asked for at `asked_ns`."""
 
     boot_id: int
     heartbeat: int
@@ -99,6 +99,7 @@ class PlcInput:
     ack_seq: int
     trigger_seq: int
     triggers: tuple[Trigger, ...]
+    asked_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,8 +270,8 @@ class Part:
     """One triggered part: where its leading edge met the photo-eye and where the gate will meet it.
 
     Without `positioned` the counts are raw 32-bit values. `handicap` says why the station may have missed its views.
-    The station heard of it at `announced_ns`. `recipe_id` is the recipe in force when it was triggered: that one judges
-    it.
+    The station heard of it at `announced_ns`; at `unseen_ns` the PLC did not show it yet (0: not known). `recipe_id` is
+    the recipe in force when it was triggered: that one judges it.
     """
 
     part_seq: int
@@ -281,6 +282,7 @@ class Part:
     positioned: bool = True
     handicap: Reason = Reason.NONE
     announced_ns: int = 0
+    unseen_ns: int = 0
     recipe_id: int = 0
 
 
@@ -359,7 +361,15 @@ class Disagreement:
     mask: Image
 
 
-ArchiveItem = Verdict | Delivery | Disagreement
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The recipe chosen while running, for as long as the station file starts with `configured`."""
+
+    configured: int
+    chosen: int
+
+
+ArchiveItem = Verdict | Delivery | Disagreement | Choice
 """Whatever is kept for later."""
 
 
@@ -393,6 +403,7 @@ class ErrorCode(IntEnum):
     CAMERA_LOST = 101
     BAD_PICTURES = 102
     ENCODER_LOST = 201
+    COUNT_MISMATCH = 202
     INFERENCE_FAILED = 301
     PLC_RING_FULL = 401
     PLC_TRIGGERS_LOST = 402

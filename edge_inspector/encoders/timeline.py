@@ -38,6 +38,15 @@ class Motion:
 
 
 @dataclass(frozen=True, slots=True)
+class Latched:
+    """A raw count unwrapped, the epoch in which it is valid, and that epoch's boot id."""
+
+    count: int
+    epoch: int
+    boot_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Sample:
     count: int
     device_ns: int
@@ -174,13 +183,13 @@ class Timeline:
         likely, then, furthest = self.estimate(now_ns), self.estimate(at_ns), self.furthest(now_ns)
         return None if likely is None or then is None or furthest is None else then + furthest - likely
 
-    def unwrap(self, raw_count: int) -> int:
+    def unwrap(self, raw_count: int) -> Latched:
         """The unwrapped count nearest to the belt's newest position. Raises PositionUnknownError before any sample."""
         with self._lock:
             if not self._samples:
                 raise PositionUnknownError("no encoder sample yet")
             newest = self._samples[-1].count
-            return newest + _signed(raw_count - newest)
+            return Latched(newest + _signed(raw_count - newest), self._epoch, self._boot_id)
 
     def offset_bounds(self, now_ns: int) -> tuple[int, int]:
         """Host clock minus source clock: the interval that holds it, ns."""

@@ -54,10 +54,13 @@ class Control:
     def take(self, command: Command, now_ns: int) -> None:
         """Do it, or say why not; a change of recipe is answered when it has taken effect."""
         told = self._answers.get((command.source, command.id))
+        waiting = self._waiting_as(command)
         if told is not None:
             asked, result = told
             same = asked == (command.name, command.recipe_id)
-            command.reply(result if same else self._result(f"id {command.id!r} was used for another command"))
+            command.reply(result if same else self._used(command))
+        elif waiting is not None and (waiting.name, waiting.recipe_id) != (command.name, command.recipe_id):
+            command.reply(self._used(command))
         elif command.name is CommandName.SELECT_RECIPE:
             self._select(command, now_ns)
         else:
@@ -67,11 +70,16 @@ class Control:
                 self.enabled = command.name is CommandName.ENABLE
             self._answer(command, "")
 
-    def hear(self, heard: PlcInput) -> None:
-        """After the triggers of this reading were taken: follow the PLC's choice, let a change take effect."""
+    def hear(self, heard: PlcInput, *, whole: bool = True) -> None:
+        """After the triggers of this reading were taken: follow the PLC's choice, let a change take effect.
+
+        A reading that does not show all its parts (not `whole`) changes no recipe: they were triggered before it.
+        """
         if heard.reset and not self._reset_bit:
             self._reset()
         self._reset_bit = heard.reset
+        if not whole:
+            return
         self._chosen_by_plc = heard.recipe_id
         if heard.recipe_id in self._recipes:
             self._use(heard.recipe_id)
@@ -93,6 +101,14 @@ class Control:
     def stop(self) -> None:
         """Answer what waits."""
         self._finish("the station stops")
+
+    def _waiting_as(self, command: Command) -> Command | None:
+        """The command of that source and id whose recipe has yet to take effect."""
+        waiting = self._change.commands if self._change is not None else []
+        return next((each for each in waiting if (each.source, each.id) == (command.source, command.id)), None)
+
+    def _used(self, command: Command) -> CommandResult:
+        return self._result(f"id {command.id!r} was used for another command")
 
     def _select(self, command: Command, now_ns: int) -> None:
         refusal = self._refusal(command.recipe_id)

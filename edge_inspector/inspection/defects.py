@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import cv2
@@ -32,7 +33,7 @@ def find_defects(
 
     `mask` is (classes, H, W), 0..255 for probability 0..1; `mm_per_px` is per mask pixel, `mm_per_row` where rows lie
     closer or wider than that. Regions are 8-connected; length is the longer side of the smallest rectangle around
-    them; places are in mm from the frame's corner.
+    them; places are in mm from the frame's corner. `region` must lie within the mask: see `contains`.
     """
     scale = (mm_per_px, mm_per_px if mm_per_row is None else mm_per_row)
     left, top, view = _cut(mask, scale, region)
@@ -54,20 +55,31 @@ def doubtful(peaks: Sequence[int], band: tuple[float, float]) -> bool:
     return any(low <= peak <= high for peak in peaks)
 
 
+def contains(mask: Mask, scale: tuple[float, float], region: Region) -> bool:
+    """Whether the mask shows all of the region, but for one pixel of rounding at the far sides."""
+    left, top, right, bottom = _box(scale, region)
+    height, width = int(mask.shape[1]), int(mask.shape[2])
+    return left < right <= width + 1 and top < bottom <= height + 1
+
+
+def _box(scale: tuple[float, float], region: Region) -> tuple[int, int, int, int]:
+    across, along = scale
+    left, top = round(region.x_mm / across), round(region.y_mm / along)
+    return left, top, left + round(region.width_mm / across), top + round(region.height_mm / along)
+
+
 def _cut(mask: Mask, scale: tuple[float, float], region: Region | None) -> tuple[int, int, Mask]:
     if region is None:
         return 0, 0, mask
-    across, along = scale
-    left, top = round(region.x_mm / across), round(region.y_mm / along)
-    right, bottom = left + round(region.width_mm / across), top + round(region.height_mm / along)
+    left, top, right, bottom = _box(scale, region)
     return left, top, mask[:, top:bottom, left:right]
 
 
 def _of_class(
     camera: str, name: str, plane: Mask, limits: ClassLimits, scale: tuple[float, float], origin: tuple[int, int]
 ) -> list[Defect]:
-    sure = cv2.compare(plane, level(limits), cv2.CMP_GE) if plane.size else plane
-    if not plane.size or not cv2.countNonZero(sure):
+    sure = (plane >= math.ceil(level(limits))).view(np.uint8)
+    if not sure.any():
         return []
     x0, y0, width, height = cv2.boundingRect(sure)
     _, labels, stats, centres = cv2.connectedComponentsWithStatsWithAlgorithm(

@@ -7,10 +7,13 @@ and ramps need no special case.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from edge_inspector.records import OpenPart, Part, PlacedView, Reason
+
+_ORPHANS_MAX = 128  # of one camera: a second of one that runs freely, and more than a part could wait for
 
 
 @dataclass(slots=True)
@@ -24,14 +27,14 @@ class Assembly:
 
 @dataclass(frozen=True, slots=True)
 class Ripe:
-    """What must be decided now, and the views for which no part ever came."""
+    """What must be decided now, and how many views there were for which no part ever came."""
 
     assemblies: list[Assembly]
-    strays: list[PlacedView]
+    strays: int
 
 
 class PartTracker:
-    """Parts between photo-eye and verdict. Each part that enters leaves exactly once, through `ripe` or `drain`.
+    """Parts between photo-eye and verdict. Each part that enters leaves exactly once, when `leave` says so.
 
     `offsets` is the distance in counts from the photo-eye to each expected camera, `tolerances` how far from its
     expected place a view may lie, by recipe, `reserve` the distance from decision line to gate.
@@ -44,7 +47,8 @@ class PartTracker:
         self._gate = gate
         self._epoch = 0
         self._open: dict[tuple[int, int], Assembly] = {}
-        self._orphans: list[PlacedView] = []
+        self._orphans: dict[str, deque[PlacedView]] = {camera: deque() for camera in offsets}
+        self._strays = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -60,15 +64,25 @@ class PartTracker:
         if key in self._open:
             return False
         assembly = self._open[key] = Assembly(part)
-        self._orphans = [placed for placed in self._orphans if not self._take(assembly, placed)]
+        for orphans in self._orphans.values():
+            found = next((placed for placed in orphans if self._take(assembly, placed)), None)
+            if found is not None:
+                orphans.remove(found)
         return True
 
     def add_view(self, placed: PlacedView) -> bool:
-        """Give a view to its part. False when no part is there (yet): it is kept until it could not matter."""
+        """Give a view to its part. False when no part is there (yet): it is kept until it could not matter.
+
+        Of the views that a camera takes while the belt stands, only the newest are kept.
+        """
         for assembly in self._open.values():
             if self._take(assembly, placed):
                 return True
-        self._orphans.append(placed)
+        orphans = self._orphans[placed.view.camera]
+        orphans.append(placed)
+        if len(orphans) > _ORPHANS_MAX:
+            orphans.popleft()
+            self._strays += 1
         return False
 
     def void(self, epoch: int, plc_boot_id: int | None) -> None:
@@ -81,17 +95,23 @@ class PartTracker:
                 assembly.voided = Reason.POSITION_UNKNOWN
 
     def ripe(self, furthest: int | None) -> Ripe:
-        """Take out what must be decided now. `furthest` is the furthest count that the belt can have reached."""
-        due = [key for key, assembly in self._open.items() if self._is_ripe(assembly, furthest)]
-        strays = [placed for placed in self._orphans if furthest is not None and self._past(placed, furthest)]
-        self._orphans = [placed for placed in self._orphans if placed not in strays]
-        return Ripe([self._open.pop(key) for key in due], strays)
+        """What must be decided now. `furthest` is the furthest count that the belt can have reached."""
+        if furthest is not None:
+            for orphans in self._orphans.values():
+                # In the order of the belt, but for one that ran backwards: then what lies behind waits a little longer.
+                while orphans and self._past(orphans[0], furthest):
+                    orphans.popleft()
+                    self._strays += 1
+        strays, self._strays = self._strays, 0
+        return Ripe([assembly for assembly in self._open.values() if self._is_ripe(assembly, furthest)], strays)
 
-    def drain(self) -> list[Assembly]:
-        """Take out everything, ripe or not: the station stops."""
-        left = list(self._open.values())
-        self._open.clear()
-        return left
+    def left(self) -> list[Assembly]:
+        """All that are followed, ripe or not."""
+        return list(self._open.values())
+
+    def leave(self, part: Part) -> None:
+        """The part has its verdict."""
+        del self._open[part.plc_boot_id, part.part_seq]
 
     def open_parts(self) -> tuple[OpenPart, ...]:
         """What is followed now."""

@@ -5,14 +5,20 @@ from __future__ import annotations
 from edge_inspector.records import PlcInput, Reason, Trigger
 from edge_inspector.s7.blocks import TRIGGER_SLOTS
 
+_MOST = 4096  # parts that are announced at once: more were missed in an outage of many minutes, or never were
 _PATIENCE = 5  # readings that a damaged slot gets before its part is announced without a position
 
 
 class TriggerIntake:
-    """Remembers what was announced, in one run of the PLC."""
+    """Remembers what was announced, in one run of the PLC.
+
+    `behind`: the last reading speaks of parts that it does not show whole; they come with one of the next.
+    """
 
     def __init__(self) -> None:
+        self.behind = False
         self._boot_id: int | None = None
+        self._met_boot_id: int | None = None
         self._last = 0
         self._waited = 0
 
@@ -21,26 +27,44 @@ class TriggerIntake:
 
         A part that the ring no longer shows comes with TRIGGER_LOST: its position is unknown, its verdict is not.
         """
+        self.behind = False
         if heard.boot_id != self._boot_id:
             return self._first_contact(heard)
         shown = {trigger.part_seq: trigger for trigger in heard.triggers}
         gone = heard.trigger_seq - TRIGGER_SLOTS
         found: list[tuple[Trigger, Reason]] = []
-        for part_seq in range(self._last + 1, heard.trigger_seq + 1):
+        for part_seq in range(max(self._last, heard.trigger_seq - _MOST) + 1, heard.trigger_seq + 1):
             trigger = shown.get(part_seq)
             if trigger is None and part_seq > gone and self._waited < _PATIENCE:
                 self._waited += 1
+                self.behind = True
                 break
             self._waited = 0
             self._last = part_seq
-            found.append(
-                (trigger, Reason.NONE) if trigger else (Trigger(part_seq, 0, answered=False), Reason.TRIGGER_LOST)
-            )
+            found.append((trigger, Reason.NONE) if trigger else _lost(part_seq))
         return found
 
     def _first_contact(self, heard: PlcInput) -> list[tuple[Trigger, Reason]]:
+        # A run of the PLC that began before the daemon's has answered parts that its ring no longer shows.
+        most = TRIGGER_SLOTS if self._boot_id is None else _MOST
+        there = range(max(0, heard.trigger_seq - most) + 1, heard.trigger_seq + 1)
+        shown = {trigger.part_seq: trigger for trigger in heard.triggers}
+        if heard.boot_id != self._met_boot_id:
+            self._met_boot_id, self._waited = heard.boot_id, 0
+        if len(shown) < min(len(there), TRIGGER_SLOTS) and self._waited < _PATIENCE:
+            self._waited += 1
+            self.behind = True
+            return []
         reason = Reason.DAEMON_RESTARTED if self._boot_id is None else Reason.PLC_RESTARTED
         self._boot_id = heard.boot_id
         self._last = heard.trigger_seq
         self._waited = 0
-        return [(trigger, reason) for trigger in heard.triggers if not trigger.answered]
+        return [
+            (shown[part_seq], reason) if part_seq in shown else _lost(part_seq)
+            for part_seq in there
+            if part_seq not in shown or not shown[part_seq].answered
+        ]
+
+
+def _lost(part_seq: int) -> tuple[Trigger, Reason]:
+    return Trigger(part_seq, 0, answered=False), Reason.TRIGGER_LOST

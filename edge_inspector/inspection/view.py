@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from edge_inspector.inspection.defects import doubtful, find_defects, level
+from edge_inspector.inspection.defects import contains, doubtful, find_defects, level
 from edge_inspector.inspection.recipe import Criteria
-from edge_inspector.records import Frame, Image, ModelInfo, View, ViewFigures
+from edge_inspector.records import Frame, Image, ModelInfo, Reason, View, ViewFigures
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +43,40 @@ class Look:
         return replace(first, others=tuple(others)) if others else first
 
     def _by(self, criteria: Criteria, frame: Frame, mask: Image, peaks: Sequence[int]) -> View:
-        limits = criteria.limits
+        limits, camera = criteria.limits, frame.camera
+        # A region that the picture does not show was not looked at: to find nothing there proves nothing.
+        scale = (self.mm_per_px[camera] * self.model.stride, self.mm_per_row[camera] * self.model.stride)
+        region = criteria.recipe.regions.get(camera)
+        whole = region is None or contains(mask, scale, region)
+        if not whole:
+            _say_once(camera, criteria.recipe.id, mask.shape[2] * scale[0], mask.shape[1] * scale[1])
         # Most masks are clean: what no pixel reaches need not be searched for.
         reached = {
             name: limits[name]
             for name, peak in zip(self.model.classes, peaks, strict=True)
             if name in limits and peak >= level(limits[name])
         }
-        defects = find_defects(
-            frame.camera,
-            mask,
-            self.model.classes,
-            reached,
-            self.mm_per_px[frame.camera] * self.model.stride,
-            criteria.recipe.regions.get(frame.camera),
-            self.mm_per_row[frame.camera] * self.model.stride,
-        )
+        defects = find_defects(camera, mask, self.model.classes, reached if whole else {}, scale[0], region, scale[1])
         return View(
-            frame.camera,
+            camera,
             frame.frame_id,
             frame.captured_ns,
             frame.exposure_ns,
             frame.encoder_count,
             defects,
+            failure=Reason.NONE if whole else Reason.BAD_IMAGE,
             received_ns=frame.received_ns,
             doubtful=doubtful(peaks, criteria.recipe.review_band),
             recipe_id=criteria.recipe.id,
         )
+
+
+@lru_cache(maxsize=256)
+def _say_once(camera: str, recipe_id: int, width_mm: float, height_mm: float) -> None:
+    log.error(
+        "%s: the region of recipe %d is not in its picture of %.0f x %.0f mm: no part is inspected (bad_image)",
+        camera,
+        recipe_id,
+        width_mm,
+        height_mm,
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import time
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
@@ -14,6 +16,8 @@ from edge_inspector.records import Command, ErrorCode, Identity, PlcInput, Stati
 from edge_inspector.s7 import blocks
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, PLC_HEADER, TRIGGER, VERDICT, wrap32
 
+_TAKEN_MAX = 4 * blocks.VERDICT_SLOTS  # far more than can be offered again, since an error ends an offer
+_STUCK_NS = 1_000_000_000  # a PLC that runs takes a slot within a few scans
 _TORN_READS = 5  # a read may meet the PLC while it writes; this many in a row is another layout
 
 _STATUS = {
@@ -72,8 +76,10 @@ class BlockLink:
         self._identity = identity
         self._ring = VerdictRing()
         self._plc_boot_id = 0
+        self._trigger_seq = 0
+        self._progress = (0, 0)
         self._heartbeat = 0
-        self._taken = 0
+        self._taken: deque[int] = deque(maxlen=_TAKEN_MAX)
         self._torn = 0
         self._rewrite = False
 
@@ -122,12 +128,11 @@ class BlockLink:
             return 0
         count = 0
         for verdict in verdicts:
-            fresh = verdict.seq > self._taken
+            fresh = verdict.seq not in self._taken
             if fresh and verdict.part.plc_boot_id == self._plc_boot_id:
                 if not self._ring.room:
                     break
                 self._write_verdict(verdict)
-            self._taken = max(self._taken, verdict.seq)
             count += 1
         return count
 
@@ -145,6 +150,7 @@ class BlockLink:
         return len(self._ring.unacknowledged())
 
     def _read(self) -> PlcInput | None:
+        asked_ns = time.monotonic_ns()
         raw = self._wire.read(self._plc.block, 0, DB_PLC.size)
         version = int.from_bytes(raw[:2], "big")
         header = PLC_HEADER.unpack(raw[: PLC_HEADER.size])
@@ -181,26 +187,52 @@ class BlockLink:
                 for found in sorted(filter(None, triggers), key=lambda found: int(found["part_seq"]))
                 if newest - blocks.TRIGGER_SLOTS < found["part_seq"] <= newest
             ),
+            asked_ns=asked_ns,
         )
 
     def _follow(self, heard: PlcInput) -> None:
         if heard.boot_id != self._plc_boot_id:
             self._plc_boot_id = heard.boot_id
-            self._ring.begin(secrets.randbelow(2**32 - 1) + 1)
+            self._trigger_seq = 0
+            self._ring.begin(_new_id())
+        if heard.trigger_seq < self._trigger_seq:
+            raise LayoutError(
+                f"{self._wire.address}: trigger_seq fell from {self._trigger_seq} to {heard.trigger_seq} in one run of "
+                "the PLC; a program that begins anew must publish a new boot_id"
+            )
+        self._trigger_seq = heard.trigger_seq
+        if heard.ack_session == self._ring.session_id and heard.ack_seq < self._ring.acknowledged:
+            self._number_anew()
         if not self._ring.acknowledge(heard.ack_session, heard.ack_seq):
             raise LayoutError(
                 f"{self._wire.address}: PLC acknowledges slot {heard.ack_seq}, only {self._ring.last_seq} written"
             )
+        now = time.monotonic_ns()
+        if heard.ack_seq != self._progress[0] or not self._ring.unacknowledged():
+            self._progress = (heard.ack_seq, now)
+        elif now - self._progress[1] > _STUCK_NS:
+            # What the PLC waits for may have been overwritten; to write it again does no harm.
+            self._progress = (heard.ack_seq, now)
+            self._rewrite = True
         if self._rewrite:
             for slot, record in self._ring.unacknowledged():
                 self._write_slot(slot, record)
             self._rewrite = False
 
+    def _number_anew(self) -> None:
+        """The PLC counts from 1 again (somebody else's header came between): its next slot may be long overwritten."""
+        held = [VERDICT.unpack(record) for _, record in self._ring.unacknowledged()]
+        self._ring.begin(_new_id())
+        for values in filter(None, held):
+            seq = self._ring.next_seq()
+            self._ring.hold(seq, VERDICT.pack(**values | {"seq": seq, "session_id": self._ring.session_id}))
+        self._rewrite = True
+
     def _write_verdict(self, verdict: Verdict) -> None:
         seq = self._ring.next_seq()
         record = self._record(verdict, seq)
         self._ring.hold(seq, record)
-        self._taken = verdict.seq
+        self._taken.append(verdict.seq)
         self._write_slot(seq % blocks.VERDICT_SLOTS, record)
 
     def _write_slot(self, slot: int, record: bytes) -> None:
@@ -250,3 +282,7 @@ class BlockLink:
             latency_us=min(max(0, verdict.latency_ns // 1000), 2**32 - 1),
             error_mm=verdict.error_mm,
         )
+
+
+def _new_id() -> int:
+    return secrets.randbelow(2**32 - 1) + 1

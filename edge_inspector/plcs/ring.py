@@ -14,6 +14,7 @@ class VerdictRing:
     def __init__(self) -> None:
         self.session_id = 0
         self.last_seq = 0
+        self.acknowledged = 0
         self._unacknowledged: dict[int, bytes] = {}
 
     @property
@@ -24,7 +25,7 @@ class VerdictRing:
     def begin(self, session_id: int) -> None:
         """Start again at seq 1: the daemon or the PLC is new."""
         self.session_id = session_id
-        self.last_seq = 0
+        self.last_seq = self.acknowledged = 0
         self._unacknowledged.clear()
 
     def next_seq(self) -> int:
@@ -44,6 +45,7 @@ class VerdictRing:
             return True  # the PLC has not taken up this session yet
         if seq > self.last_seq:
             return False
+        self.acknowledged = max(self.acknowledged, seq)
         for held in [held for held in self._unacknowledged if held <= seq]:
             del self._unacknowledged[held]
         return True

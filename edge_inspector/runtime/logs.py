@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import os
+import queue
 import sys
+import threading
 import time
+from contextlib import suppress
 
 from edge_inspector.runtime.clock import utc_text
+
+_LINES_MAX = 1000
+_LAST_WORDS_S = 0.5
 
 # sd-daemon(3): journald takes these three characters off and files the line under that level.
 _JOURNAL_LEVELS = {"DEBUG": "<7>", "INFO": "<6>", "WARNING": "<4>", "ERROR": "<3>", "CRITICAL": "<2>"}
@@ -34,9 +40,53 @@ class JsonLines(logging.Formatter):
         return self._levels.get(record.levelname, "") + json.dumps(line, ensure_ascii=False)
 
 
+class Aside(logging.Handler):
+    """Lines for the file `number`, written by a thread of their own.
+
+    A terminal that is paused, or a journal that takes nothing more, must not hold up the line: what finds no room is
+    counted, and told when there is room again.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+        self._lines: queue.Queue[str] = queue.Queue(_LINES_MAX)
+        self._lost = 0
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand the line over."""
+        if self._lost and not self._lines.full():
+            lost = f"{self._lost} lines before this one could not be written"
+            self._lines.put_nowait(self.format(logging.LogRecord(__name__, logging.WARNING, "", 0, lost, None, None)))
+            self._lost = 0
+        try:
+            self._lines.put_nowait(self.format(record))
+        except queue.Full:
+            self._lost += 1
+
+    def flush(self) -> None:
+        """Give the thread a moment to write what is left."""
+        until = time.monotonic() + _LAST_WORDS_S
+        while self._lines.unfinished_tasks and time.monotonic() < until:
+            time.sleep(0.002)
+
+    def _write(self) -> None:
+        while True:
+            # Past Python's own buffer: the lock of one that never empties would be missed at the end of the process.
+            rest = f"{self._lines.get()}\n".encode(errors="backslashreplace")
+            with suppress(OSError):
+                while rest:
+                    rest = rest[os.write(self._number, rest) :]
+            self._lines.task_done()
+
+
 def set_up_logging() -> None:
     """Everything from INFO on to stderr."""
-    output = logging.StreamHandler(sys.stderr)
+    try:
+        output: logging.Handler = Aside(sys.stderr.fileno())
+    except OSError:  # no file behind it: somebody has put an object in its place
+        output = logging.StreamHandler(sys.stderr)
     if sys.stderr.isatty():
         output.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(message)s", "%H:%M:%S"))
     else:

@@ -79,10 +79,10 @@ class Supervisor:
         faulty = not worker.beating
         if faulty != (worker.name in self._faulty):
             (self._faulty.add if faulty else self._faulty.discard)(worker.name)
+            self._on_fault(worker.name, faulty)
             log.log(
                 logging.CRITICAL if faulty else logging.INFO,
                 "worker %s %s",
                 worker.name,
                 ("has failed" if not worker.alive else "hangs") if faulty else "runs again",
             )
-            self._on_fault(worker.name, faulty)

@@ -22,6 +22,7 @@ from typing import Any, TextIO
 from snap7 import Server
 from snap7.type import SrvArea
 
+from edge_inspector.records import Reason
 from edge_inspector.s7 import blocks
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT, wrap32
 from edge_inspector.simulation.line import Line
@@ -124,11 +125,10 @@ class PlcProgram:
         for part in [part for part in self.tracked if self._is_due(part, count)]:
             self.tracked.remove(part)
             if part.verdict is None:
-                due = wrap32(part.count + self._gate_counts)
-                actions.append(GateAction(part.part_seq, due, fired=True, why="no verdict"))
+                actions.append(GateAction(part.part_seq, self._due(part), fired=True, why="no verdict"))
             else:
                 fires = bool(part.verdict["flags"] & blocks.VERDICT_REJECTS)
-                actions.append(GateAction(part.part_seq, part.verdict["due_count"], fires, "verdict"))
+                actions.append(GateAction(part.part_seq, self._due(part), fires, "verdict"))
         return actions
 
     def publish(self, db_plc: bytearray) -> None:
@@ -166,8 +166,13 @@ class PlcProgram:
         return "late"
 
     def _is_due(self, part: Tracked, count: int) -> bool:
-        due = part.verdict["due_count"] if part.verdict else part.count + self._gate_counts
-        return wrap32(count - due) >= 0
+        return wrap32(count - self._due(part)) >= 0
+
+    def _due(self, part: Tracked) -> int:
+        """As the verdict says, unless the daemon never saw where the part was."""
+        if part.verdict is None or part.verdict["reason"] == Reason.TRIGGER_LOST:
+            return wrap32(part.count + self._gate_counts)
+        return int(part.verdict["due_count"])
 
 
 class SimulatedPlc:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edge_inspector import metrics
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import ArchiveItem, Delivery, Disagreement, ErrorCode, Reason, Verdict
+from edge_inspector.records import ArchiveItem, Choice, Delivery, Disagreement, ErrorCode, Reason, Verdict
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.clock import utc_of
@@ -24,6 +24,7 @@ from edge_inspector.runtime.realtime import go_last
 from edge_inspector.stages.drift import DriftWatch
 from edge_inspector.station_file import ArchiveTable
 from edge_inspector.store.allowance import Allowance
+from edge_inspector.store.choice import remember_choice
 from edge_inspector.store.images import ImageArchive, ImageLimits
 from edge_inspector.store.pictures import picture_stem
 from edge_inspector.store.results_file import images_dir, results_path
@@ -121,6 +122,8 @@ class Archive:
         held = self._held
         if isinstance(item, Delivery):
             held.deliveries.append(item)
+        elif isinstance(item, Choice):
+            self._remember(item)
         elif isinstance(item, Verdict):
             held.entries.append(self._entry(item))
             self._drift.add(item)
@@ -129,6 +132,12 @@ class Archive:
             held.objections.append(_objection(item))
         else:
             metrics.archive_left_out.labels("disagreement").inc()
+
+    def _remember(self, choice: Choice) -> None:
+        try:
+            remember_choice(self._state_dir, choice.configured, choice.chosen)
+        except DeviceError as error:
+            log.error("%s; a restart would begin with another one", error)  # noqa: TRY400 -- the message says it all
 
     def _entry(self, verdict: Verdict) -> Entry:
         utc = utc_of(verdict.decided_ns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from edge_inspector import metrics
-from edge_inspector.encoders.timeline import Timeline
+from edge_inspector.encoders.timeline import Latched, Timeline
 from edge_inspector.errors import PositionPendingError, PositionUnknownError
 from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.decision import decide
@@ -32,6 +33,7 @@ from edge_inspector.records import (
     Position,
     Reason,
     Scene,
+    StationState,
     StationStatus,
     Trigger,
     Verdict,
@@ -44,7 +46,9 @@ from edge_inspector.s7.blocks import wrap32
 log = logging.getLogger(__name__)
 
 _RECENTLY_S = 3.0  # a view that never came is blamed on what was wrong this shortly before
-_POSITION_PATIENCE_NS = 500_000_000  # how long a trigger waits for the encoder's first sample
+_POSITION_PATIENCE_NS = 500_000_000  # how long a trigger waits for the encoder's first sample, at most
+_LOST_TOLD_NS = 500_000_000  # so long that the PLC reads it between two exchanges
+_HANGS_NS = 300_000_000  # with an exchange more, still within one heartbeat
 _SHOW_NS = 50_000_000  # as often as somebody who watches the belt would notice
 _RECENT = 256
 
@@ -58,6 +62,18 @@ class Geometry:
     gate: int
     reserve: int
     offsets: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A trigger that the encoder has yet to place; `unseen_ns` as for Part."""
+
+    since_ns: int
+    unseen_ns: int
+    plc_boot_id: int
+    trigger: Trigger
+    handicap: Reason
+    recipe_id: int
 
 
 class Judge:
@@ -107,8 +123,11 @@ class Judge:
         )
         self._intake = TriggerIntake()
         self._unplaced: list[View] = []
-        self._waiting: list[tuple[int, int, Trigger, Reason, int]] = []
+        self._waiting: list[_Waiting] = []
+        self._way_ns = int((geometry.gate - geometry.reserve) / geometry.speed_max * 1e9)
+        self._patience_ns = min(_POSITION_PATIENCE_NS, self._way_ns)
         self._plc: PlcInput | None = None
+        self._unseen_ns = self._lost_ns = self._settled_ns = 0
         self._totals = dict.fromkeys(Decision, 0)
         self._seq = 0
         self._shown: tuple[OpenPart, ...] = ()
@@ -116,7 +135,8 @@ class Judge:
         self._recent: deque[Verdict] = deque(maxlen=_RECENT)
 
     def start(self) -> None:
-        """Nothing: parts survive a restart of the thread."""
+        """Go on: parts survive a restart of the thread."""
+        self._settled_ns = time.monotonic_ns()
 
     def step(self) -> None:
         """Take what came, place it, decide what is ripe."""
@@ -130,8 +150,9 @@ class Judge:
             return
         for item in self._inbox.take(self._inbox.capacity, timeout_s=0.0):
             self._receive(item)
+        self._patience_ns = 0
         self._settle()
-        for assembly in self._tracker.drain():
+        for assembly in self._tracker.left():
             self._pronounce(assembly, absent=lambda _: Reason.STOPPING)
         self._control.stop()
 
@@ -142,10 +163,16 @@ class Judge:
             kept.reply(CommandResult("the station is too busy: try again", self._control.recipe_id))
 
     def status(self) -> StationStatus:
-        """What the links say of the station. Any thread may ask."""
+        """What the links say of the station. Any thread may ask.
+
+        A judge that hangs is a fault before the supervisor finds out: the links would go on to say that all is well.
+        """
+        state, error_code = self._conditions.state, self._conditions.error_code
+        if state in (StationState.READY, StationState.DEGRADED) and self._hangs:
+            state, error_code = StationState.FAULT, ErrorCode.WORKER_FAILED
         return StationStatus(
-            self._conditions.state,
-            self._conditions.error_code,
+            state,
+            error_code,
             self._control.recipe_id,
             self._seq,
             self._totals[Decision.REJECT],
@@ -157,6 +184,10 @@ class Judge:
     def scene(self) -> Scene:
         """The parts on the belt and the last verdicts, a moment ago. Any thread may ask."""
         return Scene(self._shown, tuple(self._recent.copy()))
+
+    @property
+    def _hangs(self) -> bool:
+        return bool(self._settled_ns) and time.monotonic_ns() - self._settled_ns > _HANGS_NS
 
     def _receive(self, item: JudgeItem) -> None:
         if isinstance(item, PlcInput):
@@ -173,8 +204,13 @@ class Judge:
         self._plc = heard
         for trigger, handicap in self._intake.take(heard):
             metrics.parts_triggered.inc()
-            self._waiting.append((now, heard.boot_id, trigger, handicap, self._control.recipe_id))
-        self._control.hear(heard)
+            if handicap is Reason.TRIGGER_LOST:
+                self._tell_of_lost(trigger.part_seq, now)
+            unseen_ns = self._unseen_ns if handicap is Reason.NONE else 0
+            self._waiting.append(_Waiting(now, unseen_ns, heard.boot_id, trigger, handicap, self._control.recipe_id))
+        if not self._intake.behind:
+            self._unseen_ns = heard.asked_ns
+        self._control.hear(heard, whole=not self._intake.behind)
         if self._control.mismatch:
             self._conditions.set(
                 ErrorCode.RECIPE_MISMATCH,
@@ -184,51 +220,65 @@ class Judge:
         else:
             self._conditions.clear(ErrorCode.RECIPE_MISMATCH, "plc")
 
+    def _tell_of_lost(self, part_seq: int, now: int) -> None:
+        self._lost_ns = now
+        why = f"the PLC announced part {part_seq} and more than its ring holds before it could be read"
+        self._conditions.set(ErrorCode.PLC_TRIGGERS_LOST, "plc", why)
+
     def _settle(self) -> None:
-        now = time.monotonic_ns()
-        self._waiting = [waiting for waiting in self._waiting if not self._admit(now, *waiting)]
+        now = self._settled_ns = time.monotonic_ns()
+        if self._lost_ns and now - self._lost_ns > _LOST_TOLD_NS:
+            self._lost_ns = 0
+            self._conditions.clear(ErrorCode.PLC_TRIGGERS_LOST, "plc")
+        self._waiting = [waiting for waiting in self._waiting if not self._admit(now, waiting)]
         self._unplaced = [view for view in self._unplaced if not self._place(now, view)]
         self._tracker.void(self._timeline.epoch, self._plc.boot_id if self._plc else None)
         ripe = self._tracker.ripe(self._timeline.furthest(now))
         for assembly in ripe.assemblies:
             self._pronounce(assembly, self._absent)
         if ripe.strays:
-            metrics.frames_unmatched.inc(len(ripe.strays))
+            metrics.frames_unmatched.inc(ripe.strays)
         metrics.parts_open.set(len(self._tracker))
-        self._control.settle(now, self._tracker.recipes.union(waiting[-1] for waiting in self._waiting))
+        self._control.settle(now, self._tracker.recipes.union(each.recipe_id for each in self._waiting))
         if now >= self._show_next_ns:
             self._show_next_ns = now + _SHOW_NS
             self._shown = self._tracker.open_parts()
 
-    def _admit(
-        self, now: int, since: int, plc_boot_id: int, trigger: Trigger, handicap: Reason, recipe_id: int
-    ) -> bool:
+    def _admit(self, now: int, waiting: _Waiting) -> bool:
         """Whether the trigger became a part; otherwise the encoder has yet to speak of this PLC run."""
-        known = handicap is not Reason.TRIGGER_LOST and self._timeline.boot_id == plc_boot_id
-        if not known and handicap is not Reason.TRIGGER_LOST and now - since < _POSITION_PATIENCE_NS:
+        trigger, lost = waiting.trigger, waiting.handicap is Reason.TRIGGER_LOST
+        latched = None if lost else self._latched(trigger, waiting.plc_boot_id)
+        if latched is None and not lost and now - waiting.since_ns < self._patience_ns:
             return False
-        count = self._timeline.unwrap(trigger.count) if known else trigger.count
-        due = count + self._geometry.gate if handicap is not Reason.TRIGGER_LOST else 0
+        count = trigger.count if latched is None else latched.count
         self._tracker.add_part(
             Part(
                 trigger.part_seq,
-                plc_boot_id,
-                self._timeline.epoch,
+                waiting.plc_boot_id,
+                self._timeline.epoch if latched is None else latched.epoch,
                 count,
-                due,
-                positioned=known,
-                handicap=handicap,
-                announced_ns=since,
-                recipe_id=recipe_id,
+                0 if lost else count + self._geometry.gate,
+                positioned=latched is not None,
+                handicap=waiting.handicap,
+                announced_ns=waiting.since_ns,
+                unseen_ns=waiting.unseen_ns,
+                recipe_id=waiting.recipe_id,
             )
         )
         return True
+
+    def _latched(self, trigger: Trigger, plc_boot_id: int) -> Latched | None:
+        try:
+            latched = self._timeline.unwrap(trigger.count)
+        except PositionUnknownError:
+            return None
+        return latched if latched.boot_id == plc_boot_id else None
 
     def _place(self, now: int, view: View) -> bool:
         """Whether the view was dealt with; otherwise the encoder's next sample decides."""
         try:
             if view.encoder_count is not None:
-                position = Position(self._timeline.unwrap(wrap32(view.encoder_count)), 1.0, self._timeline.epoch)
+                position = self._latched_position(view, view.encoder_count, now)
             else:
                 position = self._timeline.count_at(view.captured_ns, now, self._close_enough)
         except PositionPendingError:
@@ -240,11 +290,28 @@ class Judge:
         self._tracker.add_view(PlacedView(view, position))
         return True
 
+    def _latched_position(self, view: View, count: int, now: int) -> Position:
+        """Where the camera's own counter says, if its clock agrees: a counter that was reset alone is worth nothing."""
+        latched = self._timeline.unwrap(wrap32(count))
+        try:
+            timed = self._timeline.count_at(view.captured_ns, now, math.inf)
+        except (PositionPendingError, PositionUnknownError):
+            return Position(latched.count, 1.0, latched.epoch)
+        away = latched.count - timed.count
+        if abs(away) > timed.error_counts + self._close_enough:
+            why = f"its encoder count is {away / self._geometry.counts_per_mm:+.0f} mm from where the PLC's is"
+            self._conditions.set(ErrorCode.COUNT_MISMATCH, view.camera, why)
+            raise PositionUnknownError(why)
+        self._conditions.clear(ErrorCode.COUNT_MISMATCH, view.camera)
+        return Position(latched.count, 1.0, latched.epoch)
+
     def _absent(self, camera: str) -> Reason:
         for within_s in (0.0, _RECENTLY_S):
             if self._conditions.held(ErrorCode.CAMERA_LOST, camera, within_s):
                 return Reason.CAMERA_LOST
             if self._conditions.held(ErrorCode.ENCODER_LOST, "encoder", within_s):
+                return Reason.POSITION_UNKNOWN
+            if self._conditions.held(ErrorCode.COUNT_MISMATCH, camera, within_s):
                 return Reason.POSITION_UNKNOWN
             if self._backlog():
                 return Reason.LATE
@@ -256,16 +323,28 @@ class Judge:
         return Reason.WRONG_RECIPE if self._conditions.held(ErrorCode.RECIPE_MISMATCH, "plc") else Reason.NONE
 
     def _pronounce(self, assembly: Assembly, absent: Callable[[str], Reason]) -> None:
+        verdict = self._verdict(assembly, absent)
+        # What could fail lies behind: a part that failed is still followed, one that was told is not.
+        self._tracker.leave(assembly.part)
+        self._seq = verdict.seq
+        self._totals[verdict.decision] += 1
+        for link in self._links:
+            if link.put(verdict) is not None:
+                metrics.verdicts_lost.labels(link.name).inc()
+        if self._archive.put(verdict) is not None:
+            metrics.archive_left_out.labels("verdict").inc()
+        self._recent.append(verdict)
+        _count(verdict)
+
+    def _verdict(self, assembly: Assembly, absent: Callable[[str], Reason]) -> Verdict:
         criteria = self._recipes[assembly.part.recipe_id]
         recipe, scale = criteria.recipe, self._geometry.counts_per_mm
         judged = decide(assembly, recipe, criteria.limits, scale, absent, self._barred())
-        self._seq += 1
-        self._totals[judged.decision] += 1
         now = time.monotonic_ns()
         views = tuple(assembly.views.values())
-        verdict = Verdict(
+        return Verdict(
             boot_id=self._boot_id,
-            seq=self._seq,
+            seq=self._seq + 1,
             part=assembly.part,
             decision=judged.decision,
             reason=judged.reason,
@@ -278,22 +357,21 @@ class Judge:
             recipe_hash=recipe.fingerprint,
             model=self._model.label,
             decided_ns=now,
-            due_ns=now + self._way_left_ns(assembly.part, now),
+            due_ns=self._due_ns(assembly.part, now),
             review=any(placed.view.doubtful for placed in views),
             missing_views=judged.missing_views,
         )
-        for link in self._links:
-            if link.put(verdict) is not None:
-                metrics.verdicts_lost.labels(link.name).inc()
-        if self._archive.put(verdict) is not None:
-            metrics.archive_left_out.labels("verdict").inc()
-        self._recent.append(verdict)
-        _count(verdict)
 
-    def _way_left_ns(self, part: Part, now: int) -> int:
+    def _due_ns(self, part: Part, now: int) -> int:
+        """The earliest time at which the part can be at the gate: the later of what belt and announcement allow."""
         furthest = self._timeline.furthest(now)
-        left = part.due_count - furthest if part.positioned and furthest is not None else self._geometry.reserve
-        return int(max(0, left) / self._geometry.speed_max * 1e9)
+        known: list[int] = []
+        if part.positioned and part.epoch == self._timeline.epoch and furthest is not None:
+            known.append(now + int(max(0, part.due_count - furthest) / self._geometry.speed_max * 1e9))
+        if part.unseen_ns:
+            # Up to one scan of the PLC before it was shown; the reserve has room for one.
+            known.append(part.unseen_ns + self._way_ns)
+        return max(known, default=now + int(self._geometry.reserve / self._geometry.speed_max * 1e9))
 
 
 def _answer(command: Command, result: CommandResult) -> None:

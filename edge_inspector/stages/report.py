@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _WAITING_MAX = 10_000  # at 10 parts/s a quarter of an hour; the outbox of a link keeps more
 _LAST_WORDS_NS = 300_000_000
+_OVERDUE_AT_ONCE = 8  # then whatever is urgent has its turn
 _LATE_TOLD_NS = 500_000_000  # so long that the peer reads it between two exchanges
 _FROZEN_S = 0.5  # a PLC whose heartbeat stands still this long is in STOP
 
@@ -66,7 +67,9 @@ class Report:
         self._backoff = Backoff(first_s=0.05, longest_s=0.2)  # a part may be at the gate in less than a second
         self._is_open = False
         self._next_ns = 0
+        self._announces = False
         self._waiting: list[Verdict] = []
+        self._overdue: list[Verdict] = []
         self._heartbeat = (0, 0)
         self._late_ns = 0
         self._counted: dict[str, int] = {}
@@ -83,7 +86,7 @@ class Report:
             self._collect(0.0)
             return
         left_s = max(0.0, (self._next_ns - time.monotonic_ns()) / 1e9)
-        self._collect(min(left_s, 0.002) if self._waiting else left_s)
+        self._collect(min(left_s, 0.002) if self._waits else left_s)
         try:
             self._deliver()
             if time.monotonic_ns() >= self._next_ns:
@@ -96,13 +99,13 @@ class Report:
         self._collect(0.0)
         until_ns = time.monotonic_ns() + _LAST_WORDS_NS
         try:
-            while self._is_open and self._waiting and time.monotonic_ns() < until_ns:
+            while self._is_open and self._waits and time.monotonic_ns() < until_ns:
                 self._deliver()
                 self._link.exchange(self._status())
         except DeviceError as error:
             log.warning("%s: %s", self.name, error)
-        if self._waiting:
-            log.warning("%s: %d verdicts undelivered at the end", self.name, len(self._waiting))
+        if self._waits:
+            log.warning("%s: %d verdicts undelivered at the end", self.name, self._waits)
         self._link.close()
         self._is_open = False
 
@@ -119,20 +122,31 @@ class Report:
         self._backoff.succeeded()
         return True
 
+    @property
+    def _waits(self) -> int:
+        return len(self._waiting) + len(self._overdue)
+
     def _collect(self, timeout_s: float) -> None:
-        self._waiting += self._verdicts.take(64, timeout_s)
-        surplus = len(self._waiting) - _WAITING_MAX
-        if surplus > 0:
-            metrics.verdicts_lost.labels(self._label).inc(surplus)
-            del self._waiting[:surplus]
+        for verdict in self._verdicts.take(self._verdicts.capacity, timeout_s):
+            # A part that was missed may be past the gate: hundreds of them, after an outage, must not hold up the rest.
+            (self._overdue if self._announces and verdict.part.handicap else self._waiting).append(verdict)
+        for queue in (self._waiting, self._overdue):
+            surplus = len(queue) - _WAITING_MAX
+            if surplus > 0:
+                metrics.verdicts_lost.labels(self._label).inc(surplus)
+                del queue[:surplus]
 
     def _deliver(self) -> None:
-        if not self._waiting:
+        queue = self._waiting or self._overdue
+        if not queue:
             return
-        self._judge_punctuality(self._waiting[0], (self._waiting[0].due_ns - time.monotonic_ns()) / 1e9)
-        count = self._link.deliver(self._waiting)
+        self._judge_punctuality(queue[0], (queue[0].due_ns - time.monotonic_ns()) / 1e9)
+        offered = queue[:] if queue is self._waiting else queue[:_OVERDUE_AT_ONCE]
+        count = self._link.deliver(offered)
+        delivered = queue[:count]
+        del queue[:count]
         now = time.monotonic_ns()
-        for verdict in self._waiting[:count]:
+        for verdict in delivered:
             left_s = (verdict.due_ns - now) / 1e9
             metrics.reserve_seconds.labels(self._label).observe(left_s)
             if left_s < 0:
@@ -141,16 +155,16 @@ class Report:
                 metrics.archive_left_out.labels("delivery").inc()
             self._judge_punctuality(verdict, left_s)
         metrics.verdicts_delivered.labels(self._label).inc(count)
-        del self._waiting[:count]
-        metrics.verdicts_waiting.labels(self._label).set(len(self._waiting))
-        if not self._waiting:
+        metrics.verdicts_waiting.labels(self._label).set(self._waits)
+        if count == len(offered):
             self._conditions.clear(self._full_code, self._label)
         elif self._link.connected or self._full_code is ErrorCode.OUTBOX_FULL:
-            self._conditions.set(self._full_code, self._label, f"{len(self._waiting)} verdicts find no room")
+            self._conditions.set(self._full_code, self._label, f"{self._waits} verdicts find no room")
 
     def _judge_punctuality(self, verdict: Verdict, left_s: float) -> None:
-        # A part with a handicap was as good as past the gate when this station first heard of it.
-        if left_s < 0 and verdict.part.handicap is Reason.NONE:
+        # The promise is the PLC's: a full outbox has a condition of its own. A part with a handicap was as good as past
+        # the gate when this station first heard of it.
+        if self._announces and left_s < 0 and verdict.part.handicap is Reason.NONE:
             self._late_ns = time.monotonic_ns()
             why = f"the verdict on part {verdict.part.part_seq} was not there when it may have been at the gate"
             self._conditions.set(ErrorCode.VERDICT_LATE, self._label, why)
@@ -162,6 +176,7 @@ class Report:
         metrics.link_exchange_seconds.labels(self._label).observe((now - begun_ns) / 1e9)
         self._next_ns = begun_ns + self._interval_ns
         if heard is not None:
+            self._announces = True
             self._heard.put(heard)
         for command in self._link.commands():
             self._submit(command)

@@ -565,6 +565,56 @@ def test_an_acknowledgement_of_what_was_never_written_is_an_error_in_clear_words
     assert not link.connected
 
 
+def test_a_plc_that_took_up_another_session_in_between_gets_the_rest_under_new_numbers(
+    plc: Plc, link: BlockLink
+) -> None:
+    ready(link)
+    for seq in range(1, 40):  # slot 1 is long another one's
+        link.deliver([verdict(seq)])
+        plc.scan()
+        heard(link)
+    assert link.deliver([verdict(40), verdict(41)]) == 2
+    session, ours = plc.header()["session_id"], bytes(plc.db_edge[: EDGE_HEADER.size])
+    plc.db_edge[: EDGE_HEADER.size] = EDGE_HEADER.pack(**plc.header() | {"session_id": session ^ 1})
+    assert plc.scan() == []
+    plc.db_edge[: EDGE_HEADER.size] = ours
+    assert plc.scan() == []
+    heard(link)
+    assert plc.header()["session_id"] not in (0, session)
+    assert plc.scan() == [(40, "late"), (41, "late")]
+    heard(link)
+    assert link.backlog == 0
+    assert link.deliver([verdict(42)]) == 1
+    assert plc.scan() == [(42, "late")]
+
+
+def test_a_slot_that_somebody_wiped_is_written_again_when_the_plc_makes_no_progress(
+    plc: Plc, link: BlockLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_inspector.plcs.block_link._STUCK_NS", 50_000_000)
+    ready(link)
+    link.deliver([verdict(1)])
+    at = DB_EDGE.offset(VERDICT, 1)
+    plc.db_edge[at : at + 64] = bytes(64)
+    heard(link)
+    assert plc.scan() == []
+    time.sleep(0.06)
+    heard(link)
+    assert plc.scan() == [(1, "late")]
+
+
+def test_a_plc_whose_numbers_fall_back_without_a_new_boot_id_is_refused(plc: Plc, link: BlockLink) -> None:
+    plc.write_header(trigger_seq=40)
+    link.open()
+    heard(link)
+    plc.write_header(trigger_seq=3)
+    with pytest.raises(LayoutError, match=r"trigger_seq fell from 40 to 3 .* must publish a new boot_id"):
+        link.exchange(READY)
+    plc.write_header(trigger_seq=3, boot_id=BOOT + 1)
+    link.open()
+    heard(link)
+
+
 # Interruptions.
 
 

@@ -67,5 +67,6 @@ def test_there_is_one_clock() -> None:
 
 
 def test_no_worker_thread_is_a_daemon_thread() -> None:
-    offenders = [str(path) for path in PACKAGE.rglob("*.py") if "daemon=True" in path.read_text()]
-    assert offenders == []
+    offenders = [path.name for path in PACKAGE.rglob("*.py") if "daemon=True" in path.read_text()]
+    # The one that writes the log holds no part, and may hang in a terminal that is paused when all others have ended.
+    assert offenders == ["logs.py"]

@@ -122,6 +122,7 @@ def test_numbers_on_the_wire_never_change() -> None:
         "NONE": 0,
         "CAMERA_LOST": 101,
         "ENCODER_LOST": 201,
+        "COUNT_MISMATCH": 202,
         "BAD_PICTURES": 102,
         "INFERENCE_FAILED": 301,
         "PLC_RING_FULL": 401,

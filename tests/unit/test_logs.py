@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -27,6 +29,49 @@ def test_journald_is_told_the_level_so_that_p_warning_finds_it() -> None:
     lines = [JsonLines(journal=True).format(record(level, "x")) for level in (logging.INFO, logging.WARNING)]
     assert [line[:3] for line in lines] == ["<6>", "<4>"]
     assert json.loads(lines[0][3:])["message"] == "x"
+
+
+def test_a_terminal_that_takes_nothing_holds_nobody_up_and_what_it_missed_is_told() -> None:
+    read, write = os.pipe()
+    program = (
+        "import logging, sys, time\n"
+        "from edge_inspector.runtime.logs import set_up_logging\n"
+        "set_up_logging()\n"
+        "begun = time.monotonic()\n"
+        "for number in range(5000): logging.warning('%d %s', number, 'x' * 200)\n"
+        "print(time.monotonic() - begun, flush=True)\n"
+        "sys.stdin.readline()\n"
+        "time.sleep(0.3)\n"
+        "logging.warning('again')\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=write, text=True
+    )
+    os.close(write)
+    assert process.stdout is not None
+    assert float(process.stdout.readline()) < 5
+    with os.fdopen(read) as pipe:
+        threading.Timer(0.2, process.communicate, ["go\n"]).start()
+        lines = [json.loads(line)["message"] for line in pipe]
+    assert process.wait(10) == 0
+    assert lines[-1] == "again"
+    assert re.fullmatch(r"\d+ lines before this one could not be written", lines[-2])
+    written = [int(line.split()[0]) for line in lines[:-2]]
+    assert written == list(range(len(written)))
+    assert len(written) + int(lines[-2].split()[0]) == 5000
+
+
+def test_a_process_ends_although_its_log_is_not_read() -> None:
+    read, write = os.pipe()
+    program = (
+        "import logging\n"
+        "from edge_inspector.runtime.logs import set_up_logging\n"
+        "set_up_logging()\n"
+        "for _ in range(5000): logging.warning('x' * 200)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], stderr=write, timeout=20, check=False).returncode == 0
+    os.close(read)
+    os.close(write)
 
 
 @pytest.mark.parametrize("ours", [True, False])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scl import Place, Source
 
+from edge_inspector.records import Reason
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT, wrap32
 from edge_inspector.simulation.plc import PlcProgram
 
@@ -144,7 +145,7 @@ STEPS = st.lists(
                 st.integers(-3, 20),
                 st.booleans(),
                 st.integers(-400, 400),
-                st.sampled_from(["ok", "ok", "ok", "ok", "damaged", "other session", "gap"]),
+                st.sampled_from(["ok", "ok", "ok", "ok", "trigger lost", "damaged", "other session", "gap"]),
             ),
             max_size=3,
         ),
@@ -169,7 +170,10 @@ def test_the_source_does_what_the_simulated_plc_does(steps: list[Any]) -> None:
         if beat == "beat":
             both.header(**changes)
         for behind, rejects, shift, damage in verdicts:
-            spoiled = {"other session": {"session_id": 1}, "gap": {"seq": both.seq + 5}}.get(damage, {})
+            lost = {"reason": int(Reason.TRIGGER_LOST), "due_count": 0}
+            spoiled = {"other session": {"session_id": 1}, "gap": {"seq": both.seq + 5}, "trigger lost": lost}.get(
+                damage, {}
+            )
             part_seq = max(0, both.mirror.trigger_seq - behind)
             announced = both.mirror.triggers.get(part_seq % 16)
             due = (announced.count if announced is not None else both.belt) + GATE + shift
@@ -196,6 +200,20 @@ def test_an_accepted_part_passes_a_rejected_one_and_a_forgotten_one_do_not(both:
     assert not both.out["next_fire"]
     kept = both.source.data["EdgeInspector_DB"]
     assert [kept.member(name).read()[1] for name in ("parts_rejected", "parts_missing", "verdicts_late")] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("rejects", [True, False])
+def test_a_verdict_on_a_part_whose_trigger_the_daemon_never_saw_is_carried_out_where_the_plc_knows_it_to_be(
+    both: Both,
+    rejects: bool,  # noqa: FBT001 -- both ways
+) -> None:
+    both.header()
+    both.scan(edge=1)
+    due = wrap32(both.mirror.triggers[1].count + GATE)
+    both.verdict(1, rejects=rejects, reason=int(Reason.TRIGGER_LOST), due=0)
+    outs = travel(both, GATE + 1000)
+    assert [out["gate_count"] for out in outs if out["gate_fire"]] == [due] * rejects
+    assert not both.mirror.tracked
 
 
 def test_a_late_verdict_is_acknowledged_and_counted(both: Both) -> None:
@@ -300,6 +318,24 @@ def test_a_new_run_forgets_the_old_ones_parts_triggers_and_acknowledgements(both
     }
     assert not any(both.db_plc[DB_PLC.offset(TRIGGER) :])
     assert both.out["reject_all"]
+
+
+def test_an_instance_initialised_again_while_the_cpu_runs_is_another_run(both: Both) -> None:
+    both.scan(edge=1)
+    instance = both.source.data["EdgeInspector_DB"].memory
+    instance[:] = bytes(len(instance))
+    both.scan(edge=1)
+    header = PLC_HEADER.unpack(both.db_plc[: PLC_HEADER.size])
+    assert header is not None
+    assert (header["boot_id"], header["trigger_seq"], header["ack_seq"]) == (BOOT + 1, 0, 0)
+    encoder = ENCODER.unpack(both.db_plc[DB_PLC.offset(ENCODER) :][: ENCODER.size])
+    assert encoder is not None
+    assert encoder["boot_id"] == BOOT + 1
+    for _ in range(3):
+        both.scan()
+    header = PLC_HEADER.unpack(both.db_plc[: PLC_HEADER.size])
+    assert header is not None
+    assert header["boot_id"] == BOOT + 1
 
 
 @pytest.mark.parametrize("edges", [2, 5])

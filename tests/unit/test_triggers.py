@@ -51,6 +51,23 @@ def test_at_first_contact_with_an_idle_line_there_is_nothing() -> None:
     assert TriggerIntake().take(heard(20, answered=20)) == []
 
 
+def test_at_first_contact_a_slot_met_in_the_middle_of_a_write_is_waited_for() -> None:
+    intake = TriggerIntake()
+    assert intake.take(heard(20, {19}, answered=17)) == []
+    assert intake.behind
+    assert announced(intake.take(heard(20, answered=17))) == [(seq, Reason.DAEMON_RESTARTED) for seq in (18, 19, 20)]
+    assert not intake.behind
+    assert announced(intake.take(heard(21, answered=17))) == [(21, Reason.NONE)]
+
+
+def test_at_first_contact_a_slot_that_stays_damaged_is_a_part_without_a_position() -> None:
+    intake = TriggerIntake()
+    for _ in range(5):
+        assert intake.take(heard(20, {19}, answered=18)) == []
+    found = announced(intake.take(heard(20, {19}, answered=18)))
+    assert found == [(19, Reason.TRIGGER_LOST), (20, Reason.DAEMON_RESTARTED)]
+
+
 def test_new_triggers_come_in_order_and_once() -> None:
     intake = met(5)
     assert announced(intake.take(heard(7))) == [(6, Reason.NONE), (7, Reason.NONE)]
@@ -79,6 +96,7 @@ def test_a_new_run_of_the_plc_begins_a_new_count_and_its_parts_may_have_been_mis
 def test_a_damaged_slot_holds_up_its_part_and_those_after_it_for_a_few_readings() -> None:
     intake = met(5)
     assert announced(intake.take(heard(8, {7}))) == [(6, Reason.NONE)]
+    assert intake.behind
     assert intake.take(heard(8, {7})) == []
     assert announced(intake.take(heard(8))) == [(7, Reason.NONE), (8, Reason.NONE)]
 

@@ -7,7 +7,7 @@ import pytest
 
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.inspection.view import Look
-from edge_inspector.records import Frame, ModelInfo, View, ViewFigures
+from edge_inspector.records import Frame, ModelInfo, Reason, View, ViewFigures
 
 MODEL = ModelInfo("tile", "1", "", ("crack",), 64, 64, 3, 2, "int8", "cpu")
 FRAME = Frame("left", 12, 1000, 200, 1500, np.zeros((64, 64, 3), np.uint8), encoder_count=77)
@@ -54,6 +54,31 @@ def test_while_recipes_change_each_has_its_own_look_at_the_frame() -> None:
     assert all(other.others == () and other.frame_id == 12 for other in view.others)
     assert view.by(4) is view
     assert view.by(6) is view.others[1]
+
+
+@pytest.mark.parametrize(
+    ("region", "shown"),
+    [
+        ((0, 0, 16, 16), True),
+        ((0, 0, 16.6, 16.6), True),  # one pixel of rounding
+        ((10, 0, 16, 10), False),
+        ((0, 10, 10, 7.2), False),
+        ((20, 20, 4, 4), False),
+        ((0, 0, 0.1, 4), False),  # less than a pixel wide
+        ((5, 5, 0.5, 0.5), True),  # a single pixel
+    ],
+)
+def test_a_region_that_the_picture_does_not_show_whole_was_not_inspected(
+    region: tuple[float, ...],
+    shown: bool,  # noqa: FBT001 -- a table
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = dict(zip(("x_mm", "y_mm", "width_mm", "height_mm"), region, strict=True))
+    number = 1000 + int(100 * sum(region))  # said once for each recipe
+    views = [look(criteria(number, regions={"left": table})) for _ in range(3)]
+    assert {view.failure for view in views} == {Reason.NONE if shown else Reason.BAD_IMAGE}
+    assert shown or views[0].defects == ()
+    assert len(caplog.messages) == (0 if shown else 1)
 
 
 def test_a_doubtful_look_is_a_matter_of_the_recipe_s_review_band() -> None:

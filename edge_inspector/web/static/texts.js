@@ -241,6 +241,7 @@ const TEXTS = {
   "code.no_subscriber": ["Nobody listens to the rejects on {name}.", "Niemand hört auf den Ausschuss bei {name}."],
   "code.message_too_large": ["{name} refuses large messages: raise the broker's limit.", "{name} lehnt große Meldungen ab: Grenze am Broker erhöhen."],
   "code.encoder_lost": ["No fresh belt position: check the PLC and its cable.", "Keine aktuelle Bandposition: SPS und Kabel prüfen."],
+  "code.count_mismatch": ["Camera {name} counts the belt otherwise than the PLC: reset both counters together.", "Kamera {name} zählt das Band anders als die SPS: beide Zähler gemeinsam zurücksetzen."],
   "code.inference_failed": ["The model failed; it is being restarted.", "Das Modell ist ausgefallen; es wird neu gestartet."],
   "code.plc_ring_full": ["The PLC takes no verdicts: is its program running?", "Die SPS nimmt keine Urteile an: Läuft ihr Programm?"],
   "code.plc_triggers_lost": ["Parts come faster than {name} is read.", "Teile kommen schneller, als {name} gelesen wird."],
