@@ -281,6 +281,8 @@ def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
         for view in recipe.views
         if view not in names
     ]
+    if not line.gate_mm * line.counts_per_mm < 2**31:
+        faults.append(Fault("line.gate_mm", "the way to the gate is more than an encoder of 32 bits can count"))
     faults += [
         Fault(
             f"cameras.{at}.offset_mm",

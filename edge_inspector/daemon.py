@@ -19,6 +19,7 @@ from typing import Any
 from edge_inspector import __version__, metrics
 from edge_inspector.config import Station
 from edge_inspector.drivers import Segmenter
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.pipeline import Pipeline, build, line_geometry
 from edge_inspector.records import ArchiveItem, Choice, ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
@@ -66,7 +67,11 @@ class Daemon:
         station, realtime = self._station, self._station.file.realtime
         sys.setswitchinterval(realtime.switch_interval_ms / 1000)
         claim(realtime.fifo_priority, lock_memory=realtime.lock_memory)
-        station.state_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            station.state_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            what = f"{station.state_dir} cannot be made: {error.strerror}"
+            raise ConfigError([Fault("station.state_dir", what)]) from error
         with opening_on(realtime.model_cores):
             station.segmenter.open()
         chosen = remembered_choice(station.state_dir, station.recipe.id)

@@ -85,8 +85,9 @@ class Recipe(_Table):
             raise ValueError("review_band must be [low, high]")
         if len(set(self.views)) != len(self.views):
             raise ValueError("views names a camera twice")
-        if unknown := self.pictures.keys() - set(self.views):
-            raise ValueError(f"pictures names what is not in views: {', '.join(sorted(unknown))}")
+        for name, table in (("pictures", self.pictures), ("regions", self.regions)):
+            if unknown := table.keys() - set(self.views):
+                raise ValueError(f"{name} names what is not in views: {', '.join(sorted(unknown))}")
         return self
 
     def picture_limits(self, camera: str) -> PictureLimits:

@@ -225,6 +225,8 @@ class Archive:
         self._tidy_s = now_s + _TIDY_S
         oldest = utc_of(time.monotonic_ns()) - timedelta(days=self._settings.keep_days)
         try:
+            if self._images is None and images_dir(self._state_dir).is_dir():
+                self._images = self._open_images()  # an earlier run's pictures grow old too
             if self._images is not None:
                 self._images.tidy(f"{oldest:%Y-%m-%d}")
                 metrics.archive_bytes.labels("pictures").set(self._images.size)

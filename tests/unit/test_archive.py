@@ -10,10 +10,11 @@ from archive_bench import Bench
 from verdicts import BOOT, defect, placed, verdict
 
 from edge_inspector import metrics
-from edge_inspector.records import Decision, Delivery, Reason, StationState, ViewFigures
+from edge_inspector.records import Choice, Decision, Delivery, Reason, StationState, ViewFigures
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages import archive as stage
 from edge_inspector.store.allowance import Allowance
+from edge_inspector.store.choice import remembered_choice
 from edge_inspector.store.results_file import open_results, results_path
 
 
@@ -39,6 +40,30 @@ def test_verdicts_and_deliveries_are_kept_even_if_the_link_was_quicker(bench: Be
     assert story is not None
     assert [each.link for each in story.deliveries] == ["plc", "broker"]
     assert not bench.held("results")
+
+
+def test_pictures_of_an_earlier_run_grow_too_old_although_none_is_added(tmp_path: Path) -> None:
+    day = tmp_path / "images" / "2026-01-01" / "cam1"
+    day.mkdir(parents=True)
+    picture = day / "093012.250123Z-part4711-frame90210.png"
+    picture.write_bytes(b"x")
+    bench = Bench(tmp_path, keep_days=30)
+    bench.inbox.put(verdict(1))
+    bench.archive.step()
+    bench.archive.stop(failed=False)
+    assert not picture.exists()
+
+
+def test_the_recipe_that_was_chosen_is_kept_and_a_disk_that_refuses_it_is_told(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.inbox.put(Choice(4, 5))
+    bench.archive.step()
+    assert remembered_choice(bench.folder, 4) == 5
+    (bench.folder / "recipe.json.new").mkdir()
+    bench.inbox.put(Choice(4, 6))
+    bench.archive.step()
+    assert "recipe.json: the chosen recipe cannot be kept: Is a directory; a restart would begin" in caplog.text
 
 
 def test_deliveries_of_verdicts_that_never_come_do_not_pile_up(bench: Bench) -> None:

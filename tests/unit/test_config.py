@@ -129,6 +129,19 @@ WRONG = {
         "cameras.1.settings",
         "/dev/video0 is already used by camera 'left'",
     ),
+    "two PLCs": ('"mqtt"', '"s7"', "plcs.1.driver", "a second PLC: at most one PLC and one broker"),
+    "two brokers": (
+        'driver = "mqtt"\n',
+        'driver = "mqtt"\nsettings = { host = "192.0.2.2" }\n[[plcs]]\nname = "other"\ndriver = "mqtt"\n',
+        "plcs.2.driver",
+        "a second broker: at most one PLC and one broker",
+    ),
+    "a gate beyond the counter": (
+        "gate_mm = 900",
+        "gate_mm = 1e308",
+        "line.gate_mm",
+        "the way to the gate is more than an encoder of 32 bits can count",
+    ),
     "two links of one name": ('name = "broker"', 'name = "plc"', "plcs.1.name", "'plc' is used twice"),
     "camera behind the decision line": (
         "offset_mm = 300",

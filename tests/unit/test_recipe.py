@@ -145,3 +145,8 @@ def test_limits_of_pictures_are_per_view_where_they_are_given(tmp_path: Path) ->
 def test_limits_of_pictures_of_an_unknown_view(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD + "[pictures.top]\n[pictures.rear]\n")
     assert faults(path) == [": pictures names what is not in views: rear, top"]
+
+
+def test_a_region_of_an_unknown_view(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD + "[regions.lefft]\nx_mm = 0\ny_mm = 0\nwidth_mm = 9\nheight_mm = 9\n")
+    assert faults(path) == [": regions names what is not in views: lefft"]
