@@ -39,8 +39,9 @@ from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages.acquire import Acquire
 from edge_inspector.stages.archive import Archive
 from edge_inspector.stages.drift import DriftState, DriftWatch
-from edge_inspector.stages.judge import Geometry, Judge
+from edge_inspector.stages.judge import Judge
 from edge_inspector.stages.measure import Measure
+from edge_inspector.stages.placing import Geometry
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
 from edge_inspector.stages.shadow import Shadow

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from edge_inspector import metrics
-from edge_inspector.encoders.timeline import Latched, Timeline
-from edge_inspector.errors import PositionPendingError, PositionUnknownError
+from edge_inspector.encoders.timeline import Timeline
 from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.decision import decide
 from edge_inspector.inspection.recipe import Criteria
@@ -27,53 +25,24 @@ from edge_inspector.records import (
     JudgeItem,
     ModelInfo,
     OpenPart,
-    Part,
-    PlacedView,
     PlcInput,
-    Position,
     Reason,
     Scene,
     StationState,
     StationStatus,
-    Trigger,
     Verdict,
-    View,
 )
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
-from edge_inspector.s7.blocks import wrap32
+from edge_inspector.stages.placing import Announced, Geometry, Placing
 
 log = logging.getLogger(__name__)
 
 _RECENTLY_S = 3.0  # a view that never came is blamed on what was wrong this shortly before
-_POSITION_PATIENCE_NS = 500_000_000  # how long a trigger waits for the encoder's first sample, at most
 _LOST_TOLD_NS = 500_000_000  # so long that the PLC reads it between two exchanges
 _HANGS_NS = 300_000_000  # with an exchange more, still within one heartbeat
 _SHOW_NS = 50_000_000  # as often as somebody who watches the belt would notice
 _RECENT = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """The line in encoder counts, from the photo-eye."""
-
-    counts_per_mm: float
-    speed_max: float
-    gate: int
-    reserve: int
-    offsets: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A trigger that the encoder has yet to place; `unseen_ns` as for Part."""
-
-    since_ns: int
-    unseen_ns: int
-    plc_boot_id: int
-    trigger: Trigger
-    handicap: Reason
-    recipe_id: int
 
 
 class Judge:
@@ -113,8 +82,7 @@ class Judge:
         self._backlog = backlog
         self._arrived = arrived
         tolerances = {each: recipes[each].recipe.position_tolerance_mm * geometry.counts_per_mm for each in recipes}
-        # A view this well placed finds its part: it need not wait to be exact.
-        self._close_enough = min(tolerances.values()) / 2
+        self._placing = Placing(geometry, timeline, conditions, close_enough=min(tolerances.values()) / 2)
         self._tracker = PartTracker(
             geometry.offsets,
             tolerances,
@@ -122,10 +90,6 @@ class Judge:
             geometry.gate,
         )
         self._intake = TriggerIntake()
-        self._unplaced: list[View] = []
-        self._waiting: list[_Waiting] = []
-        self._way_ns = int((geometry.gate - geometry.reserve) / geometry.speed_max * 1e9)
-        self._patience_ns = min(_POSITION_PATIENCE_NS, self._way_ns)
         self._plc: PlcInput | None = None
         self._unseen_ns = self._lost_ns = self._settled_ns = 0
         self._totals = dict.fromkeys(Decision, 0)
@@ -140,7 +104,7 @@ class Judge:
 
     def step(self) -> None:
         """Take what came, place it, decide what is ripe."""
-        for item in self._inbox.take(64, timeout_s=0.002 if self._unplaced else 0.01):
+        for item in self._inbox.take(64, timeout_s=0.002 if self._placing.waits_for_encoder else 0.01):
             self._receive(item)
         self._settle()
 
@@ -150,8 +114,7 @@ class Judge:
             return
         for item in self._inbox.take(self._inbox.capacity, timeout_s=0.0):
             self._receive(item)
-        self._patience_ns = 0
-        self._settle()
+        self._settle(last=True)
         for assembly in self._tracker.left():
             self._pronounce(assembly, absent=lambda _: Reason.STOPPING)
         self._control.stop()
@@ -197,7 +160,7 @@ class Judge:
         else:
             if item.failure is Reason.NONE:
                 self._arrived(time.monotonic_ns() - item.begun_ns - item.inference_ns)
-            self._unplaced.append(item)
+            self._placing.see(item)
 
     def _hear(self, heard: PlcInput) -> None:
         now = time.monotonic_ns()
@@ -207,7 +170,8 @@ class Judge:
             if handicap is Reason.TRIGGER_LOST:
                 self._tell_of_lost(trigger.part_seq, now)
             unseen_ns = self._unseen_ns if handicap is Reason.NONE else 0
-            self._waiting.append(_Waiting(now, unseen_ns, heard.boot_id, trigger, handicap, self._control.recipe_id))
+            recipe_id = self._control.recipe_id
+            self._placing.announce(Announced(now, unseen_ns, heard.boot_id, trigger, handicap, recipe_id))
         if not self._intake.behind:
             self._unseen_ns = heard.asked_ns
         self._control.hear(heard, whole=not self._intake.behind)
@@ -225,13 +189,12 @@ class Judge:
         why = f"the PLC announced part {part_seq} and more than its ring holds before it could be read"
         self._conditions.set(ErrorCode.PLC_TRIGGERS_LOST, "plc", why)
 
-    def _settle(self) -> None:
+    def _settle(self, *, last: bool = False) -> None:
         now = self._settled_ns = time.monotonic_ns()
         if self._lost_ns and now - self._lost_ns > _LOST_TOLD_NS:
             self._lost_ns = 0
             self._conditions.clear(ErrorCode.PLC_TRIGGERS_LOST, "plc")
-        self._waiting = [waiting for waiting in self._waiting if not self._admit(now, waiting)]
-        self._unplaced = [view for view in self._unplaced if not self._place(now, view)]
+        self._placing.settle(now, self._tracker, last=last)
         self._tracker.void(self._timeline.epoch, self._plc.boot_id if self._plc else None)
         ripe = self._tracker.ripe(self._timeline.furthest(now))
         for assembly in ripe.assemblies:
@@ -239,71 +202,10 @@ class Judge:
         if ripe.strays:
             metrics.frames_unmatched.inc(ripe.strays)
         metrics.parts_open.set(len(self._tracker))
-        self._control.settle(now, self._tracker.recipes.union(each.recipe_id for each in self._waiting))
+        self._control.settle(now, self._tracker.recipes | self._placing.recipes)
         if now >= self._show_next_ns:
             self._show_next_ns = now + _SHOW_NS
             self._shown = self._tracker.open_parts()
-
-    def _admit(self, now: int, waiting: _Waiting) -> bool:
-        """Whether the trigger became a part; otherwise the encoder has yet to speak of this PLC run."""
-        trigger, lost = waiting.trigger, waiting.handicap is Reason.TRIGGER_LOST
-        latched = None if lost else self._latched(trigger, waiting.plc_boot_id)
-        if latched is None and not lost and now - waiting.since_ns < self._patience_ns:
-            return False
-        count = trigger.count if latched is None else latched.count
-        self._tracker.add_part(
-            Part(
-                trigger.part_seq,
-                waiting.plc_boot_id,
-                self._timeline.epoch if latched is None else latched.epoch,
-                count,
-                0 if lost else count + self._geometry.gate,
-                positioned=latched is not None,
-                handicap=waiting.handicap,
-                announced_ns=waiting.since_ns,
-                unseen_ns=waiting.unseen_ns,
-                recipe_id=waiting.recipe_id,
-            )
-        )
-        return True
-
-    def _latched(self, trigger: Trigger, plc_boot_id: int) -> Latched | None:
-        try:
-            latched = self._timeline.unwrap(trigger.count)
-        except PositionUnknownError:
-            return None
-        return latched if latched.boot_id == plc_boot_id else None
-
-    def _place(self, now: int, view: View) -> bool:
-        """Whether the view was dealt with; otherwise the encoder's next sample decides."""
-        try:
-            if view.encoder_count is not None:
-                position = self._latched_position(view, view.encoder_count, now)
-            else:
-                position = self._timeline.count_at(view.captured_ns, now, self._close_enough)
-        except PositionPendingError:
-            return False
-        except PositionUnknownError:
-            metrics.frames_evicted.labels(view.camera, Reason.POSITION_UNKNOWN.label).inc()
-            return True
-        metrics.position_error_mm.observe(position.error_counts / self._geometry.counts_per_mm)
-        self._tracker.add_view(PlacedView(view, position))
-        return True
-
-    def _latched_position(self, view: View, count: int, now: int) -> Position:
-        """Where the camera's own counter says, if its clock agrees: a counter that was reset alone is worth nothing."""
-        latched = self._timeline.unwrap(wrap32(count))
-        try:
-            timed = self._timeline.count_at(view.captured_ns, now, math.inf)
-        except (PositionPendingError, PositionUnknownError):
-            return Position(latched.count, 1.0, latched.epoch)
-        away = latched.count - timed.count
-        if abs(away) > timed.error_counts + self._close_enough:
-            why = f"its encoder count is {away / self._geometry.counts_per_mm:+.0f} mm from where the PLC's is"
-            self._conditions.set(ErrorCode.COUNT_MISMATCH, view.camera, why)
-            raise PositionUnknownError(why)
-        self._conditions.clear(ErrorCode.COUNT_MISMATCH, view.camera)
-        return Position(latched.count, 1.0, latched.epoch)
 
     def _absent(self, camera: str) -> Reason:
         for within_s in (0.0, _RECENTLY_S):
@@ -357,21 +259,10 @@ class Judge:
             recipe_hash=recipe.fingerprint,
             model=self._model.label,
             decided_ns=now,
-            due_ns=self._due_ns(assembly.part, now),
+            due_ns=self._placing.due_ns(assembly.part, now),
             review=any(placed.view.doubtful for placed in views),
             missing_views=judged.missing_views,
         )
-
-    def _due_ns(self, part: Part, now: int) -> int:
-        """The earliest time at which the part can be at the gate: the later of what belt and announcement allow."""
-        furthest = self._timeline.furthest(now)
-        known: list[int] = []
-        if part.positioned and part.epoch == self._timeline.epoch and furthest is not None:
-            known.append(now + int(max(0, part.due_count - furthest) / self._geometry.speed_max * 1e9))
-        if part.unseen_ns:
-            # Up to one scan of the PLC before it was shown; the reserve has room for one.
-            known.append(part.unseen_ns + self._way_ns)
-        return max(known, default=now + int(self._geometry.reserve / self._geometry.speed_max * 1e9))
 
 
 def _answer(command: Command, result: CommandResult) -> None:

@@ -13,7 +13,7 @@ from edge_inspector.records import Command, ModelInfo, Scene, StationStatus
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.stages.drift import DriftState
-from edge_inspector.stages.judge import Geometry
+from edge_inspector.stages.placing import Geometry
 from edge_inspector.store.results import Results
 
 

@@ -25,7 +25,8 @@ from edge_inspector.records import (
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.s7.blocks import wrap32
-from edge_inspector.stages.judge import Geometry, Judge
+from edge_inspector.stages.judge import Judge
+from edge_inspector.stages.placing import Geometry
 
 MS, S = 1_000_000, 1_000_000_000
 BOOT = 7
