@@ -20,6 +20,8 @@ from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import images_dir, results_path
 from edge_inspector.store.results_writer import Entry, ResultsWriter
 from edge_inspector.store.sidecar import StationFacts, view_facts
+from edge_inspector.training.data.folder import Folder
+from edge_inspector.training.judging.splits import folder_parts
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 FACTS = StationFacts("line-1", ("crack", "stain"), 2, {"cam1": 0.5, "cam2": 0.5})
@@ -139,6 +141,21 @@ def test_what_people_said_comes_first(state: Path, tmp_path: Path) -> None:
     inside = (tmp_path / "out" / "masks").resolve()
     assert all((tmp_path / "out" / row["mask"]).resolve().parent == inside for row in rows.values())
     assert not cv2.imread(str(tmp_path / "out" / rows["2"]["mask"]), cv2.IMREAD_GRAYSCALE).any()
+
+
+def test_a_model_is_judged_only_by_what_a_person_stands_for(state: Path, tmp_path: Path) -> None:
+    """The masks of the rest are the model's own: by them it would be perfect."""
+    results = Results(results_path(state))
+    results.label(2, "", "defect", "crack", "anna", NOON)
+    results.label(3, "cam1", "unsure", "", "anna", NOON)
+    export(state, tmp_path / "out", "index")
+    folder = Folder(tmp_path / "out")
+    assert folder.splits() == {"train": 3}
+    assert [part.name for part in folder_parts(folder, "train")] == ["2"]
+    results.label(4, "cam1", "good", "", "anna", NOON)
+    results.label(3, "cam1", "defect", "", "anna", NOON)
+    export(state, tmp_path / "out", "index")
+    assert [part.name for part in folder_parts(Folder(tmp_path / "out"), "train")] == ["4", "2"]
 
 
 def test_coco_has_boxes_and_outlines(state: Path, tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inspector.errors import ConfigError
+from edge_inspector.segmenters.manifest import Manifest, read_manifest
 from edge_inspector.training.data.folder import Folder
 from edge_inspector.training.data.folds import grouped_folds
 from edge_inspector.training.data.importers import import_labels
-from edge_inspector.training.judging.splits import folder_parts
+from edge_inspector.training.judging.splits import folder_parts, open_judged
+from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 
 SQUARE = [4, 4, 20, 4, 20, 20, 4, 20]
 
@@ -60,6 +62,13 @@ def row(number: int, kind: str = "good", **more: str) -> dict[str, str]:
     } | more
 
 
+def manifest(folder: Path) -> Manifest:
+    """Of a grey model that finds pits."""
+    (folder / FILES["fp32"]).write_bytes(b"weights")
+    Draft(Card("m", "1.0", "Apache-2.0", ""), ("pit",), (64, 64, 1), 2).write(folder)
+    return read_manifest(folder)
+
+
 def test_a_folder_is_what_its_index_says(tmp_path: Path) -> None:
     folder = Folder(index(tmp_path, [row(1), row(2, "pit"), row(2, "crack"), row(3, "pit", split="val")]))
     good, bad = folder.entries("train")
@@ -77,6 +86,26 @@ def test_a_doubtful_row_is_left_out_unless_asked_for(tmp_path: Path) -> None:
     folder = Folder(index(tmp_path, rows))
     assert len(folder.entries("train")) == 1
     assert len(folder.entries("train", doubtful=True)) == 2
+
+
+def test_a_note_on_one_row_leaves_out_the_whole_image(tmp_path: Path) -> None:
+    """Its other defect would be taught as sound surface."""
+    rows = [row(1) | {"note": ""}, row(2, "pit") | {"note": ""}, row(2, "crack") | {"note": "outline unsure"}]
+    folder = Folder(index(tmp_path, rows))
+    assert [entry.name for entry in folder.entries("train")] == ["i1.png"]
+    assert [part.name for part in folder_parts(folder, "train", frozenset({"s1", "s2"}))] == ["i1.png"]
+    assert [len(entry.marks) for entry in folder.entries("train", doubtful=True)] == [0, 2]
+
+
+@pytest.mark.parametrize("note", ["not reviewed", "unsure", "a defect without class and mask"])
+def test_no_model_is_judged_by_what_nobody_stands_for(tmp_path: Path, note: str) -> None:
+    rows = [row(1, "pit", split="val") | {"note": "empty mask"}, row(2, "pit", split="val") | {"note": note}]
+    root = index(tmp_path / "data", rows)
+    judged = open_judged(str(root), "val", manifest(tmp_path))
+    assert [part.name for part in judged.parts()] == [entry.name for entry in judged.entries()] == ["i1.png"]
+    index(root, [rows[1]])
+    with pytest.raises(ConfigError, match=r"no picture of 'val' in .* was reviewed by anybody"):
+        open_judged(str(root), "val", manifest(tmp_path))
 
 
 @pytest.mark.parametrize(

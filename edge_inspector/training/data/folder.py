@@ -1,7 +1,7 @@
 """A folder of labelled images: `index.csv` beside them says what each is. Its content is checked, not trusted.
 
 Columns: image, mask (may be empty on good images), class, label (0 good, 1 defective), split; and where they exist a
-grouping key (see GROUP_COLUMNS), fold, part (several views of one part), note (why the row is doubtful), mask2 (a
+grouping key (see GROUP_COLUMNS), fold, part (several views of one part), note (why the image is doubtful), mask2 (a
 second annotator's). An image with defects of several classes has one row for each.
 """
 
@@ -23,6 +23,8 @@ Row: TypeAlias = dict[str, str]
 INDEX: Final = "index.csv"
 GROUP_COLUMNS: Final = ("group", "session", "item", "tile", "location", "part_id")
 """Looked for in this order: what must never lie on both sides of a split."""
+UNREVIEWED: Final = ("not reviewed", "unsure", "a defect without class and mask")
+"""Notes of `edge-inspector export` on rows that repeat the model or say nothing: no model may be judged by them."""
 _REQUIRED: Final = ("image", "mask", "class", "label", "split")
 _LARGEST_PX: Final = 1 << 26
 
@@ -97,6 +99,12 @@ class Folder:
         """The rows of a split."""
         return [row for row in self._rows if row["split"] == split]
 
+    def sure_rows(self, split: str, *, doubtful: bool = False) -> list[Row]:
+        """The rows of the images without any note, to learn from; with the doubtful ones, those to judge by."""
+        rows = self.rows(split)
+        left_out = {row["image"] for row in rows if row.get("note") and (not doubtful or row["note"] in UNREVIEWED)}
+        return [row for row in rows if row["image"] not in left_out]
+
     def group_of(self, row: Row) -> str:
         """A row's grouping key; without one every image is its own."""
         return row[self.group_column] if self.group_column else row["image"]
@@ -104,10 +112,10 @@ class Folder:
     def entries(
         self, split: str, wanted: Callable[[Row], bool] = lambda _: True, *, doubtful: bool = False
     ) -> list[Entry]:
-        """The images of a split; those with a note only if asked for."""
+        """The images of a split, see `sure_rows`."""
         chosen: dict[str, list[Row]] = {}
-        for row in self.rows(split):
-            if wanted(row) and (doubtful or not row.get("note")):
+        for row in self.sure_rows(split, doubtful=doubtful):
+            if wanted(row):
                 chosen.setdefault(row["image"], []).append(row)
         return [self._entry(rows) for rows in chosen.values()]
 

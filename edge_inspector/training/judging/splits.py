@@ -42,6 +42,8 @@ def open_judged(data: str, split: str, manifest: Manifest) -> Judged:
         raise ConfigError([Fault(data, what)])
     if split not in folder.splits():
         raise ConfigError([Fault("--split", f"{data} has no split {split!r}, only {', '.join(folder.splits())}")])
+    if not folder.sure_rows(split, doubtful=True):
+        raise ConfigError([Fault("--split", f"no picture of {split!r} in {data} was reviewed by anybody")])
     return Judged(folder.root.name, folder, split)
 
 
@@ -56,7 +58,7 @@ def limits_of(manifest: Manifest) -> list[Limit]:
 def folder_parts(folder: Folder, split: str, groups: frozenset[str] | None = None) -> Iterator[Part]:
     """Parts of a split, read one at a time: all of them, or without the doubtful those of some groups."""
     of_part: dict[str, set[str]] = {}
-    for row in folder.rows(split):
+    for row in folder.sure_rows(split, doubtful=groups is None):
         if groups is None or folder.group_of(row) in groups:
             of_part.setdefault(part_of(row), set()).add(row["image"])
     for images in of_part.values():
