@@ -170,6 +170,46 @@ def test_a_group_on_both_sides_is_told(tmp_path: Path) -> None:
     assert Folder(index(tmp_path, rows)).leaks() == ["a"]
 
 
+def test_views_of_a_part_are_never_torn(tmp_path: Path) -> None:
+    """Neither without a grouping column nor where it would tear them."""
+    rows = [row(n, "pit" if n < 4 else "good") | {"part": f"p{n // 2}"} for n in range(12)]
+    for lacking in ("", "session"):
+        told = [{name: value for name, value in each.items() if name != lacking} for each in rows]
+        folder = Folder(index(tmp_path, told))
+        first, second = grouped_folds(folder, "train", 2)
+        parts = [{part.name for part in folder_parts(folder, "train", fold)} for fold in (first, second)]
+        assert [len(names) for names in parts] == [3, 3]
+        assert not parts[0] & parts[1]
+        assert all(len(part.views) == 2 for part in folder_parts(folder, "train", first))
+
+
+def test_what_is_joined_has_one_name(tmp_path: Path) -> None:
+    rows = [row(n, session=name) | {"part": part} for n, (name, part) in enumerate(("a1", "b1", "b2", "c2", "d3"))]
+    folder = Folder(index(tmp_path, [*rows, row(4, "pit", session="e") | {"part": ""}]))
+    assert [folder.group_of(each) for each in folder.rows("train")] == ["a", "a", "a", "a", "d", "d"]
+
+
+def test_an_image_or_a_part_on_both_sides_is_told(tmp_path: Path) -> None:
+    rows = [row(1, "pit"), row(1, "pit", split="val"), row(2)]
+    for each in rows:
+        del each["session"]
+    root = index(tmp_path / "data", rows)
+    assert Folder(root).leaks() == ["i1.png"]
+    with pytest.raises(ConfigError, match=r"the splits leak: part i1\.png lies in two"):
+        open_judged(str(root), "val", manifest(tmp_path))
+    index(root, [row(1, "pit") | {"part": "p"}, row(2, split="val") | {"part": "p"}])
+    assert Folder(root).leaks() == ["s1"]
+
+
+def test_a_model_is_judged_by_the_groups_it_was_trained_in(tmp_path: Path) -> None:
+    rows = [row(1, "pit", session="a") | {"lot": "1"}, row(2, session="a", split="val") | {"lot": "2"}]
+    root = index(tmp_path / "data", rows)
+    trained = manifest(tmp_path).model_copy(update={"training": {"group": "lot"}})
+    assert [part.group for part in open_judged(str(root), "val", trained).parts()] == ["2"]
+    with pytest.raises(ConfigError, match="the splits leak: session a"):
+        open_judged(str(root), "val", manifest(tmp_path))
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     kinds=st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["good", "pit", "crack"])), min_size=12, max_size=50),

@@ -66,18 +66,21 @@ def _painted(marks: tuple[tuple[int, Image], ...], shape: tuple[int, ...]) -> Im
 
 
 class Folder:
-    """The index of a folder, checked; images are read when `entries` asks for them. Raises ConfigError."""
+    """The index of a folder, checked; images are read when `entries` asks for them. Raises ConfigError.
+
+    `group` is a grouping column that comes before GROUP_COLUMNS where the index has it.
+    """
 
     def __init__(self, root: Path, *, grey: bool | None = None, group: str = "", shrink: int = 1) -> None:
         self.root = root
         self.shrink = shrink
         self._rows = _read_index(root)
-        self.group_column = group or next((name for name in GROUP_COLUMNS if name in self._rows[0]), "")
-        if group and group not in self._rows[0]:
-            raise ConfigError([Fault(str(root / INDEX), f"has no column {group!r} to group by")])
+        columns = (group, *GROUP_COLUMNS)
+        self.group_column = next((name for name in columns if name and name in self._rows[0]), "")
         self.classes = tuple(sorted({row["class"] for row in self._rows if row["label"] == "1"}))
         if not self.classes:
             raise ConfigError([Fault(str(root / INDEX), "names no defect: at least one row needs label 1")])
+        self._groups = _joined(self._rows, self.group_column)
         self._grey = self._is_grey() if grey is None else grey
         self.channels = 1 if self._grey else 3
 
@@ -88,12 +91,16 @@ class Folder:
 
     def leaks(self) -> list[str]:
         """Groups that lie in more than one split: a score taken there is worth nothing."""
-        if not self.group_column:
-            return []
         seen: dict[str, set[str]] = {}
         for row in self._rows:
-            seen.setdefault(row[self.group_column], set()).add(row["split"])
+            seen.setdefault(self.group_of(row), set()).add(row["split"])
         return sorted(group for group, splits in seen.items() if len(splits) > 1)
+
+    def refuse_leaks(self) -> None:
+        """See that no group lies in more than one split. Raises ConfigError."""
+        if leaks := self.leaks():
+            what = f"the splits leak: {self.group_kind} {leaks[0]} lies in two ({len(leaks)} such groups)"
+            raise ConfigError([Fault(str(self.root), what)])
 
     def rows(self, split: str) -> list[Row]:
         """The rows of a split."""
@@ -105,9 +112,17 @@ class Folder:
         left_out = {row["image"] for row in rows if row.get("note") and (not doubtful or row["note"] in UNREVIEWED)}
         return [row for row in rows if row["image"] not in left_out]
 
+    @property
+    def group_kind(self) -> str:
+        """What a group is, for messages."""
+        return self.group_column or "part"
+
     def group_of(self, row: Row) -> str:
-        """A row's grouping key; without one every image is its own."""
-        return row[self.group_column] if self.group_column else row["image"]
+        """What must not be torn from this row: the rows of its key, else of its part, and all that is joined to them.
+
+        A part or an image that lies in two groups makes them one, which has the smaller name.
+        """
+        return self._groups[row["image"]]
 
     def entries(
         self, split: str, wanted: Callable[[Row], bool] = lambda _: True, *, doubtful: bool = False
@@ -184,6 +199,24 @@ def _blocks(image: Image, side: int) -> Image:
 def part_of(row: Row) -> str:
     """What a row's image is a view of; without a column that says so, each image is a part of its own."""
     return row.get("part") or row.get("part_id") or row["image"]
+
+
+def _joined(rows: Iterable[Row], column: str) -> dict[str, str]:
+    """Image -> its group, as `Folder.group_of` says."""
+    above: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def top(node: tuple[str, str]) -> tuple[str, str]:
+        while above.setdefault(node, node) != node:
+            above[node] = above[above[node]]
+            node = above[node]
+        return node
+
+    for row in rows:
+        key = row[column] if column else part_of(row)
+        tops = [top(node) for node in (("group", key), ("image", row["image"]), ("part", part_of(row)))]
+        # "group" comes first in the alphabet: what is joined is named after a key, never after an image of it.
+        above.update(dict.fromkeys(tops, min(tops)))
+    return {row["image"]: top(("image", row["image"]))[1] for row in rows}
 
 
 def _read_index(root: Path) -> list[Row]:
