@@ -194,6 +194,23 @@ def test_a_hostile_sidecar_costs_the_mask_not_the_export(state: Path, tmp_path: 
     assert [row["class"] for row in rows] == ["good"] * 3
 
 
+@pytest.mark.parametrize("names", [("划痕", "凹坑"), ("dirt 1", "dirt_1")])
+def test_every_class_keeps_its_own_mask_whatever_its_name(state: Path, tmp_path: Path, names: tuple[str, str]) -> None:
+    story = Results(results_path(state)).part(2)
+    picture = story.views[0].picture if story else None
+    assert picture is not None
+    assert picture.mask is not None
+    assert picture.sidecar is not None
+    facts = json.loads(picture.sidecar.read_text())
+    picture.sidecar.write_text(json.dumps(facts | {"classes": names}))
+    both = blob(slice(2, 5), slice(4, 10)) + blob(slice(12, 14), slice(4, 10), plane=1)
+    cv2.imwrite(str(picture.mask), both.reshape(40, 30))
+    export(state, tmp_path / "out", "index")
+    rows = {row["class"]: row for row in table(tmp_path / "out" / "index.csv") if row["part_id"] == "2"}
+    masks = [cv2.imread(str(tmp_path / "out" / rows[name]["mask"]), cv2.IMREAD_GRAYSCALE) for name in names]
+    assert [np.count_nonzero(mask) for mask in masks] == [3 * 6 * 4, 2 * 6 * 4]
+
+
 def test_a_picture_that_is_none_is_left_out(state: Path, tmp_path: Path) -> None:
     for file in state.rglob("*frame2.png"):
         file.write_bytes(b"\x89PNG\r\n\x1a\n broken")

@@ -278,6 +278,20 @@ def labelme(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("names", [("划痕", "凹坑"), ("dirt 1", "dirt_1")])
+def test_every_class_keeps_its_own_mask_whatever_its_name(tmp_path: Path, names: tuple[str, str]) -> None:
+    source = labelme(tmp_path / "in")
+    file = source / "a_1.json"
+    table = json.loads(file.read_text())
+    small = {"label": names[1], "points": [[30, 1], [32, 1], [32, 3], [30, 3]]}
+    file.write_text(json.dumps(table | {"shapes": [table["shapes"][0] | {"label": names[0]}, small]}))
+    import_labels("labelme", source, tmp_path / "out", 0.0, "")
+    folder = Folder(tmp_path / "out")
+    (bad,) = [entry for entry in folder.entries("train") if entry.defective]
+    areas = {folder.classes[kind - 1]: np.count_nonzero(plane) for kind, plane in bad.marks}
+    assert areas == {names[0]: 17 * 17, names[1]: 3 * 3}
+
+
 def mvtec(folder: Path) -> Path:
     picture(folder / "train" / "good" / "a_1.png")
     picture(folder / "test" / "pit" / "b_1.png")

@@ -71,9 +71,10 @@ def _rows(found: Iterable[Labelled], target: Path, group: Callable[[Path], str])
         kinds = sorted({*labelled.polygons, *labelled.masks})
         if not kinds:
             yield {**shared, "mask": "", "class": "good", "label": "0"}
-        for kind in kinds:
+        for place, kind in enumerate(kinds):
             mask = _mask(labelled, kind, picture)
-            file = f"masks/{name}_{re.sub(r'[^A-Za-z0-9.-]', '_', kind)}.png"
+            # Names of classes cannot tell files apart: written in ASCII, many are the same.
+            file = f"masks/{name}_{place}.png"
             cv2.imwrite(str(target / file), mask)
             yield {**shared, "mask": file, "class": kind, "label": "1"}
 
