@@ -343,6 +343,8 @@ def annotation(**changes: Any) -> list[dict[str, Any]]:
         ({"annotations": annotation(segmentation=[[1, 2, 3, 4, "x", 6]])}, "no number"),
         ({"annotations": annotation(segmentation=[[1, 2, 3, 4, float("nan"), 6]])}, "no number"),
         ({"annotations": annotation(segmentation={"counts": "abc"})}, "no polygon"),
+        ({"annotations": annotation(segmentation=[])}, "no polygon"),
+        ({"annotations": annotation(image_id="1")}, "of image '1', which is not listed"),
         ({"annotations": annotation(category_id=9)}, "no known category"),
         ({"categories": [{"id": 3, "name": "../../x"}]}, "no name for a class"),
         ({"annotations": []}, "no defect found"),

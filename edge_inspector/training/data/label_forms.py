@@ -55,13 +55,17 @@ def _coco(source: Path) -> Iterator[Labelled]:
         if not isinstance(table, dict) or not {"images", "annotations", "categories"} <= table.keys():
             continue
         names = {_field(c, "id", file): str(_field(c, "name", file)) for c in _list(table, "categories", file)}
+        known = {_field(image, "id", file) for image in _list(table, "images", file)}
         polygons: dict[Any, dict[str, list[Polygon]]] = {}
         for each in _list(table, "annotations", file):
             shapes = _field(each, "segmentation", file)
             kind = names.get(_field(each, "category_id", file))
-            if kind is None or not isinstance(shapes, list):
-                raise ConfigError([Fault(str(file), "an annotation has no known category, or no polygon (RLE?)")])
-            own = polygons.setdefault(_field(each, "image_id", file), {})
+            if kind is None or not isinstance(shapes, list) or not shapes:
+                raise ConfigError([Fault(str(file), "an annotation has no known category, or no polygon (RLE? box?)")])
+            number = _field(each, "image_id", file)
+            if number not in known:
+                raise ConfigError([Fault(str(file), f"an annotation is of image {number!r}, which is not listed")])
+            own = polygons.setdefault(number, {})
             for shape in shapes:
                 numbers = shape if isinstance(shape, list) else []
                 own.setdefault(kind, []).append(_polygon(numbers[0::2], numbers[1::2], file))
