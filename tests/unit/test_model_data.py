@@ -357,6 +357,16 @@ def test_labels_are_not_trusted(tmp_path: Path, change: dict[str, Any], message:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
+@pytest.mark.parametrize(("form", "make", "line"), [("via", via, "polyline"), ("labelme", labelme, "linestrip")])
+def test_an_open_line_is_no_outline(tmp_path: Path, form: str, make: Any, line: str) -> None:
+    (tmp_path / "in").mkdir()
+    for file in make(tmp_path / "in").glob("*.json"):
+        text = file.read_text().replace('"name": "polygon"', f'"name": "{line}"')
+        file.write_text(text.replace('"label":', f'"shape_type": "{line}", "label":'))
+    with pytest.raises(ConfigError, match=f"a shape is a {line}: draw polygons"):
+        import_labels(form, tmp_path / "in", tmp_path / "out", 0.0, "")
+
+
 def test_polygons_far_outside_the_image_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     far = [[-1e300, -1e300, 1e300, -1e300, 1e300, 1e300, -1e300, 1e300]]

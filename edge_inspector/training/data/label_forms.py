@@ -88,6 +88,7 @@ def _via(source: Path) -> Iterator[Labelled]:
                 shape = _field(region, "shape_attributes", file)
                 kinds = _field(region, "region_attributes", file)
                 kind = next((str(value) for value in kinds.values() if value), "defect") if kinds else "defect"
+                _refuse_lines(_field(shape, "name", file), file)
                 outline = _polygon(_list(shape, "all_points_x", file), _list(shape, "all_points_y", file), file)
                 polygons.setdefault(kind, []).append(outline)
             yield Labelled(_inside(source, str(each["filename"]), file), polygons, {})
@@ -104,6 +105,7 @@ def _labelme(source: Path) -> Iterator[Labelled]:
         polygons: dict[str, list[Polygon]] = {}
         for shape in _list(table, "shapes", file):
             points = _list(shape, "points", file)
+            _refuse_lines(shape.get("shape_type") or "polygon", file)
             if any(not isinstance(point, list) or len(point) != 2 for point in points):
                 raise ConfigError([Fault(str(file), "a point is not [x, y]")])
             outline = _polygon([point[0] for point in points], [point[1] for point in points], file)
@@ -145,6 +147,12 @@ def _list(table: Any, name: str, file: Path) -> list[Any]:
     if not isinstance(value, list):
         raise ConfigError([Fault(str(file), f"{name!r} must be a list")])
     return value
+
+
+def _refuse_lines(shape: Any, file: Path) -> None:
+    """See that a shape is closed: filled, a line along a crack is all that its ends embrace. Raises ConfigError."""
+    if shape != "polygon":
+        raise ConfigError([Fault(str(file), f"a shape is a {str(shape)[:40]}: draw polygons around the defects")])
 
 
 def _polygon(xs: list[Any], ys: list[Any], file: Path) -> Polygon:
