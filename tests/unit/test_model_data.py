@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edge_inspector.errors import ConfigError
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
+from edge_inspector.segmenters.tiling import place
 from edge_inspector.training.data.folder import Folder
 from edge_inspector.training.data.folds import grouped_folds
 from edge_inspector.training.data.importers import import_labels
@@ -146,6 +147,45 @@ def test_a_stations_export_is_grouped_by_part(tmp_path: Path) -> None:
     assert folder.group_column == "part_id"
     assert (part.name, part.defective, len(part.views)) == ("7", True, 2)
     assert len(folder.entries("train")) == 2
+
+
+@pytest.mark.parametrize(("value", "kind"), [(1, np.uint8), (255, np.uint16)])
+def test_a_mask_that_would_be_read_as_empty_is_refused(tmp_path: Path, value: int, kind: Any) -> None:
+    root = index(tmp_path, [row(1, "pit")])
+    cv2.imwrite(str(root / "m1-pit.png"), np.full((32, 40), value, kind))
+    with pytest.raises(ConfigError, match=r"m1-pit\.png: is no mask: uint"):
+        Folder(root).entries("train")
+
+
+def test_one_picture_in_colour_makes_a_folder_of_colour(tmp_path: Path) -> None:
+    root = index(tmp_path, [row(1), row(2, "pit")])
+    assert Folder(root).channels == 1
+    picture(root / "i2.png", 3)
+    assert Folder(root).channels == 3
+
+
+def test_a_grey_model_learns_from_colour_what_the_daemon_shows_it(tmp_path: Path) -> None:
+    root = index(tmp_path, [row(1, "pit")])
+    picture(root / "i1.png", 3)
+    slot = np.zeros((32, 40), np.uint8)
+    place(cv2.imread(str(root / "i1.png")), slot, "mirror")
+    (entry,) = Folder(root, grey=True).entries("train")
+    assert np.array_equal(entry.image[..., 0], slot)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x40\0\0\0\x40\0", "larger than 67108864 pixels"),
+        (b"P5 60000 60000 255\n", "no image that can be read"),
+        (b"", "no image that can be read"),
+    ],
+)
+def test_a_picture_is_refused_before_it_unfolds(tmp_path: Path, content: bytes, message: str) -> None:
+    root = index(tmp_path, [row(1, "pit")])
+    (root / "i1.png").write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"i1\.png: is {message}"):
+        Folder(root, grey=True).entries("train")
 
 
 def test_a_mask_of_another_size(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.data.pictures import is_grey, read_mask, read_picture
 
 Image: TypeAlias = NDArray[np.uint8]
 Row: TypeAlias = dict[str, str]
@@ -26,7 +26,6 @@ GROUP_COLUMNS: Final = ("group", "session", "item", "tile", "location", "part_id
 UNREVIEWED: Final = ("not reviewed", "unsure", "a defect without class and mask")
 """Notes of `edge-inspector export` on rows that repeat the model or say nothing: no model may be judged by them."""
 _REQUIRED: Final = ("image", "mask", "class", "label", "split")
-_LARGEST_PX: Final = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ class Folder:
 
     def _entry(self, rows: list[Row]) -> Entry:
         first = rows[0]
-        image = self._pixels(first["image"], grey=self._grey)
+        image = smaller(read_picture(self.root / first["image"], grey=self._grey), self.shrink)
         bad = [row for row in rows if row["label"] == "1"]
         return Entry(
             name=first["image"],
@@ -159,25 +158,13 @@ class Folder:
             found.append((1 + self.classes.index(row["class"]), mask))
         return tuple(found)
 
-    def _pixels(self, name: str, *, grey: bool) -> Image:
-        return smaller(self._read(name, grey=grey), self.shrink)
-
     def _mask(self, name: str) -> Image:
         """A small pixel is flawed where any of its pixels is, as everywhere else: thin defects survive."""
-        blocks = _blocks(self._read(name, grey=True), self.shrink)
+        blocks = _blocks(read_mask(self.root / name), self.shrink)
         return np.asarray(blocks.max(axis=(1, 3)), np.uint8)
 
-    def _read(self, name: str, *, grey: bool) -> Image:
-        image = cv2.imread(str(self.root / name), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
-        if image is None:
-            raise ConfigError([Fault(str(self.root / name), "is no image that can be read")])
-        if image.shape[0] * image.shape[1] > _LARGEST_PX:
-            raise ConfigError([Fault(str(self.root / name), f"is larger than {_LARGEST_PX} pixels")])
-        return np.asarray(image, np.uint8)
-
     def _is_grey(self) -> bool:
-        picture = self._pixels(self._rows[0]["image"], grey=False)
-        return bool((picture[..., 0] == picture[..., 1]).all() and (picture[..., 1] == picture[..., 2]).all())
+        return all(is_grey(self.root / name) for name in dict.fromkeys(row["image"] for row in self._rows))
 
 
 def smaller(image: Image, shrink: int) -> Image:
