@@ -343,6 +343,32 @@ def mvtec(folder: Path) -> Path:
     return folder
 
 
+def turned(path: Path, orientation: int) -> None:
+    """A picture as a telephone stores it: EXIF says how it is to be shown."""
+    exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([orientation]) + bytes(6)
+    segment = b"Exif\0\0" + exif
+    plain = cv2.imencode(".jpg", cv2.imread(str(path)))[1].tobytes()
+    size = (len(segment) + 2).to_bytes(2)
+    path.write_bytes(plain[:2] + b"\xff\xe1" + size + segment + plain[2:])
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_mask_of_a_turned_picture_is_refused(tmp_path: Path, orientation: int) -> None:
+    source = mvtec(tmp_path / "in")
+    turned(source / "test" / "pit" / "b_1.png", orientation)
+    with pytest.raises(ConfigError, match="is turned by its EXIF"):
+        import_labels("mvtec", source, tmp_path / "out", 0.0, "")
+
+
+def test_polygons_lie_on_a_turned_picture_as_it_is_shown(tmp_path: Path) -> None:
+    source = labelme(tmp_path / "in")
+    turned(source / "a_1.png", 6)
+    import_labels("labelme", source, tmp_path / "out", 0.0, "")
+    (bad,) = [entry for entry in Folder(tmp_path / "out").entries("train") if entry.defective]
+    assert bad.image.shape == (40, 32, 1)
+    assert bad.classes[4:21, 4:21].all()
+
+
 @pytest.mark.parametrize(("form", "make"), [("coco", coco), ("via", via), ("labelme", labelme), ("mvtec", mvtec)])
 def test_labels_of_every_form_come_to_the_same(tmp_path: Path, form: str, make: Any) -> None:
     (tmp_path / "in").mkdir()
