@@ -450,6 +450,13 @@ def test_label_files_that_are_no_json(tmp_path: Path, text: str) -> None:
         import_labels("via", source, tmp_path / "out", 0.2, "")
 
 
+def test_an_import_leaves_alone_what_lies_beside_its_target(tmp_path: Path) -> None:
+    (tmp_path / "out.new").mkdir()
+    import_labels("labelme", labelme(tmp_path / "in"), tmp_path / "out", 0.0, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out", "out.new"]
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "in").stat().st_mode
+
+
 def test_validation_gets_whole_groups_of_every_class(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()

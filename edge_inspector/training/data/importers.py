@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import cv2
@@ -24,9 +25,9 @@ def import_labels(form: str, source: Path, target: Path, val_share: float, group
     group = _grouping(group_pattern)
     if target.exists():
         raise ConfigError([Fault(str(target), "exists already")])
-    fresh = target.with_name(target.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f"{target.name}.", dir=target.parent) as scratch:
+        fresh = Path(scratch) / target.name
         rows = list(_rows(FORMS[form](source), fresh, group))
         if not any(row["label"] == "1" for row in rows):
             raise ConfigError([Fault(str(source), f"no defect found in it as {form}")])
@@ -36,8 +37,6 @@ def import_labels(form: str, source: Path, target: Path, val_share: float, group
             writer.writeheader()
             writer.writerows(rows)
         fresh.replace(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return len({row["image"] for row in rows})
 
 
