@@ -52,6 +52,15 @@ class Entry:
         return np.maximum.reduce(planes) if planes else np.zeros(self.image.shape[:2], np.uint8)
 
     @property
+    def likeliest(self) -> Image:
+        """Class map [H, W] below half, too: of which class the annotator was surest."""
+        kinds, most = np.zeros((2, *self.image.shape[:2]), np.uint8)
+        for index, mask in self.marks:
+            kinds[(mask > 0) & (mask >= most)] = index
+            np.maximum(most, mask, out=most)
+        return np.asarray(kinds, np.uint8)
+
+    @property
     def second_classes(self) -> Image | None:
         """The second annotator's class map, or None."""
         return _painted(self.second, self.image.shape[:2]) if self.second else None
