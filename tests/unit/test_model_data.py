@@ -114,6 +114,8 @@ def test_no_model_is_judged_by_what_nobody_stands_for(tmp_path: Path, note: str)
     [
         ({"image": "../secret.png"}, "outside the folder"),
         ({"mask": "gone/../../m.png"}, "outside the folder"),
+        ({"mask": "m\0/../.."}, "no name at all"),
+        ({"mask": "gone/../" + "m" * 300}, "is too long"),
         ({"label": "yes"}, "label must be 0 or 1"),
         ({"class": ""}, "names its class"),
     ],
@@ -124,6 +126,12 @@ def test_an_index_is_not_trusted(tmp_path: Path, change: dict[str, str], message
     index(root, [row(1), row(2, "pit") | change])
     with pytest.raises(ConfigError, match=message):
         Folder(root)
+
+
+def test_an_index_saved_by_excel(tmp_path: Path) -> None:
+    file = index(tmp_path, [row(1, "pit")]) / "index.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert Folder(tmp_path).classes == ("pit",)
 
 
 def test_an_index_that_is_none(tmp_path: Path) -> None:
@@ -400,14 +408,18 @@ def annotation(**changes: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": [{"id": 1, "file_name": "../../etc/passwd.png"}]}, "no picture in the folder"),
-        ({"images": [{"id": 1, "file_name": "/etc/passwd"}]}, "no picture in the folder"),
+        ({"images": [{"id": 1, "file_name": "../../etc/passwd.png"}]}, "is outside the folder"),
+        ({"images": [{"id": 1, "file_name": "/etc/passwd"}]}, "is outside the folder"),
+        ({"images": [{"id": 1, "file_name": "labels.json"}]}, "is of no known kind"),
+        ({"images": [{"id": 1, "file_name": "a\0.png"}]}, "is too long, or no name at all"),
+        ({"images": [{"id": 1, "file_name": "a" * 300 + ".png"}]}, "is too long, or no name at all"),
         ({"images": [{"id": 1, "file_name": "missing.png"}]}, "is missing"),
         ({"images": {"id": 1}}, "'images' must be a list"),
         ({"images": [{"id": [], "file_name": "a_1.png"}]}, "'id' must be a number"),
         ({"annotations": annotation(segmentation=[[1, 2, 3, 4]])}, "a polygon has"),
         ({"annotations": annotation(segmentation=[[1, 2, 3, 4, "x", 6]])}, "no number"),
         ({"annotations": annotation(segmentation=[[1, 2, 3, 4, float("nan"), 6]])}, "no number"),
+        ({"annotations": annotation(segmentation=[[1, 2, 3, 4, 10**400, 6]])}, "no number"),
         ({"annotations": annotation(segmentation={"counts": "abc"})}, "no polygon"),
         ({"annotations": annotation(segmentation=[])}, "no polygon"),
         ({"annotations": annotation(image_id="1")}, "of image '1', which is not listed"),
@@ -421,6 +433,27 @@ def test_labels_are_not_trusted(tmp_path: Path, change: dict[str, Any], message:
     with pytest.raises(ConfigError, match=message):
         import_labels("coco", coco(tmp_path / "in", **change), tmp_path / "out", 0.2, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"regions": 5}, "'regions' must be a list"), ({"regions": [{"shape_attributes": {}}]}, "'region_attributes' is")],
+)
+def test_regions_of_via_are_not_trusted(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    (tmp_path / "in").mkdir()
+    file = via(tmp_path / "in") / "via.json"
+    table = json.loads(file.read_text())["_via_img_metadata"]
+    file.write_text(json.dumps({"x1": table["x1"] | change}))
+    with pytest.raises(ConfigError, match=message):
+        import_labels("via", tmp_path / "in", tmp_path / "out", 0.0, "")
+
+
+def test_classes_of_via_may_be_a_list(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    file = via(tmp_path / "in") / "via.json"
+    file.write_text(file.read_text().replace('{"kind": "pit"}', '["", "pit"]'))
+    import_labels("via", tmp_path / "in", tmp_path / "out", 0.0, "")
+    assert Folder(tmp_path / "out").classes == ("pit",)
 
 
 @pytest.mark.parametrize(("form", "make", "line"), [("via", via, "polyline"), ("labelme", labelme, "linestrip")])

@@ -218,7 +218,7 @@ def _joined(rows: Iterable[Row], column: str) -> dict[str, str]:
 def _read_index(root: Path) -> list[Row]:
     path = root / INDEX
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel begins with a mark
             rows = list(csv.DictReader(file, restval=""))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
@@ -244,8 +244,16 @@ def _wrong(root: Path, row: Row) -> Iterable[str]:
             if column == "image":
                 yield "names no image"
             continue
-        target = (root / name).resolve()
-        if not target.is_relative_to(root.resolve()):
-            yield f"{column} {name} is outside the folder"
-        elif not target.is_file():
-            yield f"{column} {name} is missing"
+        if what := misplaced(root, name):
+            yield f"{column} {name} {what}"
+
+
+def misplaced(folder: Path, name: str) -> str:
+    """What is wrong with a file that an index or a label file names; "" where it lies in the folder."""
+    try:
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            return "is outside the folder"
+        return "" if path.is_file() else "is missing"
+    except (OSError, ValueError):
+        return "is too long, or no name at all"

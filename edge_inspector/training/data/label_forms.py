@@ -5,13 +5,14 @@ refused, with the place named.
 """
 
 import json
-import math
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.data.folder import misplaced
 
 _LARGEST_LABELS: Final = 512 << 20
 _MOST_POINTS: Final = 100_000
@@ -83,11 +84,9 @@ def _via(source: Path) -> Iterator[Labelled]:
             if not isinstance(each, dict) or "filename" not in each:
                 continue
             polygons: dict[str, list[Polygon]] = {}
-            regions = each.get("regions", [])
-            for region in regions.values() if isinstance(regions, dict) else regions:
+            for region in _values({"regions": []} | each, "regions", file):
                 shape = _field(region, "shape_attributes", file)
-                kinds = _field(region, "region_attributes", file)
-                kind = next((str(value) for value in kinds.values() if value), "defect") if kinds else "defect"
+                kind = next((str(kind) for kind in _values(region, "region_attributes", file) if kind), "defect")
                 _refuse_lines(_field(shape, "name", file), file)
                 outline = _polygon(_list(shape, "all_points_x", file), _list(shape, "all_points_y", file), file)
                 polygons.setdefault(kind, []).append(outline)
@@ -128,7 +127,7 @@ def _read(file: Path) -> Any:
     if file.stat().st_size > _LARGEST_LABELS:
         raise ConfigError([Fault(str(file), f"is larger than {_LARGEST_LABELS >> 20} MB")])
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError([Fault(str(file), f"cannot be read: {error}")]) from error
 
@@ -149,6 +148,12 @@ def _list(table: Any, name: str, file: Path) -> list[Any]:
     return value
 
 
+def _values(table: Any, name: str, file: Path) -> list[Any]:
+    """Those of a list, or of a table whose keys do not matter."""
+    value = _field(table, name, file)
+    return list(value.values()) if isinstance(value, dict) else _list(table, name, file)
+
+
 def _refuse_lines(shape: Any, file: Path) -> None:
     """See that a shape is closed: filled, a line along a crack is all that its ends embrace. Raises ConfigError."""
     if shape != "polygon":
@@ -160,18 +165,16 @@ def _polygon(xs: list[Any], ys: list[Any], file: Path) -> Polygon:
     if len(xs) != len(ys) or not 3 <= len(xs) <= _MOST_POINTS:
         raise ConfigError([Fault(str(file), f"a polygon has {len(xs)} x and {len(ys)} y values")])
     for value in (*xs, *ys):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise ConfigError([Fault(str(file), f"a coordinate is no number: {str(value)[:40]}")])
     return list(zip(map(float, xs), map(float, ys), strict=True))
 
 
 def _inside(source: Path, name: str, file: Path) -> Path:
-    path = (source / name).resolve()
-    if not path.is_relative_to(source.resolve()) or path.suffix.lower() not in _PICTURES:
-        raise ConfigError([Fault(str(file), f"{name[:200]!r} is no picture in the folder")])
-    if not path.is_file():
-        raise ConfigError([Fault(str(file), f"{name[:200]} is missing")])
-    return path
+    what = misplaced(source, name)
+    if what or Path(name).suffix.lower() not in _PICTURES:
+        raise ConfigError([Fault(str(file), f"picture {name[:200]!r} {what or 'is of no known kind'}")])
+    return (source / name).resolve()
 
 
 def _pictures(folder: Path) -> list[Path]:
