@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -92,13 +91,17 @@ class Index:
     def __init__(self, out: Path, stack: ExitStack) -> None:
         (out / "masks").mkdir(exist_ok=True)
         self._out = out
-        self._writer = csv.DictWriter(stack.enter_context((out / "index.csv").open("w", newline="")), _FIELDS)
+        self._classes: dict[str, int] = {}
+        self._writer = csv.DictWriter(
+            stack.enter_context((out / "index.csv").open("w", newline="", encoding="utf-8")), _FIELDS
+        )
         self._writer.writeheader()
 
     def add(self, sample: Sample) -> None:
         """Write the mask and the line."""
-        # A person may have typed the class.
-        mask = f"masks/{sample.name}-{re.sub(r'[^A-Za-z0-9_-]', '_', sample.defect_class)}.png"
+        # A person may have typed the class: no name for a file, and written in ASCII many are the same.
+        number = self._classes.setdefault(sample.defect_class, len(self._classes))
+        mask = f"masks/{sample.name}-{number}.png"
         (self._out / mask).write_bytes(cv2.imencode(".png", sample.mask)[1].tobytes())
         row = sample.story.row
         self._writer.writerow(

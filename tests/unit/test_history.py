@@ -20,6 +20,8 @@ from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import images_dir, results_path
 from edge_inspector.store.results_writer import Entry, ResultsWriter
 from edge_inspector.store.sidecar import StationFacts, view_facts
+from edge_inspector.training.data.folder import Folder
+from edge_inspector.training.judging.splits import folder_parts
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 FACTS = StationFacts("line-1", ("crack", "stain"), 2, {"cam1": 0.5, "cam2": 0.5})
@@ -141,6 +143,21 @@ def test_what_people_said_comes_first(state: Path, tmp_path: Path) -> None:
     assert not cv2.imread(str(tmp_path / "out" / rows["2"]["mask"]), cv2.IMREAD_GRAYSCALE).any()
 
 
+def test_a_model_is_judged_only_by_what_a_person_stands_for(state: Path, tmp_path: Path) -> None:
+    """The masks of the rest are the model's own: by them it would be perfect."""
+    results = Results(results_path(state))
+    results.label(2, "", "defect", "crack", "anna", NOON)
+    results.label(3, "cam1", "unsure", "", "anna", NOON)
+    export(state, tmp_path / "out", "index")
+    folder = Folder(tmp_path / "out")
+    assert folder.splits() == {"train": 3}
+    assert [part.name for part in folder_parts(folder, "train")] == ["2"]
+    results.label(4, "cam1", "good", "", "anna", NOON)
+    results.label(3, "cam1", "defect", "", "anna", NOON)
+    export(state, tmp_path / "out", "index")
+    assert [part.name for part in folder_parts(Folder(tmp_path / "out"), "train")] == ["4", "2"]
+
+
 def test_coco_has_boxes_and_outlines(state: Path, tmp_path: Path) -> None:
     Results(results_path(state)).label(2, "", "defect", "crack", "anna", NOON)
     export(state, tmp_path / "out", "coco")
@@ -175,6 +192,23 @@ def test_a_hostile_sidecar_costs_the_mask_not_the_export(state: Path, tmp_path: 
     export(state, tmp_path / "out", "index")
     rows = table(tmp_path / "out" / "index.csv")
     assert [row["class"] for row in rows] == ["good"] * 3
+
+
+@pytest.mark.parametrize("names", [("划痕", "凹坑"), ("dirt 1", "dirt_1")])
+def test_every_class_keeps_its_own_mask_whatever_its_name(state: Path, tmp_path: Path, names: tuple[str, str]) -> None:
+    story = Results(results_path(state)).part(2)
+    picture = story.views[0].picture if story else None
+    assert picture is not None
+    assert picture.mask is not None
+    assert picture.sidecar is not None
+    facts = json.loads(picture.sidecar.read_text())
+    picture.sidecar.write_text(json.dumps(facts | {"classes": names}))
+    both = blob(slice(2, 5), slice(4, 10)) + blob(slice(12, 14), slice(4, 10), plane=1)
+    cv2.imwrite(str(picture.mask), both.reshape(40, 30))
+    export(state, tmp_path / "out", "index")
+    rows = {row["class"]: row for row in table(tmp_path / "out" / "index.csv") if row["part_id"] == "2"}
+    masks = [cv2.imread(str(tmp_path / "out" / rows[name]["mask"]), cv2.IMREAD_GRAYSCALE) for name in names]
+    assert [np.count_nonzero(mask) for mask in masks] == [3 * 6 * 4, 2 * 6 * 4]
 
 
 def test_a_picture_that_is_none_is_left_out(state: Path, tmp_path: Path) -> None:

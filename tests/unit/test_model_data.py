@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inspector.errors import ConfigError
+from edge_inspector.segmenters.manifest import Manifest, read_manifest
+from edge_inspector.segmenters.tiling import place
 from edge_inspector.training.data.folder import Folder
 from edge_inspector.training.data.folds import grouped_folds
 from edge_inspector.training.data.importers import import_labels
-from edge_inspector.training.judging.splits import folder_parts
+from edge_inspector.training.judging.splits import folder_parts, open_judged
+from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 
 SQUARE = [4, 4, 20, 4, 20, 20, 4, 20]
 
@@ -60,6 +63,13 @@ def row(number: int, kind: str = "good", **more: str) -> dict[str, str]:
     } | more
 
 
+def manifest(folder: Path) -> Manifest:
+    """Of a grey model that finds pits."""
+    (folder / FILES["fp32"]).write_bytes(b"weights")
+    Draft(Card("m", "1.0", "Apache-2.0", ""), ("pit",), (64, 64, 1), 2).write(folder)
+    return read_manifest(folder)
+
+
 def test_a_folder_is_what_its_index_says(tmp_path: Path) -> None:
     folder = Folder(index(tmp_path, [row(1), row(2, "pit"), row(2, "crack"), row(3, "pit", split="val")]))
     good, bad = folder.entries("train")
@@ -79,11 +89,33 @@ def test_a_doubtful_row_is_left_out_unless_asked_for(tmp_path: Path) -> None:
     assert len(folder.entries("train", doubtful=True)) == 2
 
 
+def test_a_note_on_one_row_leaves_out_the_whole_image(tmp_path: Path) -> None:
+    """Its other defect would be taught as sound surface."""
+    rows = [row(1) | {"note": ""}, row(2, "pit") | {"note": ""}, row(2, "crack") | {"note": "outline unsure"}]
+    folder = Folder(index(tmp_path, rows))
+    assert [entry.name for entry in folder.entries("train")] == ["i1.png"]
+    assert [part.name for part in folder_parts(folder, "train", frozenset({"s1", "s2"}))] == ["i1.png"]
+    assert [len(entry.marks) for entry in folder.entries("train", doubtful=True)] == [0, 2]
+
+
+@pytest.mark.parametrize("note", ["not reviewed", "unsure", "a defect without class and mask"])
+def test_no_model_is_judged_by_what_nobody_stands_for(tmp_path: Path, note: str) -> None:
+    rows = [row(1, "pit", split="val") | {"note": "empty mask"}, row(2, "pit", split="val") | {"note": note}]
+    root = index(tmp_path / "data", rows)
+    judged = open_judged(str(root), "val", manifest(tmp_path))
+    assert [part.name for part in judged.parts()] == [entry.name for entry in judged.entries()] == ["i1.png"]
+    index(root, [rows[1]])
+    with pytest.raises(ConfigError, match=r"no picture of 'val' in .* was reviewed by anybody"):
+        open_judged(str(root), "val", manifest(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"image": "../secret.png"}, "outside the folder"),
         ({"mask": "gone/../../m.png"}, "outside the folder"),
+        ({"mask": "m\0/../.."}, "no name at all"),
+        ({"mask": "gone/../" + "m" * 300}, "is too long"),
         ({"label": "yes"}, "label must be 0 or 1"),
         ({"class": ""}, "names its class"),
     ],
@@ -94,6 +126,12 @@ def test_an_index_is_not_trusted(tmp_path: Path, change: dict[str, str], message
     index(root, [row(1), row(2, "pit") | change])
     with pytest.raises(ConfigError, match=message):
         Folder(root)
+
+
+def test_an_index_saved_by_excel(tmp_path: Path) -> None:
+    file = index(tmp_path, [row(1, "pit")]) / "index.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert Folder(tmp_path).classes == ("pit",)
 
 
 def test_an_index_that_is_none(tmp_path: Path) -> None:
@@ -119,6 +157,45 @@ def test_a_stations_export_is_grouped_by_part(tmp_path: Path) -> None:
     assert len(folder.entries("train")) == 2
 
 
+@pytest.mark.parametrize(("value", "kind"), [(1, np.uint8), (255, np.uint16)])
+def test_a_mask_that_would_be_read_as_empty_is_refused(tmp_path: Path, value: int, kind: Any) -> None:
+    root = index(tmp_path, [row(1, "pit")])
+    cv2.imwrite(str(root / "m1-pit.png"), np.full((32, 40), value, kind))
+    with pytest.raises(ConfigError, match=r"m1-pit\.png: is no mask: uint"):
+        Folder(root).entries("train")
+
+
+def test_one_picture_in_colour_makes_a_folder_of_colour(tmp_path: Path) -> None:
+    root = index(tmp_path, [row(1), row(2, "pit")])
+    assert Folder(root).channels == 1
+    picture(root / "i2.png", 3)
+    assert Folder(root).channels == 3
+
+
+def test_a_grey_model_learns_from_colour_what_the_daemon_shows_it(tmp_path: Path) -> None:
+    root = index(tmp_path, [row(1, "pit")])
+    picture(root / "i1.png", 3)
+    slot = np.zeros((32, 40), np.uint8)
+    place(cv2.imread(str(root / "i1.png")), slot, "mirror")
+    (entry,) = Folder(root, grey=True).entries("train")
+    assert np.array_equal(entry.image[..., 0], slot)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x40\0\0\0\x40\0", "larger than 67108864 pixels"),
+        (b"P5 60000 60000 255\n", "no image that can be read"),
+        (b"", "no image that can be read"),
+    ],
+)
+def test_a_picture_is_refused_before_it_unfolds(tmp_path: Path, content: bytes, message: str) -> None:
+    root = index(tmp_path, [row(1, "pit")])
+    (root / "i1.png").write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"i1\.png: is {message}"):
+        Folder(root, grey=True).entries("train")
+
+
 def test_a_mask_of_another_size(tmp_path: Path) -> None:
     root = index(tmp_path, [row(1, "pit")])
     cv2.imwrite(str(root / "m1-pit.png"), np.zeros((5, 5), np.uint8))
@@ -139,6 +216,46 @@ def test_a_thin_defect_outlives_shrinking(tmp_path: Path) -> None:
 def test_a_group_on_both_sides_is_told(tmp_path: Path) -> None:
     rows = [row(1, "pit", session="a"), row(2, session="a", split="val"), row(3, session="b")]
     assert Folder(index(tmp_path, rows)).leaks() == ["a"]
+
+
+def test_views_of_a_part_are_never_torn(tmp_path: Path) -> None:
+    """Neither without a grouping column nor where it would tear them."""
+    rows = [row(n, "pit" if n < 4 else "good") | {"part": f"p{n // 2}"} for n in range(12)]
+    for lacking in ("", "session"):
+        told = [{name: value for name, value in each.items() if name != lacking} for each in rows]
+        folder = Folder(index(tmp_path, told))
+        first, second = grouped_folds(folder, "train", 2)
+        parts = [{part.name for part in folder_parts(folder, "train", fold)} for fold in (first, second)]
+        assert [len(names) for names in parts] == [3, 3]
+        assert not parts[0] & parts[1]
+        assert all(len(part.views) == 2 for part in folder_parts(folder, "train", first))
+
+
+def test_what_is_joined_has_one_name(tmp_path: Path) -> None:
+    rows = [row(n, session=name) | {"part": part} for n, (name, part) in enumerate(("a1", "b1", "b2", "c2", "d3"))]
+    folder = Folder(index(tmp_path, [*rows, row(4, "pit", session="e") | {"part": ""}]))
+    assert [folder.group_of(each) for each in folder.rows("train")] == ["a", "a", "a", "a", "d", "d"]
+
+
+def test_an_image_or_a_part_on_both_sides_is_told(tmp_path: Path) -> None:
+    rows = [row(1, "pit"), row(1, "pit", split="val"), row(2)]
+    for each in rows:
+        del each["session"]
+    root = index(tmp_path / "data", rows)
+    assert Folder(root).leaks() == ["i1.png"]
+    with pytest.raises(ConfigError, match=r"the splits leak: part i1\.png lies in two"):
+        open_judged(str(root), "val", manifest(tmp_path))
+    index(root, [row(1, "pit") | {"part": "p"}, row(2, split="val") | {"part": "p"}])
+    assert Folder(root).leaks() == ["s1"]
+
+
+def test_a_model_is_judged_by_the_groups_it_was_trained_in(tmp_path: Path) -> None:
+    rows = [row(1, "pit", session="a") | {"lot": "1"}, row(2, session="a", split="val") | {"lot": "2"}]
+    root = index(tmp_path / "data", rows)
+    trained = manifest(tmp_path).model_copy(update={"training": {"group": "lot"}})
+    assert [part.group for part in open_judged(str(root), "val", trained).parts()] == ["2"]
+    with pytest.raises(ConfigError, match="the splits leak: session a"):
+        open_judged(str(root), "val", manifest(tmp_path))
 
 
 @settings(max_examples=30, deadline=None)
@@ -209,6 +326,20 @@ def labelme(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("names", [("划痕", "凹坑"), ("dirt 1", "dirt_1")])
+def test_every_class_keeps_its_own_mask_whatever_its_name(tmp_path: Path, names: tuple[str, str]) -> None:
+    source = labelme(tmp_path / "in")
+    file = source / "a_1.json"
+    table = json.loads(file.read_text())
+    small = {"label": names[1], "points": [[30, 1], [32, 1], [32, 3], [30, 3]]}
+    file.write_text(json.dumps(table | {"shapes": [table["shapes"][0] | {"label": names[0]}, small]}))
+    import_labels("labelme", source, tmp_path / "out", 0.0, "")
+    folder = Folder(tmp_path / "out")
+    (bad,) = [entry for entry in folder.entries("train") if entry.defective]
+    areas = {folder.classes[kind - 1]: np.count_nonzero(plane) for kind, plane in bad.marks}
+    assert areas == {names[0]: 17 * 17, names[1]: 3 * 3}
+
+
 def mvtec(folder: Path) -> Path:
     picture(folder / "train" / "good" / "a_1.png")
     picture(folder / "test" / "pit" / "b_1.png")
@@ -218,6 +349,32 @@ def mvtec(folder: Path) -> Path:
     target.mkdir(parents=True)
     cv2.imwrite(str(target / "b_1_mask.png"), plane)
     return folder
+
+
+def turned(path: Path, orientation: int) -> None:
+    """A picture as a telephone stores it: EXIF says how it is to be shown."""
+    exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([orientation]) + bytes(6)
+    segment = b"Exif\0\0" + exif
+    plain = cv2.imencode(".jpg", cv2.imread(str(path)))[1].tobytes()
+    size = (len(segment) + 2).to_bytes(2)
+    path.write_bytes(plain[:2] + b"\xff\xe1" + size + segment + plain[2:])
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_mask_of_a_turned_picture_is_refused(tmp_path: Path, orientation: int) -> None:
+    source = mvtec(tmp_path / "in")
+    turned(source / "test" / "pit" / "b_1.png", orientation)
+    with pytest.raises(ConfigError, match="is turned by its EXIF"):
+        import_labels("mvtec", source, tmp_path / "out", 0.0, "")
+
+
+def test_polygons_lie_on_a_turned_picture_as_it_is_shown(tmp_path: Path) -> None:
+    source = labelme(tmp_path / "in")
+    turned(source / "a_1.png", 6)
+    import_labels("labelme", source, tmp_path / "out", 0.0, "")
+    (bad,) = [entry for entry in Folder(tmp_path / "out").entries("train") if entry.defective]
+    assert bad.image.shape == (40, 32, 1)
+    assert bad.classes[4:21, 4:21].all()
 
 
 @pytest.mark.parametrize(("form", "make"), [("coco", coco), ("via", via), ("labelme", labelme), ("mvtec", mvtec)])
@@ -251,15 +408,21 @@ def annotation(**changes: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": [{"id": 1, "file_name": "../../etc/passwd.png"}]}, "no picture in the folder"),
-        ({"images": [{"id": 1, "file_name": "/etc/passwd"}]}, "no picture in the folder"),
+        ({"images": [{"id": 1, "file_name": "../../etc/passwd.png"}]}, "is outside the folder"),
+        ({"images": [{"id": 1, "file_name": "/etc/passwd"}]}, "is outside the folder"),
+        ({"images": [{"id": 1, "file_name": "labels.json"}]}, "is of no known kind"),
+        ({"images": [{"id": 1, "file_name": "a\0.png"}]}, "is too long, or no name at all"),
+        ({"images": [{"id": 1, "file_name": "a" * 300 + ".png"}]}, "is too long, or no name at all"),
         ({"images": [{"id": 1, "file_name": "missing.png"}]}, "is missing"),
         ({"images": {"id": 1}}, "'images' must be a list"),
         ({"images": [{"id": [], "file_name": "a_1.png"}]}, "'id' must be a number"),
         ({"annotations": annotation(segmentation=[[1, 2, 3, 4]])}, "a polygon has"),
         ({"annotations": annotation(segmentation=[[1, 2, 3, 4, "x", 6]])}, "no number"),
         ({"annotations": annotation(segmentation=[[1, 2, 3, 4, float("nan"), 6]])}, "no number"),
+        ({"annotations": annotation(segmentation=[[1, 2, 3, 4, 10**400, 6]])}, "no number"),
         ({"annotations": annotation(segmentation={"counts": "abc"})}, "no polygon"),
+        ({"annotations": annotation(segmentation=[])}, "no polygon"),
+        ({"annotations": annotation(image_id="1")}, "of image '1', which is not listed"),
         ({"annotations": annotation(category_id=9)}, "no known category"),
         ({"categories": [{"id": 3, "name": "../../x"}]}, "no name for a class"),
         ({"annotations": []}, "no defect found"),
@@ -270,6 +433,37 @@ def test_labels_are_not_trusted(tmp_path: Path, change: dict[str, Any], message:
     with pytest.raises(ConfigError, match=message):
         import_labels("coco", coco(tmp_path / "in", **change), tmp_path / "out", 0.2, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"regions": 5}, "'regions' must be a list"), ({"regions": [{"shape_attributes": {}}]}, "'region_attributes' is")],
+)
+def test_regions_of_via_are_not_trusted(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    (tmp_path / "in").mkdir()
+    file = via(tmp_path / "in") / "via.json"
+    table = json.loads(file.read_text())["_via_img_metadata"]
+    file.write_text(json.dumps({"x1": table["x1"] | change}))
+    with pytest.raises(ConfigError, match=message):
+        import_labels("via", tmp_path / "in", tmp_path / "out", 0.0, "")
+
+
+def test_classes_of_via_may_be_a_list(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    file = via(tmp_path / "in") / "via.json"
+    file.write_text(file.read_text().replace('{"kind": "pit"}', '["", "pit"]'))
+    import_labels("via", tmp_path / "in", tmp_path / "out", 0.0, "")
+    assert Folder(tmp_path / "out").classes == ("pit",)
+
+
+@pytest.mark.parametrize(("form", "make", "line"), [("via", via, "polyline"), ("labelme", labelme, "linestrip")])
+def test_an_open_line_is_no_outline(tmp_path: Path, form: str, make: Any, line: str) -> None:
+    (tmp_path / "in").mkdir()
+    for file in make(tmp_path / "in").glob("*.json"):
+        text = file.read_text().replace('"name": "polygon"', f'"name": "{line}"')
+        file.write_text(text.replace('"label":', f'"shape_type": "{line}", "label":'))
+    with pytest.raises(ConfigError, match=f"a shape is a {line}: draw polygons"):
+        import_labels(form, tmp_path / "in", tmp_path / "out", 0.0, "")
 
 
 def test_polygons_far_outside_the_image_do_no_harm(tmp_path: Path) -> None:
@@ -287,6 +481,13 @@ def test_label_files_that_are_no_json(tmp_path: Path, text: str) -> None:
     (source / "x.json").write_text(text)
     with pytest.raises(ConfigError, match=r"x\.json: cannot be read"):
         import_labels("via", source, tmp_path / "out", 0.2, "")
+
+
+def test_an_import_leaves_alone_what_lies_beside_its_target(tmp_path: Path) -> None:
+    (tmp_path / "out.new").mkdir()
+    import_labels("labelme", labelme(tmp_path / "in"), tmp_path / "out", 0.0, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out", "out.new"]
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "in").stat().st_mode
 
 
 def test_validation_gets_whole_groups_of_every_class(tmp_path: Path) -> None:

@@ -395,6 +395,17 @@ def test_a_soft_mask_is_kept_as_certainty() -> None:
     assert {int(v) for n in range(40) for v in np.unique(hard.draw(np.random.default_rng(n)).certainty)} == {0, 255}
 
 
+def test_doubt_is_of_the_class_that_it_was_drawn_for() -> None:
+    """Whatever class the patch was cut for."""
+    crack, pit = np.zeros((2, 80, 90), np.uint8)
+    crack[10:20, 10:20], pit[10:20, 15:25], pit[50:60, 50:60] = 100, 90, 100
+    entry = Entry("x", "x", "x", defective=True, image=np.zeros((80, 90, 1), np.uint8), marks=((1, crack), (2, pit)))
+    source = Patches(("crack", "pit"), [entry], Mix(0.0, 0.0, soft=True), (96, 96), Augmentation(flip=False))
+    for seed in range(8):
+        classes = source.draw(np.random.default_rng(seed)).classes
+        assert (classes[12, 12], classes[12, 17], classes[12, 22], classes[55, 55], classes[40, 40]) == (1, 1, 2, 2, 0)
+
+
 def test_pasted_defects_lie_on_the_part_and_not_in_the_black_around_it() -> None:
     augmentation = Augmentation(flip=False, fill="black")
     source = Patches(("common",), entries()[:-1], Mix(good_share=0.0, paste_share=1.0), (160, 160), augmentation)

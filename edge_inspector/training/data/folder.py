@@ -1,7 +1,7 @@
 """A folder of labelled images: `index.csv` beside them says what each is. Its content is checked, not trusted.
 
 Columns: image, mask (may be empty on good images), class, label (0 good, 1 defective), split; and where they exist a
-grouping key (see GROUP_COLUMNS), fold, part (several views of one part), note (why the row is doubtful), mask2 (a
+grouping key (see GROUP_COLUMNS), fold, part (several views of one part), note (why the image is doubtful), mask2 (a
 second annotator's). An image with defects of several classes has one row for each.
 """
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.data.pictures import is_grey, read_mask, read_picture
 
 Image: TypeAlias = NDArray[np.uint8]
 Row: TypeAlias = dict[str, str]
@@ -23,8 +23,9 @@ Row: TypeAlias = dict[str, str]
 INDEX: Final = "index.csv"
 GROUP_COLUMNS: Final = ("group", "session", "item", "tile", "location", "part_id")
 """Looked for in this order: what must never lie on both sides of a split."""
+UNREVIEWED: Final = ("not reviewed", "unsure", "a defect without class and mask")
+"""Notes of `edge-inspector export` on rows that repeat the model or say nothing: no model may be judged by them."""
 _REQUIRED: Final = ("image", "mask", "class", "label", "split")
-_LARGEST_PX: Final = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,15 @@ class Entry:
         return np.maximum.reduce(planes) if planes else np.zeros(self.image.shape[:2], np.uint8)
 
     @property
+    def likeliest(self) -> Image:
+        """Class map [H, W] below half, too: of which class the annotator was surest."""
+        kinds, most = np.zeros((2, *self.image.shape[:2]), np.uint8)
+        for index, mask in self.marks:
+            kinds[(mask > 0) & (mask >= most)] = index
+            np.maximum(most, mask, out=most)
+        return np.asarray(kinds, np.uint8)
+
+    @property
     def second_classes(self) -> Image | None:
         """The second annotator's class map, or None."""
         return _painted(self.second, self.image.shape[:2]) if self.second else None
@@ -64,18 +74,21 @@ def _painted(marks: tuple[tuple[int, Image], ...], shape: tuple[int, ...]) -> Im
 
 
 class Folder:
-    """The index of a folder, checked; images are read when `entries` asks for them. Raises ConfigError."""
+    """The index of a folder, checked; images are read when `entries` asks for them. Raises ConfigError.
+
+    `group` is a grouping column that comes before GROUP_COLUMNS where the index has it.
+    """
 
     def __init__(self, root: Path, *, grey: bool | None = None, group: str = "", shrink: int = 1) -> None:
         self.root = root
         self.shrink = shrink
         self._rows = _read_index(root)
-        self.group_column = group or next((name for name in GROUP_COLUMNS if name in self._rows[0]), "")
-        if group and group not in self._rows[0]:
-            raise ConfigError([Fault(str(root / INDEX), f"has no column {group!r} to group by")])
+        columns = (group, *GROUP_COLUMNS)
+        self.group_column = next((name for name in columns if name and name in self._rows[0]), "")
         self.classes = tuple(sorted({row["class"] for row in self._rows if row["label"] == "1"}))
         if not self.classes:
             raise ConfigError([Fault(str(root / INDEX), "names no defect: at least one row needs label 1")])
+        self._groups = _joined(self._rows, self.group_column)
         self._grey = self._is_grey() if grey is None else grey
         self.channels = 1 if self._grey else 3
 
@@ -86,34 +99,52 @@ class Folder:
 
     def leaks(self) -> list[str]:
         """Groups that lie in more than one split: a score taken there is worth nothing."""
-        if not self.group_column:
-            return []
         seen: dict[str, set[str]] = {}
         for row in self._rows:
-            seen.setdefault(row[self.group_column], set()).add(row["split"])
+            seen.setdefault(self.group_of(row), set()).add(row["split"])
         return sorted(group for group, splits in seen.items() if len(splits) > 1)
+
+    def refuse_leaks(self) -> None:
+        """See that no group lies in more than one split. Raises ConfigError."""
+        if leaks := self.leaks():
+            what = f"the splits leak: {self.group_kind} {leaks[0]} lies in two ({len(leaks)} such groups)"
+            raise ConfigError([Fault(str(self.root), what)])
 
     def rows(self, split: str) -> list[Row]:
         """The rows of a split."""
         return [row for row in self._rows if row["split"] == split]
 
+    def sure_rows(self, split: str, *, doubtful: bool = False) -> list[Row]:
+        """The rows of the images without any note, to learn from; with the doubtful ones, those to judge by."""
+        rows = self.rows(split)
+        left_out = {row["image"] for row in rows if row.get("note") and (not doubtful or row["note"] in UNREVIEWED)}
+        return [row for row in rows if row["image"] not in left_out]
+
+    @property
+    def group_kind(self) -> str:
+        """What a group is, for messages."""
+        return self.group_column or "part"
+
     def group_of(self, row: Row) -> str:
-        """A row's grouping key; without one every image is its own."""
-        return row[self.group_column] if self.group_column else row["image"]
+        """What must not be torn from this row: the rows of its key, else of its part, and all that is joined to them.
+
+        A part or an image that lies in two groups makes them one, which has the smaller name.
+        """
+        return self._groups[row["image"]]
 
     def entries(
         self, split: str, wanted: Callable[[Row], bool] = lambda _: True, *, doubtful: bool = False
     ) -> list[Entry]:
-        """The images of a split; those with a note only if asked for."""
+        """The images of a split, see `sure_rows`."""
         chosen: dict[str, list[Row]] = {}
-        for row in self.rows(split):
-            if wanted(row) and (doubtful or not row.get("note")):
+        for row in self.sure_rows(split, doubtful=doubtful):
+            if wanted(row):
                 chosen.setdefault(row["image"], []).append(row)
         return [self._entry(rows) for rows in chosen.values()]
 
     def _entry(self, rows: list[Row]) -> Entry:
         first = rows[0]
-        image = self._pixels(first["image"], grey=self._grey)
+        image = smaller(read_picture(self.root / first["image"], grey=self._grey), self.shrink)
         bad = [row for row in rows if row["label"] == "1"]
         return Entry(
             name=first["image"],
@@ -136,25 +167,13 @@ class Folder:
             found.append((1 + self.classes.index(row["class"]), mask))
         return tuple(found)
 
-    def _pixels(self, name: str, *, grey: bool) -> Image:
-        return smaller(self._read(name, grey=grey), self.shrink)
-
     def _mask(self, name: str) -> Image:
         """A small pixel is flawed where any of its pixels is, as everywhere else: thin defects survive."""
-        blocks = _blocks(self._read(name, grey=True), self.shrink)
+        blocks = _blocks(read_mask(self.root / name), self.shrink)
         return np.asarray(blocks.max(axis=(1, 3)), np.uint8)
 
-    def _read(self, name: str, *, grey: bool) -> Image:
-        image = cv2.imread(str(self.root / name), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
-        if image is None:
-            raise ConfigError([Fault(str(self.root / name), "is no image that can be read")])
-        if image.shape[0] * image.shape[1] > _LARGEST_PX:
-            raise ConfigError([Fault(str(self.root / name), f"is larger than {_LARGEST_PX} pixels")])
-        return np.asarray(image, np.uint8)
-
     def _is_grey(self) -> bool:
-        picture = self._pixels(self._rows[0]["image"], grey=False)
-        return bool((picture[..., 0] == picture[..., 1]).all() and (picture[..., 1] == picture[..., 2]).all())
+        return all(is_grey(self.root / name) for name in dict.fromkeys(row["image"] for row in self._rows))
 
 
 def smaller(image: Image, shrink: int) -> Image:
@@ -178,10 +197,28 @@ def part_of(row: Row) -> str:
     return row.get("part") or row.get("part_id") or row["image"]
 
 
+def _joined(rows: Iterable[Row], column: str) -> dict[str, str]:
+    """Image -> its group, as `Folder.group_of` says."""
+    above: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def top(node: tuple[str, str]) -> tuple[str, str]:
+        while above.setdefault(node, node) != node:
+            above[node] = above[above[node]]
+            node = above[node]
+        return node
+
+    for row in rows:
+        key = row[column] if column else part_of(row)
+        tops = [top(node) for node in (("group", key), ("image", row["image"]), ("part", part_of(row)))]
+        # "group" comes first in the alphabet: what is joined is named after a key, never after an image of it.
+        above.update(dict.fromkeys(tops, min(tops)))
+    return {row["image"]: top(("image", row["image"]))[1] for row in rows}
+
+
 def _read_index(root: Path) -> list[Row]:
     path = root / INDEX
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel begins with a mark
             rows = list(csv.DictReader(file, restval=""))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
@@ -207,8 +244,16 @@ def _wrong(root: Path, row: Row) -> Iterable[str]:
             if column == "image":
                 yield "names no image"
             continue
-        target = (root / name).resolve()
-        if not target.is_relative_to(root.resolve()):
-            yield f"{column} {name} is outside the folder"
-        elif not target.is_file():
-            yield f"{column} {name} is missing"
+        if what := misplaced(root, name):
+            yield f"{column} {name} {what}"
+
+
+def misplaced(folder: Path, name: str) -> str:
+    """What is wrong with a file that an index or a label file names; "" where it lies in the folder."""
+    try:
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            return "is outside the folder"
+        return "" if path.is_file() else "is missing"
+    except (OSError, ValueError):
+        return "is too long, or no name at all"

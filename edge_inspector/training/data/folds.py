@@ -39,7 +39,7 @@ def _refuse_overlap(folds: list[frozenset[str]], folder: Folder) -> None:
         for other in folds[position + 1 :]:
             if fold & other:
                 shared = min(fold & other)
-                what = f"the folds leak: {folder.group_column} {shared} lies in two of them"
+                what = f"the folds leak: {folder.group_kind} {shared} lies in two of them"
                 raise ConfigError([Fault(str(folder.root), what)])
 
 

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import cv2
@@ -13,6 +14,7 @@ import numpy as np
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.folder import INDEX, Image
 from edge_inspector.training.data.label_forms import FORMS, Labelled
+from edge_inspector.training.data.pictures import read_picture, read_pixels
 
 _LARGEST_SIDE: Final = 16384
 _CLASS_NAME: Final = re.compile(r"[\w][\w .+-]{0,63}")
@@ -23,9 +25,9 @@ def import_labels(form: str, source: Path, target: Path, val_share: float, group
     group = _grouping(group_pattern)
     if target.exists():
         raise ConfigError([Fault(str(target), "exists already")])
-    fresh = target.with_name(target.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f"{target.name}.", dir=target.parent) as scratch:
+        fresh = Path(scratch) / target.name
         rows = list(_rows(FORMS[form](source), fresh, group))
         if not any(row["label"] == "1" for row in rows):
             raise ConfigError([Fault(str(source), f"no defect found in it as {form}")])
@@ -35,8 +37,6 @@ def import_labels(form: str, source: Path, target: Path, val_share: float, group
             writer.writeheader()
             writer.writerows(rows)
         fresh.replace(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return len({row["image"] for row in rows})
 
 
@@ -63,7 +63,7 @@ def _rows(found: Iterable[Labelled], target: Path, group: Callable[[Path], str])
     (target / "images").mkdir(parents=True)
     (target / "masks").mkdir()
     for number, labelled in enumerate(found):
-        picture = _picture(labelled.image)
+        size = _size(labelled.image)
         name = f"{number:06d}_{re.sub(r'[^A-Za-z0-9.-]', '_', labelled.image.stem)[:80]}"
         image = f"images/{name}{labelled.image.suffix.lower()}"
         shutil.copyfile(labelled.image, target / image)
@@ -71,9 +71,10 @@ def _rows(found: Iterable[Labelled], target: Path, group: Callable[[Path], str])
         kinds = sorted({*labelled.polygons, *labelled.masks})
         if not kinds:
             yield {**shared, "mask": "", "class": "good", "label": "0"}
-        for kind in kinds:
-            mask = _mask(labelled, kind, picture)
-            file = f"masks/{name}_{re.sub(r'[^A-Za-z0-9.-]', '_', kind)}.png"
+        for place, kind in enumerate(kinds):
+            mask = _mask(labelled, kind, size)
+            # Names of classes cannot tell files apart: written in ASCII, many are the same.
+            file = f"masks/{name}_{place}.png"
             cv2.imwrite(str(target / file), mask)
             yield {**shared, "mask": file, "class": kind, "label": "1"}
 
@@ -82,9 +83,10 @@ def _mask(labelled: Labelled, kind: str, shape: tuple[int, int]) -> Image:
     if not _CLASS_NAME.fullmatch(kind):
         raise ConfigError([Fault(str(labelled.image), f"{kind[:80]!r} is no name for a class")])
     if kind in labelled.masks:
-        mask = cv2.imread(str(labelled.masks[kind]), cv2.IMREAD_GRAYSCALE)
-        if mask is None or mask.shape != shape:
-            raise ConfigError([Fault(str(labelled.masks[kind]), "cannot be read, or is not of its image's size")])
+        _refuse_turned(labelled.image)
+        mask = read_pixels(labelled.masks[kind], cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+        if mask.shape != shape:
+            raise ConfigError([Fault(str(labelled.masks[kind]), f"is {mask.shape}, its image {shape}")])
         return np.where(mask > 0, np.uint8(255), np.uint8(0)).astype(np.uint8)
     drawn: Image = np.zeros(shape, np.uint8)
     for polygon in labelled.polygons[kind]:
@@ -93,12 +95,19 @@ def _mask(labelled: Labelled, kind: str, shape: tuple[int, int]) -> Image:
     return drawn
 
 
-def _picture(path: Path) -> tuple[int, int]:
-    """Height and width of an image that can be read."""
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if picture is None or max(picture.shape[:2]) > _LARGEST_SIDE:
-        raise ConfigError([Fault(str(path), f"is no image that can be read, of at most {_LARGEST_SIDE} px a side")])
-    return int(picture.shape[0]), int(picture.shape[1])
+def _size(path: Path) -> tuple[int, int]:
+    """Height and width of a picture as it is shown, to whoever draws polygons on it too."""
+    height, width = read_picture(path, grey=True).shape
+    if max(height, width) > _LARGEST_SIDE:
+        raise ConfigError([Fault(str(path), f"has more than {_LARGEST_SIDE} px a side")])
+    return height, width
+
+
+def _refuse_turned(path: Path) -> None:
+    """See that a picture is shown as it is stored: nobody can tell how its mask lies else. Raises ConfigError."""
+    stored = read_pixels(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+    if not np.array_equal(stored, read_pixels(path, cv2.IMREAD_GRAYSCALE)):
+        raise ConfigError([Fault(str(path), "is turned by its EXIF, its mask is not: save it upright")])
 
 
 def _split(rows: list[dict[str, str]], val_share: float) -> None:

@@ -5,13 +5,14 @@ refused, with the place named.
 """
 
 import json
-import math
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.data.folder import misplaced
 
 _LARGEST_LABELS: Final = 512 << 20
 _MOST_POINTS: Final = 100_000
@@ -55,13 +56,17 @@ def _coco(source: Path) -> Iterator[Labelled]:
         if not isinstance(table, dict) or not {"images", "annotations", "categories"} <= table.keys():
             continue
         names = {_field(c, "id", file): str(_field(c, "name", file)) for c in _list(table, "categories", file)}
+        known = {_field(image, "id", file) for image in _list(table, "images", file)}
         polygons: dict[Any, dict[str, list[Polygon]]] = {}
         for each in _list(table, "annotations", file):
             shapes = _field(each, "segmentation", file)
             kind = names.get(_field(each, "category_id", file))
-            if kind is None or not isinstance(shapes, list):
-                raise ConfigError([Fault(str(file), "an annotation has no known category, or no polygon (RLE?)")])
-            own = polygons.setdefault(_field(each, "image_id", file), {})
+            if kind is None or not isinstance(shapes, list) or not shapes:
+                raise ConfigError([Fault(str(file), "an annotation has no known category, or no polygon (RLE? box?)")])
+            number = _field(each, "image_id", file)
+            if number not in known:
+                raise ConfigError([Fault(str(file), f"an annotation is of image {number!r}, which is not listed")])
+            own = polygons.setdefault(number, {})
             for shape in shapes:
                 numbers = shape if isinstance(shape, list) else []
                 own.setdefault(kind, []).append(_polygon(numbers[0::2], numbers[1::2], file))
@@ -79,11 +84,10 @@ def _via(source: Path) -> Iterator[Labelled]:
             if not isinstance(each, dict) or "filename" not in each:
                 continue
             polygons: dict[str, list[Polygon]] = {}
-            regions = each.get("regions", [])
-            for region in regions.values() if isinstance(regions, dict) else regions:
+            for region in _values({"regions": []} | each, "regions", file):
                 shape = _field(region, "shape_attributes", file)
-                kinds = _field(region, "region_attributes", file)
-                kind = next((str(value) for value in kinds.values() if value), "defect") if kinds else "defect"
+                kind = next((str(kind) for kind in _values(region, "region_attributes", file) if kind), "defect")
+                _refuse_lines(_field(shape, "name", file), file)
                 outline = _polygon(_list(shape, "all_points_x", file), _list(shape, "all_points_y", file), file)
                 polygons.setdefault(kind, []).append(outline)
             yield Labelled(_inside(source, str(each["filename"]), file), polygons, {})
@@ -100,6 +104,7 @@ def _labelme(source: Path) -> Iterator[Labelled]:
         polygons: dict[str, list[Polygon]] = {}
         for shape in _list(table, "shapes", file):
             points = _list(shape, "points", file)
+            _refuse_lines(shape.get("shape_type") or "polygon", file)
             if any(not isinstance(point, list) or len(point) != 2 for point in points):
                 raise ConfigError([Fault(str(file), "a point is not [x, y]")])
             outline = _polygon([point[0] for point in points], [point[1] for point in points], file)
@@ -122,7 +127,7 @@ def _read(file: Path) -> Any:
     if file.stat().st_size > _LARGEST_LABELS:
         raise ConfigError([Fault(str(file), f"is larger than {_LARGEST_LABELS >> 20} MB")])
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError([Fault(str(file), f"cannot be read: {error}")]) from error
 
@@ -143,23 +148,33 @@ def _list(table: Any, name: str, file: Path) -> list[Any]:
     return value
 
 
+def _values(table: Any, name: str, file: Path) -> list[Any]:
+    """Those of a list, or of a table whose keys do not matter."""
+    value = _field(table, name, file)
+    return list(value.values()) if isinstance(value, dict) else _list(table, name, file)
+
+
+def _refuse_lines(shape: Any, file: Path) -> None:
+    """See that a shape is closed: filled, a line along a crack is all that its ends embrace. Raises ConfigError."""
+    if shape != "polygon":
+        raise ConfigError([Fault(str(file), f"a shape is a {str(shape)[:40]}: draw polygons around the defects")])
+
+
 def _polygon(xs: list[Any], ys: list[Any], file: Path) -> Polygon:
     """Points in pixels. Raises ConfigError for anything that is not at least three pairs of finite numbers."""
     if len(xs) != len(ys) or not 3 <= len(xs) <= _MOST_POINTS:
         raise ConfigError([Fault(str(file), f"a polygon has {len(xs)} x and {len(ys)} y values")])
     for value in (*xs, *ys):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise ConfigError([Fault(str(file), f"a coordinate is no number: {str(value)[:40]}")])
     return list(zip(map(float, xs), map(float, ys), strict=True))
 
 
 def _inside(source: Path, name: str, file: Path) -> Path:
-    path = (source / name).resolve()
-    if not path.is_relative_to(source.resolve()) or path.suffix.lower() not in _PICTURES:
-        raise ConfigError([Fault(str(file), f"{name[:200]!r} is no picture in the folder")])
-    if not path.is_file():
-        raise ConfigError([Fault(str(file), f"{name[:200]} is missing")])
-    return path
+    what = misplaced(source, name)
+    if what or Path(name).suffix.lower() not in _PICTURES:
+        raise ConfigError([Fault(str(file), f"picture {name[:200]!r} {what or 'is of no known kind'}")])
+    return (source / name).resolve()
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -120,10 +120,8 @@ class Patches:
         box = slice(corner[0], corner[0] + height), slice(corner[1], corner[1] + width)
         if not self._mix.soft:
             return certain(image[box], classes[box])
-        certainty = padded(entry.certainty, self._patch, fill)[box]
-        # Below half, too, a soft mask says of which class the doubt is.
-        kinds = np.where(certainty > 0, np.uint8(index or 1), np.uint8(0)).astype(np.uint8)
-        return Sample(image[box], np.maximum(classes[box], kinds * (classes[box] == 0)), certainty)
+        kinds, certainty = (padded(plane, self._patch, fill)[box] for plane in (entry.likeliest, entry.certainty))
+        return Sample(image[box], kinds, certainty)
 
 
 def _any(pool: list[Thing], rng: np.random.Generator) -> Thing:

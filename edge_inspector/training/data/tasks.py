@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Fill
 from edge_inspector.training.data.augment import SHOP_FLOOR
-from edge_inspector.training.data.folder import Folder
+from edge_inspector.training.data.folder import INDEX, Folder
 from edge_inspector.training.data.folds import grouped_folds
 from edge_inspector.training.data.patches import Mix, Patches
 from edge_inspector.training.data.rendered import TILE_LINE, RenderedTiles, held_out_parts, rendered_parts
@@ -62,10 +62,9 @@ class FolderTask:
     def __init__(self, root: Path, reading: Reading) -> None:
         grey = None if reading.colour is None else not reading.colour
         self.folder = Folder(root, grey=grey, group=reading.group, shrink=reading.shrink)
-        leaks = self.folder.leaks()
-        if leaks:
-            what = f"the splits leak: {self.folder.group_column} {leaks[0]} lies in two ({len(leaks)} such groups)"
-            raise ConfigError([Fault(str(root), what)])
+        if reading.group not in {"", self.folder.group_column}:
+            raise ConfigError([Fault(str(root / INDEX), f"has no column {reading.group!r} to group by")])
+        self.folder.refuse_leaks()
         self.name = root.name
         self.classes, self.channels = self.folder.classes, self.folder.channels
         self.shrink, self.fill = reading.shrink, reading.fill

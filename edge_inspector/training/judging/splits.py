@@ -31,17 +31,21 @@ class Judged:
 
 
 def open_judged(data: str, split: str, manifest: Manifest) -> Judged:
-    """The split of DATA, if its classes are the model's. Raises ConfigError."""
+    """The split of DATA, if its classes are the model's and no group is in another too. Raises ConfigError."""
     if data == TILE_LINE:
         if split != "val":
             raise ConfigError([Fault("--split", f"the rendered line has no split {split!r}, only val")])
         return Judged("rendered tile line", None, split)
-    folder = Folder(Path(data), grey=manifest.input.channels == 1)
+    group = str(manifest.training.get("group", ""))
+    folder = Folder(Path(data), grey=manifest.input.channels == 1, group=group)
     if folder.classes != manifest.classes:
         what = f"has the classes {', '.join(folder.classes)}, the model {', '.join(manifest.classes)}"
         raise ConfigError([Fault(data, what)])
     if split not in folder.splits():
         raise ConfigError([Fault("--split", f"{data} has no split {split!r}, only {', '.join(folder.splits())}")])
+    folder.refuse_leaks()
+    if not folder.sure_rows(split, doubtful=True):
+        raise ConfigError([Fault("--split", f"no picture of {split!r} in {data} was reviewed by anybody")])
     return Judged(folder.root.name, folder, split)
 
 
@@ -56,7 +60,7 @@ def limits_of(manifest: Manifest) -> list[Limit]:
 def folder_parts(folder: Folder, split: str, groups: frozenset[str] | None = None) -> Iterator[Part]:
     """Parts of a split, read one at a time: all of them, or without the doubtful those of some groups."""
     of_part: dict[str, set[str]] = {}
-    for row in folder.rows(split):
+    for row in folder.sure_rows(split, doubtful=groups is None):
         if groups is None or folder.group_of(row) in groups:
             of_part.setdefault(part_of(row), set()).add(row["image"])
     for images in of_part.values():

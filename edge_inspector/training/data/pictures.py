@@ -1,0 +1,62 @@
+"""Files as arrays of eight bits: pictures as the station would show them to a model, and masks. None is trusted."""
+
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspector.errors import ConfigError, Fault
+
+Image: TypeAlias = NDArray[np.uint8]
+
+_LARGEST_PX: Final = 1 << 26
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_FAINTEST: Final = 16
+"""Of 255: a mask with less at most holds the numbers of classes, not how sure somebody was."""
+
+
+def read_picture(path: Path, *, grey: bool) -> Image:
+    """[H, W] grey or [H, W, 3] BGR, turned as its EXIF says. Raises ConfigError."""
+    picture = read_pixels(path, cv2.IMREAD_ANYCOLOR if grey else cv2.IMREAD_COLOR)
+    if grey and picture.ndim == 3:
+        # As the daemon does where a model wants less than the camera gives; imread's own grey differs by a level.
+        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+    return np.asarray(picture, np.uint8)
+
+
+def is_grey(path: Path) -> bool:
+    """Whether a picture is without colour, however it is stored. Raises ConfigError."""
+    picture = read_pixels(path, cv2.IMREAD_ANYCOLOR)
+    return picture.ndim == 2 or bool((picture == picture[..., :1]).all())
+
+
+def read_mask(path: Path) -> Image:
+    """[H, W], from 0, good, to 255, flawed beyond doubt. Raises ConfigError."""
+    mask = read_pixels(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    if mask.dtype != np.uint8 or 0 < mask.max() < _FAINTEST:
+        what = f"is no mask: {mask.dtype}, at most {mask.max()}; what is flawed has 255 of 8 bits"
+        raise ConfigError([Fault(str(path), what)])
+    return np.asarray(mask, np.uint8)
+
+
+def read_pixels(path: Path, flags: int) -> NDArray[np.integer[Any]]:
+    """What OpenCV makes of a file with its IMREAD_* `flags`. Raises ConfigError."""
+    try:
+        content = path.read_bytes()
+        if content.startswith(_PNG):
+            # It can be a thousand times smaller than what it unfolds to.
+            _refuse_large(path, int.from_bytes(content[16:20]) * int.from_bytes(content[20:24]))
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except (OSError, cv2.error):
+        pixels = None
+    if pixels is None:
+        raise ConfigError([Fault(str(path), "is no image that can be read")])
+    _refuse_large(path, pixels.shape[0] * pixels.shape[1])
+    return np.asarray(pixels)
+
+
+def _refuse_large(path: Path, pixels: int) -> None:
+    if pixels > _LARGEST_PX:
+        raise ConfigError([Fault(str(path), f"is larger than {_LARGEST_PX} pixels")])
