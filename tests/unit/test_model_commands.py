@@ -167,6 +167,14 @@ def test_a_gate_that_says_no_leaves_no_model(
     assert not (tmp_path / "models").exists()
 
 
+def test_a_gate_that_has_nothing_to_judge_by_says_no_before_any_work(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["model", "quantize", str(run), str(data), "--name", "squares", "--licence", "x", "--force"]
+    assert main([*words, "--models", str(tmp_path / "models"), "--split", "nonsense"]) == 2
+    assert capsys.readouterr().err.startswith("--split: nonsense has no defective and no good part")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

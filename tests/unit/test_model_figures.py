@@ -1,5 +1,6 @@
 """From masks to limits and figures, and the gate on INT8. No training library is needed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from edge_inspector.training.data.folder import Entry
 from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence, Part, View, gather, truth_planes
 from edge_inspector.training.judging.figures import Figures, average_precision, bootstrap, figures, human_level
 from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits, rates, rejected
-from edge_inspector.training.shipping.gate import Outcome, objections
+from edge_inspector.training.shipping.gate import Outcome, objections, refuse_blind
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft, add_scores, score_row
 
 Image = NDArray[np.uint8]
+PER_CLASS = {"areas", "peaks", "true", "overlap", "union"}
 
 
 def evidence() -> Evidence:
@@ -156,26 +158,66 @@ def test_two_annotators() -> None:
     assert human_level([Entry("y", "y", "g", defective=False, image=blank, marks=())], ("crack", "pit")) == {}
 
 
-def outcome(iou: float = 0.70, recall: float = 0.9, ms: float = 5.0) -> Outcome:
+def outcome(iou: float = 0.70, recall: float = 0.9, ms: float = 5.0, false_rejects: int = 0) -> Outcome:
     full = figures(evidence(), ("crack",), [Limit(0.5, 60.0)])
 
-    def variant(iou: float, recall: float) -> Figures:
-        values = {name: getattr(full, name) for name in Figures.__slots__}
-        return Figures(**(values | {"mean_iou": iou, "part_recall": recall}))
+    def variant(iou: float, recall: float, false_rejects: int) -> Figures:
+        return replace(full, parts=1010, mean_iou=iou, part_recall=recall, false_rejects=false_rejects)
 
-    kinds = {("fp32", "onnx"): variant(0.70, 0.9), ("int8", "onnx"): variant(iou, recall)}
+    kinds = {("fp32", "onnx"): variant(0.70, 0.9, 0), ("int8", "onnx"): variant(iou, recall, false_rejects)}
     return Outcome(kinds, {("fp32", "onnx"): 10.0, ("int8", "onnx"): ms}, ())
 
 
 def test_the_gate_lets_pass_what_is_as_good_and_quicker() -> None:
     assert list(objections(outcome())) == []
     assert list(objections(outcome(iou=0.696))) == []
+    assert list(objections(outcome(false_rejects=5))) == []
 
 
 def test_the_gate_holds_back_what_is_worse_or_slower() -> None:
     assert list(objections(outcome(iou=0.69))) == ["onnx: INT8 loses 1.0 points of mean IoU (0.700 to 0.690)"]
     assert list(objections(outcome(recall=0.8))) == ["onnx: INT8 loses 10.0 points of part recall (0.900 to 0.800)"]
     assert list(objections(outcome(ms=10.0))) == ["onnx: INT8 takes 10.0 ms, FP32 10.0 ms"]
+    assert list(objections(outcome(false_rejects=6))) == ["onnx: INT8 refuses 6 of 1000 good parts, FP32 0"]
+    assert len(list(objections(outcome(iou=float("nan"))))) == 1
+
+
+def test_one_more_part_refused_in_vain_is_chance_however_few_there_are() -> None:
+    few = outcome()
+    kinds = {kind: replace(found, parts=20, false_rejects=n) for n, (kind, found) in enumerate(few.figures.items())}
+    assert list(objections(replace(few, figures=kinds))) == []
+    kinds["int8", "onnx"] = replace(kinds["int8", "onnx"], false_rejects=2)
+    assert list(objections(replace(few, figures=kinds))) == ["onnx: INT8 refuses 2 of 10 good parts, FP32 0"]
+
+
+def test_the_gate_is_not_passed_by_a_split_that_cannot_tell() -> None:
+    bad, good = (Part(str(kind), "g", defective=kind, views=[]) for kind in (True, False))
+    refuse_blind("val", [good, bad])
+    for parts, missing in (([], "no defective and no good"), ([good, good], "no defective"), ([bad], "no good")):
+        with pytest.raises(ConfigError, match=f"--split: val has {missing} part"):
+            refuse_blind("val", parts)
+
+
+def test_nothing_to_judge_by_is_told() -> None:
+    with pytest.raises(ConfigError, match="has no part to judge by"):
+        gather(lambda image: image, 1, 2, [])
+
+
+def test_a_class_that_does_not_occur_makes_no_mean_iou_worse_or_better() -> None:
+    one = evidence()
+    two = Evidence(
+        *(
+            np.concatenate([getattr(one, name)] * 2, axis=1) if name in PER_CLASS else getattr(one, name)
+            for name in Evidence.__slots__
+        )
+    )
+    two.true[:, 1] = False
+    two.overlap[:, 1] = 0.0
+    found = figures(two, ("crack", "pit"), [Limit(0.5, 60.0)] * 2)
+    assert found.iou == {"crack": 0.75}
+    assert found.mean_iou == 0.75
+    two.true[:] = False
+    assert np.isnan(figures(two, ("crack", "pit"), [Limit(0.5, 60.0)] * 2).mean_iou)
 
 
 def test_a_manifest_is_read_as_it_was_written_and_scores_are_replaced(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.folder import Entry, Image
 
 CONFIDENCES: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -98,8 +99,13 @@ def gather(predict: Predict, classes: int, stride: int, parts: Iterable[Part]) -
 
 
 def gather_each(predicts: Sequence[Predict], classes: int, stride: int, parts: Iterable[Part]) -> list[Evidence]:
-    """Run several models, or one on several runtimes, over the same parts, each read only once."""
+    """Run several models, or one on several runtimes, over the same parts, each read only once.
+
+    Raises ConfigError where there is no part.
+    """
     rows = [[_seen(predict, classes, stride, part) for predict in predicts] for part in parts]
+    if not rows:
+        raise ConfigError([Fault("DATA", "has no part to judge by")])
     return [_tabled(list(seen)) for seen in zip(*rows, strict=True)]
 
 

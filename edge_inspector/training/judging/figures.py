@@ -27,9 +27,8 @@ class Figures:
 
     Intervals hold 95 % of resamples of whole groups. class_recall counts a part caught by whatever class.
     average_precision ranks parts by the peak of the class, then by its largest region at the highest confidence; "any"
-    by the highest of all classes. mean_iou is over the
-    classes of defects; binary_mean_iou over "flawed", of whatever class, at p >= 0.5, and "sound", as much of the
-    literature counts.
+    by the highest of all classes. iou and mean_iou are over the classes of defects that occur; binary_mean_iou over
+    "flawed", of whatever class, at p >= 0.5, and "sound", as much of the literature counts.
     """
 
     parts: int
@@ -69,7 +68,7 @@ def figures(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit], see
         false_rejects=int((~bad & refused).sum()),
         recall_at_2_percent=recall_at(seen, limits, 0.02),
         review_share=_review_share(seen, limits),
-        mean_iou=float(np.mean(list(overlaps.values()))),
+        mean_iou=float(np.mean(list(overlaps.values()))) if overlaps else float("nan"),
         binary_mean_iou=_binary_mean_iou(seen),
         iou=overlaps,
         average_precision=_average_precisions(seen, classes),
@@ -81,9 +80,11 @@ def figures(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit], see
 
 
 def iou(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit]) -> dict[str, float]:
-    """Overlap over union per class, over all pixels of all parts, at each class's own confidence."""
+    """Overlap over union per class that occurs, over all pixels of all parts, at each class's own confidence."""
     found = {}
     for k, (name, limit) in enumerate(zip(classes, limits, strict=True)):
+        if not seen.true[:, k].any():
+            continue
         level = level_of(limit)
         found[name] = float(seen.overlap[:, k, level].sum() / max(1.0, seen.union[:, k, level].sum()))
     return found

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.training.data.folder import Image
 from edge_inspector.training.judging.evidence import Part, gather_each
@@ -20,7 +21,7 @@ from edge_inspector.training.judging.runtimes import (
 )
 
 MAX_LOSS: Final = 0.005
-"""Half a point of any of the three scores."""
+"""Half a point of any of the three scores, and of false rejects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,17 @@ def measure(model_dir: Path, limits: Sequence[Limit], classes: Sequence[str], pa
     return replace(outcome, objections=tuple(objections(outcome)))
 
 
+def refuse_blind(split: str, parts: Iterable[Part]) -> None:
+    """See that there is something to lose and something to refuse in vain. Raises ConfigError."""
+    missing = {True: "defective", False: "good"}
+    for part in parts:
+        missing.pop(part.defective, None)
+        if not missing:
+            return
+    what = f"{split} has no {' and no '.join(missing.values())} part: INT8 cannot be judged by it"
+    raise ConfigError([Fault("--split", what)])
+
+
 def objections(outcome: Outcome) -> Iterable[str]:
     """Every reason not to ship the INT8 file."""
     for runtime in dict.fromkeys(runtime for _, runtime in outcome.figures):
@@ -58,9 +70,13 @@ def objections(outcome: Outcome) -> Iterable[str]:
             ("average precision", full.average_precision["any"], small.average_precision["any"]),
             ("part recall", full.part_recall, small.part_recall),
         ):
-            if before - after > MAX_LOSS:
+            # Where there is nothing to take a score from, it is nan, and no loss of it can be ruled out.
+            if not before - after <= MAX_LOSS:
                 points = 100 * (before - after)
                 yield f"{runtime}: INT8 loses {points:.1f} points of {what} ({before:.3f} to {after:.3f})"
+        good = full.parts - full.defective
+        if small.false_rejects - full.false_rejects > max(1, MAX_LOSS * good):
+            yield f"{runtime}: INT8 refuses {small.false_rejects} of {good} good parts, FP32 {full.false_rejects}"
     best = outcome.quickest
     if outcome.ms["int8", best] >= outcome.ms["fp32", best]:
         yield f"{best}: INT8 takes {outcome.ms['int8', best]:.1f} ms, FP32 {outcome.ms['fp32', best]:.1f} ms"
