@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -117,6 +118,35 @@ def test_a_run_is_never_mixed_of_two(run: Path, data: Path, capsys: pytest.Captu
     words = ["model", "train", str(data), "--out", str(run), *TRAIN, "--seed", "2"]
     assert main(words) == 2
     assert "holds a run with other settings (seed)" in capsys.readouterr().err
+
+
+def test_corrected_labels_are_another_run(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the same command would go on with folds dealt anew, or say that the old net were the new one."""
+    root = tmp_path / data.name
+    shutil.copytree(data, root)
+    words = ["model", "train", str(root), "--out", str(run), *TRAIN]
+    shutil.copy(root / "m29.png", root / "m25.png")
+    assert main(words) == 0  # of the split val: nothing is learned from it
+    shutil.copy(root / "m3.png", root / "m1.png")
+    assert main(words) == 2
+    assert "holds a run with other settings (data_sha256)" in capsys.readouterr().err
+    quantize = ["model", "quantize", str(run), str(root), "--name", "squares", "--licence", "x"]
+    assert main([*quantize, "--models", str(tmp_path / "models")]) == 2
+    assert "DATA: is not what the run learned from any more" in capsys.readouterr().err
+
+
+def test_another_net_to_begin_from_is_another_run(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin, out = tmp_path / "begin.pt", tmp_path / "run"
+    shutil.copy(run / "fold-0.checkpoint", begin)
+    words = ["model", "train", str(data), "--out", str(out), *TRAIN, "--steps", "1", "--held-out", "1"]
+    assert main([*words, "--start", str(begin)]) == 0
+    shutil.copy(run / "fold-1.checkpoint", begin)
+    assert main([*words, "--start", str(begin)]) == 2
+    assert "holds a run with other settings (start)" in capsys.readouterr().err
 
 
 def test_what_was_held_out_was_never_learned_from(run: Path, data: Path) -> None:

@@ -1,6 +1,7 @@
 """`model train DATA`: nets per fold, limits from what they were not shown, the net to ship, a report."""
 
 import argparse
+import hashlib
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from edge_inspector.training.judging.report import write_run_report
 from edge_inspector.training.learning.encoders import PUBLISHED
 from edge_inspector.training.learning.losses import Loss
 from edge_inspector.training.learning.train import Plan
-from edge_inspector.training.shipping.runs import Order, read_limits, train_run
+from edge_inspector.training.shipping.runs import Order, learned_from, read_limits, train_run
 
 
 def run(given: argparse.Namespace) -> int:
@@ -92,8 +93,13 @@ def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
     """All that decides what comes out, without the paths of this machine."""
     aside = {"command", "data", "out", "threads", "jobs", "false_rejects", "cost"}
     asked = vars(given).items()
-    settings = {key: value.name if isinstance(value, Path) else value for key, value in asked if key not in aside}
-    return settings | {"task": task.name, "classes": list(task.classes)}
+    settings = {key: _content(value) if isinstance(value, Path) else value for key, value in asked if key not in aside}
+    return settings | {"task": task.name, "classes": list(task.classes), "data_sha256": learned_from(task)}
+
+
+def _content(path: Path) -> str:
+    """What a file is called and, where it is one, what is in it."""
+    return f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else path.name
 
 
 def _check_sizes(given: argparse.Namespace) -> None:
