@@ -12,7 +12,15 @@ from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.training.data.folder import Entry
 from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence, Part, View, gather, truth_planes
 from edge_inspector.training.judging.figures import Figures, average_precision, bootstrap, figures, human_level
-from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits, rates, rejected
+from edge_inspector.training.judging.limits import (
+    Cost,
+    Limit,
+    cheapest,
+    choose_limits,
+    confidences_with,
+    rates,
+    rejected,
+)
 from edge_inspector.training.shipping.gate import Outcome, objections, refuse_blind
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft, add_scores, score_row
 
@@ -85,6 +93,24 @@ def test_limits_separate_what_can_be_separated() -> None:
 
 def test_limits_decide_by_area_as_the_line_does() -> None:
     assert rejected(evidence(), [Limit(0.5, 150.0)]).sum() == 5
+
+
+def test_limits_judge_by_their_own_confidence_and_area() -> None:
+    """A station knows no grid of confidences, and finds no defect in an empty mask."""
+
+    def refused(probability: float, limit: Limit) -> bool:
+        mask = np.zeros((1, 4, 4), np.uint8)
+        mask[0, :2, :2] = round(255 * probability)
+        part = Part("x", "g", defective=False, views=[View(np.zeros((8, 8, 1), np.uint8), np.zeros((8, 8), np.uint8))])
+        seen = gather(lambda _: mask, 1, 2, [part], confidences_with([limit]))
+        assert len(Evidence.joined([seen, seen]).chosen(np.array([0])).confidences) == seen.areas.shape[2]
+        return bool(rejected(seen, [limit])[0])
+
+    for confidence in (0.2, 0.55, 0.95):
+        assert refused(confidence + 0.02, Limit(confidence, 16.0))
+        assert not refused(confidence - 0.02, Limit(confidence, 16.0))
+    assert refused(0.6, Limit(0.5, 0.0))
+    assert not refused(0.4, Limit(0.5, 0.0))
 
 
 def test_a_class_without_any_evidence_rejects_no_good_part() -> None:

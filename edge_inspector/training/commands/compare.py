@@ -10,7 +10,7 @@ from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.training.commands.evaluate import lines
 from edge_inspector.training.judging.evidence import Evidence, gather
 from edge_inspector.training.judging.figures import figures
-from edge_inspector.training.judging.limits import rejected
+from edge_inspector.training.judging.limits import confidences_with, rejected
 from edge_inspector.training.judging.runtimes import blank, interleaved_ms, model_predictor
 from edge_inspector.training.judging.splits import limits_of, open_judged
 
@@ -29,7 +29,7 @@ def run(given: argparse.Namespace) -> int:
     verdicts, seen = [], None
     for manifest, (predict, info), took in zip(manifests, opened, times, strict=True):
         limits = limits_of(manifest)
-        seen = gather(predict, len(manifest.classes), info.stride, judged.parts())
+        seen = gather(predict, len(manifest.classes), info.stride, judged.parts(), confidences_with(limits))
         print(f"{info.label}, {took:.1f} ms per frame of the model's size")
         print("  " + "\n  ".join(lines(figures(seen, manifest.classes, limits))))
         verdicts.append(rejected(seen, limits))

@@ -85,7 +85,7 @@ def iou(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit]) -> dict
     for k, (name, limit) in enumerate(zip(classes, limits, strict=True)):
         if not seen.true[:, k].any():
             continue
-        level = level_of(limit)
+        level = level_of(seen, limit)
         found[name] = float(seen.overlap[:, k, level].sum() / max(1.0, seen.union[:, k, level].sum()))
     return found
 

@@ -121,7 +121,8 @@ def _pictures(seen: Evidence, limits: Sequence[Limit], parts: Iterable[Part], pr
     """The mistakes furthest from being right."""
     wrong = rejected(seen, limits) != seen.defective
     closeness = np.max(
-        [seen.areas[:, k, level_of(limit)] / limit.min_area_px for k, limit in enumerate(limits)], axis=0
+        [seen.areas[:, k, level_of(seen, limit)] / max(1.0, limit.min_area_px) for k, limit in enumerate(limits)],
+        axis=0,
     )
     # An escape is the worse the less was seen, a false reject the more.
     badness = np.where(seen.defective, 1.0 / (closeness + 0.01), closeness)

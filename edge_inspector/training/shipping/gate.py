@@ -10,7 +10,7 @@ from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.training.data.folder import Image
 from edge_inspector.training.judging.evidence import Part, gather_each
 from edge_inspector.training.judging.figures import Figures, figures
-from edge_inspector.training.judging.limits import Limit
+from edge_inspector.training.judging.limits import Limit, confidences_with
 from edge_inspector.training.judging.runtimes import (
     MAX_DISAGREEMENT,
     blank,
@@ -42,9 +42,9 @@ def measure(model_dir: Path, limits: Sequence[Limit], classes: Sequence[str], pa
     """Run both files on every CPU runtime here over the same parts."""
     kinds = [(precision, driver) for driver in cpu_drivers() for precision in ("fp32", "int8")]
     opened = {kind: model_predictor(model_dir, *kind) for kind in kinds}
-    info = opened[kinds[0]][1]
-    times = interleaved_ms([opened[kind][0] for kind in kinds], blank(read_manifest(model_dir)))
-    seen = gather_each([opened[kind][0] for kind in kinds], len(classes), info.stride, parts)
+    predicts, info = [opened[kind][0] for kind in kinds], opened[kinds[0]][1]
+    times = interleaved_ms(predicts, blank(read_manifest(model_dir)))
+    seen = gather_each(predicts, len(classes), info.stride, parts, confidences_with(limits))
     scored = {kind: figures(each, classes, limits) for kind, each in zip(kinds, seen, strict=True)}
     outcome = Outcome(scored, dict(zip(kinds, times, strict=True)), ())
     return replace(outcome, objections=tuple(objections(outcome)))
