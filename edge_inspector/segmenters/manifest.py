@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from edge_inspector.errors import ConfigError, Fault
 
 MANIFEST_NAME = "manifest.toml"
+
+# Field 13 of ONNX's TensorProto, `external_data`, beginning with the key `location`: the runtimes read on in that file.
+_LIES_ELSEWHERE = re.compile(rb"\x6a.{1,2}\x0a\x08location\x12", re.DOTALL)
 
 Name = Annotated[str, Field(min_length=1)]
 Pixels = Annotated[int, Field(ge=1, le=65536)]
@@ -66,9 +70,12 @@ class ModelFile(_Table):
         folder: Path | None = (info.context or {}).get("folder")
         if folder is None or "path" not in info.data:
             return value
-        found = _sha256(folder / info.data["path"])
+        content = (folder / info.data["path"]).read_bytes()
+        found = hashlib.sha256(content).hexdigest()
         if found != value:
             raise ValueError(f"{info.data['path']} is damaged or another file: its SHA-256 is {found}")
+        if _LIES_ELSEWHERE.search(content):
+            raise ValueError(f"{info.data['path']} keeps weights in another file, which no hash covers: save it as one")
         return value
 
 
@@ -140,8 +147,3 @@ def _faults(path: Path, error: ValidationError) -> list[Fault]:
         Fault(f"{path}: {'.'.join(map(str, item['loc']))}", item["msg"].removeprefix("Value error, "))
         for item in error.errors()
     ]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

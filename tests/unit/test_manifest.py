@@ -114,6 +114,16 @@ def test_missing_file(folder: Path) -> None:
     assert faults(folder, GOOD) == {"files.int8.path": "model.int8.onnx is missing"}
 
 
+def test_weights_in_a_file_that_no_hash_covers(folder: Path) -> None:
+    """As torch's newer exporter writes them: there, they could be exchanged without a word."""
+    tensor = b"B\x07weightsj\x1b\n\x08location\x12\x0fmodel.onnx.datap\x01"
+    (folder / "model.int8.onnx").write_bytes(tensor)
+    found = faults(folder, GOOD.replace(hashlib.sha256(WEIGHTS).hexdigest(), hashlib.sha256(tensor).hexdigest()))
+    assert found == {
+        "files.int8.sha256": "model.int8.onnx keeps weights in another file, which no hash covers: save it as one"
+    }
+
+
 @pytest.mark.parametrize("path", ["../model.int8.onnx", "/etc/hostname"])
 def test_path_that_leaves_the_folder(folder: Path, path: str) -> None:
     found = faults(folder, GOOD.replace("model.int8.onnx", path))

@@ -17,6 +17,7 @@ import onnxruntime as ort
 import torch
 
 from edge_inspector.errors import ConfigError
+from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.training.data.augment import SHOP_FLOOR, Augmentation, Sample, certain
 from edge_inspector.training.data.draw import SHAPES, draw
 from edge_inspector.training.data.folder import Entry
@@ -32,6 +33,7 @@ from edge_inspector.training.learning.losses import Loss, focal
 from edge_inspector.training.learning.train import Plan, Training, begin_from, fit
 from edge_inspector.training.learning.unet import Deployed, Segmenter, normalise
 from edge_inspector.training.shipping import quantize, rounding
+from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -86,6 +88,20 @@ def test_the_interface_is_the_documented_one(files: dict[str, Path]) -> None:
         image, mask = session.get_inputs()[0], session.get_outputs()[0]
         assert (image.name, image.type, image.shape[1:]) == ("image", "tensor(uint8)", [SIZE, SIZE, 3])
         assert (mask.name, mask.type, mask.shape[1:]) == ("mask", "tensor(uint8)", [2, SIZE // 2, SIZE // 2])
+
+
+@pytest.mark.parametrize("name", ["weights", "w" * 200])
+def test_a_file_that_keeps_its_weights_in_another_is_refused(files: dict[str, Path], tmp_path: Path, name: str) -> None:
+    onnx.save(
+        onnx.load(str(files["fp32"])),
+        str(tmp_path / FILES["fp32"]),
+        save_as_external_data=True,
+        location=name,
+        size_threshold=0,
+    )
+    Draft(Card("a", "1", "", ""), ("a", "b"), (SIZE, SIZE, 3), 2).write(tmp_path)
+    with pytest.raises(ConfigError, match="keeps weights in another file"):
+        read_manifest(tmp_path)
 
 
 def test_an_ensemble_that_shrinks_its_image(net: Segmenter, tmp_path: Path) -> None:
