@@ -13,7 +13,9 @@ import pytest
 
 from edge_inspector.cli import main
 from edge_inspector.segmenters.manifest import read_manifest
+from edge_inspector.simulation.tiles import CLASSES, TileLine
 
+TILE = Path(__file__).parents[2] / "models" / "tile-1.1"
 TRAIN = ["--steps", "40", "--folds", "2", "--window", "64", "64", "--patch", "64", "64", "--threads", "1"]
 
 
@@ -183,6 +185,42 @@ def test_show_and_compare(model: Path, data: Path, capsys: pytest.CaptureFixture
     said = capsys.readouterr().out
     assert said.count("part recall") == 2
     assert "only A catches: 0" in said
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Planks of the rendered line, in colour, with two of the five defects that tile-1.1 knows; all of them `val`."""
+    root = tmp_path_factory.mktemp("tiles")
+    line = TileLine(3, 1, 0.6)
+    rows = ["image,mask,class,label,split"]
+    for part in range(40):
+        truth = line.truth(part, 0)
+        kinds = [kind for kind in range(len(CLASSES)) if (truth == 1 + kind).any()]
+        if {CLASSES[kind] for kind in kinds} - {"crack", "stain"}:
+            continue
+        cv2.imwrite(str(root / f"{part}.png"), line.render(part, 0))
+        for kind in kinds:
+            cv2.imwrite(str(root / f"{part}-{kind}.png"), np.where(truth == 1 + kind, 255, 0).astype(np.uint8))
+        rows += [f"{part}.png,{part}-{kind}.png,{CLASSES[kind]},1,val" for kind in kinds]
+        rows += [] if kinds else [f"{part}.png,,good,0,val"]
+    (root / "index.csv").write_text("\n".join(rows), encoding="utf-8")
+    return root
+
+
+def test_a_model_is_judged_by_its_own_order_of_classes_and_on_some_of_them(
+    tiles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["model", "evaluate", str(TILE), str(tiles), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "recall by class: crack 1.000, stain 1.000\n" in said
+    overlaps = re.search(r"mean IoU 0\.(\d+): crack 0\.(\d+), stain 0\.(\d+)\n", said)
+    assert overlaps is not None
+    assert min(map(int, overlaps.groups())) > 700
+
+
+def test_pictures_of_a_class_that_a_model_does_not_know(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "evaluate", str(TILE), str(data), "--dry-run"]) == 2
+    assert "has the classes square, the model crack, scratch, stain, chip, colour" in capsys.readouterr().err
 
 
 def test_a_gate_that_says_no_leaves_no_model(

@@ -31,15 +31,17 @@ class Judged:
 
 
 def open_judged(data: str, split: str, manifest: Manifest) -> Judged:
-    """The split of DATA, if its classes are the model's. Raises ConfigError."""
+    """The split of DATA, if its classes are the model's or some of them. Raises ConfigError."""
     if data == TILE_LINE:
         if split != "val":
             raise ConfigError([Fault("--split", f"the rendered line has no split {split!r}, only val")])
         return Judged("rendered tile line", None, split)
     folder = Folder(Path(data), grey=manifest.input.channels == 1)
-    if folder.classes != manifest.classes:
+    if not set(folder.classes) <= set(manifest.classes):
         what = f"has the classes {', '.join(folder.classes)}, the model {', '.join(manifest.classes)}"
         raise ConfigError([Fault(data, what)])
+    # The model's planes are counted by its own order, and a folder need not have a picture of each.
+    folder.classes = manifest.classes
     if split not in folder.splits():
         raise ConfigError([Fault("--split", f"{data} has no split {split!r}, only {', '.join(folder.splits())}")])
     return Judged(folder.root.name, folder, split)
