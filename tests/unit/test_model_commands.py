@@ -14,6 +14,8 @@ import pytest
 from edge_inspector.cli import main
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.simulation.tiles import CLASSES, TileLine
+from edge_inspector.training.judging.limits import Limit
+from edge_inspector.training.shipping.manifest import Card, Draft
 
 TILE = Path(__file__).parents[2] / "models" / "tile-1.1"
 TRAIN = ["--steps", "40", "--folds", "2", "--window", "64", "64", "--patch", "64", "64", "--threads", "1"]
@@ -221,6 +223,19 @@ def test_a_model_is_judged_by_its_own_order_of_classes_and_on_some_of_them(
 def test_pictures_of_a_class_that_a_model_does_not_know(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "evaluate", str(TILE), str(data), "--dry-run"]) == 2
     assert "has the classes square, the model crack, scratch, stain, chip, colour" in capsys.readouterr().err
+
+
+def test_neither_of_two_models_sees_the_pictures_as_the_other_takes_them(
+    tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Compared with a grey model, one for colour was given grey pictures, if it was named second."""
+    grey = tmp_path / "grey"
+    shutil.copytree(TILE.with_name("magnetic-tile-1.5"), grey)
+    Draft(Card("grey", "1", "none", ""), CLASSES, (384, 384, 1), 4, "black", [Limit(0.5, 60.0)] * 5).write(grey)
+    assert main(["model", "evaluate", str(TILE), str(tiles), "--dry-run"]) == 0
+    alone = capsys.readouterr().out.partition("\n")[2].replace("\n", "\n  ").strip()
+    assert main(["model", "compare", str(grey), str(TILE), str(tiles)]) == 0
+    assert alone in capsys.readouterr().out
 
 
 def test_a_gate_that_says_no_leaves_no_model(
