@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -83,6 +84,19 @@ def test_evidence_is_kept_as_it_is(tmp_path: Path) -> None:
     joined = Evidence.joined([kept, kept])
     assert kept.names.tolist() == evidence().names.tolist()
     assert joined.areas.shape == (40, 1, 7)
+
+
+def test_evidence_that_a_power_cut_leaves_half_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fold is not judged again where its evidence is there."""
+
+    def half(file: BinaryIO, **_: object) -> None:
+        file.write(b"PK")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez_compressed", half)
+    with pytest.raises(KeyboardInterrupt):
+        evidence().save(tmp_path / "e.npz")
+    assert not (tmp_path / "e.npz").exists()
 
 
 def test_limits_separate_what_can_be_separated() -> None:

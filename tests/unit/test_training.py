@@ -90,6 +90,21 @@ def test_the_interface_is_the_documented_one(files: dict[str, Path]) -> None:
         assert (mask.name, mask.type, mask.shape[1:]) == ("mask", "tensor(uint8)", [2, SIZE // 2, SIZE // 2])
 
 
+def test_a_net_that_a_power_cut_leaves_half_written_is_none(
+    net: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that has its net is finished: this one would be quantised."""
+
+    def half(_: onnx.ModelProto, path: str) -> None:
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(onnx, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        export_onnx(Deployed([net]), tmp_path / "model.fp32.onnx", (SIZE, SIZE, 3))
+    assert not (tmp_path / "model.fp32.onnx").exists()
+
+
 @pytest.mark.parametrize("name", ["weights", "w" * 200])
 def test_a_file_that_keeps_its_weights_in_another_is_refused(files: dict[str, Path], tmp_path: Path, name: str) -> None:
     onnx.save(

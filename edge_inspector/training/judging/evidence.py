@@ -65,8 +65,11 @@ class Evidence:
     confidences: NDArray[np.float64] = field(default_factory=lambda: np.array(CONFIDENCES))
 
     def save(self, path: Path) -> None:
-        """Keep it as .npz."""
-        np.savez_compressed(path, **{field.name: getattr(self, field.name) for field in fields(self)})
+        """Keep it as .npz; a power cut leaves none, or the whole."""
+        fresh = path.with_suffix(".new")
+        with fresh.open("wb") as file:
+            np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+        fresh.replace(path)
 
     @staticmethod
     def load(path: Path) -> "Evidence":

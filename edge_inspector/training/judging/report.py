@@ -36,7 +36,9 @@ def write_shown(run: Path, draw: Callable[[], Sample]) -> None:
     """`shown.png`: patches as the net is given them, below each the same with what is defective outlined."""
     rows, columns = _SHOWN
     sheet = np.vstack([np.hstack([_labelled(draw()) for _ in range(columns)]) for _ in range(rows)])
-    (run / SHOWN_FILE).write_bytes(bytes(cv2.imencode(".png", sheet)[1]))
+    fresh = run / "shown.new"
+    fresh.write_bytes(bytes(cv2.imencode(".png", sheet)[1]))
+    fresh.replace(run / SHOWN_FILE)
 
 
 def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit], parts: Iterable[Part]) -> None:
