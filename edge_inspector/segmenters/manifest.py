@@ -18,6 +18,8 @@ MANIFEST_NAME = "manifest.toml"
 _LIES_ELSEWHERE = re.compile(rb"\x6a.{1,2}\x0a\x08location\x12", re.DOTALL)
 
 Name = Annotated[str, Field(min_length=1)]
+Stem = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]+$")]
+"""Part of a folder's name: models lie in one, and so do the engines built of them."""
 Pixels = Annotated[int, Field(ge=1, le=65536)]
 FileKind = Literal["int8", "fp32", "tensorrt"]
 Precision = Literal["int8", "fp32"]
@@ -83,15 +85,15 @@ class ClassLimits(_Table):
     """From where on a region counts as a defect unless the recipe says otherwise."""
 
     min_confidence: Annotated[float, Field(ge=0, le=1)]
-    min_area_px: Annotated[float, Field(ge=0)]
+    min_area_px: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Manifest(_Table):
     """The whole of manifest.toml. `calibration`, `scores` and `training` are evidence, kept as written."""
 
     format: Literal[1]
-    name: Name
-    version: Name
+    name: Stem
+    version: Stem
     licence: Name
     description: str
     classes: Annotated[tuple[Name, ...], Field(min_length=1)]

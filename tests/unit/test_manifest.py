@@ -105,6 +105,20 @@ def test_all_faults_at_once(folder: Path) -> None:
     assert hashlib.sha256(WEIGHTS).hexdigest() in found["files.int8.sha256"]
 
 
+@pytest.mark.parametrize("name", ["/elsewhere/tile", "..\\\\tile", "ti\\nle", ""])
+def test_a_name_that_is_no_part_of_a_folders_name(folder: Path, name: str) -> None:
+    """Engines that TensorRT builds would lie outside their cache."""
+    assert list(faults(folder, GOOD.replace('name = "tile"', f'name = "{name}"'))) == ["name"]
+    assert list(faults(folder, GOOD.replace('version = "1.0"', f'version = "{name}"'))) == ["version"]
+
+
+@pytest.mark.parametrize("area", ["inf", "nan", "-1"])
+def test_an_area_without_end_is_no_limit(folder: Path, area: str) -> None:
+    assert list(faults(folder, GOOD.replace("min_area_px = 12", f"min_area_px = {area}"))) == [
+        "limits.crack.min_area_px"
+    ]
+
+
 def test_limits_of_an_unknown_class(folder: Path) -> None:
     assert faults(folder, GOOD.replace("limits.crack", "limits.crock")) == {"limits": "not among the classes: crock"}
 

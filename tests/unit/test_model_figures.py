@@ -1,6 +1,7 @@
 """From masks to limits and figures, and the gate on INT8. No training library is needed."""
 
 from dataclasses import replace
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import BinaryIO
 
@@ -277,6 +278,21 @@ def test_a_manifest_is_read_as_it_was_written_and_scores_are_replaced(tmp_path: 
     assert manifest.scores[0]["part_recall"] == 0.5
     assert manifest.scores[0]["average_precision"] == {"crack": 1.0, "any": 1.0}
     assert manifest.training["draw"] == [["a", "b"]]
+
+
+def test_whatever_a_manifest_says_outlives_new_scores(tmp_path: Path) -> None:
+    (tmp_path / FILES["int8"]).write_bytes(b"weights")
+    training = {
+        "made": date(2026, 10, 1),
+        "at": datetime(2026, 10, 1, 12, 30, tzinfo=UTC),
+        "from": time(6, 0),
+        "rates": [1e-05, float("inf"), -float("inf"), 3.0],
+        "seed": 1,
+        "tta": True,
+    }
+    Draft(Card("a", "1", "none", ""), ("b",), (8, 8, 1), 2, training=training).write(tmp_path)
+    add_scores(tmp_path, [{"data": "d", "part_recall": float("nan")}])
+    assert read_manifest(tmp_path).training == training
 
 
 def test_scores_for_a_manifest_that_is_none(tmp_path: Path) -> None:
