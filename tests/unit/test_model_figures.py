@@ -176,6 +176,14 @@ def test_intervals_are_wider_when_parts_hang_together() -> None:
     assert widths[0] > widths[1]
 
 
+def test_nothing_refused_in_vain_of_a_few_is_no_promise() -> None:
+    found = figures(evidence(), ("crack",), [Limit(0.5, 60.0)])
+    assert (found.part_recall, found.false_reject_rate) == (1.0, 0.0)
+    # Five groups of good parts, five of defective ones.
+    assert found.part_recall_95 == (pytest.approx(0.05**0.2), 1.0)
+    assert found.false_reject_rate_95 == (0.0, pytest.approx(1 - 0.05**0.2))
+
+
 def test_average_precision_counts_ties_against_us() -> None:
     scores, positive = np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False])
     assert average_precision(scores, positive) == pytest.approx((1 + 2 / 3) / 2)
