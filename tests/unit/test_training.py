@@ -329,9 +329,21 @@ def test_training_learns_what_can_be_learned() -> None:
 def test_a_net_begins_from_another_of_other_channels() -> None:
     colour, grey = Segmenter(3, 5, WIDTHS), Segmenter(1, 2, WIDTHS)
     taken = begin_from(grey, colour.state_dict())
-    assert taken == len(grey.state_dict()) - 2  # all but the head
+    assert taken == sum(value.ndim > 0 for value in grey.state_dict().values()) - 2  # all but the head
     stem = next(iter(grey.state_dict()))
     assert torch.equal(grey.state_dict()[stem], colour.state_dict()[stem].sum(1, keepdim=True))
+
+
+def test_a_net_does_not_begin_from_what_does_not_fit_it(tmp_path: Path) -> None:
+    """It would begin from nothing, as if --start had not been given."""
+    fitting = make_net("light", 3, 5).state_dict()
+    source, plan = RenderedTiles((31,)), Plan(steps=1, start=tmp_path / "begin.pt")
+    for weights in (make_net("large", 3, 5).state_dict(), {"model": fitting}, {}):
+        torch.save(weights, tmp_path / "begin.pt")
+        with pytest.raises(ConfigError, match=r"--start: nothing in .*begin\.pt fits the light net"):
+            Training(source, plan)
+    torch.save(fitting, tmp_path / "begin.pt")
+    Training(source, plan)
 
 
 @pytest.mark.parametrize("kind", ["dice-bce", "focal"])
