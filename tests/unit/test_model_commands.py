@@ -262,6 +262,9 @@ def test_a_gate_that_has_nothing_to_judge_by_says_no_before_any_work(
     ("words", "message"),
     [
         (["--window", "60", "64"], "--window: 60 is no multiple of 32"),
+        (["--window", "32", "64"], "--window: 32 is less than 64"),
+        (["--patch", "64", "32"], "--patch: 32 is less than 64"),
+        (["--folds", "1"], "--folds: at least 2"),
         (["--draw", "nonsense=line", "--draw-share", "0.5"], "'nonsense' is none of the classes"),
         (["--draw", "square=cube"], "'cube' is no shape"),
         (["--draw-share", "0.5"], "needs --draw"),
@@ -279,6 +282,33 @@ def test_wrong_words_are_told_in_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_defects_of_one_group_are_not_enough(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason="the extra `training` is not installed")
+    root = tmp_path / "data"
+    shutil.copytree(data, root)
+    heading, *rows = (data / "index.csv").read_text(encoding="utf-8").splitlines()
+    kept = [row for row in rows if not row.endswith("train") or ",good," in row or ",g0," in row]
+    (root / "index.csv").write_text("\n".join([heading, *kept]), encoding="utf-8")
+    assert main(["model", "train", str(root), "--out", str(tmp_path / "run"), *TRAIN]) == 2
+    assert "all defects of the split train are of one group" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--driver", "nonsense"], "--driver: unknown driver 'nonsense'; there are: onnx, "),
+        (["--driver", "two-stage"], "--driver: 'two-stage' cannot run a model folder for itself alone"),
+        (["--split", "nonsense"], "has no split 'nonsense'"),
+        (["--report", "/nowhere/report.html"], "--report: /nowhere is no folder"),
+    ],
+)
+def test_what_cannot_be_judged_is_told_in_one_line(
+    tiles: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["model", "evaluate", str(TILE), str(tiles), "--dry-run", *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_told_in_one_line(

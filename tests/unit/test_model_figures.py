@@ -148,6 +148,18 @@ def test_a_costly_escape_lowers_the_limits_and_a_costly_reject_raises_them() -> 
     assert price == pytest.approx(0.1 * (1 - rates(mixed, strict)[0]))
 
 
+def test_limits_are_chosen_without_a_defective_part_too() -> None:
+    good = evidence().chosen(np.arange(10))
+    assert rates(good, choose_limits(good, 0.5, 2))[1] == 0.0
+
+
+@pytest.mark.parametrize("kind", ["good", "defective"])
+def test_cost_is_nothing_where_all_parts_are_of_one_kind(kind: str) -> None:
+    seen = evidence().chosen(np.flatnonzero(evidence().defective == (kind == "defective")))
+    with pytest.raises(ConfigError, match="--cost: needs good parts and defective ones"):
+        cheapest(seen, [Limit(0.5, 150.0)], Cost(escape=100.0, false_reject=1.0, defect_rate=0.1))
+
+
 def test_figures_count_parts() -> None:
     found = figures(evidence(), ("crack",), [Limit(0.5, 150.0)])
 

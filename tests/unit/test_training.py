@@ -285,6 +285,17 @@ def test_training_repeats_itself() -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 20])
+def test_any_number_of_steps_can_be_learned(steps: int) -> None:
+    training = Training(RenderedTiles((31,)), Plan(steps=steps))
+    rates = []
+    for _ in range(steps - 1):
+        rates.append(training.optimiser.param_groups[0]["lr"])
+        training.optimiser.step()
+        training.schedule.step()
+    assert all(0.0 < rate <= 3e-3 for rate in rates)
+
+
 @pytest.mark.parametrize("stopped_after", [1, 2, 4])
 def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(stopped_after: int, tmp_path: Path) -> None:
     plan = Plan(steps=2, swa_steps=3, batch=2, report_every=2)

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterable, Sequence
 
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
 from edge_inspector.training.judging.evidence import Evidence, gather
 from edge_inspector.training.judging.figures import Figures, figures, human_level
@@ -15,6 +16,8 @@ from edge_inspector.training.shipping.manifest import add_scores, score_row
 
 def run(given: argparse.Namespace) -> int:
     """Score, print, write."""
+    if given.report and not given.report.parent.is_dir():
+        raise ConfigError([Fault("--report", f"{given.report.parent} is no folder")])
     manifest = read_manifest(given.model)
     judged = open_judged(given.data, given.split, manifest)
     limits = limits_of(manifest)

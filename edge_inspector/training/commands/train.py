@@ -12,7 +12,7 @@ import torch
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.draw import SHAPES
 from edge_inspector.training.data.patches import Mix
-from edge_inspector.training.data.tasks import Reading, Task, open_task
+from edge_inspector.training.data.tasks import FolderTask, Reading, Task, open_task
 from edge_inspector.training.judging.limits import Cost
 from edge_inspector.training.judging.report import write_run_report
 from edge_inspector.training.learning.encoders import PUBLISHED
@@ -27,6 +27,7 @@ def run(given: argparse.Namespace) -> int:
     cv2.setNumThreads(1)
     _check_sizes(given)
     task = open_task(given.data, reading(given))
+    _check_folds(given, task)
     order = _order(given, task)
     achieved = train_run(task, order, given.out)
     print(
@@ -106,6 +107,9 @@ def _check_sizes(given: argparse.Namespace) -> None:
     step = 32 * given.shrink
     faults = [Fault("--window", f"{side} is no multiple of {step}") for side in given.window if side % step]
     faults += [Fault("--patch", f"{side} is no multiple of 32") for side in given.patch if side % 32]
+    # The tiles of a smaller window would not advance, and a smaller patch has no place around which to cut it.
+    for option in ("window", "patch"):
+        faults += [Fault(f"--{option}", f"{side} is less than 64") for side in getattr(given, option) if side < 64]
     for option in ("start", "encoder_weights"):
         path = getattr(given, option)
         published = option == "encoder_weights" and given.net == "lite0" and path == PUBLISHED
@@ -113,6 +117,17 @@ def _check_sizes(given: argparse.Namespace) -> None:
             faults.append(Fault(f"--{option.replace('_', '-')}", f"{path} is no file"))
     if faults:
         raise ConfigError(faults)
+
+
+def _check_folds(given: argparse.Namespace, task: Task) -> None:
+    if not isinstance(task, FolderTask):
+        return
+    if task.folds < 2:
+        raise ConfigError([Fault("--folds", "at least 2: each is judged by a net that learned from the others")])
+    rows = [row for row in task.folder.rows("train") if row["label"] == "1" and not row.get("note")]
+    if len({task.folder.group_of(row) for row in rows}) < 2:
+        what = "all defects of the split train are of one group: a net must learn from some and be judged on others"
+        raise ConfigError([Fault(given.data, what)])
 
 
 def _check_classes(given: argparse.Namespace, classes: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence
 
 # Below three mask pixels a region is indistinguishable from a flicker of the quantised sigmoid.
@@ -70,14 +71,17 @@ def choose_limits(seen: Evidence, false_reject_budget: float, stride: int) -> li
         affordable = [trial for trial in trials if rates(seen, trial[2])[1] <= false_reject_budget]
         caught = rates(seen, limits)[0]
         best = max(affordable, key=lambda trial: (rates(seen, trial[2])[0] - caught) / trial[1], default=None)
-        if best is None or rates(seen, best[2])[0] <= caught:
+        # Without a defective part both are nan, and nothing is gained either.
+        if best is None or not rates(seen, best[2])[0] > caught:
             return limits
         allowed[best[0]] += best[1]
         limits = best[2]
 
 
 def cheapest(seen: Evidence, limits: Sequence[Limit], cost: Cost) -> tuple[list[Limit], float]:
-    """All areas scaled by the one factor that costs least per part, and that cost."""
+    """All areas scaled by the one factor that costs least per part, and that cost. Raises ConfigError."""
+    if seen.defective.all() or not seen.defective.any():
+        raise ConfigError([Fault("--cost", "needs good parts and defective ones: these are all of one kind")])
 
     def expense(factor: float) -> float:
         recall, refused = rates(seen, scaled(limits, factor))
