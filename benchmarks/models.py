@@ -18,6 +18,7 @@ from pathlib import Path
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
 from edge_inspector.training.judging.evidence import gather_each
 from edge_inspector.training.judging.figures import Figures, figures
+from edge_inspector.training.judging.limits import confidences_with
 from edge_inspector.training.judging.runtimes import blank, cpu_drivers, interleaved_ms, model_predictor
 from edge_inspector.training.judging.splits import limits_of, open_judged
 
@@ -55,12 +56,13 @@ def _rows(folder: Path, manifest: Manifest, data: str, given: argparse.Namespace
     kinds = [(precision, driver) for driver in cpu_drivers() for precision in ("fp32", "int8")]
     predicts = [model_predictor(folder, precision, driver)[0] for precision, driver in kinds]
     times = interleaved_ms(predicts, blank(manifest), given.repeats)
-    seen = gather_each(predicts, len(manifest.classes), manifest.output.stride, parts)
+    limits = limits_of(manifest)
+    seen = gather_each(predicts, len(manifest.classes), manifest.output.stride, parts, confidences_with(limits))
     for (precision, driver), each, took in zip(kinds, seen, times, strict=True):
         size = (folder / manifest.files[precision].path).stat().st_size / 1e6  # type: ignore[index]
         command = [sys.executable, __file__, "--rss", str(folder), precision, driver]
         rss = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        found = figures(each, manifest.classes, limits_of(manifest))
+        found = figures(each, manifest.classes, limits)
         name = f"{manifest.name} ({found.parts}, {found.defective} flawed)"
         yield f"| {name} | {precision} | {driver} | {_cells(found)} | {took:.1f} | {size:.1f} | {rss} |"
 

@@ -90,7 +90,7 @@ execution_provider = Gauge(
 )
 provider_fallback = Gauge(
     "edge_inspector_provider_fallback",
-    "1 while the model runs on a lesser provider because a better one, which is installed, did not start.",
+    "1 while the model runs on a lesser provider because a better one, installed or listed, did not start.",
     registry=REGISTRY,
 )
 inference_failed = Counter("edge_inspector_inference_failed", "Calls of the model that failed.", registry=REGISTRY)

@@ -11,8 +11,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.records import Image
-from edge_inspector.segmenters.manifest import FileKind, Fill, Manifest
+from edge_inspector.records import Image, ModelInfo
+from edge_inspector.segmenters.manifest import FileKind, Fill
 from edge_inspector.segmenters.tiling import Tile, place
 
 Bound: TypeAlias = Callable[[Image, Image, int], None]
@@ -43,14 +43,13 @@ class Engine(Protocol):
 
 
 class Running:
-    """An engine and, for each thread that uses it, a desk of its own."""
+    """An engine, what it is and takes, and, for each thread that uses it, a desk of its own."""
 
-    def __init__(self, engine: Engine, manifest: Manifest, max_batch: int) -> None:
-        self.engine = engine
-        size, stride = manifest.input, manifest.output.stride
-        self._batch, self._fill = max_batch, size.fill
-        self._pixels = (size.height, size.width, size.channels)
-        self._masks = (len(manifest.classes), size.height // stride, size.width // stride)
+    def __init__(self, engine: Engine, info: ModelInfo, max_batch: int, workers: int, fill: Fill) -> None:
+        self.engine, self.info, self.max_batch, self.workers = engine, info, max_batch, workers
+        self._fill = fill
+        self._pixels = (info.height, info.width, info.channels)
+        self._masks = (len(info.classes), info.height // info.stride, info.width // info.stride)
         self._own = threading.local()
 
     def desk(self) -> Desk:
@@ -58,7 +57,7 @@ class Running:
         desk: Desk | None = getattr(self._own, "desk", None)
         if desk is None:
             bound = self.engine.bind(self._pixels, self._masks)
-            desk = self._own.desk = Desk(bound, self._batch, self._pixels, self._masks, self._fill)
+            desk = self._own.desk = Desk(bound, self.max_batch, self._pixels, self._masks, self._fill)
         return desk
 
     def check_first_run(self, file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +14,12 @@ from edge_inspector.errors import ConfigError, Fault
 
 MANIFEST_NAME = "manifest.toml"
 
+# Field 13 of ONNX's TensorProto, `external_data`, beginning with the key `location`: the runtimes read on in that file.
+_LIES_ELSEWHERE = re.compile(rb"\x6a.{1,2}\x0a\x08location\x12", re.DOTALL)
+
 Name = Annotated[str, Field(min_length=1)]
+Stem = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]+$")]
+"""Part of a folder's name: models lie in one, and so do the engines built of them."""
 Pixels = Annotated[int, Field(ge=1, le=65536)]
 FileKind = Literal["int8", "fp32", "tensorrt"]
 Precision = Literal["int8", "fp32"]
@@ -66,9 +72,12 @@ class ModelFile(_Table):
         folder: Path | None = (info.context or {}).get("folder")
         if folder is None or "path" not in info.data:
             return value
-        found = _sha256(folder / info.data["path"])
+        content = (folder / info.data["path"]).read_bytes()
+        found = hashlib.sha256(content).hexdigest()
         if found != value:
             raise ValueError(f"{info.data['path']} is damaged or another file: its SHA-256 is {found}")
+        if _LIES_ELSEWHERE.search(content):
+            raise ValueError(f"{info.data['path']} keeps weights in another file, which no hash covers: save it as one")
         return value
 
 
@@ -76,15 +85,15 @@ class ClassLimits(_Table):
     """From where on a region counts as a defect unless the recipe says otherwise."""
 
     min_confidence: Annotated[float, Field(ge=0, le=1)]
-    min_area_px: Annotated[float, Field(ge=0)]
+    min_area_px: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Manifest(_Table):
     """The whole of manifest.toml. `calibration`, `scores` and `training` are evidence, kept as written."""
 
     format: Literal[1]
-    name: Name
-    version: Name
+    name: Stem
+    version: Stem
     licence: Name
     description: str
     classes: Annotated[tuple[Name, ...], Field(min_length=1)]
@@ -140,8 +149,3 @@ def _faults(path: Path, error: ValidationError) -> list[Fault]:
         Fault(f"{path}: {'.'.join(map(str, item['loc']))}", item["msg"].removeprefix("Value error, "))
         for item in error.errors()
     ]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

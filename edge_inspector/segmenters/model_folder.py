@@ -39,8 +39,7 @@ class FolderSegmenter:
     def __init__(self, model_dir: Path, settings: FolderSettings) -> None:
         self._model_dir = model_dir
         self._settings = settings
-        self._manifest = self._read()
-        self.info = _info(self._manifest, settings.precision, "", settings.precision)
+        self.info = _info(self._read(), settings.precision, "", settings.precision)
         self.max_batch = settings.max_batch or 1
         self.workers = settings.workers or _cores()
         self._running: Running | None = None
@@ -52,53 +51,55 @@ class FolderSegmenter:
         A session that runs already goes on for the other threads until the new one is ready.
         """
         with self._opening:
-            self._running = self._load()
+            running = self._load()
+            self.info, self.max_batch, self.workers = running.info, running.max_batch, running.workers
+            self._running = running
 
     def segment(self, images: Sequence[Image]) -> list[Image]:
         """One mask per image, see the seam; grey and BGR images are converted to what the model takes."""
         running = self._running
         if running is None:
             raise InferenceError(f"{self.info.label} is not open")
-        if len(images) > self.max_batch:
-            raise InferenceError(f"{self.info.label}: {len(images)} images, at most {self.max_batch} at once")
+        # Never self.max_batch: the batch of a session that has just taken over may be more than this one has room for.
+        if len(images) > running.max_batch:
+            raise InferenceError(f"{running.info.label}: {len(images)} images, at most {running.max_batch} at once")
         flat = [_checked(image) for image in images]
         desk = running.desk()
         try:
             if all(image.shape == desk.pixels.shape[1:] for image in flat):
                 return desk.segment_exact(flat)
-            return self._segment_tiled(desk, flat)
+            return self._segment_tiled(running, desk, flat)
         except running.engine.errors as error:
-            raise InferenceError(f"{self.info.label}: {error}") from error
+            raise InferenceError(f"{running.info.label}: {error}") from error
 
     def close(self) -> None:
         """Drop the session and every thread's buffers."""
         self._running = None
 
     def _load(self) -> Running:
-        self._manifest = self._read()
-        engine = self._start(self._manifest)
-        self.max_batch = self._settings.max_batch or (1 if engine.on_cpu or engine.single else GPU_BATCH)
-        self.workers = self._settings.workers or (_cores() if engine.on_cpu else 1)
-        if engine.single and self.max_batch > 1:
-            raise ConfigError([Fault("max_batch", f"{self._manifest.name} takes one image at a time")])
+        manifest = self._read()
+        engine = self._start(manifest)
+        max_batch = self._settings.max_batch or (1 if engine.on_cpu or engine.single else GPU_BATCH)
+        workers = self._settings.workers or (_cores() if engine.on_cpu else 1)
+        if engine.single and max_batch > 1:
+            raise ConfigError([Fault("max_batch", f"{manifest.name} takes one image at a time")])
         precision = "fp32" if engine.kind == "fp32" else "int8"
-        info = _info(self._manifest, engine.kind, engine.provider, precision)
-        self.info = replace(info, fell_back=engine.fell_back)
-        running = Running(engine, self._manifest, self.max_batch)
-        self._warm(running)
+        info = replace(_info(manifest, engine.kind, engine.provider, precision), fell_back=engine.fell_back)
+        running = Running(engine, info, max_batch, workers, manifest.input.fill)
+        self._warm(running, self._model_dir / manifest.files[engine.kind].path)
         return running
 
-    def _segment_tiled(self, desk: Desk, images: list[Image]) -> list[Image]:
-        stride, size = self.info.stride, (self.info.height, self.info.width)
+    def _segment_tiled(self, running: Running, desk: Desk, images: list[Image]) -> list[Image]:
+        stride, size = running.info.stride, (running.info.height, running.info.width)
         masks: list[Image] = []
         jobs: list[tuple[Image, Image, Tile]] = []
         for image in images:
             height, width = image.shape[:2]
-            masks.append(np.zeros((len(self.info.classes), -(-height // stride), -(-width // stride)), np.uint8))
+            masks.append(np.zeros((len(running.info.classes), -(-height // stride), -(-width // stride)), np.uint8))
             plan = plan_tiles(height, width, size, self._settings.overlap_px, stride)
             jobs.extend((image, masks[-1], tile) for tile in plan)
-        for start in range(0, len(jobs), self.max_batch):
-            desk.segment_tiles(jobs[start : start + self.max_batch], stride)
+        for start in range(0, len(jobs), running.max_batch):
+            desk.segment_tiles(jobs[start : start + running.max_batch], stride)
         return masks
 
     def _read(self) -> Manifest:
@@ -112,11 +113,11 @@ class FolderSegmenter:
     def _start(self, manifest: Manifest) -> Engine:
         """Load the folder on the runtime. Raises ConfigError."""
 
-    def _warm(self, running: Running) -> None:
+    def _warm(self, running: Running, file: Path) -> None:
         try:
-            running.check_first_run(self._model_dir / self._manifest.files[running.engine.kind].path)
+            running.check_first_run(file)
             desk = running.desk()
-            for count in range(1, self.max_batch + 1):
+            for count in range(1, running.max_batch + 1):
                 desk.run(desk.pixels, desk.masks, count)
         except running.engine.errors as error:
             raise ConfigError([Fault(str(self._model_dir), f"does not run: {error}")]) from error

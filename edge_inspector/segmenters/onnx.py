@@ -35,5 +35,6 @@ class OnnxSegmenter(FolderSegmenter):
             gpu_batch=chosen.max_batch or GPU_BATCH,
             gpu=chosen.gpu,
             engine_cache=chosen.engine_cache,
+            named="providers" in chosen.model_fields_set,
         )
         return create_session(self._model_dir, manifest, wanted)

@@ -37,7 +37,7 @@ _FILES: Final[dict[Provider, dict[Precision, FileKind]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the station asks of the runtime."""
+    """What the station asks of the runtime; `named`: it lists the providers itself."""
 
     precision: Precision
     providers: tuple[Provider, ...]
@@ -46,6 +46,7 @@ class Wanted:
     gpu_batch: int
     gpu: int
     engine_cache: Path | None
+    named: bool = False
 
 
 class OnnxEngine:
@@ -100,30 +101,30 @@ def runtime_errors() -> tuple[type[Exception], ...]:
 def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> OnnxEngine:
     """The first of the wanted providers that really runs. Raises ConfigError, saying why for each that does not."""
     runtime = load_runtime()
-    offered = runtime.get_available_providers()
     faults: list[Fault] = []
     fell_back = False
     for provider in (wanted.required,) if wanted.required else wanted.providers:
-        kind = _FILES[provider][wanted.precision]
-        if _RUNTIME_NAMES[provider] not in offered:
-            faults.append(Fault(f"provider {provider}", f"the installed onnxruntime offers only {', '.join(offered)}"))
-        elif kind not in manifest.files:
-            faults.append(Fault(f"provider {provider}", f"{model_dir} has no files.{kind}"))
-        else:
-            try:
-                engine = _start(runtime, model_dir, manifest, provider, wanted)
-            except ConfigError as error:
+        try:
+            engine = _start(runtime, model_dir, manifest, provider, wanted)
+        except ConfigError as error:
+            faults.extend(error.faults)
+            # The providers that nobody named are those of every runtime: one for CPUs offers none of a GPU's.
+            if wanted.named or _RUNTIME_NAMES[provider] in runtime.get_available_providers():
                 log.warning("%s", error)
-                faults.extend(error.faults)
                 fell_back = True
-            else:
-                engine.fell_back = fell_back
-                return engine
+        else:
+            engine.fell_back = fell_back
+            return engine
     raise ConfigError(faults)
 
 
 def _start(runtime: Any, model_dir: Path, manifest: Manifest, provider: Provider, wanted: Wanted) -> OnnxEngine:
-    kind = _FILES[provider][wanted.precision]
+    kind, offered = _FILES[provider][wanted.precision], runtime.get_available_providers()
+    if _RUNTIME_NAMES[provider] not in offered:
+        what = f"the installed onnxruntime offers only {', '.join(offered)}"
+        raise ConfigError([Fault(f"provider {provider}", what)])
+    if kind not in manifest.files:
+        raise ConfigError([Fault(f"provider {provider}", f"{model_dir} has no files.{kind}")])
     file = model_dir / manifest.files[kind].path
     try:
         chosen: list[Any] = [(_RUNTIME_NAMES[provider], _provider_options(runtime, file, provider, wanted, manifest))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,8 +53,8 @@ class TwoStageSegmenter:
 
     @property
     def info(self) -> ModelInfo:
-        """The second model's: its classes and limits are what parts are judged by."""
-        return self._second.info
+        """The second model's: its classes and limits are what parts are judged by. Either's falling back counts."""
+        return replace(self._second.info, fell_back=self._first.info.fell_back or self._second.info.fell_back)
 
     @property
     def max_batch(self) -> int:

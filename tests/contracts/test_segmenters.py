@@ -17,9 +17,9 @@ import pytest
 from edge_inspector.drivers import Segmenter, load_driver
 from edge_inspector.errors import ConfigError, InferenceError
 from edge_inspector.records import Image
-from edge_inspector.segmenters.manifest import Fill, read_manifest
+from edge_inspector.segmenters.manifest import Fill, Manifest, read_manifest
 from edge_inspector.segmenters.onnx import OnnxSegmenter
-from edge_inspector.segmenters.onnx_session import Wanted, gpu_description, tensorrt_options
+from edge_inspector.segmenters.onnx_session import OnnxEngine, Wanted, gpu_description, tensorrt_options
 from edge_inspector.segmenters.openvino import OpenVinoSegmenter
 from edge_inspector.segmenters.tiling import place, plan_tiles
 from edge_inspector.segmenters.two_stage import TwoStageSegmenter
@@ -218,6 +218,46 @@ def test_open_again_while_others_work(segmenter: Segmenter) -> None:
         results = pool.map(work, range(2))
         segmenter.open()
         assert all(results)
+
+
+def test_a_session_that_warms_up_changes_nothing_for_the_one_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU that is back takes eight images at once: the buffers of the CPU's session hold one."""
+    segmenter = onnx(tmp_path)
+    segmenter.open()
+    before = segmenter.info, segmenter.max_batch, segmenter.workers
+    start = segmenter._start
+    warming, go_on = threading.Event(), threading.Event()
+
+    def start_on_gpu(manifest: Manifest) -> OnnxEngine:
+        engine = start(manifest)
+        engine.on_cpu, engine.provider = False, "tensorrt"
+        engine.output_shape = hold(engine.output_shape)  # type: ignore[method-assign]
+        return engine
+
+    def hold(shape: Callable[[Image], tuple[int, ...]]) -> Callable[[Image], tuple[int, ...]]:
+        def held(pixels: Image) -> tuple[int, ...]:
+            warming.set()
+            go_on.wait(10)
+            return shape(pixels)
+
+        return held
+
+    monkeypatch.setattr(segmenter, "_start", start_on_gpu)
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(segmenter.open)
+        assert warming.wait(10)
+        assert (segmenter.info, segmenter.max_batch, segmenter.workers) == before
+        old = segmenter._running
+        go_on.set()
+        opened.result(10)
+    assert (segmenter.info.provider, segmenter.max_batch, segmenter.workers) == ("tensorrt", 8, 1)
+
+    segmenter._running = old  # a thread that took it just before
+    with pytest.raises(InferenceError, match=r"tiny-1\.0/int8/cpu: 8 images, at most 1"):
+        segmenter.segment([picture(32, 48)] * 8)
+    np.testing.assert_array_equal(segmenter.segment([picture(70, 90)])[0], expected(picture(70, 90)))
 
 
 @pytest.mark.parametrize("make", SEGMENTERS)

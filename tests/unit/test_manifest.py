@@ -105,6 +105,20 @@ def test_all_faults_at_once(folder: Path) -> None:
     assert hashlib.sha256(WEIGHTS).hexdigest() in found["files.int8.sha256"]
 
 
+@pytest.mark.parametrize("name", ["/elsewhere/tile", "..\\\\tile", "ti\\nle", ""])
+def test_a_name_that_is_no_part_of_a_folders_name(folder: Path, name: str) -> None:
+    """Engines that TensorRT builds would lie outside their cache."""
+    assert list(faults(folder, GOOD.replace('name = "tile"', f'name = "{name}"'))) == ["name"]
+    assert list(faults(folder, GOOD.replace('version = "1.0"', f'version = "{name}"'))) == ["version"]
+
+
+@pytest.mark.parametrize("area", ["inf", "nan", "-1"])
+def test_an_area_without_end_is_no_limit(folder: Path, area: str) -> None:
+    assert list(faults(folder, GOOD.replace("min_area_px = 12", f"min_area_px = {area}"))) == [
+        "limits.crack.min_area_px"
+    ]
+
+
 def test_limits_of_an_unknown_class(folder: Path) -> None:
     assert faults(folder, GOOD.replace("limits.crack", "limits.crock")) == {"limits": "not among the classes: crock"}
 
@@ -112,6 +126,16 @@ def test_limits_of_an_unknown_class(folder: Path) -> None:
 def test_missing_file(folder: Path) -> None:
     (folder / "model.int8.onnx").unlink()
     assert faults(folder, GOOD) == {"files.int8.path": "model.int8.onnx is missing"}
+
+
+def test_weights_in_a_file_that_no_hash_covers(folder: Path) -> None:
+    """As torch's newer exporter writes them: there, they could be exchanged without a word."""
+    tensor = b"B\x07weightsj\x1b\n\x08location\x12\x0fmodel.onnx.datap\x01"
+    (folder / "model.int8.onnx").write_bytes(tensor)
+    found = faults(folder, GOOD.replace(hashlib.sha256(WEIGHTS).hexdigest(), hashlib.sha256(tensor).hexdigest()))
+    assert found == {
+        "files.int8.sha256": "model.int8.onnx keeps weights in another file, which no hash covers: save it as one"
+    }
 
 
 @pytest.mark.parametrize("path", ["../model.int8.onnx", "/etc/hostname"])

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,7 +13,11 @@ import pytest
 
 from edge_inspector.cli import main
 from edge_inspector.segmenters.manifest import read_manifest
+from edge_inspector.simulation.tiles import CLASSES, TileLine
+from edge_inspector.training.judging.limits import Limit
+from edge_inspector.training.shipping.manifest import Card, Draft
 
+TILE = Path(__file__).parents[2] / "models" / "tile-1.1"
 TRAIN = ["--steps", "40", "--folds", "2", "--window", "64", "64", "--patch", "64", "64", "--threads", "1"]
 
 
@@ -119,6 +124,35 @@ def test_a_run_is_never_mixed_of_two(run: Path, data: Path, capsys: pytest.Captu
     assert "holds a run with other settings (seed)" in capsys.readouterr().err
 
 
+def test_corrected_labels_are_another_run(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the same command would go on with folds dealt anew, or say that the old net were the new one."""
+    root = tmp_path / data.name
+    shutil.copytree(data, root)
+    words = ["model", "train", str(root), "--out", str(run), *TRAIN]
+    shutil.copy(root / "m29.png", root / "m25.png")
+    assert main(words) == 0  # of the split val: nothing is learned from it
+    shutil.copy(root / "m3.png", root / "m1.png")
+    assert main(words) == 2
+    assert "holds a run with other settings (data_sha256)" in capsys.readouterr().err
+    quantize = ["model", "quantize", str(run), str(root), "--name", "squares", "--licence", "x"]
+    assert main([*quantize, "--models", str(tmp_path / "models")]) == 2
+    assert "DATA: is not what the run learned from any more" in capsys.readouterr().err
+
+
+def test_another_net_to_begin_from_is_another_run(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin, out = tmp_path / "begin.pt", tmp_path / "run"
+    shutil.copy(run / "fold-0.checkpoint", begin)
+    words = ["model", "train", str(data), "--out", str(out), *TRAIN, "--steps", "1", "--held-out", "1"]
+    assert main([*words, "--start", str(begin)]) == 0
+    shutil.copy(run / "fold-1.checkpoint", begin)
+    assert main([*words, "--start", str(begin)]) == 2
+    assert "holds a run with other settings (start)" in capsys.readouterr().err
+
+
 def test_what_was_held_out_was_never_learned_from(run: Path, data: Path) -> None:
     from edge_inspector.training.data.folder import Folder  # noqa: PLC0415
     from edge_inspector.training.judging.evidence import Evidence  # noqa: PLC0415
@@ -155,6 +189,55 @@ def test_show_and_compare(model: Path, data: Path, capsys: pytest.CaptureFixture
     assert "only A catches: 0" in said
 
 
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Planks of the rendered line, in colour, with two of the five defects that tile-1.1 knows; all of them `val`."""
+    root = tmp_path_factory.mktemp("tiles")
+    line = TileLine(3, 1, 0.6)
+    rows = ["image,mask,class,label,split"]
+    for part in range(40):
+        truth = line.truth(part, 0)
+        kinds = [kind for kind in range(len(CLASSES)) if (truth == 1 + kind).any()]
+        if {CLASSES[kind] for kind in kinds} - {"crack", "stain"}:
+            continue
+        cv2.imwrite(str(root / f"{part}.png"), line.render(part, 0))
+        for kind in kinds:
+            cv2.imwrite(str(root / f"{part}-{kind}.png"), np.where(truth == 1 + kind, 255, 0).astype(np.uint8))
+        rows += [f"{part}.png,{part}-{kind}.png,{CLASSES[kind]},1,val" for kind in kinds]
+        rows += [] if kinds else [f"{part}.png,,good,0,val"]
+    (root / "index.csv").write_text("\n".join(rows), encoding="utf-8")
+    return root
+
+
+def test_a_model_is_judged_by_its_own_order_of_classes_and_on_some_of_them(
+    tiles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["model", "evaluate", str(TILE), str(tiles), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "recall by class: crack 1.000, stain 1.000\n" in said
+    overlaps = re.search(r"mean IoU 0\.(\d+): crack 0\.(\d+), stain 0\.(\d+)\n", said)
+    assert overlaps is not None
+    assert min(map(int, overlaps.groups())) > 700
+
+
+def test_pictures_of_a_class_that_a_model_does_not_know(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "evaluate", str(TILE), str(data), "--dry-run"]) == 2
+    assert "has the classes square, the model crack, scratch, stain, chip, colour" in capsys.readouterr().err
+
+
+def test_neither_of_two_models_sees_the_pictures_as_the_other_takes_them(
+    tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Compared with a grey model, one for colour was given grey pictures, if it was named second."""
+    grey = tmp_path / "grey"
+    shutil.copytree(TILE.with_name("magnetic-tile-1.5"), grey)
+    Draft(Card("grey", "1", "none", ""), CLASSES, (384, 384, 1), 4, "black", [Limit(0.5, 60.0)] * 5).write(grey)
+    assert main(["model", "evaluate", str(TILE), str(tiles), "--dry-run"]) == 0
+    alone = capsys.readouterr().out.partition("\n")[2].replace("\n", "\n  ").strip()
+    assert main(["model", "compare", str(grey), str(TILE), str(tiles)]) == 0
+    assert alone in capsys.readouterr().out
+
+
 def test_a_gate_that_says_no_leaves_no_model(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,10 +250,21 @@ def test_a_gate_that_says_no_leaves_no_model(
     assert not (tmp_path / "models").exists()
 
 
+def test_a_gate_that_has_nothing_to_judge_by_says_no_before_any_work(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["model", "quantize", str(run), str(data), "--name", "squares", "--licence", "x", "--force"]
+    assert main([*words, "--models", str(tmp_path / "models"), "--split", "nonsense"]) == 2
+    assert capsys.readouterr().err.startswith("--split: nonsense has no defective and no good part")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--window", "60", "64"], "--window: 60 is no multiple of 32"),
+        (["--window", "32", "64"], "--window: 32 is less than 64"),
+        (["--patch", "64", "32"], "--patch: 32 is less than 64"),
+        (["--folds", "1"], "--folds: at least 2"),
         (["--draw", "nonsense=line", "--draw-share", "0.5"], "'nonsense' is none of the classes"),
         (["--draw", "square=cube"], "'cube' is no shape"),
         (["--draw-share", "0.5"], "needs --draw"),
@@ -188,6 +282,33 @@ def test_wrong_words_are_told_in_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_defects_of_one_group_are_not_enough(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason="the extra `training` is not installed")
+    root = tmp_path / "data"
+    shutil.copytree(data, root)
+    heading, *rows = (data / "index.csv").read_text(encoding="utf-8").splitlines()
+    kept = [row for row in rows if not row.endswith("train") or ",good," in row or ",g0," in row]
+    (root / "index.csv").write_text("\n".join([heading, *kept]), encoding="utf-8")
+    assert main(["model", "train", str(root), "--out", str(tmp_path / "run"), *TRAIN]) == 2
+    assert "all defects of the split train are of one group" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--driver", "nonsense"], "--driver: unknown driver 'nonsense'; there are: onnx, "),
+        (["--driver", "two-stage"], "--driver: 'two-stage' cannot run a model folder for itself alone"),
+        (["--split", "nonsense"], "has no split 'nonsense'"),
+        (["--report", "/nowhere/report.html"], "--report: /nowhere is no folder"),
+    ],
+)
+def test_what_cannot_be_judged_is_told_in_one_line(
+    tiles: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["model", "evaluate", str(TILE), str(tiles), "--dry-run", *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_told_in_one_line(

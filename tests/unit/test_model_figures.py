@@ -1,6 +1,9 @@
 """From masks to limits and figures, and the gate on INT8. No training library is needed."""
 
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -11,11 +14,20 @@ from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.training.data.folder import Entry
 from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence, Part, View, gather, truth_planes
 from edge_inspector.training.judging.figures import Figures, average_precision, bootstrap, figures, human_level
-from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits, rates, rejected
-from edge_inspector.training.shipping.gate import Outcome, objections
+from edge_inspector.training.judging.limits import (
+    Cost,
+    Limit,
+    cheapest,
+    choose_limits,
+    confidences_with,
+    rates,
+    rejected,
+)
+from edge_inspector.training.shipping.gate import Outcome, objections, refuse_blind
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft, add_scores, score_row
 
 Image = NDArray[np.uint8]
+PER_CLASS = {"areas", "peaks", "true", "overlap", "union"}
 
 
 def evidence() -> Evidence:
@@ -75,6 +87,19 @@ def test_evidence_is_kept_as_it_is(tmp_path: Path) -> None:
     assert joined.areas.shape == (40, 1, 7)
 
 
+def test_evidence_that_a_power_cut_leaves_half_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fold is not judged again where its evidence is there."""
+
+    def half(file: BinaryIO, **_: object) -> None:
+        file.write(b"PK")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez_compressed", half)
+    with pytest.raises(KeyboardInterrupt):
+        evidence().save(tmp_path / "e.npz")
+    assert not (tmp_path / "e.npz").exists()
+
+
 def test_limits_separate_what_can_be_separated() -> None:
     limits = choose_limits(evidence(), 0.0, 2)
     assert 20.0 < limits[0].min_area_px < 100.0
@@ -83,6 +108,24 @@ def test_limits_separate_what_can_be_separated() -> None:
 
 def test_limits_decide_by_area_as_the_line_does() -> None:
     assert rejected(evidence(), [Limit(0.5, 150.0)]).sum() == 5
+
+
+def test_limits_judge_by_their_own_confidence_and_area() -> None:
+    """A station knows no grid of confidences, and finds no defect in an empty mask."""
+
+    def refused(probability: float, limit: Limit) -> bool:
+        mask = np.zeros((1, 4, 4), np.uint8)
+        mask[0, :2, :2] = round(255 * probability)
+        part = Part("x", "g", defective=False, views=[View(np.zeros((8, 8, 1), np.uint8), np.zeros((8, 8), np.uint8))])
+        seen = gather(lambda _: mask, 1, 2, [part], confidences_with([limit]))
+        assert len(Evidence.joined([seen, seen]).chosen(np.array([0])).confidences) == seen.areas.shape[2]
+        return bool(rejected(seen, [limit])[0])
+
+    for confidence in (0.2, 0.55, 0.95):
+        assert refused(confidence + 0.02, Limit(confidence, 16.0))
+        assert not refused(confidence - 0.02, Limit(confidence, 16.0))
+    assert refused(0.6, Limit(0.5, 0.0))
+    assert not refused(0.4, Limit(0.5, 0.0))
 
 
 def test_a_class_without_any_evidence_rejects_no_good_part() -> None:
@@ -103,6 +146,18 @@ def test_a_costly_escape_lowers_the_limits_and_a_costly_reject_raises_them() -> 
     assert rates(mixed, loose)[0] == 1.0
     assert strict[0].min_area_px > loose[0].min_area_px
     assert price == pytest.approx(0.1 * (1 - rates(mixed, strict)[0]))
+
+
+def test_limits_are_chosen_without_a_defective_part_too() -> None:
+    good = evidence().chosen(np.arange(10))
+    assert rates(good, choose_limits(good, 0.5, 2))[1] == 0.0
+
+
+@pytest.mark.parametrize("kind", ["good", "defective"])
+def test_cost_is_nothing_where_all_parts_are_of_one_kind(kind: str) -> None:
+    seen = evidence().chosen(np.flatnonzero(evidence().defective == (kind == "defective")))
+    with pytest.raises(ConfigError, match="--cost: needs good parts and defective ones"):
+        cheapest(seen, [Limit(0.5, 150.0)], Cost(escape=100.0, false_reject=1.0, defect_rate=0.1))
 
 
 def test_figures_count_parts() -> None:
@@ -133,6 +188,14 @@ def test_intervals_are_wider_when_parts_hang_together() -> None:
     assert widths[0] > widths[1]
 
 
+def test_nothing_refused_in_vain_of_a_few_is_no_promise() -> None:
+    found = figures(evidence(), ("crack",), [Limit(0.5, 60.0)])
+    assert (found.part_recall, found.false_reject_rate) == (1.0, 0.0)
+    # Five groups of good parts, five of defective ones.
+    assert found.part_recall_95 == (pytest.approx(0.05**0.2), 1.0)
+    assert found.false_reject_rate_95 == (0.0, pytest.approx(1 - 0.05**0.2))
+
+
 def test_average_precision_counts_ties_against_us() -> None:
     scores, positive = np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False])
     assert average_precision(scores, positive) == pytest.approx((1 + 2 / 3) / 2)
@@ -156,26 +219,66 @@ def test_two_annotators() -> None:
     assert human_level([Entry("y", "y", "g", defective=False, image=blank, marks=())], ("crack", "pit")) == {}
 
 
-def outcome(iou: float = 0.70, recall: float = 0.9, ms: float = 5.0) -> Outcome:
+def outcome(iou: float = 0.70, recall: float = 0.9, ms: float = 5.0, false_rejects: int = 0) -> Outcome:
     full = figures(evidence(), ("crack",), [Limit(0.5, 60.0)])
 
-    def variant(iou: float, recall: float) -> Figures:
-        values = {name: getattr(full, name) for name in Figures.__slots__}
-        return Figures(**(values | {"mean_iou": iou, "part_recall": recall}))
+    def variant(iou: float, recall: float, false_rejects: int) -> Figures:
+        return replace(full, parts=1010, mean_iou=iou, part_recall=recall, false_rejects=false_rejects)
 
-    kinds = {("fp32", "onnx"): variant(0.70, 0.9), ("int8", "onnx"): variant(iou, recall)}
+    kinds = {("fp32", "onnx"): variant(0.70, 0.9, 0), ("int8", "onnx"): variant(iou, recall, false_rejects)}
     return Outcome(kinds, {("fp32", "onnx"): 10.0, ("int8", "onnx"): ms}, ())
 
 
 def test_the_gate_lets_pass_what_is_as_good_and_quicker() -> None:
     assert list(objections(outcome())) == []
     assert list(objections(outcome(iou=0.696))) == []
+    assert list(objections(outcome(false_rejects=5))) == []
 
 
 def test_the_gate_holds_back_what_is_worse_or_slower() -> None:
     assert list(objections(outcome(iou=0.69))) == ["onnx: INT8 loses 1.0 points of mean IoU (0.700 to 0.690)"]
     assert list(objections(outcome(recall=0.8))) == ["onnx: INT8 loses 10.0 points of part recall (0.900 to 0.800)"]
     assert list(objections(outcome(ms=10.0))) == ["onnx: INT8 takes 10.0 ms, FP32 10.0 ms"]
+    assert list(objections(outcome(false_rejects=6))) == ["onnx: INT8 refuses 6 of 1000 good parts, FP32 0"]
+    assert len(list(objections(outcome(iou=float("nan"))))) == 1
+
+
+def test_one_more_part_refused_in_vain_is_chance_however_few_there_are() -> None:
+    few = outcome()
+    kinds = {kind: replace(found, parts=20, false_rejects=n) for n, (kind, found) in enumerate(few.figures.items())}
+    assert list(objections(replace(few, figures=kinds))) == []
+    kinds["int8", "onnx"] = replace(kinds["int8", "onnx"], false_rejects=2)
+    assert list(objections(replace(few, figures=kinds))) == ["onnx: INT8 refuses 2 of 10 good parts, FP32 0"]
+
+
+def test_the_gate_is_not_passed_by_a_split_that_cannot_tell() -> None:
+    bad, good = (Part(str(kind), "g", defective=kind, views=[]) for kind in (True, False))
+    refuse_blind("val", [good, bad])
+    for parts, missing in (([], "no defective and no good"), ([good, good], "no defective"), ([bad], "no good")):
+        with pytest.raises(ConfigError, match=f"--split: val has {missing} part"):
+            refuse_blind("val", parts)
+
+
+def test_nothing_to_judge_by_is_told() -> None:
+    with pytest.raises(ConfigError, match="has no part to judge by"):
+        gather(lambda image: image, 1, 2, [])
+
+
+def test_a_class_that_does_not_occur_makes_no_mean_iou_worse_or_better() -> None:
+    one = evidence()
+    two = Evidence(
+        *(
+            np.concatenate([getattr(one, name)] * 2, axis=1) if name in PER_CLASS else getattr(one, name)
+            for name in Evidence.__slots__
+        )
+    )
+    two.true[:, 1] = False
+    two.overlap[:, 1] = 0.0
+    found = figures(two, ("crack", "pit"), [Limit(0.5, 60.0)] * 2)
+    assert found.iou == {"crack": 0.75}
+    assert found.mean_iou == 0.75
+    two.true[:] = False
+    assert np.isnan(figures(two, ("crack", "pit"), [Limit(0.5, 60.0)] * 2).mean_iou)
 
 
 def test_a_manifest_is_read_as_it_was_written_and_scores_are_replaced(tmp_path: Path) -> None:
@@ -195,6 +298,21 @@ def test_a_manifest_is_read_as_it_was_written_and_scores_are_replaced(tmp_path: 
     assert manifest.scores[0]["part_recall"] == 0.5
     assert manifest.scores[0]["average_precision"] == {"crack": 1.0, "any": 1.0}
     assert manifest.training["draw"] == [["a", "b"]]
+
+
+def test_whatever_a_manifest_says_outlives_new_scores(tmp_path: Path) -> None:
+    (tmp_path / FILES["int8"]).write_bytes(b"weights")
+    training = {
+        "made": date(2026, 10, 1),
+        "at": datetime(2026, 10, 1, 12, 30, tzinfo=UTC),
+        "from": time(6, 0),
+        "rates": [1e-05, float("inf"), -float("inf"), 3.0],
+        "seed": 1,
+        "tta": True,
+    }
+    Draft(Card("a", "1", "none", ""), ("b",), (8, 8, 1), 2, training=training).write(tmp_path)
+    add_scores(tmp_path, [{"data": "d", "part_recall": float("nan")}])
+    assert read_manifest(tmp_path).training == training
 
 
 def test_scores_for_a_manifest_that_is_none(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import onnxruntime as ort
 import torch
 
 from edge_inspector.errors import ConfigError
+from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.training.data.augment import SHOP_FLOOR, Augmentation, Sample, certain
 from edge_inspector.training.data.draw import SHAPES, draw
 from edge_inspector.training.data.folder import Entry
@@ -32,6 +33,7 @@ from edge_inspector.training.learning.losses import Loss, focal
 from edge_inspector.training.learning.train import Plan, Training, begin_from, fit
 from edge_inspector.training.learning.unet import Deployed, Segmenter, normalise
 from edge_inspector.training.shipping import quantize, rounding
+from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -86,6 +88,35 @@ def test_the_interface_is_the_documented_one(files: dict[str, Path]) -> None:
         image, mask = session.get_inputs()[0], session.get_outputs()[0]
         assert (image.name, image.type, image.shape[1:]) == ("image", "tensor(uint8)", [SIZE, SIZE, 3])
         assert (mask.name, mask.type, mask.shape[1:]) == ("mask", "tensor(uint8)", [2, SIZE // 2, SIZE // 2])
+
+
+def test_a_net_that_a_power_cut_leaves_half_written_is_none(
+    net: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that has its net is finished: this one would be quantised."""
+
+    def half(_: onnx.ModelProto, path: str) -> None:
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(onnx, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        export_onnx(Deployed([net]), tmp_path / "model.fp32.onnx", (SIZE, SIZE, 3))
+    assert not (tmp_path / "model.fp32.onnx").exists()
+
+
+@pytest.mark.parametrize("name", ["weights", "w" * 200])
+def test_a_file_that_keeps_its_weights_in_another_is_refused(files: dict[str, Path], tmp_path: Path, name: str) -> None:
+    onnx.save(
+        onnx.load(str(files["fp32"])),
+        str(tmp_path / FILES["fp32"]),
+        save_as_external_data=True,
+        location=name,
+        size_threshold=0,
+    )
+    Draft(Card("a", "1", "", ""), ("a", "b"), (SIZE, SIZE, 3), 2).write(tmp_path)
+    with pytest.raises(ConfigError, match="keeps weights in another file"):
+        read_manifest(tmp_path)
 
 
 def test_an_ensemble_that_shrinks_its_image(net: Segmenter, tmp_path: Path) -> None:
@@ -254,6 +285,17 @@ def test_training_repeats_itself() -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 20])
+def test_any_number_of_steps_can_be_learned(steps: int) -> None:
+    training = Training(RenderedTiles((31,)), Plan(steps=steps))
+    rates = []
+    for _ in range(steps - 1):
+        rates.append(training.optimiser.param_groups[0]["lr"])
+        training.optimiser.step()
+        training.schedule.step()
+    assert all(0.0 < rate <= 3e-3 for rate in rates)
+
+
 @pytest.mark.parametrize("stopped_after", [1, 2, 4])
 def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(stopped_after: int, tmp_path: Path) -> None:
     plan = Plan(steps=2, swa_steps=3, batch=2, report_every=2)
@@ -298,9 +340,21 @@ def test_training_learns_what_can_be_learned() -> None:
 def test_a_net_begins_from_another_of_other_channels() -> None:
     colour, grey = Segmenter(3, 5, WIDTHS), Segmenter(1, 2, WIDTHS)
     taken = begin_from(grey, colour.state_dict())
-    assert taken == len(grey.state_dict()) - 2  # all but the head
+    assert taken == sum(value.ndim > 0 for value in grey.state_dict().values()) - 2  # all but the head
     stem = next(iter(grey.state_dict()))
     assert torch.equal(grey.state_dict()[stem], colour.state_dict()[stem].sum(1, keepdim=True))
+
+
+def test_a_net_does_not_begin_from_what_does_not_fit_it(tmp_path: Path) -> None:
+    """It would begin from nothing, as if --start had not been given."""
+    fitting = make_net("light", 3, 5).state_dict()
+    source, plan = RenderedTiles((31,)), Plan(steps=1, start=tmp_path / "begin.pt")
+    for weights in (make_net("large", 3, 5).state_dict(), {"model": fitting}, {}):
+        torch.save(weights, tmp_path / "begin.pt")
+        with pytest.raises(ConfigError, match=r"--start: nothing in .*begin\.pt fits the light net"):
+            Training(source, plan)
+    torch.save(fitting, tmp_path / "begin.pt")
+    Training(source, plan)
 
 
 @pytest.mark.parametrize("kind", ["dice-bce", "focal"])

@@ -10,7 +10,7 @@ from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.training.commands.evaluate import lines
 from edge_inspector.training.judging.evidence import Evidence, gather
 from edge_inspector.training.judging.figures import figures
-from edge_inspector.training.judging.limits import rejected
+from edge_inspector.training.judging.limits import confidences_with, rejected
 from edge_inspector.training.judging.runtimes import blank, interleaved_ms, model_predictor
 from edge_inspector.training.judging.splits import limits_of, open_judged
 
@@ -23,13 +23,14 @@ def run(given: argparse.Namespace) -> int:
     manifests = [read_manifest(folder) for folder in folders]
     if manifests[0].classes != manifests[1].classes:
         raise ConfigError([Fault(str(given.other), f"has other classes: {', '.join(manifests[1].classes)}")])
-    judged = open_judged(given.data, given.split, manifests[0])
+    # Each reads the pictures as it takes them: what grey lacks would be missing to both.
+    judged = [open_judged(given.data, given.split, manifest) for manifest in manifests]
     opened = [model_predictor(folder, "int8", given.driver) for folder in folders]
     times = interleaved_ms([predict for predict, _ in opened], blank(manifests[0]))
     verdicts, seen = [], None
-    for manifest, (predict, info), took in zip(manifests, opened, times, strict=True):
+    for manifest, data, (predict, info), took in zip(manifests, judged, opened, times, strict=True):
         limits = limits_of(manifest)
-        seen = gather(predict, len(manifest.classes), info.stride, judged.parts())
+        seen = gather(predict, len(manifest.classes), info.stride, data.parts(), confidences_with(limits))
         print(f"{info.label}, {took:.1f} ms per frame of the model's size")
         print("  " + "\n  ".join(lines(figures(seen, manifest.classes, limits))))
         verdicts.append(rejected(seen, limits))

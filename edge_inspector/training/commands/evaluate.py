@@ -3,10 +3,11 @@
 import argparse
 from collections.abc import Iterable, Sequence
 
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
 from edge_inspector.training.judging.evidence import Evidence, gather
 from edge_inspector.training.judging.figures import Figures, figures, human_level
-from edge_inspector.training.judging.limits import Cost, Limit, cheapest
+from edge_inspector.training.judging.limits import Cost, Limit, cheapest, confidences_with
 from edge_inspector.training.judging.report import write_evaluation_report
 from edge_inspector.training.judging.runtimes import blank, interleaved_ms, model_predictor
 from edge_inspector.training.judging.splits import limits_of, open_judged
@@ -15,11 +16,13 @@ from edge_inspector.training.shipping.manifest import add_scores, score_row
 
 def run(given: argparse.Namespace) -> int:
     """Score, print, write."""
+    if given.report and not given.report.parent.is_dir():
+        raise ConfigError([Fault("--report", f"{given.report.parent} is no folder")])
     manifest = read_manifest(given.model)
     judged = open_judged(given.data, given.split, manifest)
     limits = limits_of(manifest)
     predict, info = model_predictor(given.model, given.precision, given.driver)
-    seen = gather(predict, len(manifest.classes), info.stride, judged.parts())
+    seen = gather(predict, len(manifest.classes), info.stride, judged.parts(), confidences_with(limits))
     found = figures(seen, manifest.classes, limits)
     (took,) = interleaved_ms([predict], blank(manifest))
     print(f"{info.label}: {took:.1f} ms per frame of {info.height} x {info.width}")

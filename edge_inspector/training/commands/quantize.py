@@ -6,7 +6,7 @@ from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.tasks import Reading, open_task
 from edge_inspector.training.shipping.manifest import Card
 from edge_inspector.training.shipping.packing import Shipping, pack
-from edge_inspector.training.shipping.runs import RUN_FILE, read_json
+from edge_inspector.training.shipping.runs import RUN_FILE, learned_from, read_json
 
 
 def run(given: argparse.Namespace) -> int:
@@ -24,6 +24,9 @@ def run(given: argparse.Namespace) -> int:
     if task.name != asked["task"] or list(task.classes) != asked["classes"]:
         what = f"is {task.name} with {', '.join(task.classes)}; the run was trained on {asked['task']}"
         raise ConfigError([Fault("DATA", what)])
+    now = learned_from(task)
+    if asked.get("data_sha256", now) != now:
+        raise ConfigError([Fault("DATA", "is not what the run learned from any more: train again, with another --out")])
     card = Card(given.name, given.version, given.licence, given.description)
     folder = pack(given.run, task, Shipping(card, given.models, given.split, given.force, given.machine))
     print(f"written: {folder}")

@@ -1,6 +1,7 @@
 """`model train DATA`: nets per fold, limits from what they were not shown, the net to ship, a report."""
 
 import argparse
+import hashlib
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,13 @@ import torch
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.draw import SHAPES
 from edge_inspector.training.data.patches import Mix
-from edge_inspector.training.data.tasks import Reading, Task, open_task
+from edge_inspector.training.data.tasks import FolderTask, Reading, Task, open_task
 from edge_inspector.training.judging.limits import Cost
 from edge_inspector.training.judging.report import write_run_report
 from edge_inspector.training.learning.encoders import PUBLISHED
 from edge_inspector.training.learning.losses import Loss
 from edge_inspector.training.learning.train import Plan
-from edge_inspector.training.shipping.runs import Order, read_limits, train_run
+from edge_inspector.training.shipping.runs import Order, learned_from, read_limits, train_run
 
 
 def run(given: argparse.Namespace) -> int:
@@ -26,6 +27,7 @@ def run(given: argparse.Namespace) -> int:
     cv2.setNumThreads(1)
     _check_sizes(given)
     task = open_task(given.data, reading(given))
+    _check_folds(given, task)
     order = _order(given, task)
     achieved = train_run(task, order, given.out)
     print(
@@ -92,14 +94,22 @@ def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
     """All that decides what comes out, without the paths of this machine."""
     aside = {"command", "data", "out", "threads", "jobs", "false_rejects", "cost"}
     asked = vars(given).items()
-    settings = {key: value.name if isinstance(value, Path) else value for key, value in asked if key not in aside}
-    return settings | {"task": task.name, "classes": list(task.classes)}
+    settings = {key: _content(value) if isinstance(value, Path) else value for key, value in asked if key not in aside}
+    return settings | {"task": task.name, "classes": list(task.classes), "data_sha256": learned_from(task)}
+
+
+def _content(path: Path) -> str:
+    """What a file is called and, where it is one, what is in it."""
+    return f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else path.name
 
 
 def _check_sizes(given: argparse.Namespace) -> None:
     step = 32 * given.shrink
     faults = [Fault("--window", f"{side} is no multiple of {step}") for side in given.window if side % step]
     faults += [Fault("--patch", f"{side} is no multiple of 32") for side in given.patch if side % 32]
+    # The tiles of a smaller window would not advance, and a smaller patch has no place around which to cut it.
+    for option in ("window", "patch"):
+        faults += [Fault(f"--{option}", f"{side} is less than 64") for side in getattr(given, option) if side < 64]
     for option in ("start", "encoder_weights"):
         path = getattr(given, option)
         published = option == "encoder_weights" and given.net == "lite0" and path == PUBLISHED
@@ -107,6 +117,17 @@ def _check_sizes(given: argparse.Namespace) -> None:
             faults.append(Fault(f"--{option.replace('_', '-')}", f"{path} is no file"))
     if faults:
         raise ConfigError(faults)
+
+
+def _check_folds(given: argparse.Namespace, task: Task) -> None:
+    if not isinstance(task, FolderTask):
+        return
+    if task.folds < 2:
+        raise ConfigError([Fault("--folds", "at least 2: each is judged by a net that learned from the others")])
+    rows = [row for row in task.folder.rows("train") if row["label"] == "1" and not row.get("note")]
+    if len({task.folder.group_of(row) for row in rows}) < 2:
+        what = "all defects of the split train are of one group: a net must learn from some and be judged on others"
+        raise ConfigError([Fault(given.data, what)])
 
 
 def _check_classes(given: argparse.Namespace, classes: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ region (8-connectivity, at the mask's resolution) of at least min_area_px input 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.folder import Entry, Image
 
 CONFIDENCES: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""What limits are chosen from."""
 
 Predict: TypeAlias = Callable[[Image], Image]
 """A frame of any size to its mask [K, H/stride, W/stride]."""
@@ -43,9 +45,10 @@ class Part:
 class Evidence:
     """What a model saw, part by part.
 
-    areas: largest region in input pixels [parts, classes, CONFIDENCES]; peaks: highest probability of a 3 x 3 of mask
+    confidences: those that regions were taken at, rising [levels]. areas: largest region in input pixels
+    [parts, classes, levels]; peaks: highest probability of a 3 x 3 of mask
     pixels [parts, classes]; true: which classes a part has [parts, classes]; sizes: its largest true defect in input
-    pixels [parts]; overlap and union: pixel counts per part [parts, classes, CONFIDENCES]. `binary` counts what is
+    pixels [parts]; overlap and union: pixel counts per part [parts, classes, levels]. `binary` counts what is
     flawed at p >= 0.5, of whatever class: overlap, union and all mask pixels [parts, 3].
     """
 
@@ -59,10 +62,14 @@ class Evidence:
     overlap: NDArray[np.float64]
     union: NDArray[np.float64]
     binary: NDArray[np.float64]
+    confidences: NDArray[np.float64] = field(default_factory=lambda: np.array(CONFIDENCES))
 
     def save(self, path: Path) -> None:
-        """Keep it as .npz."""
-        np.savez_compressed(path, **{field.name: getattr(self, field.name) for field in fields(self)})
+        """Keep it as .npz; a power cut leaves none, or the whole."""
+        fresh = path.with_suffix(".new")
+        with fresh.open("wb") as file:
+            np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+        fresh.replace(path)
 
     @staticmethod
     def load(path: Path) -> "Evidence":
@@ -73,13 +80,16 @@ class Evidence:
     @staticmethod
     def joined(several: Sequence["Evidence"]) -> "Evidence":
         """Evidence of several folds as one."""
-        return Evidence(
-            **{field.name: np.concatenate([getattr(one, field.name) for one in several]) for field in fields(Evidence)}
+        return replace(
+            several[0], **{name: np.concatenate([getattr(one, name) for one in several]) for name in _BY_PART}
         )
 
     def chosen(self, which: NDArray[np.intp]) -> "Evidence":
         """Some parts of it, in any order, repeated if repeated."""
-        return Evidence(**{field.name: getattr(self, field.name)[which] for field in fields(self)})
+        return replace(self, **{name: getattr(self, name)[which] for name in _BY_PART})
+
+
+_BY_PART: Final = tuple(field.name for field in fields(Evidence) if field.name != "confidences")
 
 
 def entry_parts(entries: Iterable[Entry]) -> Iterator[Part]:
@@ -92,18 +102,31 @@ def entry_parts(entries: Iterable[Entry]) -> Iterator[Part]:
         yield Part(name, views[0].group, bad, [View(view.image, view.classes) for view in views])
 
 
-def gather(predict: Predict, classes: int, stride: int, parts: Iterable[Part]) -> Evidence:
-    """Run a model over parts."""
-    return gather_each([predict], classes, stride, parts)[0]
+def gather(
+    predict: Predict, classes: int, stride: int, parts: Iterable[Part], confidences: Sequence[float] = CONFIDENCES
+) -> Evidence:
+    """Run a model over parts; `confidences` rise."""
+    return gather_each([predict], classes, stride, parts, confidences)[0]
 
 
-def gather_each(predicts: Sequence[Predict], classes: int, stride: int, parts: Iterable[Part]) -> list[Evidence]:
-    """Run several models, or one on several runtimes, over the same parts, each read only once."""
-    rows = [[_seen(predict, classes, stride, part) for predict in predicts] for part in parts]
-    return [_tabled(list(seen)) for seen in zip(*rows, strict=True)]
+def gather_each(
+    predicts: Sequence[Predict],
+    classes: int,
+    stride: int,
+    parts: Iterable[Part],
+    confidences: Sequence[float] = CONFIDENCES,
+) -> list[Evidence]:
+    """Run several models, or one on several runtimes, over the same parts, each read only once.
+
+    Raises ConfigError where there is no part.
+    """
+    rows = [[_seen(predict, classes, stride, part, confidences) for predict in predicts] for part in parts]
+    if not rows:
+        raise ConfigError([Fault("DATA", "has no part to judge by")])
+    return [_tabled(list(seen), confidences) for seen in zip(*rows, strict=True)]
 
 
-def _tabled(seen: list[tuple[object, ...]]) -> Evidence:
+def _tabled(seen: list[tuple[object, ...]], confidences: Sequence[float]) -> Evidence:
     names, groups, areas, peaks, true, defective, sizes, overlap, union, binary = zip(*seen, strict=True)
     return Evidence(
         names=np.array(names),
@@ -116,11 +139,12 @@ def _tabled(seen: list[tuple[object, ...]]) -> Evidence:
         overlap=np.array(overlap),
         union=np.array(union),
         binary=np.array(binary),
+        confidences=np.array(confidences),
     )
 
 
-def _seen(predict: Predict, classes: int, stride: int, part: Part) -> tuple[object, ...]:
-    shape = (classes, len(CONFIDENCES))
+def _seen(predict: Predict, classes: int, stride: int, part: Part, confidences: Sequence[float]) -> tuple[object, ...]:
+    shape = (classes, len(confidences))
     areas, overlap, union = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     peaks, present, size = np.zeros(classes), np.zeros(classes, np.bool_), 0.0
     binary = np.zeros(3)
@@ -134,7 +158,7 @@ def _seen(predict: Predict, classes: int, stride: int, part: Part) -> tuple[obje
         binary += [float(count) for count in ((found & flawed).sum(), (found | flawed).sum(), flawed.size)]
         for k in range(classes):
             peaks[k] = max(peaks[k], float(cv2.blur(mask[k], (3, 3)).max()) / 255.0)
-            largest = _regions(mask[k], planes[k], overlap[k], union[k]) * stride**2
+            largest = _regions(mask[k], planes[k], confidences, overlap[k], union[k]) * stride**2
             areas[k] = np.maximum(areas[k], largest)
     return part.name, part.group, areas, peaks, present, part.defective, size, overlap, union, binary
 
@@ -148,12 +172,16 @@ def truth_planes(classes: Image, count: int, stride: int) -> NDArray[np.bool_]:
 
 
 def _regions(
-    probability: Image, truth: NDArray[np.bool_], overlap: NDArray[np.float64], union: NDArray[np.float64]
+    probability: Image,
+    truth: NDArray[np.bool_],
+    confidences: Sequence[float],
+    overlap: NDArray[np.float64],
+    union: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Largest region per confidence, in mask pixels; adds to the pixel counts in place."""
-    largest = np.zeros(len(CONFIDENCES))
+    largest = np.zeros(len(confidences))
     extent, peak = int(truth.sum()), int(probability.max())
-    for level, confidence in enumerate(CONFIDENCES):
+    for level, confidence in enumerate(confidences):
         if peak < confidence * 255.0:
             union[level:] += extent
             break

@@ -25,11 +25,11 @@ Interval = tuple[float, float]
 class Figures:
     """What limits achieve on the parts seen; rates are shares of 1.
 
-    Intervals hold 95 % of resamples of whole groups. class_recall counts a part caught by whatever class.
-    average_precision ranks parts by the peak of the class, then by its largest region at the highest confidence; "any"
-    by the highest of all classes. mean_iou is over the
-    classes of defects; binary_mean_iou over "flawed", of whatever class, at p >= 0.5, and "sound", as much of the
-    literature counts.
+    Intervals hold 95 % of resamples of whole groups; where all or none of the parts were refused, in which no resample
+    differs, they end at the rate that so many groups would show nothing of once in twenty times. class_recall counts a
+    part caught by whatever class. average_precision ranks parts by the peak of the class, then by its largest region at
+    the highest confidence; "any" by the highest of all classes. iou and mean_iou are over the classes of defects that
+    occur; binary_mean_iou over "flawed", of whatever class, at p >= 0.5, and "sound", as much of the literature counts.
     """
 
     parts: int
@@ -62,14 +62,14 @@ def figures(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit], see
         defective=int(bad.sum()),
         groups=len(set(seen.groups)),
         part_recall=caught,
-        part_recall_95=spread[0],
+        part_recall_95=_widened(spread[0], seen.groups[bad]),
         escapes=int((bad & ~refused).sum()),
         false_reject_rate=wrong,
-        false_reject_rate_95=spread[1],
+        false_reject_rate_95=_widened(spread[1], seen.groups[~bad]),
         false_rejects=int((~bad & refused).sum()),
         recall_at_2_percent=recall_at(seen, limits, 0.02),
         review_share=_review_share(seen, limits),
-        mean_iou=float(np.mean(list(overlaps.values()))),
+        mean_iou=float(np.mean(list(overlaps.values()))) if overlaps else float("nan"),
         binary_mean_iou=_binary_mean_iou(seen),
         iou=overlaps,
         average_precision=_average_precisions(seen, classes),
@@ -81,10 +81,12 @@ def figures(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit], see
 
 
 def iou(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit]) -> dict[str, float]:
-    """Overlap over union per class, over all pixels of all parts, at each class's own confidence."""
+    """Overlap over union per class that occurs, over all pixels of all parts, at each class's own confidence."""
     found = {}
     for k, (name, limit) in enumerate(zip(classes, limits, strict=True)):
-        level = level_of(limit)
+        if not seen.true[:, k].any():
+            continue
+        level = level_of(seen, limit)
         found[name] = float(seen.overlap[:, k, level].sum() / max(1.0, seen.union[:, k, level].sum()))
     return found
 
@@ -114,6 +116,14 @@ def _interval(column: NDArray[np.float64]) -> Interval:
         return float("nan"), float("nan")
     low, high = np.percentile(column, (2.5, 97.5))
     return float(low), float(high)
+
+
+def _widened(found: Interval, groups: NDArray[np.str_]) -> Interval:
+    """0 of 16 is not 0 %: whoever has seen that may have missed 17 %."""
+    if found not in {(0.0, 0.0), (1.0, 1.0)}:
+        return found
+    unseen = 1.0 - 0.05 ** (1.0 / len(set(groups)))
+    return (0.0, unseen) if found[0] == 0.0 else (1.0 - unseen, 1.0)
 
 
 def _average_precisions(seen: Evidence, classes: Sequence[str]) -> dict[str, float]:

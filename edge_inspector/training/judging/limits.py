@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence
 
 # Below three mask pixels a region is indistinguishable from a flicker of the quantised sigmoid.
@@ -32,9 +33,10 @@ class Cost:
 
 
 def rejected(seen: Evidence, limits: Sequence[Limit]) -> NDArray[np.bool_]:
-    """The verdict on every part."""
-    hits = [seen.areas[:, k, level_of(limit)] >= limit.min_area_px for k, limit in enumerate(limits)]
-    return np.asarray(np.any(np.stack(hits), axis=0), np.bool_)
+    """The verdict on every part; where no area is asked for, there must be a region all the same."""
+    areas = np.stack([seen.areas[:, k, level_of(seen, limit)] for k, limit in enumerate(limits)])
+    least = np.array([[limit.min_area_px] for limit in limits])
+    return np.asarray(((areas > 0) & (areas >= least)).any(axis=0), np.bool_)
 
 
 def rates(seen: Evidence, limits: Sequence[Limit]) -> tuple[float, float]:
@@ -44,9 +46,15 @@ def rates(seen: Evidence, limits: Sequence[Limit]) -> tuple[float, float]:
     return float(bad.mean()) if bad.size else float("nan"), float(good.mean()) if good.size else float("nan")
 
 
-def level_of(limit: Limit) -> int:
-    """Where a limit's confidence lies in CONFIDENCES, the next higher one if it is none of them."""
-    return min(int(np.searchsorted(CONFIDENCES, limit.min_confidence - 1e-9)), len(CONFIDENCES) - 1)
+def confidences_with(limits: Sequence[Limit]) -> tuple[float, ...]:
+    """What evidence is to be gathered at, so that these limits judge exactly as they do on a line."""
+    return tuple(sorted({*CONFIDENCES, *(limit.min_confidence for limit in limits)}))
+
+
+def level_of(seen: Evidence, limit: Limit) -> int:
+    """Where a limit's confidence lies in those of the evidence, the next higher one if it is none of them."""
+    levels = seen.confidences
+    return min(int(np.searchsorted(levels, limit.min_confidence - 1e-9)), len(levels) - 1)
 
 
 def choose_limits(seen: Evidence, false_reject_budget: float, stride: int) -> list[Limit]:
@@ -63,14 +71,17 @@ def choose_limits(seen: Evidence, false_reject_budget: float, stride: int) -> li
         affordable = [trial for trial in trials if rates(seen, trial[2])[1] <= false_reject_budget]
         caught = rates(seen, limits)[0]
         best = max(affordable, key=lambda trial: (rates(seen, trial[2])[0] - caught) / trial[1], default=None)
-        if best is None or rates(seen, best[2])[0] <= caught:
+        # Without a defective part both are nan, and nothing is gained either.
+        if best is None or not rates(seen, best[2])[0] > caught:
             return limits
         allowed[best[0]] += best[1]
         limits = best[2]
 
 
 def cheapest(seen: Evidence, limits: Sequence[Limit], cost: Cost) -> tuple[list[Limit], float]:
-    """All areas scaled by the one factor that costs least per part, and that cost."""
+    """All areas scaled by the one factor that costs least per part, and that cost. Raises ConfigError."""
+    if seen.defective.all() or not seen.defective.any():
+        raise ConfigError([Fault("--cost", "needs good parts and defective ones: these are all of one kind")])
 
     def expense(factor: float) -> float:
         recall, refused = rates(seen, scaled(limits, factor))
@@ -110,12 +121,12 @@ def _choose(seen: Evidence, k: int, allowed: int, stride: int) -> Limit:
     """
     good, bad = np.sort(seen.areas[~seen.defective, k], axis=0), seen.areas[seen.true[:, k], k]
     pixel = float(stride**2)
-    floors = np.full(len(CONFIDENCES), _SMALLEST_REGION * pixel)
+    floors = np.full(len(seen.confidences), _SMALLEST_REGION * pixel)
     if len(good):
         floors = np.maximum(floors, good[-1 - min(allowed, len(good) - 1)] + pixel)
     # Where a class cannot be told from good parts at all, it must at least not reject those.
-    best, best_key = Limit(CONFIDENCES[-1], float(floors[-1])), (-1.0, -1.0)
-    for level, confidence in enumerate(CONFIDENCES):
+    best, best_key = Limit(float(seen.confidences[-1]), float(floors[-1])), (-1.0, -1.0)
+    for level, confidence in enumerate(seen.confidences):
         floor = float(floors[level])
         caught = bad[:, level] >= floor
         if not caught.any():
@@ -124,5 +135,5 @@ def _choose(seen: Evidence, k: int, allowed: int, stride: int) -> Limit:
         # Equal recall: the confidence that separates good from bad by the widest ratio.
         key = (float(caught.mean()), ceiling / floor)
         if key > best_key:
-            best_key, best = key, Limit(confidence, round(float(np.sqrt(floor * ceiling)), 1))
+            best_key, best = key, Limit(float(confidence), round(float(np.sqrt(floor * ceiling)), 1))
     return best

@@ -36,7 +36,9 @@ def write_shown(run: Path, draw: Callable[[], Sample]) -> None:
     """`shown.png`: patches as the net is given them, below each the same with what is defective outlined."""
     rows, columns = _SHOWN
     sheet = np.vstack([np.hstack([_labelled(draw()) for _ in range(columns)]) for _ in range(rows)])
-    (run / SHOWN_FILE).write_bytes(bytes(cv2.imencode(".png", sheet)[1]))
+    fresh = run / "shown.new"
+    fresh.write_bytes(bytes(cv2.imencode(".png", sheet)[1]))
+    fresh.replace(run / SHOWN_FILE)
 
 
 def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit], parts: Iterable[Part]) -> None:
@@ -121,7 +123,8 @@ def _pictures(seen: Evidence, limits: Sequence[Limit], parts: Iterable[Part], pr
     """The mistakes furthest from being right."""
     wrong = rejected(seen, limits) != seen.defective
     closeness = np.max(
-        [seen.areas[:, k, level_of(limit)] / limit.min_area_px for k, limit in enumerate(limits)], axis=0
+        [seen.areas[:, k, level_of(seen, limit)] / max(1.0, limit.min_area_px) for k, limit in enumerate(limits)],
+        axis=0,
     )
     # An escape is the worse the less was seen, a false reject the more.
     badness = np.where(seen.defective, 1.0 / (closeness + 0.01), closeness)

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 import onnxruntime as ort
+from pydantic import ValidationError
 
-from edge_inspector.drivers import load_driver
+from edge_inspector.drivers import driver_names, load_driver
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Manifest
 from edge_inspector.training.data.folder import Image
 from edge_inspector.training.judging.evidence import Predict
@@ -19,13 +21,24 @@ MAX_DISAGREEMENT: Final = 1e-3
 
 
 def model_predictor(model_dir: Path, precision: str, driver: str = "onnx") -> tuple[Predict, Any]:
-    """A function from a frame to its mask by the very driver that a station uses, and what runs (ModelInfo)."""
-    kind = load_driver("segmenters", driver)
+    """A function from a frame to its mask by the very driver that a station uses, and what runs (ModelInfo).
+
+    Raises ConfigError.
+    """
+    known = driver_names("segmenters")
+    if driver not in known:
+        raise ConfigError([Fault("--driver", f"unknown driver {driver!r}; there are: {', '.join(known)}")])
     settings: dict[str, Any] = {"precision": precision, "workers": 1, "max_batch": 1}
     if driver == "onnx":
         settings["providers"] = ("cpu",)
-    segmenter = kind(model_dir, kind.Settings(**settings))
-    segmenter.open()
+    try:
+        kind = load_driver("segmenters", driver)
+        segmenter = kind(model_dir, kind.Settings(**settings))
+        segmenter.open()
+    except ImportError as error:
+        raise ConfigError([Fault("--driver", f"{driver!r} needs a package that is not installed: {error}")]) from error
+    except ValidationError as error:
+        raise ConfigError([Fault("--driver", f"{driver!r} cannot run a model folder for itself alone")]) from error
 
     def predict(image: Image) -> Image:
         flat = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image

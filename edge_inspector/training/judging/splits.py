@@ -31,16 +31,18 @@ class Judged:
 
 
 def open_judged(data: str, split: str, manifest: Manifest) -> Judged:
-    """The split of DATA, if its classes are the model's and no group is in another too. Raises ConfigError."""
+    """The split of DATA, if its classes are among the model's and no group is in another too. Raises ConfigError."""
     if data == TILE_LINE:
         if split != "val":
             raise ConfigError([Fault("--split", f"the rendered line has no split {split!r}, only val")])
         return Judged("rendered tile line", None, split)
     group = str(manifest.training.get("group", ""))
     folder = Folder(Path(data), grey=manifest.input.channels == 1, group=group)
-    if folder.classes != manifest.classes:
+    if not set(folder.classes) <= set(manifest.classes):
         what = f"has the classes {', '.join(folder.classes)}, the model {', '.join(manifest.classes)}"
         raise ConfigError([Fault(data, what)])
+    # The model's planes are counted by its own order, and a folder need not have a picture of each.
+    folder.classes = manifest.classes
     if split not in folder.splits():
         raise ConfigError([Fault("--split", f"{data} has no split {split!r}, only {', '.join(folder.splits())}")])
     folder.refuse_leaks()

@@ -14,7 +14,11 @@ OPSET: Final = 17
 
 
 def export_onnx(deployed: Deployed, path: Path, shape: tuple[int, int, int]) -> None:
-    """Write the FP32 graph for images [H, W, C]; the batch size is free, height and width are fixed."""
+    """Write the FP32 graph for images [H, W, C]; the batch size is free, height and width are fixed.
+
+    A power cut leaves no file, or the whole.
+    """
+    fresh = path.with_suffix(".new")
     example = torch.zeros((1, *shape), dtype=torch.uint8)
     with warnings.catch_warnings():
         # The older exporter takes seconds where the newer takes a minute; the graphs run equally fast.
@@ -24,20 +28,21 @@ def export_onnx(deployed: Deployed, path: Path, shape: tuple[int, int, int]) -> 
         torch.onnx.export(
             deployed.eval(),
             (example,),
-            str(path),
+            str(fresh),
             input_names=["image"],
             output_names=["mask"],
             dynamic_axes={"image": {0: "batch"}, "mask": {0: "batch"}},
             opset_version=OPSET,
             dynamo=False,
         )
-    model, stride = onnx.load(str(path)), STRIDE * deployed.shrink
+    model, stride = onnx.load(str(fresh)), STRIDE * deployed.shrink
     _fold_shrinking(model.graph)
     # The mask's true size, which the exporter's shape inference leaves open.
     dims = model.graph.output[0].type.tensor_type.shape.dim
     dims[2].dim_value, dims[3].dim_value = shape[0] // stride, shape[1] // stride
     onnx.checker.check_model(model)
-    onnx.save(model, str(path))
+    onnx.save(model, str(fresh))
+    fresh.replace(path)
 
 
 def _fold_shrinking(graph: onnx.GraphProto) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.augment import Sample
 from edge_inspector.training.data.folder import Image
 from edge_inspector.training.learning.encoders import make_net
@@ -60,7 +61,7 @@ class Plan:
 
 
 class Training:
-    """A training under way: everything that must be kept to go on where it stopped."""
+    """A training under way: everything that must be kept to go on where it stopped. Raises ConfigError."""
 
     def __init__(self, source: Source, plan: Plan) -> None:
         torch.manual_seed(plan.seed)
@@ -69,13 +70,14 @@ class Training:
         self.net = make_net(plan.net, source.channels, len(source.classes), plan.encoder_weights)
         if plan.start is not None:
             kept = torch.load(plan.start, weights_only=True)
-            begin_from(self.net, kept.get("mean", kept), keep_head=plan.keep_head)
+            if not begin_from(self.net, kept.get("mean", kept), keep_head=plan.keep_head):
+                raise ConfigError([Fault("--start", f"nothing in {plan.start} fits the {plan.net} net")])
         self.net.to(memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net)
         groups = _rated(self.net, plan)
         self.optimiser = torch.optim.AdamW(groups, lr=plan.rate, weight_decay=2e-2)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, [group["lr"] for group in groups], total_steps=plan.steps, pct_start=0.1
+            self.optimiser, [group["lr"] for group in groups], total_steps=plan.steps, pct_start=_warm_up(plan.steps)
         )
         self.losses: list[float] = []
 
@@ -133,6 +135,11 @@ class Training:
 _KEPT: Final = ("net", "mean", "optimiser", "schedule")
 
 
+def _warm_up(steps: int) -> float:
+    """The share of the cycle in which the rate rises: the schedule divides by that many steps less one."""
+    return 0.2 if steps == 10 else 0.1
+
+
 def fit(source: Source, plan: Plan, checkpoint: Path | None = None) -> tuple[nn.Module, list[float]]:
     """The trained net, ready for export, and the loss of every step; goes on from the checkpoint if there is one."""
     training = Training(source, plan)
@@ -154,9 +161,10 @@ def fit(source: Source, plan: Plan, checkpoint: Path | None = None) -> tuple[nn.
 
 
 def begin_from(net: nn.Module, weights: dict[str, Tensor], *, keep_head: bool = False) -> int:
-    """Take over what fits from another net's state dict (a colour stem is summed for grey); how many tensors did.
+    """Take over what fits from another net's state dict (a colour stem is summed for grey); how many weights did.
 
-    Its head knows other classes, unless the net was made for the same ones.
+    Counters are none: nets of any size have those. Its head knows other classes, unless the net was made for the same
+    ones.
     """
     own = net.state_dict()
     taken = {}
@@ -168,7 +176,7 @@ def begin_from(net: nn.Module, weights: dict[str, Tensor], *, keep_head: bool = 
         if fitted.shape == own[name].shape:
             taken[name] = fitted
     net.load_state_dict(taken, strict=False)
-    return len(taken)
+    return sum(value.ndim > 0 for value in taken.values())
 
 
 def _rated(net: nn.Module, plan: Plan) -> list[dict[str, Any]]:

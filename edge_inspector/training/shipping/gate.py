@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.training.data.folder import Image
 from edge_inspector.training.judging.evidence import Part, gather_each
 from edge_inspector.training.judging.figures import Figures, figures
-from edge_inspector.training.judging.limits import Limit
+from edge_inspector.training.judging.limits import Limit, confidences_with
 from edge_inspector.training.judging.runtimes import (
     MAX_DISAGREEMENT,
     blank,
@@ -20,7 +21,7 @@ from edge_inspector.training.judging.runtimes import (
 )
 
 MAX_LOSS: Final = 0.005
-"""Half a point of any of the three scores."""
+"""Half a point of any of the three scores, and of false rejects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,23 @@ def measure(model_dir: Path, limits: Sequence[Limit], classes: Sequence[str], pa
     """Run both files on every CPU runtime here over the same parts."""
     kinds = [(precision, driver) for driver in cpu_drivers() for precision in ("fp32", "int8")]
     opened = {kind: model_predictor(model_dir, *kind) for kind in kinds}
-    info = opened[kinds[0]][1]
-    times = interleaved_ms([opened[kind][0] for kind in kinds], blank(read_manifest(model_dir)))
-    seen = gather_each([opened[kind][0] for kind in kinds], len(classes), info.stride, parts)
+    predicts, info = [opened[kind][0] for kind in kinds], opened[kinds[0]][1]
+    times = interleaved_ms(predicts, blank(read_manifest(model_dir)))
+    seen = gather_each(predicts, len(classes), info.stride, parts, confidences_with(limits))
     scored = {kind: figures(each, classes, limits) for kind, each in zip(kinds, seen, strict=True)}
     outcome = Outcome(scored, dict(zip(kinds, times, strict=True)), ())
     return replace(outcome, objections=tuple(objections(outcome)))
+
+
+def refuse_blind(split: str, parts: Iterable[Part]) -> None:
+    """See that there is something to lose and something to refuse in vain. Raises ConfigError."""
+    missing = {True: "defective", False: "good"}
+    for part in parts:
+        missing.pop(part.defective, None)
+        if not missing:
+            return
+    what = f"{split} has no {' and no '.join(missing.values())} part: INT8 cannot be judged by it"
+    raise ConfigError([Fault("--split", what)])
 
 
 def objections(outcome: Outcome) -> Iterable[str]:
@@ -58,9 +70,13 @@ def objections(outcome: Outcome) -> Iterable[str]:
             ("average precision", full.average_precision["any"], small.average_precision["any"]),
             ("part recall", full.part_recall, small.part_recall),
         ):
-            if before - after > MAX_LOSS:
+            # Where there is nothing to take a score from, it is nan, and no loss of it can be ruled out.
+            if not before - after <= MAX_LOSS:
                 points = 100 * (before - after)
                 yield f"{runtime}: INT8 loses {points:.1f} points of {what} ({before:.3f} to {after:.3f})"
+        good = full.parts - full.defective
+        if small.false_rejects - full.false_rejects > max(1, MAX_LOSS * good):
+            yield f"{runtime}: INT8 refuses {small.false_rejects} of {good} good parts, FP32 {full.false_rejects}"
     best = outcome.quickest
     if outcome.ms["int8", best] >= outcome.ms["fp32", best]:
         yield f"{best}: INT8 takes {outcome.ms['int8', best]:.1f} ms, FP32 {outcome.ms['fp32', best]:.1f} ms"

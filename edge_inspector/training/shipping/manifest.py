@@ -5,6 +5,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, time
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,11 +125,13 @@ def _is_section(key: str, value: object) -> bool:
 
 
 def _value(value: object) -> str:
-    # JSON's strings, numbers and lists are valid TOML; tables and what is not a number differ.
+    # JSON's strings and whole numbers are valid TOML; tables, infinity and what is not a number differ, dates are none.
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_name(key)} = {_value(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, float) and value != value:  # noqa: PLR0124 -- not a number
-        return "nan"
+    if isinstance(value, float):
+        return float.__repr__(value)
+    if isinstance(value, date | time):  # date and time of day included
+        return value.isoformat()
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_value(item) for item in value) + "]"
     return json.dumps(value, ensure_ascii=False)

@@ -35,6 +35,7 @@ def pack(run: Path, task: Task, shipping: Shipping) -> Path:
     """Write models/NAME-VERSION and return it. Raises ConfigError when INT8 is not worth shipping."""
     asked, limits = read_json(run / RUN_FILE), read_limits(run)
     shape = (*asked["window"], task.channels)
+    gate.refuse_blind(shipping.split, task.split(shipping.split))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir()

@@ -6,6 +6,7 @@ there; `figures.json` the limits and scores from all folds together; `model.fp32
 """
 
 import ctypes
+import hashlib
 import json
 import multiprocessing
 import signal
@@ -22,7 +23,7 @@ import torch
 from torch import nn
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.data.tasks import Task
+from edge_inspector.training.data.tasks import FolderTask, Task
 from edge_inspector.training.judging.evidence import Evidence, gather
 from edge_inspector.training.judging.figures import Figures, figures
 from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits
@@ -100,6 +101,17 @@ def _net_to_ship(task: Task, order: Order, run: Path) -> None:
         # One fold only: its net has seen all that there is to learn from.
         deployed = _deployed(task, order, run, 0 if task.folds == 1 else None)
         export_onnx(deployed, run / FILES["fp32"], _shape(task, order))
+
+
+def learned_from(task: Task) -> str:
+    """SHA-256 of all that the split `train` says and holds: with another label it is another net, and another run."""
+    if not isinstance(task, FolderTask):
+        return ""
+    rows = task.folder.rows("train")
+    found = hashlib.sha256(json.dumps(rows, sort_keys=True).encode())
+    for name in dict.fromkeys(row[column] for row in rows for column in ("image", "mask", "mask2") if row.get(column)):
+        found.update(hashlib.sha256((task.folder.root / name).read_bytes()).digest())
+    return found.hexdigest()
 
 
 def read_limits(run: Path) -> list[Limit]:
