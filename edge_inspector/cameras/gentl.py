@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from genicam import genapi, gentl
-from harvesters.core import Harvester
+from harvesters.core import DeviceInfo, Harvester
 from pydantic import Field
 
 from edge_inspector.cameras.clock import DeviceClock, middle_of_exposure
@@ -185,11 +185,20 @@ def _create(harvester: Any, serial: str) -> Any:
     with _loading:
         found = [each.serial_number for each in harvester.device_info_list]
         if serial not in found:
-            harvester.update()
+            _look_again(harvester)
             found = [each.serial_number for each in harvester.device_info_list]
         if serial not in found:
             raise DeviceError(f"no camera has the serial number {serial}; found: {', '.join(found) or 'none'}")
         return harvester.create({"serial_number": serial})
+
+
+def _look_again(harvester: Any) -> None:
+    """List the cameras that are there now. Harvesters' own `update` closes the producer under those that are open."""
+    listed = []
+    for interface in harvester._ifaces:  # noqa: SLF001 -- it has no public look at them
+        interface.update_device_info_list(harvester.timeout_for_update)
+        listed += [DeviceInfo(module=each, parent=interface) for each in interface.device_info_list]
+    harvester.device_info_list[:] = listed
 
 
 class _Nodes:

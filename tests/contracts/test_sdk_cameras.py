@@ -137,6 +137,22 @@ def test_cameras_of_one_producer_share_it(made: Made) -> None:
     assert not _loaded
 
 
+def test_looking_for_a_camera_that_is_absent_leaves_its_producer_s_others_alone(made: Made) -> None:
+    one = made.gentl("0")
+    before = frames(one, 1)[0].frame_id
+    with pytest.raises(DeviceError, match="no camera has the serial number 77; found: 0, 1, 2"):
+        made.gentl("77")
+    assert frames(one, 1)[0].frame_id > before
+
+
+def test_a_camera_is_found_that_was_powered_after_its_producer_s_others(made: Made) -> None:
+    one = made.gentl("0")
+    listed = _loaded[PRODUCER][0].device_info_list
+    listed[:] = [each for each in listed if each.serial_number == "0"]
+    assert frames(made.gentl("1"), 1)
+    assert frames(one, 1)
+
+
 def test_a_producer_s_format_that_is_not_known(made: Made) -> None:
     camera = made.gentl(features={"PixelFormat": "RGBa8"})
     with pytest.raises(DeviceError, match="cam: pixel format 0x02200016 is not known here"):
