@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from genicam import genapi, gentl
-from harvesters.core import DeviceInfo, Harvester
+from harvesters.core import Callback, DeviceInfo, Harvester, ImageAcquirer
 from pydantic import Field
 
 from edge_inspector.cameras.clock import DeviceClock, middle_of_exposure
@@ -50,6 +50,7 @@ class GentlCamera(Camera):
         self._loaded = False
         self._acquirer: Any = None
         self._nodes: Any = None
+        self._discarded = _Discarded()
         self._ids = FrameIds()
         self._clock = DeviceClock()
         self._thermometer: Thermometer | None = None
@@ -70,16 +71,21 @@ class GentlCamera(Camera):
         """The next frame that was completed."""
         if self._acquirer is None:
             raise DeviceError(f"{self.name}: not open")
+        discarded = self._discarded.count
         try:
-            buffer = self._acquirer.fetch(timeout=max(0.001, timeout_s))
-        except gentl.TimeoutException:
-            self._watch(time.monotonic_ns())
-            return None
+            buffer = self._acquirer.try_fetch(timeout=max(0.001, timeout_s))
         except _FAILURES as error:
             raise DeviceError(f"{self.name}: {_told(error)}") from error
-        self._heard_ns = time.monotonic_ns()
+        now = time.monotonic_ns()
+        if self._discarded.count > discarded:
+            self._heard_ns = now
+            raise FrameIncompleteError("data missing", self._ids.next(0), self._captured_ns(0, now))
+        if buffer is None:
+            self._watch(now)
+            return None
+        self._heard_ns = now
         try:
-            return self._received(buffer, self._heard_ns)
+            return self._received(buffer, now)
         finally:
             buffer.queue()
 
@@ -115,6 +121,7 @@ class GentlCamera(Camera):
         self._clock = DeviceClock()
         self._ids.begin()
         self._acquirer.num_buffers = max(chosen.buffers, self._acquirer.min_num_buffers)
+        self._acquirer.add_callback(ImageAcquirer.Events.INCOMPLETE_BUFFER, self._discarded)
         self._acquirer.start()
         self._heard_ns = time.monotonic_ns()
 
@@ -124,11 +131,7 @@ class GentlCamera(Camera):
 
     def _received(self, buffer: Any, now_ns: int) -> Frame:
         chosen, told = self._settings, buffer.module
-        stamp_ns = _stamp_ns(told)
-        if not told.is_complete():
-            captured_ns = self._captured_ns(stamp_ns, now_ns)
-            raise FrameIncompleteError("data missing", self._ids.next(told.frame_id), captured_ns)
-        frame_id, count = int(told.frame_id), None
+        frame_id, stamp_ns, count = int(told.frame_id), _stamp_ns(told), None
         try:
             nodes = _Nodes(self._nodes)
             if chosen.chunk_frame_id is not None:
@@ -199,6 +202,16 @@ def _look_again(harvester: Any) -> None:
         interface.update_device_info_list(harvester.timeout_for_update)
         listed += [DeviceInfo(module=each, parent=interface) for each in interface.device_info_list]
     harvester.device_info_list[:] = listed
+
+
+class _Discarded(Callback):  # type: ignore[misc]
+    """Counts incomplete frames: Harvesters gives them back to the producer, number and stamp with them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def emit(self, context: object = None) -> None:  # noqa: ARG002 -- Harvesters' signature
+        self.count += 1
 
 
 class _Nodes:

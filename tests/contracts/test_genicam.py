@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from edge_inspector.cameras import aravis, aravis_library
-from edge_inspector.cameras.frame_ids import frames_between
+from edge_inspector.cameras.frame_ids import FrameIds, frames_between
 from edge_inspector.cameras.genicam import GenicamCamera
 from edge_inspector.cli import main
 from edge_inspector.errors import DeviceError, FrameIncompleteError
@@ -472,6 +472,12 @@ def test_address_or_serial(names: dict[str, str]) -> None:
 )
 def test_frames_between(before: int | None, after: int, missed: int) -> None:
     assert frames_between(before, after) == missed
+
+
+def test_a_frame_that_lost_its_number_is_not_missed_besides() -> None:
+    ids = FrameIds()
+    assert [ids.next(number) for number in (7, 0, 9, 0, 0, 13, 14)] == [1, 2, 3, 4, 5, 7, 8]
+    assert ids.missed == 1
 
 
 def test_arv_tool_discovers_and_reads_the_simulated_camera(gige: Any) -> None:

@@ -127,6 +127,20 @@ def test_what_a_producer_does_not_take_is_refused(made: Made, changes: dict[str,
     assert not _loaded
 
 
+def test_a_producer_s_damaged_frames_are_incomplete_one_by_one(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = made.gentl()
+    before = frames(camera, 1)[0].frame_id
+    complete = iter([False] * 3)
+    monkeypatch.setattr(genicam.gentl.Buffer, "is_complete", lambda _buffer: next(complete, True))
+    for number in range(1, 4):
+        began_ns = time.monotonic_ns()
+        with pytest.raises(FrameIncompleteError, match="data missing") as raised:
+            frames(camera, 1)
+        assert raised.value.frame_id == before + number
+        assert began_ns < raised.value.captured_ns < time.monotonic_ns() < began_ns + 500_000_000
+    assert frames(camera, 1)[0].frame_id > raised.value.frame_id
+
+
 def test_cameras_of_one_producer_share_it(made: Made) -> None:
     one, other = made.gentl("0"), made.gentl("2")
     assert frames(one, 2)
