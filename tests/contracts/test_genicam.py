@@ -361,6 +361,15 @@ def test_lost_packets_that_stay_lost_make_frames_incomplete(start_gige: Any, mak
     assert "missing" in str(damaged[0]) or "timed out" in str(damaged[0])
 
 
+@pytest.mark.parametrize("changes", [{}, CHUNKS | {"pixel_format": "Mono12Packed"}])
+def test_a_frame_that_ends_early_is_incomplete(start_gige: Any, make: Any, changes: dict[str, Any]) -> None:
+    short = start_gige("--short-every", "4")
+    frames, damaged = take(make(short.address, **LINE, buffers=2, roi=WHOLE, **changes), 20)
+    assert len(damaged) >= 4
+    assert {str(error) for error in damaged} == {"wrong size"}
+    assert all(distance(frame.image, short.line, grey) == 0 for frame in frames)
+
+
 def test_numbers_of_16_bits_wrap_without_a_gap(start_gige: Any, make: Any) -> None:
     camera = make(start_gige("--first-frame-id", "65530", "--delay-ms", "4").address, **LINE)
     frames, damaged = take(camera, 20)
