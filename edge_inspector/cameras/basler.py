@@ -93,8 +93,9 @@ class BaslerCamera(Camera):
     def counters(self) -> CameraCounters:
         """Pylon's statistics of the stream, where the interface keeps them."""
         if self._camera is not None:
-            stream = _Nodes(self._camera.GetStreamGrabberNodeMap())
-            with contextlib.suppress(DeviceError):
+            # A camera that was unplugged has no statistics any more.
+            with contextlib.suppress(DeviceError, genicam.GenericException):
+                stream = _Nodes(self._camera.GetStreamGrabberNodeMap())
                 told = {key: int(stream.read(name)) for key, name in _STATISTICS.items() if stream.has(name)}
                 celsius = self._thermometer.celsius if self._thermometer is not None else None
                 self._counters = CameraCounters(frames_missed=self._ids.missed, temperature_c=celsius, **told)

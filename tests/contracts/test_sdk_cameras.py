@@ -110,6 +110,19 @@ def test_a_basler_camera_that_stops_sending_is_lost(made: Made) -> None:
     assert time.monotonic() - began < 3
 
 
+def test_a_basler_camera_that_was_unplugged_is_lost_keeps_its_counters_and_comes_back(made: Made) -> None:
+    camera = made.basler()
+    before = frames(camera, 1)[0].frame_id
+    counted = camera.counters()
+    camera._camera.GetNodeMap().GetNode("FirePnPCallback").Execute()
+    with pytest.raises(DeviceError, match="cam: the camera was removed"):
+        frames(camera, 1000)
+    assert camera.counters() == counted
+    camera.close()
+    camera.open()
+    assert frames(camera, 1)[0].frame_id > before
+
+
 @pytest.mark.parametrize(
     ("changes", "refused"),
     [
