@@ -102,6 +102,12 @@ def patience_ns(device: Features, chosen: FeatureSettings) -> int | None:
     return max(_SILENT_AT_LEAST_NS, int(3e9 / float(device.read(rate))))
 
 
+def ticks_per_s(device: Features) -> int:
+    """How fast the camera's clock counts: in nanoseconds where it does not tell."""
+    feature = "GevTimestampTickFrequency"
+    return int(device.read(feature)) if device.has(feature) else 1_000_000_000
+
+
 def steps_of(chosen: FeatureSettings) -> list[Step]:
     """What is to be set, in an order that cameras accept: formats decide on sizes, auto functions block values."""
     steps = []

@@ -17,7 +17,7 @@ from pydantic import Field
 from edge_inspector.cameras.clock import DeviceClock, middle_of_exposure
 from edge_inspector.cameras.features import Thermometer, Value, apply
 from edge_inspector.cameras.frame_ids import FrameIds
-from edge_inspector.cameras.genicam_settings import FeatureSettings, exposure_ns, patience_ns, steps_of
+from edge_inspector.cameras.genicam_settings import FeatureSettings, exposure_ns, patience_ns, steps_of, ticks_per_s
 from edge_inspector.cameras.pixels import picture
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
@@ -54,6 +54,7 @@ class GentlCamera(Camera):
         self._ids = FrameIds()
         self._clock = DeviceClock()
         self._thermometer: Thermometer | None = None
+        self._ticks_per_s = 1_000_000_000
         self._exposure_ns = 0
         self._silent_ns: int | None = None
         self._heard_ns = 0
@@ -117,6 +118,7 @@ class GentlCamera(Camera):
         apply(nodes, steps_of(chosen))
         self._exposure_ns = exposure_ns(nodes)
         self._silent_ns = patience_ns(nodes, chosen)
+        self._ticks_per_s = ticks_per_s(nodes)
         self._thermometer = Thermometer(nodes)
         self._clock = DeviceClock()
         self._ids.begin()
@@ -137,7 +139,8 @@ class GentlCamera(Camera):
             if chosen.chunk_frame_id is not None:
                 frame_id = int(nodes.read(f"Chunk{chosen.chunk_frame_id}"))
             if chosen.chunk_timestamp is not None:
-                stamp_ns = int(nodes.read(f"Chunk{chosen.chunk_timestamp}"))
+                # The frame's own stamp was made nanoseconds by the producer; this one is as the camera sent it.
+                stamp_ns = int(nodes.read(f"Chunk{chosen.chunk_timestamp}")) * 1_000_000_000 // self._ticks_per_s
             if chosen.chunk_encoder is not None:
                 count = int(nodes.read(f"Chunk{chosen.chunk_encoder}"))
         except DeviceError as error:

@@ -12,7 +12,7 @@ from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame
 
 genicam = pytest.importorskip("genicam")
-pytest.importorskip("harvesters")
+harvesters_core = pytest.importorskip("harvesters.core")
 pytest.importorskip("pypylon")
 
 from edge_inspector.cameras.basler import BaslerCamera  # noqa: E402 -- after what it needs
@@ -152,6 +152,33 @@ def test_a_producer_s_damaged_frames_are_incomplete_one_by_one(made: Made, monke
         assert raised.value.frame_id == before + number
         assert began_ns < raised.value.captured_ns < time.monotonic_ns() < began_ns + 500_000_000
     assert frames(camera, 1)[0].frame_id > raised.value.frame_id
+
+
+CLOCK = {"GevTimestampTickFrequency": "Height", "ChunkNrBounces": "Width"}
+
+
+class Clocked:
+    """The producer's features, two of them by the names of a clock's, which it does not have."""
+
+    def __init__(self, nodes: Any) -> None:
+        self._nodes = nodes
+
+    def has_node(self, name: str) -> bool:
+        return bool(self._nodes.has_node(CLOCK.get(name, name)))
+
+    def get_node(self, name: str) -> Any:
+        return self._nodes.get_node(CLOCK.get(name, name))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._nodes, name)
+
+
+def test_a_producer_s_stamp_in_a_chunk_is_in_the_camera_s_ticks(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = property(lambda device: Clocked(device._node_map))
+    monkeypatch.setattr(harvesters_core.RemoteDevice, "node_map", nodes)
+    camera = made.gentl(chunk_timestamp="NrBounces", features={"Width": 320, "Height": 400})
+    frames(camera, 1)
+    assert camera._clock._newest_ns == 800_000_000
 
 
 def test_cameras_of_one_producer_share_it(made: Made) -> None:
