@@ -239,7 +239,7 @@ class GenicamCamera(Camera):
             self._latches = False
             return False
         if found is not None:
-            self._clock.add(*found)
+            self._clock.add(*found, latched=True)
         return found is not None
 
     def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:
