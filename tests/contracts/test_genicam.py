@@ -18,6 +18,7 @@ import pytest
 from edge_inspector.cameras import aravis, aravis_library
 from edge_inspector.cameras.frame_ids import FrameIds, frames_between
 from edge_inspector.cameras.genicam import GenicamCamera
+from edge_inspector.cameras.genicam_settings import _EXPOSURE, _RATE, steps_of
 from edge_inspector.cli import main
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame, Image
@@ -283,6 +284,21 @@ def test_memory_that_nobody_holds_is_used_again(gige: Any, make: Any, pixel_form
 def test_what_the_camera_does_not_take_is_refused(gige: Any, make: Any, changes: dict[str, Any], refused: str) -> None:
     with pytest.raises(DeviceError, match=f"^cam: {refused}"):
         make(gige.address, **changes)
+
+
+def test_what_an_earlier_program_left_in_the_camera_does_not_refuse_the_settings(gige: Any, make: Any) -> None:
+    make(gige.address, **LINE, line_trigger_source="Encoder0", exposure_us=50_000.0).close()
+    camera = make(gige.address, trigger_source="Software", line_trigger_source="Line0", frame_rate=100.0)
+    assert camera._device.read("TriggerSource") == "Software"
+    camera.close()
+    make(gige.address, user_set="Default")
+
+
+def test_the_rate_bounds_nothing_while_the_exposure_is_set() -> None:
+    steps = [(step.names, step.value) for step in steps_of(settings("127.0.0.2", frame_rate=50.0, exposure_us=100.0))]
+    off, on = (steps.index(("AcquisitionFrameRateEnable", value)) for value in (False, True))
+    exposure, rate = (steps.index((names, value)) for names, value in ((_EXPOSURE, 100.0), (_RATE, 50.0)))
+    assert off < exposure < on < rate
 
 
 def test_features_are_set_in_their_order(gige: Any, make: Any) -> None:

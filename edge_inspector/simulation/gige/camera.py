@@ -141,6 +141,7 @@ class SimulatedGigeCamera:
             "PayloadSize": self._payload_size,
             "ChunkEnable": lambda: int(memory.get("ChunkSelector")) in self._chunks,
         }
+        memory.locked["AcquisitionFrameRate"] = lambda rate: rate * memory.get("ExposureTime") > 1e6
         memory.watched |= {
             "AcquisitionStart": lambda _: self._start_acquisition(),
             "AcquisitionStop": lambda _: self._stop_acquisition(),
