@@ -7,7 +7,7 @@ interpreter. A `Device` and its `Stream` belong to one thread.
 from __future__ import annotations
 
 import threading
-from ctypes import byref, c_uint32
+from ctypes import byref, c_size_t, c_uint32
 from typing import Any, Final, NamedTuple
 
 from edge_inspector.cameras.aravis_library import GValue, call, text
@@ -17,6 +17,7 @@ from edge_inspector.errors import DeviceError
 from edge_inspector.records import Image
 
 SUCCESS: Final = 0
+_WRONG_SIZE: Final = 5
 STATUS_NAMES: Final = (
     "success",
     "cleared",
@@ -214,15 +215,21 @@ class Stream:
             return None
         status = call("arv_buffer_get_status", pointer)
         read = status == SUCCESS
+        pixel_format, width, height = (
+            call(f"arv_buffer_get_image_{what}", pointer) if read else 0 for what in ("pixel_format", "width", "height")
+        )
+        # A frame that ends early is a success to Aravis: what lies below its last row is of a picture before it.
+        if read and _received_bytes(pointer) < width * height * (pixel_format >> 16 & 0xFF) // 8:
+            status = _WRONG_SIZE
         return Buffer(
             pointer,
             _lent[pointer],
             status,
             call("arv_buffer_get_frame_id", pointer),
             call("arv_buffer_get_timestamp", pointer),
-            call("arv_buffer_get_image_pixel_format", pointer) if read else 0,
-            call("arv_buffer_get_image_width", pointer) if read else 0,
-            call("arv_buffer_get_image_height", pointer) if read else 0,
+            pixel_format,
+            width,
+            height,
         )
 
     def keep(self, buffer: Buffer) -> None:
@@ -262,6 +269,12 @@ class Stream:
             for index in range(call("arv_stream_get_n_infos", self._stream))
             if call("arv_stream_get_info_type", self._stream, index) == _TYPE_UINT64
         }
+
+
+def _received_bytes(pointer: int) -> int:
+    size = c_size_t()
+    call("arv_buffer_get_data", pointer, byref(size))
+    return size.value
 
 
 def _info(index: int) -> DeviceInfo:

@@ -48,6 +48,7 @@ _PLAIN: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "arv_gc_integer_get_type": (c_size_t, ()),
     "arv_buffer_new": (c_void_p, (c_size_t, c_void_p)),
     "arv_buffer_get_status": (c_int, (c_void_p,)),
+    "arv_buffer_get_data": (c_void_p, (c_void_p, POINTER(c_size_t))),
     "arv_buffer_get_frame_id": (c_uint64, (c_void_p,)),
     "arv_buffer_get_timestamp": (c_uint64, (c_void_p,)),
     "arv_buffer_get_image_pixel_format": (c_uint32, (c_void_p,)),

@@ -14,13 +14,12 @@ from pypylon import genicam, pylon
 from edge_inspector.cameras.clock import DeviceClock, middle_of_exposure
 from edge_inspector.cameras.features import Thermometer, Value, apply
 from edge_inspector.cameras.frame_ids import FrameIds
-from edge_inspector.cameras.genicam_settings import FeatureSettings, exposure_ns, patience_ns, steps_of
+from edge_inspector.cameras.genicam_settings import FeatureSettings, exposure_ns, patience_ns, steps_of, ticks_per_s
 from edge_inspector.cameras.pixels import picture
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import CameraCounters, Frame, Image
 
-_WHOLE_TICKS = 1_000_000_000
 _STATISTICS = {
     "underruns": "Statistic_Buffer_Underrun_Count",
     "packets_missing": "Statistic_Failed_Packet_Count",
@@ -48,7 +47,7 @@ class BaslerCamera(Camera):
         self._ids = FrameIds()
         self._clock = DeviceClock()
         self._thermometer: Thermometer | None = None
-        self._ticks_per_s = _WHOLE_TICKS
+        self._ticks_per_s = 1_000_000_000
         self._exposure_ns = 0
         self._silent_ns: int | None = None
         self._heard_ns = 0
@@ -93,8 +92,9 @@ class BaslerCamera(Camera):
     def counters(self) -> CameraCounters:
         """Pylon's statistics of the stream, where the interface keeps them."""
         if self._camera is not None:
-            stream = _Nodes(self._camera.GetStreamGrabberNodeMap())
-            with contextlib.suppress(DeviceError):
+            # A camera that was unplugged has no statistics any more.
+            with contextlib.suppress(DeviceError, genicam.GenericException):
+                stream = _Nodes(self._camera.GetStreamGrabberNodeMap())
                 told = {key: int(stream.read(name)) for key, name in _STATISTICS.items() if stream.has(name)}
                 celsius = self._thermometer.celsius if self._thermometer is not None else None
                 self._counters = CameraCounters(frames_missed=self._ids.missed, temperature_c=celsius, **told)
@@ -111,8 +111,7 @@ class BaslerCamera(Camera):
         apply(nodes, steps_of(chosen))
         self._exposure_ns = exposure_ns(nodes)
         self._silent_ns = patience_ns(nodes, chosen)
-        ticks = "GevTimestampTickFrequency"
-        self._ticks_per_s = int(nodes.read(ticks)) if nodes.has(ticks) else _WHOLE_TICKS
+        self._ticks_per_s = ticks_per_s(nodes)
         self._thermometer = Thermometer(nodes)
         self._clock = DeviceClock()
         self._ids.begin()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from itertools import pairwise
 
-# A stamp seen so much earlier than the clocks allow means that the camera's clock was set.
+# A stamp seen so much earlier than the clocks allow means that the camera's clock was set forward. So much later, that
+# it was set back, or that the stamp was under way for long: for so many slots in a row nothing is.
 _STEP_NS = 20_000_000
+_LATE_SLOTS = 3
 
 
 class DeviceClock:
@@ -24,6 +26,7 @@ class DeviceClock:
         self._anchor = (0, 0)
         self._drift = 0.0
         self._newest_ns = 0
+        self._late_since_ns: int | None = None
 
     @property
     def known(self) -> bool:
@@ -35,10 +38,11 @@ class DeviceClock:
         """How much the offset grows per nanosecond of the device's clock."""
         return self._drift
 
-    def add(self, device_ns: int, seen_ns: int) -> None:
-        """What the device stamped so was seen here at this instant."""
+    def add(self, device_ns: int, seen_ns: int, *, latched: bool = False) -> None:
+        """What the device stamped so was seen here at this instant; `latched` where both are one but for 2 ms."""
         offset = seen_ns - device_ns
-        if not self._least or device_ns < self._newest_ns - self._slot_ns or offset < self._line(device_ns) - _STEP_NS:
+        late_ns = offset - self._line(device_ns)
+        if device_ns < self._newest_ns - self._slot_ns or self._was_set(device_ns, late_ns, latched=latched):
             self._least.clear()
         self._newest_ns = device_ns
         if self._least and device_ns // self._slot_ns == self._least[-1][0] // self._slot_ns:
@@ -51,6 +55,14 @@ class DeviceClock:
     def host_ns(self, device_ns: int) -> int:
         """The host's time of a device's stamp. Only after the first `add`."""
         return device_ns + round(self._line(device_ns))
+
+    def _was_set(self, device_ns: int, late_ns: float, *, latched: bool) -> bool:
+        if late_ns <= _STEP_NS:
+            self._late_since_ns = None
+            return late_ns < -_STEP_NS
+        if self._late_since_ns is None:
+            self._late_since_ns = device_ns
+        return latched or device_ns - self._late_since_ns > _LATE_SLOTS * self._slot_ns
 
     def _line(self, device_ns: int) -> float:
         at, offset = self._anchor

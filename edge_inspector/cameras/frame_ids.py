@@ -10,15 +10,18 @@ class FrameIds:
         self.missed = 0
         self._last = 0
         self._device_id: int | None = None
+        self._unnumbered = 0
 
     def begin(self) -> None:
         """The camera was opened: what its first number follows is not known."""
-        self.missed = 0
+        self.missed = self._unnumbered = 0
         self._device_id = None
 
     def next(self, device_id: int) -> int:
-        """The number of the frame that the camera numbered so."""
-        gap = frames_between(self._device_id, device_id)
+        """The number of the frame that the camera numbered so; 0 for one whose number was lost."""
+        gap = max(0, frames_between(self._device_id, device_id) - self._unnumbered)
+        # One that came without its number leaves a gap in the numbers, but was not missed.
+        self._unnumbered = 0 if device_id else self._unnumbered + 1
         self.missed += gap
         self._device_id = device_id or self._device_id
         self._last += 1 + gap

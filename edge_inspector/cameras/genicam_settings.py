@@ -20,6 +20,7 @@ _SILENT_AT_LEAST_NS: Final = 500_000_000
 # What different makes call the same thing.
 _EXPOSURE: Final = ("ExposureTime", "ExposureTimeAbs")
 _RATE: Final = ("AcquisitionFrameRate", "AcquisitionFrameRateAbs")
+_RATE_ENABLE: Final = "AcquisitionFrameRateEnable"
 _GAIN: Final = ("Gain", "GainRaw", "GainAbs")
 _BLACK_LEVEL: Final = ("BlackLevel", "BlackLevelRaw")
 _PTP: Final = ("PtpEnable", "GevIEEE1588")
@@ -102,8 +103,18 @@ def patience_ns(device: Features, chosen: FeatureSettings) -> int | None:
     return max(_SILENT_AT_LEAST_NS, int(3e9 / float(device.read(rate))))
 
 
+def ticks_per_s(device: Features) -> int:
+    """How fast the camera's clock counts: in nanoseconds where it does not tell."""
+    feature = "GevTimestampTickFrequency"
+    return int(device.read(feature)) if device.has(feature) else 1_000_000_000
+
+
 def steps_of(chosen: FeatureSettings) -> list[Step]:
-    """What is to be set, in an order that cameras accept: formats decide on sizes, auto functions block values."""
+    """What is to be set, in an order that cameras accept.
+
+    Formats decide on sizes, auto functions block values, a trigger that is on keeps its source, and rate and exposure
+    bound each other.
+    """
     steps = []
     if chosen.user_set is not None:
         steps += [Step("UserSetSelector", chosen.user_set), Step("UserSetLoad", value=True)]
@@ -114,10 +125,12 @@ def steps_of(chosen: FeatureSettings) -> list[Step]:
         x, y, width, height = chosen.roi
         steps += [Step("OffsetX", 0), Step("OffsetY", 0), Step("Width", width), Step("Height", height)]
         steps += [Step("OffsetX", x), Step("OffsetY", y)]
-    if chosen.frame_rate is not None:
-        steps += [Step("AcquisitionFrameRateEnable", value=True, optional=True), Step(_RATE, chosen.frame_rate)]
+    if chosen.frame_rate is not None and chosen.exposure_us is not None:
+        steps.append(Step(_RATE_ENABLE, value=False, optional=True))
     if chosen.exposure_us is not None:
         steps += [Step("ExposureAuto", "Off", optional=True), Step(_EXPOSURE, chosen.exposure_us)]
+    if chosen.frame_rate is not None:
+        steps += [Step(_RATE_ENABLE, value=True, optional=True), Step(_RATE, chosen.frame_rate)]
     if chosen.gain is not None:
         steps += [Step("GainAuto", "Off", optional=True), Step(_GAIN, chosen.gain)]
     if chosen.black_level is not None:
@@ -130,19 +143,22 @@ def steps_of(chosen: FeatureSettings) -> list[Step]:
 def _line_steps(chosen: FeatureSettings) -> list[Step]:
     if chosen.line_trigger_source is None:
         return []
-    steps = [Step("TriggerSelector", "LineStart"), Step("TriggerSource", chosen.line_trigger_source)]
+    steps = [Step("TriggerSelector", "LineStart"), Step("TriggerMode", "Off")]
+    steps.append(Step("TriggerSource", chosen.line_trigger_source))
     if chosen.line_trigger_divider is not None:
         steps.append(Step(_LINE_DIVIDER, chosen.line_trigger_divider))
     return [*steps, Step("TriggerMode", "On")]
 
 
 def _trigger_steps(chosen: FeatureSettings) -> list[Step]:
+    runs_freely = chosen.trigger_source is None
+    steps = [
+        Step("TriggerSelector", chosen.trigger_selector, optional=runs_freely),
+        Step("TriggerMode", "Off", optional=runs_freely),
+    ]
     if chosen.trigger_source is None:
-        return [
-            Step("TriggerSelector", chosen.trigger_selector, optional=True),
-            Step("TriggerMode", "Off", optional=True),
-        ]
-    steps = [Step("TriggerSelector", chosen.trigger_selector), Step("TriggerSource", chosen.trigger_source)]
+        return steps
+    steps.append(Step("TriggerSource", chosen.trigger_source))
     if chosen.trigger_activation is not None:
         steps.append(Step("TriggerActivation", chosen.trigger_activation))
     if chosen.trigger_delay_us is not None:

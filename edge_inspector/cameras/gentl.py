@@ -11,13 +11,13 @@ from typing import Annotated, Any
 
 import numpy as np
 from genicam import genapi, gentl
-from harvesters.core import Harvester
+from harvesters.core import Callback, DeviceInfo, Harvester, ImageAcquirer
 from pydantic import Field
 
 from edge_inspector.cameras.clock import DeviceClock, middle_of_exposure
 from edge_inspector.cameras.features import Thermometer, Value, apply
 from edge_inspector.cameras.frame_ids import FrameIds
-from edge_inspector.cameras.genicam_settings import FeatureSettings, exposure_ns, patience_ns, steps_of
+from edge_inspector.cameras.genicam_settings import FeatureSettings, exposure_ns, patience_ns, steps_of, ticks_per_s
 from edge_inspector.cameras.pixels import picture
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
@@ -50,9 +50,11 @@ class GentlCamera(Camera):
         self._loaded = False
         self._acquirer: Any = None
         self._nodes: Any = None
+        self._discarded = _Discarded()
         self._ids = FrameIds()
         self._clock = DeviceClock()
         self._thermometer: Thermometer | None = None
+        self._ticks_per_s = 1_000_000_000
         self._exposure_ns = 0
         self._silent_ns: int | None = None
         self._heard_ns = 0
@@ -70,16 +72,21 @@ class GentlCamera(Camera):
         """The next frame that was completed."""
         if self._acquirer is None:
             raise DeviceError(f"{self.name}: not open")
+        discarded = self._discarded.count
         try:
-            buffer = self._acquirer.fetch(timeout=max(0.001, timeout_s))
-        except gentl.TimeoutException:
-            self._watch(time.monotonic_ns())
-            return None
+            buffer = self._acquirer.try_fetch(timeout=max(0.001, timeout_s))
         except _FAILURES as error:
             raise DeviceError(f"{self.name}: {_told(error)}") from error
-        self._heard_ns = time.monotonic_ns()
+        now = time.monotonic_ns()
+        if self._discarded.count > discarded:
+            self._heard_ns = now
+            raise FrameIncompleteError("data missing", self._ids.next(0), self._captured_ns(0, now))
+        if buffer is None:
+            self._watch(now)
+            return None
+        self._heard_ns = now
         try:
-            return self._received(buffer, self._heard_ns)
+            return self._received(buffer, now)
         finally:
             buffer.queue()
 
@@ -111,10 +118,12 @@ class GentlCamera(Camera):
         apply(nodes, steps_of(chosen))
         self._exposure_ns = exposure_ns(nodes)
         self._silent_ns = patience_ns(nodes, chosen)
+        self._ticks_per_s = ticks_per_s(nodes)
         self._thermometer = Thermometer(nodes)
         self._clock = DeviceClock()
         self._ids.begin()
         self._acquirer.num_buffers = max(chosen.buffers, self._acquirer.min_num_buffers)
+        self._acquirer.add_callback(ImageAcquirer.Events.INCOMPLETE_BUFFER, self._discarded)
         self._acquirer.start()
         self._heard_ns = time.monotonic_ns()
 
@@ -124,17 +133,14 @@ class GentlCamera(Camera):
 
     def _received(self, buffer: Any, now_ns: int) -> Frame:
         chosen, told = self._settings, buffer.module
-        stamp_ns = _stamp_ns(told)
-        if not told.is_complete():
-            captured_ns = self._captured_ns(stamp_ns, now_ns)
-            raise FrameIncompleteError("data missing", self._ids.next(told.frame_id), captured_ns)
-        frame_id, count = int(told.frame_id), None
+        frame_id, stamp_ns, count = int(told.frame_id), _stamp_ns(told), None
         try:
             nodes = _Nodes(self._nodes)
             if chosen.chunk_frame_id is not None:
                 frame_id = int(nodes.read(f"Chunk{chosen.chunk_frame_id}"))
             if chosen.chunk_timestamp is not None:
-                stamp_ns = int(nodes.read(f"Chunk{chosen.chunk_timestamp}"))
+                # The frame's own stamp was made nanoseconds by the producer; this one is as the camera sent it.
+                stamp_ns = int(nodes.read(f"Chunk{chosen.chunk_timestamp}")) * 1_000_000_000 // self._ticks_per_s
             if chosen.chunk_encoder is not None:
                 count = int(nodes.read(f"Chunk{chosen.chunk_encoder}"))
         except DeviceError as error:
@@ -185,11 +191,30 @@ def _create(harvester: Any, serial: str) -> Any:
     with _loading:
         found = [each.serial_number for each in harvester.device_info_list]
         if serial not in found:
-            harvester.update()
+            _look_again(harvester)
             found = [each.serial_number for each in harvester.device_info_list]
         if serial not in found:
             raise DeviceError(f"no camera has the serial number {serial}; found: {', '.join(found) or 'none'}")
         return harvester.create({"serial_number": serial})
+
+
+def _look_again(harvester: Any) -> None:
+    """List the cameras that are there now. Harvesters' own `update` closes the producer under those that are open."""
+    listed = []
+    for interface in harvester._ifaces:  # noqa: SLF001 -- it has no public look at them
+        interface.update_device_info_list(harvester.timeout_for_update)
+        listed += [DeviceInfo(module=each, parent=interface) for each in interface.device_info_list]
+    harvester.device_info_list[:] = listed
+
+
+class _Discarded(Callback):  # type: ignore[misc]
+    """Counts incomplete frames: Harvesters gives them back to the producer, number and stamp with them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def emit(self, context: object = None) -> None:  # noqa: ARG002 -- Harvesters' signature
+        self.count += 1
 
 
 class _Nodes:

@@ -1,6 +1,7 @@
 """The GenICam driver over the real protocol: against the simulated GigE camera, and against Aravis' own fake."""
 
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -16,8 +17,9 @@ import numpy as np
 import pytest
 
 from edge_inspector.cameras import aravis, aravis_library
-from edge_inspector.cameras.frame_ids import frames_between
+from edge_inspector.cameras.frame_ids import FrameIds, frames_between
 from edge_inspector.cameras.genicam import GenicamCamera
+from edge_inspector.cameras.genicam_settings import _EXPOSURE, _RATE, steps_of
 from edge_inspector.cli import main
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame, Image
@@ -285,6 +287,21 @@ def test_what_the_camera_does_not_take_is_refused(gige: Any, make: Any, changes:
         make(gige.address, **changes)
 
 
+def test_what_an_earlier_program_left_in_the_camera_does_not_refuse_the_settings(gige: Any, make: Any) -> None:
+    make(gige.address, **LINE, line_trigger_source="Encoder0", exposure_us=50_000.0).close()
+    camera = make(gige.address, trigger_source="Software", line_trigger_source="Line0", frame_rate=100.0)
+    assert camera._device.read("TriggerSource") == "Software"
+    camera.close()
+    make(gige.address, user_set="Default")
+
+
+def test_the_rate_bounds_nothing_while_the_exposure_is_set() -> None:
+    steps = [(step.names, step.value) for step in steps_of(settings("127.0.0.2", frame_rate=50.0, exposure_us=100.0))]
+    off, on = (steps.index(("AcquisitionFrameRateEnable", value)) for value in (False, True))
+    exposure, rate = (steps.index((names, value)) for names, value in ((_EXPOSURE, 100.0), (_RATE, 50.0)))
+    assert off < exposure < on < rate
+
+
 def test_features_are_set_in_their_order(gige: Any, make: Any) -> None:
     features = {"BlackLevel": 7, "AcquisitionFrameRate": 33, "TriggerSoftware": True, "TriggerSelector": "FrameStart"}
     camera = make(gige.address, gain=3.0, black_level=2.0, packet_delay_ns=50_000, features=features)
@@ -361,12 +378,40 @@ def test_lost_packets_that_stay_lost_make_frames_incomplete(start_gige: Any, mak
     assert "missing" in str(damaged[0]) or "timed out" in str(damaged[0])
 
 
+@pytest.mark.parametrize("changes", [{}, CHUNKS | {"pixel_format": "Mono12Packed"}])
+def test_a_frame_that_ends_early_is_incomplete(start_gige: Any, make: Any, changes: dict[str, Any]) -> None:
+    short = start_gige("--short-every", "4")
+    frames, damaged = take(make(short.address, **LINE, buffers=2, roi=WHOLE, **changes), 20)
+    assert len(damaged) >= 4
+    assert {str(error) for error in damaged} == {"wrong size"}
+    assert all(distance(frame.image, short.line, grey) == 0 for frame in frames)
+
+
 def test_numbers_of_16_bits_wrap_without_a_gap(start_gige: Any, make: Any) -> None:
     camera = make(start_gige("--first-frame-id", "65530", "--delay-ms", "4").address, **LINE)
     frames, damaged = take(camera, 20)
     assert all(frame.received_ns - frame.captured_ns > 4_000_000 for frame in frames)
     assert camera.counters().frames_missed == 0
     assert frames[-1].frame_id - frames[0].frame_id == 19 or damaged
+
+
+def test_the_clock_is_followed_while_no_frame_comes(gige: Any, make: Any) -> None:
+    camera = make(gige.address, trigger_source="Software")
+    before_ns = camera._clock._newest_ns
+    deadline = time.monotonic() + 20  # a round trip that takes too long does not count
+    while camera._clock._newest_ns < before_ns + 2_000_000_000 and time.monotonic() < deadline:
+        assert camera.grab(0.2) is None
+    assert time.monotonic() < deadline
+
+
+def test_a_camera_that_hangs_while_no_frame_comes_is_not_asked_for_its_clock(start_gige: Any, make: Any) -> None:
+    victim = start_gige()
+    camera = make(victim.address, trigger_source="Software")
+    camera._latched_ns = 0
+    victim.process.send_signal(signal.SIGSTOP)
+    took, why = seconds_until_lost(camera)
+    assert "does not answer" in why
+    assert took < LOSS_KNOWN_S + SLACK_S
 
 
 def test_a_stream_without_frames_is_noticed_where_the_rate_is_known(start_gige: Any, make: Any) -> None:
@@ -472,6 +517,12 @@ def test_address_or_serial(names: dict[str, str]) -> None:
 )
 def test_frames_between(before: int | None, after: int, missed: int) -> None:
     assert frames_between(before, after) == missed
+
+
+def test_a_frame_that_lost_its_number_is_not_missed_besides() -> None:
+    ids = FrameIds()
+    assert [ids.next(number) for number in (7, 0, 9, 0, 0, 13, 14)] == [1, 2, 3, 4, 5, 7, 8]
+    assert ids.missed == 1
 
 
 def test_arv_tool_discovers_and_reads_the_simulated_camera(gige: Any) -> None:

@@ -12,7 +12,7 @@ from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame
 
 genicam = pytest.importorskip("genicam")
-pytest.importorskip("harvesters")
+harvesters_core = pytest.importorskip("harvesters.core")
 pytest.importorskip("pypylon")
 
 from edge_inspector.cameras.basler import BaslerCamera  # noqa: E402 -- after what it needs
@@ -110,6 +110,19 @@ def test_a_basler_camera_that_stops_sending_is_lost(made: Made) -> None:
     assert time.monotonic() - began < 3
 
 
+def test_a_basler_camera_that_was_unplugged_is_lost_keeps_its_counters_and_comes_back(made: Made) -> None:
+    camera = made.basler()
+    before = frames(camera, 1)[0].frame_id
+    counted = camera.counters()
+    camera._camera.GetNodeMap().GetNode("FirePnPCallback").Execute()
+    with pytest.raises(DeviceError, match="cam: the camera was removed"):
+        frames(camera, 1000)
+    assert camera.counters() == counted
+    camera.close()
+    camera.open()
+    assert frames(camera, 1)[0].frame_id > before
+
+
 @pytest.mark.parametrize(
     ("changes", "refused"),
     [
@@ -127,6 +140,47 @@ def test_what_a_producer_does_not_take_is_refused(made: Made, changes: dict[str,
     assert not _loaded
 
 
+def test_a_producer_s_damaged_frames_are_incomplete_one_by_one(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = made.gentl()
+    before = frames(camera, 1)[0].frame_id
+    complete = iter([False] * 3)
+    monkeypatch.setattr(genicam.gentl.Buffer, "is_complete", lambda _buffer: next(complete, True))
+    for number in range(1, 4):
+        began_ns = time.monotonic_ns()
+        with pytest.raises(FrameIncompleteError, match="data missing") as raised:
+            frames(camera, 1)
+        assert raised.value.frame_id == before + number
+        assert began_ns < raised.value.captured_ns < time.monotonic_ns() < began_ns + 500_000_000
+    assert frames(camera, 1)[0].frame_id > raised.value.frame_id
+
+
+CLOCK = {"GevTimestampTickFrequency": "Height", "ChunkNrBounces": "Width"}
+
+
+class Clocked:
+    """The producer's features, two of them by the names of a clock's, which it does not have."""
+
+    def __init__(self, nodes: Any) -> None:
+        self._nodes = nodes
+
+    def has_node(self, name: str) -> bool:
+        return bool(self._nodes.has_node(CLOCK.get(name, name)))
+
+    def get_node(self, name: str) -> Any:
+        return self._nodes.get_node(CLOCK.get(name, name))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._nodes, name)
+
+
+def test_a_producer_s_stamp_in_a_chunk_is_in_the_camera_s_ticks(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = property(lambda device: Clocked(device._node_map))
+    monkeypatch.setattr(harvesters_core.RemoteDevice, "node_map", nodes)
+    camera = made.gentl(chunk_timestamp="NrBounces", features={"Width": 320, "Height": 400})
+    frames(camera, 1)
+    assert camera._clock._newest_ns == 800_000_000
+
+
 def test_cameras_of_one_producer_share_it(made: Made) -> None:
     one, other = made.gentl("0"), made.gentl("2")
     assert frames(one, 2)
@@ -135,6 +189,22 @@ def test_cameras_of_one_producer_share_it(made: Made) -> None:
     assert frames(other, 2)
     other.close()
     assert not _loaded
+
+
+def test_looking_for_a_camera_that_is_absent_leaves_its_producer_s_others_alone(made: Made) -> None:
+    one = made.gentl("0")
+    before = frames(one, 1)[0].frame_id
+    with pytest.raises(DeviceError, match="no camera has the serial number 77; found: 0, 1, 2"):
+        made.gentl("77")
+    assert frames(one, 1)[0].frame_id > before
+
+
+def test_a_camera_is_found_that_was_powered_after_its_producer_s_others(made: Made) -> None:
+    one = made.gentl("0")
+    listed = _loaded[PRODUCER][0].device_info_list
+    listed[:] = [each for each in listed if each.serial_number == "0"]
+    assert frames(made.gentl("1"), 1)
+    assert frames(one, 1)
 
 
 def test_a_producer_s_format_that_is_not_known(made: Made) -> None:

@@ -1,9 +1,12 @@
 """The camera's clock on the host's clock: offset, drift, jitter, steps."""
 
 import random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from edge_inspector.cameras import gige
 from edge_inspector.cameras.clock import DeviceClock
 
 SECOND = 1_000_000_000
@@ -65,8 +68,65 @@ def test_a_device_clock_set_forward_begins_anew() -> None:
     assert clock.host_ns(500 * SECOND) == OFFSET + 11 * SECOND
 
 
+def set_back(step_ns: int, *, latched: bool) -> list[int]:
+    """The errors after it, twice a second."""
+    clock = DeviceClock()
+    for index in range(20):
+        clock.add(index * SECOND // 2, OFFSET + index * SECOND // 2)
+    errors = []
+    for index in range(20, 40):
+        device, host = index * SECOND // 2 - step_ns, OFFSET + index * SECOND // 2
+        clock.add(device, host, latched=latched)
+        errors.append(abs(clock.host_ns(device) - host))
+    return errors
+
+
+@pytest.mark.parametrize("step_ns", [30_000_000, 400_000_000, 900_000_000])
+def test_a_device_clock_set_back_begins_anew(step_ns: int) -> None:
+    assert max(set_back(step_ns, latched=True)) < 1_000_000
+    # Arrivals may be late: only when none is in time for a while, it is the clock.
+    errors = set_back(step_ns, latched=False)
+    assert errors[5] > step_ns - 1_000_000
+    assert max(errors[10:]) < 1_000_000
+
+
+def test_arrivals_that_are_late_together_leave_the_clock_alone() -> None:
+    clock = DeviceClock()
+    for index in range(200):
+        device = index * SECOND // 20
+        clock.add(device, OFFSET + device + (150_000_000 if 100 <= index < 150 else 0))
+        assert clock.host_ns(device) == OFFSET + device
+
+
 def test_old_slots_are_forgotten() -> None:
     clock = DeviceClock(slots=5)
     for index in range(40):
         clock.add(index * SECOND, OFFSET + index * SECOND + (0 if index < 10 else 5_000_000))
     assert abs(clock.host_ns(40 * SECOND) - (OFFSET + 40 * SECOND + 5_000_000)) < 100_000
+
+
+class Registers:
+    """A camera's, over a network that takes so long."""
+
+    round_trip_ns = 200_000
+
+    def __init__(self) -> None:
+        self.now_ns = SECOND
+
+    def word(self, _address: int) -> int:
+        return 1
+
+    def set_word(self, _address: int, _word: int) -> None:
+        self.now_ns += self.round_trip_ns
+
+
+def test_a_network_that_became_slower_is_believed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    device: Any = Registers()
+    monkeypatch.setattr(gige, "time", SimpleNamespace(monotonic_ns=lambda: device.now_ns))
+    latch = gige.TimestampLatch(device)
+    assert latch.read() is not None
+    device.round_trip_ns = 1_000_000
+    assert latch.read() is None
+    assert any(latch.read() for _ in range(100))
+    device.round_trip_ns = 3_000_000
+    assert not any(latch.read() for _ in range(1000))

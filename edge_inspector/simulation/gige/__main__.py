@@ -26,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    faults = Faults(given.loss, given.delay_ms, not given.no_resend, given.drift_ppm, given.first_frame_id)
+    faults = Faults(
+        given.loss, given.delay_ms, not given.no_resend, given.drift_ppm, given.first_frame_id, given.short_every
+    )
     scene = Scene(Line.read(given.line), given.lane, given.offset_mm, given.boot)
     try:
         camera = SimulatedGigeCamera(given.address, given.serial, scene, faults)
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--drift-ppm", type=float, default=30.0, help="how fast the camera's clock runs off")
     parser.add_argument("--no-resend", action="store_true", help="lost packets stay lost")
     parser.add_argument("--first-frame-id", type=int, default=1)
+    parser.add_argument("--short-every", type=int, default=0, help="each so many frames, one ends after half its rows")
     return parser
 
 

@@ -26,13 +26,17 @@ _PTP_EPOCH_NS: Final = 1_790_000_000 * 10**9  # the simulated network's clock is
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What goes wrong on purpose: packets lost, frames held back, no resending, a clock that runs off."""
+    """What goes wrong on purpose: packets lost, frames held back, no resending, a clock that runs off.
+
+    Each `short_every`th frame ends after half of its rows, as when the part's trigger ends too early; 0 for none.
+    """
 
     loss: float = 0.0
     delay_ms: float = 0.0
     resend: bool = True
     drift_ppm: float = 30.0
     first_frame_id: int = 1
+    short_every: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,7 @@ class SimulatedGigeCamera:
             "PayloadSize": self._payload_size,
             "ChunkEnable": lambda: int(memory.get("ChunkSelector")) in self._chunks,
         }
+        memory.locked["AcquisitionFrameRate"] = lambda rate: rate * memory.get("ExposureTime") > 1e6
         memory.watched |= {
             "AcquisitionStart": lambda _: self._start_acquisition(),
             "AcquisitionStop": lambda _: self._stop_acquisition(),
@@ -250,7 +255,8 @@ class SimulatedGigeCamera:
             enabled = sorted(self._chunks) if memory.get("ChunkModeActive") else None
         cut = binned(seen, across, along)[top : top + height, left : left + width]
         ticks = self._ticks(shot.start_ns)
-        payload = encoded(cut, pixel_format)
+        whole = not self._faults.short_every or self._frames % self._faults.short_every
+        payload = encoded(cut if whole else cut[: cut.shape[0] // 2], pixel_format)
         if enabled is not None:
             payload += self._chunk_data(enabled, len(payload), shot, ticks)
         picture = Picture(

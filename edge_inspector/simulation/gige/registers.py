@@ -159,12 +159,16 @@ def features(height: int, width: int) -> tuple[Feature, ...]:
 
 
 class Registers:
-    """Thread-safe. `live` registers are worked out when they are read; `watched` ones call when they are written."""
+    """Thread-safe. `live` registers are worked out when they are read; `watched` ones call when they are written.
+
+    `locked` features refuse the values for which it is true.
+    """
 
     def __init__(self, offered: tuple[Feature, ...], xml: bytes) -> None:
         self.lock = threading.RLock()
         self.live: dict[str, Callable[[], float]] = {}
         self.watched: dict[int | str, Callable[[int], None]] = {}
+        self.locked: dict[str, Callable[[float], bool]] = {}
         self._memory = bytearray(SIZE)
         self._features = {FEATURES_AT + 4 * at: feature for at, feature in enumerate(offered)}
         self._address = {feature.name: address for address, feature in self._features.items()}
@@ -237,6 +241,8 @@ class Registers:
             fits = value in [number for _, number in feature.entries]
         else:
             fits = feature.low <= value <= feature.high and (feature.kind == "float" or value % feature.step == 0)
+        if feature.name in self.locked and self.locked[feature.name](value):
+            raise RefusedError(Status.ACCESS_DENIED)
         if not fits and feature.clips:
             return min(max(value, feature.low), feature.high)
         if not fits:

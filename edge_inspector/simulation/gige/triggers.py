@@ -21,6 +21,7 @@ class Triggers:
         for name in _SELECTED:
             memory.live[name] = partial(self._read, name)
             memory.watched[name] = partial(self._write, name)
+        memory.locked["TriggerSource"] = lambda _: bool(self._read("TriggerMode"))
 
     def forget(self) -> None:
         """As when the camera was powered: off."""
