@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -30,7 +31,6 @@ _STATE_EVERY_NS = 10_000_000_000
 _STATE_ROW = 0  # the state is not in the outbox: only the newest counts
 _CATCH_UP_S = 0.05  # how long one exchange may follow acknowledgements while a backlog waits
 _FLUSH_S = 0.4
-_SMALLEST_PACKET = 1024  # below this not even a verdict without defects has room
 _RETRY_S = (0.5, 2.0)
 
 
@@ -58,7 +58,7 @@ class MqttLink:
         self._said_ns = 0
         self._retry_s = _RETRY_S[0]
         self._retry_ns = 0
-        self._packet_max = settings.packet_max_bytes
+        self._refused_bytes = sys.maxsize  # of a verdict that was too large for this broker
         self._was_heard = False
         self._last_trouble = ""
 
@@ -121,13 +121,13 @@ class MqttLink:
         self._outbox, self._session, self.connected = None, None, False
         try:
             if outbox is not None and session is not None:
-                self._flush(outbox, session)
+                try:
+                    self._flush(outbox, session)
+                finally:
+                    self._end_session(outbox, session)
         except DeviceError as error:
             _log.warning("%s", error)
         finally:
-            if session is not None:
-                session.close()
-                self._learn(session)
             if outbox is not None:
                 outbox.close()
 
@@ -159,9 +159,8 @@ class MqttLink:
         """Notice a gained or lost connection; begin the next session when its time has come."""
         session = self._session
         if session is not None and session.over:
-            session.close()
-            self._learn(session)
             self._session, self.connected = None, False
+            self._end_session(outbox, session)
             self._tell(session)
         if self._session is None and time.monotonic_ns() >= self._retry_ns:
             self._begin_session()
@@ -179,13 +178,17 @@ class MqttLink:
         self._cursors = {True: 0, False: 0}
         self._said = ()
 
-    def _learn(self, session: MqttSession) -> None:
-        """A broker need not say how much it takes; half of what it refused is tried next."""
+    def _end_session(self, outbox: Outbox, session: MqttSession) -> None:
+        """Let go, and use what it heard last: a broker may close right after a refusal."""
+        session.close()
+        outbox.delete(session.acknowledged())
+        # a broker need not say how much it takes; after any other end it may be another one, or set up anew
+        self._refused_bytes = session.too_large or sys.maxsize
         if session.too_large:
-            self._packet_max = max(_SMALLEST_PACKET, session.too_large // 2)
             _log.warning("MQTT broker %s takes no %d bytes: sending less", session.address, session.too_large)
 
     def _tell(self, session: MqttSession) -> None:
+        self._raise_refusal(session)
         if session.error is not None or not session.trouble:
             raise DeviceError(f"MQTT broker {session.address}: client thread died: {session.error}") from session.error
         if session.trouble != self._last_trouble:
@@ -194,9 +197,15 @@ class MqttLink:
         if session.refused:
             raise DeviceError(f"MQTT broker {session.address} {session.trouble}")
 
+    def _raise_refusal(self, session: MqttSession) -> None:
+        refusal, session.refusal = session.refusal, ""
+        if refusal:
+            raise DeviceError(f"MQTT broker {session.address} refused {refusal}")
+
     def _pump(self, outbox: Outbox, session: MqttSession, status: StationStatus | None = None) -> bool:
         """Forget what was acknowledged; publish what fits, rejects before history. Whether more is to be done."""
         outbox.delete(session.acknowledged())
+        self._raise_refusal(session)
         self._notice_subscribers(session)
         if status is not None:
             self._say(session, status)
@@ -214,9 +223,10 @@ class MqttLink:
         left_ns = row.expires_ns - time.monotonic_ns() if row.boot_id == self._identity.boot_id else 0
         if row.perishable and left_ns <= 0:
             return self._leave_out(outbox, row, "reject_expired")
-        longest = min(self._packet_max, session.payload_max(row.topic))
+        longest = min(session.payload_max(row.topic), self._refused_bytes - 1)
         told = row.payload if left_ns > 0 else as_late(row.payload)
-        payload = shortened(told, longest)
+        # halves are sure to fit after a few tries; what cannot be made so small is left out only once refused itself
+        payload = shortened(told, min(longest, self._refused_bytes // 2)) or shortened(told, longest)
         if payload is None:
             self.troubles[ErrorCode.MESSAGE_TOO_LARGE] = f"a verdict does not fit in {longest} bytes"
             return self._leave_out(outbox, row, "message_too_large")
@@ -256,6 +266,9 @@ class MqttLink:
         for answer in self._commands.answers() if session.room else ():
             utc = utc_of(time.monotonic_ns())
             payload = command_result_message(answer.id, answer.result, self._identity, utc).model_dump_json().encode()
+            if len(payload) + len(answer.correlation or b"") > session.payload_max(answer.topic):
+                _log.warning("MQTT broker %s: correlation data too long to be answered", session.address)
+                continue
             session.publish(answer.topic, payload, ANSWER_ROW, correlation=answer.correlation)
 
     def _flush(self, outbox: Outbox, session: MqttSession) -> None:
