@@ -26,6 +26,8 @@ from edge_inspector.records import Decision, ErrorCode, Identity, Part, Reason, 
 
 READY = StationStatus(StationState.READY, ErrorCode.NONE, 4)
 MINUTE_NS = 60_000_000_000
+# a command whose response topic begins with U+FEFF: brokers pass it on, paho ends the connection
+BROKEN = b"\x30\x1d\x00\x14edge/press-3/command\x06\x08\x00\x03\xef\xbb\xbf"
 
 
 def free_port() -> int:
@@ -75,6 +77,7 @@ class WireBroker(socketserver.ThreadingTCPServer):
         self.connack = connack
         self.greeting = greeting
         self.connections = 0
+        self.open: list[socket.socket] = []
         self.port = int(self.server_address[1])
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
 
@@ -85,6 +88,9 @@ class WireBroker(socketserver.ThreadingTCPServer):
     def __exit__(self, *_: object) -> None:
         self.shutdown()
         self._thread.join()
+        for connection in self.open:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self.server_close()
 
 
@@ -104,6 +110,7 @@ class _Connection(socketserver.StreamRequestHandler):
     server: WireBroker
 
     def handle(self) -> None:
+        self.server.open.append(self.request)
         with suppress(OSError):
             while head := self.rfile.read(1):
                 self.wfile.write(self._reply(head[0] >> 4, self.rfile.read(_varint(self.rfile))))

@@ -32,6 +32,7 @@ _STATE_ROW = 0  # the state is not in the outbox: only the newest counts
 _CATCH_UP_S = 0.05  # how long one exchange may follow acknowledgements while a backlog waits
 _FLUSH_S = 0.4
 _RETRY_S = (0.5, 2.0)
+_REST_NS = 10_000_000_000  # for a topic that the broker refuses: each try can cost the connection
 
 
 class MqttLink:
@@ -59,7 +60,9 @@ class MqttLink:
         self._retry_s = _RETRY_S[0]
         self._retry_ns = 0
         self._refused_bytes = sys.maxsize  # of a verdict that was too large for this broker
+        self._rests_until_ns: dict[str, int] = {}  # by topic
         self._was_heard = False
+        self._is_unheard = False
         self._last_trouble = ""
 
     def open(self) -> None:
@@ -198,9 +201,15 @@ class MqttLink:
             raise DeviceError(f"MQTT broker {session.address} {session.trouble}")
 
     def _raise_refusal(self, session: MqttSession) -> None:
-        refusal, session.refusal = session.refusal, ""
-        if refusal:
-            raise DeviceError(f"MQTT broker {session.address} refused {refusal}")
+        refusal, session.refusal = session.refusal, None
+        if refusal is None:
+            return
+        if not refusal.too_large:
+            self._rests_until_ns[refusal.topic] = time.monotonic_ns() + _REST_NS
+        raise DeviceError(f"MQTT broker {session.address} refused {refusal}")
+
+    def _rests(self, topic: str) -> bool:
+        return time.monotonic_ns() < self._rests_until_ns.get(topic, 0)
 
     def _pump(self, outbox: Outbox, session: MqttSession, status: StationStatus | None = None) -> bool:
         """Forget what was acknowledged; publish what fits, rejects before history. Whether more is to be done."""
@@ -211,19 +220,22 @@ class MqttLink:
             self._say(session, status)
         self._reply(session)
         room = session.room  # once: a connection made between the lanes would let history overtake a reject
-        for lane in (True, False):
+        for lane, topic in ((True, self._topic("reject")), (False, self._topic("verdict"))):
+            if self._rests(topic):
+                continue
             for row in outbox.after(self._cursors[lane], room, perishable=lane):
-                if not self._send(outbox, session, row):
+                if not self._send(outbox, session, row, topic):
                     return False
                 self._cursors[lane] = row.id
                 room -= 1
-        return session.connected and len(outbox) > 0
+        return session.connected and session.unacknowledged > 0 and len(outbox) > 0
 
-    def _send(self, outbox: Outbox, session: MqttSession, row: Row) -> bool:
+    def _send(self, outbox: Outbox, session: MqttSession, row: Row, topic: str) -> bool:
+        """`topic` is today's: prefix and station may have had other names when the row was kept."""
         left_ns = row.expires_ns - time.monotonic_ns() if row.boot_id == self._identity.boot_id else 0
         if row.perishable and left_ns <= 0:
             return self._leave_out(outbox, row, "reject_expired")
-        longest = min(session.payload_max(row.topic), self._refused_bytes - 1)
+        longest = min(session.payload_max(topic), self._refused_bytes - 1)
         told = row.payload if left_ns > 0 else as_late(row.payload)
         # halves are sure to fit after a few tries; what cannot be made so small is left out only once refused itself
         payload = shortened(told, min(longest, self._refused_bytes // 2)) or shortened(told, longest)
@@ -231,7 +243,7 @@ class MqttLink:
             self.troubles[ErrorCode.MESSAGE_TOO_LARGE] = f"a verdict does not fit in {longest} bytes"
             return self._leave_out(outbox, row, "message_too_large")
         expiry_s = -(-left_ns // 1_000_000_000) if row.perishable else 0
-        if not session.publish(row.topic, payload, row.id, expiry_s=expiry_s, watched=row.perishable):
+        if not session.publish(topic, payload, row.id, expiry_s=expiry_s, watched=row.perishable):
             return False
         self.troubles.pop(ErrorCode.MESSAGE_TOO_LARGE, None)
         self.events["verdict_shortened"] += payload is not told
@@ -244,22 +256,27 @@ class MqttLink:
 
     def _notice_subscribers(self, session: MqttSession) -> None:
         heard, session.heard = session.heard, None
-        if heard is None:
-            return
-        self.events["reject_unheard"] += not heard
-        self._was_heard |= heard
-        # A station whose rejects nobody ever wanted has its gate elsewhere; one that lost its listener has none.
-        if heard:
-            self.troubles.pop(ErrorCode.NO_SUBSCRIBER, None)
-        elif self._was_heard:
+        if heard is not None:
+            self.events["reject_unheard"] += not heard
+            self._was_heard |= heard
+            # A station whose rejects nobody ever wanted has its gate elsewhere; one that lost its listener has none.
+            self._is_unheard = self._was_heard and not heard
+        refused = [topic for topic in self._rests_until_ns if self._rests(topic)]
+        if refused:
+            self.troubles[ErrorCode.NO_SUBSCRIBER] = f"the broker takes nothing on {', '.join(refused)}"
+        elif self._is_unheard:
             self.troubles[ErrorCode.NO_SUBSCRIBER] = f"nobody listens to {self._topic('reject')} any more"
+        else:
+            self.troubles.pop(ErrorCode.NO_SUBSCRIBER, None)
 
     def _say(self, session: MqttSession, status: StationStatus) -> None:
         now = time.monotonic_ns()
+        topic = self._topic("state")
         key = (status.state, status.error_code, status.recipe_id)
-        if session.room and (key != self._said or now - self._said_ns >= _STATE_EVERY_NS):
+        is_due = key != self._said or now - self._said_ns >= _STATE_EVERY_NS
+        if is_due and session.room and not self._rests(topic):
             payload = state_message(status, self._identity, utc_of(now)).model_dump_json().encode()
-            if session.publish(self._topic("state"), payload, _STATE_ROW, retain=True):
+            if session.publish(topic, payload, _STATE_ROW, retain=True):
                 self._said, self._said_ns = key, now
 
     def _reply(self, session: MqttSession) -> None:

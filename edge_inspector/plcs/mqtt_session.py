@@ -49,15 +49,29 @@ class _Sent:
     """A message that the broker has not acknowledged yet."""
 
     row: int
+    topic: str
     size: int
     watched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the broker did not take, and why."""
+
+    topic: str
+    size: int
+    reason: str
+    too_large: bool
+
+    def __str__(self) -> str:
+        return f"a message of {self.size} bytes on {self.topic}: {self.reason}"
 
 
 class MqttSession:
     """Starts to connect at once, in paho's thread. `trouble` says why the session ended, `refused` that it would again.
 
-    `heard` says of the last watched message whether anybody had subscribed to it, `refusal` what the broker refused and
-    why, `too_large` of how many bytes a verdict was that it refused as too large.
+    `heard` says of the last watched message whether anybody had subscribed to it, `refusal` what it did not take last,
+    `too_large` of how many bytes a verdict was that it refused as too large.
 
     With `command_topic` it takes what comes there. All methods belong to one thread. Raises DeviceError where a
     password or certificate file cannot be used.
@@ -75,7 +89,7 @@ class MqttSession:
         self._window = settings.inflight
         self.packet_max = settings.packet_max_bytes
         self.too_large = 0
-        self.refusal = ""
+        self.refusal: Refusal | None = None
         self.heard: bool | None = None
         self._sent: dict[int, _Sent] = {}
         self._acks: deque[tuple[int, Any]] = deque()
@@ -137,7 +151,7 @@ class MqttSession:
         sent = self._client.publish(topic, payload, 1, retain, properties)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
-        self._sent[sent.mid] = _Sent(row, len(payload), watched)
+        self._sent[sent.mid] = _Sent(row, topic, len(payload), watched)
         return True
 
     def acknowledged(self) -> list[int]:
@@ -151,9 +165,10 @@ class MqttSession:
             if sent is None:
                 continue
             if reason.value >= _FAILURE:
+                too_large = reason.value == _TOO_LARGE
                 if sent.row != ANSWER_ROW:
-                    self.refusal = f"a message of {sent.size} bytes: {reason}"
-                if sent.row > 0 and reason.value == _TOO_LARGE:
+                    self.refusal = Refusal(sent.topic, sent.size, str(reason), too_large)
+                if sent.row > 0 and too_large:
                     self.too_large = min(sent.size, self.too_large or sent.size)
                 continue
             if sent.watched:

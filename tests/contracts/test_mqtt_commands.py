@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import pytest
 from mqtt_peers import (
+    BROKEN,
     READY,
     Gateway,
     Published,
@@ -37,8 +38,6 @@ from edge_inspector.simulation.broker import DemoBroker, find_mosquitto
 pytestmark = pytest.mark.system
 
 TOPIC = "edge/press-3/command"
-# a command whose response topic begins with U+FEFF: brokers pass it on, paho ends the connection
-BROKEN = b"\x30\x1d\x00\x14" + TOPIC.encode() + b"\x06\x08\x00\x03\xef\xbb\xbf"
 
 
 @contextmanager
