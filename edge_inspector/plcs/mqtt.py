@@ -63,6 +63,7 @@ class MqttLink:
         self._rests_until_ns: dict[str, int] = {}  # by topic
         self._was_heard = False
         self._is_unheard = False
+        self._is_stuck = False  # no acknowledgement has come since the broker was left for want of one
         self._last_trouble = ""
 
     def open(self) -> None:
@@ -161,16 +162,21 @@ class MqttLink:
     def _follow(self, outbox: Outbox) -> None:
         """Notice a gained or lost connection; begin the next session when its time has come."""
         session = self._session
-        if session is not None and session.over:
+        if session is not None and (session.over or session.is_stuck):
+            if session.is_stuck:
+                self._is_stuck, session.trouble = True, "acknowledges nothing"
             self._session, self.connected = None, False
             self._end_session(outbox, session)
             self._tell(session)
         if self._session is None and time.monotonic_ns() >= self._retry_ns:
             self._begin_session()
-        elif session is not None and session.connected and not self.connected:
+        elif session is not None and self._is_up(session) and not self.connected:
             _log.info("MQTT broker %s connected, %d messages wait", session.address, len(outbox))
             self._retry_s, self._last_trouble = _RETRY_S[0], ""
-        self.connected = self._session is not None and self._session.connected
+        self.connected = self._session is not None and self._is_up(self._session)
+
+    def _is_up(self, session: MqttSession) -> bool:
+        return session.connected and not self._is_stuck
 
     def _begin_session(self) -> None:
         self._retry_ns = time.monotonic_ns() + int(self._retry_s * 1e9)  # the earliest for the one after this
@@ -213,7 +219,9 @@ class MqttLink:
 
     def _pump(self, outbox: Outbox, session: MqttSession, status: StationStatus | None = None) -> bool:
         """Forget what was acknowledged; publish what fits, rejects before history. Whether more is to be done."""
-        outbox.delete(session.acknowledged())
+        taken = session.acknowledged()
+        self._is_stuck &= not taken
+        outbox.delete(taken)
         self._raise_refusal(session)
         self._notice_subscribers(session)
         if status is not None:

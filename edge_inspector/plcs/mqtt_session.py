@@ -10,6 +10,7 @@ import logging
 import socket
 import ssl
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,6 +38,7 @@ _NOBODY = 0x10  # taken, and nobody has subscribed to it
 _TOO_LARGE = 0x95
 _FRAMING = 32  # bytes of a packet beside topic and payload, at most
 _NOT_RETAINED = 2  # what was retained before is not sent
+_PATIENCE = 2  # keepalives until an acknowledgement must be there; as a rule it takes milliseconds
 _REQUESTS = 8  # that wait for the link, which looks every `interval_ms`; nobody commands a station so often
 _LONGEST_INCOMING = 65_536  # bytes of one packet; only commands come in
 
@@ -52,6 +54,7 @@ class _Sent:
     topic: str
     size: int
     watched: bool
+    sent_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,14 @@ class MqttSession:
         """How many messages the broker has not taken yet."""
         return len(self._sent)
 
+    @property
+    def is_stuck(self) -> bool:
+        """The broker has owed an acknowledgement for so long that it will not come, however it answers pings."""
+        oldest = next(iter(self._sent.values()), None)
+        if oldest is None or self._acks:
+            return False
+        return time.monotonic_ns() - oldest.sent_ns > _PATIENCE * self._settings.keepalive_s * 1e9
+
     def payload_max(self, topic: str) -> int:
         """The longest payload that the broker takes on this topic."""
         return self.packet_max - len(topic.encode()) - _FRAMING
@@ -151,7 +162,7 @@ class MqttSession:
         sent = self._client.publish(topic, payload, 1, retain, properties)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
-        self._sent[sent.mid] = _Sent(row, topic, len(payload), watched)
+        self._sent[sent.mid] = _Sent(row, topic, len(payload), watched, time.monotonic_ns())
         return True
 
     def acknowledged(self) -> list[int]:

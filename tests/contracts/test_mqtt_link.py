@@ -255,6 +255,23 @@ def test_a_hung_broker_never_holds_deliver(broker: DemoBroker, link: MqttLink) -
     run_until(link, lambda: link.backlog == 0)
 
 
+def test_a_broker_that_answers_pings_and_acknowledges_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge_inspector.plcs.mqtt_session._PATIENCE", 0.5)
+    with WireBroker(lambda _: b"") as broker:
+        link = MqttLink(settings(broker.port), identity(tmp_path))
+        link.open()
+        run_until(link, lambda: link.connected)
+        link.deliver([verdict(1)])
+        run_until(link, lambda: broker.connections == 3)
+        assert not link.connected, "a connection alone is no sign that messages get through"
+        assert caplog.text.count("acknowledges nothing") == 1
+        broker.answer = lambda message: message.puback()
+        run_until(link, lambda: link.connected and link.backlog == 0)
+        link.close()
+
+
 def test_close_is_quick_while_the_broker_hangs(broker: DemoBroker, link: MqttLink) -> None:
     run_until(link, lambda: link.connected)
     link.deliver([verdict(1)])
