@@ -39,7 +39,7 @@ class MqttLink:
     """One broker, owned by one thread. A broker that is down costs nothing but room in the outbox.
 
     `events`: `reject_expired` was no longer worth sending, `reject_unheard` had no subscriber, `verdict_shortened` and
-    `message_too_large` are what the broker's limit did, `outbox_set_aside` was a damaged file.
+    `message_too_large` are what the broker's limit did, `outbox_set_aside` was a damaged file or row.
     """
 
     Settings = MqttSettings
@@ -244,9 +244,13 @@ class MqttLink:
         if row.perishable and left_ns <= 0:
             return self._leave_out(outbox, row, "reject_expired")
         longest = min(session.payload_max(topic), self._refused_bytes - 1)
-        told = row.payload if left_ns > 0 else as_late(row.payload)
-        # halves are sure to fit after a few tries; what cannot be made so small is left out only once refused itself
-        payload = shortened(told, min(longest, self._refused_bytes // 2)) or shortened(told, longest)
+        try:
+            told = row.payload if left_ns > 0 else as_late(row.payload)
+            # halves fit after a few tries; what cannot be made so small is left out only once it was refused itself
+            payload = shortened(told, min(longest, self._refused_bytes // 2)) or shortened(told, longest)
+        except (ValueError, TypeError, KeyError) as error:  # SQLite has no checksum: a damaged page can look sound
+            _log.error("outbox: verdict %d of run %d is damaged, left out: %s", row.seq, row.boot_id, error)
+            return self._leave_out(outbox, row, "outbox_set_aside")
         if payload is None:
             self.troubles[ErrorCode.MESSAGE_TOO_LARGE] = f"a verdict does not fit in {longest} bytes"
             return self._leave_out(outbox, row, "message_too_large")

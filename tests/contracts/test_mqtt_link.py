@@ -3,11 +3,13 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +234,25 @@ def test_a_topic_that_the_broker_refuses_holds_up_no_other(
         keep_running(link, lambda: not link.backlog and not link.troubles)
         every = {(topic, seq) for topic in ("reject", "verdict") for seq in range(1, 4)}
         assert {each for each in taken if each[0] != "state"} == every
+        link.close()
+
+
+@pytest.mark.parametrize("damage", [b'{"boot_id":\xff}', b'["late"]', b'{"defect\x08":[]%s}' % (b" " * 3000)])
+def test_a_damaged_row_is_left_out_and_those_behind_it_arrive(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+) -> None:
+    link = MqttLink(settings(free_port()), identity(tmp_path, boot_id=1))
+    link.open()
+    link.deliver([verdict(seq, boot_id=1, rejects=False) for seq in (1, 2)])
+    link.close()
+    with closing(sqlite3.connect(tmp_path / "outbox.sqlite")) as db, db:
+        db.execute("UPDATE outbox SET payload = ? WHERE seq = 1", (damage,))
+    with WireBroker(lambda message: message.puback()) as broker:
+        link = MqttLink(settings(broker.port, packet_max_bytes=2048), identity(tmp_path))
+        link.open()
+        run_until(link, lambda: link.backlog == 0)
+        assert link.events["outbox_set_aside"] == 1
+        assert "verdict 1 of run 1 is damaged" in caplog.text
         link.close()
 
 
