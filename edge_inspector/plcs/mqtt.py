@@ -292,7 +292,7 @@ class MqttLink:
                 self._said, self._said_ns = key, now
 
     def _reply(self, session: MqttSession) -> None:
-        for answer in self._commands.answers() if session.room else ():
+        for answer in self._commands.answers(session.room):
             utc = utc_of(time.monotonic_ns())
             payload = command_result_message(answer.id, answer.result, self._identity, utc).model_dump_json().encode()
             if len(payload) + len(answer.correlation or b"") > session.payload_max(answer.topic):

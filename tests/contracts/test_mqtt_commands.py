@@ -168,6 +168,22 @@ def test_a_flood_of_commands_holds_no_verdict(tmp_path: Path) -> None:
         assert link.connected
 
 
+def test_answers_keep_to_the_brokers_receive_maximum(tmp_path: Path) -> None:
+    asked = b"\x30\x19\x00\x14" + TOPIC.encode() + b"\x00{}"
+    held: list[Published] = []
+    with (
+        WireBroker(lambda message: held.append(message) or b"", connack=b"\x21\x00\x04", greeting=asked * 8) as broker,
+        opened(broker, tmp_path, commands=True) as link,
+    ):
+        run_until(link, lambda: (link.commands(), len(held) >= 4)[1])
+        until = time.monotonic() + 0.3
+        run_until(link, lambda: time.monotonic() > until)
+        assert len(held) == 4, "one state and three answers"
+        broker.answer = lambda message: held.append(message) or message.puback()
+        broker.open[0].sendall(b"".join(message.puback() for message in held))
+        run_until(link, lambda: len(held) == 9)
+
+
 def crowded(seq: int, defects: int) -> Verdict:
     found = tuple(Defect("top", "crack", 1.0, 1.0, number / defects, 1.0, 1.0) for number in range(defects))
     return Verdict(**{**_fields(verdict(seq)), "defects": found})
