@@ -108,9 +108,10 @@ class MqttLink:
         outbox = self._opened()
         rows: list[Row] = []
         taken = 0
+        room = outbox.room
         for verdict in verdicts:
             more = self._rows(verdict)
-            if len(rows) + len(more) > outbox.room:
+            if len(rows) + len(more) > room:
                 break
             rows += more
             taken += 1
