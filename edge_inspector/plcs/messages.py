@@ -166,12 +166,15 @@ def verdict_message(verdict: Verdict, station: str, utc: datetime) -> VerdictMes
 
 
 def as_late(payload: bytes) -> bytes:
-    """A serialised VerdictMessage, told after the part was due."""
+    """A serialised VerdictMessage, told after the part was due. Raises as `shortened` does."""
     return _serialised(json.loads(payload) | {"late": True})
 
 
 def shortened(payload: bytes, longest: int) -> bytes | None:
-    """A serialised VerdictMessage in at most `longest` bytes: fewer defects, the surest stay; None where none fits."""
+    """A serialised VerdictMessage in at most `longest` bytes: fewer defects, the surest stay; None where none fits.
+
+    Raises ValueError, TypeError or KeyError for what is none.
+    """
     if len(payload) <= longest:
         return payload
     body = json.loads(payload)

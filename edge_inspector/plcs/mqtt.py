@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -30,15 +31,15 @@ _STATE_EVERY_NS = 10_000_000_000
 _STATE_ROW = 0  # the state is not in the outbox: only the newest counts
 _CATCH_UP_S = 0.05  # how long one exchange may follow acknowledgements while a backlog waits
 _FLUSH_S = 0.4
-_SMALLEST_PACKET = 1024  # below this not even a verdict without defects has room
 _RETRY_S = (0.5, 2.0)
+_REST_NS = 10_000_000_000  # for a topic that the broker refuses: each try can cost the connection
 
 
 class MqttLink:
     """One broker, owned by one thread. A broker that is down costs nothing but room in the outbox.
 
     `events`: `reject_expired` was no longer worth sending, `reject_unheard` had no subscriber, `verdict_shortened` and
-    `message_too_large` are what the broker's limit did, `outbox_set_aside` was a damaged file.
+    `message_too_large` are what the broker's limit did, `outbox_set_aside` was a damaged file or row.
     """
 
     Settings = MqttSettings
@@ -58,8 +59,11 @@ class MqttLink:
         self._said_ns = 0
         self._retry_s = _RETRY_S[0]
         self._retry_ns = 0
-        self._packet_max = settings.packet_max_bytes
+        self._refused_bytes = sys.maxsize  # of a verdict that was too large for this broker
+        self._rests_until_ns: dict[str, int] = {}  # by topic
         self._was_heard = False
+        self._is_unheard = False
+        self._is_stuck = False  # no acknowledgement has come since the broker was left for want of one
         self._last_trouble = ""
 
     def open(self) -> None:
@@ -104,9 +108,10 @@ class MqttLink:
         outbox = self._opened()
         rows: list[Row] = []
         taken = 0
+        room = outbox.room
         for verdict in verdicts:
             more = self._rows(verdict)
-            if len(rows) + len(more) > outbox.room:
+            if len(rows) + len(more) > room:
                 break
             rows += more
             taken += 1
@@ -121,13 +126,13 @@ class MqttLink:
         self._outbox, self._session, self.connected = None, None, False
         try:
             if outbox is not None and session is not None:
-                self._flush(outbox, session)
+                try:
+                    self._flush(outbox, session)
+                finally:
+                    self._end_session(outbox, session)
         except DeviceError as error:
             _log.warning("%s", error)
         finally:
-            if session is not None:
-                session.close()
-                self._learn(session)
             if outbox is not None:
                 outbox.close()
 
@@ -158,17 +163,21 @@ class MqttLink:
     def _follow(self, outbox: Outbox) -> None:
         """Notice a gained or lost connection; begin the next session when its time has come."""
         session = self._session
-        if session is not None and session.over:
-            session.close()
-            self._learn(session)
+        if session is not None and (session.over or session.is_stuck):
+            if session.is_stuck:
+                self._is_stuck, session.trouble = True, "acknowledges nothing"
             self._session, self.connected = None, False
+            self._end_session(outbox, session)
             self._tell(session)
         if self._session is None and time.monotonic_ns() >= self._retry_ns:
             self._begin_session()
-        elif session is not None and session.connected and not self.connected:
+        elif session is not None and self._is_up(session) and not self.connected:
             _log.info("MQTT broker %s connected, %d messages wait", session.address, len(outbox))
             self._retry_s, self._last_trouble = _RETRY_S[0], ""
-        self.connected = self._session is not None and self._session.connected
+        self.connected = self._session is not None and self._is_up(self._session)
+
+    def _is_up(self, session: MqttSession) -> bool:
+        return session.connected and not self._is_stuck
 
     def _begin_session(self) -> None:
         self._retry_ns = time.monotonic_ns() + int(self._retry_s * 1e9)  # the earliest for the one after this
@@ -179,13 +188,17 @@ class MqttLink:
         self._cursors = {True: 0, False: 0}
         self._said = ()
 
-    def _learn(self, session: MqttSession) -> None:
-        """A broker need not say how much it takes; half of what it refused is tried next."""
+    def _end_session(self, outbox: Outbox, session: MqttSession) -> None:
+        """Let go, and use what it heard last: a broker may close right after a refusal."""
+        session.close()
+        outbox.delete(session.acknowledged())
+        # a broker need not say how much it takes; after any other end it may be another one, or set up anew
+        self._refused_bytes = session.too_large or sys.maxsize
         if session.too_large:
-            self._packet_max = max(_SMALLEST_PACKET, session.too_large // 2)
             _log.warning("MQTT broker %s takes no %d bytes: sending less", session.address, session.too_large)
 
     def _tell(self, session: MqttSession) -> None:
+        self._raise_refusal(session)
         if session.error is not None or not session.trouble:
             raise DeviceError(f"MQTT broker {session.address}: client thread died: {session.error}") from session.error
         if session.trouble != self._last_trouble:
@@ -194,34 +207,56 @@ class MqttLink:
         if session.refused:
             raise DeviceError(f"MQTT broker {session.address} {session.trouble}")
 
+    def _raise_refusal(self, session: MqttSession) -> None:
+        refusal, session.refusal = session.refusal, None
+        if refusal is None:
+            return
+        if not refusal.too_large:
+            self._rests_until_ns[refusal.topic] = time.monotonic_ns() + _REST_NS
+        raise DeviceError(f"MQTT broker {session.address} refused {refusal}")
+
+    def _rests(self, topic: str) -> bool:
+        return time.monotonic_ns() < self._rests_until_ns.get(topic, 0)
+
     def _pump(self, outbox: Outbox, session: MqttSession, status: StationStatus | None = None) -> bool:
         """Forget what was acknowledged; publish what fits, rejects before history. Whether more is to be done."""
-        outbox.delete(session.acknowledged())
+        taken = session.acknowledged()
+        self._is_stuck &= not taken
+        outbox.delete(taken)
+        self._raise_refusal(session)
         self._notice_subscribers(session)
         if status is not None:
             self._say(session, status)
         self._reply(session)
         room = session.room  # once: a connection made between the lanes would let history overtake a reject
-        for lane in (True, False):
+        for lane, topic in ((True, self._topic("reject")), (False, self._topic("verdict"))):
+            if self._rests(topic):
+                continue
             for row in outbox.after(self._cursors[lane], room, perishable=lane):
-                if not self._send(outbox, session, row):
+                if not self._send(outbox, session, row, topic):
                     return False
                 self._cursors[lane] = row.id
                 room -= 1
-        return session.connected and len(outbox) > 0
+        return session.connected and session.unacknowledged > 0 and len(outbox) > 0
 
-    def _send(self, outbox: Outbox, session: MqttSession, row: Row) -> bool:
+    def _send(self, outbox: Outbox, session: MqttSession, row: Row, topic: str) -> bool:
+        """`topic` is today's: prefix and station may have had other names when the row was kept."""
         left_ns = row.expires_ns - time.monotonic_ns() if row.boot_id == self._identity.boot_id else 0
         if row.perishable and left_ns <= 0:
             return self._leave_out(outbox, row, "reject_expired")
-        longest = min(self._packet_max, session.payload_max(row.topic))
-        told = row.payload if left_ns > 0 else as_late(row.payload)
-        payload = shortened(told, longest)
+        longest = min(session.payload_max(topic), self._refused_bytes - 1)
+        try:
+            told = row.payload if left_ns > 0 else as_late(row.payload)
+            # halves fit after a few tries; what cannot be made so small is left out only once it was refused itself
+            payload = shortened(told, min(longest, self._refused_bytes // 2)) or shortened(told, longest)
+        except (ValueError, TypeError, KeyError) as error:  # SQLite has no checksum: a damaged page can look sound
+            _log.error("outbox: verdict %d of run %d is damaged, left out: %s", row.seq, row.boot_id, error)
+            return self._leave_out(outbox, row, "outbox_set_aside")
         if payload is None:
             self.troubles[ErrorCode.MESSAGE_TOO_LARGE] = f"a verdict does not fit in {longest} bytes"
             return self._leave_out(outbox, row, "message_too_large")
         expiry_s = -(-left_ns // 1_000_000_000) if row.perishable else 0
-        if not session.publish(row.topic, payload, row.id, expiry_s=expiry_s, watched=row.perishable):
+        if not session.publish(topic, payload, row.id, expiry_s=expiry_s, watched=row.perishable):
             return False
         self.troubles.pop(ErrorCode.MESSAGE_TOO_LARGE, None)
         self.events["verdict_shortened"] += payload is not told
@@ -234,28 +269,36 @@ class MqttLink:
 
     def _notice_subscribers(self, session: MqttSession) -> None:
         heard, session.heard = session.heard, None
-        if heard is None:
-            return
-        self.events["reject_unheard"] += not heard
-        self._was_heard |= heard
-        # A station whose rejects nobody ever wanted has its gate elsewhere; one that lost its listener has none.
-        if heard:
-            self.troubles.pop(ErrorCode.NO_SUBSCRIBER, None)
-        elif self._was_heard:
+        if heard is not None:
+            self.events["reject_unheard"] += not heard
+            self._was_heard |= heard
+            # A station whose rejects nobody ever wanted has its gate elsewhere; one that lost its listener has none.
+            self._is_unheard = self._was_heard and not heard
+        refused = [topic for topic in self._rests_until_ns if self._rests(topic)]
+        if refused:
+            self.troubles[ErrorCode.NO_SUBSCRIBER] = f"the broker takes nothing on {', '.join(refused)}"
+        elif self._is_unheard:
             self.troubles[ErrorCode.NO_SUBSCRIBER] = f"nobody listens to {self._topic('reject')} any more"
+        else:
+            self.troubles.pop(ErrorCode.NO_SUBSCRIBER, None)
 
     def _say(self, session: MqttSession, status: StationStatus) -> None:
         now = time.monotonic_ns()
+        topic = self._topic("state")
         key = (status.state, status.error_code, status.recipe_id)
-        if session.room and (key != self._said or now - self._said_ns >= _STATE_EVERY_NS):
+        is_due = key != self._said or now - self._said_ns >= _STATE_EVERY_NS
+        if is_due and session.room and not self._rests(topic):
             payload = state_message(status, self._identity, utc_of(now)).model_dump_json().encode()
-            if session.publish(self._topic("state"), payload, _STATE_ROW, retain=True):
+            if session.publish(topic, payload, _STATE_ROW, retain=True):
                 self._said, self._said_ns = key, now
 
     def _reply(self, session: MqttSession) -> None:
-        for answer in self._commands.answers() if session.room else ():
+        for answer in self._commands.answers(session.room):
             utc = utc_of(time.monotonic_ns())
             payload = command_result_message(answer.id, answer.result, self._identity, utc).model_dump_json().encode()
+            if len(payload) + len(answer.correlation or b"") > session.payload_max(answer.topic):
+                _log.warning("MQTT broker %s: correlation data too long to be answered", session.address)
+                continue
             session.publish(answer.topic, payload, ANSWER_ROW, correlation=answer.correlation)
 
     def _flush(self, outbox: Outbox, session: MqttSession) -> None:

@@ -62,9 +62,9 @@ class CommandInbox:
             commands.append(self._command(request, message))
         return commands
 
-    def answers(self) -> list[Answer]:
-        """What is to be published since the last call."""
-        return [self._answers.popleft() for _ in range(len(self._answers))]
+    def answers(self, most: int = _ANSWERS) -> list[Answer]:
+        """What is to be published since the last call, the oldest `most`; the others next time."""
+        return [self._answers.popleft() for _ in range(min(most, len(self._answers)))]
 
     def _command(self, request: Request, message: CommandMessage) -> Command:
         def reply(result: CommandResult) -> None:

@@ -10,6 +10,7 @@ import logging
 import socket
 import ssl
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_inspector.errors import DeviceError
@@ -33,12 +35,15 @@ _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv
 ANSWER_ROW = -1  # an answer that the broker refuses concerns only who asked
 _FAILURE = 0x80  # MQTT 5 reason codes from here on are refusals
 _NOBODY = 0x10  # taken, and nobody has subscribed to it
-# 0x95 packet too large; 0x82 protocol error is what paho makes of mosquitto's PUBACK with 0x95, which MQTT 5 forbids.
-_TOO_LARGE = (0x95, 0x82)
+_TOO_LARGE = 0x95
 _FRAMING = 32  # bytes of a packet beside topic and payload, at most
 _NOT_RETAINED = 2  # what was retained before is not sent
+_PATIENCE = 2  # keepalives until an acknowledgement must be there; as a rule it takes milliseconds
 _REQUESTS = 8  # that wait for the link, which looks every `interval_ms`; nobody commands a station so often
 _LONGEST_INCOMING = 65_536  # bytes of one packet; only commands come in
+
+# mosquitto says so in a PUBACK, which MQTT 5 does not foresee: paho would see a broken packet, and we not whose it was
+ReasonCode.names[_TOO_LARGE]["Packet too large"].append(PacketTypes.PUBACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +51,30 @@ class _Sent:
     """A message that the broker has not acknowledged yet."""
 
     row: int
+    topic: str
     size: int
     watched: bool
+    sent_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the broker did not take, and why."""
+
+    topic: str
+    size: int
+    reason: str
+    too_large: bool
+
+    def __str__(self) -> str:
+        return f"a message of {self.size} bytes on {self.topic}: {self.reason}"
 
 
 class MqttSession:
     """Starts to connect at once, in paho's thread. `trouble` says why the session ended, `refused` that it would again.
 
-    `heard` says of the last watched message whether anybody had subscribed to it, `too_large` how many bytes the
-    broker refused as too many.
+    `heard` says of the last watched message whether anybody had subscribed to it, `refusal` what it did not take last,
+    `too_large` of how many bytes a verdict was that it refused as too large.
 
     With `command_topic` it takes what comes there. All methods belong to one thread. Raises DeviceError where a
     password or certificate file cannot be used.
@@ -72,6 +92,7 @@ class MqttSession:
         self._window = settings.inflight
         self.packet_max = settings.packet_max_bytes
         self.too_large = 0
+        self.refusal: Refusal | None = None
         self.heard: bool | None = None
         self._sent: dict[int, _Sent] = {}
         self._acks: deque[tuple[int, Any]] = deque()
@@ -104,6 +125,14 @@ class MqttSession:
         """How many messages the broker has not taken yet."""
         return len(self._sent)
 
+    @property
+    def is_stuck(self) -> bool:
+        """The broker has owed an acknowledgement for so long that it will not come, however it answers pings."""
+        oldest = next(iter(self._sent.values()), None)
+        if oldest is None or self._acks:
+            return False
+        return time.monotonic_ns() - oldest.sent_ns > _PATIENCE * self._settings.keepalive_s * 1e9
+
     def payload_max(self, topic: str) -> int:
         """The longest payload that the broker takes on this topic."""
         return self.packet_max - len(topic.encode()) - _FRAMING
@@ -133,11 +162,11 @@ class MqttSession:
         sent = self._client.publish(topic, payload, 1, retain, properties)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
-        self._sent[sent.mid] = _Sent(row, len(payload), watched)
+        self._sent[sent.mid] = _Sent(row, topic, len(payload), watched, time.monotonic_ns())
         return True
 
     def acknowledged(self) -> list[int]:
-        """The rows that the broker has taken since the last call. Raises DeviceError when it refused one."""
+        """The rows that the broker has taken since the last call."""
         self._progress.clear()
         rows = []
         # only this thread fills _sent and only here it is read: an acknowledgement cannot overtake its own mid
@@ -146,9 +175,13 @@ class MqttSession:
             sent = self._sent.pop(mid, None)
             if sent is None:
                 continue
-            if reason.value >= _FAILURE and sent.row != ANSWER_ROW:
-                self.too_large = sent.size if reason.value in _TOO_LARGE else 0
-                raise DeviceError(f"MQTT broker {self.address} refused a message of {sent.size} bytes: {reason}")
+            if reason.value >= _FAILURE:
+                too_large = reason.value == _TOO_LARGE
+                if sent.row != ANSWER_ROW:
+                    self.refusal = Refusal(sent.topic, sent.size, str(reason), too_large)
+                if sent.row > 0 and too_large:
+                    self.too_large = min(sent.size, self.too_large or sent.size)
+                continue
             if sent.watched:
                 self.heard = reason.value != _NOBODY
             rows.append(sent.row)
@@ -273,8 +306,8 @@ class MqttSession:
     ) -> None:
         answered = self.connected or self.refused
         self.connected = False
-        if reason.value in _TOO_LARGE:
-            self.too_large = max((sent.size for sent in list(self._sent.values())), default=0)
+        if reason.value == _TOO_LARGE:
+            self.too_large = max((sent.size for sent in list(self._sent.values()) if sent.row > 0), default=0)
         if not self.trouble:
             self.trouble = f"lost: {reason}" if answered else "ended the connection without an MQTT answer"
         self._progress.set()

@@ -11,7 +11,20 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from mqtt_peers import READY, Gateway, free_port, identity, run_until, settings, verdict, wait_until
+from mqtt_peers import (
+    BROKEN,
+    READY,
+    Gateway,
+    Published,
+    WireBroker,
+    free_port,
+    identity,
+    keep_running,
+    run_until,
+    settings,
+    verdict,
+    wait_until,
+)
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -36,7 +49,7 @@ def running_broker(folder: Path, *extra: str) -> Iterator[DemoBroker]:
 
 
 @contextmanager
-def opened(broker: DemoBroker, folder: Path, **more: Any) -> Iterator[MqttLink]:
+def opened(broker: DemoBroker | WireBroker, folder: Path, **more: Any) -> Iterator[MqttLink]:
     link = MqttLink(settings(broker.port, **more), identity(folder))
     link.open()
     try:
@@ -155,6 +168,22 @@ def test_a_flood_of_commands_holds_no_verdict(tmp_path: Path) -> None:
         assert link.connected
 
 
+def test_answers_keep_to_the_brokers_receive_maximum(tmp_path: Path) -> None:
+    asked = b"\x30\x19\x00\x14" + TOPIC.encode() + b"\x00{}"
+    held: list[Published] = []
+    with (
+        WireBroker(lambda message: held.append(message) or b"", connack=b"\x21\x00\x04", greeting=asked * 8) as broker,
+        opened(broker, tmp_path, commands=True) as link,
+    ):
+        run_until(link, lambda: (link.commands(), len(held) >= 4)[1])
+        until = time.monotonic() + 0.3
+        run_until(link, lambda: time.monotonic() > until)
+        assert len(held) == 4, "one state and three answers"
+        broker.answer = lambda message: held.append(message) or message.puback()
+        broker.open[0].sendall(b"".join(message.puback() for message in held))
+        run_until(link, lambda: len(held) == 9)
+
+
 def crowded(seq: int, defects: int) -> Verdict:
     found = tuple(Defect("top", "crack", 1.0, 1.0, number / defects, 1.0, 1.0) for number in range(defects))
     return Verdict(**{**_fields(verdict(seq)), "defects": found})
@@ -173,14 +202,7 @@ def test_a_verdict_too_large_for_the_broker_comes_with_fewer_defects_and_holds_n
         link.open()
         try:
             assert link.deliver([verdict(1), crowded(2, 200), verdict(3)]) == 3
-            deadline = time.monotonic() + 15
-            while link.backlog and time.monotonic() < deadline:
-                try:
-                    link.exchange(READY)
-                except DeviceError:  # the limit that the broker had not told: what the report stage does
-                    link.close()
-                    link.open()
-                time.sleep(0.02)
+            keep_running(link, lambda: link.backlog == 0, 15)
             wait_until(lambda: gateway.seqs("verdict") == [1, 2, 3])
             assert sorted(gateway.seqs("reject")) == [1, 2, 3]
             bodies = [body for topic, body, _ in gateway.heard if topic == "verdict" and body["seq"] == 2]
@@ -198,6 +220,55 @@ def test_a_verdict_that_cannot_be_made_small_enough_is_left_out_and_told(tmp_pat
         run_until(link, lambda: link.backlog == 0)
         assert link.events["message_too_large"] == 2, "verdict and reject"
         assert ErrorCode.MESSAGE_TOO_LARGE in link.troubles
+
+
+def test_a_limit_that_the_broker_did_not_tell_costs_only_defects_and_not_longer_than_the_connection(
+    tmp_path: Path,
+) -> None:
+    told: list[dict[str, Any]] = []
+    limit = 700  # more than a verdict without defects, less than two of them
+
+    def answer(message: Published) -> bytes:
+        if len(message.payload) > limit:
+            return message.puback(0x95)
+        if message.topic == "verdict":
+            told.append(json.loads(message.payload))
+        return message.puback()
+
+    with WireBroker(answer) as broker, opened(broker, tmp_path) as link:
+        link.deliver([crowded(1, 3), verdict(2, rejects=False)])
+        keep_running(link, lambda: link.backlog == 0)
+        assert sorted(body["seq"] for body in told) == [1, 2]
+        assert link.events["message_too_large"] == 0
+        broker.answer = lambda _: BROKEN
+        link.deliver([verdict(3)])
+        keep_running(link, lambda: not link.connected)
+        limit, broker.answer = 10_000, answer
+        link.deliver([crowded(4, 8)])
+        keep_running(link, lambda: link.backlog == 0)
+        assert [(body["seq"], body["left_out"]) for body in told[-2:]] == [(3, 0), (4, 0)]
+
+
+def test_a_broken_packet_from_the_broker_costs_the_connection_and_no_verdict(tmp_path: Path) -> None:
+    broken = iter([BROKEN])
+
+    with WireBroker(lambda message: next(broken, message.puback())) as broker, opened(broker, tmp_path) as link:
+        link.deliver([crowded(seq, 6) for seq in range(1, 6)])
+        keep_running(link, lambda: link.backlog == 0)
+        assert broker.connections == 2
+        assert not link.events["verdict_shortened"] + link.events["message_too_large"]
+
+
+def test_an_answer_that_the_broker_would_not_take_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        running_broker(tmp_path, "max_packet_size 16000") as broker,
+        opened(broker, tmp_path, commands=True) as link,
+        Panel(broker.port) as panel,
+    ):
+        panel.say({"id": "1", "command": "fire"}, CorrelationData=b"c" * 15_900)
+        run_until(link, lambda: (link.commands(), "too long to be answered" in caplog.text)[1])
+        panel.say({"id": "2", "command": "fire"})
+        assert answered(link, panel)[1]["id"] == "2"
 
 
 def test_a_reject_that_lost_its_listener_is_told_and_one_that_never_had_any_is_counted(tmp_path: Path) -> None:

@@ -1,17 +1,33 @@
+import json
 import logging
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mqtt_peers import READY, Gateway, free_port, identity, run_until, settings, verdict, wait_until
+from mqtt_peers import (
+    BROKEN,
+    READY,
+    Gateway,
+    Published,
+    WireBroker,
+    free_port,
+    identity,
+    keep_running,
+    run_until,
+    settings,
+    verdict,
+    wait_until,
+)
 from pydantic import ValidationError
 
 from edge_inspector.errors import DeviceError
@@ -177,6 +193,69 @@ def test_nothing_is_lost_or_reordered_when_the_broker_is_killed(broker: DemoBrok
         assert gateway.seqs("reject") == list(range(3, 301, 3))
 
 
+def test_what_waits_is_published_under_todays_topic(broker: DemoBroker, tmp_path: Path) -> None:
+    link = MqttLink(settings(free_port(), topic_prefix="plant"), identity(tmp_path, boot_id=1))
+    link.open()
+    link.deliver([verdict(1, boot_id=1)])
+    link.close()
+    link = MqttLink(settings(broker.port), identity(tmp_path))
+    link.open()
+    with Gateway(broker.port) as gateway:
+        run_until(link, lambda: link.backlog == 0)
+        wait_until(lambda: gateway.seqs("verdict") == [1])
+    link.close()
+
+
+@pytest.mark.parametrize("forbidden", ["reject", "verdict", "state"])
+def test_a_topic_that_the_broker_refuses_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forbidden: str
+) -> None:
+    monkeypatch.setattr("edge_inspector.plcs.mqtt._REST_NS", 2_000_000_000)
+    taken: list[tuple[str, int]] = []
+
+    def answer(message: Published) -> bytes:
+        if message.topic == forbidden:
+            return message.puback(0x87) + BROKEN  # mosquitto ends the connection too where max_queued_messages is 0
+        taken.append((message.topic, json.loads(message.payload).get("seq", 0)))
+        return message.puback()
+
+    with WireBroker(answer) as broker:
+        link = MqttLink(settings(broker.port), identity(tmp_path))
+        link.open()
+        link.deliver([verdict(seq) for seq in range(1, 4)])
+        others = {"reject", "verdict", "state"} - {forbidden}
+        waits = 0 if forbidden == "state" else 3
+        told = {ErrorCode.NO_SUBSCRIBER: f"the broker takes nothing on edge/press-3/{forbidden}"}
+        keep_running(link, lambda: link.troubles == told and others <= {topic for topic, _ in taken})
+        keep_running(link, lambda: link.connected and link.backlog == waits)
+        assert broker.connections == 2
+        forbidden = ""
+        keep_running(link, lambda: {"reject", "verdict", "state"} == {topic for topic, _ in taken})
+        keep_running(link, lambda: not link.backlog and not link.troubles)
+        every = {(topic, seq) for topic in ("reject", "verdict") for seq in range(1, 4)}
+        assert {each for each in taken if each[0] != "state"} == every
+        link.close()
+
+
+@pytest.mark.parametrize("damage", [b'{"boot_id":\xff}', b'["late"]', b'{"defect\x08":[]%s}' % (b" " * 3000)])
+def test_a_damaged_row_is_left_out_and_those_behind_it_arrive(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+) -> None:
+    link = MqttLink(settings(free_port()), identity(tmp_path, boot_id=1))
+    link.open()
+    link.deliver([verdict(seq, boot_id=1, rejects=False) for seq in (1, 2)])
+    link.close()
+    with closing(sqlite3.connect(tmp_path / "outbox.sqlite")) as db, db:
+        db.execute("UPDATE outbox SET payload = ? WHERE seq = 1", (damage,))
+    with WireBroker(lambda message: message.puback()) as broker:
+        link = MqttLink(settings(broker.port, packet_max_bytes=2048), identity(tmp_path))
+        link.open()
+        run_until(link, lambda: link.backlog == 0)
+        assert link.events["outbox_set_aside"] == 1
+        assert "verdict 1 of run 1 is damaged" in caplog.text
+        link.close()
+
+
 def test_a_hung_broker_never_holds_deliver(broker: DemoBroker, link: MqttLink) -> None:
     run_until(link, lambda: link.connected)
     os.kill(broker.pid, signal.SIGSTOP)
@@ -195,6 +274,23 @@ def test_a_hung_broker_never_holds_deliver(broker: DemoBroker, link: MqttLink) -
     finally:
         os.kill(broker.pid, signal.SIGCONT)
     run_until(link, lambda: link.backlog == 0)
+
+
+def test_a_broker_that_answers_pings_and_acknowledges_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge_inspector.plcs.mqtt_session._PATIENCE", 0.5)
+    with WireBroker(lambda _: b"") as broker:
+        link = MqttLink(settings(broker.port), identity(tmp_path))
+        link.open()
+        run_until(link, lambda: link.connected)
+        link.deliver([verdict(1)])
+        run_until(link, lambda: broker.connections == 3)
+        assert not link.connected, "a connection alone is no sign that messages get through"
+        assert caplog.text.count("acknowledges nothing") == 1
+        broker.answer = lambda message: message.puback()
+        run_until(link, lambda: link.connected and link.backlog == 0)
+        link.close()
 
 
 def test_close_is_quick_while_the_broker_hangs(broker: DemoBroker, link: MqttLink) -> None:

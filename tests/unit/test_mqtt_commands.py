@@ -61,6 +61,14 @@ def test_a_right_command_is_passed_on_and_answered_on_the_result_topic() -> None
     assert inbox.answers() == []
 
 
+def test_answers_that_find_no_room_come_next_time() -> None:
+    inbox = CommandInbox(RESULT)
+    inbox.check([Request(b"{}", correlation=each) for each in (b"1", b"2", b"3")], 4)
+    assert inbox.answers(0) == []
+    assert [answer.correlation for answer in inbox.answers(2)] == [b"1", b"2"]
+    assert [answer.correlation for answer in inbox.answers()] == [b"3"]
+
+
 @pytest.mark.parametrize("name", ["enable", "disable", "reset"])
 def test_the_other_commands_need_an_id_and_nothing_more(name: str) -> None:
     (command,) = CommandInbox(RESULT).check([Request(json.dumps({"id": "x", "command": name}).encode())], 4)

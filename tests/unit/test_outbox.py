@@ -68,6 +68,19 @@ def test_full_means_all_or_nothing(path: Path) -> None:
     outbox.close()
 
 
+def test_full_in_bytes_takes_no_more_until_some_are_gone(path: Path) -> None:
+    outbox = Outbox(path, 1000, max_bytes=500_000)
+    seq = 0
+    while outbox.append([replace(row(seq), payload=b"x" * 2500)]):
+        seq += 1
+    assert 100 < seq < 122, "a page of 4 kB for each"
+    assert outbox.room == 0
+    outbox.delete([each.id for each in outbox.after(0, 10)])
+    assert outbox.append([row(1000)])
+    outbox.close()
+    assert path.stat().st_size < 510_000
+
+
 def test_the_same_message_is_held_once(path: Path) -> None:
     outbox = Outbox(path, 10)
     assert outbox.append([row(1), row(2)])
