@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -11,13 +12,19 @@ from pydantic import Field
 
 from edge_inspector.drivers import Camera, DriverSettings
 from edge_inspector.errors import DeviceError, FrameIncompleteError
-from edge_inspector.records import Frame
+from edge_inspector.records import CameraCounters, Frame
+
+log = logging.getLogger(__name__)
 
 _V4L2_MANUAL_EXPOSURE: Final = 1
 _V4L2_EXPOSURE_UNIT_US: Final = 100
 # An older stamp is not this clock's: no driver keeps a frame that long.
 _OLDEST_STAMP_NS: Final = 2_000_000_000
 _SILENT_AT_LEAST_NS: Final = 500_000_000
+# What came so long after the one before, three times more than usual, was stopped on its way, and more behind it.
+_STOPPED_NS: Final = 200_000_000
+_SINGLY: Final = 2  # so many in a row: one alone may come late because this machine was busy
+_BEHIND_AT_MOST_NS: Final = 1_500_000_000  # a stream that is still in bursts by then always is
 _DAMAGED_AT_MOST: Final = 10  # in a row: after that it is not the pictures but the camera
 _BACKENDS: Final = {"v4l2": cv2.CAP_V4L2, "ffmpeg": cv2.CAP_FFMPEG, "gstreamer": cv2.CAP_GSTREAMER}
 
@@ -65,6 +72,10 @@ class OpenCvCamera(Camera):
         self._due_ns = 0
         self._silent_ns = _SILENT_AT_LEAST_NS
         self._heard_ns = 0
+        self._interval_ns = self._usual_ns = 0.0
+        self._behind_since_ns: int | None = None
+        self._singly = 0
+        self._left_out = 0
         self._damaged = 0
 
     def open(self) -> None:
@@ -80,6 +91,7 @@ class OpenCvCamera(Camera):
             limits = [
                 *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(self._settings.open_timeout_s * 1000)),
                 *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(self._settings.read_timeout_s * 1000)),
+                *(cv2.CAP_PROP_N_THREADS, 1),  # every thread more gives the pictures a frame later
             ]
             capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, limits)
         if not capture.isOpened():
@@ -89,7 +101,13 @@ class OpenCvCamera(Camera):
         self._damaged = 0
         for what, key, value in self._wanted():
             self._set(what, key, value)
-        self._silent_ns = max(_SILENT_AT_LEAST_NS, int(3e9 / (capture.get(cv2.CAP_PROP_FPS) or 30.0)))
+        self._interval_ns = 1e9 / (capture.get(cv2.CAP_PROP_FPS) or 30.0)
+        self._silent_ns = max(_SILENT_AT_LEAST_NS, int(3 * self._interval_ns))
+        # Until the stream has shown its rate, it may be as slow as its settings allow.
+        self._usual_ns = self._settings.read_timeout_s * 1e9 / 3
+        # Opening looks into a stream: its first pictures are as old as that took.
+        self._heard_ns = self._behind_since_ns = time.monotonic_ns()
+        self._singly = 0
 
     def grab(self, timeout_s: float) -> Frame | None:
         """The next picture. A network stream waits up to `read_timeout_s` whatever `timeout_s` says."""
@@ -98,10 +116,11 @@ class OpenCvCamera(Camera):
         if not self._wait(timeout_s):
             return None
         # A V4L2 frame was taken from the driver while waiting for it.
-        taken = self._device or self._capture.grab()
-        if not taken:
-            raise DeviceError(f"{self.name}: {self._settings.source} gives no more pictures")
-        self._heard_ns = received_ns = time.monotonic_ns()
+        if self._device:
+            self._heard_ns = time.monotonic_ns()
+        elif not self._take(timeout_s):
+            return None
+        received_ns = self._heard_ns
         image: Any
         good, image = self._capture.retrieve()
         self._frame_id += 1
@@ -122,6 +141,38 @@ class OpenCvCamera(Camera):
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+    def counters(self) -> CameraCounters:
+        """A stream's pictures that were left out, as nobody could tell when they were taken."""
+        return CameraCounters(frames_missed=self._left_out)
+
+    def _take(self, timeout_s: float) -> bool:
+        """Whether the next picture came, beside those that are older than their arrival tells: they are left out."""
+        deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
+        while self._capture.grab():
+            received_ns = time.monotonic_ns()
+            apart_ns, self._heard_ns = received_ns - self._heard_ns, received_ns
+            if self._file or not self._is_behind(apart_ns, received_ns):
+                return True
+            self._left_out += 1
+            self._frame_id += 1
+            if received_ns > deadline_ns:
+                return False
+        raise DeviceError(f"{self.name}: {self._settings.source} gives no more pictures")
+
+    def _is_behind(self, apart_ns: int, received_ns: int) -> bool:
+        """Whether a stream catches up, after it was opened or stopped: until pictures come one by one again."""
+        if self._behind_since_ns is None:
+            if apart_ns > max(_STOPPED_NS, 3 * self._usual_ns):
+                self._behind_since_ns, self._singly = received_ns, 0
+        else:
+            self._singly = self._singly + 1 if apart_ns > min(self._interval_ns, self._usual_ns) / 2 else 0
+            if self._singly == _SINGLY or received_ns - self._behind_since_ns > _BEHIND_AT_MOST_NS:
+                self._behind_since_ns = None
+                log.info("%s: pictures that came late and were left out: %d so far", self.name, self._left_out)
+        if self._behind_since_ns is None:
+            self._usual_ns += (apart_ns - self._usual_ns) / 8
+        return self._behind_since_ns is not None
 
     def _refuse_damaged(self, received_ns: int) -> None:
         """A picture that cannot be decoded is one bad picture, until there are too many of them."""

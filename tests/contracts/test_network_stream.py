@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 
@@ -16,15 +17,21 @@ from edge_inspector.records import Frame
 
 READ_TIMEOUT_S = 0.5
 SLACK_S = 0.7
+STOPPED_S, AT_ONCE_S = 0.35, 0.15
 BOUNDARY = b"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n"
 
 
 class Server:
-    """Motion JPEG, 50 pictures a second, each with its number as its level."""
+    """Motion JPEG, 50 pictures a second, each with its number as its level.
+
+    While it `stops`, pictures are taken but sent later, all at once.
+    """
 
     def __init__(self) -> None:
         self.hangs = threading.Event()
+        self.stops = threading.Event()
         self.ends = threading.Event()
+        self.taken_ns: dict[int, int] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -60,16 +67,30 @@ class Server:
         self._thread.join()
 
     def stream(self, to: BaseHTTPRequestHandler) -> None:
-        number = 0
+        number, kept = 0, b""
         while not self.ends.wait(0.02):
             if self.hangs.is_set():
                 continue
             number = (number + 1) % 20
+            self.taken_ns[number] = time.monotonic_ns()
             _, jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 10 * number, np.uint8))
+            kept += BOUNDARY % (len(jpeg), jpeg.tobytes())
+            if self.stops.is_set():
+                continue
             try:
-                to.wfile.write(BOUNDARY % (len(jpeg), jpeg.tobytes()))
+                to.wfile.write(kept)
             except OSError:
                 return
+            kept = b""
+
+    @contextmanager
+    def stopped(self, seconds: float) -> Iterator[None]:
+        """For so long from now on."""
+        self.stops.set()
+        again = threading.Timer(seconds, self.stops.clear)
+        again.start()
+        yield
+        again.join()
 
 
 @pytest.fixture
@@ -92,6 +113,10 @@ def take(camera: OpenCvCamera, count: int) -> list[Frame]:
     return [frame for frame in frames if frame is not None]
 
 
+def number(frame: Frame) -> int:
+    return round(float(frame.image.mean()) / 10)
+
+
 def seconds_until_lost(camera: OpenCvCamera) -> float:
     began = time.monotonic()
     with pytest.raises(DeviceError, match="gives no more pictures"):
@@ -100,12 +125,37 @@ def seconds_until_lost(camera: OpenCvCamera) -> float:
 
 
 def test_frames_come_in_order_and_are_stamped_when_they_came(camera: OpenCvCamera) -> None:
-    frames = take(camera, 30)
+    frames = take(camera, 40)[:30]
     assert len(frames) == 30
-    levels = [round(float(frame.image.mean()) / 10) for frame in frames]
-    assert all((after - before) % 20 == 1 for before, after in pairwise(levels))
+    # A picture that was left out has its number all the same.
+    assert all(
+        (number(after) - number(before) - after.frame_id + before.frame_id) % 20 == 0
+        for before, after in pairwise(frames)
+    )
     arrivals = np.diff([frame.captured_ns for frame in frames[10:]]) / 1e9
     assert np.median(arrivals) == pytest.approx(0.02, abs=0.015)
+
+
+def ages_s(camera: OpenCvCamera, server: Server, count: int) -> list[float]:
+    """How old each picture was when it was captured, by its stamp. Right for 0.4 s, then the numbers come again."""
+    came = (frame for _ in range(count) for frame in take(camera, 1))
+    return [(frame.captured_ns - server.taken_ns[number(frame)]) / 1e9 for frame in came]
+
+
+def test_pictures_that_waited_on_their_way_are_left_out(camera: OpenCvCamera, server: Server) -> None:
+    take(camera, 60)
+    before = camera.counters().frames_missed
+    with server.stopped(STOPPED_S):
+        ages = ages_s(camera, server, 30)
+    assert len(ages) > 20
+    assert max(ages) < AT_ONCE_S
+    assert camera.counters().frames_missed - before > 10
+
+
+def test_what_a_stream_held_when_it_was_opened_is_left_out(camera: OpenCvCamera, server: Server) -> None:
+    with server.stopped(STOPPED_S):
+        camera.open()
+        assert max(ages_s(camera, server, 10)) < AT_ONCE_S
 
 
 def test_a_server_that_hangs_is_lost_within_the_read_timeout(camera: OpenCvCamera, server: Server) -> None:
