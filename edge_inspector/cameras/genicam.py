@@ -29,6 +29,8 @@ _ANSWERS_WITHIN_S: Final = 0.3
 _LOOK_UP_S: Final = 0.05  # how often a wait for a frame asks whether the camera is still there
 _ASK_EVERY_NS: Final = 250_000_000
 _LATCH_EVERY_NS: Final = 500_000_000
+_LATCH_IDLE_EVERY_NS: Final = 2_000_000_000
+_ANSWERS_AT_ONCE_S: Final = 0.005
 _FIRST_LATCHES: Final = 5
 
 
@@ -82,6 +84,7 @@ class GenicamCamera(Camera):
                     self._probe.alive(now)
                 return self._received(stream, buffer, now)
             self._watch(now)
+            self._latch_idle(now)
             if now >= deadline_ns:
                 return None
 
@@ -230,6 +233,17 @@ class GenicamCamera(Camera):
             self._clock.add(stamp_ns + self._exposure_ns, now_ns)
         elif now_ns - self._latched_ns > _LATCH_EVERY_NS and self._read_latch():
             self._latched_ns = now_ns
+
+    def _latch_idle(self, now_ns: int) -> None:
+        """Follow the camera's clock while no frame comes: the first one after hours must not rely on the drift.
+
+        Right after a sign of life, as after a frame; one try, however it went.
+        """
+        if not self._latches or self._probe is None or now_ns - self._latched_ns < _LATCH_IDLE_EVERY_NS:
+            return
+        self._latched_ns = now_ns
+        if self._probe.answers(_ANSWERS_AT_ONCE_S):
+            self._read_latch()
 
     def _read_latch(self) -> bool:
         try:

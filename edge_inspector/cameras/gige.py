@@ -7,6 +7,7 @@ block for two and a half on any question in the meantime.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import time
@@ -22,7 +23,9 @@ _CONTROLLED: Final = 0x3
 _TICKS_HIGH, _TICKS_LOW = 0x093C, 0x0940
 _TIMESTAMP_CONTROL, _LATCHED_HIGH, _LATCHED_LOW = 0x0944, 0x0948, 0x094C
 _LATCH: Final = 2
+_SLOWEST_NS: Final = 2_000_000
 _JITTER_NS: Final = 200_000
+_SLOWER_NS: Final = 20_000  # by how much more a round trip may take after each that took too long
 _ASK_EVERY_NS: Final = 100_000_000
 # Questions, not milliseconds: a machine that stood still for a while has not lost its cameras. With the wait before
 # the first and after the last, a loss is known within half a second.
@@ -30,7 +33,7 @@ _PATIENCE: Final = 3
 
 
 class Probe:
-    """Asks the camera who controls it, without waiting for the answer. Nothing is asked while frames come."""
+    """Asks the camera who controls it, and hears the answer when it comes. Nothing is asked while frames come."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -60,6 +63,14 @@ class Probe:
         """A frame came."""
         self._unanswered = 0
         self._last_ns = now_ns
+
+    def answers(self, within_s: float) -> bool:
+        """Ask now, and wait so long for the answer."""
+        self._hear()
+        self._ask(time.monotonic_ns())
+        select.select([self._socket], [], [], within_s)
+        self._hear()
+        return not self._unanswered
 
     def silence(self, now_ns: int) -> str:
         """To be called while no frame comes: how the camera was lost, empty where it was not."""
@@ -102,7 +113,7 @@ class TimestampLatch:
     def __init__(self, device: Device) -> None:
         self._device = device
         self.ticks_per_s = device.word(_TICKS_HIGH) << 32 | device.word(_TICKS_LOW)
-        self._best_ns = 2_000_000
+        self._best_ns = _SLOWEST_NS
 
     def read(self) -> tuple[int, int] | None:
         """The same instant in ns on the camera's clock and on the host's; None where a round trip was too slow."""
@@ -114,6 +125,8 @@ class TimestampLatch:
         ticks = self._device.word(_LATCHED_HIGH) << 32 | self._device.word(_LATCHED_LOW)
         round_trip_ns = answered_ns - asked_ns
         if not ticks or round_trip_ns > self._best_ns + _JITTER_NS:
+            # A network may become slower for good.
+            self._best_ns = min(_SLOWEST_NS, self._best_ns + _SLOWER_NS)
             return None
         self._best_ns = min(self._best_ns, round_trip_ns)
         return self.to_ns(ticks), (asked_ns + answered_ns) // 2

@@ -1,6 +1,7 @@
 """The GenICam driver over the real protocol: against the simulated GigE camera, and against Aravis' own fake."""
 
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -392,6 +393,25 @@ def test_numbers_of_16_bits_wrap_without_a_gap(start_gige: Any, make: Any) -> No
     assert all(frame.received_ns - frame.captured_ns > 4_000_000 for frame in frames)
     assert camera.counters().frames_missed == 0
     assert frames[-1].frame_id - frames[0].frame_id == 19 or damaged
+
+
+def test_the_clock_is_followed_while_no_frame_comes(gige: Any, make: Any) -> None:
+    camera = make(gige.address, trigger_source="Software")
+    before_ns = camera._clock._newest_ns
+    deadline = time.monotonic() + 20  # a round trip that takes too long does not count
+    while camera._clock._newest_ns < before_ns + 2_000_000_000 and time.monotonic() < deadline:
+        assert camera.grab(0.2) is None
+    assert time.monotonic() < deadline
+
+
+def test_a_camera_that_hangs_while_no_frame_comes_is_not_asked_for_its_clock(start_gige: Any, make: Any) -> None:
+    victim = start_gige()
+    camera = make(victim.address, trigger_source="Software")
+    camera._latched_ns = 0
+    victim.process.send_signal(signal.SIGSTOP)
+    took, why = seconds_until_lost(camera)
+    assert "does not answer" in why
+    assert took < LOSS_KNOWN_S + SLACK_S
 
 
 def test_a_stream_without_frames_is_noticed_where_the_rate_is_known(start_gige: Any, make: Any) -> None:

@@ -1,9 +1,12 @@
 """The camera's clock on the host's clock: offset, drift, jitter, steps."""
 
 import random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from edge_inspector.cameras import gige
 from edge_inspector.cameras.clock import DeviceClock
 
 SECOND = 1_000_000_000
@@ -100,3 +103,30 @@ def test_old_slots_are_forgotten() -> None:
     for index in range(40):
         clock.add(index * SECOND, OFFSET + index * SECOND + (0 if index < 10 else 5_000_000))
     assert abs(clock.host_ns(40 * SECOND) - (OFFSET + 40 * SECOND + 5_000_000)) < 100_000
+
+
+class Registers:
+    """A camera's, over a network that takes so long."""
+
+    round_trip_ns = 200_000
+
+    def __init__(self) -> None:
+        self.now_ns = SECOND
+
+    def word(self, _address: int) -> int:
+        return 1
+
+    def set_word(self, _address: int, _word: int) -> None:
+        self.now_ns += self.round_trip_ns
+
+
+def test_a_network_that_became_slower_is_believed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    device: Any = Registers()
+    monkeypatch.setattr(gige, "time", SimpleNamespace(monotonic_ns=lambda: device.now_ns))
+    latch = gige.TimestampLatch(device)
+    assert latch.read() is not None
+    device.round_trip_ns = 1_000_000
+    assert latch.read() is None
+    assert any(latch.read() for _ in range(100))
+    device.round_trip_ns = 3_000_000
+    assert not any(latch.read() for _ in range(1000))
