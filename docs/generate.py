@@ -67,7 +67,10 @@ CODES = {
     ),
     ErrorCode.BROKER_LOST: ("the broker does not answer", "check it; verdicts wait in the outbox"),
     ErrorCode.OUTBOX_FULL: ("the outbox has reached its limit", "bring the broker back; newest messages are refused"),
-    ErrorCode.NO_SUBSCRIBER: ("nobody reads `reject` any more", "bring back what fires the gate over MQTT"),
+    ErrorCode.NO_SUBSCRIBER: (
+        "nobody reads `reject` any more, or the broker refuses a topic",
+        "bring back what fires the gate over MQTT; see the broker's rights for this station",
+    ),
     ErrorCode.MESSAGE_TOO_LARGE: ("a verdict is too large for the broker", "raise the broker's packet size limit"),
     ErrorCode.RECIPE_MISMATCH: ("PLC and station disagree on the recipe", "load the recipe that the PLC expects"),
     ErrorCode.ARCHIVE_INCOMPLETE: (

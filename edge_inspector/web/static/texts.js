@@ -238,7 +238,7 @@ const TEXTS = {
 
   "code.camera_lost": ["Camera {name} does not answer: check its cable and power.", "Kamera {name} antwortet nicht: Kabel und Strom prüfen."],
   "code.bad_pictures": ["The pictures of {name} are too dark, too bright or frozen: check light and lens.", "Die Bilder von {name} sind zu dunkel, zu hell oder eingefroren: Licht und Optik prüfen."],
-  "code.no_subscriber": ["Nobody listens to the rejects on {name}.", "Niemand hört auf den Ausschuss bei {name}."],
+  "code.no_subscriber": ["Nobody listens to the rejects on {name}, or it refuses them.", "Niemand hört bei {name} auf den Ausschuss, oder er wird dort abgelehnt."],
   "code.message_too_large": ["{name} refuses large messages: raise the broker's limit.", "{name} lehnt große Meldungen ab: Grenze am Broker erhöhen."],
   "code.encoder_lost": ["No fresh belt position: check the PLC and its cable.", "Keine aktuelle Bandposition: SPS und Kabel prüfen."],
   "code.count_mismatch": ["Camera {name} counts the belt otherwise than the PLC: reset both counters together.", "Kamera {name} zählt das Band anders als die SPS: beide Zähler gemeinsam zurücksetzen."],
