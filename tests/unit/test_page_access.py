@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import logging
 import shutil
 import socket
 import ssl
@@ -13,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from descriptors import descriptors_left
 from page import PASSWORD, Page, Visitor, plant_of, serving
 
 from edge_inspector.store.users import Role, UsersFile, new_user, read_users, write_users
@@ -21,6 +23,7 @@ from edge_inspector.web.access import Access
 from edge_inspector.web.app import entries
 from edge_inspector.web.sessions import Sessions
 
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 OPEN_TO_ALL = {"/api/login", "/api/logout"}
 
 
@@ -262,24 +265,84 @@ def test_a_reviewer_commands_nothing(page: Page) -> None:
     assert page.visitor(Role.REVIEWER).ask("POST", "/api/command", {"name": "reset"}).status == 403
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_silent_clients_take_no_more_than_their_share_of_descriptors(
+    page: Page, anybody: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_PATIENCE_S", 1.0)
+    assert anybody.ask("GET", "/healthz").status == 200
+    before = open_descriptors()
+    with silent_clients(page, 160):
+        assert open_descriptors() - before <= 160 + 128
+        assert anybody.ask("GET", "/healthz").status == 200, "when some were dropped, the next are accepted"
+
+
+@needs_openssl
+def test_silent_clients_are_counted_before_they_have_agreed_on_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_PATIENCE_S", 1.0)
+    with serving(plant_of(tmp_path, certified(tmp_path))) as page, contextlib.closing(encrypted(page, tmp_path)) as one:
+        one.request("GET", "/healthz")
+        assert one.getresponse().status == 200
+        before = open_descriptors()
+        with silent_clients(page, 160), contextlib.closing(encrypted(page, tmp_path)) as other:
+            assert open_descriptors() - before <= 160 + 128
+            other.request("GET", "/healthz")
+            assert other.getresponse().status == 200
+
+
+def test_without_a_file_descriptor_left_it_waits_and_fills_no_log(
+    page: Page, anybody: Visitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connection, "_RETRY_S", 0.2)
+    assert anybody.ask("GET", "/healthz").status == 200
+    with descriptors_left(3), caplog.at_level(logging.WARNING), contextlib.ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(socket.create_connection(("127.0.0.1", page.port)))
+            time.sleep(0.5)
+    assert caplog.messages == []
+    assert anybody.ask("GET", "/healthz").status == 200
+
+
+@needs_openssl
 def test_with_a_certificate_everything_is_encrypted(tmp_path: Path) -> None:
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-         "-keyout", str(tmp_path / "page.key"), "-out", str(tmp_path / "page.crt")],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    with serving(plant_of(tmp_path, 'certificate = "page.crt"\nprivate_key = "page.key"\n')) as page:
-        trusting = ssl.create_default_context(cafile=tmp_path / "page.crt")
-        encrypted = http.client.HTTPSConnection("127.0.0.1", page.port, timeout=10, context=trusting)
-        with contextlib.closing(encrypted):
-            encrypted.request("POST", "/api/login", json.dumps({"name": "admin", "password": PASSWORD}))
-            answer = encrypted.getresponse()
+    with serving(plant_of(tmp_path, certified(tmp_path))) as page:
+        with contextlib.closing(encrypted(page, tmp_path)) as channel:
+            channel.request("POST", "/api/login", json.dumps({"name": "admin", "password": PASSWORD}))
+            answer = channel.getresponse()
             assert answer.status == 200
             assert "; secure" in answer.getheader("set-cookie", "").lower()
             answer.read()
-            encrypted.request("GET", "/healthz")
-            assert encrypted.getresponse().status == 200
+            channel.request("GET", "/healthz")
+            assert channel.getresponse().status == 200
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             page.visitor().ask("GET", "/healthz")
+
+
+def certified(folder: Path) -> str:
+    """Settings of a page with a certificate that is made for it."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", str(folder / "page.key"), "-out", str(folder / "page.crt")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return 'certificate = "page.crt"\nprivate_key = "page.key"\n'
+
+
+def encrypted(page: Page, folder: Path) -> http.client.HTTPSConnection:
+    trusting = ssl.create_default_context(cafile=folder / "page.crt")
+    return http.client.HTTPSConnection("127.0.0.1", page.port, timeout=10, context=trusting)
+
+
+@contextlib.contextmanager
+def silent_clients(page: Page, count: int) -> Iterator[None]:
+    with contextlib.ExitStack() as held:
+        for _ in range(count):
+            held.enter_context(socket.create_connection(("127.0.0.1", page.port)))
+        time.sleep(0.5)
+        yield
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
