@@ -101,6 +101,14 @@ def test_prometheus_can_read_every_expression_of_the_dashboards(tmp_path: Path) 
     tool("check", "rules", tmp_path / "panels.yml")
 
 
+def test_the_process_has_metrics_and_the_unit_hides_nothing_that_they_are_made_from() -> None:
+    asked = {metric for _, text in expressions() for metric, _ in selectors(text) if metric.startswith("process_")}
+    assert "process_start_time_seconds" in asked
+    assert asked <= {sample.name for family in REGISTRY.collect() for sample in family.samples}
+    for unit in ("edge-inspector.service", "gpu.conf"):
+        assert "\nProcSubset=pid" not in (ROOT / "systemd" / unit).read_text(), "it hides /proc/stat"
+
+
 def test_each_alert_is_provoked_in_the_rule_tests() -> None:
     cases = (PROMETHEUS / "tests" / "rules.yml").read_text()
     fired = set(re.findall(r'labels: \'\{alertname="(\w+)"\}\'', cases))
