@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("playwright", reason="playwright is not installed")
 
 from chromium import PROGRAM, browsing
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from edge_inspector.simulation.demo import Demo, DemoOptions
 from edge_inspector.store.users import Role, new_user, write_users
@@ -163,6 +163,37 @@ def test_a_reviewer_marks_a_part_with_one_key(screen: Screen) -> None:
     ]
     page.click("#logout")
     expect(page.locator("#login")).to_be_visible()
+
+
+def test_what_is_marked_is_the_part_that_is_shown_and_one_for_each_key(screen: Screen, demo: Demo) -> None:
+    wait_for_parts(demo, 12)
+    screen.show("/review")
+    screen.log_in("reviewer")
+    page, title = screen.page, screen.page.locator(".judge h2")
+    expect(title).to_contain_text("Part")
+    queue = page.evaluate("fetch('/api/review').then(a => a.json())")["parts"]
+    first = next(at for at, row in enumerate(queue) if f"Part {row['part']}" in title.inner_text())
+    second, third, fourth = queue[first + 1 : first + 4]
+    late: list[Route] = []
+
+    def keep_back(route: Route) -> None:
+        late.append(route)
+
+    page.route(f"**/api/parts/{second['id']}", keep_back)
+    page.keyboard.press("s")
+    page.keyboard.press("g")  # the second part is not on the screen yet
+    page.keyboard.press("s")
+    expect(title).to_contain_text(f"Part {third['part']}")
+    late[0].continue_()
+    page.wait_for_timeout(500)
+    expect(title).to_contain_text(f"Part {third['part']}")
+    for _ in range(20):
+        page.keyboard.down("g")
+        page.wait_for_timeout(30)
+    page.keyboard.up("g")
+    expect(title).to_contain_text(f"Part {fourth['part']}")
+    waiting = [row["id"] for row in page.evaluate("fetch('/api/review').then(a => a.json())")["parts"]]
+    assert [row["id"] in waiting for row in (queue[first], second, third, fourth)] == [True, True, False, True]
 
 
 def test_a_viewer_may_look_only(screen: Screen) -> None:
