@@ -6,7 +6,8 @@ import asyncio
 import ipaddress
 import json
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +63,7 @@ class Access:
     def __init__(self, sessions: Sessions, *, read_requires_login: bool) -> None:
         self._sessions = sessions
         self._read_requires_login = read_requires_login
+        self._slow = asyncio.Lock()
 
     def routes(self, entries: Sequence[Entry]) -> list[Route]:
         """Each answers only whom it may."""
@@ -74,6 +76,13 @@ class Access:
     def may_read(self, request: Request) -> bool:
         """Whether whoever asks may look, now."""
         return not self._read_requires_login or self.session(request) is not None
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """For what holds up the page's thread: one at a time, and whatever is quick is answered in between."""
+        async with self._slow:
+            await asyncio.sleep(0)
+            yield
 
     def _guarded(self, entry: Entry) -> Answer:
         async def answer(request: Request) -> Response:

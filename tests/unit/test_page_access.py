@@ -190,6 +190,21 @@ def test_guessing_passwords_is_soon_refused(anybody: Visitor) -> None:
     assert anybody.log_in("admin", PASSWORD).status == 429, "the right one too: nobody may learn it so"
 
 
+def test_guesses_that_come_all_at_once_are_counted_one_by_one(page: Page, anybody: Visitor) -> None:
+    assert anybody.ask("GET", "/healthz").status == 200
+    guess = json.dumps({"name": "admin", "password": "wrong password"}).encode()
+    head = b"POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(guess)
+    with contextlib.ExitStack() as held:
+        clients = [held.enter_context(socket.create_connection(("127.0.0.1", page.port), 10)) for _ in range(20)]
+        for client in clients:
+            client.sendall(head)
+        time.sleep(0.5)  # each is let in before any has said its password
+        for client in clients:
+            client.sendall(guess)
+        statuses = sorted(client.recv(100).split()[1] for client in clients)
+    assert statuses == [b"401"] * 5 + [b"429"] * 15
+
+
 def test_a_wrong_name_is_answered_like_a_wrong_password(anybody: Visitor) -> None:
     wrong_name = anybody.log_in("nobody", PASSWORD)
     wrong_password = anybody.log_in("admin", "wrong password")
