@@ -7,7 +7,7 @@ import ipaddress
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +49,16 @@ class RequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One URL. `role` is the least that may ask; None: anybody, even where reading needs a login."""
+    """One URL. `role` is the least that may ask; None: anybody, even where reading needs a login.
+
+    What is `slow` waits for its turn.
+    """
 
     method: str
     path: str
     answer: Answer
     role: Role | None = Role.VIEWER
+    slow: bool = False
 
 
 class Access:
@@ -88,7 +92,8 @@ class Access:
         async def answer(request: Request) -> Response:
             try:
                 self._check(request, entry)
-                return await entry.answer(request)
+                async with self.turn() if entry.slow else nullcontext():
+                    return await entry.answer(request)
             except RequestError as error:
                 return JSONResponse({"error": str(error)}, error.status)
 

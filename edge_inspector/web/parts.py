@@ -41,12 +41,12 @@ class Parts:
     def entries(self) -> Sequence[Entry]:
         """What they are."""
         return [
-            Entry("GET", "/api/parts", self._list),
-            Entry("GET", "/api/review", self._queue),
-            Entry("GET", "/api/parts/{part:int}", self._story),
-            Entry("GET", "/api/parts/{part:int}/thumb", self._thumb),
-            Entry("GET", "/api/parts/{part:int}/{camera:str}/image", self._image),
-            Entry("GET", "/api/parts/{part:int}/{camera:str}/mask", self._mask),
+            Entry("GET", "/api/parts", self._list, slow=True),
+            Entry("GET", "/api/review", self._queue, slow=True),
+            Entry("GET", "/api/parts/{part:int}", self._story, slow=True),
+            Entry("GET", "/api/parts/{part:int}/thumb", self._thumb, slow=True),
+            Entry("GET", "/api/parts/{part:int}/{camera:str}/image", self._image, slow=True),
+            Entry("GET", "/api/parts/{part:int}/{camera:str}/mask", self._mask, slow=True),
             Entry("POST", "/api/parts/{part:int}/label", self._label, Role.REVIEWER),
         ]
 
@@ -121,7 +121,8 @@ class Parts:
         user = session.name if session else ""
         view, now = text_of(body, "view", 64), utc_of(time.monotonic_ns())
         try:
-            done = self._plant.results.label(request.path_params["part"], view, kind, defect_class, user, now)
+            async with self._access.turn():
+                done = self._plant.results.label(request.path_params["part"], view, kind, defect_class, user, now)
         except (DeviceError, OverflowError) as error:
             raise RequestError(503, str(error)) from error
         if not done:
