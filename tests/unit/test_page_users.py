@@ -35,6 +35,15 @@ def test_the_file_holds_no_password_and_is_not_for_everybody(tmp_path: Path) -> 
     assert stat.S_IMODE(file.stat().st_mode) & 0o007 == 0
 
 
+def test_the_group_may_read_the_file_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_users(tmp_path / "users", {})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "users").stat().st_mode) == 0o640
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 def test_the_service_may_read_what_root_writes(tmp_path: Path) -> None:
     os.chown(tmp_path, 0, 12345)
