@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
@@ -23,6 +24,7 @@ from edge_inspector.web.sessions import Session, Sessions
 COOKIE = "edge_inspector_session"
 _BODY_BYTES = 4096
 _BODY_S = 5.0
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can say it, UTF-8 and so nothing behind the page cannot
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -171,7 +173,7 @@ async def read_json(request: Request) -> dict[str, Any]:
 def text_of(body: dict[str, Any], key: str, longest: int = 256) -> str:
     """A text out of such an object. Raises RequestError."""
     value = body.get(key)
-    if not isinstance(value, str) or len(value) > longest:
+    if not isinstance(value, str) or len(value) > longest or _LONE_SURROGATE.search(value):
         raise RequestError(400, f"{key}: a text of at most {longest} characters is needed")
     return value
 

@@ -25,7 +25,7 @@ from edge_inspector.web.streams import Broadcast
 from edge_inspector.web.watch import Watch
 
 # The page is one document that shows what its address says.
-_PAGES = ("/", "/parts", "/parts/{part:int}", "/review", "/health")
+_PAGES = ("/", "/parts", "/parts/{part:part}", "/review", "/health")
 _LOOK_S = 2.0  # for one question to the results, and all that /metrics may have to wait for it
 _KINDS = {
     "html": "text/html; charset=utf-8",
