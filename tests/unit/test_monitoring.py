@@ -88,6 +88,18 @@ def test_prometheus_accepts_configuration_and_rules() -> None:
 
 
 @promtool
+def test_prometheus_accepts_what_a_station_with_tls_needs(tmp_path: Path) -> None:
+    shipped = (PROMETHEUS / "prometheus.yml").read_text()
+    encrypted = re.sub(r"^    # (scheme|tls_config): ", r"    \1: ", shipped, flags=re.MULTILINE)
+    (scrape,) = yaml.safe_load(encrypted)["scrape_configs"]
+    assert (scrape["scheme"], set(scrape["tls_config"])) == ("https", {"ca_file", "server_name"})
+    (tmp_path / "prometheus.yml").write_text(encrypted)
+    (tmp_path / "rules.yml").write_text((PROMETHEUS / "rules.yml").read_text())
+    (tmp_path / scrape["tls_config"]["ca_file"]).touch()
+    tool("check", "config", tmp_path / "prometheus.yml")
+
+
+@promtool
 def test_each_alert_fires_when_it_should_and_only_then() -> None:
     tool("test", "rules", PROMETHEUS / "tests" / "rules.yml")
 

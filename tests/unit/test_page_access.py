@@ -4,10 +4,8 @@ import contextlib
 import http.client
 import json
 import logging
-import shutil
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from descriptors import descriptors_left
-from page import PASSWORD, Page, Visitor, plant_of, serving
+from page import PASSWORD, Page, Visitor, certified, needs_openssl, plant_of, serving
 
 from edge_inspector.store.users import Role, UsersFile, new_user, read_users, write_users
 from edge_inspector.web import connection, sessions
@@ -23,7 +21,6 @@ from edge_inspector.web.access import Access
 from edge_inspector.web.app import entries
 from edge_inspector.web.sessions import Sessions
 
-needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 OPEN_TO_ALL = {"/api/login", "/api/logout"}
 
 
@@ -339,17 +336,6 @@ def test_with_a_certificate_everything_is_encrypted(tmp_path: Path) -> None:
             assert channel.getresponse().status == 200
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             page.visitor().ask("GET", "/healthz")
-
-
-def certified(folder: Path) -> str:
-    """Settings of a page with a certificate that is made for it."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-         "-keyout", str(folder / "page.key"), "-out", str(folder / "page.crt")],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return 'certificate = "page.crt"\nprivate_key = "page.key"\n'
 
 
 def encrypted(page: Page, folder: Path) -> http.client.HTTPSConnection:
