@@ -91,6 +91,25 @@ def test_users_come_and_go_by_command(
     assert read_users(tmp_path / "users") == {}
 
 
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b""])
+def test_a_password_from_a_file_is_its_first_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: bytes
+) -> None:
+    station = station_files(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("straße 1234".encode() + ending), newline=""))
+    assert main(["user", "add", "eva", "--station", str(station)]) == 0
+    assert authenticate(read_users(tmp_path / "users"), "eva", "straße 1234") is not None
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_password_that_is_no_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: str) -> None:
+    station = station_files(tmp_path)
+    given = io.TextIOWrapper(io.BytesIO(b"stra\xdfe 1234\n"), "utf-8", errors)
+    monkeypatch.setattr("sys.stdin", given)
+    assert main(["user", "add", "eva", "--station", str(station)]) == 2
+    assert "eva" not in read_users(tmp_path / "users")
+
+
 def test_a_page_open_to_the_network_is_encrypted_or_said_to_be_protected(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "192.168.0.5", "::", "press-7"):  # noqa: S104 -- nothing is bound
         station = station_files(tmp_path, f'host = "{host}"\n')
