@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("playwright", reason="playwright is not installed")
 
 from chromium import PROGRAM, browsing
+from page import plant_of, serving
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from edge_inspector.simulation.demo import Demo, DemoOptions
@@ -86,6 +87,10 @@ class Screen:
 
     def log_in(self, name: str) -> None:
         self.page.click("#login")
+        self.enter(name)
+
+    def enter(self, name: str) -> None:
+        """Fill in the dialog for the login."""
         self.page.fill("dialog input[name=name]", name)
         self.page.fill("dialog input[name=password]", PASSWORD)
         self.page.press("dialog input[name=password]", "Enter")
@@ -194,6 +199,27 @@ def test_what_is_marked_is_the_part_that_is_shown_and_one_for_each_key(screen: S
     expect(title).to_contain_text(f"Part {fourth['part']}")
     waiting = [row["id"] for row in page.evaluate("fetch('/api/review').then(a => a.json())")["parts"]]
     assert [row["id"] in waiting for row in (queue[first], second, third, fourth)] == [True, True, False, True]
+
+
+def test_where_reading_needs_a_login_nothing_is_left_to_read_after_it(browser: Browser, tmp_path: Path) -> None:
+    with serving(plant_of(tmp_path, "read_requires_login = true\n")) as served:
+        context = browser.new_context(locale="en-GB")
+        screen = Screen(context.new_page(), f"http://127.0.0.1:{served.port}")
+        page, rows, dialog = screen.page, screen.page.locator("tbody tr"), screen.page.locator("dialog[open]")
+        page.goto(f"{screen.base}/parts")
+        screen.enter("viewer")
+        expect(rows).to_have_count(2)
+        page.click("#logout")
+        expect(dialog).to_be_visible()
+        expect(rows).to_have_count(0)
+        for _ in range(3):
+            page.keyboard.press("Escape")
+            page.wait_for_timeout(200)
+        expect(dialog).to_be_visible()
+        expect(page.locator("main > *")).to_have_count(0)
+        screen.enter("viewer")
+        expect(rows).to_have_count(2)
+        context.close()
 
 
 def test_a_viewer_may_look_only(screen: Screen) -> None:
