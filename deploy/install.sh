@@ -10,6 +10,7 @@
 # /opt/edge-inspector        program and models, root's        /etc/edge-inspector        station.toml, recipe.toml
 # /var/lib/edge-inspector    outbox and history                /var/cache/edge-inspector  engines that TensorRT built
 set -eu
+umask 022 # the service must read what root may be used to keep for itself
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 root=${DESTDIR:-}
@@ -67,6 +68,11 @@ with_systemd() {
     on_this_machine && [ -d /run/systemd/system ]
 }
 
+tree() { # SOURCE TARGET
+    run cp -R "$here/$1/." "$root$2/"
+    run chmod -R a+rX "$root$2"
+}
+
 file() { # MODE SOURCE TARGET
     run install -D -m "$1" "$here/$2" "$root$3"
 }
@@ -79,13 +85,21 @@ add_user() {
             --shell /usr/sbin/nologin edge-inspector
 }
 
+# Both wheels own the same folder: with the other one there, neither is whole.
+make_room_for_runtime() {
+    case $ort in cpu) other=onnxruntime-gpu ;; gpu) other=onnxruntime ;; none) return 0 ;; esac
+    ! /opt/edge-inspector/bin/pip show --quiet "$other" 2>/dev/null ||
+        run /opt/edge-inspector/bin/pip uninstall --quiet --yes onnxruntime onnxruntime-gpu
+}
+
 add_program() {
     run install -d -m 0755 "$root/opt/edge-inspector" "$root/opt/edge-inspector/models"
-    run cp -R "$here/models/." "$root/opt/edge-inspector/models/"
+    tree models /opt/edge-inspector/models
     on_this_machine || return 0
     [ -x /opt/edge-inspector/bin/python ] || run python3 -m venv /opt/edge-inspector
     extras=modbus
     [ "$ort" = none ] || extras=modbus,$ort
+    make_room_for_runtime
     run /opt/edge-inspector/bin/pip install --quiet --disable-pip-version-check --upgrade \
         --constraint "$here/constraints.txt" "${here}[$extras]"
     run ln -sfn /opt/edge-inspector/bin/edge-inspector /usr/local/bin/edge-inspector
@@ -99,7 +113,7 @@ add_system_files() {
     [ "$ort" = cpu ] ||
         file 0644 systemd/gpu.conf /etc/systemd/system/edge-inspector.service.d/gpu.conf
     run install -d -m 0755 "$root/usr/share/doc/edge-inspector"
-    run cp -R "$here/docs/." "$root/usr/share/doc/edge-inspector/"
+    tree docs /usr/share/doc/edge-inspector
     run rm -f "$root/usr/share/doc/edge-inspector/generate.py"
 }
 

@@ -44,8 +44,15 @@ def list_users(station: Path) -> int:
 
 
 def _password() -> str:
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n")
+    try:
+        password = _typed() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+        password.encode()
+    except UnicodeError as error:
+        raise ConfigError([Fault("password", "is not UTF-8, which is what browsers send")]) from error
+    return password
+
+
+def _typed() -> str:
     password = getpass.getpass("password: ")
     if getpass.getpass("once more: ") != password:
         raise ConfigError([Fault("password", "the two are not the same")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -112,7 +113,9 @@ def _add_cameras(commands: _Commands) -> None:
     cameras.set_defaults(command=_cameras)
 
     focus = commands.add_parser("focus", help="show a camera's sharpness and exposure, live, to set its lens by")
-    focus.add_argument("which", metavar="CAMERA", help="address, serial number, device or URL; its name with --station")
+    focus.add_argument(
+        "which", type=_name, metavar="CAMERA", help="address, serial number, device or URL; its name with --station"
+    )
     focus.add_argument("--station", type=Path, metavar="STATION.toml", help="take the camera's settings from here")
     focus.add_argument(
         "--triggered", action="store_true", help="wait for the trigger that is set instead of running freely"
@@ -159,7 +162,7 @@ def _add_demo(commands: _Commands) -> None:
     demo.add_argument(
         "--dim-from", type=_whole, default=-1, metavar="PART", help="let a lamp fail at this part: 15 %% less light"
     )
-    demo.add_argument("--seed", type=int, default=7, help="of belt and parts (default: 7)")
+    demo.add_argument("--seed", type=_seed, default=7, help="of belt and parts (default: 7)")
     demo.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
     demo.add_argument(
         "--keep", type=Path, metavar="DIR", help="keep the run's files here (default: a temporary folder)"
@@ -357,17 +360,30 @@ def _unwound_by_sigterm() -> Iterator[None]:
 
 def _whole(text: str) -> int:
     number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+    if not 1 <= number < 1 << 31:
+        raise argparse.ArgumentTypeError("must be at least 1 and below 2^31")
     return number
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be at least 0")
+    return number
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
 
 
 def _utc(text: str) -> datetime:
     try:
         given = datetime.fromisoformat(text)
-    except ValueError as error:
+        return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date as 2026-11-21 or 2026-11-21T06:00") from error
-    return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 def _fraction(text: str) -> float:
@@ -379,6 +395,6 @@ def _fraction(text: str) -> float:
 
 def _positive(text: str) -> float:
     number = float(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError("must be greater than 0")
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError("must be greater than 0, and finite")
     return number

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from verdicts import defect, frame, placed, verdict
 
 from edge_inspector.config import load_station
@@ -50,6 +53,7 @@ LINE = Line(
 )  # fmt: skip
 
 
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 SILENT_PLC = PlcInput(1, 1, True, False, True, 0, 0, 0, 0, ())  # noqa: FBT003 -- enable, reset, line_running
 
 
@@ -186,6 +190,17 @@ def plant_of(folder: Path, web: str = "", healthy: tuple[bool, dict[str, Any]] =
         health=lambda: healthy,
         drift=lambda: None,
     )
+
+
+def certified(folder: Path) -> str:
+    """Settings of a page with a certificate that is made for it."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", str(folder / "page.key"), "-out", str(folder / "page.crt")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return 'certificate = "page.crt"\nprivate_key = "page.key"\n'
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def trace(results_file: Path, part: str) -> str:
     Raises EdgeInspectorError where there is no such part.
     """
     number = part.removeprefix("#")
-    if not (number.isascii() and number.isdigit()) or int(number) >= 2**63:
+    if not (number.isascii() and number.isdigit() and len(number) < 20) or int(number) >= 2**63:
         raise EdgeInspectorError(f"{part}: say the PLC's number of the part, as 4711, or the store's, as #4711")
     results = Results(results_file)
     namesakes: list[PartRow] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge_inspector.drivers import DriverSettings
 
@@ -29,6 +29,17 @@ class MqttSettings(DriverSettings):
     outbox_max_rows: int = Field(default=100_000, ge=2)
     packet_max_bytes: int = Field(default=262_144, ge=2048)
     commands: bool = False
+
+    @field_validator("host")
+    @classmethod
+    def _can_be_looked_up(cls, host: str) -> str:
+        try:
+            host.encode("idna")
+        except UnicodeError as error:
+            raise ValueError(
+                "cannot be a host's name: a part between its dots is empty, too long or not allowed"
+            ) from error
+        return host
 
     @model_validator(mode="after")
     def _complete(self) -> MqttSettings:

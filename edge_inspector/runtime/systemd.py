@@ -13,10 +13,11 @@ def notify(message: str) -> bool:
         return False
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.settimeout(0)
-        try:
+    try:
+        # In here too: the watchdog must not end the daemon because no descriptor is left for a moment.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.settimeout(0)
             channel.sendto(message.encode(), address)
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True

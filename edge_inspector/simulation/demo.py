@@ -17,14 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_inspector.errors import EdgeInspectorError
+from edge_inspector.cameras.folder import load_index
+from edge_inspector.errors import ConfigError, DeviceError, EdgeInspectorError, Fault
 from edge_inspector.simulation.broker import DemoBroker
 from edge_inspector.simulation.gige.processes import CameraProcesses
 from edge_inspector.simulation.line import Line, camera_offset_mm
 from edge_inspector.simulation.recorder import Recorder
 from edge_inspector.simulation.report import measure, read_ledger, recovery_s
 from edge_inspector.simulation.scoreboard import Scoreboard
-from edge_inspector.simulation.station_files import Variant, write_station_files
+from edge_inspector.simulation.station_files import Variant, models_dir, write_station_files
 from edge_inspector.simulation.tiles import write_textures
 from edge_inspector.store.users import Role, new_user, write_users
 
@@ -67,10 +68,14 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions) -> int:
-    """Run the line, show the score, write the report. 1 when promise 1 was broken."""
+    """Run the line, show the score, write the report. 1 when promise 1 was broken.
+
+    Raises ConfigError before anything starts: what cannot be done is not told when the line has run.
+    """
+    if faults := [*_contradictions(options), *_missing(options)]:
+        raise ConfigError(faults)
     with ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-inspector-demo-")))
-        folder.mkdir(parents=True, exist_ok=True)
         demo = Demo(options, folder.resolve())
         stack.enter_context(demo.running())
         demo.play()
@@ -101,10 +106,6 @@ class Demo:
         self._boots = 0
         self._dead: set[str] = set()
         self._kills = sorted(_parse_kill(kill) for kill in options.kills)
-        if not options.gige and (options.loss or any(what == "camera" for _, what in self._kills)):
-            raise EdgeInspectorError("--loss and --kill camera need --gige: only those cameras are processes")
-        if options.line_scan and (not options.gige or options.frames):
-            raise EdgeInspectorError("--line-scan needs --gige, and the rendered parts")
         self._began_s = time.monotonic()
 
     @property
@@ -328,10 +329,37 @@ class Demo:
             return ""
 
 
+def _contradictions(options: DemoOptions) -> Iterator[Fault]:
+    for kill in options.kills:
+        what, _, at = kill.partition("@")
+        if what not in _DOWN_S or not at.replace(".", "", 1).isdecimal():
+            yield Fault(f"--kill {kill}", f"say {', '.join(_DOWN_S)} and a time in seconds, as in plc@20")
+    if not options.gige and (options.loss or any(kill.startswith("camera@") for kill in options.kills)):
+        yield Fault("--loss and --kill camera", "need --gige: only those cameras are processes")
+    if options.line_scan and (not options.gige or options.frames):
+        yield Fault("--line-scan", "needs --gige, and the rendered parts")
+
+
+def _missing(options: DemoOptions) -> Iterator[Fault]:
+    for key, name in (("--model", options.model), ("--shadow", options.shadow.partition("/")[0])):
+        if name and not (models_dir() / name / "manifest.toml").is_file():
+            yield Fault(key, f"there is no {name} in {models_dir()}")
+    try:
+        if options.frames:
+            load_index(options.frames)
+    except DeviceError as error:
+        yield Fault("--frames", str(error))
+    try:
+        if options.keep:
+            options.keep.mkdir(parents=True, exist_ok=True)
+        if options.report:
+            options.report.open("a").close()
+    except OSError as error:
+        yield Fault(str(error.filename), f"cannot be written: {error.strerror}")
+
+
 def _parse_kill(text: str) -> tuple[float, str]:
     what, _, at = text.partition("@")
-    if what not in _DOWN_S or not at.replace(".", "", 1).isdigit():
-        raise EdgeInspectorError(f"--kill {text}: say {', '.join(_DOWN_S)} and a time in seconds, as in plc@20")
     return float(at), what
 
 

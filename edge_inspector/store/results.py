@@ -9,9 +9,10 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from edge_inspector.records import Decision, Defect, Delivery, Reason
 from edge_inspector.store.database import micros, utc_from
@@ -20,16 +21,31 @@ from edge_inspector.store.results_file import images_dir, open_results
 from edge_inspector.store.rows import Bucket, ClassCount, Label, LabelKind, Objection, PartRow, PartStory, StoredView
 
 _LABELLED = "EXISTS (SELECT 1 FROM labels WHERE labels.part_id = parts.id)"
-_SAW_CLASS = "EXISTS (SELECT 1 FROM defects WHERE defects.part_id = parts.id AND defect_class = ?)"
+# Asked of the defects, which are few, and not of each part anew: a class that no part has is told as quickly.
+_SAW_CLASS = "id IN (SELECT part_id FROM defects WHERE defect_class = ?)"
+# No index leads from a picture to its part. It is one of those decided next; a belt holds fewer parts than that.
+_ITS_PART = (
+    "SELECT id FROM (SELECT id FROM parts WHERE utc_us >= said.utc_us ORDER BY utc_us LIMIT 256)"
+    " JOIN views ON views.part_id = id AND views.camera = said.camera"
+    " WHERE views.frame_id = said.frame_id AND views.captured_ns = said.captured_ns"
+)
 _NEWEST = f"SELECT *, {_LABELLED} AS labelled FROM parts"  # noqa: S608 -- of constants
 
 
 class Results:
-    """The results in `path`; pictures lie beside it in `images`. Every method raises DeviceError."""
+    """The results in `path`; pictures lie beside it in `images`. Every method raises DeviceError.
 
-    def __init__(self, path: Path) -> None:
+    With `limit_s` that is also what becomes of a look that takes longer.
+    """
+
+    def __init__(self, path: Path, limit_s: float | None = None) -> None:
         self._path = path
+        self._limit_s = limit_s
         self._images = images_dir(path.parent)
+
+    def within(self, limit_s: float) -> Results:
+        """The same with a limit."""
+        return Results(self._path, limit_s)
 
     def parts(
         self,
@@ -59,19 +75,19 @@ class Results:
         given = [(clause, value) for clause, value in wanted if value is not None]
         where = " AND ".join(clause for clause, _ in given) or "1"
         query = f"{_NEWEST} WHERE {where} ORDER BY id DESC LIMIT ?"
-        with open_results(self._path) as db:
+        with self._open() as db:
             return self._rows(db, query, [*(value for _, value in given), limit])
 
     def part(self, part_id: int) -> PartStory | None:
         """All that is known of one part; None where there is no such part (any more)."""
-        with open_results(self._path) as db:
+        with self._open() as db:
             found = self._rows(db, f"{_NEWEST} WHERE id = ?", [part_id])
             return self._story(db, found[0]) if found else None
 
     def counts(self, since_utc: datetime, until_utc: datetime, bucket_s: int) -> list[Bucket]:
         """Verdicts in each span of `bucket_s` seconds that has any, oldest first."""
         width = bucket_s * 1_000_000
-        with open_results(self._path) as db:
+        with self._open() as db:
             found = db.execute(
                 "SELECT utc_us / ?1 * ?1 AS begins, sum(decision = 1), sum(decision = 2), sum(decision = 3) FROM parts"
                 " WHERE utc_us >= ?2 AND utc_us < ?3 GROUP BY begins ORDER BY begins",
@@ -81,7 +97,7 @@ class Results:
 
     def pareto(self, since_utc: datetime, until_utc: datetime) -> list[ClassCount]:
         """Each class of defects that was found, that with the most parts first."""
-        with open_results(self._path) as db:
+        with self._open() as db:
             found = db.execute(
                 "SELECT defect_class, count(DISTINCT part_id), count(*) FROM defects"
                 " JOIN parts ON parts.id = part_id WHERE utc_us >= ? AND utc_us < ?"
@@ -92,17 +108,15 @@ class Results:
 
     def to_review(self, limit: int) -> list[PartRow]:
         """Parts that the model was not sure of and that nobody has labelled yet, newest first."""
-        with open_results(self._path) as db:
+        with self._open() as db:
             query = f"{_NEWEST} WHERE review AND NOT {_LABELLED} ORDER BY id DESC LIMIT ?"
             return self._rows(db, query, [limit])
 
     def objections(self, limit: int) -> list[Objection]:
         """Where the shadow model would have said otherwise, newest first."""
-        with open_results(self._path) as db:
+        with self._open() as db:
             found = db.execute(
-                "SELECT said.*, part_id FROM disagreements AS said LEFT JOIN views ON views.camera = said.camera"
-                " AND views.frame_id = said.frame_id AND views.captured_ns = said.captured_ns"
-                " ORDER BY said.id DESC LIMIT ?",
+                f"SELECT said.*, ({_ITS_PART}) AS part_id FROM disagreements AS said ORDER BY said.id DESC LIMIT ?",  # noqa: S608 -- of constants
                 (limit,),
             ).fetchall()
             return [
@@ -124,7 +138,7 @@ class Results:
 
         A short transaction of its own beside the archive's: it waits for at most two seconds.
         """
-        with open_results(self._path, "rw") as db, db:
+        with self._open("rw") as db, db:
             known = db.execute(
                 "SELECT 1 FROM parts LEFT JOIN views ON part_id = id AND camera = ?2"
                 " WHERE id = ?1 AND (?2 = '' OR camera IS NOT NULL)",
@@ -137,6 +151,9 @@ class Results:
                 (part_id, view, label, defect_class, user, micros(utc)),
             )
         return True
+
+    def _open(self, mode: Literal["ro", "rw"] = "ro") -> AbstractContextManager[sqlite3.Connection]:
+        return open_results(self._path, mode, self._limit_s)
 
     def _rows(self, db: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[PartRow]:
         found = db.execute(query, values).fetchall()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Literal
 from edge_inspector.errors import DeviceError
 
 RESULTS_FILE = "results.sqlite"
+_STEPS = 1000  # of SQLite's machine between two looks at the clock: some 20 us, or 1000 reads of a cold disk
 
 # Times called _ns are monotonic: among those of one boot_id only their differences mean something. utc_us is
 # microseconds since 1970. `picture` is a path without its ending below the images' folder, empty where none was to
@@ -70,10 +72,13 @@ def images_dir(state_dir: Path) -> Path:
 
 
 @contextmanager
-def open_results(path: Path, mode: Literal["ro", "rw"] = "ro") -> Iterator[sqlite3.Connection]:
+def open_results(
+    path: Path, mode: Literal["ro", "rw"] = "ro", limit_s: float | None = None
+) -> Iterator[sqlite3.Connection]:
     """The results in `path`, for one look (or, with "rw", for one short transaction), beside the archive's thread.
 
-    Raises DeviceError, also for whatever goes wrong with the file while it is open.
+    Raises DeviceError, also for whatever goes wrong with the file while it is open, and for a query that still runs
+    `limit_s` seconds after the opening.
     """
     if not path.exists():
         raise DeviceError(f"results {path}: there are none yet; has the station run?")
@@ -89,6 +94,13 @@ def open_results(path: Path, mode: Literal["ro", "rw"] = "ro") -> Iterator[sqlit
             db.execute("PRAGMA foreign_keys=ON")
             db.execute("PRAGMA wal_autocheckpoint=0")  # the archive's thread has the time for that
             db.row_factory = sqlite3.Row
+            if limit_s is not None:
+                end = time.monotonic() + limit_s
+                db.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
             yield db
+    except sqlite3.OperationalError as error:
+        late = error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT
+        said = f"no answer within {limit_s:g} s; ask for less" if late else str(error)
+        raise DeviceError(f"results {path}: {said}") from error
     except (sqlite3.Error, OSError, ValueError) as error:
         raise DeviceError(f"results {path}: {error}") from error

@@ -120,6 +120,7 @@ def write_users(path: Path, users: dict[str, User]) -> None:
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
         with os.fdopen(descriptor, "w") as file:
+            os.fchmod(file.fileno(), 0o640)  # whatever the umask says: the service reads it by its group
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

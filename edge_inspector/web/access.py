@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import re
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,7 @@ from edge_inspector.web.sessions import Session, Sessions
 COOKIE = "edge_inspector_session"
 _BODY_BYTES = 4096
 _BODY_S = 5.0
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can say it, UTF-8 and so nothing behind the page cannot
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -48,12 +51,16 @@ class RequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One URL. `role` is the least that may ask; None: anybody, even where reading needs a login."""
+    """One URL. `role` is the least that may ask; None: anybody, even where reading needs a login.
+
+    What is `slow` waits for its turn.
+    """
 
     method: str
     path: str
     answer: Answer
     role: Role | None = Role.VIEWER
+    slow: bool = False
 
 
 class Access:
@@ -62,6 +69,7 @@ class Access:
     def __init__(self, sessions: Sessions, *, read_requires_login: bool) -> None:
         self._sessions = sessions
         self._read_requires_login = read_requires_login
+        self._slow = asyncio.Lock()
 
     def routes(self, entries: Sequence[Entry]) -> list[Route]:
         """Each answers only whom it may."""
@@ -75,11 +83,19 @@ class Access:
         """Whether whoever asks may look, now."""
         return not self._read_requires_login or self.session(request) is not None
 
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """For what holds up the page's thread: one at a time, and whatever is quick is answered in between."""
+        async with self._slow:
+            await asyncio.sleep(0)
+            yield
+
     def _guarded(self, entry: Entry) -> Answer:
         async def answer(request: Request) -> Response:
             try:
                 self._check(request, entry)
-                return await entry.answer(request)
+                async with self.turn() if entry.slow else nullcontext():
+                    return await entry.answer(request)
             except RequestError as error:
                 return JSONResponse({"error": str(error)}, error.status)
 
@@ -157,7 +173,7 @@ async def read_json(request: Request) -> dict[str, Any]:
 def text_of(body: dict[str, Any], key: str, longest: int = 256) -> str:
     """A text out of such an object. Raises RequestError."""
     value = body.get(key)
-    if not isinstance(value, str) or len(value) > longest:
+    if not isinstance(value, str) or len(value) > longest or _LONE_SURROGATE.search(value):
         raise RequestError(400, f"{key}: a text of at most {longest} characters is needed")
     return value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 
 from starlette.requests import Request
@@ -24,7 +25,8 @@ from edge_inspector.web.streams import Broadcast
 from edge_inspector.web.watch import Watch
 
 # The page is one document that shows what its address says.
-_PAGES = ("/", "/parts", "/parts/{part:int}", "/review", "/health")
+_PAGES = ("/", "/parts", "/parts/{part:part}", "/review", "/health")
+_LOOK_S = 2.0  # for one question to the results, and all that /metrics may have to wait for it
 _KINDS = {
     "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -36,6 +38,7 @@ _KINDS = {
 def make_app(plant: Plant) -> ASGIApp:
     """Everything that is served."""
     settings = plant.station.file.web
+    plant = replace(plant, results=plant.results.within(_LOOK_S))
     users = UsersFile(settings.users)
     sessions = Sessions(users, settings.session_hours * 3600)
     access = Access(sessions, read_requires_login=settings.read_requires_login)

@@ -1,4 +1,4 @@
-"""uvicorn without its process handling, and with a limit on how long a client may hold a connection unused."""
+"""uvicorn without its process handling, with limits on how many clients there are and how long one may be idle."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 from uvicorn.config import Config
@@ -15,7 +16,8 @@ from uvicorn.server import ServerState
 from edge_inspector.station_file import WebTable
 
 _PATIENCE_S = 30.0  # for a request that does not come, or an answer that is not taken
-_CONNECTIONS = 128
+_CONNECTIONS = 128  # each takes a file descriptor, of which the PLC's links and the cameras need some, too
+_RETRY_S = 1.0
 _HEADER_BYTES = 16 * 1024
 
 
@@ -23,6 +25,15 @@ class Connection(H11Protocol):
     """One client. It is overdue when for too long it neither asked for anything nor took what it was sent."""
 
     _unused_since_s: float | None = None
+
+    def __init__(self, config: Config, state: ServerState) -> None:
+        super().__init__(config, state, app_state={})
+        self.ended = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Its place is free."""
+        self.ended.set()
+        super().connection_lost(exc)
 
     def overdue(self, now_s: float) -> bool:
         """Whether to drop it; to be asked regularly."""
@@ -35,20 +46,48 @@ class Connection(H11Protocol):
 
 
 class Server:
-    """The listening socket and its connections."""
+    """The listening socket and its connections. Who comes when there are enough waits to be accepted."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._state = ServerState()
-        self._listener: asyncio.AbstractServer | None = None
+        self._room = asyncio.Semaphore(_CONNECTIONS)
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def open(self, listener: socket.socket) -> None:
+    def open(self, listener: socket.socket) -> None:
         """Accept from now on."""
+        listener.settimeout(0)
+        self._keep(self._accept(listener))
 
-        def connect() -> asyncio.Protocol:
-            return Connection(self._config, self._state, app_state={}, _loop=None)
+    async def _accept(self, listener: socket.socket) -> None:
+        # asyncio's own server accepts whoever comes, and without a descriptor left it fills the log.
+        while True:
+            await self._room.acquire()
+            try:
+                client, _ = await asyncio.get_running_loop().sock_accept(listener)
+            except OSError:
+                self._room.release()
+                await asyncio.sleep(_RETRY_S)
+            else:
+                self._keep(self._attend(client))
 
-        self._listener = await asyncio.get_running_loop().create_server(connect, sock=listener, ssl=self._config.ssl)
+    async def _attend(self, client: socket.socket) -> None:
+        connection = Connection(self._config, self._state)
+        tls = self._config.ssl
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection, client, ssl=tls, ssl_handshake_timeout=_PATIENCE_S if tls else None
+            )
+            await connection.ended.wait()
+        except OSError:
+            pass  # no TLS
+        finally:
+            self._room.release()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def drop_overdue(self) -> None:
         """End the connections that are held and not used."""
@@ -59,8 +98,6 @@ class Server:
 
     async def close(self) -> None:
         """End all connections at once: an event stream would never end by itself."""
-        if self._listener is not None:
-            self._listener.close()
         for connection in list(self._state.connections):
             connection.transport.abort()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -84,12 +121,12 @@ async def serve_on(listener: socket.socket, settings: WebTable, app: Any) -> Ser
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        limit_concurrency=_CONNECTIONS,
+        limit_concurrency=_CONNECTIONS + 1,  # of requests: some may outlive their connection
         h11_max_incomplete_event_size=_HEADER_BYTES,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.private_key,
     )
     config.load()
     server = Server(config)
-    await server.open(listener)
+    server.open(listener)
     return server

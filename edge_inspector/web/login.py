@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from edge_inspector.errors import ConfigError
-from edge_inspector.store.users import UsersFile, authenticate
+from edge_inspector.store.users import User, UsersFile, authenticate
 from edge_inspector.web.access import COOKIE, Access, Entry, RequestError, read_json, text_of
 from edge_inspector.web.sessions import Attempts, Session, Sessions
 
@@ -39,22 +39,13 @@ class Login:
         return JSONResponse(_told(self._access.session(request)))
 
     async def _login(self, request: Request) -> Response:
-        address = request.client.host if request.client else ""
-        wait_s = self._attempts.wait_s(address)
-        if wait_s:
-            raise RequestError(429, f"too many wrong passwords; wait {math.ceil(wait_s / 60)} min")
         body = await read_json(request)
         name, password = text_of(body, "name", 64), text_of(body, "password", 1024)
-        try:
-            user = authenticate(self._users.now(), name, password)
-        except ConfigError as error:
-            log.error("login impossible: %s", error)  # noqa: TRY400 -- the message says it all
-            raise RequestError(503, "the users file cannot be used; see the log") from error
+        address = request.client.host if request.client else ""
+        user = await self._known(address, name, password)
         if user is None:
-            self._attempts.failed(address)
             log.warning("login failed from %s", address)
             raise RequestError(401, "wrong name or password")
-        self._attempts.succeeded(address)
         session = self._sessions.open(user)
         log.info("login of %s (%s) from %s", user.name, user.role.label, address)
         answer = JSONResponse(_told(session))
@@ -62,6 +53,19 @@ class Login:
         secure = self._secure or request.headers.get("origin", "").startswith("https://")
         answer.set_cookie(COOKIE, session.token, httponly=True, samesite="strict", secure=secure)
         return answer
+
+    async def _known(self, address: str, name: str, password: str) -> User | None:
+        async with self._access.turn():
+            wait_s = self._attempts.wait_s(address)  # asked here and not before: many may have come at once
+            if wait_s:
+                raise RequestError(429, f"too many wrong passwords; wait {math.ceil(wait_s / 60)} min")
+            try:
+                user = authenticate(self._users.now(), name, password)
+            except ConfigError as error:
+                log.error("login impossible: %s", error)  # noqa: TRY400 -- the message says it all
+                raise RequestError(503, "the users file cannot be used; see the log") from error
+            (self._attempts.succeeded if user else self._attempts.failed)(address)
+            return user
 
     async def _logout(self, request: Request) -> Response:
         self._sessions.close(request.cookies.get(COOKIE, ""))

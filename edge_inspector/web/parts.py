@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -31,6 +32,15 @@ _LABELS: tuple[LabelKind, ...] = ("good", "defect", "unsure")
 _A_WHILE = {"Cache-Control": "private, max-age=300"}
 
 
+class PartNumber(IntegerConvertor):
+    """The results' number of a part in an address; what is longer than one can be leads nowhere."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_url_convertor("part", PartNumber())
+
+
 class Parts:
     """The URLs below /api/parts and /api/review."""
 
@@ -41,13 +51,13 @@ class Parts:
     def entries(self) -> Sequence[Entry]:
         """What they are."""
         return [
-            Entry("GET", "/api/parts", self._list),
-            Entry("GET", "/api/review", self._queue),
-            Entry("GET", "/api/parts/{part:int}", self._story),
-            Entry("GET", "/api/parts/{part:int}/thumb", self._thumb),
-            Entry("GET", "/api/parts/{part:int}/{camera:str}/image", self._image),
-            Entry("GET", "/api/parts/{part:int}/{camera:str}/mask", self._mask),
-            Entry("POST", "/api/parts/{part:int}/label", self._label, Role.REVIEWER),
+            Entry("GET", "/api/parts", self._list, slow=True),
+            Entry("GET", "/api/review", self._queue, slow=True),
+            Entry("GET", "/api/parts/{part:part}", self._story, slow=True),
+            Entry("GET", "/api/parts/{part:part}/thumb", self._thumb, slow=True),
+            Entry("GET", "/api/parts/{part:part}/{camera:str}/image", self._image, slow=True),
+            Entry("GET", "/api/parts/{part:part}/{camera:str}/mask", self._mask, slow=True),
+            Entry("POST", "/api/parts/{part:part}/label", self._label, Role.REVIEWER),
         ]
 
     async def _list(self, request: Request) -> Response:
@@ -121,8 +131,9 @@ class Parts:
         user = session.name if session else ""
         view, now = text_of(body, "view", 64), utc_of(time.monotonic_ns())
         try:
-            done = self._plant.results.label(request.path_params["part"], view, kind, defect_class, user, now)
-        except (DeviceError, OverflowError) as error:
+            async with self._access.turn():
+                done = self._plant.results.label(request.path_params["part"], view, kind, defect_class, user, now)
+        except DeviceError as error:
             raise RequestError(503, str(error)) from error
         if not done:
             raise RequestError(404, "there is no such part or view")
@@ -131,7 +142,7 @@ class Parts:
     def _found(self, request: Request) -> PartStory:
         try:
             story = self._plant.results.part(request.path_params["part"])
-        except (DeviceError, OverflowError) as error:
+        except DeviceError as error:
             raise RequestError(503, str(error)) from error
         if story is None:
             raise RequestError(404, "there is no such part (any more)")

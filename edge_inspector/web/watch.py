@@ -27,7 +27,7 @@ class Watch:
 
     def entries(self) -> Sequence[Entry]:
         """What they are."""
-        return [Entry("GET", "/api/drift", self._drift), Entry("GET", "/api/shadow", self._shadow)]
+        return [Entry("GET", "/api/drift", self._drift), Entry("GET", "/api/shadow", self._shadow, slow=True)]
 
     async def _drift(self, request: Request) -> Response:
         del request

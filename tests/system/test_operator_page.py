@@ -14,7 +14,8 @@ import pytest
 pytest.importorskip("playwright", reason="playwright is not installed")
 
 from chromium import PROGRAM, browsing
-from playwright.sync_api import Browser, Page, Request, expect
+from page import plant_of, serving
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from edge_inspector.simulation.demo import Demo, DemoOptions
 from edge_inspector.store.users import Role, new_user, write_users
@@ -86,6 +87,10 @@ class Screen:
 
     def log_in(self, name: str) -> None:
         self.page.click("#login")
+        self.enter(name)
+
+    def enter(self, name: str) -> None:
+        """Fill in the dialog for the login."""
         self.page.fill("dialog input[name=name]", name)
         self.page.fill("dialog input[name=password]", PASSWORD)
         self.page.press("dialog input[name=password]", "Enter")
@@ -163,6 +168,58 @@ def test_a_reviewer_marks_a_part_with_one_key(screen: Screen) -> None:
     ]
     page.click("#logout")
     expect(page.locator("#login")).to_be_visible()
+
+
+def test_what_is_marked_is_the_part_that_is_shown_and_one_for_each_key(screen: Screen, demo: Demo) -> None:
+    wait_for_parts(demo, 12)
+    screen.show("/review")
+    screen.log_in("reviewer")
+    page, title = screen.page, screen.page.locator(".judge h2")
+    expect(title).to_contain_text("Part")
+    queue = page.evaluate("fetch('/api/review').then(a => a.json())")["parts"]
+    first = next(at for at, row in enumerate(queue) if f"Part {row['part']}" in title.inner_text())
+    second, third, fourth = queue[first + 1 : first + 4]
+    late: list[Route] = []
+
+    def keep_back(route: Route) -> None:
+        late.append(route)
+
+    page.route(f"**/api/parts/{second['id']}", keep_back)
+    page.keyboard.press("s")
+    page.keyboard.press("g")  # the second part is not on the screen yet
+    page.keyboard.press("s")
+    expect(title).to_contain_text(f"Part {third['part']}")
+    late[0].continue_()
+    page.wait_for_timeout(500)
+    expect(title).to_contain_text(f"Part {third['part']}")
+    for _ in range(20):
+        page.keyboard.down("g")
+        page.wait_for_timeout(30)
+    page.keyboard.up("g")
+    expect(title).to_contain_text(f"Part {fourth['part']}")
+    waiting = [row["id"] for row in page.evaluate("fetch('/api/review').then(a => a.json())")["parts"]]
+    assert [row["id"] in waiting for row in (queue[first], second, third, fourth)] == [True, True, False, True]
+
+
+def test_where_reading_needs_a_login_nothing_is_left_to_read_after_it(browser: Browser, tmp_path: Path) -> None:
+    with serving(plant_of(tmp_path, "read_requires_login = true\n")) as served:
+        context = browser.new_context(locale="en-GB")
+        screen = Screen(context.new_page(), f"http://127.0.0.1:{served.port}")
+        page, rows, dialog = screen.page, screen.page.locator("tbody tr"), screen.page.locator("dialog[open]")
+        page.goto(f"{screen.base}/parts")
+        screen.enter("viewer")
+        expect(rows).to_have_count(2)
+        page.click("#logout")
+        expect(dialog).to_be_visible()
+        expect(rows).to_have_count(0)
+        for _ in range(3):
+            page.keyboard.press("Escape")
+            page.wait_for_timeout(200)
+        expect(dialog).to_be_visible()
+        expect(page.locator("main > *")).to_have_count(0)
+        screen.enter("viewer")
+        expect(rows).to_have_count(2)
+        context.close()
 
 
 def test_a_viewer_may_look_only(screen: Screen) -> None:

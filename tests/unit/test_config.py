@@ -99,6 +99,12 @@ WRONG = {
         "plcs.1.driver",
         "unknown driver 'profinet'; there are: modbus, mqtt, s7",
     ),
+    "broker that no name server can be asked for": (
+        '"192.0.2.2"',
+        '"broker..plant"',
+        "plcs.1.settings.host",
+        "cannot be a host's name",
+    ),
     "unknown key of a driver": (
         '"/dev/video1"',
         '"/dev/video1", zoom = 3',

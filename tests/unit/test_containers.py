@@ -1,11 +1,15 @@
 """The container files, as far as they can be held to account without an engine: every name in them leads somewhere."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from page import certified, needs_openssl, plant_of, serving
 
 ROOT = Path(__file__).parents[2]
 HERE = ROOT / "deploy" / "containers"
@@ -60,6 +64,27 @@ def test_the_dockerfile_copies_what_exists_runs_as_nobody_and_is_what_compose_bu
     build = compose()["services"]["station"]["build"]
     assert (HERE / build["context"]).resolve() == ROOT
     assert (ROOT / build["dockerfile"]).is_file()
+
+
+@pytest.mark.parametrize("encrypted", [False, pytest.param(True, marks=needs_openssl)])
+def test_the_health_check_hears_a_page_with_and_without_tls(tmp_path: Path, *, encrypted: bool) -> None:
+    with serving(plant_of(tmp_path, certified(tmp_path) if encrypted else "")) as page:
+        assert page.worker.alive
+        assert health_check(page.port) == 0
+
+
+def test_the_health_check_tells_a_station_that_is_not_well(tmp_path: Path) -> None:
+    with serving(plant_of(tmp_path, healthy=(False, {"state": "fault"}))) as page:
+        assert health_check(page.port) != 0
+    assert health_check(page.port) != 0, "nobody is there any more"
+
+
+def health_check(port: int) -> int:
+    """The exit status of the Dockerfile's command."""
+    text = (HERE / "Dockerfile").read_text().replace("\\\n", " ")
+    (command,) = re.findall(r"^HEALTHCHECK .* CMD (.*)$", text, re.MULTILINE)
+    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(["sh", "-c", command.replace("9108", str(port))], env=path, check=False).returncode
 
 
 def test_the_build_context_has_what_the_package_is_built_from_and_nothing_secret() -> None:

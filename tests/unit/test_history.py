@@ -252,7 +252,7 @@ def test_trace_takes_the_newest_of_a_number_and_names_the_others(
     assert "earlier parts with this number: #2 (2026-11-21T14:00:00Z, REJECT)" in told
 
 
-@pytest.mark.parametrize("part", ["99", "#99", "abc", "-1", "#", "99999999999999999999", "²"])
+@pytest.mark.parametrize("part", ["99", "#99", "abc", "-1", "#", "99999999999999999999", "9" * 5000, "²"])
 def test_a_part_that_is_not_there_is_one_line_and_exit_code_1(
     state: Path, part: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

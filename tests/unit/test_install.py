@@ -13,14 +13,17 @@ UNIT = Path("etc/systemd/system/edge-inspector.service")
 STATION = Path("etc/edge-inspector/station.toml")
 
 
-def install(stage: Path | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+def install(
+    stage: Path | None, *arguments: str, script: Path = SCRIPT, umask: int = -1
+) -> subprocess.CompletedProcess[str]:
     where = {"DESTDIR": str(stage)} if stage else {}
     return subprocess.run(
-        ["sh", str(SCRIPT), *arguments],
+        ["sh", str(script), *arguments],
         env={"PATH": os.environ["PATH"]} | where,
         capture_output=True,
         text=True,
         check=False,
+        umask=umask,
     )
 
 
@@ -43,6 +46,40 @@ def test_only_the_group_may_read_the_configuration(tmp_path: Path) -> None:
     install(tmp_path)
     assert stat.S_IMODE((tmp_path / STATION).stat().st_mode) == 0o640
     assert stat.S_IMODE((tmp_path / STATION.parent).stat().st_mode) == 0o2750
+
+
+@pytest.mark.parametrize("umask", [0o027, 0o077])
+def test_the_service_may_read_what_a_careful_root_installs(tmp_path: Path, umask: int) -> None:
+    stage = tmp_path / "stage"
+    assert install(stage, umask=umask).returncode == 0
+    shared = [each for top in ("opt", "usr", "etc/systemd") for each in (stage / top, *(stage / top).rglob("*"))]
+    wanted = {path: 0o005 if path.is_dir() else 0o004 for path in shared}
+    assert [path for path, bits in wanted.items() if path.stat().st_mode & bits != bits] == []
+
+
+@pytest.mark.parametrize(
+    ("ort", "there", "goes"),
+    [
+        ("gpu", "onnxruntime", True),
+        ("gpu", "onnxruntime-gpu", False),
+        ("cpu", "onnxruntime-gpu", True),
+        ("none", "onnxruntime-gpu", False),
+    ],
+)
+def test_another_runtime_goes_before_the_one_that_is_wanted_comes(
+    tmp_path: Path, ort: str, there: str, *, goes: bool
+) -> None:
+    pip = tmp_path / "opt" / "bin" / "pip"
+    pip.parent.mkdir(parents=True)
+    pip.write_text(f'#!/bin/sh\n[ "$1 $3" = "show {there}" ]\n')
+    pip.chmod(0o755)
+    script = tmp_path / "deploy" / "install.sh"
+    script.parent.mkdir()
+    script.write_text(SCRIPT.read_text().replace("/opt/edge-inspector", str(tmp_path / "opt")))
+    done = install(None, "--dry-run", "--ort", ort, script=script)
+    assert done.returncode == 0
+    said = [line.split()[1] for line in done.stdout.splitlines() if line.startswith(str(pip))]
+    assert said == ["uninstall", "install"] if goes else ["install"]
 
 
 def test_a_second_run_changes_nothing_and_keeps_what_was_edited(tmp_path: Path) -> None:

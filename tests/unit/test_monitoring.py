@@ -88,6 +88,18 @@ def test_prometheus_accepts_configuration_and_rules() -> None:
 
 
 @promtool
+def test_prometheus_accepts_what_a_station_with_tls_needs(tmp_path: Path) -> None:
+    shipped = (PROMETHEUS / "prometheus.yml").read_text()
+    encrypted = re.sub(r"^    # (scheme|tls_config): ", r"    \1: ", shipped, flags=re.MULTILINE)
+    (scrape,) = yaml.safe_load(encrypted)["scrape_configs"]
+    assert (scrape["scheme"], set(scrape["tls_config"])) == ("https", {"ca_file", "server_name"})
+    (tmp_path / "prometheus.yml").write_text(encrypted)
+    (tmp_path / "rules.yml").write_text((PROMETHEUS / "rules.yml").read_text())
+    (tmp_path / scrape["tls_config"]["ca_file"]).touch()
+    tool("check", "config", tmp_path / "prometheus.yml")
+
+
+@promtool
 def test_each_alert_fires_when_it_should_and_only_then() -> None:
     tool("test", "rules", PROMETHEUS / "tests" / "rules.yml")
 
@@ -99,6 +111,14 @@ def test_prometheus_can_read_every_expression_of_the_dashboards(tmp_path: Path) 
     recorded = [{"record": f"panel:{at}", "expr": text} for at, text in enumerate(filled)]
     (tmp_path / "panels.yml").write_text(json.dumps({"groups": [{"name": "panels", "rules": recorded}]}))
     tool("check", "rules", tmp_path / "panels.yml")
+
+
+def test_the_process_has_metrics_and_the_unit_hides_nothing_that_they_are_made_from() -> None:
+    asked = {metric for _, text in expressions() for metric, _ in selectors(text) if metric.startswith("process_")}
+    assert "process_start_time_seconds" in asked
+    assert asked <= {sample.name for family in REGISTRY.collect() for sample in family.samples}
+    for unit in ("edge-inspector.service", "gpu.conf"):
+        assert "\nProcSubset=pid" not in (ROOT / "systemd" / unit).read_text(), "it hides /proc/stat"
 
 
 def test_each_alert_is_provoked_in_the_rule_tests() -> None:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,10 @@ from edge_inspector.config import ShadowModel
 from edge_inspector.inspection.drift import RejectRate
 from edge_inspector.records import Disagreement, ErrorCode
 from edge_inspector.stages.drift import DriftState
+from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
 from edge_inspector.store.results_writer import Objection, ResultsWriter
+from edge_inspector.store.rows import PartStory
 from edge_inspector.store.users import Role
 
 OPEN_TO_ALL = {"/api/login", "/api/logout"}
@@ -152,6 +155,30 @@ def test_a_picture_in_memory_is_shown_with_its_mask(anybody: Visitor) -> None:
     assert 0.05 < np.mean(mask[:, :, 3] > 0) < 0.2
     assert anybody.ask("GET", "/api/parts/2/thumb").headers["content-type"] == "image/jpeg"
     assert anybody.ask("GET", "/api/parts/2/cam2/image").status == 404
+
+
+class SlowResults(Results):
+    def within(self, limit_s: float) -> Results:
+        del limit_s
+        return self
+
+    def part(self, part_id: int) -> PartStory | None:
+        time.sleep(0.3)
+        return super().part(part_id)
+
+
+def test_slow_questions_are_answered_one_by_one_and_quick_ones_in_between(tmp_path: Path) -> None:
+    plant = plant_of(tmp_path)
+    slow = SlowResults(results_path(plant.station.state_dir))
+    with serving(replace(plant, results=slow)) as page, ThreadPoolExecutor(12) as crowd:
+        assert page.visitor().ask("GET", "/healthz").status == 200
+        asked = [crowd.submit(page.visitor().ask, "GET", "/api/parts/2") for _ in range(12)]
+        time.sleep(0.1)
+        begun = time.monotonic()
+        assert page.visitor().ask("GET", "/metrics").status == 200
+        assert time.monotonic() - begun < 1.5
+        assert sum(each.done() for each in asked) < 10
+        assert {each.result().status for each in asked} == {200}
 
 
 def test_without_results_the_page_says_so(tmp_path: Path) -> None:

@@ -3,17 +3,17 @@
 import contextlib
 import http.client
 import json
-import shutil
+import logging
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from page import PASSWORD, Page, Visitor, plant_of, serving
+from descriptors import descriptors_left
+from page import PASSWORD, Page, Visitor, certified, needs_openssl, plant_of, serving
 
 from edge_inspector.store.users import Role, UsersFile, new_user, read_users, write_users
 from edge_inspector.web import connection, sessions
@@ -41,7 +41,7 @@ def every_url(page: Page) -> list[tuple[str, str, Role | None]]:
     held = Sessions(users, 60)
     table = entries(page.plant, users, held, Access(held, read_requires_login=False))
     return [
-        (entry.method, entry.path.replace("{part:int}", "2").replace("{camera:str}", "cam1"), entry.role)
+        (entry.method, entry.path.replace("{part:part}", "2").replace("{camera:str}", "cam1"), entry.role)
         for entry in table
     ]
 
@@ -82,11 +82,13 @@ def test_names_in_the_settings_are_known(tmp_path: Path) -> None:
         "/api/parts/2/../../../users/image",
         "/api/parts/2/..%2f..%2fusers/image",
         "/api/parts/99999999999999999999999/cam1/image",
+        "/api/parts/" + "9" * 5000,
+        "/parts/" + "9" * 5000,
         "/api/parts/-1",
     ],
 )
 def test_no_address_leads_out_of_the_page(anybody: Visitor, path: str) -> None:
-    assert anybody.ask("GET", path).status in (404, 503)
+    assert anybody.ask("GET", path).status == 404
 
 
 def test_who_is_not_logged_in_changes_nothing(page: Page, anybody: Visitor) -> None:
@@ -187,11 +189,31 @@ def test_guessing_passwords_is_soon_refused(anybody: Visitor) -> None:
     assert anybody.log_in("admin", PASSWORD).status == 429, "the right one too: nobody may learn it so"
 
 
+def test_guesses_that_come_all_at_once_are_counted_one_by_one(page: Page, anybody: Visitor) -> None:
+    assert anybody.ask("GET", "/healthz").status == 200
+    guess = json.dumps({"name": "admin", "password": "wrong password"}).encode()
+    head = b"POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(guess)
+    with contextlib.ExitStack() as held:
+        clients = [held.enter_context(socket.create_connection(("127.0.0.1", page.port), 10)) for _ in range(20)]
+        for client in clients:
+            client.sendall(head)
+        time.sleep(0.5)  # each is let in before any has said its password
+        for client in clients:
+            client.sendall(guess)
+        statuses = sorted(client.recv(100).split()[1] for client in clients)
+    assert statuses == [b"401"] * 5 + [b"429"] * 15
+
+
 def test_a_wrong_name_is_answered_like_a_wrong_password(anybody: Visitor) -> None:
     wrong_name = anybody.log_in("nobody", PASSWORD)
     wrong_password = anybody.log_in("admin", "wrong password")
     assert (wrong_name.status, wrong_name.body) == (wrong_password.status, wrong_password.body)
     assert anybody.log_in("admin", "x" * 1000).status == 401
+
+
+@pytest.mark.parametrize("body", [rb'{"name": "\ud800", "password": ""}', rb'{"name": "admin", "password": "\udfff"}'])
+def test_a_text_that_nobody_can_write_is_refused(anybody: Visitor, body: bytes) -> None:
+    assert anybody.ask("POST", "/api/login", body).status == 400
 
 
 def test_failures_are_forgotten_after_a_while(monkeypatch: pytest.MonkeyPatch, anybody: Visitor) -> None:
@@ -262,24 +284,73 @@ def test_a_reviewer_commands_nothing(page: Page) -> None:
     assert page.visitor(Role.REVIEWER).ask("POST", "/api/command", {"name": "reset"}).status == 403
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_silent_clients_take_no_more_than_their_share_of_descriptors(
+    page: Page, anybody: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_PATIENCE_S", 1.0)
+    assert anybody.ask("GET", "/healthz").status == 200
+    before = open_descriptors()
+    with silent_clients(page, 160):
+        assert open_descriptors() - before <= 160 + 128
+        assert anybody.ask("GET", "/healthz").status == 200, "when some were dropped, the next are accepted"
+
+
+@needs_openssl
+def test_silent_clients_are_counted_before_they_have_agreed_on_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_PATIENCE_S", 1.0)
+    with serving(plant_of(tmp_path, certified(tmp_path))) as page, contextlib.closing(encrypted(page, tmp_path)) as one:
+        one.request("GET", "/healthz")
+        assert one.getresponse().status == 200
+        before = open_descriptors()
+        with silent_clients(page, 160), contextlib.closing(encrypted(page, tmp_path)) as other:
+            assert open_descriptors() - before <= 160 + 128
+            other.request("GET", "/healthz")
+            assert other.getresponse().status == 200
+
+
+def test_without_a_file_descriptor_left_it_waits_and_fills_no_log(
+    page: Page, anybody: Visitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connection, "_RETRY_S", 0.2)
+    assert anybody.ask("GET", "/healthz").status == 200
+    with descriptors_left(3), caplog.at_level(logging.WARNING), contextlib.ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(socket.create_connection(("127.0.0.1", page.port)))
+            time.sleep(0.5)
+    assert caplog.messages == []
+    assert anybody.ask("GET", "/healthz").status == 200
+
+
+@needs_openssl
 def test_with_a_certificate_everything_is_encrypted(tmp_path: Path) -> None:
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-         "-keyout", str(tmp_path / "page.key"), "-out", str(tmp_path / "page.crt")],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    with serving(plant_of(tmp_path, 'certificate = "page.crt"\nprivate_key = "page.key"\n')) as page:
-        trusting = ssl.create_default_context(cafile=tmp_path / "page.crt")
-        encrypted = http.client.HTTPSConnection("127.0.0.1", page.port, timeout=10, context=trusting)
-        with contextlib.closing(encrypted):
-            encrypted.request("POST", "/api/login", json.dumps({"name": "admin", "password": PASSWORD}))
-            answer = encrypted.getresponse()
+    with serving(plant_of(tmp_path, certified(tmp_path))) as page:
+        with contextlib.closing(encrypted(page, tmp_path)) as channel:
+            channel.request("POST", "/api/login", json.dumps({"name": "admin", "password": PASSWORD}))
+            answer = channel.getresponse()
             assert answer.status == 200
             assert "; secure" in answer.getheader("set-cookie", "").lower()
             answer.read()
-            encrypted.request("GET", "/healthz")
-            assert encrypted.getresponse().status == 200
+            channel.request("GET", "/healthz")
+            assert channel.getresponse().status == 200
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             page.visitor().ask("GET", "/healthz")
+
+
+def encrypted(page: Page, folder: Path) -> http.client.HTTPSConnection:
+    trusting = ssl.create_default_context(cafile=folder / "page.crt")
+    return http.client.HTTPSConnection("127.0.0.1", page.port, timeout=10, context=trusting)
+
+
+@contextlib.contextmanager
+def silent_clients(page: Page, count: int) -> Iterator[None]:
+    with contextlib.ExitStack() as held:
+        for _ in range(count):
+            held.enter_context(socket.create_connection(("127.0.0.1", page.port)))
+        time.sleep(0.5)
+        yield
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())

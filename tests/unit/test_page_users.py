@@ -35,6 +35,15 @@ def test_the_file_holds_no_password_and_is_not_for_everybody(tmp_path: Path) -> 
     assert stat.S_IMODE(file.stat().st_mode) & 0o007 == 0
 
 
+def test_the_group_may_read_the_file_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_users(tmp_path / "users", {})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "users").stat().st_mode) == 0o640
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 def test_the_service_may_read_what_root_writes(tmp_path: Path) -> None:
     os.chown(tmp_path, 0, 12345)
@@ -80,6 +89,25 @@ def test_users_come_and_go_by_command(
     assert user("remove", "eva") == 0
     assert user("remove", "eva") == 2
     assert read_users(tmp_path / "users") == {}
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b""])
+def test_a_password_from_a_file_is_its_first_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: bytes
+) -> None:
+    station = station_files(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("straße 1234".encode() + ending), newline=""))
+    assert main(["user", "add", "eva", "--station", str(station)]) == 0
+    assert authenticate(read_users(tmp_path / "users"), "eva", "straße 1234") is not None
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_password_that_is_no_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: str) -> None:
+    station = station_files(tmp_path)
+    given = io.TextIOWrapper(io.BytesIO(b"stra\xdfe 1234\n"), "utf-8", errors)
+    monkeypatch.setattr("sys.stdin", given)
+    assert main(["user", "add", "eva", "--station", str(station)]) == 2
+    assert "eva" not in read_users(tmp_path / "users")
 
 
 def test_a_page_open_to_the_network_is_encrypted_or_said_to_be_protected(tmp_path: Path) -> None:

@@ -5,20 +5,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from verdicts import BOOT, defect, placed, verdict
 
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import Decision, Delivery, Reason, Verdict
+from edge_inspector.records import Decision, Delivery, Disagreement, Reason, Verdict
+from edge_inspector.store import results
 from edge_inspector.store.results import Results
-from edge_inspector.store.results_file import MIGRATIONS
-from edge_inspector.store.results_writer import Entry, ResultsWriter
+from edge_inspector.store.results_file import MIGRATIONS, open_results
+from edge_inspector.store.results_writer import Entry, Objection, ResultsWriter
 from edge_inspector.store.rows import ClassCount, PartRow
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -209,6 +213,46 @@ def test_counts_and_pareto(writer: ResultsWriter, path: Path) -> None:
         ClassCount("crack", 1, 2),
         ClassCount("stain", 1, 1),
     ]
+
+
+def test_a_question_takes_no_longer_when_there_are_more_parts(
+    writer: ResultsWriter, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [0]
+
+    def count() -> int:
+        steps[0] += 1
+        return 0
+
+    @contextmanager
+    def counting(*given: Any) -> Iterator[sqlite3.Connection]:
+        with open_results(*given) as db:
+            db.set_progress_handler(count, 10)
+            yield db
+
+    def cost(ask: Callable[[Results], object]) -> int:
+        steps[0] = 0
+        ask(Results(path))
+        return steps[0]
+
+    monkeypatch.setattr(results, "open_results", counting)
+    said = Disagreement("cam1", 7, 0, "rejects", "m", (), (), np.zeros((1, 1, 1), np.uint8))
+    questions: tuple[Callable[[Results], object], ...] = (
+        lambda asked: asked.objections(6),
+        lambda asked: asked.parts(defect_class="unheard-of"),
+        lambda asked: asked.parts(defect_class="unheard-of", since_utc=NOON),
+    )
+    writer.add([entry(verdict(seq)) for seq in range(300)], [], [Objection(said, NOON, "")] * 6)
+    few = [cost(ask) for ask in questions]
+    writer.add([entry(verdict(seq)) for seq in range(300, 3000)], [])
+    assert all(now < 2 * before + 10 for now, before in zip(map(cost, questions), few, strict=True))
+
+
+def test_a_look_that_takes_too_long_is_ended(writer: ResultsWriter, path: Path) -> None:
+    writer.add([entry(verdict(seq)) for seq in range(400)], [])
+    assert Results(path).within(60).parts(recipe=99) == []
+    with pytest.raises(DeviceError, match=r"no answer within 0 s; ask for less"):
+        Results(path).within(0).parts(recipe=99)
 
 
 def test_review_takes_the_doubtful_until_somebody_labels_them(writer: ResultsWriter, path: Path) -> None:

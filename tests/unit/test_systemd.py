@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from descriptors import descriptors_left
 
 from edge_inspector.runtime.systemd import notify
 
@@ -51,3 +52,10 @@ def test_without_a_service_manager_nobody_is_told(monkeypatch: pytest.MonkeyPatc
 def test_a_manager_that_is_gone_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     assert notify("READY=1") is False
+
+
+def test_without_a_file_descriptor_left_nobody_is_told_and_nothing_ends(manager: socket.socket) -> None:
+    with descriptors_left(0):
+        assert notify("WATCHDOG=1") is False
+    assert notify("WATCHDOG=1") is True
+    assert manager.recv(1024) == b"WATCHDOG=1"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_inspector import __version__
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.runtime.clock import utc_text
 from edge_inspector.simulation.bench.budgets import broken, read_budgets
 from edge_inspector.simulation.bench.effort import Effort
@@ -22,7 +23,10 @@ from edge_inspector.simulation.bench.tables import table
 def run_bench(names: Sequence[str], effort: Effort, out: Path, budgets: Path | None) -> int:
     """Run the named benchmarks (all of them without a name), print their tables. 1 when a budget does not hold."""
     held = read_budgets(budgets) if budgets else []
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError([Fault("--out", f"{out} cannot be written: {error.strerror}")]) from error
     results: dict[str, Figures] = {}
     for name in names or list(BENCHMARKS):
         print(f"{name}: {BENCHMARKS[name].__doc__}", flush=True)

@@ -26,10 +26,7 @@ function go(address, { push = true } = {}) {
 
 async function show() {
   const page = PAGES.find((each) => each.path.test(location.pathname));
-  const main = document.getElementById("main");
-  leave?.();
-  leave = null;
-  main.replaceChildren();
+  const main = clear();
   main.className = page?.name ?? "";
   header(page?.name);
   if (!page) return main.append(h("p", { class: "empty" }, t("error.page")));
@@ -39,6 +36,15 @@ async function show() {
   const ended = await mount({ main, station, go, header: setState, refresh: show, match: location.pathname.match(page.path) });
   if (location.href === wanted) leave = ended;
   else ended?.();
+}
+
+/** Take away what is shown; the place for what comes next. */
+function clear() {
+  const main = document.getElementById("main");
+  leave?.();
+  leave = null;
+  main.replaceChildren();
+  return main;
 }
 
 function header(current) {
@@ -107,7 +113,11 @@ async function start() {
     await whoAmI();
     station = await get("/api/station");
   } catch (error) {
-    if (error.status === 401) return await askForLogin({ must: true }) && start();
+    if (error.status === 401) {
+      clear(); // who has logged out must not go on reading
+      header();
+      return await askForLogin({ must: true }) && start();
+    }
     header();
     setState("lost");
     return setTimeout(start, 3000);

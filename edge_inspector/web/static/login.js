@@ -36,6 +36,7 @@ export function askForLogin({ must = false } = {}) {
           h("button", { type: "submit", class: "primary" }, t("login.title")))));
     dialog.addEventListener("cancel", (event) => { if (must) event.preventDefault(); });
     dialog.addEventListener("close", () => {
+      if (must && me.name === null) return dialog.showModal(); // browsers let a second Escape through
       dialog.remove();
       resolve(me.name !== null);
     });

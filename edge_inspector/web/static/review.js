@@ -24,6 +24,7 @@ export async function mount({ main, station, refresh }) {
 
   let queue = [];
   let at = 0;
+  let shown = null; // the row whose part is on the screen, and no other is marked
   let busy = false;
   try {
     queue = (await get("/api/review")).parts;
@@ -34,6 +35,7 @@ export async function mount({ main, station, refresh }) {
 
   async function show() {
     const row = queue[at];
+    shown = null;
     work.hidden = !row;
     none.hidden = Boolean(row);
     intro.hidden = hint.hidden = !row;
@@ -43,19 +45,21 @@ export async function mount({ main, station, refresh }) {
       return;
     }
     const part = await get(`/api/parts/${row.id}`);
+    if (queue[at] !== row) return; // somebody went on while this was asked for
+    shown = row;
     title.replaceChildren(t("part.name", { n: part.part }), h("small", {}, moment(part.utc, true)));
     views.show(part);
     found.replaceChildren(defects(part));
   }
 
   async function mark(label, defectClass = "") {
-    const row = queue[at];
+    const row = shown;
     if (!row || busy || !may("reviewer")) return;
     busy = true;
     try {
       await post(`/api/parts/${row.id}/label`, { view: "", label, class: defectClass });
       toast(t("review.stored", { n: row.part, what: defectClass || t(`review.${label}`) }));
-      await step(1);
+      if (shown === row) await step(1);
     } catch (error) {
       toast(t("error.failed", { why: error.message }), true);
     } finally {
@@ -74,6 +78,7 @@ export async function mount({ main, station, refresh }) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, dialog")) return;
     const does = { g: () => mark("good"), d: () => mark("defect"), u: () => mark("unsure"), s: () => step(1), arrowright: () => step(1), arrowleft: () => step(-1) }[event.key.toLowerCase()];
     const chosen = /^[1-9]$/.test(event.key) ? station.classes[event.key - 1] : null;
+    if ((does || chosen) && event.repeat) return; // a key that is held marks one part
     if (does) does();
     else if (chosen) mark("defect", chosen.name);
     else if (!views.viewer.key(event.key)) return;

@@ -24,8 +24,9 @@ export class Viewer {
   /** Show this view's picture; `alt` says what it is. */
   show(image, mask, alt) {
     this.none.hidden = true;
-    this.picture.hidden = false;
+    this.picture.hidden = true; // until it is there: the one before is another part's
     this.picture.alt = alt;
+    this.picture.onload = () => { this.picture.hidden = false; };
     this.picture.onerror = () => {
       this.picture.hidden = true;
       this.none.hidden = false;
