@@ -309,3 +309,26 @@ def test_the_oldest_command_is_forgotten_first(station: Station) -> None:
 
 def test_the_limits_of_pictures_are_those_of_the_recipe_in_force(station: Station) -> None:
     assert station.control.picture_limits("top") == RECIPES[4].recipe.picture_limits("top")
+
+
+def test_an_id_whose_recipe_has_yet_to_take_effect_is_in_use(station: Station) -> None:
+    station.tell(SELECT, 5)
+    station.tell(DISABLE)
+    assert station.errors == ["id 'a' was used for another command"]
+    assert station.control.enabled
+    station.tell(SELECT, 5)
+    station.control.hear(heard())
+    assert station.errors[1:] == ["", ""]
+    assert station.control.recipe_id == 5
+
+
+def test_a_reading_that_does_not_show_all_its_parts_changes_no_recipe(station: Station) -> None:
+    station.tell(SELECT, 5)
+    station.control.hear(heard(reset=True), whole=False)
+    assert (station.control.recipe_id, station.answers, station.resets) == (4, [], 1)
+    station.control.hear(heard(reset=True))
+    assert (station.control.recipe_id, station.errors, station.resets) == (5, [""], 1)
+    station.control.hear(heard(6), whole=False)
+    assert (station.control.recipe_id, station.control.mismatch) == (5, False)
+    station.control.hear(heard(6))
+    assert station.control.recipe_id == 6
