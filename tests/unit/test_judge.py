@@ -7,6 +7,7 @@ import pytest
 
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.control import Control
+from edge_inspector.inspection.decision import decide
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.records import (
     ArchiveItem,
@@ -25,6 +26,7 @@ from edge_inspector.records import (
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.s7.blocks import wrap32
+from edge_inspector.stages import judge as stage
 from edge_inspector.stages.judge import Judge
 from edge_inspector.stages.placing import Geometry
 
@@ -242,10 +244,7 @@ def test_a_failure_while_one_part_is_decided_loses_none(monkeypatch: pytest.Monk
             raise failures.pop()
         return decide(*given, **named)
 
-    from edge_inspector.stages import judge as module  # noqa: PLC0415
-
-    decide = module.decide
-    monkeypatch.setattr(module, "decide", broken)
+    monkeypatch.setattr(stage, "decide", broken)
     past = {part_seq: 50_000 - 20_000 - 700 * part_seq for part_seq in range(1, 6)}
     rig.inbox.put(heard(5, past))
     for _ in range(2):
