@@ -49,7 +49,13 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--tta", action="store_true", help="the model also looks at the mirrored image: steadier, four times the work"
     )
-    train.add_argument("--folds", type=_whole, default=3, help="folds of the split train (default: 3)")
+    train.add_argument(
+        "--learn-from",
+        default="train",
+        metavar="SPLIT[+SPLIT]",
+        help="train+val leaves nothing to score the net by but its folds, and needs all that there is (default: train)",
+    )
+    train.add_argument("--folds", type=_whole, default=3, help="folds of what is learned from (default: 3)")
     train.add_argument(
         "--held-out",
         type=_whole,

@@ -82,7 +82,11 @@ def test_three_commands_make_a_model_that_is_judged(
     assert "cheapest limits on these parts" in said
     manifest = read_manifest(model)
     assert set(manifest.files) == {"int8", "fp32", "tensorrt"}
-    assert {(score["precision"], score["split"]) for score in manifest.scores} == {("int8", "val"), ("fp32", "val")}
+    assert {(score["precision"], score["split"]) for score in manifest.scores} == {
+        ("int8", "val"),
+        ("fp32", "val"),
+        ("fp32", "train, held out by fold"),
+    }
     assert manifest.training["steps"] == 40
     page = report.read_text(encoding="utf-8")
     assert "data:image/png;base64," in page
@@ -161,6 +165,25 @@ def test_what_was_held_out_was_never_learned_from(run: Path, data: Path) -> None
     groups = [set(fold.groups) for fold in folds]
     assert not groups[0] & groups[1]
     assert groups[0] | groups[1] == {row["group"] for row in Folder(data).rows("train")}
+
+
+def test_a_net_that_learned_from_val_too_is_scored_by_its_folds_and_by_nothing_else(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="the extra `training` is not installed")
+    run, models = tmp_path / "run", tmp_path / "models"
+    assert main(["model", "train", str(data), "--out", str(run), *TRAIN, "--learn-from", "train+val"]) == 0
+    assert json.loads((run / "figures.json").read_text())["held_out"]["parts"] == 30
+    words = ["model", "quantize", str(run), str(data), "--name", "all", "--licence", "x", "--models", str(models)]
+    assert main([*words, "--force"]) == 0
+    assert "the net has learned from val: what follows compares its files, and is no score" in capsys.readouterr().out
+    assert main(["model", "evaluate", str(models / "all-1.0"), str(data)]) == 0
+    assert "the model has learned from val: what follows is no score" in capsys.readouterr().out
+    scores = read_manifest(models / "all-1.0").scores
+    assert {score["split"] for score in scores} == {"train+val, held out by fold", "val, learned from"}
+    assert scores[0]["parts"] == 30
+    assert main(["model", "train", str(data), "--out", str(tmp_path / "no"), "--learn-from", "train+test"]) == 2
+    assert "--learn-from" in capsys.readouterr().err
 
 
 def test_one_net_per_class_is_one_file(data: Path, tmp_path: Path) -> None:
@@ -292,7 +315,7 @@ def test_defects_of_one_group_are_not_enough(data: Path, tmp_path: Path, capsys:
     kept = [row for row in rows if not row.endswith("train") or ",good," in row or ",g0," in row]
     (root / "index.csv").write_text("\n".join([heading, *kept]), encoding="utf-8")
     assert main(["model", "train", str(root), "--out", str(tmp_path / "run"), *TRAIN]) == 2
-    assert "all defects of the split train are of one group" in capsys.readouterr().err
+    assert "all defects of train are of one group" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from edge_inspector.training.judging.limits import Cost, Limit, cheapest, confid
 from edge_inspector.training.judging.report import write_evaluation_report
 from edge_inspector.training.judging.runtimes import blank, interleaved_ms, model_predictor
 from edge_inspector.training.judging.splits import limits_of, open_judged
-from edge_inspector.training.shipping.manifest import add_scores, score_row
+from edge_inspector.training.shipping.manifest import add_scores, named, score_row
 
 
 def run(given: argparse.Namespace) -> int:
@@ -20,6 +20,9 @@ def run(given: argparse.Namespace) -> int:
         raise ConfigError([Fault("--report", f"{given.report.parent} is no folder")])
     manifest = read_manifest(given.model)
     judged = open_judged(given.data, given.split, manifest)
+    split = named(given.split, manifest.training)
+    if split != given.split:
+        print(f"the model has learned from {given.split}: what follows is no score")
     limits = limits_of(manifest)
     predict, info = model_predictor(given.model, given.precision, given.driver)
     seen = gather(predict, len(manifest.classes), info.stride, judged.parts(), confidences_with(limits))
@@ -33,7 +36,7 @@ def run(given: argparse.Namespace) -> int:
     if given.cost:
         _print_cheapest(seen, manifest, limits, Cost(*given.cost))
     if not given.dry_run:
-        add_scores(given.model, [score_row(found, **_conditions(given, judged.name, round(took, 2), people))])
+        add_scores(given.model, [score_row(found, **_conditions(given, split, judged.name, round(took, 2), people))])
     if given.report:
         write_evaluation_report(given.report, info.label, manifest.classes, limits, seen, judged.parts(), predict)
         print(f"report: {given.report}")
@@ -68,10 +71,12 @@ def _print_cheapest(seen: Evidence, manifest: Manifest, limits: Sequence[Limit],
         print(f"  {name}: min_confidence {limit.min_confidence}, min_area_px {limit.min_area_px:.1f}")
 
 
-def _conditions(given: argparse.Namespace, data: str, ms: float, people: dict[str, float]) -> dict[str, object]:
+def _conditions(
+    given: argparse.Namespace, split: str, data: str, ms: float, people: dict[str, float]
+) -> dict[str, object]:
     conditions: dict[str, object] = {
         "data": data,
-        "split": given.split,
+        "split": split,
         "precision": given.precision,
         "runtime": given.driver,
         "ms_per_frame": ms,

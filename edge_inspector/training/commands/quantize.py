@@ -14,6 +14,7 @@ def run(given: argparse.Namespace) -> int:
     asked = read_json(given.run / RUN_FILE)
     reading = Reading(
         asked["folds"],
+        asked.get("learn_from", "train"),
         asked["group"],
         asked["shrink"],
         tuple(asked["patch"]),

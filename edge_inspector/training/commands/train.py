@@ -49,7 +49,15 @@ def reading(given: argparse.Namespace) -> Reading:
         raise ConfigError([Fault("--draw-share", "needs --draw CLASS=SHAPE at least once")])
     mix = Mix(given.good_share, given.paste_share, given.draw_share, dict(given.draw), given.soft)
     return Reading(
-        given.folds, given.group, given.shrink, tuple(given.patch), mix, given.colour, given.shade, given.fill
+        given.folds,
+        given.learn_from,
+        given.group,
+        given.shrink,
+        tuple(given.patch),
+        mix,
+        given.colour,
+        given.shade,
+        given.fill,
     )
 
 
@@ -124,9 +132,9 @@ def _check_folds(given: argparse.Namespace, task: Task) -> None:
         return
     if task.folds < 2:
         raise ConfigError([Fault("--folds", "at least 2: each is judged by a net that learned from the others")])
-    rows = [row for row in task.folder.rows("train") if row["label"] == "1" and not row.get("note")]
+    rows = [row for row in task.folder.rows(task.learns_from) if row["label"] == "1" and not row.get("note")]
     if len({task.folder.group_of(row) for row in rows}) < 2:
-        what = "all defects of the split train are of one group: a net must learn from some and be judged on others"
+        what = f"all defects of {task.learns_from} are of one group: a net must learn from some and be judged on others"
         raise ConfigError([Fault(given.data, what)])
 
 

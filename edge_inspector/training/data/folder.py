@@ -111,8 +111,8 @@ class Folder:
             raise ConfigError([Fault(str(self.root), what)])
 
     def rows(self, split: str) -> list[Row]:
-        """The rows of a split."""
-        return [row for row in self._rows if row["split"] == split]
+        """The rows of a split, or of several that a + joins."""
+        return [row for row in self._rows if row["split"] in split.split("+")]
 
     def sure_rows(self, split: str, *, doubtful: bool = False) -> list[Row]:
         """The rows of the images without any note, to learn from; with the doubtful ones, those to judge by."""

@@ -47,6 +47,7 @@ class Reading:
     """How a folder is read: see the options of `model train`."""
 
     folds: int = 3
+    learn_from: str = "train"
     group: str = ""
     shrink: int = 1
     patch: tuple[int, int] = (192, 192)
@@ -57,7 +58,7 @@ class Reading:
 
 
 class FolderTask:
-    """The split `train` of a folder, in grouped folds."""
+    """What is learned from in a folder, as a rule its split `train`, in grouped folds."""
 
     def __init__(self, root: Path, reading: Reading) -> None:
         grey = None if reading.colour is None else not reading.colour
@@ -69,22 +70,26 @@ class FolderTask:
         self.classes, self.channels = self.folder.classes, self.folder.channels
         self.shrink, self.fill = reading.shrink, reading.fill
         self._reading = reading
-        self._folds = grouped_folds(self.folder, "train", reading.folds)
+        self.learns_from = reading.learn_from
+        if unknown := [name for name in self.learns_from.split("+") if name not in self.folder.splits()]:
+            what = f"{root / INDEX} has no split {unknown[0]!r}, only {', '.join(self.folder.splits())}"
+            raise ConfigError([Fault("--learn-from", what)])
+        self._folds = grouped_folds(self.folder, self.learns_from, reading.folds)
         self.folds = len(self._folds)
 
     def source(self, fold: int | None) -> Patches:
         """Patches of all folds but one."""
         held_out = frozenset[str]() if fold is None else self._folds[fold]
-        entries = self.folder.entries("train", lambda row: self.folder.group_of(row) not in held_out)
+        entries = self.folder.entries(self.learns_from, lambda row: self.folder.group_of(row) not in held_out)
         augmentation = replace(SHOP_FLOOR, shade=self._reading.shade, fill=self.fill)
         return Patches(self.classes, entries, self._reading.mix, self._reading.patch, augmentation, self.shrink)
 
     def judged(self, fold: int) -> Iterable[Part]:
         """The images of a fold, without the doubtful ones."""
-        return folder_parts(self._native(), "train", self._folds[fold])
+        return folder_parts(self._native(), self.learns_from, self._folds[fold])
 
     def split(self, name: str) -> Iterable[Part]:
-        """The images of another split, doubtful ones too."""
+        """The images of a split, doubtful ones too."""
         return folder_parts(self._native(), name)
 
     def _native(self) -> Folder:

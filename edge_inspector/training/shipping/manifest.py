@@ -74,6 +74,12 @@ def _hashed(folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
+def named(split: str, training: Mapping[str, Any]) -> str:
+    """A split as scores call it: nobody may take for a score what was measured on what the net has learned."""
+    learned = str(training.get("learn_from", "train")).split("+")
+    return f"{split}, learned from" if split in learned else split
+
+
 def score_row(figures: Figures, **conditions: object) -> dict[str, object]:
     """Figures as a [[scores]] table: rounded, with the conditions that they were measured under."""
     row: dict[str, object] = dict(conditions)
@@ -145,7 +151,7 @@ def _name(key: str) -> str:
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 4)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [_rounded(item) for item in value]
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}

@@ -14,8 +14,8 @@ from edge_inspector.training.data.patches import padded
 from edge_inspector.training.data.tasks import Task
 from edge_inspector.training.learning.unet import STRIDE
 from edge_inspector.training.shipping import gate, quantize
-from edge_inspector.training.shipping.manifest import FILES, Card, Draft, score_row
-from edge_inspector.training.shipping.runs import RUN_FILE, read_json, read_limits
+from edge_inspector.training.shipping.manifest import FILES, Card, Draft, named, score_row
+from edge_inspector.training.shipping.runs import RUN_FILE, held_out_row, read_json, read_limits
 
 CALIBRATION_IMAGES: Final = 200
 
@@ -44,13 +44,16 @@ def pack(run: Path, task: Task, shipping: Shipping) -> Path:
         draft = Draft(shipping.card, task.classes, shape, STRIDE * task.shrink, task.fill, limits)
         draft.write(folder)
         outcome = gate.measure(folder, limits, task.classes, task.split(shipping.split))
+        split = named(shipping.split, asked)
+        if split != shipping.split:
+            print(f"the net has learned from {shipping.split}: what follows compares its files, and is no score")
         _report(outcome)
         if outcome.objections and not shipping.force:
             raise ConfigError([Fault("INT8", f"{what}; --force ships it all the same") for what in outcome.objections])
         replace(
             draft,
             calibration=_calibration_table(outcome),
-            scores=_scores(outcome, task, shipping),
+            scores=[held_out_row(run, task), *_scores(outcome, task, split, shipping.machine)],
             training={"data": task.name, **{key: value for key, value in asked.items() if value is not None}},
         ).write(folder)
         return _installed(folder, shipping)
@@ -86,16 +89,16 @@ def _calibration_table(outcome: gate.Outcome) -> dict[str, object]:
     return {**table, "forced_against": list(outcome.objections)} if outcome.objections else table
 
 
-def _scores(outcome: gate.Outcome, task: Task, shipping: Shipping) -> list[dict[str, object]]:
+def _scores(outcome: gate.Outcome, task: Task, split: str, machine: str) -> list[dict[str, object]]:
     return [
         score_row(
             found,
             data=task.name,
-            split=shipping.split,
+            split=split,
             precision=precision,
             runtime=runtime,
             ms_per_frame=round(outcome.ms[precision, runtime], 2),
-            machine=shipping.machine,
+            machine=machine,
         )
         for (precision, runtime), found in outcome.figures.items()
     ]

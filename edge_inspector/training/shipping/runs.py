@@ -33,7 +33,7 @@ from edge_inspector.training.learning.ensemble import OneClass
 from edge_inspector.training.learning.export import export_onnx
 from edge_inspector.training.learning.train import Plan, Source, fit
 from edge_inspector.training.learning.unet import STRIDE, Deployed
-from edge_inspector.training.shipping.manifest import FILES, Card, Draft
+from edge_inspector.training.shipping.manifest import FILES, Card, Draft, score_row
 
 RUN_FILE: Final = "run.json"
 FIGURES_FILE: Final = "figures.json"
@@ -104,10 +104,10 @@ def _net_to_ship(task: Task, order: Order, run: Path) -> None:
 
 
 def learned_from(task: Task) -> str:
-    """SHA-256 of all that the split `train` says and holds: with another label it is another net, and another run."""
+    """SHA-256 of all that is learned from: with another label it is another net, and another run."""
     if not isinstance(task, FolderTask):
         return ""
-    rows = task.folder.rows("train")
+    rows = task.folder.rows(task.learns_from)
     found = hashlib.sha256(json.dumps(rows, sort_keys=True).encode())
     for name in dict.fromkeys(row[column] for row in rows for column in ("image", "mask", "mask2") if row.get(column)):
         found.update(hashlib.sha256((task.folder.root / name).read_bytes()).digest())
@@ -117,6 +117,14 @@ def learned_from(task: Task) -> str:
 def read_limits(run: Path) -> list[Limit]:
     """The limits that a finished run chose. Raises ConfigError."""
     return [Limit(**limit) for limit in read_json(run / FIGURES_FILE)["limits"]]
+
+
+def held_out_row(run: Path, task: Task) -> dict[str, object]:
+    """What a run's nets achieved on the folds that they were trained without, as scores. Raises ConfigError."""
+    achieved = Figures(**read_json(run / FIGURES_FILE)["held_out"])
+    learned = task.learns_from if isinstance(task, FolderTask) else "train"
+    conditions = {"data": task.name, "split": f"{learned}, held out by fold", "precision": "fp32", "runtime": "onnx"}
+    return score_row(achieved, **conditions)
 
 
 def read_json(path: Path) -> dict[str, Any]:
