@@ -47,7 +47,7 @@ frames_evicted = Counter(
 )
 frames_missed = Counter(
     "edge_inspector_frames_missed",
-    "Frames that never arrived: gaps in the camera's numbers.",
+    "Frames that never arrived (gaps in the camera's numbers), or came too late to be told where they belong.",
     ["camera"],
     registry=REGISTRY,
 )

@@ -449,7 +449,7 @@ class Identity:
 class ModelInfo:
     """What a loaded model is and how it really runs.
 
-    `fell_back`: a better provider is installed, and did not start.
+    `fell_back`: a better provider, installed or listed, did not start.
     """
 
     name: str
