@@ -114,9 +114,9 @@ class Daemon:
     def _follow_recipe(self, recipe_id: int, keep: Callable[[ArchiveItem], object]) -> None:
         if recipe_id == self._recipe_id:
             return
-        self._recipe_id = recipe_id
-        self._announce()
-        keep(Choice(self._station.recipe.id, recipe_id))
+        if keep(Choice(self._station.recipe.id, recipe_id)) is None:  # else it is tried again
+            self._recipe_id = recipe_id
+            self._announce()
 
     def _announce(self) -> None:
         station, model = self._station, self._station.segmenter.info

@@ -6,9 +6,9 @@ from collections import deque
 from itertools import pairwise
 
 # A stamp seen so much earlier than the clocks allow means that the camera's clock was set forward. So much later, that
-# it was set back, or that the stamp was under way for long: for so many slots in a row nothing is.
+# it was set back, or that the stamp was under way for long: in so many slots, with nothing in time between, nothing is.
 _STEP_NS = 20_000_000
-_LATE_SLOTS = 3
+_LATE_SLOTS = 5
 
 
 class DeviceClock:
@@ -26,7 +26,7 @@ class DeviceClock:
         self._anchor = (0, 0)
         self._drift = 0.0
         self._newest_ns = 0
-        self._late_since_ns: int | None = None
+        self._late_slots: set[int] = set()
 
     @property
     def known(self) -> bool:
@@ -58,11 +58,13 @@ class DeviceClock:
 
     def _was_set(self, device_ns: int, late_ns: float, *, latched: bool) -> bool:
         if late_ns <= _STEP_NS:
-            self._late_since_ns = None
+            self._late_slots.clear()
             return late_ns < -_STEP_NS
-        if self._late_since_ns is None:
-            self._late_since_ns = device_ns
-        return latched or device_ns - self._late_since_ns > _LATE_SLOTS * self._slot_ns
+        self._late_slots.add(device_ns // self._slot_ns)
+        was_set = latched or len(self._late_slots) == _LATE_SLOTS
+        if was_set:
+            self._late_slots.clear()
+        return was_set
 
     def _line(self, device_ns: int) -> float:
         at, offset = self._anchor

@@ -108,6 +108,7 @@ class OpenCvCamera(Camera):
         # Opening looks into a stream: its first pictures are as old as that took.
         self._heard_ns = self._behind_since_ns = time.monotonic_ns()
         self._singly = 0
+        self._in_bursts = False
 
     def grab(self, timeout_s: float) -> Frame | None:
         """The next picture. A network stream waits up to `read_timeout_s` whatever `timeout_s` says."""
@@ -162,14 +163,19 @@ class OpenCvCamera(Camera):
 
     def _is_behind(self, apart_ns: int, received_ns: int) -> bool:
         """Whether a stream catches up, after it was opened or stopped: until pictures come one by one again."""
+        if self._in_bursts:
+            return False
         if self._behind_since_ns is None:
             if apart_ns > max(_STOPPED_NS, 3 * self._usual_ns):
                 self._behind_since_ns, self._singly = received_ns, 0
         else:
             self._singly = self._singly + 1 if apart_ns > min(self._interval_ns, self._usual_ns) / 2 else 0
-            if self._singly == _SINGLY or received_ns - self._behind_since_ns > _BEHIND_AT_MOST_NS:
+            if self._singly == _SINGLY:
                 self._behind_since_ns = None
                 log.info("%s: pictures that came late and were left out: %d so far", self.name, self._left_out)
+            elif received_ns - self._behind_since_ns > _BEHIND_AT_MOST_NS:
+                self._behind_since_ns, self._in_bursts = None, True
+                log.warning("%s: the stream comes in bursts: nobody can tell how old its pictures are", self.name)
         if self._behind_since_ns is None:
             self._usual_ns += (apart_ns - self._usual_ns) / 8
         return self._behind_since_ns is not None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from edge_inspector.records import OpenPart, Part, PlacedView, Reason
 
-_ORPHANS_MAX = 128  # of one camera: a second of one that runs freely, and more than a part could wait for
+_ORPHANS_MAX = 1024  # of one camera: many seconds of one that runs freely, while the PLC is away
 
 
 @dataclass(slots=True)

@@ -96,6 +96,7 @@ class MqttSession:
         self.heard: bool | None = None
         self._sent: dict[int, _Sent] = {}
         self._acks: deque[tuple[int, Any]] = deque()
+        self._acknowledged_ns = 0
         self._requests: deque[Request] = deque()
         self._command_topic = command_topic
         self._flooded = False
@@ -131,7 +132,9 @@ class MqttSession:
         oldest = next(iter(self._sent.values()), None)
         if oldest is None or self._acks:
             return False
-        return time.monotonic_ns() - oldest.sent_ns > _PATIENCE * self._settings.keepalive_s * 1e9
+        # Behind a hundred others a message waits long; while some are acknowledged it is not forgotten.
+        waits_ns = time.monotonic_ns() - max(oldest.sent_ns, self._acknowledged_ns)
+        return waits_ns > _PATIENCE * self._settings.keepalive_s * 1e9
 
     def payload_max(self, topic: str) -> int:
         """The longest payload that the broker takes on this topic."""
@@ -299,6 +302,7 @@ class MqttSession:
 
     def _on_publish(self, _client: Client, _userdata: object, mid: int, reason: Any, _properties: object) -> None:
         self._acks.append((mid, reason))
+        self._acknowledged_ns = time.monotonic_ns()
         self._progress.set()
 
     def _on_disconnect(

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import queue
+import select
 import sys
 import threading
 import time
@@ -50,26 +51,35 @@ class Aside(logging.Handler):
     def __init__(self, number: int) -> None:
         super().__init__()
         self._number = number
-        self._lines: queue.Queue[str] = queue.Queue(_LINES_MAX)
-        self._lost = 0
+        # Not a Queue: its lock would stop a signal's handler that logs while its own thread does.
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._lost = self._written = self._handed = 0
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand the line over."""
-        if self._lost and not self._lines.full():
-            lost = f"{self._lost} lines before this one could not be written"
-            self._lines.put_nowait(self.format(logging.LogRecord(__name__, logging.WARNING, "", 0, lost, None, None)))
-            self._lost = 0
-        try:
-            self._lines.put_nowait(self.format(record))
-        except queue.Full:
+        if self._lines.qsize() >= _LINES_MAX:
             self._lost += 1
+            return
+        if self._lost:
+            lost, self._lost = f"{self._lost} lines before this one could not be written", 0
+            self._put(logging.LogRecord(__name__, logging.WARNING, "", 0, lost, None, None))
+        self._put(record)
 
     def flush(self) -> None:
         """Give the thread a moment to write what is left."""
         until = time.monotonic() + _LAST_WORDS_S
-        while self._lines.unfinished_tasks and time.monotonic() < until:
+        while self._written < self._handed and time.monotonic() < until:
             time.sleep(0.002)
+
+    def _put(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 -- as every handler does: a wrong log call must not end who made it
+            self.handleError(record)
+        else:
+            self._handed += 1
+            self._lines.put(line)
 
     def _write(self) -> None:
         while True:
@@ -77,8 +87,9 @@ class Aside(logging.Handler):
             rest = f"{self._lines.get()}\n".encode(errors="backslashreplace")
             with suppress(OSError):
                 while rest:
+                    select.select([], [self._number], [])  # it may be one that does not wait by itself
                     rest = rest[os.write(self._number, rest) :]
-            self._lines.task_done()
+            self._written += 1
 
 
 def set_up_logging() -> None:

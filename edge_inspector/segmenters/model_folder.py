@@ -52,8 +52,10 @@ class FolderSegmenter:
         """
         with self._opening:
             running = self._load()
-            self.info, self.max_batch, self.workers = running.info, running.max_batch, running.workers
+            # Nobody is to be told of more room than the session has that is running at that moment.
+            self.max_batch = min(self.max_batch, running.max_batch)
             self._running = running
+            self.info, self.max_batch, self.workers = running.info, running.max_batch, running.workers
 
     def segment(self, images: Sequence[Image]) -> list[Image]:
         """One mask per image, see the seam; grey and BGR images are converted to what the model takes."""

@@ -82,7 +82,8 @@ class Judge:
         self._backlog = backlog
         self._arrived = arrived
         tolerances = {each: recipes[each].recipe.position_tolerance_mm * geometry.counts_per_mm for each in recipes}
-        self._placing = Placing(geometry, timeline, conditions, close_enough=min(tolerances.values()) / 2)
+        longest = max(each.recipe.part_length_mm for each in recipes.values()) * geometry.counts_per_mm
+        self._placing = Placing(geometry, timeline, conditions, min(tolerances.values()) / 2, longest)
         self._tracker = PartTracker(
             geometry.offsets,
             tolerances,

@@ -15,6 +15,7 @@ from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.s7.blocks import wrap32
 
 _PATIENCE_NS = 500_000_000  # how long a trigger waits for the encoder's first sample, at most
+_STAMP_LATE_S = 0.25  # what no transfer takes longer than, where a camera's clock is known by its arrivals alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +44,19 @@ class Announced:
 class Placing:
     """Triggers and views wait here until the encoder can tell their place, or will not in time. One thread owns it.
 
-    `close_enough`: with a bound of so many counts a view finds its part and need not wait to be exact.
+    `close_enough`: with a bound of so many counts a view finds its part and need not wait to be exact. `longest` part,
+    in counts.
     """
 
-    def __init__(self, geometry: Geometry, timeline: Timeline, conditions: Conditions, close_enough: float) -> None:
+    def __init__(
+        self, geometry: Geometry, timeline: Timeline, conditions: Conditions, close_enough: float, longest: float
+    ) -> None:
         self._geometry = geometry
         self._timeline = timeline
         self._conditions = conditions
         self._close_enough = close_enough
+        # A line-scan frame may be stamped when its last row has come.
+        self._stamp_counts = 2 * longest + _STAMP_LATE_S * geometry.speed_max
         self._way_ns = int((geometry.gate - geometry.reserve) / geometry.speed_max * 1e9)
         self._patience_ns = min(_PATIENCE_NS, self._way_ns)
         self._triggers: list[Announced] = []
@@ -145,13 +151,16 @@ class Placing:
         return Position(latched.count, 1.0, latched.epoch)
 
     def _compare(self, view: View, count: int, now: int) -> None:
-        """Hold the camera's own count against the encoder: a counter that was reset alone is worth nothing."""
+        """Hold the camera's own count against the encoder: a counter that was reset alone is worth nothing.
+
+        Nearer than a late stamp explains nothing is wrong for sure; a view so far off finds no part as a rule.
+        """
         try:
             timed = self._timeline.count_at(view.captured_ns, now, math.inf)
         except (PositionPendingError, PositionUnknownError):
             return
         away = count - timed.count
-        if abs(away) <= timed.error_counts + self._close_enough:
+        if abs(away) <= timed.error_counts + self._stamp_counts:
             self._conditions.clear(ErrorCode.COUNT_MISMATCH, view.camera)
             return
         why = f"its encoder count is {away / self._geometry.counts_per_mm:+.0f} mm from where the PLC's is"

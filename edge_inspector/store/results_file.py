@@ -99,7 +99,7 @@ def open_results(
                 db.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
             yield db
     except sqlite3.OperationalError as error:
-        late = error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT
+        late = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT  # Python's own errors have none
         said = f"no answer within {limit_s:g} s; ask for less" if late else str(error)
         raise DeviceError(f"results {path}: {said}") from error
     except (sqlite3.Error, OSError, ValueError) as error:

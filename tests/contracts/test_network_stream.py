@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -177,3 +178,40 @@ def test_a_server_that_died_is_lost_refused_and_back_at_once(camera: OpenCvCamer
     after = take(camera, 1)
     assert time.monotonic() - began < 1.0 + SLACK_S
     assert after[0].frame_id > before[-1].frame_id
+
+
+@pytest.mark.parametrize(("gap_ms", "together"), [(250, 8), (210, 7), (500, 15), (1000, 30)])
+def test_a_stream_that_always_comes_in_bursts_is_taken_as_it_is(
+    gap_ms: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ns = 0
+
+    class Bursts:
+        """So many pictures at once after each pause, of a stream of about 30 a second."""
+
+        taken = 0
+
+        def grab(self) -> bool:
+            nonlocal now_ns
+            self.taken += 1
+            now_ns += gap_ms * 1_000_000 if self.taken % together == 0 else 500_000
+            return True
+
+        def get(self, _key: int) -> float:
+            return 30.0
+
+        def isOpened(self) -> bool:  # noqa: N802 -- OpenCV's name
+            return True
+
+        def retrieve(self) -> tuple[bool, Any]:
+            return True, np.zeros((2, 2, 3), np.uint8)
+
+        def release(self) -> None: ...
+
+    monkeypatch.setattr("edge_inspector.cameras.opencv.time.monotonic_ns", lambda: now_ns)
+    monkeypatch.setattr("edge_inspector.cameras.opencv.cv2.VideoCapture", lambda *_: Bursts())
+    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source="rtsp://nowhere/x"))
+    camera.open()
+    grabbed = [camera.grab(0.1) for _ in range(600)]
+    assert camera.counters().frames_missed < 60, "what came while it might still have caught up"
+    assert all(frame is not None for frame in grabbed[-500:])

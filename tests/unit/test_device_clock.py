@@ -90,6 +90,14 @@ def test_a_device_clock_set_back_begins_anew(step_ns: int) -> None:
     assert max(errors[10:]) < 1_000_000
 
 
+def test_a_few_late_pictures_of_a_slow_line_leave_the_clock_alone() -> None:
+    clock = DeviceClock()
+    for index in range(12):
+        device = index * 4 * SECOND
+        clock.add(device, OFFSET + device + (120_000_000 if index in {6, 7, 8} else 5_000_000))
+        assert abs(clock.host_ns(device) - OFFSET - device - 5_000_000) < 10_000
+
+
 def test_arrivals_that_are_late_together_leave_the_clock_alone() -> None:
     clock = DeviceClock()
     for index in range(200):

@@ -206,7 +206,20 @@ def _open(rig: Rig) -> list[Any]:
 # A camera that counts by itself.
 
 
-@pytest.mark.parametrize("away_mm", [-3000, -30, 30, 1200])
+@pytest.mark.parametrize("late_ms", [0, 40, 200])
+def test_a_stamp_that_is_late_by_its_transfer_is_no_doubt_about_the_count(late_ms: int) -> None:
+    rig = Rig()
+    now = time.monotonic_ns()
+    for back in range(40, -1, -1):  # 1 m/s
+        rig.belt(50_000 - back * 100, now - back * 10 * MS)
+    rig.step(heard(0, {}))
+    rig.step(heard(1, {1: 44_000}))
+    (verdict,) = rig.step(view(49_000, now - 100 * MS + min(late_ms, 100) * MS))
+    assert verdict.decision is Decision.ACCEPT
+    assert rig.conditions.snapshot() == []
+
+
+@pytest.mark.parametrize("away_mm", [-3000, -500, 500, 1200])
 def test_a_view_whose_own_count_is_not_where_the_plc_s_is_belongs_to_no_part(away_mm: int) -> None:
     rig = Rig()
     rig.standing()

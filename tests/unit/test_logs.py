@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from edge_inspector.runtime.logs import JsonLines
+from edge_inspector.runtime.logs import Aside, JsonLines
 
 
 def record(level: int, text: str) -> logging.LogRecord:
@@ -59,6 +59,26 @@ def test_a_terminal_that_takes_nothing_holds_nobody_up_and_what_it_missed_is_tol
     written = [int(line.split()[0]) for line in lines[:-2]]
     assert written == list(range(len(written)))
     assert len(written) + int(lines[-2].split()[0]) == 5000
+
+
+def test_a_wrong_log_call_does_not_end_who_made_it(capfd: pytest.CaptureFixture[str]) -> None:
+    aside = Aside(2)
+    aside.handle(logging.LogRecord("x", logging.ERROR, __file__, 1, "%d parts", ("many",), None))
+    aside.handle(logging.LogRecord("x", logging.ERROR, __file__, 1, "%d parts", (4,), None))
+    aside.flush()
+    assert "4 parts" in capfd.readouterr().err
+
+
+def test_a_stderr_that_does_not_wait_gets_every_line_whole() -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    aside = Aside(write)
+    for number in range(600):
+        aside.handle(logging.LogRecord("x", logging.INFO, __file__, 1, f"{number} " + "x" * 500, None, None))
+    with os.fdopen(read) as pipe:
+        lines = [int(pipe.readline().split()[0]) for _ in range(600)]
+    os.close(write)
+    assert lines == list(range(600))
 
 
 def test_a_process_ends_although_its_log_is_not_read() -> None:

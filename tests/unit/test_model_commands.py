@@ -15,7 +15,7 @@ from edge_inspector.cli import main
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.simulation.tiles import CLASSES, TileLine
 from edge_inspector.training.judging.limits import Limit
-from edge_inspector.training.shipping.manifest import Card, Draft
+from edge_inspector.training.shipping.manifest import Card, Draft, named
 
 TILE = Path(__file__).parents[2] / "models" / "tile-1.1"
 TRAIN = ["--steps", "40", "--folds", "2", "--window", "64", "64", "--patch", "64", "64", "--threads", "1"]
@@ -182,6 +182,8 @@ def test_a_net_that_learned_from_val_too_is_scored_by_its_folds_and_by_nothing_e
     scores = read_manifest(models / "all-1.0").scores
     assert {score["split"] for score in scores} == {"train+val, held out by fold", "val, learned from"}
     assert scores[0]["parts"] == 30
+    assert named("train+val", "squares", {"learn_from": "train"}) == "train+val, learned from"
+    assert named("train", "circles", {"data": "squares"}) == "train"
     assert main(["model", "train", str(data), "--out", str(tmp_path / "no"), "--learn-from", "train+test"]) == 2
     assert "--learn-from" in capsys.readouterr().err
 

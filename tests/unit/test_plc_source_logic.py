@@ -336,6 +336,11 @@ def test_an_instance_initialised_again_while_the_cpu_runs_is_another_run(both: B
     header = PLC_HEADER.unpack(both.db_plc[: PLC_HEADER.size])
     assert header is not None
     assert header["boot_id"] == BOOT + 1
+    instance[:] = bytes(len(instance))
+    both.scan()
+    header = PLC_HEADER.unpack(both.db_plc[: PLC_HEADER.size])
+    assert header is not None
+    assert header["boot_id"] == BOOT + 2, "never one that was in use before"
 
 
 @pytest.mark.parametrize("edges", [2, 5])

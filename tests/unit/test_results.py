@@ -410,3 +410,12 @@ def test_foreign_values_in_the_file_are_an_error_not_a_crash(writer: ResultsWrit
     db.close()
     with pytest.raises(DeviceError, match="77"):
         Results(path).parts()
+
+
+def test_text_that_a_damaged_page_made_is_an_error_like_any_other(writer: ResultsWriter, path: Path) -> None:
+    writer.add([entry(verdict(1))], [])
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE views SET camera = cast(x'ff41' AS TEXT)")
+    db.close()
+    with pytest.raises(DeviceError, match="Could not decode to UTF-8"), open_results(path) as looked:
+        looked.execute("SELECT camera FROM views").fetchall()

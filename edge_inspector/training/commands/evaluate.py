@@ -20,7 +20,7 @@ def run(given: argparse.Namespace) -> int:
         raise ConfigError([Fault("--report", f"{given.report.parent} is no folder")])
     manifest = read_manifest(given.model)
     judged = open_judged(given.data, given.split, manifest)
-    split = named(given.split, manifest.training)
+    split = named(given.split, judged.name, manifest.training)
     if split != given.split:
         print(f"the model has learned from {given.split}: what follows is no score")
     limits = limits_of(manifest)

@@ -112,7 +112,8 @@ class Folder:
 
     def rows(self, split: str) -> list[Row]:
         """The rows of a split, or of several that a + joins."""
-        return [row for row in self._rows if row["split"] in split.split("+")]
+        wanted = {split} if split in self.splits() else set(split.split("+"))
+        return [row for row in self._rows if row["split"] in wanted]
 
     def sure_rows(self, split: str, *, doubtful: bool = False) -> list[Row]:
         """The rows of the images without any note, to learn from; with the doubtful ones, those to judge by."""

@@ -71,7 +71,8 @@ class FolderTask:
         self.shrink, self.fill = reading.shrink, reading.fill
         self._reading = reading
         self.learns_from = reading.learn_from
-        if unknown := [name for name in self.learns_from.split("+") if name not in self.folder.splits()]:
+        names = () if self.learns_from in self.folder.splits() else self.learns_from.split("+")
+        if unknown := [name for name in names if name not in self.folder.splits()]:
             what = f"{root / INDEX} has no split {unknown[0]!r}, only {', '.join(self.folder.splits())}"
             raise ConfigError([Fault("--learn-from", what)])
         self._folds = grouped_folds(self.folder, self.learns_from, reading.folds)

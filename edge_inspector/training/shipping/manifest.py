@@ -74,10 +74,10 @@ def _hashed(folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def named(split: str, training: Mapping[str, Any]) -> str:
+def named(split: str, data: str, training: Mapping[str, Any]) -> str:
     """A split as scores call it: nobody may take for a score what was measured on what the net has learned."""
-    learned = str(training.get("learn_from", "train")).split("+")
-    return f"{split}, learned from" if split in learned else split
+    learned = {*str(training.get("learn_from", "train")).split("+")} if training.get("data", data) == data else set()
+    return f"{split}, learned from" if learned & {*split.split("+")} else split
 
 
 def score_row(figures: Figures, **conditions: object) -> dict[str, object]:

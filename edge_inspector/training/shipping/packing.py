@@ -44,7 +44,7 @@ def pack(run: Path, task: Task, shipping: Shipping) -> Path:
         draft = Draft(shipping.card, task.classes, shape, STRIDE * task.shrink, task.fill, limits)
         draft.write(folder)
         outcome = gate.measure(folder, limits, task.classes, task.split(shipping.split))
-        split = named(shipping.split, asked)
+        split = named(shipping.split, task.name, asked)
         if split != shipping.split:
             print(f"the net has learned from {shipping.split}: what follows compares its files, and is no score")
         _report(outcome)
