@@ -75,7 +75,7 @@ class Aside(logging.Handler):
     def _put(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except Exception:  # noqa: BLE001 -- as every handler does: a wrong log call must not end who made it
+        except (TypeError, ValueError, KeyError):  # a log call whose arguments do not fit must not end who made it
             self.handleError(record)
         else:
             self._handed += 1
