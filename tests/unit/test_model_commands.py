@@ -116,7 +116,9 @@ def test_when_time_is_short_the_first_fold_is_judged_alone(data: Path, tmp_path:
     pytest.importorskip("torch", reason="the extra `training` is not installed")
     words = [*TRAIN, "--steps", "2", "--held-out", "1"]
     assert main(["model", "train", str(data), "--out", str(tmp_path / "run"), *words]) == 0
-    held_out = json.loads((tmp_path / "run" / "figures.json").read_text())["held_out"]
+    kept = json.loads((tmp_path / "run" / "figures.json").read_text())
+    held_out = kept["held_out"]
+    assert kept["elsewhere"] == {}
     assert [path.name for path in (tmp_path / "run").glob("fold-*.npz")] == ["fold-0.npz"]
     assert held_out["parts"] == 12
     assert (tmp_path / "run" / "model.fp32.onnx").is_file()
@@ -182,6 +184,7 @@ def test_a_net_that_learned_from_val_too_is_scored_by_its_folds_and_by_nothing_e
     scores = read_manifest(models / "all-1.0").scores
     assert {score["split"] for score in scores} == {"train+val, held out by fold", "val, learned from"}
     assert scores[0]["parts"] == 30
+    assert scores[0]["elsewhere"].keys() == {"part_recall", "false_reject_rate"}
     assert named("train+val", "squares", {"learn_from": "train"}) == "train+val, learned from"
     assert named("train", "circles", {"data": "squares"}) == "train"
     assert main(["model", "train", str(data), "--out", str(tmp_path / "no"), "--learn-from", "train+test"]) == 2

@@ -1,5 +1,6 @@
 """From masks to limits and figures, and the gate on INT8. No training library is needed."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -20,6 +21,7 @@ from edge_inspector.training.judging.limits import (
     cheapest,
     choose_limits,
     confidences_with,
+    elsewhere,
     rates,
     rejected,
 )
@@ -49,6 +51,23 @@ def evidence() -> Evidence:
         union=nothing + 4.0,
         binary=np.array([[3.0, 4.0, 10.0]] * 20),
     )
+
+
+def doubled(one: Evidence) -> Evidence:
+    """The same with a second class like the first."""
+    return Evidence(
+        *(
+            np.concatenate([getattr(one, name)] * 2, axis=1) if name in PER_CLASS else getattr(one, name)
+            for name in Evidence.__slots__
+        )
+    )
+
+
+def test_overlap_is_taken_at_one_half_whatever_the_limits() -> None:
+    seen = evidence()
+    seen.overlap[:, :, :2] = 0.0
+    seen.overlap[:, :, 3:] = 1.0
+    assert figures(seen, ("crack",), [Limit(0.9, 60.0)]).iou == {"crack": 0.75}
 
 
 def test_what_is_seen_of_a_part() -> None:
@@ -101,9 +120,42 @@ def test_evidence_that_a_power_cut_leaves_half_is_none(tmp_path: Path, monkeypat
 
 
 def test_limits_separate_what_can_be_separated() -> None:
-    limits = choose_limits(evidence(), 0.0, 2)
+    limits = choose_limits([evidence()], 0.0, 2)
     assert 20.0 < limits[0].min_area_px < 100.0
     assert rates(evidence(), limits) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("level", range(1, 7))
+def test_the_confidence_is_the_one_that_serves_a_fold_whose_limits_were_chosen_elsewhere(level: int) -> None:
+    """Below it all parts of both folds could be told apart, but by limits between 84 and 100 px that neither gives."""
+    folds = [evidence(), evidence()]
+    folds[1].areas[:, :, :level] *= 4.0
+    for fold in folds:
+        fold.areas[10, :, level:] = 0.0
+        fold.areas[10:, :, level + 1 :] = 0.0
+    limits = choose_limits(folds, 0.0, 2)
+    assert limits[0].min_confidence == CONFIDENCES[level]
+    assert rates(Evidence.joined(folds), limits) == (0.9, 0.0)
+    assert rates(Evidence.joined(folds), [Limit(CONFIDENCES[level - 1], 90.0)]) == (1.0, 0.0)
+    assert elsewhere(folds, lambda others: _at(others, level)) == (0.9, 0.0)
+
+
+def _at(folds: Sequence[Evidence], level: int) -> list[Limit]:
+    return choose_limits([fold.at(level) for fold in folds], 0.0, 2)
+
+
+def test_limits_elsewhere_are_those_of_the_other_folds() -> None:
+    low, high = evidence(), evidence()
+    high.areas[:] *= 8.0
+    # The one's limit lies below what is sound in the other, the other's above all that is flawed in the one.
+    assert elsewhere([low, high], lambda others: choose_limits(others, 0.0, 2)) == (0.5, pytest.approx(7 / 20))
+
+
+def test_all_classes_have_one_confidence() -> None:
+    two = doubled(evidence())
+    two.areas[:10, 0, :5] = 500.0
+    two.areas[:10, 1, 6:] = 500.0
+    assert {limit.min_confidence for limit in choose_limits([two], 0.0, 2)} == {0.8}
 
 
 def test_limits_decide_by_area_as_the_line_does() -> None:
@@ -131,7 +183,7 @@ def test_limits_judge_by_their_own_confidence_and_area() -> None:
 def test_a_class_without_any_evidence_rejects_no_good_part() -> None:
     seen = evidence()
     blind = Evidence(*(getattr(seen, n)[::-1].copy() if n == "areas" else getattr(seen, n) for n in Evidence.__slots__))
-    assert not rejected(blind, choose_limits(blind, 0.0, 2))[:10].any()
+    assert not rejected(blind, choose_limits([blind], 0.0, 2))[:10].any()
 
 
 def test_a_costly_escape_lowers_the_limits_and_a_costly_reject_raises_them() -> None:
@@ -150,7 +202,7 @@ def test_a_costly_escape_lowers_the_limits_and_a_costly_reject_raises_them() -> 
 
 def test_limits_are_chosen_without_a_defective_part_too() -> None:
     good = evidence().chosen(np.arange(10))
-    assert rates(good, choose_limits(good, 0.5, 2))[1] == 0.0
+    assert rates(good, choose_limits([good], 0.5, 2))[1] == 0.0
 
 
 @pytest.mark.parametrize("kind", ["good", "defective"])
@@ -265,13 +317,7 @@ def test_nothing_to_judge_by_is_told() -> None:
 
 
 def test_a_class_that_does_not_occur_makes_no_mean_iou_worse_or_better() -> None:
-    one = evidence()
-    two = Evidence(
-        *(
-            np.concatenate([getattr(one, name)] * 2, axis=1) if name in PER_CLASS else getattr(one, name)
-            for name in Evidence.__slots__
-        )
-    )
+    two = doubled(evidence())
     two.true[:, 1] = False
     two.overlap[:, 1] = 0.0
     found = figures(two, ("crack", "pit"), [Limit(0.5, 60.0)] * 2)

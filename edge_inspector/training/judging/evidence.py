@@ -84,6 +84,12 @@ class Evidence:
             several[0], **{name: np.concatenate([getattr(one, name) for one in several]) for name in _BY_PART}
         )
 
+    def at(self, level: int) -> "Evidence":
+        """What it is at one of its confidences."""
+        one = slice(level, level + 1)
+        regions = {name: getattr(self, name)[:, :, one] for name in ("areas", "overlap", "union")}
+        return replace(self, **regions, confidences=self.confidences[one])
+
     def chosen(self, which: NDArray[np.intp]) -> "Evidence":
         """Some parts of it, in any order, repeated if repeated."""
         return replace(self, **{name: getattr(self, name)[which] for name in _BY_PART})

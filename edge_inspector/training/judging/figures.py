@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from edge_inspector.training.data.folder import Entry
 from edge_inspector.training.judging.evidence import Evidence
-from edge_inspector.training.judging.limits import Limit, level_of, rates, recall_at, rejected, scaled
+from edge_inspector.training.judging.limits import Limit, rates, recall_at, rejected, review_share
 
 _RESAMPLES: Final = 500
 _TIE_BREAK: Final = 1e-12
 """Per pixel: even the largest picture that is read stays below a step of a peak."""
-_REVIEW_FACTOR: Final = 2.0
-"""A part is for a second look when limits twice or half as large would change its verdict."""
+_SEEN: Final = 0.5
+"""From this probability on a pixel counts as found: the masks are judged, not the limits."""
 
 Interval = tuple[float, float]
 
@@ -28,8 +28,8 @@ class Figures:
     Intervals hold 95 % of resamples of whole groups; where all or none of the parts were refused, in which no resample
     differs, they end at the rate that so many groups would show nothing of once in twenty times. class_recall counts a
     part caught by whatever class. average_precision ranks parts by the peak of the class, then by its largest region at
-    the highest confidence; "any" by the highest of all classes. iou and mean_iou are over the classes of defects that
-    occur; binary_mean_iou over "flawed", of whatever class, at p >= 0.5, and "sound", as much of the literature counts.
+    the highest confidence; "any" by the highest of all classes. iou and mean_iou are at p >= 0.5, over the classes of
+    defects that occur; binary_mean_iou over "flawed", of whatever class, and "sound", as much of the literature counts.
     """
 
     parts: int
@@ -55,7 +55,7 @@ def figures(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit], see
     """Apply the limits and count."""
     refused, bad = rejected(seen, limits), seen.defective
     caught, wrong = rates(seen, limits)
-    overlaps = iou(seen, classes, limits)
+    overlaps = iou(seen, classes)
     spread = bootstrap(seen, lambda some: rates(some, limits), seed)
     return Figures(
         parts=len(bad),
@@ -68,7 +68,7 @@ def figures(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit], see
         false_reject_rate_95=_widened(spread[1], seen.groups[~bad]),
         false_rejects=int((~bad & refused).sum()),
         recall_at_2_percent=recall_at(seen, limits, 0.02),
-        review_share=_review_share(seen, limits),
+        review_share=review_share(seen, limits),
         mean_iou=float(np.mean(list(overlaps.values()))) if overlaps else float("nan"),
         binary_mean_iou=_binary_mean_iou(seen),
         iou=overlaps,
@@ -80,15 +80,11 @@ def figures(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit], see
     )
 
 
-def iou(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit]) -> dict[str, float]:
-    """Overlap over union per class that occurs, over all pixels of all parts, at each class's own confidence."""
-    found = {}
-    for k, (name, limit) in enumerate(zip(classes, limits, strict=True)):
-        if not seen.true[:, k].any():
-            continue
-        level = level_of(seen, limit)
-        found[name] = float(seen.overlap[:, k, level].sum() / max(1.0, seen.union[:, k, level].sum()))
-    return found
+def iou(seen: Evidence, classes: Sequence[str]) -> dict[str, float]:
+    """Overlap over union per class that occurs, over all pixels of all parts."""
+    level = int(np.searchsorted(seen.confidences, _SEEN - 1e-9))
+    overlap, union = seen.overlap[:, :, level].sum(axis=0), seen.union[:, :, level].sum(axis=0)
+    return {name: float(overlap[k] / max(1.0, union[k])) for k, name in enumerate(classes) if seen.true[:, k].any()}
 
 
 def _binary_mean_iou(seen: Evidence) -> float:
@@ -141,11 +137,6 @@ def average_precision(scores: NDArray[np.float64], positive: NDArray[np.bool_]) 
     hits = positive[order]
     precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
     return float(precision[hits].mean())
-
-
-def _review_share(seen: Evidence, limits: Sequence[Limit]) -> float:
-    loose, strict = (rejected(seen, scaled(limits, factor)) for factor in (1 / _REVIEW_FACTOR, _REVIEW_FACTOR))
-    return float((loose != strict).mean())
 
 
 def _by_size(seen: Evidence, refused: NDArray[np.bool_]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """From what a model saw to the limits that it is judged by."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,8 @@ from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence
 # Below three mask pixels a region is indistinguishable from a flicker of the quantised sigmoid.
 _SMALLEST_REGION: Final = 3.0
 _SCALES: Final = np.geomspace(0.02, 50.0, 200)
+_REVIEW_FACTOR: Final = 2.0
+"""A part is for a second look when limits twice or half as large would change its verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,18 @@ def rejected(seen: Evidence, limits: Sequence[Limit]) -> NDArray[np.bool_]:
 
 def rates(seen: Evidence, limits: Sequence[Limit]) -> tuple[float, float]:
     """Recall and false-reject rate; nan where there is nothing to take it from."""
-    refused = rejected(seen, limits)
-    bad, good = refused[seen.defective], refused[~seen.defective]
+    return _rates(rejected(seen, limits), seen.defective)
+
+
+def _rates(refused: NDArray[np.bool_], defective: NDArray[np.bool_]) -> tuple[float, float]:
+    bad, good = refused[defective], refused[~defective]
     return float(bad.mean()) if bad.size else float("nan"), float(good.mean()) if good.size else float("nan")
+
+
+def review_share(seen: Evidence, limits: Sequence[Limit]) -> float:
+    """The share of parts for a second look."""
+    loose, strict = (rejected(seen, scaled(limits, factor)) for factor in (1 / _REVIEW_FACTOR, _REVIEW_FACTOR))
+    return float((loose != strict).mean())
 
 
 def confidences_with(limits: Sequence[Limit]) -> tuple[float, ...]:
@@ -57,8 +68,40 @@ def level_of(seen: Evidence, limit: Limit) -> int:
     return min(int(np.searchsorted(levels, limit.min_confidence - 1e-9)), len(levels) - 1)
 
 
-def choose_limits(seen: Evidence, false_reject_budget: float, stride: int) -> list[Limit]:
-    """Limits that catch the most defective parts while good parts are rejected within the budget.
+def choose_limits(folds: Sequence[Evidence], budget: float, stride: int) -> list[Limit]:
+    """Limits that catch the most defective parts while the share of good parts rejected is within the budget.
+
+    They have one confidence for all classes, with which limits chosen on all folds but one serve that one best: where
+    each class had its own, they fitted the folds that they were chosen on, and no other (decision 0042).
+    """
+    seen = Evidence.joined(folds)
+
+    def standing(level: int) -> tuple[bool, float, float]:
+        at_level = [fold.at(level) for fold in folds]
+        caught, refused = np.nan_to_num(
+            elsewhere(at_level, lambda others: _areas(Evidence.joined(others), budget, stride))
+        )
+        within = bool(refused <= budget)
+        unsure = review_share(seen, _areas(seen.at(level), budget, stride))
+        return within, caught if within else -refused, -unsure
+
+    return _areas(seen.at(max(range(len(seen.confidences)), key=standing)), budget, stride)
+
+
+def elsewhere(
+    folds: Sequence[Evidence], choose: Callable[[Sequence[Evidence]], Sequence[Limit]]
+) -> tuple[float, float]:
+    """Recall and false-reject rate on each fold of limits that were chosen on the others; of one, on itself."""
+    refused, bad = [], []
+    for index, fold in enumerate(folds):
+        others = [*folds[:index], *folds[index + 1 :]] or [fold]
+        refused.append(rejected(fold, choose(others)))
+        bad.append(fold.defective)
+    return _rates(np.concatenate(refused), np.concatenate(bad))
+
+
+def _areas(seen: Evidence, budget: float, stride: int) -> list[Limit]:
+    """Limits at the one confidence of the evidence.
 
     Each class starts with no false reject; then, one at a time, the class that gains most may have one more.
     """
@@ -68,7 +111,7 @@ def choose_limits(seen: Evidence, false_reject_budget: float, stride: int) -> li
     while True:
         steps = [(k, extra) for k in range(count) for extra in (1, 2, 3)]
         trials = [(k, extra, _replaced(limits, k, _choose(seen, k, allowed[k] + extra, stride))) for k, extra in steps]
-        affordable = [trial for trial in trials if rates(seen, trial[2])[1] <= false_reject_budget]
+        affordable = [trial for trial in trials if rates(seen, trial[2])[1] <= budget]
         caught = rates(seen, limits)[0]
         best = max(affordable, key=lambda trial: (rates(seen, trial[2])[0] - caught) / trial[1], default=None)
         # Without a defective part both are nan, and nothing is gained either.
@@ -114,26 +157,17 @@ def _replaced(limits: list[Limit], k: int, limit: Limit) -> list[Limit]:
 
 
 def _choose(seen: Evidence, k: int, allowed: int, stride: int) -> Limit:
-    """One class's limit that rejects at most `allowed` good parts.
+    """One class's limit, at the one confidence of the evidence, that rejects at most `allowed` good parts.
 
     Between the largest region on good parts that must pass and the smallest on defective parts that must not, the
     area is set at their geometric mean: as much margin on either side.
     """
-    good, bad = np.sort(seen.areas[~seen.defective, k], axis=0), seen.areas[seen.true[:, k], k]
+    good, bad = np.sort(seen.areas[~seen.defective, k, 0]), seen.areas[seen.true[:, k], k, 0]
     pixel = float(stride**2)
-    floors = np.full(len(seen.confidences), _SMALLEST_REGION * pixel)
+    floor = _SMALLEST_REGION * pixel
     if len(good):
-        floors = np.maximum(floors, good[-1 - min(allowed, len(good) - 1)] + pixel)
+        floor = max(floor, float(good[-1 - min(allowed, len(good) - 1)]) + pixel)
     # Where a class cannot be told from good parts at all, it must at least not reject those.
-    best, best_key = Limit(float(seen.confidences[-1]), float(floors[-1])), (-1.0, -1.0)
-    for level, confidence in enumerate(seen.confidences):
-        floor = float(floors[level])
-        caught = bad[:, level] >= floor
-        if not caught.any():
-            continue
-        ceiling = float(np.min(bad[caught, level]))
-        # Equal recall: the confidence that separates good from bad by the widest ratio.
-        key = (float(caught.mean()), ceiling / floor)
-        if key > best_key:
-            best_key, best = key, Limit(float(confidence), round(float(np.sqrt(floor * ceiling)), 1))
-    return best
+    ceiling = float(np.min(bad[bad >= floor], initial=np.inf))
+    area = floor if np.isinf(ceiling) else round(float(np.sqrt(floor * ceiling)), 1)
+    return Limit(float(seen.confidences[0]), area)
