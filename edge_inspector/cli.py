@@ -132,7 +132,7 @@ def _add_demo(commands: _Commands) -> None:
     demo.add_argument("--pitch-mm", type=_positive, default=0.0, help="distance between parts (default: 400)")
     demo.add_argument("--frames", type=Path, metavar="DIR", help="play real images (a folder with index.csv) as parts")
     demo.add_argument(
-        "--model", default="", help="model folder name (default: tile-1.1; magnetic-tile-1.5 with --frames)"
+        "--model", default="", help="model folder name (default: tile-1.1; magnetic-tile-1.6 with --frames)"
     )
     demo.add_argument("--runtime", choices=_RUNTIMES, default="onnx", help="segmenter driver (default: onnx)")
     demo.add_argument("--workers", type=_whole, default=0, help="the model's threads (default: one for each core)")

@@ -241,7 +241,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     ),
     "station_file": (station_file, [_file("deploy", "station.toml")]),
     "recipe_file": (recipe_file, [_file("deploy", "recipe.toml")]),
-    "manifest_file": (manifest_file, [_file("models", "magnetic-tile-1.5", "manifest.toml")]),
+    "manifest_file": (manifest_file, [_file("models", "magnetic-tile-1.6", "manifest.toml")]),
     "gvcp_packet": (
         gvcp_packet,
         [

@@ -24,7 +24,7 @@ from session import PROVIDERS, Buffers, Call, calls, open_session, pinned
 
 Row = dict[str, Any]
 
-NETWORKS = ("tile-1.1", "magnetic-tile-1.5")
+NETWORKS = ("tile-1.1", "magnetic-tile-1.6")
 _WARM_UPS = 5
 
 

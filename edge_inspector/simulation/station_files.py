@@ -108,7 +108,7 @@ class Variant:
 def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[str, int], variant: Variant) -> Path:
     """Station and recipe in `folder`; the station file's path."""
     simulated = variant.model_ms > 0
-    model = variant.model or ("magnetic-tile-1.5" if line.frames else "tile-1.1")
+    model = variant.model or ("magnetic-tile-1.6" if line.frames else "tile-1.1")
     station = _STATION.format(
         models=models_dir(),
         line=line,

@@ -27,7 +27,7 @@ from edge_inspector.simulation.segmenter import SimulatedSegmenter
 
 ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "tests" / "assets"
-SHIPPED = [ROOT / "models" / name for name in ("tile-1.1", "magnetic-tile-1.5")]
+SHIPPED = [ROOT / "models" / name for name in ("tile-1.1", "magnetic-tile-1.6")]
 
 MANIFEST = """
 format = 1

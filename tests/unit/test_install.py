@@ -38,7 +38,7 @@ def test_everything_the_unit_and_the_shipped_station_name_is_there(tmp_path: Pat
     assert (tmp_path / STATION).exists()
     assert (tmp_path / "etc/edge-inspector/recipe.toml").exists()
     assert 'models_dir = "/opt/edge-inspector/models"' in (tmp_path / STATION).read_text()
-    assert (tmp_path / "opt/edge-inspector/models/magnetic-tile-1.5/manifest.toml").exists()
+    assert (tmp_path / "opt/edge-inspector/models/magnetic-tile-1.6/manifest.toml").exists()
     assert (tmp_path / "usr/share/doc/edge-inspector/runbook.md").exists()
 
 
