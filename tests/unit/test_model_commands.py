@@ -103,7 +103,9 @@ def test_a_finished_run_is_not_trained_again(run: Path, data: Path, capsys: pyte
     assert {path.name: path.read_bytes() for path in run.glob("fold-*.npz")} == {
         name: content for name, content in before.items() if name.startswith("fold-")
     }
-    assert (run / "report.html").read_text(encoding="utf-8").count("data:image/png;base64,") >= 3
+    report = (run / "report.html").read_text(encoding="utf-8")
+    assert report.count("data:image/png;base64,") >= 3
+    assert "On each fold, with limits chosen on the others" in report
 
 
 def test_folds_side_by_side_give_the_very_same_net(run: Path, data: Path, tmp_path: Path) -> None:
@@ -119,6 +121,7 @@ def test_when_time_is_short_the_first_fold_is_judged_alone(data: Path, tmp_path:
     kept = json.loads((tmp_path / "run" / "figures.json").read_text())
     held_out = kept["held_out"]
     assert kept["elsewhere"] == {}
+    assert "limits chosen on the others" not in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert [path.name for path in (tmp_path / "run").glob("fold-*.npz")] == ["fold-0.npz"]
     assert held_out["parts"] == 12
     assert (tmp_path / "run" / "model.fp32.onnx").is_file()

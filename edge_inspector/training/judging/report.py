@@ -48,11 +48,13 @@ def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit],
         path.name.removesuffix(".losses.json"): json.loads(path.read_text(encoding="utf-8"))["loss"]
         for path in sorted(run.glob("*.losses.json"))
     }
+    elsewhere = json.loads((run / "figures.json").read_text(encoding="utf-8"))["elsewhere"]
     body = [
         _section("What was asked", _table(json.loads((run / "run.json").read_text(encoding="utf-8")).items())),
         _section("What the net was shown", _embedded((run / SHOWN_FILE).read_bytes())),
         _section("Loss", _plot(lambda axes: _draw_losses(axes, curves))),
         *_judgement(seen, classes, limits),
+        *([_section("On each fold, with limits chosen on the others", _table(elsewhere.items()))] if elsewhere else []),
         _section("Worst mistakes, held out", _pictures(seen, limits, parts, None)),
     ]
     _write(run / "report.html", f"Training run {run.name}", body)
