@@ -49,12 +49,24 @@ CODES = {
         "a camera's pictures are dark, saturated, blurred or frozen",
         "check light, lens and exposure (`edge-inspector focus`); the recipe's `picture` has the limits",
     ),
+    ErrorCode.CAMERA_LEFT_OUT: (
+        "a camera has crashed the program several times at its start, and is left out",
+        "look at the camera and its firmware, then give RESET or restart the service",
+    ),
     ErrorCode.ENCODER_LOST: ("no fresh belt position", "check PLC, cable and `encoder.settings`"),
     ErrorCode.COUNT_MISMATCH: (
         "a camera's encoder count is not the PLC's: its parts are not inspected",
         "reset both counters together; is the reset line wired to both?",
     ),
+    ErrorCode.LINE_MISMATCH: (
+        "what encoder and triggers show does not fit the station file: direction, scale, counter or error bound",
+        "`edge-inspector check` measures them and says what to write; `line` and `encoder` in the station file",
+    ),
     ErrorCode.INFERENCE_FAILED: ("the model failed", "look at the log; the session is rebuilt by itself"),
+    ErrorCode.MASKS_SILENT: (
+        "the model's masks have only few different values: it may not be able to say defective",
+        "`edge-inspector model evaluate` on parts that are known to be bad",
+    ),
     ErrorCode.PLC_RING_FULL: ("the PLC acknowledges no verdicts", "is the PLC's function block called every scan?"),
     ErrorCode.PLC_TRIGGERS_LOST: (
         "more parts came between two readings than the trigger ring holds",
@@ -65,6 +77,14 @@ CODES = {
         "a verdict came when its part may have been at the gate",
         "raise `line.reserve_ms`, or see what keeps the box busy; over when half a second passes without one",
     ),
+    ErrorCode.OTHER_WRITER: (
+        "somebody else writes the daemon's block in the PLC",
+        "find the other station or program and stop it; check the parts that the message names; then give RESET",
+    ),
+    ErrorCode.PLC_NUMBERS: (
+        "the PLC's part or slot numbers fell back or jumped within one run of the PLC",
+        "a program that counts anew must publish a new `boot_id`; check the parts that the message names; give RESET",
+    ),
     ErrorCode.BROKER_LOST: ("the broker does not answer", "check it; verdicts wait in the outbox"),
     ErrorCode.OUTBOX_FULL: ("the outbox has reached its limit", "bring the broker back; newest messages are refused"),
     ErrorCode.NO_SUBSCRIBER: (
@@ -73,6 +93,26 @@ CODES = {
     ),
     ErrorCode.MESSAGE_TOO_LARGE: ("a verdict is too large for the broker", "raise the broker's packet size limit"),
     ErrorCode.RECIPE_MISMATCH: ("PLC and station disagree on the recipe", "load the recipe that the PLC expects"),
+    ErrorCode.CRITERIA_CHANGED: (
+        "recipe, limits, model or runtime are not those of the last run",
+        "look at the log for what changed; give RESET when it is wanted",
+    ),
+    ErrorCode.PARTS_NOT_INSPECTED: (
+        "more parts are not inspected than the recipe allows",
+        "the message has the leading reason and what to do",
+    ),
+    ErrorCode.LINE_BLIND: (
+        "so many parts are not inspected that the station must not be relied on",
+        "the message has the leading reason and what to do",
+    ),
+    ErrorCode.MANY_REJECTS: (
+        "too many parts are rejected: several in a row, or too large a share",
+        "look at the rejected parts, then at tool and material; limits are in the recipe's `alarm`",
+    ),
+    ErrorCode.SWITCHED_OFF: (
+        "inspection is switched off: no part is inspected",
+        "switch it on again at the page, over MQTT, or with the PLC's enable bit, as the message says",
+    ),
     ErrorCode.ARCHIVE_INCOMPLETE: (
         "results or pictures could not be kept",
         "free the disk or find out what slows it; verdicts are not affected",
@@ -81,9 +121,25 @@ CODES = {
         "a thread that no verdict needs failed for good or hangs",
         "read the log; restart the service when it suits",
     ),
+    ErrorCode.STATE_LOST: (
+        "files of `state_dir` were removed or replaced while the daemon had them open",
+        "find out who did it; the files are made anew by themselves",
+    ),
+    ErrorCode.CLOCK_STEPPED: (
+        "the clock's date is not to be trusted: nothing is deleted by age",
+        "set the clock (`timedatectl`); over when date and stored parts fit again",
+    ),
+    ErrorCode.PAGE_LOST: (
+        "the operator page cannot be served",
+        "another program has the port, or `web.host` is no address of this machine; it is tried again",
+    ),
     ErrorCode.DRIFT: (
         "pictures or defects are not what the reference says",
         "look at lamps, lenses and parts; docs/archive.md",
+    ),
+    ErrorCode.PICTURES_UNGUARDED: (
+        "nothing guards against a picture without a part",
+        "teach the picture guard from good parts: docs/how-to/recipe.md",
     ),
     ErrorCode.WORKER_FAILED: ("a thread failed for good or hangs", "read the log; the service manager restarts"),
 }
@@ -105,8 +161,8 @@ LABELS = {
     "quantity": "`brightness`, `sharpness`, `confidence`, `area`",
     "reason": "the reasons",
     "result": "`done`, `refused`",
-    "state": "`starting`, `ready`, `degraded`, `fault`, `stopping`",
-    "subject": "names in `cameras`, `plcs`, workers, `encoder`; for drift cameras and defect classes",
+    "state": "`starting`, `ready`, `degraded`, `off`, `fault`, `stopping`",
+    "subject": "names in `cameras`, `plcs`, workers, `encoder`; what a condition is about",
     "what": "parts of the archive: `results`, `pictures`; `verdict`, `delivery`, `picture`",
     "worker": "workers of pipeline.py, and `web`",
 }
@@ -302,6 +358,8 @@ def _decisions() -> str:
 
 
 def _state(code: ErrorCode) -> str:
+    if code is ErrorCode.SWITCHED_OFF:
+        return "off"
     return "fault" if code in FAULTS else "warning: still ready" if code in WARNINGS else "degraded"
 
 

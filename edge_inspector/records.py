@@ -87,7 +87,11 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class PlcInput:
-    """One consistent reading of what the PLC publishes, asked for at `asked_ns`."""
+    """One consistent reading of what the PLC publishes, asked for at `asked_ns`.
+
+    `missing_verdicts` counts the parts that met the gate without a verdict, modulo 2**16. A PLC that does not count
+    them leaves it 0.
+    """
 
     boot_id: int
     heartbeat: int
@@ -100,6 +104,7 @@ class PlcInput:
     trigger_seq: int
     triggers: tuple[Trigger, ...]
     asked_ns: int = 0
+    missing_verdicts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +397,7 @@ class StationState(StrEnum):
     STARTING = "starting"
     READY = "ready"
     DEGRADED = "degraded"
+    OFF = "off"
     FAULT = "fault"
     STOPPING = "stopping"
 
@@ -402,27 +408,41 @@ class ErrorCode(IntEnum):
     NONE = 0
     CAMERA_LOST = 101
     BAD_PICTURES = 102
+    CAMERA_LEFT_OUT = 103
     ENCODER_LOST = 201
     COUNT_MISMATCH = 202
+    LINE_MISMATCH = 203
     INFERENCE_FAILED = 301
+    MASKS_SILENT = 302
     PLC_RING_FULL = 401
     PLC_TRIGGERS_LOST = 402
     PLC_LOST = 403
     VERDICT_LATE = 404
+    OTHER_WRITER = 405
+    PLC_NUMBERS = 406
     BROKER_LOST = 501
     OUTBOX_FULL = 502
     NO_SUBSCRIBER = 503
     MESSAGE_TOO_LARGE = 504
     RECIPE_MISMATCH = 601
+    CRITERIA_CHANGED = 602
+    PARTS_NOT_INSPECTED = 603
+    LINE_BLIND = 604
+    MANY_REJECTS = 605
+    SWITCHED_OFF = 606
     ARCHIVE_INCOMPLETE = 701
     SIDE_WORKER_FAILED = 702
+    STATE_LOST = 703
+    CLOCK_STEPPED = 704
+    PAGE_LOST = 705
     DRIFT = 801
+    PICTURES_UNGUARDED = 802
     WORKER_FAILED = 901
 
 
 @dataclass(frozen=True, slots=True)
 class StationStatus:
-    """The daemon's state at one instant."""
+    """The daemon's state at one instant. `alarm`: too many parts are rejected, and a person should look."""
 
     state: StationState
     error_code: ErrorCode
@@ -432,6 +452,7 @@ class StationStatus:
     not_inspected: int = 0
     busy: bool = False
     enabled: bool = True
+    alarm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def operators() -> dict[str, Any]:
 
 
 def _now() -> list[dict[str, Any]]:
-    known = {"starting": CALM, "ready": GOOD, "degraded": WARN, "fault": BAD, "stopping": CALM}
+    known = {"starting": CALM, "ready": GOOD, "degraded": WARN, "off": WARN, "fault": BAD, "stopping": CALM}
     # A number for each state, since only numbers have colours; a station that does not answer has none: "-".
     state = " or ".join(f'{at} * ({E}station_state{{{AT}, state="{name}"}} == 1)' for at, name in enumerate(known))
     shown = words(**{f"_{at}": (name, color) for at, (name, color) in enumerate(known.items())})

@@ -24,6 +24,7 @@ _STATUS = {
     StationState.STARTING: 0,
     StationState.READY: blocks.STATUS_READY,
     StationState.DEGRADED: blocks.STATUS_READY | blocks.STATUS_DEGRADED,
+    StationState.OFF: blocks.STATUS_OFF,
     StationState.FAULT: blocks.STATUS_FAULT,
     StationState.STOPPING: 0,
 }
@@ -182,6 +183,7 @@ class BlockLink:
             ack_session=header["ack_session"],
             ack_seq=header["ack_seq"],
             trigger_seq=newest,
+            missing_verdicts=header["missing_verdicts"],
             triggers=tuple(
                 Trigger(found["part_seq"], found["count"], bool(found["flags"] & blocks.TRIGGER_ANSWERED))
                 for found in sorted(filter(None, triggers), key=lambda found: int(found["part_seq"]))
@@ -249,7 +251,9 @@ class BlockLink:
     def _header(self, heartbeat: int, status: StationStatus) -> bytes:
         return EDGE_HEADER.pack(
             layout_version=blocks.LAYOUT_VERSION,
-            status=_STATUS[status.state] | (blocks.STATUS_BUSY if status.busy else 0),
+            status=_STATUS[status.state]
+            | (blocks.STATUS_BUSY if status.busy else 0)
+            | (blocks.STATUS_ALARM if status.alarm else 0),
             boot_id=self._identity.boot_id,
             heartbeat=heartbeat,
             session_id=self._ring.session_id,

@@ -3,32 +3,65 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
+from dataclasses import dataclass
 
 from edge_inspector.records import ErrorCode, StationState
 
 log = logging.getLogger(__name__)
 
-# Only what breaks promise 1 is a fault: with the others every part still gets its (NOT_INSPECTED) verdict.
+# These break promise 1. With all others every part still gets a verdict, if only NOT_INSPECTED.
+# LINE_BLIND is here because a station that inspects almost nothing must not be taken for one that works.
 FAULTS = frozenset(
-    {ErrorCode.PLC_RING_FULL, ErrorCode.PLC_TRIGGERS_LOST, ErrorCode.VERDICT_LATE, ErrorCode.WORKER_FAILED}
+    {
+        ErrorCode.PLC_LOST,
+        ErrorCode.PLC_RING_FULL,
+        ErrorCode.PLC_TRIGGERS_LOST,
+        ErrorCode.VERDICT_LATE,
+        ErrorCode.OTHER_WRITER,
+        ErrorCode.PLC_NUMBERS,
+        ErrorCode.LINE_BLIND,
+        ErrorCode.WORKER_FAILED,
+    }
 )
 
-# For people to look into; the PLC need not know, and the station stays ready.
-WARNINGS = frozenset({ErrorCode.DRIFT})
+# People should look into these. The PLC need not know, and the station stays ready.
+WARNINGS = frozenset({ErrorCode.DRIFT, ErrorCode.CRITERIA_CHANGED, ErrorCode.PICTURES_UNGUARDED})
+
+_NEVER_EXPECTED = FAULTS - {ErrorCode.PLC_LOST}  # a link is not connected yet when the daemon starts
+_SAME_WORDS_NS = 60_000_000_000  # a reason whose numbers alone change is told again after this time
+_NUMBERS = re.compile(r"[+-]?\d+(?:[.,]\d+)*")
+
+
+@dataclass(slots=True)
+class Condition:
+    """One thing that is wrong: what, with whom, the latest reason, and since when (monotonic).
+
+    `until_reset`: it stays until somebody gives RESET, even when its cause is gone.
+    """
+
+    code: ErrorCode
+    subject: str
+    why: str
+    since_ns: int
+    until_reset: bool = False
+    told_ns: int = 0
+    told_why: str = ""
 
 
 class Conditions:
-    """The set of (code, subject) that hold now. Any thread may set, clear and ask.
+    """What holds now, by code and subject. Any thread may set, clear and ask.
 
-    While the daemon starts nothing is connected yet: that is news only when it is said again `patience_s` later.
+    While the daemon starts, nothing is connected yet. A condition of that time is logged only when it is set again
+    `patience_s` later.
     """
 
     def __init__(self, patience_s: float = 1.0) -> None:
         self._patience_ns = int(patience_s * 1e9)
         self._lock = threading.Lock()
-        self._held: dict[tuple[ErrorCode, str], int] = {}
+        self._held: dict[tuple[ErrorCode, str], Condition] = {}
         self._cleared: dict[tuple[ErrorCode, str], int] = {}
         self._expected: set[tuple[ErrorCode, str]] = set()
         self._phase = StationState.STARTING
@@ -38,39 +71,44 @@ class Conditions:
         """STARTING, READY or STOPPING: what the daemon is about, apart from what is wrong."""
         self._phase = phase
 
-    def set(self, code: ErrorCode, subject: str, why: str = "") -> None:
-        """This holds from now on."""
-        key = (code, subject)
-        now = time.monotonic_ns()
+    def set(self, code: ErrorCode, subject: str, why: str = "", *, until_reset: bool = False) -> None:
+        """This holds from now on. A new reason replaces the old one, and is logged."""
+        key, now = (code, subject), time.monotonic_ns()
         with self._lock:
-            first = key not in self._held
-            if not first and (key not in self._expected or now - self._held[key] < self._patience_ns):
+            held = self._held.get(key)
+            first = held is None
+            if held is None:
+                held = self._held[key] = Condition(code, subject, why, now)
+            held.why, held.until_reset = why, held.until_reset or until_reset
+            if not first and key in self._expected and now - held.since_ns < self._patience_ns:
                 return
-            self._held.setdefault(key, now)
-            expected = first and self._phase is StationState.STARTING and code not in FAULTS
+            if not first and key not in self._expected and not _is_news(held, now):
+                return
+            expected = first and self._phase is StationState.STARTING and code not in _NEVER_EXPECTED
             (self._expected.add if expected else self._expected.discard)(key)
+            held.told_ns, held.told_why = now, why
         level = logging.DEBUG if expected else logging.WARNING
         log.log(level, "%s (E%d) %s: %s", code.name.lower(), code, subject, why or "begins")
 
     def clear(self, code: ErrorCode, subject: str) -> None:
-        """This does not hold any more."""
+        """This does not hold any more. What was set `until_reset` stays."""
         key = (code, subject)
         with self._lock:
-            since = self._held.pop(key, None)
-            if since is None:
+            held = self._held.get(key)
+            if held is None or held.until_reset:
                 return
-            self._cleared[key] = now = time.monotonic_ns()
-            expected = key in self._expected
-            self._expected.discard(key)
-        if expected:
-            log.info("%s is there after %.1f s", subject, (now - since) / 1e9)
-        else:
-            log.info("%s (E%d) %s: over after %.1f s", code.name.lower(), code, subject, (now - since) / 1e9)
+            self._drop(held)
 
     def reset(self) -> None:
-        """Someone has seen to it: what was given up may be tried again. The supervisor follows `resets`."""
+        """Someone has seen to it: what stayed until now goes, what was given up may be tried again.
+
+        The supervisor follows `resets`.
+        """
         self.resets += 1
         log.info("reset")
+        with self._lock:
+            for held in [held for held in self._held.values() if held.until_reset]:
+                self._drop(held)
 
     def held(self, code: ErrorCode, subject: str, within_s: float = 0.0) -> bool:
         """Whether this holds, or held until at most `within_s` ago."""
@@ -80,10 +118,19 @@ class Conditions:
             cleared = self._cleared.get((code, subject))
         return cleared is not None and time.monotonic_ns() - cleared < within_s * 1e9
 
+    def holds(self, code: ErrorCode) -> bool:
+        """Whether this holds of anything."""
+        with self._lock:
+            return any(held == code for held, _ in self._held)
+
     def snapshot(self) -> list[tuple[ErrorCode, str]]:
         """All that holds, the gravest first."""
+        return [(held.code, held.subject) for held in self.reasons()]
+
+    def reasons(self) -> list[Condition]:
+        """All that holds with its latest reason, the gravest first."""
         with self._lock:
-            return sorted(self._held, key=lambda held: (held[0] not in FAULTS, held[0], held[1]))
+            return sorted(self._held.values(), key=lambda held: (_gravity(held.code), held.code, held.subject))
 
     @property
     def state(self) -> StationState:
@@ -93,9 +140,34 @@ class Conditions:
         code = self.error_code
         if code is ErrorCode.NONE:
             return StationState.READY
+        if code is ErrorCode.SWITCHED_OFF:
+            return StationState.OFF
         return StationState.FAULT if code in FAULTS else StationState.DEGRADED
 
     @property
     def error_code(self) -> ErrorCode:
         """The gravest condition's code; a warning is none."""
         return next((code for code, _ in self.snapshot() if code not in WARNINGS), ErrorCode.NONE)
+
+    def _drop(self, held: Condition) -> None:
+        key = (held.code, held.subject)
+        del self._held[key]
+        self._cleared[key] = now = time.monotonic_ns()
+        lasted_s = (now - held.since_ns) / 1e9
+        if key in self._expected:
+            self._expected.discard(key)
+            log.info("%s is there after %.1f s", held.subject, lasted_s)
+        else:
+            log.info("%s (E%d) %s: over after %.1f s", held.code.name.lower(), held.code, held.subject, lasted_s)
+
+
+def _gravity(code: ErrorCode) -> int:
+    return 0 if code in FAULTS else 1 if code is ErrorCode.SWITCHED_OFF else 2
+
+
+def _is_news(held: Condition, now: int) -> bool:
+    """Whether the reason says something else than when it was last told. Other numbers alone are news once a minute."""
+    if held.why == held.told_why or not held.why:
+        return False
+    same_words = _NUMBERS.sub("#", held.why) == _NUMBERS.sub("#", held.told_why)
+    return not same_words or now - held.told_ns >= _SAME_WORDS_NS

@@ -23,6 +23,8 @@ STATUS_READY = 1 << 0
 STATUS_BUSY = 1 << 1
 STATUS_DEGRADED = 1 << 2
 STATUS_FAULT = 1 << 3
+STATUS_ALARM = 1 << 4
+STATUS_OFF = 1 << 5
 
 TRIGGER_ANSWERED = 1 << 0
 VERDICT_REJECTS = 1 << 0
@@ -82,6 +84,7 @@ PLC_HEADER = Record(
     Field("ack_seq", "UDINT", "last verdict slot consumed in that session; 0: none yet"),
     Field("trigger_seq", "UDINT", "part_seq of the newest trigger; 0: none yet"),
     Field("recipe_id", "UINT", "recipe that the line expects; 0: any"),
+    Field("missing_verdicts", "UINT", "parts that met the gate without a verdict, in this run of the PLC; wraps"),
 )
 ENCODER = Record(
     "Encoder",
@@ -101,7 +104,7 @@ EDGE_HEADER = Record(
     "EdgeHeader",
     64,
     Field("layout_version", "UINT", "1; the PLC refuses any other"),
-    Field("status", "WORD", "bit 0 ready, bit 1 busy, bit 2 degraded, bit 3 fault; 0: not ready"),
+    Field("status", "WORD", "bits from 0: ready, busy, degraded, fault, alarm, off; 0: not ready"),
     Field("boot_id", "UDINT", "new at every start of the daemon, never 0"),
     Field("heartbeat", "UDINT", "counts up at every write of this header"),
     Field("session_id", "UDINT", "new whenever the daemon or the PLC has started: the ring begins again at seq 1"),

@@ -76,6 +76,7 @@ class PlcProgram:
         self.edge_alive = False
         self.edge_ready = False
         self.edge_recipe_id = 0
+        self.missing_verdicts = 0
         self.recipe_id = 0
         self.control = blocks.CONTROL_ENABLE | blocks.CONTROL_LINE_RUNNING
         self._edge_status = 0
@@ -125,6 +126,7 @@ class PlcProgram:
         for part in [part for part in self.tracked if self._is_due(part, count)]:
             self.tracked.remove(part)
             if part.verdict is None:
+                self.missing_verdicts = (self.missing_verdicts + 1) & 0xFFFF
                 actions.append(GateAction(part.part_seq, self._due(part), fired=True, why="no verdict"))
             else:
                 fires = bool(part.verdict["flags"] & blocks.VERDICT_REJECTS)
@@ -147,6 +149,7 @@ class PlcProgram:
             ack_seq=self.ack_seq,
             trigger_seq=self.trigger_seq,
             recipe_id=self.recipe_id,
+            missing_verdicts=self.missing_verdicts,
         )
 
     def _answer(self, slot: dict[str, Any]) -> str:

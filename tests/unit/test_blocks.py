@@ -34,7 +34,7 @@ GOLDEN = {
         32,
         (
             "0 layout_version UINT, 2 control WORD, 4 boot_id UDINT, 8 heartbeat UDINT, 12 ack_session UDINT, "
-            "16 ack_seq UDINT, 20 trigger_seq UDINT, 24 recipe_id UINT"
+            "16 ack_seq UDINT, 20 trigger_seq UDINT, 24 recipe_id UINT, 26 missing_verdicts UINT"
         ),
     ),
     "Encoder": (16, "0 boot_id UDINT, 4 count DINT, 8 time_us UDINT"),

@@ -33,7 +33,7 @@ def test_nothing_wrong_is_ready_with_no_code(running: Conditions) -> None:
     assert (running.state, running.error_code) == (StationState.READY, ErrorCode.NONE)
 
 
-@pytest.mark.parametrize("code", sorted(set(ErrorCode) - FAULTS - WARNINGS - {ErrorCode.NONE}))
+@pytest.mark.parametrize("code", sorted(set(ErrorCode) - FAULTS - WARNINGS - {ErrorCode.NONE, ErrorCode.SWITCHED_OFF}))
 def test_what_still_leaves_every_part_its_verdict_only_degrades(running: Conditions, code: ErrorCode) -> None:
     running.set(code, "somewhere")
     assert (running.state, running.error_code) == (StationState.DEGRADED, code)
@@ -49,8 +49,55 @@ def test_what_breaks_the_promise_of_a_verdict_is_a_fault(running: Conditions, co
 
 
 def test_what_breaks_the_first_promise_is_a_fault() -> None:
-    expected = {ErrorCode.PLC_RING_FULL, ErrorCode.PLC_TRIGGERS_LOST, ErrorCode.VERDICT_LATE, ErrorCode.WORKER_FAILED}
+    expected = {
+        ErrorCode.PLC_LOST,
+        ErrorCode.PLC_RING_FULL,
+        ErrorCode.PLC_TRIGGERS_LOST,
+        ErrorCode.VERDICT_LATE,
+        ErrorCode.OTHER_WRITER,
+        ErrorCode.PLC_NUMBERS,
+        ErrorCode.LINE_BLIND,
+        ErrorCode.WORKER_FAILED,
+    }
     assert expected == FAULTS
+
+
+def test_switched_off_is_a_state_of_its_own_and_only_a_fault_is_graver(running: Conditions) -> None:
+    running.set(ErrorCode.CAMERA_LOST, "cam1")
+    running.set(ErrorCode.SWITCHED_OFF, "web:anna", "since 06:00")
+    assert (running.state, running.error_code) == (StationState.OFF, ErrorCode.SWITCHED_OFF)
+    running.set(ErrorCode.VERDICT_LATE, "plc")
+    assert running.state is StationState.FAULT
+
+
+def test_a_reason_that_changes_is_told_again(running: Conditions, caplog: pytest.LogCaptureFixture) -> None:
+    running.set(ErrorCode.CAMERA_LOST, "cam1", "no route to host")
+    running.set(ErrorCode.CAMERA_LOST, "cam1", "no route to host")
+    running.set(ErrorCode.CAMERA_LOST, "cam1", "another program controls the camera")
+    assert [condition.why for condition in running.reasons()] == ["another program controls the camera"]
+    assert caplog.messages == [
+        "camera_lost (E101) cam1: no route to host",
+        "camera_lost (E101) cam1: another program controls the camera",
+    ]
+
+
+def test_other_numbers_alone_are_no_news_but_the_latest_are_kept(
+    running: Conditions, caplog: pytest.LogCaptureFixture
+) -> None:
+    for part in range(5):
+        running.set(ErrorCode.VERDICT_LATE, "plc", f"the verdict on part {part} was late")
+    assert len(caplog.messages) == 1
+    assert running.reasons()[0].why == "the verdict on part 4 was late"
+
+
+def test_what_is_set_until_reset_stays_until_reset(running: Conditions) -> None:
+    running.set(ErrorCode.OTHER_WRITER, "plc", "part 15", until_reset=True)
+    running.set(ErrorCode.OTHER_WRITER, "plc", "part 16")
+    running.clear(ErrorCode.OTHER_WRITER, "plc")
+    assert running.holds(ErrorCode.OTHER_WRITER)
+    running.reset()
+    assert not running.holds(ErrorCode.OTHER_WRITER)
+    assert running.state is StationState.READY
 
 
 def test_the_snapshot_has_the_gravest_first_then_by_number_and_subject(running: Conditions) -> None:
@@ -123,20 +170,34 @@ def test_numbers_on_the_wire_never_change() -> None:
         "CAMERA_LOST": 101,
         "ENCODER_LOST": 201,
         "COUNT_MISMATCH": 202,
+        "LINE_MISMATCH": 203,
         "BAD_PICTURES": 102,
+        "CAMERA_LEFT_OUT": 103,
         "INFERENCE_FAILED": 301,
+        "MASKS_SILENT": 302,
         "PLC_RING_FULL": 401,
         "PLC_TRIGGERS_LOST": 402,
         "PLC_LOST": 403,
         "VERDICT_LATE": 404,
+        "OTHER_WRITER": 405,
+        "PLC_NUMBERS": 406,
         "BROKER_LOST": 501,
         "OUTBOX_FULL": 502,
         "NO_SUBSCRIBER": 503,
         "MESSAGE_TOO_LARGE": 504,
         "RECIPE_MISMATCH": 601,
+        "CRITERIA_CHANGED": 602,
+        "PARTS_NOT_INSPECTED": 603,
+        "LINE_BLIND": 604,
+        "MANY_REJECTS": 605,
+        "SWITCHED_OFF": 606,
         "ARCHIVE_INCOMPLETE": 701,
         "SIDE_WORKER_FAILED": 702,
+        "STATE_LOST": 703,
+        "CLOCK_STEPPED": 704,
+        "PAGE_LOST": 705,
         "DRIFT": 801,
+        "PICTURES_UNGUARDED": 802,
         "WORKER_FAILED": 901,
     }
 

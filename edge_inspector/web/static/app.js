@@ -13,7 +13,7 @@ const PAGES = [
   { path: /^\/health$/, name: "health", file: "./health.js" },
 ];
 const THEMES = ["auto", "light", "dark"];
-const STATE_ICONS = { ready: "accept", degraded: "warn", fault: "stop", starting: "wait", stopping: "wait", lost: "stop" };
+const STATE_ICONS = { ready: "accept", degraded: "warn", off: "stop", fault: "stop", starting: "wait", stopping: "wait", lost: "stop" };
 
 let leave = null; // ends the page that is shown
 let station = null;

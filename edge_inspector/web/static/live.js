@@ -78,7 +78,7 @@ function heroOf() {
     state.dataset.state = name;
     state.replaceChildren(icon(shape, "huge"), h("div", {}, h("strong", {}, t(`state.${name}`)), lines.map((line) => h("p", {}, line))));
   };
-  const shapes = { ready: "accept", degraded: "warn", fault: "stop", starting: "wait", stopping: "wait" };
+  const shapes = { ready: "accept", degraded: "warn", off: "stop", fault: "stop", starting: "wait", stopping: "wait" };
   return {
     element: h("section", { class: "hero" }, state, figures.map((figure) => figure.element)),
     lost: () => show("lost", "stop", [t("state.lost.why")]),

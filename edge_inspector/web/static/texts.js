@@ -1,4 +1,6 @@
-// Every text of the page, once: English, German. A test holds the page's code and the station's codes to this table.
+// Every text of the page, once: English, German. A test holds the page's code to this table.
+
+import { WHY } from "./why.js";
 
 const TEXTS = {
   "app.name": ["Edge Inspector", "Edge Inspector"],
@@ -18,6 +20,7 @@ const TEXTS = {
   "state.starting": ["Starting", "Startet"],
   "state.ready": ["Ready", "Bereit"],
   "state.degraded": ["Degraded", "Eingeschränkt"],
+  "state.off": ["Off", "Aus"],
   "state.fault": ["Fault", "Störung"],
   "state.stopping": ["Stopping", "Hält an"],
   "state.lost": ["No connection", "Keine Verbindung"],
@@ -218,42 +221,7 @@ const TEXTS = {
   "role.admin": ["admin", "Verwalter"],
   "error.failed": ["That did not work: {why}", "Das hat nicht geklappt: {why}"],
   "error.page": ["There is no such page.", "Diese Seite gibt es nicht."],
-
-  "reason.none": ["no reason", "kein Grund"],
-  "reason.defect": ["defect", "Fehler"],
-  "reason.late": ["too late for the model", "zu spät für das Modell"],
-  "reason.mailbox_full": ["too many frames waited", "zu viele Bilder warteten"],
-  "reason.frame_missing": ["a view never came", "eine Ansicht kam nie"],
-  "reason.camera_lost": ["camera lost", "Kamera getrennt"],
-  "reason.incomplete_frame": ["picture damaged", "Bild beschädigt"],
-  "reason.bad_image": ["picture unusable", "Bild unbrauchbar"],
-  "reason.position_unknown": ["position unknown", "Position unbekannt"],
-  "reason.inference_failed": ["model failed", "Modell ausgefallen"],
-  "reason.disabled": ["inspection disabled", "Prüfung abgeschaltet"],
-  "reason.daemon_restarted": ["station restarted", "Station neu gestartet"],
-  "reason.plc_restarted": ["PLC restarted", "SPS neu gestartet"],
-  "reason.trigger_lost": ["trigger lost", "Auslösung verloren"],
-  "reason.stopping": ["station stopping", "Station hält an"],
-  "reason.wrong_recipe": ["wrong recipe", "falsches Rezept"],
-
-  "code.camera_lost": ["Camera {name} does not answer: check its cable and power.", "Kamera {name} antwortet nicht: Kabel und Strom prüfen."],
-  "code.bad_pictures": ["The pictures of {name} are too dark, too bright or frozen: check light and lens.", "Die Bilder von {name} sind zu dunkel, zu hell oder eingefroren: Licht und Optik prüfen."],
-  "code.no_subscriber": ["Nobody listens to the rejects on {name}, or it refuses them.", "Niemand hört bei {name} auf den Ausschuss, oder er wird dort abgelehnt."],
-  "code.message_too_large": ["{name} refuses large messages: raise the broker's limit.", "{name} lehnt große Meldungen ab: Grenze am Broker erhöhen."],
-  "code.encoder_lost": ["No fresh belt position: check the PLC and its cable.", "Keine aktuelle Bandposition: SPS und Kabel prüfen."],
-  "code.count_mismatch": ["Camera {name} counts the belt otherwise than the PLC: reset both counters together.", "Kamera {name} zählt das Band anders als die SPS: beide Zähler gemeinsam zurücksetzen."],
-  "code.inference_failed": ["The model failed; it is being restarted.", "Das Modell ist ausgefallen; es wird neu gestartet."],
-  "code.plc_ring_full": ["The PLC takes no verdicts: is its program running?", "Die SPS nimmt keine Urteile an: Läuft ihr Programm?"],
-  "code.plc_triggers_lost": ["Parts come faster than {name} is read.", "Teile kommen schneller, als {name} gelesen wird."],
-  "code.plc_lost": ["The PLC ({name}) does not answer or is in STOP.", "Die SPS ({name}) antwortet nicht oder ist in STOP."],
-  "code.verdict_late": ["A verdict reached {name} too late for its part.", "Ein Urteil erreichte {name} zu spät für sein Teil."],
-  "code.broker_lost": ["The broker ({name}) does not answer; messages are kept.", "Der Broker ({name}) antwortet nicht; Meldungen werden aufbewahrt."],
-  "code.outbox_full": ["No more messages can be kept for {name}: bring the broker back.", "Für {name} passen keine Meldungen mehr: Broker wieder starten."],
-  "code.recipe_mismatch": ["The PLC expects another recipe than the one loaded.", "Die SPS erwartet ein anderes Rezept als das geladene."],
-  "code.archive_incomplete": ["Not everything could be stored: check the disk.", "Nicht alles konnte gespeichert werden: Datenträger prüfen."],
-  "code.side_worker_failed": ["A secondary function ({name}) failed; inspection goes on.", "Eine Nebenfunktion ({name}) ist ausgefallen; die Prüfung läuft weiter."],
-  "code.drift": ["What the cameras see has changed ({name}): check light and lens.", "Was die Kameras sehen, hat sich verändert ({name}): Licht und Optik prüfen."],
-  "code.worker_failed": ["A part of the program ({name}) has failed: read the log.", "Ein Programmteil ({name}) ist ausgefallen: Protokoll lesen."],
+  ...WHY,
 };
 
 const LANGUAGES = ["en", "de"];
