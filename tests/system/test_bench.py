@@ -13,12 +13,15 @@ pytestmark = pytest.mark.system
 
 
 def test_the_budgets_hold_and_the_figures_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["bench", "throughput", "--seconds", "4", "--repeats", "1"]
+    # The belt of a benchmark carries at most 436 frames/s. The small model does more than that on a fast machine, and
+    # nothing would be refused.
+    arguments = ["bench", "throughput", "--model", "magnetic-tile-1.6", "--seconds", "4", "--repeats", "1"]
     assert main([*arguments, "--out", str(tmp_path), "--budgets", str(BUDGETS)]) == 0, capsys.readouterr().err
     found = json.loads((tmp_path / "throughput.json").read_text())
-    assert found["about"]["model"] == "tile-1.1"
+    assert found["about"]["model"] == "magnetic-tile-1.6"
     assert found["throughput"]["pipeline_frames_per_s"] > 5
-    assert found["throughput"]["not_inspected"] > 0  # it was offered more than it could take
+    assert found["throughput"]["offered_frames_per_s"] > found["throughput"]["raw_frames_per_s"]
+    assert found["throughput"]["not_inspected"] > 0, "it was offered more than it could take"
 
 
 def test_a_frame_leaves_nothing_behind_and_takes_no_new_pages(

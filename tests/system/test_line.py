@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.report import read_ledger
 from edge_inspector.simulation.station_files import models_dir
 
 pytestmark = pytest.mark.system
@@ -100,9 +101,23 @@ def test_a_killed_plc_and_a_killed_broker_lose_no_verdict(tmp_path: Path) -> Non
         assert report["unaccounted_mqtt"] == 0
 
 
+class DeadUntilTheGateDecided(Demo):
+    """The killed daemon stays away until the PLC had to decide about a part by itself, however fast it starts."""
+
+    def revive(self, what: str) -> None:
+        until = time.monotonic() + 30
+        while what == "daemon" and not any(event.get("why") == "no verdict" for event in read_ledger(self.ledger)):
+            assert time.monotonic() < until, "no part came to the gate without a verdict"
+            time.sleep(0.05)
+        super().revive(what)
+
+
 def test_a_killed_daemon_is_known_to_the_plc_and_its_parts_are_answered_by_the_next_one(tmp_path: Path) -> None:
     # Slow enough that a busy machine starts the next daemon before the trigger ring forgets: 16 parts are 8 s.
-    report = run(tmp_path, parts=30, speed_mm_s=800.0, model_ms=5.0, kills=("daemon@3",))
+    demo = DeadUntilTheGateDecided(DemoOptions(parts=30, speed_mm_s=800.0, model_ms=5.0, kills=("daemon@3",)), tmp_path)
+    with demo.running():
+        demo.play()
+        report = demo.finish()
 
     assert_every_part_has_one_verdict(report)
     assert report["not_inspected_reasons"].get("daemon_restarted", 0) > 0

@@ -107,12 +107,14 @@ def _saturating(effort: Effort, workers: int) -> Callable[[], Figures]:
 def _saturated(raw: RawModel, effort: Effort) -> Figures:
     before = raw.frames_per_s(3.0)
     workers = raw.segmenter.workers
-    run = run_line(replace(offering(1.5 * before, effort, _CAMERAS), workers=workers))
+    options = replace(offering(1.5 * before, effort, _CAMERAS), workers=workers)
+    run = run_line(options)
     after = raw.frames_per_s(3.0)
     alone = (before + after) / 2
     return {
         "workers": workers,
         "raw_frames_per_s": alone,
+        "offered_frames_per_s": _CAMERAS * options.speed_mm_s / options.pitch_mm,
         "pipeline_frames_per_s": run.frames_per_s,
         "ratio": run.frames_per_s / alone,
         "daemon_cores": run.cores,
