@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from edge_inspector.drivers import Camera, DriverSettings
@@ -20,7 +21,11 @@ class SimulatedCamera(Camera):
     """Frame n shows part n - 1. The next picture is rendered while its part is still on its way."""
 
     class Settings(DriverSettings):
-        """The line it looks at, and what goes wrong on purpose (part numbers from 0)."""
+        """The line it looks at, and what goes wrong on purpose (part numbers from 0; -1: never).
+
+        From `blank_from` on no part is in the picture, from `dark_from` on the lens is covered, from `frozen_from` on
+        the picture is the same again. `stamp_late_ms` is how much later than the exposure its stamp is.
+        """
 
         line: Path
         lane: Annotated[int, Field(ge=0)] = 0
@@ -29,6 +34,10 @@ class SimulatedCamera(Camera):
         incomplete_every: Annotated[int, Field(ge=0)] = 0
         lost_from: int = -1
         lost_until: int = -1
+        blank_from: int = -1
+        dark_from: int = -1
+        frozen_from: int = -1
+        stamp_late_ms: float = 0.0
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
@@ -62,7 +71,7 @@ class SimulatedCamera(Camera):
             time.sleep(timeout_s)
             return None
         if not self._rendered:
-            self._picture = line.look.render(self._part, self._settings.lane)
+            self._picture = self._render(line)
             self._rendered = True
         captured_ns = self._capture_ns(self._part)
         ready_ns = captured_ns + self._settings.exposure_us * 500
@@ -91,7 +100,21 @@ class SimulatedCamera(Camera):
         exposure_ns = self._settings.exposure_us * 1000
         if picture is None:
             raise FrameIncompleteError("the file holds no picture", self._part, captured_ns)
-        return Frame(self.name, part + 1, captured_ns, exposure_ns, time.monotonic_ns(), picture)
+        stamped_ns = captured_ns + int(self._settings.stamp_late_ms * 1e6)
+        return Frame(self.name, part + 1, stamped_ns, exposure_ns, time.monotonic_ns(), picture)
+
+    def _render(self, line: Line) -> Image | None:
+        """The part's picture, or what is seen instead of it."""
+        settings, part = self._settings, self._part
+        if 0 <= settings.frozen_from <= part:
+            part = settings.frozen_from
+        picture = line.look.render(part, settings.lane)
+        if picture is not None and 0 <= settings.blank_from <= part:
+            noise = np.random.default_rng(part).integers(0, 3, picture.shape, np.uint8)
+            picture = np.asarray(noise + np.uint8(120), np.uint8)
+        if picture is not None and 0 <= settings.dark_from <= part:
+            picture = np.asarray(picture // 32, np.uint8)
+        return picture
 
     def _skip_overwritten(self) -> None:
         line, now = self._opened(), time.monotonic_ns()

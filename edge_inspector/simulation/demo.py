@@ -127,10 +127,10 @@ class Demo:
             self._write_files(line_file)
             stack.callback(self.cameras.stop)
             self.cameras.start()
-            stack.callback(lambda: _end(self.plc))
+            stack.callback(lambda: end_process(self.plc))
             self.plc = self._start_plc()
             self.daemon = self._start_daemon()
-            stack.callback(lambda: _end(self.daemon))
+            stack.callback(lambda: end_process(self.daemon))
             self._await_station()
             self.line.start(time.monotonic_ns() + int(self.options.lead_s * 1e9))
             yield
@@ -194,7 +194,7 @@ class Demo:
             ) from None
         stop_s = (time.monotonic_ns() - begun_ns) / 1e9
         time.sleep(0.3)
-        _end(self.plc)
+        end_process(self.plc)
         if not self.ledger.exists():
             raise EdgeInspectorError("the simulated PLC never came to run: this machine is too busy for the demo")
         report = measure(self.line, read_ledger(self.ledger), self.recorder.verdicts(), metrics)
@@ -370,7 +370,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, and end it after five seconds. Safe twice."""
     if process.poll() is None:
         process.terminate()
         try:

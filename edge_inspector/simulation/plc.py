@@ -222,7 +222,7 @@ class SimulatedPlc:
     def _scan(self) -> None:
         now = time.monotonic_ns()
         while self._next_ns <= now:
-            count = self._line.raw_count(self._line.eye_mm(self._next), self._zero)
+            count = self._latched()
             part_seq = self._program.photo_eye(count)
             self._world_part[part_seq] = self._next
             self._log("trigger", part_seq=part_seq, part=self._next, count=count, at_ns=self._next_ns)
@@ -238,6 +238,10 @@ class SimulatedPlc:
             self._log("read", trigger_seq=self._told_seq)
         self._publish_encoder()
         self._ledger.flush()
+
+    def _latched(self) -> int:
+        """What the counter shows as the next part meets the photo-eye."""
+        return self._line.raw_count(self._line.eye_mm(self._next), self._zero)
 
     def _obey(self) -> None:
         """What the operator at the PLC's panel has set, in a file: recipe_id and the bits of control."""
@@ -316,7 +320,7 @@ class SimulatedPlc:
         self._ledger.write(json.dumps({"kind": kind, "boot": self._program.boot_id, **fields}) + "\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, kind: type[SimulatedPlc] = SimulatedPlc) -> int:
     """Run the simulated PLC until SIGTERM."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("line", type=Path)
@@ -332,7 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.setswitchinterval(0.0005)
     with given.ledger.open("a", encoding="utf-8") as ledger:
         panel = given.ledger.with_name("panel.json")
-        SimulatedPlc(Line.read(given.line), given.port, ledger, given.boot, panel).run(stop, no_more_parts)
+        kind(Line.read(given.line), given.port, ledger, given.boot, panel).run(stop, no_more_parts)
     return 0
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import cv2
 import numpy as np
@@ -23,17 +23,28 @@ _WINDOW: Final = 31
 _TEXTURE: Final = 24
 _GAIN: Final = 4.0
 
+_SAYS: Final[dict[str, Callable[[Image], Image]]] = {
+    "probabilities": lambda mask: mask,
+    "binary": lambda mask: np.asarray(mask >= 128, np.uint8),
+    "class-map": lambda mask: np.asarray((mask >= 64).astype(np.uint8) + (mask >= 128), np.uint8),
+    "nothing": np.zeros_like,
+}
+
 
 class SimulatedSegmenter:
     """The seam's behaviour with a chosen service time and chosen failures. Needs no model folder."""
 
     class Settings(DriverSettings):
-        """`fail_every` = n makes each n-th call fail; 0 none."""
+        """`fail_every` = n makes each n-th call fail; 0 none.
+
+        `says` is what the numbers of a mask mean: wrongly exported nets give 0 and 1, classes, or nothing.
+        """
 
         ms_per_frame: Annotated[float, Field(ge=0)] = 0.0
         workers: Annotated[int, Field(ge=1, le=64)] = 1
         max_batch: Annotated[int, Field(ge=1, le=64)] = 1
         fail_every: Annotated[int, Field(ge=0)] = 0
+        says: Literal["probabilities", "binary", "class-map", "nothing"] = "probabilities"
 
     def __init__(self, model_dir: Path, settings: Settings) -> None:
         del model_dir
@@ -68,7 +79,7 @@ class SimulatedSegmenter:
         time.sleep(self._settings.ms_per_frame * len(images) / 1000)
         if self._settings.fail_every and next(self._calls) % self._settings.fail_every == 0:
             raise InferenceError("simulated failure")
-        return [_mask(image) for image in images]
+        return [_SAYS[self._settings.says](_mask(image)) for image in images]
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -59,8 +59,7 @@ class ChaosLine(Demo):
 
     def step_clock(self, seconds: int) -> None:
         """Let the daemon's wall clock be off by this much."""
-        with (self.folder / "clock").open("r+b") as file:  # in place: the daemon has it mapped
-            file.write(struct.pack("q", seconds * 1_000_000_000))
+        step_clock(self.folder, seconds)
 
     def fill_disk(self) -> None:
         """From now on nothing can be written in the daemon's state directory."""
@@ -174,16 +173,26 @@ class ChaosLine(Demo):
         station.write_text(text)
 
     def _prepare_clock(self) -> None:
-        library, clock = self.folder / "clock.so", self.folder / "clock"
-        clock.write_bytes(bytes(8))
-        try:
-            made = _succeeds("cc", "-shared", "-fPIC", "-o", str(library), str(_CLOCK), "-ldl")
-        except FileNotFoundError:
-            made = False
-        if made:
-            self.daemon_environment = {"LD_PRELOAD": str(library), "CHAOS_CLOCK": str(clock)}
-        else:
+        self.daemon_environment = preload_clock(self.folder)
+        if not self.daemon_environment:
             self.clock = "not stepped: there is no C compiler"
+
+
+def preload_clock(folder: Path) -> dict[str, str]:
+    """The environment that gives a daemon a wall clock of its own; empty where there is no C compiler."""
+    library, clock = folder / "clock.so", folder / "clock"
+    clock.write_bytes(bytes(8))
+    try:
+        made = _succeeds("cc", "-shared", "-fPIC", "-o", str(library), str(_CLOCK), "-ldl")
+    except FileNotFoundError:
+        made = False
+    return {"LD_PRELOAD": str(library), "CHAOS_CLOCK": str(clock)} if made else {}
+
+
+def step_clock(folder: Path, seconds: int) -> None:
+    """Let the wall clock made by `preload_clock` be off by this much."""
+    with (folder / "clock").open("r+b") as file:  # in place: the daemon has it mapped
+        file.write(struct.pack("q", seconds * 1_000_000_000))
 
 
 def _draw_parts(folder: Path) -> Path:

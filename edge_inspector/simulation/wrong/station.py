@@ -1,0 +1,279 @@
+"""One station with one mistake: it runs on a simulated line, and what it says of itself is written down."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import cv2
+import numpy as np
+
+from edge_inspector.records import Decision
+from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.report import read_ledger
+
+_LOOK_S = 0.05
+_ANSWERS_S = 30.0
+_PARTS = 40
+_BAD_ONE_IN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One way to be wrong.
+
+    `world` are fields of the simulated line, `oddity` is one of the simulated PLC, `edit` changes the station's files
+    before the start, `during` happens while parts run. `expects` are the conditions of which one must be told, or
+    words of the refusal where the daemon must not even start.
+    """
+
+    family: str
+    name: str
+    expects: tuple[str, ...]
+    edit: Callable[[WrongStation], object] | None = None
+    during: Callable[[WrongStation], object] | None = None
+    world: dict[str, Any] = field(default_factory=dict)
+    oddity: str = ""
+    parts: int = _PARTS
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a station with a mistake. Times in seconds after the first part, or after what happened then."""
+
+    family: str
+    mistake: str
+    refused: bool = False
+    told_after_s: float | None = None
+    words: str = ""
+    states: list[str] = field(default_factory=list)
+    parts: int = 0
+    bad_accepted: int = 0
+    bad_accepted_before_told: int = 0
+    not_inspected: int = 0
+    without_verdict: int = 0
+
+    @property
+    def told(self) -> bool:
+        """Whether somebody who reads the station's state, log or metrics knows of it."""
+        return self.refused or self.told_after_s is not None
+
+    @property
+    def silent(self) -> bool:
+        """The mistake was not told, whether it did harm this time or not."""
+        return not self.told
+
+
+class WrongStation(Demo):
+    """The demo's processes with one mistake among them."""
+
+    def __init__(self, folder: Path, mistake: Mistake, seed: int) -> None:
+        self.mistake = mistake
+        self.helpers: list[Callable[[], object]] = []
+        frames = draw_parts(folder / "parts")
+        options = DemoOptions(
+            frames=frames, speed_mm_s=1500.0, pitch_mm=300.0, model_ms=2.0, seed=seed, parts=mistake.parts
+        )
+        super().__init__(options, folder)
+
+    def rewrite(self, name: str, old: str, new: str) -> None:
+        """Put `new` in place of `old` in one of the station's files. ValueError where `old` is not there."""
+        path = self.folder / name
+        text = path.read_text()
+        if old not in text:
+            raise ValueError(f"{name} has no {old!r}")
+        path.write_text(text.replace(old, new))
+
+    def run(self) -> Outcome:
+        """From the start to the last part's gate."""
+        outcome = Outcome(self.mistake.family, self.mistake.name)
+        with self.running():
+            if self.daemon.poll() is not None:
+                outcome.refused = self.daemon.returncode == 2
+                outcome.words = self._refusal()
+                return outcome
+            with _Listener(self) as listener:
+                first_ns = self.line.belt.time_at(self.line.eye_mm(0))
+                self._sleep_until(first_ns)
+                if self.mistake.during is not None:
+                    self._sleep_until(self.line.belt.time_at(self.line.eye_mm(min(8, self.line.parts // 4))))
+                    first_ns = time.monotonic_ns()
+                    self.mistake.during(self)
+                last = self.line.eye_mm(self.line.parts - 1) + self.line.gate_mm + 300.0
+                self._sleep_until(self.line.belt.time_at(last) + 500_000_000)
+            self._account(outcome, listener, first_ns)
+        return outcome
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """As the demo's, and whatever the mistake has started ends with it."""
+        try:
+            with super().running():
+                yield
+        finally:
+            for stop in reversed(self.helpers):
+                stop()
+
+    def plc_oddity(self, name: str) -> None:
+        """Let the simulated PLC be odd in this way from now on."""
+        draft = self.folder / "oddity.new"
+        draft.write_text(name)
+        draft.replace(self.folder / "oddity")
+
+    def _sleep_until(self, at_ns: int) -> None:
+        while (left_s := (at_ns - time.monotonic_ns()) / 1e9) > 0 and self.daemon.poll() is None:
+            time.sleep(min(left_s, 0.1))
+
+    def _line(self) -> Line:
+        return replace(super()._line(), **self.mistake.world)
+
+    def _write_files(self, line_file: Path) -> None:
+        super()._write_files(line_file)
+        if self.mistake.oddity:
+            self.plc_oddity(self.mistake.oddity)
+        if self.mistake.edit is not None:
+            self.mistake.edit(self)
+
+    def _start_plc(self) -> subprocess.Popen[bytes]:
+        self._boots += 1
+        module = "edge_inspector.simulation.wrong.plc"
+        arguments = [str(self.folder / "line.json"), str(self.ports["plc"]), str(self.ledger)]
+        command = [sys.executable, "-m", module, *arguments, "--boot", str(self._boots)]
+        return subprocess.Popen(command, start_new_session=True, env=dict(os.environ))
+
+    def _await_station(self) -> None:
+        """Until it says anything of itself, or has ended."""
+        until = time.monotonic() + _ANSWERS_S
+        while time.monotonic() < until and self.daemon.poll() is None:
+            state = str(self.health().get("state", self.recorder.state))
+            if state not in ("", "starting"):
+                time.sleep(1.5)  # a link that needs a moment is no mistake
+                return
+            time.sleep(0.05)
+
+    def health(self) -> dict[str, Any]:
+        """What /healthz says, also where it says that the station is not well. Empty where nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['web']}/healthz", timeout=1) as answer:
+                return dict(json.loads(answer.read()))
+        except urllib.error.HTTPError as error:
+            return dict(json.loads(error.read()))
+        except (OSError, ValueError):
+            return {}
+
+    def log_lines(self) -> list[str]:
+        """The daemon's log so far."""
+        path = self.folder / "daemon.log"
+        return path.read_text(errors="replace").splitlines() if path.exists() else []
+
+    def _refusal(self) -> str:
+        lines = self.log_lines()
+        wanted = [line for line in lines if any(each in line for each in self.mistake.expects)]
+        return (wanted or lines or [""])[-1]
+
+    def _account(self, outcome: Outcome, listener: _Listener, since_ns: int) -> None:
+        told_ns, outcome.words = listener.told(self.mistake.expects)
+        if told_ns is None and self.daemon.poll() is not None:
+            told_ns, outcome.words = listener.ended_ns, self._refusal()
+        outcome.states = listener.states
+        outcome.told_after_s = None if told_ns is None else round(max(0.0, (told_ns - since_ns) / 1e9), 2)
+        events = read_ledger(self.ledger)
+        outcome.parts = sum(event["kind"] == "trigger" for event in events)
+        accepted = [
+            event
+            for event in events
+            if event["kind"] == "verdict"
+            and event["how"] == "in time"
+            and event["part"] is not None
+            and event["decision"] == Decision.ACCEPT
+            and self.line.look.defective(event["part"])
+        ]
+        outcome.bad_accepted = len(accepted)
+        outcome.bad_accepted_before_told = sum(told_ns is None or event["scan_ns"] < told_ns for event in accepted)
+        outcome.not_inspected = sum(
+            event["kind"] == "verdict" and event["decision"] == Decision.NOT_INSPECTED for event in events
+        )
+        outcome.without_verdict = sum(event["kind"] == "gate" and event["why"] == "no verdict" for event in events)
+
+
+class _Listener:
+    """Asks the station what it says of itself, many times a second, and remembers when each thing was first said."""
+
+    def __init__(self, station: WrongStation) -> None:
+        self._station = station
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="listener")
+        self._first: dict[str, tuple[int, str]] = {}
+        self._lines = 0
+        self.states: list[str] = []
+        self.ended_ns = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def told(self, codes: tuple[str, ...]) -> tuple[int | None, str]:
+        """When one of these conditions was first held, and the words. None where none was."""
+        found = [self._first[code] for code in codes if code in self._first]
+        at_ns, words = min(found, default=(None, ""))
+        return at_ns, words
+
+    def _run(self) -> None:
+        while not self._stop.wait(_LOOK_S):
+            now = time.monotonic_ns()
+            if self._station.daemon.poll() is not None:
+                self.ended_ns = self.ended_ns or now
+                continue
+            body = self._station.health() or {"state": self._station.recorder.state}
+            state = str(body.get("state", ""))
+            if state and (not self.states or self.states[-1] != state):
+                self.states.append(state)
+            for each in body.get("reasons", ()):
+                words = f"{each['code']} {each['subject']}: {each['why']}"
+                self._first.setdefault(str(each["code"]), (now, words))
+            self._read_log(now)
+
+    def _read_log(self, now: int) -> None:
+        """Where the page is not there, the log is; it also has what was told and is over."""
+        lines = self._station.log_lines()
+        for line in lines[self._lines :]:
+            for code in self._station.mistake.expects:
+                if f"{code} (E" in line or (" " in code and code in line):
+                    self._first.setdefault(code, (now, line))
+        self._lines = len(lines)
+
+
+def draw_parts(folder: Path) -> Path:
+    """Eight pictures of parts on a dark belt, every fourth with a spot that is a defect, and their index."""
+    folder.mkdir()
+    rng = np.random.default_rng(5)
+    rows = []
+    for number in range(8):
+        picture = np.full((128, 128), 25, np.uint8)
+        picture[16:112, 16:112] = 88 + number
+        picture += rng.integers(0, 4, picture.shape, np.uint8)
+        bad = number % _BAD_ONE_IN == 1
+        if bad:
+            picture[50:74, 50:74] = 220
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+        rows.append((f"{number}.png", "spot" if bad else "good"))
+    with (folder / "index.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("image", "class"), *rows])
+    return folder
