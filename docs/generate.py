@@ -139,7 +139,7 @@ CODES = {
     ),
     ErrorCode.PICTURES_UNGUARDED: (
         "nothing guards against a picture without a part",
-        "teach the picture guard from good parts: docs/how-to/recipe.md",
+        "teach it: `edge-inspector guard`, or Teach on the page's Health view (docs/how-to/recipe.md)",
     ),
     ErrorCode.WORKER_FAILED: ("a thread failed for good or hangs", "read the log; the service manager restarts"),
 }
@@ -152,7 +152,7 @@ LABELS = {
     "decision": "the decisions, in small letters",
     "defect_class": "classes of the model",
     "event": "`reject_expired`, `reject_unheard`, `verdict_shortened`, `message_too_large`, `outbox_set_aside`",
-    "fault": "`dark`, `saturated`, `blurred`, `frozen`",
+    "fault": "`dark`, `saturated`, `blurred`, `frozen`, `unlike`",
     "kept_because": "why the archive keeps pictures: the decisions, `review`, `sample`",
     "link": "names in `plcs`",
     "mailbox": "mailboxes of pipeline.py",

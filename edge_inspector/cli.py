@@ -217,6 +217,20 @@ def _add_history(commands: _Commands) -> None:
     reference.add_argument("--to", dest="until", type=_utc, metavar="UTC", help="first instant that is left out")
     reference.set_defaults(command=_reference)
 
+    guard = commands.add_parser("guard", help="teach what pictures of good parts are like, so that others are refused")
+    guard.add_argument("station", type=Path, metavar="STATION.toml", help="the station file")
+    guard.add_argument("--recipe", type=_whole, required=True, metavar="ID", help="whose good parts they are")
+    guard.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="a folder of one camera's pictures of good parts (default: what the archive kept of accepted parts)",
+    )
+    guard.add_argument(
+        "--camera", metavar="NAME", help="whose pictures --pictures are, where there are several cameras"
+    )
+    guard.set_defaults(command=_guard)
+
 
 def _run(given: argparse.Namespace) -> int:
     from edge_inspector.config import load_station  # noqa: PLC0415 -- other commands start without it
@@ -274,6 +288,17 @@ def _reference(given: argparse.Namespace) -> int:
     print(f"recipe {learnt.recipe_id}: {learnt.parts} parts, {learnt.reject_rate:.1%} rejected")
     for each in learnt.distributions:
         print(f"{each.count:10} {each.subject} {each.quantity}")
+    return 0
+
+
+def _guard(given: argparse.Namespace) -> int:
+    from edge_inspector.history.teach import teach_guard  # noqa: PLC0415
+    from edge_inspector.inspection.picture_guard import blind_to  # noqa: PLC0415
+
+    for camera, guard in teach_guard(given.station, given.recipe, given.pictures, given.camera).items():
+        passing = ", ".join(blind_to(guard))
+        weak = f"; it cannot tell these from a part: {passing}" if passing else ""
+        print(f"recipe {given.recipe}, {camera}: taught from {guard.parts} pictures{weak}")
     return 0
 
 

@@ -109,6 +109,7 @@ class Daemon:
             pipeline.submit,
             self._health,
             pipeline.drift,
+            pipeline.guards,
         )
 
     def _follow_recipe(self, recipe_id: int, keep: Callable[[ArchiveItem], object]) -> None:

@@ -18,6 +18,7 @@ from edge_inspector.drivers import PlcLink, load_driver
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.control import Control
+from edge_inspector.inspection.picture_guard import CameraGuard
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import (
     ArchiveItem,
@@ -39,6 +40,7 @@ from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages.acquire import Acquire
 from edge_inspector.stages.archive import Archive
 from edge_inspector.stages.drift import DriftState, DriftWatch
+from edge_inspector.stages.guard import PictureGuards
 from edge_inspector.stages.judge import Judge
 from edge_inspector.stages.measure import Measure
 from edge_inspector.stages.placing import Geometry
@@ -73,6 +75,7 @@ class Pipeline:
     scene: Callable[[], Scene]
     keep: Callable[[ArchiveItem], object]
     drift: Callable[[], DriftState | None]
+    guards: PictureGuards
 
     @property
     def workers(self) -> list[Worker]:
@@ -119,12 +122,16 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         segmenter.workers,
         (lambda: max(len(each.recipe.views) for each in control.in_use)) if whole_parts else None,
     )
+    guards = PictureGuards(station.state_dir, station.recipes, album, conditions)
     acquire = []
     for table, settings in zip(file.cameras, station.camera_settings, strict=True):
         camera = load_driver("cameras", table.driver)(table.name, settings)
         to_line = geometry.gate - geometry.reserve - geometry.offsets[table.name]
         limits = partial(control.picture_limits, table.name)
-        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, limits, jobs, inbox, conditions, album))
+        guard = partial(_guard_of, guards, control, table.name)
+        acquire.append(
+            Acquire(camera, to_line, timeline.estimate, admission, limits, guard, jobs, inbox, conditions, album)
+        )
 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
     along = {camera.name: file.mm_per_row(camera) for camera in file.cameras}
@@ -174,7 +181,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
 
     facts = StationFacts(file.station.name, tuple(segmenter.info.classes), segmenter.info.stride, scales)
     drift = DriftWatch(station.state_dir, file.drift, conditions)
-    archive = Archive(station.state_dir, file.archive, facts, kept, album, drift, conditions)
+    archive = Archive(station.state_dir, file.archive, facts, kept, album, drift, guards, conditions)
 
     shadow = []
     if station.shadow is not None:
@@ -207,7 +214,12 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         scene=judge.scene,
         keep=kept.put,
         drift=lambda: drift.state,
+        guards=guards,
     )
+
+
+def _guard_of(guards: PictureGuards, control: Control, camera: str) -> CameraGuard | None:
+    return guards.of(control.recipe_id, camera)
 
 
 def line_geometry(station: Station) -> Geometry:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from verdicts import frame
 
+from edge_inspector.inspection.recipe import Criteria
 from edge_inspector.records import ArchiveItem, ErrorCode, StationState
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.archive import Archive
 from edge_inspector.stages.drift import DriftWatch
+from edge_inspector.stages.guard import PictureGuards
 from edge_inspector.station_file import ArchiveTable, DriftTable
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
@@ -24,7 +28,9 @@ FACTS = StationFacts("line-1", ("crack",), 2, {"cam1": 0.5, "cam2": 0.5})
 class Bench:
     """An archive with its mailbox and album, stepped by hand or by a worker."""
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, recipes: Mapping[int, Criteria] = MappingProxyType({}), **settings: object
+    ) -> None:
         self.inbox: Mailbox[ArchiveItem] = Mailbox("archive", 4096)
         self.album = Album(2**20)
         self.conditions = Conditions()
@@ -32,7 +38,8 @@ class Bench:
         self.folder = folder
         table = ArchiveTable.model_validate({"min_free_mb": 0, **settings})
         self.drift = DriftWatch(folder, DriftTable(window_parts=200), self.conditions)
-        self.archive = Archive(folder, table, FACTS, self.inbox, self.album, self.drift, self.conditions)
+        self.guards = PictureGuards(folder, recipes, self.album, self.conditions)
+        self.archive = Archive(folder, table, FACTS, self.inbox, self.album, self.drift, self.guards, self.conditions)
         self.results = Results(results_path(folder))
 
     def seen(self, number: int, camera: str = "cam1") -> None:

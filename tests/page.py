@@ -38,6 +38,7 @@ from edge_inspector.runtime.worker import Worker
 from edge_inspector.simulation.demo import free_port
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.station_files import Variant, write_station_files
+from edge_inspector.stages.guard import PictureGuards
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
 from edge_inspector.store.results_writer import Entry, ResultsWriter
@@ -189,6 +190,7 @@ def plant_of(folder: Path, web: str = "", healthy: tuple[bool, dict[str, Any]] =
         submit=submit,
         health=lambda: healthy,
         drift=lambda: None,
+        guards=PictureGuards(station.state_dir, station.recipes, album, conditions),
     )
 
 

@@ -27,6 +27,7 @@ class PictureFault(StrEnum):
     SATURATED = "saturated"
     BLURRED = "blurred"
     FROZEN = "frozen"
+    UNLIKE = "unlike"
 
 
 @dataclass(frozen=True, slots=True)

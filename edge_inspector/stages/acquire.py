@@ -10,7 +10,8 @@ from edge_inspector import metrics
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.inspection.admission import Admission
-from edge_inspector.inspection.picture import fault_of, measure
+from edge_inspector.inspection.picture import PictureFault, PictureFigures, fault_of, measure
+from edge_inspector.inspection.picture_guard import CameraGuard, signature
 from edge_inspector.inspection.recipe import PictureLimits
 from edge_inspector.records import CameraCounters, ErrorCode, Frame, Job, JudgeItem, Reason, View, ViewFigures
 from edge_inspector.runtime.album import Album
@@ -32,7 +33,7 @@ _COUNTED = {
 class Acquire:
     """Owns one camera. `estimate(captured_ns)` is the likely belt position; None while there is none.
 
-    `limits()` is what the recipe in force demands of this camera's pictures.
+    `limits()` is what the recipe in force demands of this camera's pictures, `guard()` what it was taught of them.
     """
 
     beat_within_s = 15.0  # opening a camera that does not answer takes this long with the slowest driver
@@ -44,6 +45,7 @@ class Acquire:
         estimate: Callable[[int], float | None],
         admission: Admission,
         limits: Callable[[], PictureLimits],
+        guard: Callable[[], CameraGuard | None],
         jobs: Mailbox[Job],
         views: Mailbox[JudgeItem],
         conditions: Conditions,
@@ -55,6 +57,7 @@ class Acquire:
         self._estimate = estimate
         self._admission = admission
         self._limits = limits
+        self._guard = guard
         self._jobs = jobs
         self._views = views
         self._conditions = conditions
@@ -143,7 +146,9 @@ class Acquire:
             self._answer(frame, None, Reason.LATE)
             return
         figures = measure(frame.image)
-        fault = fault_of(figures, self._limits(), self._fingerprint)
+        fault, why = fault_of(figures, self._limits(), self._fingerprint), ""
+        if fault is None:
+            fault, why = self._unlike(frame, figures)
         self._fingerprint = figures.fingerprint
         metrics.picture_sharpness.labels(frame.camera).set(figures.sharpness)
         like = ViewFigures(figures.mean, figures.sharpness)
@@ -152,9 +157,15 @@ class Acquire:
             self._hand_over(Job(frame, decide_by, like))
         else:
             metrics.pictures_bad.labels(frame.camera, fault.value).inc()
-            self._conditions.set(ErrorCode.BAD_PICTURES, frame.camera, fault.value)
+            self._conditions.set(ErrorCode.BAD_PICTURES, frame.camera, f"{fault.value}{why and ': '}{why}")
             self._admission.spared(decide_by)
             self._answer(frame, like, Reason.BAD_IMAGE)
+
+    def _unlike(self, frame: Frame, figures: PictureFigures) -> tuple[PictureFault | None, str]:
+        """Whether the picture is not like those of good parts, and in what."""
+        guard = self._guard()
+        objection = guard.objection(signature(frame.image, figures)) if guard is not None else ""
+        return (PictureFault.UNLIKE, objection) if objection else (None, "")
 
     def _hand_over(self, job: Job) -> None:
         evicted = self._jobs.put(job)

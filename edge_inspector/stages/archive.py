@@ -22,6 +22,7 @@ from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.realtime import go_last
 from edge_inspector.stages.drift import DriftWatch
+from edge_inspector.stages.guard import PictureGuards
 from edge_inspector.station_file import ArchiveTable
 from edge_inspector.store.allowance import Allowance
 from edge_inspector.store.choice import remember_choice
@@ -68,6 +69,7 @@ class Archive:
         inbox: Mailbox[ArchiveItem],
         album: Album,
         drift: DriftWatch,
+        guards: PictureGuards,
         conditions: Conditions,
     ) -> None:
         self._state_dir = state_dir
@@ -76,6 +78,7 @@ class Archive:
         self._inbox = inbox
         self._album = album
         self._drift = drift
+        self._guards = guards
         self._conditions = conditions
         self._results: ResultsWriter | None = None
         self._images: ImageArchive | None = None
@@ -89,6 +92,7 @@ class Archive:
     def start(self) -> None:
         """Nothing is open yet: the first step tries."""
         go_last()
+        self._guards.look()
 
     def step(self) -> None:
         """What came within a fifth of a second, in one commit; then its pictures."""
@@ -127,6 +131,7 @@ class Archive:
         elif isinstance(item, Verdict):
             held.entries.append(self._entry(item))
             self._drift.add(item)
+            self._guards.add(item)
             self._seen_seq = item.seq
         elif len(held.objections) < _OBJECTIONS_MAX:
             held.objections.append(_objection(item))
@@ -239,6 +244,7 @@ class Archive:
         except DeviceError as error:
             self._trouble("results", str(error))
         self._drift.look()
+        self._guards.look()
         self._calm_down(now_s)
 
     def _calm_down(self, now_s: float) -> None:

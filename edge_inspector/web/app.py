@@ -55,7 +55,7 @@ def entries(plant: Plant, users: UsersFile, sessions: Sessions, access: Access) 
     return [
         *_static(),
         *StationApi(plant).entries(),
-        *Watch(plant).entries(),
+        *Watch(plant, access).entries(),
         *login.entries(),
         Entry("GET", "/api/live", stream.answer),
         *Parts(plant, access).entries(),

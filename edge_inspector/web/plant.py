@@ -13,6 +13,7 @@ from edge_inspector.records import Command, ModelInfo, Scene, StationStatus
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.stages.drift import DriftState
+from edge_inspector.stages.guard import PictureGuards
 from edge_inspector.stages.placing import Geometry
 from edge_inspector.store.results import Results
 
@@ -34,6 +35,7 @@ class Plant:
     submit: Callable[[Command], None]
     health: Callable[[], tuple[bool, dict[str, Any]]]
     drift: Callable[[], DriftState | None]
+    guards: PictureGuards
 
     @property
     def recipe(self) -> Recipe:

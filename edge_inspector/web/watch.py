@@ -1,8 +1,10 @@
-"""Whether the line still looks as it did, and what a second model says of it: the page's two long views."""
+"""Whether the line still looks as it did: drift, what a second model says, and the picture guard."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
@@ -12,22 +14,44 @@ from edge_inspector import metrics
 from edge_inspector.errors import DeviceError
 from edge_inspector.runtime.clock import iso
 from edge_inspector.stages.drift import DriftState
-from edge_inspector.web.access import Entry
+from edge_inspector.store.users import Role
+from edge_inspector.web.access import Access, Entry
 from edge_inspector.web.plant import Plant
+
+log = logging.getLogger(__name__)
 
 _SHOWN = 6
 OPINIONS = ("agrees", "rejects", "accepts")
 
 
 class Watch:
-    """/api/drift and /api/shadow; null where there is no reference, or no second model."""
+    """/api/drift, /api/shadow and /api/guard; null where there is no reference, or no second model."""
 
-    def __init__(self, plant: Plant) -> None:
+    def __init__(self, plant: Plant, access: Access) -> None:
         self._plant = plant
+        self._access = access
 
     def entries(self) -> Sequence[Entry]:
         """What they are."""
-        return [Entry("GET", "/api/drift", self._drift), Entry("GET", "/api/shadow", self._shadow, slow=True)]
+        return [
+            Entry("GET", "/api/drift", self._drift),
+            Entry("GET", "/api/shadow", self._shadow, slow=True),
+            Entry("GET", "/api/guard", self._guard),
+            Entry("POST", "/api/guard", self._teach, role=Role.ADMIN),
+        ]
+
+    async def _guard(self, request: Request) -> Response:
+        del request
+        found = self._plant.guards.teaching(self._plant.status().recipe_id)
+        return JSONResponse(asdict(found))
+
+    async def _teach(self, request: Request) -> Response:
+        """From the parts that run now: whoever asks says that they are good."""
+        recipe_id = self._plant.status().recipe_id
+        session = self._access.session(request)
+        log.info("picture guard of recipe %d: to be taught, by %s", recipe_id, session.name if session else "?")
+        self._plant.guards.teach(recipe_id)
+        return await self._guard(request)
 
     async def _drift(self, request: Request) -> Response:
         del request

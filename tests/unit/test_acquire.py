@@ -12,6 +12,7 @@ import pytest
 from edge_inspector import metrics
 from edge_inspector.cameras.folder import FolderCamera
 from edge_inspector.inspection.admission import Admission
+from edge_inspector.inspection.picture_guard import CameraGuard, learn, signature
 from edge_inspector.inspection.recipe import PictureLimits
 from edge_inspector.records import CameraCounters, ErrorCode, Image, Job, JudgeItem, Reason, View
 from edge_inspector.runtime.album import Album
@@ -41,6 +42,7 @@ class Station:
         self.jobs: Mailbox[Job] = Mailbox("jobs", 8)
         self.views: Mailbox[JudgeItem] = Mailbox("judge", 8)
         self.conditions = Conditions()
+        self.guard: CameraGuard | None = None
         admission = Admission(lambda _now_ns, _at_ns: reached, 10.0, 1, lambda: 1)
         self.stage = Acquire(
             self.camera,
@@ -48,6 +50,7 @@ class Station:
             lambda _: 0.0,
             admission,
             PictureLimits,
+            lambda: self.guard,
             self.jobs,
             self.views,
             self.conditions,
@@ -66,6 +69,24 @@ class Station:
 @pytest.fixture
 def station(tmp_path: Path) -> Callable[..., Station]:
     return lambda *pictures, reached=0.0: Station(tmp_path, list(pictures), reached)
+
+
+def test_a_picture_that_is_not_like_the_taught_ones_is_answered_with_what_is_unlike(
+    station: Callable[..., Station],
+) -> None:
+    grey = np.full(GOOD.shape, 120, np.uint8)
+    made = station(GOOD, grey, OTHER)
+    made.guard = learn([signature(each) for each in (GOOD, OTHER)] * 10)
+    made.run(3)
+    assert len(made.jobs) == 1
+    (view,) = made.views.take(8, 0.0)
+    assert isinstance(view, View)
+    assert view.failure is Reason.BAD_IMAGE
+    (told,) = [each for each in made.conditions.reasons() if each.code is ErrorCode.BAD_PICTURES]
+    assert told.why.startswith("unlike: its sharpness is ")
+    assert made.metric("pictures_bad_total", fault="unlike") == 1
+    made.run(1)
+    assert not made.conditions.held(ErrorCode.BAD_PICTURES, made.name)
 
 
 def test_a_bad_picture_is_answered_and_never_inferred(station: Callable[..., Station]) -> None:

@@ -240,6 +240,14 @@ def test_the_second_model_tells_how_much_it_saw_and_where_it_disagrees(
     assert [(each["camera"], each["opinion"]) for each in told["objections"]] == [("cam1", "accepts")]
 
 
+def test_an_admin_has_the_picture_guard_taught(page: Page, anybody: Visitor) -> None:
+    told = anybody.ask("GET", "/api/guard").json
+    assert (told["recipe_id"], told["teaching"]) == (1, False)
+    assert page.visitor(Role.REVIEWER).ask("POST", "/api/guard", {}).status == 403
+    assert page.visitor(Role.ADMIN).ask("POST", "/api/guard", {}).json["teaching"]
+    assert anybody.ask("GET", "/api/guard").json["teaching"]
+
+
 def test_an_admin_changes_the_recipe(page: Page) -> None:
     admin = page.visitor(Role.ADMIN)
     assert admin.ask("POST", "/api/command", {"name": "select_recipe", "recipe": 2}).json == {"recipe": 2}

@@ -104,7 +104,16 @@ def _way_of_a_frame(model: str, runtime: str) -> Callable[[], None]:
     line = TileLine(seed=7, lanes=1)
     camera = _Replay([line.render(part, 0) for part in range(8)])
     acquire = Acquire(
-        camera, 1_000_000, lambda _: 0.0, admission, lambda: _RECIPE.picture, jobs, views, conditions, album
+        camera,
+        1_000_000,
+        lambda _: 0.0,
+        admission,
+        lambda: _RECIPE.picture,
+        lambda: None,
+        jobs,
+        views,
+        conditions,
+        album,
     )
     masks: Mailbox[Segmented] = Mailbox("masks", 8)
     measure = Measure(look, masks, views, album)

@@ -4,7 +4,7 @@ import { get, may, post } from "./api.js";
 import { conditionText } from "./conditions.js";
 import { h, icon, toast } from "./dom.js";
 import { number, t } from "./texts.js";
-import { driftPanel, shadowPanel } from "./watch.js";
+import { driftPanel, guardPanel, shadowPanel } from "./watch.js";
 
 const EVERY_MS = 2000;
 const GB = 1e9;
@@ -16,8 +16,8 @@ export async function mount({ main, station }) {
   let drawn = "";
   const load = async () => {
     try {
-      const [health, drift, shadow] = await Promise.all(["health", "drift", "shadow"].map((name) => get(`/api/${name}`)));
-      const now = { ...health, drift, shadow };
+      const [health, drift, shadow, guard] = await Promise.all(["health", "drift", "shadow", "guard"].map((name) => get(`/api/${name}`)));
+      const now = { ...health, drift, shadow, guard };
       const text = JSON.stringify(now);
       const focused = place.contains(document.activeElement) ? document.activeElement : null;
       if (text === drawn || focused?.tagName === "SELECT") return;
@@ -46,6 +46,7 @@ function sections(now, station) {
       [t("health.precision"), now.model.precision], [t("health.hash"), now.model.sha256.slice(0, 16)]])),
     panel("inspection", "", h("p", { class: now.enabled ? "fine" : "off" }, icon(now.enabled ? "accept" : "warn"), t(now.enabled ? "health.enabled" : "health.disabled")),
       may("admin") ? h("div", { class: "row" }, command(now.enabled ? "disable" : "enable"), command("reset")) : null),
+    panel("guard", "", guardPanel(now.guard), may("admin") ? h("button", { "data-name": "teach", onclick: () => confirm(t("guard.sure")) && tell({}, "/api/guard") }, t("guard.teach")) : null),
     panel("drift", "", driftPanel(now.drift)),
     now.shadow ? panel("shadow", "", shadowPanel(now.shadow)) : null,
     panel("workers", "", h("ul", { class: "workers" }, Object.entries(now.workers).map(([name, ok]) =>
@@ -74,9 +75,9 @@ function recipeForm(now, station) {
 
 const command = (name) => h("button", { "data-name": name, onclick: () => (name === "disable" && !confirm(t("health.disable_sure"))) || tell({ name }) }, t(`health.${name}`));
 
-async function tell(body) {
+async function tell(body, path = "/api/command") {
   try {
-    await post("/api/command", body);
+    await post(path, body);
     toast(t("health.done"));
   } catch (error) {
     toast(t("error.failed", { why: error.message }), true);

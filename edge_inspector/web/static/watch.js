@@ -1,4 +1,4 @@
-// Does the line still look as it did, and what would the second model say: two panels of the health page.
+// Does the line still look as it did, what would the second model say, is it guarded: three panels of the health page.
 
 import { driftText } from "./conditions.js";
 import { h, icon, s } from "./dom.js";
@@ -8,6 +8,12 @@ const WIDTH = 360;
 const HEIGHT = 96;
 
 const percent = (share) => t("unit.percent", { n: number(100 * share, 1) });
+
+/** Whether pictures without a part are refused, and how far the teaching is. */
+export function guardPanel({ taught, teaching, parts, wanted }) {
+  if (teaching) return h("p", { role: "status" }, t("guard.teaching", { n: number(parts), m: number(wanted) }));
+  return h("p", { class: taught ? "fine" : "off" }, icon(taught ? "accept" : "warn"), t(taught ? "guard.taught" : "guard.none"));
+}
 
 /** What the drift watch sees; without a reference, how to get one. */
 export function driftPanel(now) {

@@ -1,0 +1,156 @@
+"""The picture guards of the running station: which are in force, and teaching them from the parts that run."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_inspector.errors import ConfigError
+from edge_inspector.inspection.picture_guard import (
+    CameraGuard,
+    PictureGuard,
+    Signature,
+    blind_to,
+    guard_path,
+    learn,
+    read_guard,
+    signature,
+)
+from edge_inspector.inspection.recipe import Criteria
+from edge_inspector.records import Decision, ErrorCode, Verdict
+from edge_inspector.runtime.album import Album
+from edge_inspector.runtime.clock import utc_of
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.store.guards import write_guard
+
+log = logging.getLogger(__name__)
+
+TAUGHT_PARTS = 50
+
+
+@dataclass(slots=True)
+class _Lesson:
+    """A recipe that is being taught: the signatures so far, by camera."""
+
+    recipe_id: int
+    seen: defaultdict[str, list[Signature]] = field(default_factory=lambda: defaultdict(list))
+
+
+@dataclass(frozen=True, slots=True)
+class Teaching:
+    """Whether a recipe's guard is taught, or being taught: `parts` of `wanted` so far."""
+
+    recipe_id: int
+    taught: bool
+    teaching: bool
+    parts: int
+    wanted: int
+
+
+class PictureGuards:
+    """Any thread may ask for a guard and begin to teach one. The archive's thread does the rest.
+
+    `recipes` are those that may judge. A guard that was taught by `edge-inspector guard` is taken up by itself.
+    """
+
+    def __init__(self, state_dir: Path, recipes: Mapping[int, Criteria], album: Album, conditions: Conditions) -> None:
+        self._state_dir = state_dir
+        self._recipes = recipes
+        self._album = album
+        self._conditions = conditions
+        self._in_force: dict[int, dict[str, CameraGuard]] = {}
+        self._versions: dict[int, int] = {}
+        self._begin = 0
+        self._lesson: _Lesson | None = None
+
+    def of(self, recipe_id: int, camera: str) -> CameraGuard | None:
+        """The guard of this camera's pictures by this recipe; None while there is none."""
+        return self._in_force.get(recipe_id, {}).get(camera)
+
+    def teach(self, recipe_id: int) -> None:
+        """Teach this recipe's guard from the next parts that are accepted. The one of before ends at once."""
+        self._begin = recipe_id
+
+    def teaching(self, recipe_id: int) -> Teaching:
+        """How far that is."""
+        lesson, views = self._lesson, self._guarded_views(recipe_id)
+        learning = lesson is not None and lesson.recipe_id == recipe_id
+        parts = min((len(lesson.seen.get(camera, ())) for camera in views), default=0) if lesson and learning else 0
+        taught = all(self.of(recipe_id, camera) is not None for camera in views)
+        return Teaching(recipe_id, taught, learning or self._begin == recipe_id, parts, TAUGHT_PARTS)
+
+    def add(self, verdict: Verdict) -> None:
+        """One more part: an accepted one of the recipe that is being taught is learned from."""
+        lesson = self._lesson
+        if lesson is None or verdict.recipe_id != lesson.recipe_id or verdict.decision is not Decision.ACCEPT:
+            return
+        for placed in verdict.views:
+            picture = self._album.get(placed.view.camera, placed.view.frame_id)
+            if picture is not None:
+                lesson.seen[placed.view.camera].append(signature(picture.image))
+        if all(len(lesson.seen[camera]) >= TAUGHT_PARTS for camera in self._guarded_views(lesson.recipe_id)):
+            self._finish(lesson, verdict.decided_ns)
+
+    def look(self) -> None:
+        """Take up what was taught elsewhere, begin what was asked for, and tell which recipe is not guarded."""
+        begin, self._begin = self._begin, 0
+        if begin:
+            self._lesson = _Lesson(begin)
+            self._in_force.pop(begin, None)
+            log.info("picture guard of recipe %d: being taught from the next %d accepted parts", begin, TAUGHT_PARTS)
+        for recipe_id in self._recipes:
+            self._load(recipe_id)
+            self._tell(recipe_id)
+
+    def _guarded_views(self, recipe_id: int) -> list[str]:
+        recipe = self._recipes[recipe_id].recipe
+        return [camera for camera in recipe.views if recipe.picture_limits(camera).guard == "taught"]
+
+    def _finish(self, lesson: _Lesson, now_ns: int) -> None:
+        self._lesson = None
+        cameras = {camera: learn(lesson.seen[camera]) for camera in self._guarded_views(lesson.recipe_id)}
+        for camera, guard in cameras.items():
+            if empty := blind_to(guard):
+                log.warning("picture guard of %s: it cannot tell these from a part: %s", camera, ", ".join(empty))
+        path = guard_path(self._state_dir, lesson.recipe_id)
+        taught = PictureGuard(recipe_id=lesson.recipe_id, taught_utc=utc_of(now_ns), cameras=cameras)
+        self._in_force[lesson.recipe_id] = cameras
+        try:
+            write_guard(path, taught)
+            self._versions[lesson.recipe_id] = path.stat().st_mtime_ns
+        except OSError as error:
+            log.error("picture guard: %s cannot be written: %s; it ends with this run", path, error.strerror)  # noqa: TRY400 -- the message says it all
+        log.info("picture guard of recipe %d: taught from %d parts", lesson.recipe_id, TAUGHT_PARTS)
+
+    def _load(self, recipe_id: int) -> None:
+        if self._lesson is not None and self._lesson.recipe_id == recipe_id:
+            return
+        path = guard_path(self._state_dir, recipe_id)
+        try:
+            version = path.stat().st_mtime_ns
+        except OSError:
+            return
+        if version == self._versions.get(recipe_id):
+            return
+        self._versions[recipe_id] = version
+        try:
+            self._in_force[recipe_id] = read_guard(path).cameras
+        except ConfigError as error:
+            log.error("no picture guard: %s; teach it again with edge-inspector guard", error.faults[0])  # noqa: TRY400 -- the fault says it all
+            self._in_force.pop(recipe_id, None)
+
+    def _tell(self, recipe_id: int) -> None:
+        bare = [camera for camera in self._guarded_views(recipe_id) if self.of(recipe_id, camera) is None]
+        subject = f"recipe {recipe_id}"
+        if not bare:
+            self._conditions.clear(ErrorCode.PICTURES_UNGUARDED, subject)
+        elif self._lesson is not None and self._lesson.recipe_id == recipe_id:
+            done = self.teaching(recipe_id).parts
+            why = f"the picture guard is being taught: {done} of {TAUGHT_PARTS} accepted parts"
+            self._conditions.set(ErrorCode.PICTURES_UNGUARDED, subject, why)
+        else:
+            why = f"nothing guards {', '.join(bare)} against a picture without a part; edge-inspector guard teaches it"
+            self._conditions.set(ErrorCode.PICTURES_UNGUARDED, subject, why)
