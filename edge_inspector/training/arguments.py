@@ -154,6 +154,16 @@ def _import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--group-pattern", default="", metavar="REGEX", help="its first group in the file name is the grouping key"
     )
+    parser.add_argument(
+        "--unlabelled",
+        choices=["good", "skip"],
+        default="good",
+        help="pictures that no label file names: take them for good, or leave them out (default: good)",
+    )
+    parser.add_argument("--boxes", action="store_true", help="take a whole rectangle for defective where one is drawn")
+    parser.add_argument(
+        "--class-attribute", default="", metavar="NAME", help="via: the region attribute that names the class"
+    )
     parser.set_defaults(command=_later("import_labels"))
 
 

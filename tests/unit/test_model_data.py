@@ -1,5 +1,6 @@
 """Folders with index.csv, the labels of other tools, and folds that cannot leak. No training library is needed."""
 
+import base64
 import csv
 import json
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_inspector.cli import main
 from edge_inspector.errors import ConfigError
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
 from edge_inspector.segmenters.tiling import place
 from edge_inspector.training.data.folder import Folder
 from edge_inspector.training.data.folds import grouped_folds
 from edge_inspector.training.data.importers import import_labels
+from edge_inspector.training.data.label_forms import Convention
 from edge_inspector.training.judging.splits import folder_parts, open_judged
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 
@@ -42,7 +45,7 @@ def index(root: Path, rows: list[dict[str, str]]) -> Path:
     for row in rows:
         picture(root / row["image"])
         if row["mask"] and ".." not in row["mask"]:
-            mask(root / row["mask"])
+            mask(root / row["mask"], 255 * int(row["label"] == "1"))
     with (root / "index.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -157,12 +160,111 @@ def test_a_stations_export_is_grouped_by_part(tmp_path: Path) -> None:
     assert len(folder.entries("train")) == 2
 
 
-@pytest.mark.parametrize(("value", "kind"), [(1, np.uint8), (255, np.uint16)])
-def test_a_mask_that_would_be_read_as_empty_is_refused(tmp_path: Path, value: int, kind: Any) -> None:
+def marked(value: object, channels: int = 0, kind: Any = np.uint8) -> np.ndarray[Any, Any]:
+    plane = np.zeros((32, 40, channels) if channels else (32, 40), kind)
+    plane[4:12, 4:12] = value
+    return plane
+
+
+def with_ignored_zone() -> np.ndarray[Any, Any]:
+    plane = marked(1)
+    plane[20:, :] = 255
+    return plane
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        (marked(1), "holds the values 0, 1: these are numbers of classes;"),
+        (marked(3), "holds the values 0, 3: these are numbers of classes;"),
+        (
+            with_ignored_zone(),
+            "holds the values 0, 1, 255: these are numbers of classes, where 255 often means 'ignore'",
+        ),
+        (marked(65535, kind=np.uint16), "has 16 bits a value, at most 65535"),
+        (marked((0, 0, 128), 3), r"is coloured \(\(0, 0, 0\), \(128, 0, 0\) as RGB\): a palette or a drawing"),
+        (marked((255, 0, 0), 3), r"is coloured .*\(0, 0, 255\) as RGB"),
+        (marked((255, 255, 255, 255), 4), "is partly transparent"),
+        (marked(100), "holds only 0 and 100, which is less than half sure"),
+    ],
+)
+def test_a_mask_that_could_mean_two_things_is_refused(tmp_path: Path, stored: Any, message: str) -> None:
     root = index(tmp_path, [row(1, "pit")])
-    cv2.imwrite(str(root / "m1-pit.png"), np.full((32, 40), value, kind))
-    with pytest.raises(ConfigError, match=r"m1-pit\.png: is no mask: uint"):
+    cv2.imwrite(str(root / "m1-pit.png"), stored)
+    with pytest.raises(ConfigError, match=rf"m1-pit\.png: is no mask: it {message}.*write 0 where the part is good"):
         Folder(root).entries("train")
+
+
+def opaque(value: int) -> np.ndarray[Any, Any]:
+    picture = marked((value, value, value, 255), 4)
+    picture[..., 3] = 255
+    return picture
+
+
+@pytest.mark.parametrize("stored", [marked(255), marked((255, 255, 255), 3), opaque(255), marked(200)])
+def test_a_mask_that_is_clear_is_read_however_it_is_stored(tmp_path: Path, stored: Any) -> None:
+    root = index(tmp_path, [row(1, "pit")])
+    cv2.imwrite(str(root / "m1-pit.png"), stored)
+    (entry,) = Folder(root).entries("train")
+    assert int((entry.classes > 0).sum()) == 64
+
+
+def test_a_soft_mask_may_be_faint_at_its_edge(tmp_path: Path) -> None:
+    root = index(tmp_path, [row(1, "pit")])
+    soft = cv2.GaussianBlur(marked(255), (0, 0), 2)
+    cv2.imwrite(str(root / "m1-pit.png"), soft)
+    (entry,) = Folder(root).entries("train")
+    assert int(entry.certainty.max()) == int(soft.max())
+
+
+def test_good_and_defective_contradict_each_other(tmp_path: Path) -> None:
+    root = index(tmp_path, [row(1, "pit"), row(2, mask="m2.png")])
+    mask(root / "m2.png")
+    with pytest.raises(ConfigError, match=r"m2\.png: shows a defect, but i2\.png is said to be good"):
+        Folder(root).entries("train")
+    mask(root / "m2.png", 0)
+    mask(root / "m1-pit.png", 0)
+    with pytest.raises(ConfigError, match=r"m1-pit\.png: is empty, but i1\.png is said to be defective"):
+        Folder(root).entries("train")
+    index(root, [row(1, "pit"), row(1)])
+    with pytest.raises(ConfigError, match=r"i1\.png has a row with label 0 and one with label 1"):
+        Folder(root)
+
+
+def test_a_class_has_one_spelling(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"the classes 'Pit', 'pit ' differ only in spelling"):
+        Folder(index(tmp_path, [row(1, "Pit", mask="a.png"), row(2, "pit ", mask="b.png")]))
+
+
+def test_a_defective_row_without_a_mask_is_refused_with_its_line(tmp_path: Path) -> None:
+    rows = [row(1), row(2, "pit", mask="")]
+    with pytest.raises(ConfigError, match=r"index\.csv: line 3: i2\.png is defective and has no mask: draw one"):
+        Folder(index(tmp_path, rows))
+    noted = [each | {"note": "no mask" if each["label"] == "1" else ""} for each in rows]
+    assert [entry.name for entry in Folder(index(tmp_path, noted)).entries("train")] == ["i1.png"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            b"image;mask;class;label;split\na.png;;good;0;train\n",
+            "the fields are separated by ';': save it with commas",
+        ),
+        (b"file,label\na.png,0\n", "its first line is 'file,label'"),
+        (
+            "image,mask,class,label,split\na.png,,Oberfl\u00e4che,0,train\n".encode("cp1252"),
+            "is not UTF-8: save it as CSV UTF-8",
+        ),
+        (b"image,mask,class,label,split\na.png,,good,OK,train\n", "write 0 for good and 1 for defective"),
+        (b"image,mask,class,label,split\nimages\\a.png,,good,0,train\n", "is missing: write / instead of"),
+    ],
+)
+def test_an_index_by_hand_is_answered_with_what_to_write(tmp_path: Path, text: bytes, message: str) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "index.csv").write_bytes(text)
+    with pytest.raises(ConfigError, match=message):
+        Folder(tmp_path)
 
 
 def test_one_picture_in_colour_makes_a_folder_of_colour(tmp_path: Path) -> None:
@@ -233,6 +335,7 @@ def test_views_of_a_part_are_never_torn(tmp_path: Path) -> None:
 
 def test_what_is_joined_has_one_name(tmp_path: Path) -> None:
     rows = [row(n, session=name) | {"part": part} for n, (name, part) in enumerate(("a1", "b1", "b2", "c2", "d3"))]
+    rows[4] = row(4, "pit", session="d") | {"part": rows[4]["part"]}
     folder = Folder(index(tmp_path, [*rows, row(4, "pit", session="e") | {"part": ""}]))
     assert [folder.group_of(each) for each in folder.rows("train")] == ["a", "a", "a", "a", "d", "d"]
 
@@ -380,7 +483,7 @@ def test_polygons_lie_on_a_turned_picture_as_it_is_shown(tmp_path: Path) -> None
 @pytest.mark.parametrize(("form", "make"), [("coco", coco), ("via", via), ("labelme", labelme), ("mvtec", mvtec)])
 def test_labels_of_every_form_come_to_the_same(tmp_path: Path, form: str, make: Any) -> None:
     (tmp_path / "in").mkdir()
-    assert import_labels(form, make(tmp_path / "in"), tmp_path / "out", 0.0, "") == 2
+    assert import_labels(form, make(tmp_path / "in"), tmp_path / "out", 0.0, "").images == 2
 
     folder = Folder(tmp_path / "out")
     entries = folder.entries("train")
@@ -420,8 +523,13 @@ def annotation(**changes: Any) -> list[dict[str, Any]]:
         ({"annotations": annotation(segmentation=[[1, 2, 3, 4, "x", 6]])}, "no number"),
         ({"annotations": annotation(segmentation=[[1, 2, 3, 4, float("nan"), 6]])}, "no number"),
         ({"annotations": annotation(segmentation=[[1, 2, 3, 4, 10**400, 6]])}, "no number"),
-        ({"annotations": annotation(segmentation={"counts": "abc"})}, "no polygon"),
-        ({"annotations": annotation(segmentation=[])}, "no polygon"),
+        ({"annotations": annotation(segmentation={"counts": "abc"})}, "the size of run lengths is not"),
+        ({"annotations": annotation(segmentation={"counts": "0", "size": [0, 0]})}, "run lengths add up to 0"),
+        ({"annotations": annotation(segmentation={"counts": [5, 5], "size": [32, 40]})}, "add up to 10, their picture"),
+        ({"annotations": annotation(segmentation={"counts": "~", "size": [1, 1]})}, "run lengths are damaged"),
+        ({"annotations": annotation(segmentation={"counts": [10**9], "size": [10**5, 10**4]})}, "add up to"),
+        ({"annotations": annotation(segmentation={"counts": [8, 2, 6], "size": [4, 4]})}, "the picture has"),
+        ({"annotations": annotation(segmentation=[])}, "marked by a box: draw its outline, or .* with --boxes"),
         ({"annotations": annotation(image_id="1")}, "of image '1', which is not listed"),
         ({"annotations": annotation(category_id=9)}, "no known category"),
         ({"categories": [{"id": 3, "name": "../../x"}]}, "no name for a class"),
@@ -503,3 +611,200 @@ def test_validation_gets_whole_groups_of_every_class(tmp_path: Path) -> None:
     assert [each["class"] for each in folder.rows("val")].count("pit") == 2
     assert folder.splits() == {"train": 12, "val": 4}
     assert folder.leaks() == []
+
+
+def imported(folder: Path, form: str, **given: Any) -> Folder:
+    import_labels(form, folder, folder.parent / "out", 0.0, "", Convention(**given))
+    return Folder(folder.parent / "out")
+
+
+def inside(folder: Folder) -> int:
+    """Pixels that are defective in the one picture that is."""
+    (bad,) = [entry for entry in folder.entries("train") if entry.defective]
+    return int((bad.classes > 0).sum())
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [4 * 32 + 4, *([17, 15] * 16), 17, 32 * 40 - 20 * 32 - 21],
+        "packed",
+    ],
+)
+def test_run_lengths_are_masks(tmp_path: Path, counts: Any) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    if isinstance(counts, str):
+        counts = packed([4 * 32 + 4, *([17, 15] * 16), 17, 32 * 40 - 20 * 32 - 21])
+    coco(folder, annotations=annotation(segmentation={"counts": counts, "size": [32, 40]}))
+    assert inside(imported(folder, "coco")) == 17 * 17
+
+
+def packed(runs: list[int]) -> str:
+    """COCO's text form, as pycocotools writes it."""
+    text = ""
+    for at, run in enumerate(runs):
+        value, more = run - (runs[at - 2] if at > 2 else 0), True
+        while more:
+            bits = value & 0x1F
+            value >>= 5
+            more = value != -1 if bits & 0x10 else value != 0
+            text += chr(48 + (bits | (0x20 if more else 0)))
+    return text
+
+
+def test_a_box_is_a_mask_only_where_somebody_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    coco(folder, annotations=annotation(segmentation=[], bbox=[4, 4, 16, 16]))
+    with pytest.raises(ConfigError, match="or take the whole box for defective with --boxes"):
+        imported(folder, "coco")
+    assert inside(imported(folder, "coco", boxes=True)) == 17 * 17
+
+
+def test_annotations_of_cvat_lie_beside_their_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    coco(folder)
+    (folder / "annotations").mkdir()
+    (folder / "images" / "default").mkdir(parents=True)
+    (folder / "labels.json").rename(folder / "annotations" / "instances_default.json")
+    for name in ("a_1.png", "b_1.png"):
+        (folder / name).rename(folder / "images" / "default" / name)
+    assert inside(imported(folder, "coco")) == 17 * 17
+
+
+def via_with(folder: Path, attributes: object, shape: object = None, menus: object = None) -> Path:
+    folder.mkdir()
+    file = via(folder) / "via.json"
+    table = json.loads(file.read_text())
+    region = table["_via_img_metadata"]["x1"]["regions"][0]
+    region["region_attributes"] = attributes
+    region["shape_attributes"] = shape or region["shape_attributes"]
+    file.write_text(json.dumps(table | {"_via_attributes": {"region": menus or {}}}))
+    return folder
+
+
+def test_what_names_the_class_in_via_is_asked_for_where_it_is_not_clear(tmp_path: Path) -> None:
+    folder = via_with(tmp_path / "in", {"operator": "shift-2", "defect": "pit"})
+    with pytest.raises(ConfigError, match="attributes operator, defect: say which one is the class, --class-attribute"):
+        imported(folder, "via")
+    with pytest.raises(ConfigError, match="a region has no attribute 'kind'; it has: operator, defect"):
+        imported(folder, "via", class_attribute="kind")
+    assert imported(folder, "via", class_attribute="defect").classes == ("pit",)
+
+
+def test_check_boxes_and_menus_of_via_name_classes(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert imported(via_with(tmp_path / "a" / "in", {"defect": {"pit": True, "crack": False}}), "via").classes == (
+        "pit",
+    )
+    menus = {"defect": {"type": "dropdown", "options": {"1": "crack", "2": "pit"}}}
+    assert imported(via_with(tmp_path / "b" / "in", {"defect": "2"}, menus=menus), "via").classes == ("pit",)
+
+
+@pytest.mark.parametrize(
+    ("shape", "pixels"),
+    [
+        ({"name": "circle", "cx": 15, "cy": 15, "r": 8}, (180, 240)),
+        ({"name": "ellipse", "cx": 15, "cy": 15, "rx": 10, "ry": 5, "theta": 1.57}, (140, 190)),
+    ],
+)
+def test_round_shapes_of_via_are_filled(tmp_path: Path, shape: object, pixels: tuple[int, int]) -> None:
+    found = inside(imported(via_with(tmp_path / "in", {"defect": "pit"}, shape), "via"))
+    assert pixels[0] < found < pixels[1]
+
+
+def test_a_rectangle_of_via_is_a_box(tmp_path: Path) -> None:
+    folder = via_with(tmp_path / "in", {"defect": "pit"}, {"name": "rect", "x": 4, "y": 4, "width": 16, "height": 16})
+    with pytest.raises(ConfigError, match="--boxes"):
+        imported(folder, "via")
+    assert inside(imported(folder, "via", boxes=True)) == 17 * 17
+
+
+def labelme_with(folder: Path, *shapes: dict[str, Any]) -> Path:
+    folder.mkdir()
+    file = labelme(folder) / "a_1.json"
+    table = json.loads(file.read_text())
+    file.write_text(json.dumps(table | {"shapes": [table["shapes"][0], *shapes] if shapes else table["shapes"]}))
+    return folder
+
+
+def test_a_region_to_ignore_keeps_its_picture_from_training(tmp_path: Path) -> None:
+    region = {"label": "__ignore__", "points": [[0, 0], [9, 0], [9, 9]]}
+    folder = imported(labelme_with(tmp_path / "in", region), "labelme")
+    assert folder.classes == ("pit",)
+    assert [entry.defective for entry in folder.entries("train")] == [False]
+
+
+def test_the_background_of_labelme_is_no_class(tmp_path: Path) -> None:
+    region = {"label": "_background_", "points": [[0, 0], [9, 0], [9, 9]]}
+    assert imported(labelme_with(tmp_path / "in", region), "labelme").classes == ("pit",)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"shape_type": "circle", "points": [[25, 25], [28, 25]]}, ""),
+        ({"shape_type": "rectangle", "points": [[25, 25], [28, 28]]}, "--boxes"),
+        ({"shape_type": "rectangle", "points": [[25, 25]]}, "a rectangle has 1 points, not two"),
+        ({"shape_type": "mask", "points": [[25, 25], [26, 26]], "mask": "%%%"}, "no PNG in base64"),
+        ({"shape_type": "mask", "points": [[25, 25], [26, 26]], "mask": "AAAA"}, "no PNG in base64"),
+    ],
+)
+def test_shapes_of_labelme_are_filled_or_refused(tmp_path: Path, shape: dict[str, Any], message: str) -> None:
+    folder = labelme_with(tmp_path / "in", {"label": "pit"} | shape)
+    if message:
+        with pytest.raises(ConfigError, match=message):
+            imported(folder, "labelme")
+    else:
+        assert inside(imported(folder, "labelme")) > 17 * 17
+
+
+@pytest.mark.parametrize(("corner", "fits"), [([30, 20], True), ([39, 31], False), ([-1, 0], False)])
+def test_a_stamped_mask_of_labelme_lies_in_its_picture(tmp_path: Path, corner: list[int], fits: bool) -> None:  # noqa: FBT001
+    png = base64.b64encode(cv2.imencode(".png", np.full((4, 5), 255, np.uint8))[1].tobytes()).decode()
+    shape = {"label": "pit", "shape_type": "mask", "points": [corner, [0, 0]], "mask": png}
+    folder = labelme_with(tmp_path / "in", shape)
+    if fits:
+        assert inside(imported(folder, "labelme")) == 17 * 17 + 20
+    else:
+        with pytest.raises(ConfigError, match="a mask lies beyond its picture"):
+            imported(folder, "labelme")
+
+
+def test_pictures_without_a_label_file_are_counted_and_may_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    source = str(labelme(tmp_path / "in"))
+    assert main(["model", "import", "labelme", source, str(tmp_path / "out")]) == 0
+    assert (
+        "1 images have no label file and were taken for good; --unlabelled skip leaves them out"
+        in capsys.readouterr().out
+    )
+    assert main(["model", "import", "labelme", source, str(tmp_path / "less"), "--unlabelled", "skip"]) == 0
+    assert "1 images; classes pit" in capsys.readouterr().out
+
+
+def test_one_kind_of_picture_alone_is_refused_before_anything_is_learned(tmp_path: Path) -> None:
+    rows = [row(1, "pit"), row(2, "pit"), row(3, split="val"), row(4, "pit", split="both"), row(5, split="both")]
+    folder = Folder(index(tmp_path, rows))
+    with pytest.raises(
+        ConfigError, match="every picture of 'train' is defective: limits cannot be chosen without good"
+    ):
+        folder.refuse_one_kind("train")
+    with pytest.raises(ConfigError, match="every picture of 'val' is good: there is no defect to learn"):
+        folder.refuse_one_kind("val")
+    folder.refuse_one_kind("both")
+
+
+def test_masks_that_are_all_mostly_defect_are_taken_for_inverted(tmp_path: Path) -> None:
+    root = index(tmp_path, [row(number, "pit") for number in range(4)])
+    for number in range(4):
+        cv2.imwrite(str(root / f"m{number}-pit.png"), 255 - marked(255))
+    with pytest.raises(ConfigError, match="each of 4 masks is defective in more than half: are they inverted"):
+        Folder(root).entries("train")
+    cv2.imwrite(str(root / "m3-pit.png"), marked(255))
+    assert len(Folder(root).entries("train")) == 4

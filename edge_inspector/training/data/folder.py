@@ -5,7 +5,6 @@ grouping key (see GROUP_COLUMNS), fold, part (several views of one part), note (
 second annotator's). An image with defects of several classes has one row for each.
 """
 
-import csv
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.data.pictures import is_grey, read_mask, read_picture
+from edge_inspector.training.data.index_file import INDEX, Row, read_index
+from edge_inspector.training.data.masks import read_mask
+from edge_inspector.training.data.pictures import is_grey, read_picture
 
 Image: TypeAlias = NDArray[np.uint8]
-Row: TypeAlias = dict[str, str]
-
-INDEX: Final = "index.csv"
 GROUP_COLUMNS: Final = ("group", "session", "item", "tile", "location", "part_id")
 """Looked for in this order: what must never lie on both sides of a split."""
 UNREVIEWED: Final = ("not reviewed", "unsure", "a defect without class and mask")
 """Notes of `edge-inspector export` on rows that repeat the model or say nothing: no model may be judged by them."""
-_REQUIRED: Final = ("image", "mask", "class", "label", "split")
+_SEVERAL: Final = 4  # masks that cannot all be large by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class Folder:
     def __init__(self, root: Path, *, grey: bool | None = None, group: str = "", shrink: int = 1) -> None:
         self.root = root
         self.shrink = shrink
-        self._rows = _read_index(root)
+        self._rows = read_index(root)
         columns = (group, *GROUP_COLUMNS)
         self.group_column = next((name for name in columns if name and name in self._rows[0]), "")
         self.classes = tuple(sorted({row["class"] for row in self._rows if row["label"] == "1"}))
@@ -109,6 +107,16 @@ class Folder:
         if leaks := self.leaks():
             what = f"the splits leak: {self.group_kind} {leaks[0]} lies in two ({len(leaks)} such groups)"
             raise ConfigError([Fault(str(self.root), what)])
+
+    def refuse_one_kind(self, split: str) -> None:
+        """See that a split has good pictures and defective ones to learn from. Raises ConfigError."""
+        found = {row["label"] for row in self.sure_rows(split)}
+        if found == {"1"}:
+            what = f"every picture of {split!r} is defective: limits cannot be chosen without good ones"
+            raise ConfigError([Fault(str(self.root / INDEX), what)])
+        if found == {"0"}:
+            what = f"every picture of {split!r} is good: there is no defect to learn"
+            raise ConfigError([Fault(str(self.root / INDEX), what)])
 
     def rows(self, split: str) -> list[Row]:
         """The rows of a split, or of several that a + joins."""
@@ -141,12 +149,16 @@ class Folder:
         for row in self.sure_rows(split, doubtful=doubtful):
             if wanted(row):
                 chosen.setdefault(row["image"], []).append(row)
-        return [self._entry(rows) for rows in chosen.values()]
+        found = [self._entry(rows) for rows in chosen.values()]
+        self._refuse_inverted(found)
+        return found
 
     def _entry(self, rows: list[Row]) -> Entry:
         first = rows[0]
         image = smaller(read_picture(self.root / first["image"], grey=self._grey), self.shrink)
         bad = [row for row in rows if row["label"] == "1"]
+        if not bad:
+            self._refuse_marked(rows)
         return Entry(
             name=first["image"],
             part=part_of(first),
@@ -164,9 +176,29 @@ class Folder:
                 continue
             mask = self._mask(row[column])
             if mask.shape[:2] != shape[:2]:
-                raise ConfigError([Fault(row[column], f"is {mask.shape}, its image {shape[:2]}")])
+                what = f"is {mask.shape}, its image {shape[:2]}: a mask is as large as its picture"
+                raise ConfigError([Fault(row[column], what)])
+            if column == "mask" and not row.get("note") and not mask.any():
+                what = f"is empty, but {row['image']} is said to be defective: draw the defect, or say why in `note`"
+                raise ConfigError([Fault(row[column], what)])
             found.append((1 + self.classes.index(row["class"]), mask))
         return tuple(found)
+
+    def _refuse_inverted(self, entries: Iterable[Entry]) -> None:
+        """See that not every mask is mostly defect: then somebody drew what is good. Raises ConfigError."""
+        shares = [float((mask > 127).mean()) for entry in entries for _, mask in entry.marks]
+        if len(shares) >= _SEVERAL and min(shares) > 0.5:
+            what = (
+                f"each of {len(shares)} masks is defective in more than half: are they inverted? 0 is good, 255 is not"
+            )
+            raise ConfigError([Fault(str(self.root / INDEX), what)])
+
+    def _refuse_marked(self, rows: Iterable[Row]) -> None:
+        """See that what is said to be good has no defect in its mask. Raises ConfigError."""
+        for row in rows:
+            if row.get("mask") and self._mask(row["mask"]).any():
+                what = f"shows a defect, but {row['image']} is said to be good (label 0): one of the two is wrong"
+                raise ConfigError([Fault(row["mask"], what)])
 
     def _mask(self, name: str) -> Image:
         """A small pixel is flawed where any of its pixels is, as everywhere else: thin defects survive."""
@@ -214,47 +246,3 @@ def _joined(rows: Iterable[Row], column: str) -> dict[str, str]:
         # "group" comes first in the alphabet: what is joined is named after a key, never after an image of it.
         above.update(dict.fromkeys(tops, min(tops)))
     return {row["image"]: top(("image", row["image"]))[1] for row in rows}
-
-
-def _read_index(root: Path) -> list[Row]:
-    path = root / INDEX
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel begins with a mark
-            rows = list(csv.DictReader(file, restval=""))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
-    missing = [name for name in _REQUIRED if not rows or name not in rows[0]]
-    if missing:
-        raise ConfigError([Fault(str(path), f"needs at least one row and the columns {', '.join(missing)}")])
-    faults = [Fault(f"{path}: line {line}", what) for line, row in enumerate(rows, 2) for what in _wrong(root, row)]
-    if faults:
-        raise ConfigError(faults[:20])
-    return rows
-
-
-def _wrong(root: Path, row: Row) -> Iterable[str]:
-    if None in row:
-        yield "has more fields than the heading"
-    if row["label"] not in {"0", "1"}:
-        yield f"label must be 0 or 1, not {row['label']!r}"
-    if row["label"] == "1" and not row["class"]:
-        yield "a defective row names its class"
-    for column in ("image", "mask", "mask2"):
-        name = row.get(column)
-        if not name:
-            if column == "image":
-                yield "names no image"
-            continue
-        if what := misplaced(root, name):
-            yield f"{column} {name} {what}"
-
-
-def misplaced(folder: Path, name: str) -> str:
-    """What is wrong with a file that an index or a label file names; "" where it lies in the folder."""
-    try:
-        path = (folder / name).resolve()
-        if not path.is_relative_to(folder.resolve()):
-            return "is outside the folder"
-        return "" if path.is_file() else "is missing"
-    except (OSError, ValueError):
-        return "is too long, or no name at all"

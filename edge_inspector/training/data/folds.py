@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.data.folder import Folder, Row
+from edge_inspector.training.data.folder import Folder
+from edge_inspector.training.data.index_file import Row
 
 
 def grouped_folds(folder: Folder, split: str, count: int) -> list[frozenset[str]]:

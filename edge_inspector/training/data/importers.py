@@ -4,6 +4,7 @@ import csv
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -12,23 +13,48 @@ import cv2
 import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.data.folder import INDEX, Image
-from edge_inspector.training.data.label_forms import FORMS, Labelled
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.data.index_file import INDEX
+from edge_inspector.training.data.label_forms import FORMS, Convention, Labelled
 from edge_inspector.training.data.pictures import read_picture, read_pixels
+from edge_inspector.training.data.shapes import LARGEST_SIDE
 
-_LARGEST_SIDE: Final = 16384
+_PLAIN: Final = Convention()
 _CLASS_NAME: Final = re.compile(r"[\w][\w .+-]{0,63}")
 
 
-def import_labels(form: str, source: Path, target: Path, val_share: float, group_pattern: str) -> int:
-    """Write the folder `target`; how many images it has. Raises ConfigError and then leaves nothing behind."""
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """How many images came in; how many of them no label file names, and how many have a region to ignore."""
+
+    images: int
+    unlabelled: int
+    ignored: int
+
+
+def import_labels(
+    form: str,
+    source: Path,
+    target: Path,
+    val_share: float,
+    group_pattern: str,
+    convention: Convention = _PLAIN,
+    *,
+    skip_unlabelled: bool = False,
+) -> Imported:
+    """Write the folder `target`. Raises ConfigError and then leaves nothing behind.
+
+    A picture that no label file names is good, unless it is to be left out.
+    """
     group = _grouping(group_pattern)
     if target.exists():
         raise ConfigError([Fault(str(target), "exists already")])
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f"{target.name}.", dir=target.parent) as scratch:
         fresh = Path(scratch) / target.name
-        rows = list(_rows(FORMS[form](source), fresh, group))
+        found = list(FORMS[form](source, convention))
+        kept = [each for each in found if each.labelled or not skip_unlabelled]
+        rows = list(_rows(kept, fresh, group))
         if not any(row["label"] == "1" for row in rows):
             raise ConfigError([Fault(str(source), f"no defect found in it as {form}")])
         _split(rows, val_share)
@@ -37,7 +63,7 @@ def import_labels(form: str, source: Path, target: Path, val_share: float, group
             writer.writeheader()
             writer.writerows(rows)
         fresh.replace(target)
-    return len({row["image"] for row in rows})
+    return Imported(len(kept), sum(not each.labelled for each in found), sum(bool(each.note) for each in kept))
 
 
 def _grouping(pattern: str) -> Callable[[Path], str]:
@@ -67,8 +93,8 @@ def _rows(found: Iterable[Labelled], target: Path, group: Callable[[Path], str])
         name = f"{number:06d}_{re.sub(r'[^A-Za-z0-9.-]', '_', labelled.image.stem)[:80]}"
         image = f"images/{name}{labelled.image.suffix.lower()}"
         shutil.copyfile(labelled.image, target / image)
-        shared = {"image": image, "group": group(labelled.image), "split": ""}
-        kinds = sorted({*labelled.polygons, *labelled.masks})
+        shared = {"image": image, "group": group(labelled.image), "split": "", "note": labelled.note}
+        kinds = sorted({*labelled.drawn, *labelled.masks})
         if not kinds:
             yield {**shared, "mask": "", "class": "good", "label": "0"}
         for place, kind in enumerate(kinds):
@@ -89,17 +115,19 @@ def _mask(labelled: Labelled, kind: str, shape: tuple[int, int]) -> Image:
             raise ConfigError([Fault(str(labelled.masks[kind]), f"is {mask.shape}, its image {shape}")])
         return np.where(mask > 0, np.uint8(255), np.uint8(0)).astype(np.uint8)
     drawn: Image = np.zeros(shape, np.uint8)
-    for polygon in labelled.polygons[kind]:
-        points = np.clip(np.array(polygon, np.float64), -_LARGEST_SIDE, 2 * _LARGEST_SIDE)
-        cv2.fillPoly(drawn, [np.rint(points).astype(np.int32)], 255)
+    for fill in labelled.drawn[kind]:
+        try:
+            fill(drawn)
+        except ValueError as error:
+            raise ConfigError([Fault(str(labelled.image), str(error))]) from error
     return drawn
 
 
 def _size(path: Path) -> tuple[int, int]:
     """Height and width of a picture as it is shown, to whoever draws polygons on it too."""
     height, width = read_picture(path, grey=True).shape
-    if max(height, width) > _LARGEST_SIDE:
-        raise ConfigError([Fault(str(path), f"has more than {_LARGEST_SIDE} px a side")])
+    if max(height, width) > LARGEST_SIDE:
+        raise ConfigError([Fault(str(path), f"has more than {LARGEST_SIDE} px a side")])
     return height, width
 
 

@@ -1,123 +1,242 @@
-"""Label files of other tools, read with suspicion: MVTec-AD's layout, and polygons by COCO, VIA and labelme.
+"""Label files of other tools, read with suspicion: MVTec-AD's layout, and shapes by COCO, VIA and labelme.
 
 They come from anywhere: names that leave the folder, lists without end and coordinates that are no numbers are
 refused, with the place named.
 """
 
 import json
-import sys
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.data.folder import misplaced
+from edge_inspector.training.data import shapes
+from edge_inspector.training.data.index_file import misplaced
+from edge_inspector.training.data.shapes import Fill
+
+T = TypeVar("T")
 
 _LARGEST_LABELS: Final = 512 << 20
-_MOST_POINTS: Final = 100_000
+_IGNORED: Final = "__ignore__"  # labelme's own word for a region that is neither good nor bad
+_BACKGROUND: Final = "_background_"
 _PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
-Polygon = list[tuple[float, float]]
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """What a tool's file leaves open. `class_attribute` is VIA's attribute that names the class.
+
+    `boxes`: rectangles are masks too, though most of what they mark is good.
+    """
+
+    class_attribute: str = ""
+    boxes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One image and, per class, its mask's file or its polygons in pixels; nothing for a good image."""
+    """One image and, per class, its mask's file or its shapes; nothing for a good image.
+
+    `labelled` is false where no label file names the image. `note` says why it is not to be learned from.
+    """
 
     image: Path
-    polygons: dict[str, list[Polygon]]
-    masks: dict[str, Path]
+    drawn: dict[str, list[Fill]] = field(default_factory=dict)
+    masks: dict[str, Path] = field(default_factory=dict)
+    labelled: bool = True
+    note: str = ""
 
 
-def _mvtec(source: Path) -> Iterator[Labelled]:
+def _mvtec(source: Path, _: Convention) -> Iterator[Labelled]:
     """train/good, test/CLASS and ground_truth/CLASS/*_mask.png; its own split has no defect to learn from."""
     for path in _pictures(source / "train" / "good"):
-        yield Labelled(path, {}, {})
+        yield Labelled(path)
     test = source / "test"
     if not test.is_dir():
         raise ConfigError([Fault(str(test), "is no folder: this is not MVTec-AD's layout")])
     for folder in sorted(child for child in test.iterdir() if child.is_dir()):
         for path in _pictures(folder):
             if folder.name == "good":
-                yield Labelled(path, {}, {})
+                yield Labelled(path)
                 continue
             masks = source / "ground_truth" / folder.name
             mask = next((m for m in (masks / f"{path.stem}_mask.png", masks / f"{path.stem}.png") if m.is_file()), None)
             if mask is None:
                 raise ConfigError([Fault(str(path), "has no mask in ground_truth")])
-            yield Labelled(path, {}, {folder.name: mask})
+            yield Labelled(path, masks={folder.name: mask})
 
 
-def _coco(source: Path) -> Iterator[Labelled]:
-    """Every *.json in the folder with images, annotations and categories; polygons only, no RLE."""
+def _coco(source: Path, convention: Convention) -> Iterator[Labelled]:
+    """Every *.json in the folder, or in its `annotations`, with images, annotations and categories."""
     for file in _label_files(source):
         table = _read(file)
         if not isinstance(table, dict) or not {"images", "annotations", "categories"} <= table.keys():
             continue
         names = {_field(c, "id", file): str(_field(c, "name", file)) for c in _list(table, "categories", file)}
         known = {_field(image, "id", file) for image in _list(table, "images", file)}
-        polygons: dict[Any, dict[str, list[Polygon]]] = {}
+        drawn: dict[Any, dict[str, list[Fill]]] = {}
         for each in _list(table, "annotations", file):
-            shapes = _field(each, "segmentation", file)
             kind = names.get(_field(each, "category_id", file))
-            if kind is None or not isinstance(shapes, list) or not shapes:
-                raise ConfigError([Fault(str(file), "an annotation has no known category, or no polygon (RLE? box?)")])
+            if kind is None:
+                raise ConfigError([Fault(str(file), "an annotation has no known category")])
             number = _field(each, "image_id", file)
             if number not in known:
                 raise ConfigError([Fault(str(file), f"an annotation is of image {number!r}, which is not listed")])
-            own = polygons.setdefault(number, {})
-            for shape in shapes:
-                numbers = shape if isinstance(shape, list) else []
-                own.setdefault(kind, []).append(_polygon(numbers[0::2], numbers[1::2], file))
+            drawn.setdefault(number, {}).setdefault(kind, []).extend(_segments(each, file, convention))
         for image in _list(table, "images", file):
-            path = _inside(source, str(_field(image, "file_name", file)), file)
-            yield Labelled(path, polygons.get(_field(image, "id", file), {}), {})
+            path = _picture(source, str(_field(image, "file_name", file)), file)
+            yield Labelled(path, drawn.get(_field(image, "id", file), {}))
 
 
-def _via(source: Path) -> Iterator[Labelled]:
-    """VIA 2 projects or exports: regions with polygon shapes; the class is the first region attribute."""
+def _segments(annotation: Any, file: Path, convention: Convention) -> Iterator[Fill]:
+    """Its polygons or run lengths; its box where that will do."""
+    found = _field(annotation, "segmentation", file)
+    if isinstance(found, dict):
+        yield _shape(file, shapes.run_lengths, found.get("counts"), found.get("size"))
+    elif found and isinstance(found, list):
+        for outline in found:
+            numbers = outline if isinstance(outline, list) else []
+            yield _shape(file, shapes.polygon, numbers[0::2], numbers[1::2])
+    else:
+        box = _list(annotation, "bbox", file) if "bbox" in annotation else []
+        yield _boxed(file, convention, *box)
+
+
+def _via(source: Path, convention: Convention) -> Iterator[Labelled]:
+    """VIA 2 projects or exports."""
     for file in _label_files(source):
         table = _read(file)
         images = table.get("_via_img_metadata", table) if isinstance(table, dict) else {}
+        menus = _menus(table)
         for each in images.values() if isinstance(images, dict) else ():
             if not isinstance(each, dict) or "filename" not in each:
                 continue
-            polygons: dict[str, list[Polygon]] = {}
+            drawn: dict[str, list[Fill]] = {}
             for region in _values({"regions": []} | each, "regions", file):
-                shape = _field(region, "shape_attributes", file)
-                kind = next((str(kind) for kind in _values(region, "region_attributes", file) if kind), "defect")
-                _refuse_lines(_field(shape, "name", file), file)
-                outline = _polygon(_list(shape, "all_points_x", file), _list(shape, "all_points_y", file), file)
-                polygons.setdefault(kind, []).append(outline)
-            yield Labelled(_inside(source, str(each["filename"]), file), polygons, {})
+                kinds = _via_classes(_field(region, "region_attributes", file), menus, file, convention)
+                outline = _via_shape(_field(region, "shape_attributes", file), file, convention)
+                for kind in kinds:
+                    drawn.setdefault(kind, []).append(outline)
+            yield Labelled(_picture(source, str(each["filename"]), file), drawn)
 
 
-def _labelme(source: Path) -> Iterator[Labelled]:
-    """One *.json per image with shapes; an image without one is good."""
+def _menus(table: Any) -> dict[str, dict[str, Any]]:
+    """VIA's choices: by attribute, what a stored number stands for."""
+    attributes = table.get("_via_attributes") if isinstance(table, dict) else None
+    regions = attributes.get("region") if isinstance(attributes, dict) else None
+    found = regions.items() if isinstance(regions, dict) else ()
+    return {name: menu["options"] for name, menu in found if isinstance(menu, dict) and _is_table(menu.get("options"))}
+
+
+def _via_classes(
+    attributes: Any, menus: dict[str, dict[str, Any]], file: Path, convention: Convention
+) -> Iterator[str]:
+    """What a region is: one class or, by check boxes, several."""
+    given = attributes if isinstance(attributes, dict) else {}
+    if isinstance(attributes, list):
+        given = {"class": next((each for each in attributes if each), "")}
+    filled = {str(name): value for name, value in given.items() if value}
+    name = convention.class_attribute or next(iter(filled), "")
+    if len(filled) > 1 and not convention.class_attribute:
+        what = f"regions have the attributes {', '.join(filled)}: say which one is the class, --class-attribute NAME"
+        raise ConfigError([Fault(str(file), what)])
+    if convention.class_attribute and name not in filled:
+        raise ConfigError([Fault(str(file), f"a region has no attribute {name!r}; it has: {', '.join(filled)}")])
+    value = filled.get(name, "defect")
+    chosen = [key for key, ticked in value.items() if ticked] if isinstance(value, dict) else [value]
+    menu = menus.get(name, {})
+    # A check box's option is kept as its own name too; a menu's choice as a number that stands for it.
+    yield from (str(menu.get(str(key)) or key) for key in chosen)
+
+
+def _via_shape(shape: Any, file: Path, convention: Convention) -> Fill:
+    kind = _field(shape, "name", file)
+    if kind == "polygon":
+        return _shape(file, shapes.polygon, _list(shape, "all_points_x", file), _list(shape, "all_points_y", file))
+    if kind == "rect":
+        return _boxed(file, convention, *(shape.get(name) for name in ("x", "y", "width", "height")))
+    if kind == "circle":
+        radius = shape.get("r")
+        return _shape(file, shapes.ellipse, shape.get("cx"), shape.get("cy"), radius, radius)
+    if kind == "ellipse":
+        return _shape(
+            file, shapes.ellipse, *(shape.get(name) for name in ("cx", "cy", "rx", "ry")), shape.get("theta", 0)
+        )
+    raise _open_shape(kind, file)
+
+
+def _labelme(source: Path, convention: Convention) -> Iterator[Labelled]:
+    """One *.json per image with shapes; an image without one has no defect, or was never looked at."""
     labelled: set[Path] = set()
     for file in _label_files(source):
         table = _read(file)
         if not isinstance(table, dict) or "shapes" not in table or "imagePath" not in table:
             continue
-        path = _inside(source, str(table["imagePath"]).replace("\\", "/").rpartition("/")[2], file)
-        polygons: dict[str, list[Polygon]] = {}
+        path = _picture(source, str(table["imagePath"]).replace("\\", "/").rpartition("/")[2], file)
+        drawn: dict[str, list[Fill]] = {}
+        note = ""
         for shape in _list(table, "shapes", file):
-            points = _list(shape, "points", file)
-            _refuse_lines(shape.get("shape_type") or "polygon", file)
-            if any(not isinstance(point, list) or len(point) != 2 for point in points):
-                raise ConfigError([Fault(str(file), "a point is not [x, y]")])
-            outline = _polygon([point[0] for point in points], [point[1] for point in points], file)
-            polygons.setdefault(str(_field(shape, "label", file)), []).append(outline)
+            kind = str(_field(shape, "label", file))
+            if kind == _IGNORED:
+                note = "has a region to ignore"
+            elif kind != _BACKGROUND:
+                drawn.setdefault(kind, []).append(_labelme_shape(shape, file, convention))
         labelled.add(path)
-        yield Labelled(path, polygons, {})
+        yield Labelled(path, drawn, note=note)
     for path in _pictures(source):
         if path.resolve() not in labelled:
-            yield Labelled(path, {}, {})
+            yield Labelled(path, labelled=False)
+
+
+def _labelme_shape(shape: Any, file: Path, convention: Convention) -> Fill:
+    kind, points = shape.get("shape_type") or "polygon", _list(shape, "points", file)
+    if any(not isinstance(point, list) or len(point) != 2 for point in points):
+        raise ConfigError([Fault(str(file), "a point is not [x, y]")])
+    if kind == "polygon":
+        return _shape(file, shapes.polygon, [point[0] for point in points], [point[1] for point in points])
+    if kind in {"rectangle", "circle", "mask"} and len(points) != 2:
+        raise ConfigError([Fault(str(file), f"a {kind} has {len(points)} points, not two")])
+    if kind == "mask":
+        return _shape(file, shapes.stamp, shape.get("mask"), points[0])
+    if kind in {"rectangle", "circle"}:
+        (x, y), (to_x, to_y) = ([_shape(file, shapes.number, value) for value in point] for point in points)
+        if kind == "circle":
+            radius = math.hypot(to_x - x, to_y - y)
+            return _shape(file, shapes.ellipse, x, y, radius, radius)
+        return _boxed(file, convention, min(x, to_x), min(y, to_y), abs(to_x - x), abs(to_y - y))
+    raise _open_shape(kind, file)
+
+
+def _boxed(file: Path, convention: Convention, *box: Any) -> Fill:
+    if not convention.boxes:
+        what = "a defect is marked by a box: draw its outline, or take the whole box for defective with --boxes"
+        raise ConfigError([Fault(str(file), what)])
+    if len(box) != 4:
+        raise ConfigError([Fault(str(file), "an annotation has neither an outline nor a box of four numbers")])
+    return _shape(file, shapes.rectangle, *box)
+
+
+def _shape(file: Path, make: Callable[..., T], *given: Any) -> T:
+    try:
+        return make(*given)
+    except ValueError as error:
+        raise ConfigError([Fault(str(file), str(error))]) from error
+
+
+def _open_shape(shape: Any, file: Path) -> ConfigError:
+    """A line along a crack: filled, it would be all that its ends embrace."""
+    return ConfigError([Fault(str(file), f"a shape is a {str(shape)[:40]}: draw polygons around the defects")])
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _label_files(source: Path) -> list[Path]:
-    files = sorted(path for path in source.glob("*.json") if path.is_file())
+    places = (source, source / "annotations")
+    files = sorted(path for place in places for path in place.glob("*.json") if path.is_file())
     if not files:
         raise ConfigError([Fault(str(source), "has no *.json with labels")])
     return files
@@ -154,27 +273,23 @@ def _values(table: Any, name: str, file: Path) -> list[Any]:
     return list(value.values()) if isinstance(value, dict) else _list(table, name, file)
 
 
-def _refuse_lines(shape: Any, file: Path) -> None:
-    """See that a shape is closed: filled, a line along a crack is all that its ends embrace. Raises ConfigError."""
-    if shape != "polygon":
-        raise ConfigError([Fault(str(file), f"a shape is a {str(shape)[:40]}: draw polygons around the defects")])
-
-
-def _polygon(xs: list[Any], ys: list[Any], file: Path) -> Polygon:
-    """Points in pixels. Raises ConfigError for anything that is not at least three pairs of finite numbers."""
-    if len(xs) != len(ys) or not 3 <= len(xs) <= _MOST_POINTS:
-        raise ConfigError([Fault(str(file), f"a polygon has {len(xs)} x and {len(ys)} y values")])
-    for value in (*xs, *ys):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
-            raise ConfigError([Fault(str(file), f"a coordinate is no number: {str(value)[:40]}")])
-    return list(zip(map(float, xs), map(float, ys), strict=True))
-
-
-def _inside(source: Path, name: str, file: Path) -> Path:
+def _picture(source: Path, name: str, file: Path) -> Path:
+    """Where a picture that a label file names is: in the folder, or in its `images` or a folder of that."""
+    base = name.replace("\\", "/").rpartition("/")[2]
     what = misplaced(source, name)
+    if what == "is missing":
+        elsewhere = [found for place in ("images", "images/*") for found in source.glob(f"{place}/{_literal(base)}")]
+        if len(elsewhere) == 1:
+            name = elsewhere[0].relative_to(source).as_posix()
+            what = misplaced(source, name)
     if what or Path(name).suffix.lower() not in _PICTURES:
         raise ConfigError([Fault(str(file), f"picture {name[:200]!r} {what or 'is of no known kind'}")])
     return (source / name).resolve()
+
+
+def _literal(name: str) -> str:
+    """A name whose signs mean themselves to `glob`."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -183,7 +298,7 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES and path.is_file())
 
 
-FORMS: Final[dict[str, Callable[[Path], Iterator[Labelled]]]] = {
+FORMS: Final[dict[str, Callable[[Path, Convention], Iterator[Labelled]]]] = {
     "mvtec": _mvtec,
     "coco": _coco,
     "via": _via,

@@ -13,8 +13,6 @@ Image: TypeAlias = NDArray[np.uint8]
 
 _LARGEST_PX: Final = 1 << 26
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
-_FAINTEST: Final = 16
-"""Of 255: a mask with less at most holds the numbers of classes, not how sure somebody was."""
 
 
 def read_picture(path: Path, *, grey: bool) -> Image:
@@ -30,15 +28,6 @@ def is_grey(path: Path) -> bool:
     """Whether a picture is without colour, however it is stored. Raises ConfigError."""
     picture = read_pixels(path, cv2.IMREAD_ANYCOLOR)
     return picture.ndim == 2 or bool((picture == picture[..., :1]).all())
-
-
-def read_mask(path: Path) -> Image:
-    """[H, W], from 0, good, to 255, flawed beyond doubt. Raises ConfigError."""
-    mask = read_pixels(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    if mask.dtype != np.uint8 or 0 < mask.max() < _FAINTEST:
-        what = f"is no mask: {mask.dtype}, at most {mask.max()}; what is flawed has 255 of 8 bits"
-        raise ConfigError([Fault(str(path), what)])
-    return np.asarray(mask, np.uint8)
 
 
 def read_pixels(path: Path, flags: int) -> NDArray[np.integer[Any]]:

@@ -8,8 +8,9 @@ from typing import Final, Protocol
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Fill
 from edge_inspector.training.data.augment import SHOP_FLOOR
-from edge_inspector.training.data.folder import INDEX, Folder
+from edge_inspector.training.data.folder import Folder
 from edge_inspector.training.data.folds import grouped_folds
+from edge_inspector.training.data.index_file import INDEX
 from edge_inspector.training.data.patches import Mix, Patches
 from edge_inspector.training.data.rendered import TILE_LINE, RenderedTiles, held_out_parts, rendered_parts
 from edge_inspector.training.judging.evidence import Part
@@ -75,6 +76,7 @@ class FolderTask:
         if unknown := [name for name in names if name not in self.folder.splits()]:
             what = f"{root / INDEX} has no split {unknown[0]!r}, only {', '.join(self.folder.splits())}"
             raise ConfigError([Fault("--learn-from", what)])
+        self.folder.refuse_one_kind(self.learns_from)
         self._folds = grouped_folds(self.folder, self.learns_from, reading.folds)
         self.folds = len(self._folds)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Manifest
-from edge_inspector.training.data.folder import Entry, Folder, Row, part_of
+from edge_inspector.training.data.folder import Entry, Folder, part_of
+from edge_inspector.training.data.index_file import Row
 from edge_inspector.training.data.rendered import TILE_LINE, held_out_parts
 from edge_inspector.training.judging.evidence import Part, entry_parts
 from edge_inspector.training.judging.limits import Limit

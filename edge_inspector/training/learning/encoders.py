@@ -60,9 +60,13 @@ def make_net(name: str, channels: int, classes: int, weights: Path | None = None
 
 
 def _library() -> Any:
-    _declare_missing_operators()
+    name = "segmentation_models_pytorch"
     try:
-        return importlib.import_module("segmentation_models_pytorch")
+        try:
+            return importlib.import_module(name)
+        except RuntimeError:  # where torchvision is whole, to declare its operators would end the process
+            _declare_missing_operators()
+            return importlib.import_module(name)
     except (ImportError, RuntimeError) as error:
         what = f"needs segmentation-models-pytorch: pip install segmentation-models-pytorch ({error})"
         raise ConfigError([Fault("--net", what)]) from error

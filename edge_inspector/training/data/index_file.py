@@ -1,0 +1,90 @@
+"""The file index.csv of a folder of labelled images: read, checked, and answered with what to write."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from edge_inspector.errors import ConfigError, Fault
+
+Row: TypeAlias = dict[str, str]
+
+INDEX: Final = "index.csv"
+_REQUIRED: Final = ("image", "mask", "class", "label", "split")
+
+
+def read_index(root: Path) -> list[Row]:
+    """The rows of the folder's index. Raises ConfigError with the first twenty faults."""
+    path = root / INDEX
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel begins with a mark
+            rows = list(csv.DictReader(file, restval=""))
+    except UnicodeDecodeError as error:
+        raise ConfigError([Fault(str(path), "is not UTF-8: save it as CSV UTF-8")]) from error
+    except (OSError, csv.Error) as error:
+        raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
+    missing = [name for name in _REQUIRED if not rows or name not in rows[0]]
+    if missing:
+        raise ConfigError([Fault(str(path), _columns_wanted(missing, rows))])
+    faults = [Fault(f"{path}: line {line}", what) for line, row in enumerate(rows, 2) for what in _wrong(root, row)]
+    faults += [Fault(str(path), what) for what in _contradictions(rows)]
+    if faults:
+        raise ConfigError(faults[:20])
+    return rows
+
+
+def _columns_wanted(missing: Iterable[str], rows: list[Row]) -> str:
+    wanted = f"needs at least one row and the columns {', '.join(missing)}"
+    heading = ",".join(str(name) for name in rows[0]) if rows else ""
+    separator = next((mark for mark in ";\t" if mark in heading), "")
+    if separator:
+        return f"{wanted}; the fields are separated by {separator!r}: save it with commas"
+    return f"{wanted}; its first line is {heading!r}" if heading else wanted
+
+
+def _contradictions(rows: Iterable[Row]) -> Iterable[str]:
+    """What no single row shows: one picture good and bad, one class spelled in two ways."""
+    labels: dict[str, set[str]] = {}
+    spellings: dict[str, set[str]] = {}
+    for row in rows:
+        labels.setdefault(row["image"], set()).add(row["label"])
+        if row["label"] == "1":
+            spellings.setdefault(row["class"].strip().casefold(), set()).add(row["class"])
+    for image, found in labels.items():
+        if len(found) > 1:
+            yield f"{image} has a row with label 0 and one with label 1: it is good or it is not"
+    for names in spellings.values():
+        if len(names) > 1:
+            yield f"the classes {', '.join(map(repr, sorted(names)))} differ only in spelling: write one"
+
+
+def _wrong(root: Path, row: Row) -> Iterable[str]:
+    if None in row:
+        yield "has more fields than the heading"
+    if row["label"] not in {"0", "1"}:
+        yield f"label must be 0 or 1, not {row['label']!r}: write 0 for good and 1 for defective"
+    if row["label"] == "1" and not row["class"]:
+        yield "a defective row names its class"
+    if row["label"] == "1" and not row["mask"] and not row.get("note"):
+        yield f"{row['image']} is defective and has no mask: draw one, or say why in a column `note` to leave it out"
+    for column in ("image", "mask", "mask2"):
+        name = row.get(column)
+        if not name:
+            if column == "image":
+                yield "names no image"
+            continue
+        if what := misplaced(root, name):
+            yield f"{column} {name} {what}"
+
+
+def misplaced(folder: Path, name: str) -> str:
+    """What is wrong with a file that an index or a label file names; "" where it lies in the folder."""
+    try:
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            return "is outside the folder"
+        if path.is_file():
+            return ""
+        return "is missing: write / instead of \\" if "\\" in name else "is missing"
+    except (OSError, ValueError):
+        return "is too long, or no name at all"

@@ -1,0 +1,62 @@
+"""Masks as people store them: what is clear is read, and what could mean two things is refused with what to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.data.pictures import read_pixels
+
+Image: TypeAlias = NDArray[np.uint8]
+
+_FLAWED: Final = 255
+_HALF: Final = 128
+_FAINTEST: Final = 16
+"""A value below this is the number of a class, not how sure somebody was."""
+_RULE: Final = "write 0 where the part is good and 255 where it is flawed, grey, 8 bits"
+
+
+def read_mask(path: Path) -> Image:
+    """[H, W], from 0, good, to 255, flawed beyond doubt. Raises ConfigError for what is no such mask."""
+    stored = read_pixels(path, cv2.IMREAD_UNCHANGED)
+    if stored.dtype != np.uint8:
+        raise _refused(path, f"has {stored.dtype.itemsize * 8} bits a value, at most {stored.max()}")
+    if stored.ndim == 3 and stored.shape[2] == 4:
+        if (stored[..., 3] != stored[0, 0, 3]).any():
+            raise _refused(path, "is partly transparent: nobody can tell whether colour or transparency is the mask")
+        stored = stored[..., :3]
+    if stored.ndim == 3:
+        if (stored != stored[..., :1]).any():
+            raise _refused(path, f"is coloured ({_colours(stored)}): a palette or a drawing")
+        stored = stored[..., 0]
+    mask = np.asarray(stored, np.uint8)
+    _refuse_numbers(path, mask)
+    return mask
+
+
+def _refuse_numbers(path: Path, mask: Image) -> None:
+    """See that the values say how sure somebody was. Raises ConfigError for numbers of classes and lone greys."""
+    values = [int(value) for value in np.flatnonzero(cv2.calcHist([mask], [0], None, [256], [0, 256])) if value]
+    if not values:
+        return
+    classes = [value for value in values if value < _FAINTEST]
+    if classes and all(value < _FAINTEST or value == _FLAWED for value in values):
+        also = ", where 255 often means 'ignore'" if values[-1] == _FLAWED else ""
+        shown = ", ".join(map(str, [0, *values[:6]]))
+        raise _refused(path, f"holds the values {shown}: these are numbers of classes{also}")
+    if len(values) == 1 and values[0] < _HALF:
+        raise _refused(path, f"holds only 0 and {values[0]}, which is less than half sure")
+
+
+def _colours(picture: NDArray[Any]) -> str:
+    found = np.unique(picture.reshape(-1, 3)[:, ::-1], axis=0)
+    return ", ".join(str(tuple(int(value) for value in colour)) for colour in found[-3:]) + " as RGB"
+
+
+def _refused(path: Path, what: str) -> ConfigError:
+    return ConfigError([Fault(str(path), f"is no mask: it {what}; {_RULE}")])
