@@ -9,27 +9,34 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from edge_inspector.simulation.wrong.mistakes import MISTAKES, RIGHT
-from edge_inspector.simulation.wrong.station import Mistake, Outcome, WrongStation
+from edge_inspector.simulation.wrong.mistakes import MISTAKES, RIGHT_ONES
+from edge_inspector.simulation.wrong.station import RIGHT, Mistake, Outcome, WrongStation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """1 when a station was wrong in silence, or a right one complained."""
     given = _parser().parse_args(arguments)
-    chosen = [each for each in (*RIGHT, *MISTAKES) if not given.only or given.only in f"{each.family} {each.name}"]
+    chosen = [each for each in (*RIGHT_ONES, *MISTAKES) if not given.only or given.only in f"{each.family} {each.name}"]
     chosen = chosen[:: given.every]
     until = time.monotonic() + given.minutes * 60
-    outcomes: list[Outcome] = []
-    for mistake in chosen:
+
+    def run(mistake: Mistake) -> Outcome | None:
         if time.monotonic() > until:
-            break
-        outcomes.append(_run(mistake, given.seed, given.keep))
+            return None
+        outcome = _run(mistake, given.seed, given.keep)
+        print(_line(outcome), flush=True)
+        return outcome
+
+    with ThreadPoolExecutor(given.jobs) as pool:
+        outcomes = [outcome for outcome in pool.map(run, chosen) if outcome is not None]
+    print(_table(outcomes))
     left = len(chosen) - len(outcomes)
     if left:
-        pass
+        print(f"out of time: {left} stations were not tried")
     if given.report:
         given.report.write_text(json.dumps([asdict(each) | {"silent": each.silent} for each in outcomes], indent=1))
     return 1 if left or any(each.silent or _false_alarm(each) for each in outcomes) else 0
@@ -50,7 +57,7 @@ def _run(mistake: Mistake, seed: int, keep: Path | None) -> Outcome:
 
 def _false_alarm(outcome: Outcome) -> bool:
     """A right station that says that something is wrong, or lets a bad part pass."""
-    return outcome.family == "right" and (outcome.told or outcome.bad_accepted > 0 or outcome.not_inspected > 1)
+    return outcome.family == RIGHT and (outcome.told or outcome.bad_accepted > 0 or outcome.not_inspected > 1)
 
 
 def _line(outcome: Outcome) -> str:
@@ -86,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m edge_inspector.simulation.wrong", description=__doc__)
     parser.add_argument("--only", default="", metavar="TEXT", help="stations whose family and name have this text")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="each Nth station only (default: all)")
+    parser.add_argument("--jobs", type=int, default=2, help="stations at the same time (default: 2)")
     parser.add_argument("--seed", type=int, default=1, help="of the line (default: 1)")
     parser.add_argument("--minutes", type=float, default=40.0, help="end after so long (default: 40)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write every station's outcome as JSON")

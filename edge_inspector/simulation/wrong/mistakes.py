@@ -7,13 +7,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 
+from edge_inspector.inspection.picture_guard import PictureGuard, guard_path, learn, signature
 from edge_inspector.simulation.broker import DemoBroker
 from edge_inspector.simulation.chaos.line import preload_clock, step_clock
 from edge_inspector.simulation.chaos.proxy import Proxy, Weather
 from edge_inspector.simulation.demo import end_process, free_port
-from edge_inspector.simulation.wrong.station import Mistake, WrongStation
+from edge_inspector.simulation.wrong.station import RIGHT, Mistake, WrongStation
+from edge_inspector.store.guards import write_guard
 
 Edit = Callable[[WrongStation], object]
 
@@ -146,14 +149,29 @@ def preload_clock_of(station: WrongStation) -> None:
     station.daemon_environment |= preload_clock(station.folder)
 
 
+def _unguarded(station: WrongStation) -> None:
+    """No part is in the pictures, and nobody has taught what a part looks like."""
+    station.rewrite(_RECIPE, 'guard = "none"', 'guard = "taught"')
+    station.rewrite(_STATION, "lane = 0,", "lane = 0, blank_from = 8,")
+
+
+def _guarded(station: WrongStation) -> None:
+    """No part is in the pictures, and the guard knows what a part looks like."""
+    _unguarded(station)
+    good = [signature(part) for part in station.good_parts(24)]
+    guard = PictureGuard(recipe_id=1, taught_utc=datetime.now(UTC), cameras={"cam1": learn(good)})
+    (station.folder / "state").mkdir()
+    write_guard(guard_path(station.folder / "state", 1), guard)
+
+
 def _odd(name: str) -> Edit:
     return lambda station: station.plc_oddity(name)
 
 
-RIGHT = (
-    Mistake("right", "as it should be", ("line_mismatch", *_BLIND, "other_writer", "plc_numbers", "many_rejects")),
+RIGHT_ONES = (
+    Mistake(RIGHT, "as it should be", ("line_mismatch", *_BLIND, "other_writer", "plc_numbers", "many_rejects")),
     Mistake(
-        "right",
+        RIGHT,
         "a counter that falls, and is said to",
         ("line_mismatch", *_BLIND),
         _scaled(-1),
@@ -181,8 +199,8 @@ MISTAKES = (
         _scaled(0.01),
         world={"counts_per_mm": 0.1},
     ),
-    Mistake("encoder", "a counter of 16 bits", ("line_mismatch",), world={"counter": (0, 65_535)}, parts=50),
-    Mistake("encoder", "a counter modulo 10000", ("line_mismatch",), world={"counter": (0, 9_999)}),
+    Mistake("encoder", "a counter of 16 bits", ("line_mismatch",), world={"modulo": 65_536}, parts=50),
+    Mistake("encoder", "a counter modulo 10000", ("line_mismatch",), world={"modulo": 10_000}),
     Mistake("encoder", "read from another PLC", ("line_mismatch",), _encoder_elsewhere),
     Mistake("encoder", "behind a gateway of 60 ms", ("line_mismatch",), partial(_slow_gateway, 0.06)),
     Mistake("encoder", "behind a gateway of 200 ms", ("line_mismatch", *_BLIND), partial(_slow_gateway, 0.2)),
@@ -267,9 +285,8 @@ MISTAKES = (
         ("is not before",),
         _station("offset_mm = 300.0\nmm_per_px", "offset_mm = 1600.0\nmm_per_px"),
     ),
-    Mistake(
-        "camera", "pictures without a part", ("pictures_unguarded", "bad_pictures", *_BLIND), _camera("blank_from = 8")
-    ),
+    Mistake("camera", "nothing guards against empty pictures", ("pictures_unguarded",), _unguarded),
+    Mistake("camera", "pictures without a part", ("bad_pictures", *_BLIND), _guarded),
     Mistake("camera", "a lens cap", ("bad_pictures", *_BLIND), _camera("dark_from = 8")),
     Mistake("camera", "the same picture again and again", ("bad_pictures", *_BLIND), _camera("frozen_from = 8")),
     # The model and the recipe.

@@ -20,14 +20,15 @@ from typing import Any, Self
 import cv2
 import numpy as np
 
-from edge_inspector.records import Decision
+from edge_inspector.records import Decision, Image
 from edge_inspector.simulation.demo import Demo, DemoOptions
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.report import read_ledger
 
 _LOOK_S = 0.05
 _ANSWERS_S = 30.0
-_PARTS = 40
+_PARTS = 28
+RIGHT = "right"  # the family of stations that have nothing to tell
 _BAD_ONE_IN = 4
 
 
@@ -74,7 +75,7 @@ class Outcome:
     @property
     def silent(self) -> bool:
         """The mistake was not told, whether it did harm this time or not."""
-        return not self.told
+        return self.family != RIGHT and not self.told
 
 
 class WrongStation(Demo):
@@ -126,6 +127,12 @@ class WrongStation(Demo):
         finally:
             for stop in reversed(self.helpers):
                 stop()
+
+    def good_parts(self, count: int) -> list[Image]:
+        """Pictures of good parts, as the camera takes them."""
+        look = self.line.look
+        good = [part for part in range(4 * count) if not look.defective(part)][:count]
+        return [picture for part in good if (picture := look.render(part, 0)) is not None]
 
     def plc_oddity(self, name: str) -> None:
         """Let the simulated PLC be odd in this way from now on."""
