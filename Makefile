@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo docs test check lint types layers coverage bench chaos fuzz mutation peers soak screenshots system-packages \
+.PHONY: demo docs test check lint types layers coverage bench chaos wrong fuzz mutation peers soak screenshots system-packages \
 	constraints clean
 
 demo: $(VENV)/.demo-$(ORT)
@@ -37,6 +37,11 @@ coverage: $(VENV)/.dev-$(ORT)
 # Faults on a running line, about 30 minutes; `make chaos ARGS="--only 147 --seed 11"` makes one of them again.
 chaos: $(VENV)/.dev-$(ORT) system-packages
 	$(BIN)/python -m edge_inspector.simulation.chaos $(ARGS)
+
+# Stations that are wrong in one thing each, about 15 minutes: none of them may be wrong in silence.
+# `make wrong ARGS="--only encoder"` tries some of them.
+wrong: $(VENV)/.dev-$(ORT) system-packages
+	$(BIN)/python -m edge_inspector.simulation.wrong $(ARGS)
 
 # A million hostile inputs, about half an hour; guided by coverage where atheris can be installed.
 fuzz: $(VENV)/.dev-$(ORT)

@@ -6,11 +6,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 
 from edge_inspector.inspection.picture_guard import PictureGuard, guard_path, learn, signature
+from edge_inspector.runtime.clock import utc_of
 from edge_inspector.simulation.broker import DemoBroker
 from edge_inspector.simulation.chaos.line import preload_clock, step_clock
 from edge_inspector.simulation.chaos.proxy import Proxy, Weather
@@ -159,7 +160,7 @@ def _guarded(station: WrongStation) -> None:
     """No part is in the pictures, and the guard knows what a part looks like."""
     _unguarded(station)
     good = [signature(part) for part in station.good_parts(24)]
-    guard = PictureGuard(recipe_id=1, taught_utc=datetime.now(UTC), cameras={"cam1": learn(good)})
+    guard = PictureGuard(recipe_id=1, taught_utc=utc_of(time.monotonic_ns()), cameras={"cam1": learn(good)})
     (station.folder / "state").mkdir()
     write_guard(guard_path(station.folder / "state", 1), guard)
 
