@@ -9,7 +9,7 @@ from edge_inspector.inspection.reasons import EXPLAINED
 from edge_inspector.inspection.recipe import AlarmLimits
 from edge_inspector.records import Decision, ErrorCode, Reason
 
-_BLIND_ROW = 5  # so many in a row that were not inspected are no chance, whatever the share of the window
+_BLIND, _BLIND_OF = 5, 10  # half of the last ten are no chance, whatever the share of a window that has yet to fill
 _OVER_ROW = 20  # where more than a fifth is not inspected, so many inspected in a row come once in a hundred times
 
 # These end by themselves: they say what the station could not know of a part, not what it cannot do now.
@@ -24,9 +24,8 @@ class Alarms:
     A share is always one of the whole window, also while the window fills: one part of the first three says nothing,
     and the third of a hundred does. A share that began to be too large ends at half of that.
 
-    LINE_BLIND takes the place of PARTS_NOT_INSPECTED. It also begins with the fifth part in a row that was not
-    inspected, and ends only after 20 inspected parts in a row. What was before those is then forgotten, as it is after
-    a restart.
+    LINE_BLIND takes the place of PARTS_NOT_INSPECTED. It also begins with the fifth of ten parts, and ends only after
+    20 inspected parts in a row. What was before those is then forgotten, as it is after a restart.
 
     Only parts count that were to be inspected: those of a station that is switched off do not.
     """
@@ -54,7 +53,8 @@ class Alarms:
 
     def _forget_parts(self) -> None:
         self._parts = _Latest[Reason]()
-        self._missed_row = self._inspected_row = 0
+        self._recent = _Latest[Decision]()
+        self._inspected_row = 0
         self._few = self._blind = self._passing = False
 
     def _miss(self, reason: Reason, limits: AlarmLimits) -> None:
@@ -63,12 +63,12 @@ class Alarms:
         if reason in _PASSING:
             self._passing = True
         else:
-            self._missed_row += 1
+            self._recent.add(Decision.NOT_INSPECTED, _BLIND_OF)
         self._weigh(limits)
 
     def _see(self, decision: Decision, limits: AlarmLimits) -> None:
         self._parts.add(Reason.NONE, limits.window_parts)
-        self._missed_row = 0
+        self._recent.add(decision, _BLIND_OF)
         self._inspected_row += 1
         if (self._blind or self._passing) and self._inspected_row >= _OVER_ROW:
             self._forget_parts()
@@ -82,7 +82,7 @@ class Alarms:
     def _weigh(self, limits: AlarmLimits) -> None:
         share = self._missed / limits.window_parts
         self._few = limits.not_inspected_share < share * (2 if self._few else 1)
-        begins = self._missed_row >= _BLIND_ROW or limits.blind_share < share
+        begins = self._recent.counts[Decision.NOT_INSPECTED] >= _BLIND or limits.blind_share < share
         self._blind = limits.blind_share < 1 and (self._blind or begins)
 
     @property

@@ -79,7 +79,14 @@ min_pitch_mm = {min_pitch}
 position_tolerance_mm = 10.0
 on_not_inspected = "reject"
 review_band = {review_band}
-{classes}"""
+{classes}{alarm}"""
+
+# Pictures come in the order of their index, all defects in a row perhaps, and the simulated model rejects most parts.
+_NO_REJECT_ALARM = """
+[alarm]
+rejects_in_a_row = 0
+reject_share = 0
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,7 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
         min_pitch=max(line.pitch_mm * 0.9, line.part_length_mm),
         review_band=list(variant.review_band),
         classes="[classes.defect]\nmin_area_mm2 = 20.0\n" if simulated else "",
+        alarm=_NO_REJECT_ALARM if simulated or line.frames else "",
     )
     (folder / "station.toml").write_text(station)
     (folder / "recipe.toml").write_text(recipe)

@@ -74,7 +74,7 @@ def test_a_line_that_inspects_nothing_from_its_first_part_on_is_blind_after_five
     assert told(alarms) == {BLIND}, "the graver of the two alone"
 
 
-def test_more_than_a_fifth_is_blind_without_five_in_a_row() -> None:
+def test_more_than_a_fifth_is_blind_without_five_of_ten() -> None:
     alarms = Alarms()
     for _ in range(20):
         inspected(alarms, 2)
@@ -100,11 +100,22 @@ def test_a_blind_line_sees_again_after_twenty_inspected_parts_in_a_row_and_what_
     assert told(alarms) == {FEW}
 
 
-def test_a_row_ends_with_an_inspected_part() -> None:
+def test_half_of_the_last_ten_is_blind_and_what_is_longer_ago_is_none_of_them() -> None:
+    alarms = Alarms()
+    for _ in range(4):
+        inspected(alarms)
+        missed(alarms)
+    inspected(alarms)
+    assert told(alarms) == {FEW}
+    missed(alarms)
+    assert told(alarms) == {BLIND}
     alarms = Alarms()
     missed(alarms, 4)
+    inspected(alarms, 7)
+    missed(alarms)
     inspected(alarms)
-    missed(alarms, 4)
+    assert told(alarms) == {FEW}
+    missed(alarms)
     assert told(alarms) == {FEW}
 
 
