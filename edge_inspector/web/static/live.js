@@ -83,8 +83,8 @@ function heroOf() {
     element: h("section", { class: "hero" }, state, figures.map((figure) => figure.element)),
     lost: () => show("lost", "stop", [["", t("state.lost.why")]]),
     take({ state: name, conditions, uninspected, figures: now }) {
-      const wrong = conditions.slice(0, 2).flatMap(({ code, subject, why }) =>
-        [["", conditionText(code, subject)], ["", consequenceText(code, uninspected)], ["why", why]]).filter(([, line]) => line);
+      const wrong = conditions.slice(0, 2).flatMap(({ code, subject, why }, at) => [["", conditionText(code, subject)],
+        ...(at ? [] : [["", consequenceText(code, uninspected)], ["why", why]])]).filter(([, line]) => line);
       show(name, shapes[name], wrong.length ? wrong : name === "ready" ? [["", howReady(now)]] : []);
       const share = (count) => (now.parts ? t("unit.percent", { n: number((100 * count) / now.parts, 1) }) : "–");
       put("per_hour", number(now.per_hour), t("live.last_parts", { n: now.parts }));
