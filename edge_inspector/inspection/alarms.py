@@ -56,6 +56,7 @@ class Alarms:
         self._recent = _Latest[Decision]()
         self._inspected_row = 0
         self._few = self._blind = self._passing = False
+        self._leading = Reason.NONE
 
     def _miss(self, reason: Reason, limits: AlarmLimits) -> None:
         self._parts.add(reason, limits.window_parts)
@@ -92,22 +93,33 @@ class Alarms:
     def _told_of_parts(self) -> tuple[ErrorCode, str] | None:
         if not (self._blind or self._few):
             return None
-        missed, counts = self._missed, self._parts.counts
-        leading = max((reason for reason in counts if reason is not Reason.NONE), key=lambda reason: counts[reason])
-        most = "all" if counts[leading] == missed else "most" if 2 * counts[leading] > missed else "many"
-        meaning, remedy = EXPLAINED[leading]
+        self._leading = self._leads()
+        meaning, remedy = EXPLAINED[self._leading]
         what = (
-            f"{missed} of the last {len(self._parts.values)} parts were not inspected, {most} of them {leading.label}"
+            f"{self._missed} of the last {len(self._parts.values)} parts were not inspected, "
+            f"{self._parts.counts[self._leading]} of them {self._leading.label}"
         )
         code = ErrorCode.LINE_BLIND if self._blind else ErrorCode.PARTS_NOT_INSPECTED
         return code, f"{what}: {meaning}; {remedy}"
 
+    def _leads(self) -> Reason:
+        """The most frequent reason; of a blind line rather one that does not end by itself.
+
+        The one that led so far leads until another is twice as frequent: each change is a line in the log.
+        """
+        there = +self._parts.counts
+        del there[Reason.NONE]
+        lasting = Counter({reason: there[reason] for reason in there.keys() - _PASSING})
+        counts = lasting if self._blind and lasting else there
+        ((most, count),) = counts.most_common(1)
+        return self._leading if 2 * counts[self._leading] >= count else most
+
     def _told_of_rejects(self) -> tuple[ErrorCode, str] | None:
-        if self._is_row:
-            what = f"{self._rejects_row} parts in a row were rejected"
-        elif self._many:
+        if self._many:
             rejected = self._rejects.counts[Decision.REJECT]
             what = f"{rejected} of the last {len(self._rejects.values)} inspected parts were rejected"
+        elif self._is_row:
+            what = f"{self._rejects_row} parts in a row were rejected"
         else:
             return None
         return ErrorCode.MANY_REJECTS, f"{what}: look at these parts, then at tool and material"
