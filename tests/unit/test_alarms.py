@@ -1,6 +1,8 @@
 """When too few parts are inspected or too many rejected: told soon, not for one part, and not longer than it is so."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_inspector.inspection.alarms import Alarms
 from edge_inspector.inspection.reasons import EXPLAINED
@@ -324,3 +326,31 @@ def test_everything_is_forgotten_when_somebody_has_seen_to_it() -> None:
     inspected(alarms)
     rejected(alarms, 4)
     assert told(alarms) == set(), "the forty are not counted again"
+
+
+LIMITS_OF_ANY_KIND = st.builds(
+    AlarmLimits,
+    window_parts=st.integers(20, 60),
+    not_inspected_share=st.floats(0, 0.2),
+    blind_share=st.floats(0.2, 1),
+    rejects_in_a_row=st.integers(0, 6),
+    reject_share=st.floats(0, 1),
+)
+VERDICTS = st.one_of(
+    st.tuples(st.sampled_from([ACCEPT, REJECT]), st.just(Reason.NONE)),
+    st.tuples(st.just(NOT_INSPECTED), st.sampled_from([each for each in Reason if EXPLAINED[each].remedy])),
+)
+
+
+@given(st.lists(st.tuples(VERDICTS, st.integers(1, 25), LIMITS_OF_ANY_KIND), max_size=20))
+def test_whatever_comes_it_is_over_when_a_window_full_of_parts_was_accepted(
+    runs: list[tuple[tuple[Decision, Reason], int, AlarmLimits]],
+) -> None:
+    alarms = Alarms()
+    for (decision, reason), count, limits in runs:
+        for _ in range(count):
+            alarms.take(decision, reason, limits)
+            assert told(alarms) in (set(), {FEW}, {BLIND}, {MANY}, {FEW, MANY}, {BLIND, MANY})
+            assert all(why and why[0] in "123456789" for why in alarms.held.values()), "never none of the last"
+    inspected(alarms, 60, AlarmLimits(window_parts=60))
+    assert told(alarms) == set()
