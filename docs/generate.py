@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from edge_inspector import metrics, station_file
 from edge_inspector.cli import _parser
 from edge_inspector.drivers import FAMILIES, DriverSettings, load_driver
-from edge_inspector.inspection.recipe import ClassLimits, PictureLimits, Recipe, Region
+from edge_inspector.inspection.reasons import EXPLAINED
+from edge_inspector.inspection.recipe import AlarmLimits, ClassLimits, PictureLimits, Recipe, Region
 from edge_inspector.records import Decision, ErrorCode, Reason
 from edge_inspector.runtime.conditions import FAULTS, WARNINGS
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, Block
@@ -24,24 +25,6 @@ from edge_inspector.schema import message_definitions
 
 DOCS = Path(__file__).parent
 
-REASONS = {
-    Reason.NONE: "nothing to say",
-    Reason.DEFECT: "a defect beyond the recipe's limits",
-    Reason.LATE: "the model could not look in time",
-    Reason.MAILBOX_FULL: "more frames waited than the queue holds",
-    Reason.FRAME_MISSING: "a view never came, and nothing is known to be wrong",
-    Reason.CAMERA_LOST: "a camera was, or had just been, out of reach",
-    Reason.INCOMPLETE_FRAME: "a frame arrived damaged",
-    Reason.BAD_IMAGE: "a picture was too dark, saturated, blurred, or the same again",
-    Reason.POSITION_UNKNOWN: "the belt's position was not known well enough",
-    Reason.INFERENCE_FAILED: "the model's session failed",
-    Reason.DISABLED: "the PLC's enable bit was off",
-    Reason.DAEMON_RESTARTED: "the part was triggered before this daemon ran",
-    Reason.PLC_RESTARTED: "the PLC started anew while the part was on its way",
-    Reason.TRIGGER_LOST: "the trigger ring had already lost the part's position",
-    Reason.STOPPING: "the daemon was being stopped",
-    Reason.WRONG_RECIPE: "the PLC expects another recipe than the one loaded",
-}
 CODES = {
     ErrorCode.NONE: ("all is well", "nothing"),
     ErrorCode.CAMERA_LOST: ("a camera does not answer", "check its cable and power; it is reopened by itself"),
@@ -162,7 +145,7 @@ LABELS = {
     "reason": "the reasons",
     "result": "`done`, `refused`",
     "state": "`starting`, `ready`, `degraded`, `off`, `fault`, `stopping`",
-    "subject": "names in `cameras`, `plcs`, workers, `encoder`; what a condition is about",
+    "subject": "names in `cameras`, `plcs`, workers, `encoder`, `line`, users; what a condition is about",
     "what": "parts of the archive: `results`, `pictures`; `verdict`, `delivery`, `picture`",
     "worker": "workers of pipeline.py, and `web`",
 }
@@ -192,6 +175,7 @@ def reference() -> str:
                 ("regions.CAMERA", Region),
                 ("picture", PictureLimits),
                 ("pictures.CAMERA", PictureLimits),
+                ("alarm", AlarmLimits),
             )
         ),
         "## Decisions and reasons\n\n" + _decisions(),
@@ -352,8 +336,8 @@ def _plain(value: object) -> str:
 
 def _decisions() -> str:
     rows = ["| decision | value |", "|---|---|", *(f"| `{each.name}` | {each.value} |" for each in Decision), ""]
-    rows += ["| reason | value | meaning |", "|---|---|---|"]
-    rows += [f"| `{each.label}` | {each.value} | {REASONS[each]} |" for each in Reason]
+    rows += ["| reason | value | meaning | what to do |", "|---|---|---|---|"]
+    rows += [f"| `{each.label}` | {each.value} | {' | '.join(EXPLAINED[each])} |" for each in Reason]
     return "\n".join(rows) + "\n"
 
 

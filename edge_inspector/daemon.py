@@ -30,6 +30,7 @@ from edge_inspector.runtime.worker import Worker
 from edge_inspector.store.choice import remembered_choice
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
+from edge_inspector.web.health import health
 from edge_inspector.web.plant import Plant
 from edge_inspector.web.server import Web
 
@@ -188,17 +189,14 @@ class Daemon:
             state,
             held and f": {held}",
         )
-        for each in StationState:
-            metrics.station_state.labels(each.value).set(each is state)
+        metrics.show_state(state)
         log.debug("error code %d", code)
 
     def _show(self, held: list[tuple[ErrorCode, str]]) -> None:
         wrong = ", ".join(f"{code.name.lower()} {subject}" for code, subject in held)
         notify(f"STATUS={self._conditions.state}{wrong and ': ' + wrong}")
-        # Never cleared first: a scrape in between would see a station without faults.
         self._ever_held.update(held)
-        for code, subject in self._ever_held:
-            metrics.condition_active.labels(code.name.lower(), subject).set((code, subject) in held)
+        metrics.show_conditions(held, self._ever_held)
 
     def _halt(self, pipeline: Pipeline, supervisor: Supervisor) -> int:
         """Sources first, then what they feed, the links last. The exit code."""
@@ -222,15 +220,8 @@ class Daemon:
         return 0
 
     def _health(self) -> tuple[bool, dict[str, Any]]:
-        state = self._conditions.state
-        body = {
-            "state": state.value,
-            "error_code": int(self._conditions.error_code),
-            "conditions": [f"{code.name.lower()} {subject}" for code, subject in self._conditions.snapshot()],
-            "workers": {worker.name: worker.beating for worker in self._supervisor.workers},
-            "version": __version__,
-        }
-        return state in (StationState.READY, StationState.DEGRADED) and self._supervisor.healthy, body
+        beating = {worker.name: worker.beating for worker in self._supervisor.workers}
+        return health(self._conditions, beating, supervised=self._supervisor.healthy)
 
     def _on_fault(self, name: str, faulty: bool) -> None:  # noqa: FBT001 -- the supervisor's callback
         vital = any(worker.name == name and worker.vital for worker in self._supervisor.workers)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
 
-from edge_inspector.records import Decision, Reason
+from edge_inspector.records import Decision, ErrorCode, Reason, StationState
 
 # A third of all series, and process_start_time_seconds says the same.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -216,3 +216,15 @@ def begin(cameras: Iterable[str], links: Iterable[str], workers: Iterable[str]) 
             counter.labels(link)
     for worker in workers:
         worker_restarts.labels(worker)
+
+
+def show_state(state: StationState) -> None:
+    """1 for this state, 0 for all others."""
+    for each in StationState:
+        station_state.labels(each.value).set(each is state)
+
+
+def show_conditions(held: Collection[tuple[ErrorCode, str]], ever_held: Iterable[tuple[ErrorCode, str]]) -> None:
+    """1 for what holds, 0 for what held before. Never cleared first: a scrape in between would see no fault."""
+    for code, subject in ever_held:
+        condition_active.labels(code.name.lower(), subject).set((code, subject) in held)

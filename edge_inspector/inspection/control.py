@@ -14,6 +14,14 @@ _REMEMBERED = 256  # commands whose repetition is answered without doing them ag
 _PATIENCE_NS = 5_000_000_000  # how long a change of recipe waits for the PLC to speak
 
 
+@dataclass(frozen=True, slots=True)
+class SwitchedOff:
+    """Who wants no part to be inspected, as in `Command.source` or "plc", and since when."""
+
+    by: str
+    since_ns: int
+
+
 @dataclass(slots=True)
 class _Change:
     """A recipe that takes effect when the PLC speaks next, and the commands that wait for it."""
@@ -33,19 +41,30 @@ class Control:
 
     def __init__(self, recipes: Mapping[int, Criteria], first: int, reset: Callable[[], None]) -> None:
         self.recipe_id = first
-        self.enabled = True
         self.in_use: tuple[Criteria, ...] = (recipes[first],)
         self._recipes = recipes
         self._reset = reset
         self._change: _Change | None = None
         self._chosen_by_plc = 0
         self._reset_bit = False
+        self._off_by_command: SwitchedOff | None = None
+        self._off_by_plc: SwitchedOff | None = None
         self._answers: OrderedDict[tuple[str, str], tuple[tuple[CommandName, int], CommandResult]] = OrderedDict()
 
     @property
     def mismatch(self) -> bool:
         """Whether the PLC has chosen a recipe that this station does not have."""
         return self._chosen_by_plc not in (0, self.recipe_id)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether no command has switched inspection off."""
+        return self._off_by_command is None
+
+    @property
+    def off(self) -> tuple[SwitchedOff, ...]:
+        """Whoever has switched inspection off; nobody while parts are inspected."""
+        return tuple(filter(None, (self._off_by_command, self._off_by_plc)))
 
     def picture_limits(self, camera: str) -> PictureLimits:
         """What the recipe in force demands of this camera's pictures. Any thread may ask."""
@@ -66,8 +85,10 @@ class Control:
         else:
             if command.name is CommandName.RESET:
                 self._reset()
+            elif command.name is CommandName.ENABLE:
+                self._off_by_command = None
             else:
-                self.enabled = command.name is CommandName.ENABLE
+                self._off_by_command = self._off_by_command or SwitchedOff(command.source, now_ns)
             self._answer(command, "")
 
     def hear(self, heard: PlcInput, *, whole: bool = True) -> None:
@@ -78,6 +99,7 @@ class Control:
         if heard.reset and not self._reset_bit:
             self._reset()
         self._reset_bit = heard.reset
+        self._off_by_plc = None if heard.enable else self._off_by_plc or SwitchedOff("plc", heard.asked_ns)
         if not whole:
             return
         self._chosen_by_plc = heard.recipe_id

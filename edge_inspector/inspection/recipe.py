@@ -57,6 +57,28 @@ class PictureLimits(_Table):
     guard: Literal["taught", "none"] = "taught"
 
 
+class AlarmLimits(_Table):
+    """When too few parts are inspected, or too many rejected, to go on without a word.
+
+    Shares are of the last `window_parts`. More than `not_inspected_share` makes the station degraded, more than
+    `blind_share` a fault; 1 switches either off. More than `reject_share`, or so many `rejects_in_a_row`, raise the
+    alarm; 0 switches either off. 0.3 is more than chance
+    makes of a line that rejects one part in seven.
+    """
+
+    window_parts: Annotated[int, Field(ge=20, le=10_000)] = 100
+    not_inspected_share: Fraction = 0.02
+    blind_share: Fraction = 0.2
+    rejects_in_a_row: Annotated[int, Field(ge=0, le=10_000)] = 5
+    reject_share: Fraction = 0.3
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.blind_share < self.not_inspected_share:
+            raise ValueError("blind_share must not be less than not_inspected_share: the fault is the graver one")
+        return self
+
+
 class Recipe(_Table):
     """One product. `views` are the cameras that must have seen the part before it can be accepted.
 
@@ -76,6 +98,7 @@ class Recipe(_Table):
     regions: dict[str, Region] = {}
     picture: PictureLimits = PictureLimits()
     pictures: dict[str, PictureLimits] = {}
+    alarm: AlarmLimits = AlarmLimits()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -100,8 +123,8 @@ class Recipe(_Table):
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits that change with anything in the recipe."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        """Eight hex digits that change with anything in the recipe that judges a part."""
+        return hashlib.sha256(self.model_dump_json(exclude={"alarm"}).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True, slots=True)

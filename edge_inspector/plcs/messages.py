@@ -93,6 +93,7 @@ class StateMessage(_Message):
     state: StationState | Literal["offline"]
     error_code: int
     error: str
+    alarm: bool | None
     recipe_id: int | None
     parts: int | None
     rejected: int | None
@@ -197,6 +198,7 @@ def state_message(status: StationStatus, identity: Identity, utc: datetime) -> S
         state=status.state,
         error_code=int(status.error_code),
         error=status.error_code.name.lower(),
+        alarm=status.alarm,
         recipe_id=status.recipe_id,
         parts=status.parts,
         rejected=status.rejected,
@@ -213,6 +215,7 @@ def offline_message(identity: Identity, utc: datetime | None = None) -> StateMes
         state="offline",
         error_code=0,
         error="none",
+        alarm=None,
         recipe_id=None,
         parts=None,
         rejected=None,

@@ -285,7 +285,7 @@ class MqttLink:
     def _say(self, session: MqttSession, status: StationStatus) -> None:
         now = time.monotonic_ns()
         topic = self._topic("state")
-        key = (status.state, status.error_code, status.recipe_id)
+        key = (status.state, status.error_code, status.recipe_id, status.alarm)
         is_due = key != self._said or now - self._said_ns >= _STATE_EVERY_NS
         if is_due and session.room and not self._rests(topic):
             payload = state_message(status, self._identity, utc_of(now)).model_dump_json().encode()

@@ -162,7 +162,7 @@ class Demo:
             time.sleep(self.line.gate_mm / self.line.speed_mm_s + 0.5)
 
     def _await_station(self) -> None:
-        """Until it is ready, or degraded for good: a camera or link may be missing on purpose."""
+        """Until it is ready, or degraded for good: a camera or the broker may be missing on purpose."""
         begun_s = time.monotonic()
         while (waited_s := time.monotonic() - begun_s) < _READY_S:
             self._check_daemon()

@@ -79,7 +79,14 @@ min_pitch_mm = {min_pitch}
 position_tolerance_mm = 10.0
 on_not_inspected = "reject"
 review_band = {review_band}
-{classes}"""
+{classes}{alarm}"""
+
+# Pictures come in the order of their index, all defects in a row perhaps, and the simulated model rejects most parts.
+_NO_REJECT_ALARM = """
+[alarm]
+rejects_in_a_row = 0
+reject_share = 0
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +156,7 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
         review_band=list(variant.review_band),
         # What the simulated model is for needs no guard, and its lines shall say that all is well.
         classes='[classes.defect]\nmin_area_mm2 = 20.0\n[picture]\nguard = "none"\n' if simulated else "",
+        alarm=_NO_REJECT_ALARM if simulated or line.frames else "",
     )
     (folder / "station.toml").write_text(station)
     (folder / "recipe.toml").write_text(recipe)

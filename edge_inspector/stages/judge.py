@@ -35,6 +35,7 @@ from edge_inspector.records import (
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.placing import Announced, Geometry, Placing
+from edge_inspector.stages.telling import Telling
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class Judge:
             geometry.gate,
         )
         self._intake = TriggerIntake()
+        self._telling = Telling(conditions)
         self._plc: PlcInput | None = None
         self._unseen_ns = self._lost_ns = self._settled_ns = 0
         self._totals = dict.fromkeys(Decision, 0)
@@ -132,7 +134,7 @@ class Judge:
         A judge that hangs is a fault before the supervisor finds out: the links would go on to say that all is well.
         """
         state, error_code = self._conditions.state, self._conditions.error_code
-        if state in (StationState.READY, StationState.DEGRADED) and self._hangs:
+        if state in (StationState.READY, StationState.DEGRADED, StationState.OFF) and self._hangs:
             state, error_code = StationState.FAULT, ErrorCode.WORKER_FAILED
         return StationStatus(
             state,
@@ -143,6 +145,7 @@ class Judge:
             self._totals[Decision.NOT_INSPECTED],
             len(self._tracker) > 0,
             self._control.enabled,
+            self._conditions.holds(ErrorCode.MANY_REJECTS),
         )
 
     def scene(self) -> Scene:
@@ -204,6 +207,7 @@ class Judge:
             metrics.frames_unmatched.inc(ripe.strays)
         metrics.parts_open.set(len(self._tracker))
         self._control.settle(now, self._tracker.recipes | self._placing.recipes)
+        self._telling.settle(self._control.off, self._recipes[self._control.recipe_id].recipe)
         if now >= self._show_next_ns:
             self._show_next_ns = now + _SHOW_NS
             self._shown = self._tracker.open_parts()
@@ -221,7 +225,7 @@ class Judge:
         return Reason.FRAME_MISSING
 
     def _barred(self) -> Reason:
-        if not self._control.enabled or (self._plc is not None and not self._plc.enable):
+        if self._control.off:
             return Reason.DISABLED
         return Reason.WRONG_RECIPE if self._conditions.held(ErrorCode.RECIPE_MISMATCH, "plc") else Reason.NONE
 
@@ -238,6 +242,7 @@ class Judge:
             metrics.archive_left_out.labels("verdict").inc()
         self._recent.append(verdict)
         _count(verdict)
+        self._telling.count(verdict, self._recipes[verdict.recipe_id].recipe.alarm)
 
     def _verdict(self, assembly: Assembly, absent: Callable[[str], Reason]) -> Verdict:
         criteria = self._recipes[assembly.part.recipe_id]

@@ -56,7 +56,11 @@ class Live:
             "utc": utc_text(time.monotonic_ns()),
             "recipe": self._plant.status().recipe_id,
             "state": conditions.state.value,
-            "conditions": [{"code": code.name.lower(), "subject": subject} for code, subject in conditions.snapshot()],
+            "conditions": [
+                {"code": held.code.name.lower(), "subject": held.subject, "why": held.why}
+                for held in conditions.reasons()
+            ],
+            "uninspected": self._plant.recipe.on_not_inspected,
             "cameras": {
                 camera.name: not conditions.held(ErrorCode.CAMERA_LOST, camera.name)
                 for camera in self._plant.station.file.cameras
@@ -144,9 +148,13 @@ class Live:
 
 
 def _figures(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Of the last parts: how fast they came, what became of them, how long it took, how much time was left."""
-    judged = sorted(verdict.latency_ns / 1e6 for verdict in verdicts if verdict.views)
-    left = [(verdict.due_ns - verdict.decided_ns) / 1e6 for verdict in verdicts]
+    """Of the last parts: how fast they came, what became of them, how long it took, how much time was left.
+
+    What was not inspected took no time: it would make a model that is too slow look quick.
+    """
+    inspected = [verdict for verdict in verdicts if verdict.decision is not Decision.NOT_INSPECTED]
+    judged = sorted(verdict.latency_ns / 1e6 for verdict in inspected)
+    left = [(verdict.due_ns - verdict.decided_ns) / 1e6 for verdict in inspected]
     span_s = (verdicts[-1].decided_ns - verdicts[0].decided_ns) / 1e9 if len(verdicts) > 1 else 0.0
     decisions = Counter(verdict.decision for verdict in verdicts)
     return {

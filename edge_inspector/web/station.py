@@ -78,20 +78,21 @@ class StationApi:
         del request
         plant = self._plant
         _, body = plant.health()
-        held = plant.conditions.snapshot()
+        body.pop("reasons", None)  # they are in `conditions`, without an age: the page draws only what has changed
         model = plant.model
         return JSONResponse(
             body
             | {
                 "conditions": [
                     {
-                        "code": code.name.lower(),
-                        "number": int(code),
-                        "subject": subject,
-                        "fault": code in FAULTS,
-                        "warning": code in WARNINGS,
+                        "code": held.code.name.lower(),
+                        "number": int(held.code),
+                        "subject": held.subject,
+                        "why": held.why,
+                        "fault": held.code in FAULTS,
+                        "warning": held.code in WARNINGS,
                     }
-                    for code, subject in held
+                    for held in plant.conditions.reasons()
                 ],
                 "model": {
                     "name": model.name,

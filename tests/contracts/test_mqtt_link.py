@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,20 @@ def test_verdict_and_reject_arrive(broker: DemoBroker, link: MqttLink) -> None:
         link.exchange(READY)
     link.open()
     run_until(link, lambda: link.connected)
+
+
+def test_an_alarm_is_said_at_once(broker: DemoBroker, tmp_path: Path) -> None:
+    link = MqttLink(settings(broker.port), identity(tmp_path))
+    link.open()
+    try:
+        with Gateway(broker.port) as gateway:
+            run_until(link, lambda: gateway.states() == ["ready"])
+            link.exchange(replace(READY, alarm=True))
+            run_until(link, lambda: len(gateway.states()) == 3)  # and its end too
+            said = [told["alarm"] for topic, told, _ in gateway.heard if topic == "state"]
+            assert said == [False, True, False]
+    finally:
+        link.close()
 
 
 def test_what_is_late_is_never_on_reject(broker: DemoBroker, tmp_path: Path) -> None:

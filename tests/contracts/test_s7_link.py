@@ -419,7 +419,15 @@ def test_the_header_says_who_speaks_to_whom_and_how_the_station_is(plc: Plc, lin
 
 
 @pytest.mark.parametrize(
-    ("state", "bits"), [("starting", 0), ("ready", 0b0001), ("degraded", 0b0101), ("fault", 0b1000), ("stopping", 0)]
+    ("state", "bits"),
+    [
+        ("starting", 0),
+        ("ready", 0b0001),
+        ("degraded", 0b0101),
+        ("off", 0b100000),
+        ("fault", 0b1000),
+        ("stopping", 0),
+    ],
 )
 def test_each_state_has_its_bits(plc: Plc, link: BlockLink, state: str, bits: int) -> None:
     ready(link)

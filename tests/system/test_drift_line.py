@@ -52,6 +52,8 @@ def test_a_lamp_that_fails_is_told_by_metric_warning_and_page(tmp_path: Path) ->
         while ACTIVE not in metrics and time.monotonic() < until:  # conditions become metrics now and then
             time.sleep(0.2)
             metrics = ask(demo, "metrics")
+        while ask(demo, "healthz")["state"] != "ready" and time.monotonic() < until:  # parts that came late here
+            time.sleep(0.2)
         assert ask(demo, "healthz")["state"] == "ready", "a warning is for people"
     assert seen["parts"] == learnt.parts
     worst = {(each["subject"], each["quantity"]): each["index"] for each in seen["indices"]}

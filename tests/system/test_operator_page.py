@@ -238,6 +238,29 @@ def test_a_viewer_may_look_only(screen: Screen) -> None:
     screen.errors.clear()  # the browser itself reports the 403 that was asked for
 
 
+def test_a_station_that_is_switched_off_says_so_on_every_page_and_what_becomes_of_the_parts(screen: Screen) -> None:
+    screen.show("/health")
+    screen.log_in("admin")
+    page, hero = screen.page, screen.page.locator(".state.panel")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.click("[data-name=disable]")
+    expect(page.locator(".conditions")).to_contain_text("Inspection is switched off (by page:admin).")
+    expect(page.locator(".conditions small").first).to_contain_text("every part is rejected")
+    expect(page.locator("#state")).to_contain_text("Off")
+    assert page.evaluate("fetch('/healthz').then(a => a.status)") == 503
+    screen.show("/")
+    expect(hero.locator("strong")).to_have_text("Off")
+    expect(hero.locator("p")).to_contain_text(["Inspection is switched off", "All parts are rejected.", "since 2"])
+    assert page.evaluate(ACCESSIBILITY) == []
+    screen.show("/health")
+    page.click("[data-name=enable]")
+    expect(page.locator(".fine").first).to_contain_text("Nothing is wrong.")
+    screen.show("/")
+    expect(hero.locator("strong")).to_have_text("Ready")
+    expect(hero).to_contain_text("Not inspected: ")
+    screen.errors.clear()  # the browser itself reports the 503 that was asked for
+
+
 def test_parts_are_found_by_filter_and_the_filter_is_in_the_address(screen: Screen) -> None:
     screen.show("/parts")
     page = screen.page

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_inspector.inspection.control import Control
+from edge_inspector.inspection.control import Control, SwitchedOff
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.records import Command, CommandName, CommandResult, PlcInput
 
@@ -38,11 +38,11 @@ def criteria(number: int) -> Criteria:
 RECIPES = {number: criteria(number) for number in (4, 5, 6)}
 
 
-def heard(recipe_id: int = 0, *, reset: bool = False) -> PlcInput:
+def heard(recipe_id: int = 0, *, reset: bool = False, enable: bool = True, at: int = 0) -> PlcInput:
     return PlcInput(
         boot_id=1,
         heartbeat=1,
-        enable=True,
+        enable=enable,
         reset=reset,
         line_running=True,
         recipe_id=recipe_id,
@@ -50,6 +50,7 @@ def heard(recipe_id: int = 0, *, reset: bool = False) -> PlcInput:
         ack_seq=0,
         trigger_seq=0,
         triggers=(),
+        asked_ns=at,
     )
 
 
@@ -96,6 +97,28 @@ def test_disable_and_enable_are_done_and_answered_at_once(station: Station) -> N
     assert station.control.enabled
     assert station.answers == [("a", CommandResult("", 4)), ("b", CommandResult("", 4))]
     assert station.resets == 0
+
+
+def test_who_switched_inspection_off_is_known_and_since_when(station: Station) -> None:
+    assert station.control.off == ()
+    station.tell(DISABLE, id="a", source="page:anna", at=7)
+    station.tell(DISABLE, id="b", source="mqtt", at=9)
+    assert station.control.off == (SwitchedOff("page:anna", 7),), "it was off already"
+    station.tell(ENABLE, id="c", source="mqtt", at=11)
+    assert station.control.off == ()
+
+
+def test_the_plc_and_a_command_each_switch_off_by_themselves(station: Station) -> None:
+    station.control.hear(heard(enable=False, at=3), whole=False)
+    station.control.hear(heard(enable=False, at=5))
+    assert station.control.off == (SwitchedOff("plc", 3),)
+    assert station.control.enabled, "by commands"
+    station.tell(DISABLE, id="a", at=7)
+    assert station.control.off == (SwitchedOff("mqtt", 7), SwitchedOff("plc", 3))
+    station.tell(ENABLE, id="b", at=9)
+    assert station.control.off == (SwitchedOff("plc", 3),), "nobody overrules the PLC"
+    station.control.hear(heard(enable=True, at=11))
+    assert station.control.off == ()
 
 
 def test_a_recipe_takes_effect_only_after_the_plc_has_spoken_and_is_answered_then(station: Station) -> None:

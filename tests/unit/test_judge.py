@@ -1,6 +1,8 @@
 """From readings, views and the encoder to verdicts: each part one, in time, by what was in force at its trigger."""
 
+import re
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +13,10 @@ from edge_inspector.inspection.decision import decide
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.records import (
     ArchiveItem,
+    Command,
+    CommandName,
     Decision,
+    Defect,
     EncoderSample,
     ErrorCode,
     JudgeItem,
@@ -169,7 +174,8 @@ def test_a_part_that_the_ring_has_lost_is_a_fault_for_half_a_second() -> None:
     while time.monotonic() < until:
         rig.belt(50_000)
         rig.step()
-    assert rig.judge.status().state is StationState.READY
+    status = rig.judge.status()
+    assert (status.state, status.error_code) == (StationState.DEGRADED, ErrorCode.PARTS_NOT_INSPECTED)
 
 
 def test_without_an_encoder_a_part_is_answered_while_it_is_on_its_way_however_short_that_is() -> None:
@@ -231,6 +237,103 @@ def test_a_view_whose_own_count_is_not_where_the_plc_s_is_belongs_to_no_part(awa
     (verdict,) = rig.step(view(50_010))
     assert (verdict.part.part_seq, verdict.decision) == (2, Decision.ACCEPT)
     assert rig.conditions.snapshot() == []
+
+
+# What the station tells of itself.
+
+
+def parts(rig: Rig, first: int, count: int, **looks: Any) -> list[Verdict]:
+    """So many parts one after the other, each seen by its camera where it stands."""
+    verdicts = []
+    for part_seq in range(first, first + count):
+        rig.belt(50_000)
+        verdicts += rig.step(heard(part_seq, {part_seq: 45_000}), view(50_000, **looks))
+    return verdicts
+
+
+def told(rig: Rig) -> tuple[StationState, ErrorCode, bool]:
+    status = rig.judge.status()
+    return status.state, status.error_code, status.alarm
+
+
+def test_rejects_in_a_row_raise_the_alarm_until_a_part_is_accepted() -> None:
+    rig = Rig()
+    rig.standing()
+    defects = (Defect("top", "crack", 9.0, 3.0, 0.9, 1.0, 1.0),)
+    assert {verdict.decision for verdict in parts(rig, 1, 4, defects=defects)} == {Decision.REJECT}
+    assert told(rig) == (StationState.READY, ErrorCode.NONE, False)
+    parts(rig, 5, 1, defects=defects)
+    assert told(rig) == (StationState.DEGRADED, ErrorCode.MANY_REJECTS, True)
+    parts(rig, 6, 1)
+    assert told(rig) == (StationState.READY, ErrorCode.NONE, False)
+
+
+def test_a_reset_ends_the_alarm_and_the_count_begins_anew() -> None:
+    rig = Rig()
+    rig.standing()
+    defects = (Defect("top", "crack", 9.0, 3.0, 0.9, 1.0, 1.0),)
+    parts(rig, 1, 5, defects=defects)
+    rig.step(Command("page:anna", "1", CommandName.RESET, lambda _: None))
+    assert told(rig) == (StationState.READY, ErrorCode.NONE, False)
+    parts(rig, 6, 4, defects=defects)
+    assert told(rig) == (StationState.READY, ErrorCode.NONE, False)
+    parts(rig, 10, 1, defects=defects)
+    assert told(rig)[2]
+
+
+def test_a_line_whose_parts_are_not_inspected_is_blind_and_then_sees_again() -> None:
+    rig = Rig()
+    rig.standing()
+    parts(rig, 1, 3, failure=Reason.LATE)
+    assert told(rig) == (StationState.DEGRADED, ErrorCode.PARTS_NOT_INSPECTED, False)
+    parts(rig, 4, 2, failure=Reason.LATE)
+    assert told(rig) == (StationState.FAULT, ErrorCode.LINE_BLIND, False)
+    (held,) = rig.conditions.reasons()
+    assert held.why.startswith("5 of the last 5 parts were not inspected, 5 of them late: ")
+    parts(rig, 6, 20)
+    assert told(rig) == (StationState.READY, ErrorCode.NONE, False)
+
+
+def test_a_station_that_is_switched_off_is_off_and_everything_before_is_forgotten() -> None:
+    rig = Rig()
+    rig.standing()
+    parts(rig, 1, 5, failure=Reason.LATE)
+    rig.step(Command("page:anna", "1", CommandName.DISABLE, lambda _: None))
+    assert told(rig) == (StationState.OFF, ErrorCode.SWITCHED_OFF, False)
+    (held,) = rig.conditions.reasons()
+    assert held.subject == "page:anna"
+    assert re.fullmatch(r"since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ: every part is rejected", held.why)
+    assert {verdict.reason for verdict in parts(rig, 6, 30)} == {Reason.DISABLED}
+    assert told(rig) == (StationState.OFF, ErrorCode.SWITCHED_OFF, False)
+    rig.step(Command("mqtt", "2", CommandName.ENABLE, lambda _: None))
+    assert told(rig) == (StationState.READY, ErrorCode.NONE, False)
+    assert parts(rig, 36, 1)[0].decision is Decision.ACCEPT
+
+
+def test_the_enable_bit_of_the_plc_switches_off_and_the_message_says_what_happens_to_the_parts() -> None:
+    rig = Rig()
+    for number, each in rig.recipes.items():
+        passing = each.recipe.model_copy(update={"on_not_inspected": "accept"})
+        rig.recipes[number] = Criteria(passing, each.limits)
+    rig.standing()
+    rig.step(replace(heard(0, {}), enable=False))
+    (held,) = rig.conditions.reasons()
+    assert (held.code, held.subject) == (ErrorCode.SWITCHED_OFF, "plc")
+    assert held.why.endswith(": every part passes the gate uninspected")
+    rig.step(heard(0, {}))
+    assert told(rig)[0] is StationState.READY
+
+
+def test_what_was_off_before_the_station_was_ready_is_told_in_the_log_too(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.conditions.phase(StationState.STARTING)
+    rig.step(replace(heard(0, {}), enable=False))
+    rig.conditions.phase(StationState.READY)
+    until = time.monotonic() + 1.2
+    with caplog.at_level("WARNING"):
+        while time.monotonic() < until:
+            rig.step()
+    assert "switched_off (E606) plc: since " in caplog.text
 
 
 # Nothing is lost.

@@ -2,6 +2,7 @@ import json
 import math
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -136,8 +137,10 @@ def test_state_messages() -> None:
     told = json.loads(messages.state_message(status, IDENTITY, NOON).model_dump_json())
     assert (told["state"], told["error_code"], told["error"]) == ("fault", 101, "camera_lost")
     assert (told["parts"], told["rejected"], told["not_inspected"], told["boot_id"]) == (10, 2, 1, 77)
+    assert told["alarm"] is False
+    assert messages.state_message(replace(status, alarm=True), IDENTITY, NOON).alarm is True
     will = messages.offline_message(IDENTITY)
-    assert (will.state, will.parts, will.utc) == ("offline", None, None)
+    assert (will.state, will.alarm, will.parts, will.utc) == ("offline", None, None, None)
     assert StateMessage.model_validate_json(will.model_dump_json()) == will
 
 

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from page import Page, Visitor, plant_of, serving
 from prometheus_client import Counter
+from verdicts import placed, verdict
 
 from edge_inspector import metrics
 from edge_inspector.config import ShadowModel
 from edge_inspector.inspection.drift import RejectRate
-from edge_inspector.records import Disagreement, ErrorCode
+from edge_inspector.records import Decision, Disagreement, ErrorCode
 from edge_inspector.stages.drift import DriftState
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
@@ -80,10 +81,11 @@ def test_a_label_that_makes_no_sense_is_refused(page: Page, body: object, status
 
 
 def test_the_live_feed_tells_a_newcomer_everything(page: Page, anybody: Visitor) -> None:
-    page.conditions.set(ErrorCode.CAMERA_LOST, "cam2")
+    page.conditions.set(ErrorCode.CAMERA_LOST, "cam2", "no answer in time")
     told = anybody.first_news()
     assert told["state"] == "degraded"
-    assert told["conditions"] == [{"code": "camera_lost", "subject": "cam2"}]
+    assert told["conditions"] == [{"code": "camera_lost", "subject": "cam2", "why": "no answer in time"}]
+    assert told["uninspected"] == "reject"
     assert told["cameras"] == {"cam1": True, "cam2": False}
     assert [entry["decision"] for entry in told["strip"]] == [1, 2]
     assert told["pictures"]["cam1"]["frame"] == 2
@@ -195,6 +197,24 @@ def test_health_tells_what_runs(anybody: Visitor) -> None:
     assert told["model"]["provider"] == "simulated"
     assert told["versions"]["edge-inspector"]
     assert told["disk"]["total_bytes"] > 0
+
+
+def test_health_says_why_and_what_is_told_stays_text(page: Page, anybody: Visitor) -> None:
+    page.conditions.set(ErrorCode.PLC_LOST, "plc", "<b>no answer</b>")
+    (told,) = anybody.ask("GET", "/api/health").json["conditions"]
+    assert (told["code"], told["number"], told["why"]) == ("plc_lost", 403, "<b>no answer</b>")
+    assert (told["fault"], told["warning"]) == (True, False)
+
+
+def test_how_long_it_took_is_said_of_inspected_parts_only() -> None:
+    from edge_inspector.web.live import _figures  # noqa: PLC0415
+
+    seen = verdict(1, views=(placed(frame_id=1),), decided_ns=2_040_000_000)
+    unseen = verdict(2, Decision.NOT_INSPECTED, views=(placed(frame_id=2),), decided_ns=2_500_000_000)
+    figures = _figures([seen, unseen])
+    assert (figures["parts"], figures["not_inspected"]) == (2, 1)
+    assert (figures["latency_ms"], figures["latency_worst_ms"], figures["left_ms"]) == (40, 40, 460)
+    assert _figures([unseen])["latency_ms"] is _figures([unseen])["left_ms"] is None
 
 
 def test_without_reference_and_second_model_there_is_nothing_to_tell(anybody: Visitor) -> None:

@@ -79,6 +79,14 @@ height_mm = 40
         ("_mm = 5.0", "_mm = 5\nreview_band = [0.4, 1.4]", ": review_band.1: Input should be less than or equal to 1"),
         ("_mm = 5.0", '_mm = 5\non_not_inspected = "ignore"', ": on_not_inspected: Input should be 'reject' or 'acc"),
         ("_mm = 5.0", "_mm = 5\n[classes.crack]\nmax_count = 1", ": classes.crack.min_area_mm2: Field required"),
+        (
+            "_mm = 5.0",
+            "_mm = 5\n[alarm]\nblind_share = 0.01",
+            ": alarm: blind_share must not be less than ",
+        ),
+        ("_mm = 5.0", "_mm = 5\n[alarm]\nwindow_parts = 19", ": alarm.window_parts: Input should be greater than or"),
+        ("_mm = 5.0", "_mm = 5\n[alarm]\nrejects_in_a_row = -1", ": alarm.rejects_in_a_row: Input should be greater"),
+        ("_mm = 5.0", "_mm = 5\n[alarm]\nreject_share = 30", ": alarm.reject_share: Input should be less than or"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_key(tmp_path: Path, old: str, new: str, fault: str) -> None:
@@ -113,6 +121,18 @@ def test_the_fingerprint_changes_with_anything_in_the_recipe_and_with_nothing_el
     assert len(recipe.fingerprint) == 8
     assert recipe.fingerprint == same.fingerprint
     assert recipe.fingerprint != other.fingerprint
+
+
+def test_what_raises_an_alarm_judges_no_part(tmp_path: Path) -> None:
+    recipe = read_recipe(write(tmp_path, GOOD))
+    other = read_recipe(write(tmp_path, GOOD + "[alarm]\nrejects_in_a_row = 3\nwindow_parts = 50\n"))
+    assert (other.alarm.rejects_in_a_row, other.alarm.window_parts, other.alarm.blind_share) == (3, 50, 0.2)
+    assert recipe.fingerprint == other.fingerprint
+
+
+def test_alarm_limits_may_be_equal_and_at_their_ends(tmp_path: Path) -> None:
+    text = "[alarm]\nwindow_parts = 20\nnot_inspected_share = 1\nblind_share = 1\nrejects_in_a_row = 0\n"
+    assert read_recipe(write(tmp_path, GOOD + text)).alarm.window_parts == 20
 
 
 @pytest.mark.parametrize(

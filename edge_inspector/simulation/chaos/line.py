@@ -171,6 +171,9 @@ class ChaosLine(Demo):
         if self._broker_port != self.ports["broker"]:
             text = text.replace('version = "', 'tls_ca_file = "broker.pem", version = "')
         station.write_text(text)
+        # What was not inspected would keep the station from being well until long after the fault.
+        recipe = self.folder / "recipe.toml"
+        recipe.write_text(recipe.read_text() + "not_inspected_share = 1\nblind_share = 1\n")
 
     def _prepare_clock(self) -> None:
         self.daemon_environment = preload_clock(self.folder)

@@ -8,6 +8,12 @@ export function conditionText(code, subject) {
   return t(`code.${code}`, { name: code === "drift" ? driftText(subject) : subject });
 }
 
+/** What it means for the parts, where somebody could think otherwise; `uninspected` is what becomes of those. */
+export function consequenceText(code, uninspected) {
+  const key = [`then.${code}.${uninspected}`, `then.${code}`].find(has);
+  return key ? t(key) : "";
+}
+
 /** What drifted is told as "cam1 brightness" or "reject rate". */
 export function driftText(subject) {
   if (subject === "reject rate") return t("drift.rate");

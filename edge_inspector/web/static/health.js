@@ -44,7 +44,7 @@ function sections(now, station) {
     panel("model", "", facts([[t("health.name"), `${now.model.name} ${now.model.version}`],
       [t("health.provider"), now.model.fell_back ? h("span", { class: "badge not_inspected" }, icon("warn"), `${now.model.provider}: ${t("health.fell_back")}`) : now.model.provider],
       [t("health.precision"), now.model.precision], [t("health.hash"), now.model.sha256.slice(0, 16)]])),
-    panel("inspection", "", h("p", { class: now.enabled ? "fine" : "off" }, icon(now.enabled ? "accept" : "warn"), t(now.enabled ? "health.enabled" : "health.disabled")),
+    panel("inspection", "", h("p", { class: off(now) ? "off" : "fine" }, icon(off(now) ? "warn" : "accept"), t(off(now) ? "health.disabled" : "health.enabled")),
       may("admin") ? h("div", { class: "row" }, command(now.enabled ? "disable" : "enable"), command("reset")) : null),
     panel("guard", "", guardPanel(now.guard), may("admin") ? h("button", { "data-name": "teach", onclick: () => confirm(t("guard.sure")) && tell({}, "/api/guard") }, t("guard.teach")) : null),
     panel("drift", "", driftPanel(now.drift)),
@@ -84,10 +84,13 @@ async function tell(body, path = "/api/command") {
   }
 }
 
-function condition({ code, number: code_number, subject, fault, warning }) {
+function condition({ code, number: code_number, subject, why, fault, warning }) {
   return h("li", { class: fault ? "fault" : warning ? "warning" : "degraded" }, icon(fault ? "stop" : "warn"),
-    h("span", {}, conditionText(code, subject), h("small", {}, `E${code_number} ${code} ${subject}`)));
+    h("span", {}, conditionText(code, subject), why ? h("small", {}, why) : null, h("small", {}, `E${code_number} ${code} ${subject}`)));
 }
+
+// By a command, which `enabled` speaks of and the button undoes, or by the PLC.
+const off = ({ conditions }) => conditions.some(({ code }) => code === "switched_off");
 
 const wrong = ({ conditions }, ...codes) => new Set(conditions.filter(({ code }) => codes.includes(code)).map(({ subject }) => subject));
 

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { Belt } from "./belt.js";
 import { pareto, perHour } from "./charts.js";
-import { conditionText } from "./conditions.js";
+import { conditionText, consequenceText } from "./conditions.js";
 import { DECISIONS, h, icon, toast } from "./dom.js";
 import { moment, number, t } from "./texts.js";
 
@@ -72,19 +72,20 @@ function heroOf() {
     figure.below.textContent = below;
   };
   const show = (name, shape, lines) => {
-    const key = name + lines.join();
+    const key = name + JSON.stringify(lines);
     if (state.dataset.key === key) return;
     state.dataset.key = key;
     state.dataset.state = name;
-    state.replaceChildren(icon(shape, "huge"), h("div", {}, h("strong", {}, t(`state.${name}`)), lines.map((line) => h("p", {}, line))));
+    state.replaceChildren(icon(shape, "huge"), h("div", {}, h("strong", {}, t(`state.${name}`)), lines.map(([kind, line]) => h("p", { class: kind }, line))));
   };
   const shapes = { ready: "accept", degraded: "warn", off: "stop", fault: "stop", starting: "wait", stopping: "wait" };
   return {
     element: h("section", { class: "hero" }, state, figures.map((figure) => figure.element)),
-    lost: () => show("lost", "stop", [t("state.lost.why")]),
-    take({ state: name, conditions, figures: now }) {
-      const wrong = conditions.slice(0, 2).map(({ code, subject }) => conditionText(code, subject));
-      show(name, shapes[name], wrong.length ? wrong : name === "ready" ? [now.not_inspected ? t("state.some_not", { n: now.not_inspected, m: now.parts }) : t("state.fine")] : []);
+    lost: () => show("lost", "stop", [["", t("state.lost.why")]]),
+    take({ state: name, conditions, uninspected, figures: now }) {
+      const wrong = conditions.slice(0, 2).flatMap(({ code, subject, why }, at) => [["", conditionText(code, subject)],
+        ...(at ? [] : [["", consequenceText(code, uninspected)], ["why", why]])]).filter(([, line]) => line);
+      show(name, shapes[name], wrong.length ? wrong : name === "ready" ? [["", howReady(now)]] : []);
       const share = (count) => (now.parts ? t("unit.percent", { n: number((100 * count) / now.parts, 1) }) : "–");
       put("per_hour", number(now.per_hour), t("live.last_parts", { n: now.parts }));
       put("reject_rate", share(now.reject), t("live.of_last", { n: now.parts }));
@@ -94,6 +95,12 @@ function heroOf() {
       figures[2].element.classList.toggle("bad", now.not_inspected > 0);
     },
   };
+}
+
+/** Only what the last parts bear out. */
+function howReady({ parts, not_inspected: not }) {
+  if (not) return t("state.some_not", { n: not, m: parts });
+  return t(parts ? "state.fine" : "live.no_verdicts");
 }
 
 function camerasOf(station) {

@@ -1,4 +1,4 @@
-// Reasons and error codes in words: English, German. A test holds the station's codes to this table.
+// Reasons, error codes and what follows from them in words: English, German. A test holds the station's codes to this table.
 
 export const WHY = {
   "reason.none": ["no reason", "kein Grund"],
@@ -50,4 +50,11 @@ export const WHY = {
   "code.drift": ["What the cameras see has changed ({name}): check light and lens.", "Was die Kameras sehen, hat sich verändert ({name}): Licht und Optik prüfen."],
   "code.pictures_unguarded": ["Nothing guards against a picture without a part: teach the picture guard.", "Nichts schützt vor Bildern ohne Teil: Bildwächter anlernen."],
   "code.worker_failed": ["A part of the program ({name}) has failed: read the log.", "Ein Programmteil ({name}) ist ausgefallen: Protokoll lesen."],
+
+  "then.switched_off.reject": ["All parts are rejected.", "Alle Teile werden ausgeschleust."],
+  "then.switched_off.accept": ["All parts pass uninspected.", "Alle Teile laufen ungeprüft durch."],
+  "then.line_blind.reject": ["Parts that are not inspected are rejected, good ones too.", "Ungeprüfte Teile werden ausgeschleust, auch gute."],
+  "then.line_blind.accept": ["Parts that are not inspected pass, bad ones too.", "Ungeprüfte Teile laufen durch, auch schlechte."],
+  "then.plc_lost": ["The PLC rejects every part by itself until then.", "Bis dahin schleust die SPS jedes Teil selbst aus."],
+  "then.broker_lost": ["The gate is not concerned.", "Die Weiche ist nicht betroffen."],
 };

@@ -1,0 +1,34 @@
+"""What /healthz says: the station's state, and each reason why it is not ready."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from edge_inspector import __version__
+from edge_inspector.records import StationState
+from edge_inspector.runtime.conditions import Conditions
+
+
+def health(conditions: Conditions, workers: Mapping[str, bool], *, supervised: bool) -> tuple[bool, dict[str, Any]]:
+    """Whether parts are inspected and told, and the body that says what is wrong. `workers` are those that beat."""
+    now, held, state = time.monotonic_ns(), conditions.reasons(), conditions.state
+    body = {
+        "state": state.value,
+        "error_code": int(conditions.error_code),
+        "conditions": [f"{each.code.name.lower()} {each.subject}" for each in held],
+        "reasons": [
+            {
+                "code": each.code.name.lower(),
+                "number": int(each.code),
+                "subject": each.subject,
+                "why": each.why,
+                "since_s": round((now - each.since_ns) / 1e9, 1),
+            }
+            for each in held
+        ],
+        "workers": dict(workers),
+        "version": __version__,
+    }
+    return state in (StationState.READY, StationState.DEGRADED) and supervised, body
