@@ -18,6 +18,7 @@ from edge_inspector.drivers import PlcLink, load_driver
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.control import Control
+from edge_inspector.inspection.scale_watch import SpeedWatch
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import (
     ArchiveItem,
@@ -108,7 +109,8 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     verdicts: list[Mailbox[Verdict]] = [Mailbox(link.name, 4096) for link in file.plcs]
 
     encoder = load_driver("encoders", file.encoder.driver)(station.encoder_settings)
-    track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000)
+    speed = SpeedWatch(geometry.counts_per_mm, file.line.speed_max_mm_s)
+    track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000, speed)
 
     recipes = [criteria.recipe for criteria in station.recipes.values()]
     control = Control(station.recipes, first_recipe, conditions.reset)

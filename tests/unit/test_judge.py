@@ -159,7 +159,7 @@ def test_what_is_left_to_the_gate_is_never_taken_from_counts_of_two_epochs(jump:
 def test_a_part_that_the_ring_has_lost_is_a_fault_for_half_a_second() -> None:
     rig = Rig()
     rig.standing()
-    verdicts = rig.step(heard(20, {part_seq: 50_000 + part_seq for part_seq in range(5, 21)}))
+    verdicts = rig.step(heard(20, {part_seq: 36_000 + 700 * part_seq for part_seq in range(5, 21)}))
     assert [(verdict.part.part_seq, verdict.reason) for verdict in verdicts] == [
         (part_seq, Reason.TRIGGER_LOST) for part_seq in range(1, 5)
     ]

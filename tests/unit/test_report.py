@@ -43,6 +43,9 @@ class Link:
     def probe(self) -> str:
         return ""
 
+    def look(self) -> PlcInput | None:
+        return self._heard
+
     def commands(self) -> Sequence[Command]:
         return ()
 
