@@ -28,11 +28,11 @@ _STILL = 2  # counts: so little from part to part is no way
 
 # How far counts_per_mm may be off, and how people get there.
 _CAUSES = (
-    (2.0, "does the counter evaluate each edge once, twice or four times, and the file another way"),
-    (4.0, "does the counter evaluate x4, and the file x1, or the other way round"),
-    (10.0, "is a digit missing or too many"),
-    (25.4, "are these inches"),
-    (1000.0, "are these metres for millimetres"),
+    (2.0, "x2 evaluation for x1, or x4 for x2"),
+    (4.0, "x4 evaluation for x1"),
+    (10.0, "a digit too many or missing"),
+    (25.4, "inches"),
+    (1000.0, "metres for millimetres"),
 )
 
 
@@ -43,8 +43,8 @@ def likely_cause(ratio: float, counts_per_mm: float) -> str:
     if known is None or factor < 1.2:
         return "measure a metre of belt: line.counts_per_mm is its counts / 1000"
     size, words = known
-    right = counts_per_mm * size if ratio > 1 else counts_per_mm / size
-    return f"{words}? Then line.counts_per_mm is {right:g}; measure a metre of belt"
+    right, far = (counts_per_mm * size, "little") if ratio > 1 else (counts_per_mm / size, "large")
+    return f"is line.counts_per_mm = {counts_per_mm:g} too {far} ({words}: then {right:g})? Measure a metre of belt"
 
 
 def speed_fault(speed_mm_s: float, speed_max_mm_s: float, counts_per_mm: float) -> str:
@@ -98,8 +98,8 @@ def bound_fault(error_mm: float, tolerance_mm: float, bound: Bound | None, count
         "(encoder.interval_ms), let the PLC scan faster, or write acceleration_max_mm_s2 as it is"
     )
     doubt = (
-        f"is the way of the belt in {bound.doubt_s * 1000:.3g} ms, to which the PLC's clock is known: take a faster way "
-        "to the PLC (a gateway? a busy network?), or a smaller publish_delay_us"
+        f"is the belt's way in {bound.doubt_s * 1000:.3g} ms, to which the PLC's clock is known: take a faster way to "
+        "the PLC (a gateway? a busy network?), or a smaller publish_delay_us"
     )
     count = "is one encoder count: take an encoder or an evaluation with more counts"
     origins = ((1.0, count), (bound.bend, bend), (bound.doubt, doubt))
@@ -243,7 +243,7 @@ class PitchWatch:
         elif len(latest) - near > _PARTS // 2:
             self.faults.pop("scale", None)
         near_mm = [each.mm for each in self._pitches if each.is_near]
-        if "scale" not in self.faults and len(near_mm) >= _NEAR_TWICE:
+        if "scale" not in self.faults and _NEAR_TWICE <= len(near_mm) < len(self._pitches):
             self.faults["pitch"] = near_fault(near_mm, len(self._pitches), recipe)
         else:
             self.faults.pop("pitch", None)

@@ -202,7 +202,7 @@ class Report:
     def _tell_of_missed(self, parts: int, now: int) -> None:
         if parts:
             self._missed_ns = now
-            why = f"the PLC says that {parts} parts met the gate without a verdict since it was last read"
+            why = f"the PLC says that parts met the gate without a verdict: {parts} since it was last read"
             self._conditions.set(ErrorCode.VERDICT_LATE, "gate", why)
         elif now - self._missed_ns > _MISSED_TOLD_NS:
             self._conditions.clear(ErrorCode.VERDICT_LATE, "gate")
