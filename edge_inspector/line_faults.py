@@ -52,9 +52,9 @@ def _tolerance_faults(file: StationFile, path: Path, recipe: Recipe) -> list[Fau
     return [
         Fault(
             f"{path}: position_tolerance_mm",
-            f"{tolerance_mm:g} mm can never be held: one encoder count is {count_mm:g} mm (1 / line.counts_per_mm), "
-            f"and places are known to more than that. Write at least {2 * count_mm:g}, or take an encoder or an evaluation "
-            f"with more counts. Is line.counts_per_mm = {file.line.counts_per_mm:g} right?",
+            f"{tolerance_mm:g} mm can never be held: one encoder count is {count_mm:g} mm (1 / line.counts_per_mm). "
+            f"Write at least {2 * count_mm:g}, or take an encoder or an evaluation with more counts. Is "
+            f"line.counts_per_mm = {file.line.counts_per_mm:g} right?",
         )
     ]
 

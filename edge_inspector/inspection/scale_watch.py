@@ -43,7 +43,7 @@ def likely_cause(ratio: float, counts_per_mm: float) -> str:
     if known is None or factor < 1.2:
         return "measure a metre of belt: line.counts_per_mm is its counts / 1000"
     size, words = known
-    right, far = (counts_per_mm * size, "little") if ratio > 1 else (counts_per_mm / size, "large")
+    right, far = (counts_per_mm * size, "small") if ratio > 1 else (counts_per_mm / size, "large")
     return f"is line.counts_per_mm = {counts_per_mm:g} too {far} ({words}: then {right:g})? Measure a metre of belt"
 
 
