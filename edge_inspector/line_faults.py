@@ -17,7 +17,7 @@ _WAY_MM = (1.0, 100_000.0)  # from the photo-eye to the gate: between a millimet
 
 def line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
     """What is wrong with line and cameras; all recipes have the views of station.recipe."""
-    return _view_faults(file, recipe) + _unit_faults(file) + _reserve_faults(file)
+    return _view_faults(file, recipe) + (_unit_faults(file) or _reserve_faults(file))
 
 
 def recipe_faults(file: StationFile, settings: Sequence[DriverSettings], path: Path, recipe: Recipe) -> list[Fault]:

@@ -19,6 +19,7 @@ class LineWatch:
     def __init__(
         self, counts_per_mm: float, recipes: Mapping[int, Criteria], timeline: Timeline, conditions: Conditions
     ) -> None:
+        self._counts_per_mm = counts_per_mm
         self._recipes = recipes
         self._timeline = timeline
         self._pitch = PitchWatch(counts_per_mm)
@@ -36,8 +37,13 @@ class LineWatch:
 
     def judged(self, verdict: Verdict) -> None:
         """A part has its verdict."""
-        if not verdict.views:
+        bound, recipe = self._timeline.reachable(), self._recipes[verdict.recipe_id].recipe
+        if verdict.views:
+            error_mm = verdict.error_mm
+        elif bound is not None:
+            # Where places are not known well enough, views do not even find their parts.
+            error_mm = bound.counts / self._counts_per_mm
+        else:
             return
-        recipe = self._recipes[verdict.recipe_id].recipe
-        self._bound.add(verdict.error_mm, recipe.position_tolerance_mm, self._timeline.reachable())
+        self._bound.add(error_mm, recipe.position_tolerance_mm, bound)
         self._of_bound.tell(self._bound.faults)
