@@ -46,7 +46,7 @@ def _view_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
 
 
 def _tolerance_faults(file: StationFile, path: Path, recipe: Recipe) -> list[Fault]:
-    tolerance_mm, count_mm = recipe.position_tolerance_mm, 1 / file.line.counts_per_mm
+    tolerance_mm, count_mm = recipe.position_tolerance_mm, 1 / abs(file.line.counts_per_mm)
     if count_mm < tolerance_mm:
         return []
     return [
@@ -71,7 +71,7 @@ def _unit_faults(file: StationFile) -> list[Fault]:
                 f"{unit} for millimetres?",
             )
         )
-    if line.counts_per_mm > _COUNTS_PER_MM:
+    if abs(line.counts_per_mm) > _COUNTS_PER_MM:
         faults.append(
             Fault(
                 "line.counts_per_mm",
@@ -80,7 +80,7 @@ def _unit_faults(file: StationFile) -> list[Fault]:
             )
         )
     shortest, longest = _WAY_MM
-    if not line.gate_mm * line.counts_per_mm < 2**31:
+    if not line.gate_mm * abs(line.counts_per_mm) < 2**31:
         faults.append(Fault("line.gate_mm", "the way to the gate is more than an encoder of 32 bits can count"))
     elif not shortest <= line.gate_mm <= longest:
         unit = "metres" if line.gate_mm < shortest else "micrometres"

@@ -45,12 +45,21 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What the file says of the line."""
+    """What the file says of the line.
+
+    `counts_per_mm` is negative where the counter falls as the belt runs. `values` is how many the counter has.
+    """
 
     counts_per_mm: float
     speed_max_mm_s: float
     reserve_ms: float
     recipes: Sequence[Recipe]
+    values: int = 1 << 32
+
+    @property
+    def scale(self) -> float:
+        """Counts per millimetre, whichever way they count."""
+        return abs(self.counts_per_mm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +78,17 @@ class Measured:
 
 def line_findings(measured: Measured, written: Written) -> list[Finding]:
     """Each thing that could be measured, held against the file."""
-    watch = SpeedWatch(written.counts_per_mm, written.speed_max_mm_s)
+    watch = SpeedWatch(written.scale, written.speed_max_mm_s)
     speeds = [watch.speed_mm_s for sample in measured.samples if watch.add(sample) and watch.speed_mm_s is not None]
     speed_mm_s = max(speeds, key=abs, default=0.0)
-    stands = abs(speed_mm_s) * written.counts_per_mm < 10  # counts per second, as a belt that trembles may show
+    stands = abs(speed_mm_s) * written.scale < 10  # counts per second, as a belt that trembles may show
     found = [_source(measured), *_clock(measured, watch), _round_trip(measured), _reserve(measured, written)]
     if stands:
         again = "the belt stands: direction and speed were not measured; turn the belt and run check again"
         found.append(Finding("motion", again))
     else:
-        found += [_direction(speed_mm_s), _speed(abs(speed_mm_s), watch, written)]
-    found += [*_width(measured), _pitch(measured, written), *_bounds(measured, written, stands=stands)]
+        found += [_direction(speed_mm_s, written), _speed(abs(speed_mm_s), watch, written)]
+    found += [*_width(measured, written), _pitch(measured, written), *_bounds(measured, written, stands=stands)]
     return found
 
 
@@ -153,34 +162,36 @@ def _reserve(measured: Measured, written: Written) -> Finding:
     return Finding("reserve", f"{told}: {late} reserve_ms = {2 * needed_ms:.0f}", Grade.FAIL)
 
 
-def _direction(speed_mm_s: float) -> Finding:
-    if speed_mm_s > 0:
-        return Finding("direction", "the count runs forward")
+def _direction(speed_mm_s: float, written: Written) -> Finding:
+    shown = "rises" if speed_mm_s > 0 else "falls"
+    if (speed_mm_s > 0) == (written.counts_per_mm > 0):
+        return Finding("direction", f"the count {shown}, as it should")
     return Finding(
         "direction",
-        "the count runs backward. If the belt ran forward: swap the encoder's A and B, or the counter's direction in "
-        "the PLC",
+        f"the count {shown} as the belt runs. If the belt ran forward: swap the encoder's A and B, or change the "
+        "counter's direction in the PLC",
         Grade.FAIL,
     )
 
 
 def _speed(speed_mm_s: float, watch: SpeedWatch, written: Written) -> Finding:
-    if "scale" in watch.faults:
-        return Finding("speed", watch.faults["scale"], Grade.FAIL)
+    told = watch.faults.get("scale") or watch.faults.get("speed")
+    if told:
+        return Finding("speed", told, Grade.FAIL)
     share = speed_mm_s / written.speed_max_mm_s
     told = f"{speed_mm_s:.3g} mm/s, line.speed_max_mm_s is {written.speed_max_mm_s:g}"
     if share > _SLOW:
         return Finding("speed", told)
-    cause = likely_cause(share, written.counts_per_mm)
+    cause = likely_cause(share, written.scale)
     return Finding("speed", f"{told}: if this is the belt's usual speed, {cause}", Grade.WARN)
 
 
-def _width(measured: Measured) -> Iterator[Finding]:
-    """Where the counter went back in one step, as a counter does that is narrower than 32 bits."""
+def _width(measured: Measured, written: Written) -> Iterator[Finding]:
+    """Where the counter went back in one step, as a counter does that is narrower than the file says."""
     steps = [step for step, *_ in _steps(measured.samples)]
     usual = median(map(abs, steps)) if steps else 0
     for before, after in pairwise(measured.samples):
-        step = signed(after.count - before.count)
+        step = signed(after.count - before.count, written.values)
         if before.boot_id != after.boot_id or not usual or abs(step) < _ODD_STEP * usual:
             continue
         seen = abs(step) + usual
@@ -195,20 +206,20 @@ def _width(measured: Measured) -> Iterator[Finding]:
 
 
 def _pitch(measured: Measured, written: Written) -> Finding:
-    found = pitches_mm(measured.heard.triggers, written.counts_per_mm)
+    found = pitches_mm(measured.heard.triggers, written.scale)
     if not found:
         return Finding("pitch", "no two parts in the trigger ring: let parts pass and run check again")
     recipe = min(written.recipes, key=lambda recipe: recipe.min_pitch_mm)
-    near = [pitch for pitch in found if pitch + 2 / written.counts_per_mm < recipe.min_pitch_mm]
+    near = [pitch for pitch in found if pitch + 2 / written.scale < recipe.min_pitch_mm]
     if len(near) == len(found):
-        return Finding("pitch", pitch_fault(found, recipe.min_pitch_mm, written.counts_per_mm), Grade.FAIL)
+        return Finding("pitch", pitch_fault(found, recipe.min_pitch_mm, written.scale), Grade.FAIL)
     if near:
         return Finding("pitch", near_fault(near, len(found), recipe), Grade.WARN)
     return Finding("pitch", f"parts every {median(found):.4g} mm, at least {min(found):.4g} mm apart")
 
 
 def _bounds(measured: Measured, written: Written, *, stands: bool) -> Iterator[Finding]:
-    scale = written.counts_per_mm
+    scale = written.scale
     now, at_most = measured.bound_at_most if stands else measured.bound, measured.bound_at_most
     if now is None or at_most is None:
         yield Finding("bound", "the encoder's samples contradict each other: no place can be told", Grade.FAIL)

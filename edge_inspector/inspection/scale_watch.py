@@ -14,11 +14,11 @@ from statistics import median
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.records import Bound, EncoderSample, Trigger
 
-_WRAP, _HALF = 1 << 32, 1 << 31
 _READING_NS = 100_000_000  # long enough that two counts and a late answer are little of it
 _READINGS = 5  # of them the middle one is believed: one jump of the count is no speed
 _MOVING = 0.02  # of the greatest speed: below, the belt stands or creeps
 _SURELY = 1.01  # times what the file says: nearer, it may be the measurement
+_OTHER_SCALE = 1.5  # times: so much faster a belt is not, as a rule, that was written down by somebody
 _CALM_READINGS = 100  # 10 s of a belt that moves as it may: an overspeed is over then, not when the belt stops
 _CLOCK_RATES = (0.5, 2.0)  # a PLC's clock beside this machine's: beyond, it counts in another unit
 _PARTS = 5  # a row of so many is no accident
@@ -51,7 +51,7 @@ def speed_fault(speed_mm_s: float, speed_max_mm_s: float, counts_per_mm: float) 
     """The belt is faster than the file allows."""
     ratio = speed_mm_s / speed_max_mm_s
     told = f"the belt runs at {speed_mm_s:.0f} mm/s, line.speed_max_mm_s is {speed_max_mm_s:g}: "
-    if ratio < 1.5:
+    if ratio < _OTHER_SCALE:
         return told + "write the greatest speed that it ever has, or " + likely_cause(1.0, counts_per_mm)
     return told + likely_cause(ratio, counts_per_mm)
 
@@ -108,7 +108,7 @@ def bound_fault(error_mm: float, tolerance_mm: float, bound: Bound | None, count
 
 
 def pitches_mm(triggers: Sequence[Trigger], counts_per_mm: float) -> list[float]:
-    """From each part to the next, where the ring shows both."""
+    """From each part to the next, where both are there."""
     return [
         abs(signed(after.count - before.count)) / counts_per_mm
         for before, after in pairwise(triggers)
@@ -116,9 +116,9 @@ def pitches_mm(triggers: Sequence[Trigger], counts_per_mm: float) -> list[float]
     ]
 
 
-def signed(difference: int) -> int:
-    """The difference of two raw counts of 32 bits."""
-    return (difference + _HALF) % _WRAP - _HALF
+def signed(difference: int, values: int = 1 << 32) -> int:
+    """The difference of two raw counts of a counter that has so many values."""
+    return (difference + values // 2) % values - values // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,8 @@ class _Reading:
 class SpeedWatch:
     """How fast the belt runs, by the raw samples: the timeline refuses those that the file cannot explain.
 
-    `faults` has by subject what is wrong. `speed_mm_s` is signed, None until it is known.
+    `faults` has by subject what is wrong: with `scale` no place on the belt is right, with `speed` the belt is only
+    faster than was written down. `speed_mm_s` is signed, None until it is known.
     """
 
     def __init__(self, counts_per_mm: float, speed_max_mm_s: float) -> None:
@@ -185,11 +186,13 @@ class SpeedWatch:
         self.speed_mm_s = median(likely for likely, _ in speeds) / scale
         if median(least for _, least in speeds) / scale > _SURELY * self._speed_max_mm_s:
             self._calm = 0
-            self.faults["scale"] = speed_fault(abs(self.speed_mm_s), self._speed_max_mm_s, scale)
+            subject = "speed" if abs(self.speed_mm_s) < _OTHER_SCALE * self._speed_max_mm_s else "scale"
+            self.faults[subject] = speed_fault(abs(self.speed_mm_s), self._speed_max_mm_s, scale)
         elif abs(self.speed_mm_s) > _MOVING * self._speed_max_mm_s:
             self._calm += 1
             if self._calm >= _CALM_READINGS:
                 self.faults.pop("scale", None)
+                self.faults.pop("speed", None)
 
 
 def _reading(before: EncoderSample, after: EncoderSample) -> _Reading:

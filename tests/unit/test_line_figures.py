@@ -62,6 +62,8 @@ def measure(
     bound: Bound | None = GOOD,
     bound_at_most: Bound | None = GOOD,
     recipes: Sequence[Recipe] = (),
+    counts_per_mm: float = 10.0,
+    values: int = 2**32,
 ) -> dict[str, Finding]:
     measured = Measured(
         samples() if shown is None else shown,
@@ -70,7 +72,7 @@ def measure(
         bound,
         bound_at_most,
     )
-    found = line_findings(measured, Written(10.0, 660.0, 100.0, list(recipes) or [recipe()]))
+    found = line_findings(measured, Written(counts_per_mm, 660.0, 100.0, list(recipes) or [recipe()], values))
     by_subject = {finding.subject: finding for finding in found}
     assert len(by_subject) == len(found)
     return by_subject
@@ -87,7 +89,7 @@ def test_a_line_as_the_file_says_is_right_in_everything() -> None:
         "clock": "the PLC shows a new count every 10 ms",
         "round trip": "250 samples, round trip 1 ms, at most 1 ms; the PLC's block takes 2 ms to read",
         "reserve": "a verdict is with the PLC after 14 ms, line.reserve_ms is 100",
-        "direction": "the count runs forward",
+        "direction": "the count rises, as it should",
         "speed": "600 mm/s, line.speed_max_mm_s is 660",
         "pitch": "parts every 200 mm, at least 190 mm apart",
         "bound, recipe 7": "places are known to 0.4 mm, position_tolerance_mm is 10",
@@ -120,7 +122,19 @@ def test_what_trembles_stands_and_what_creeps_does_not(counts_per_s: float, stan
 def test_a_count_that_falls_fails() -> None:
     found = measure(samples(-6000.0))
     assert wrong(found) == {"direction": Grade.FAIL}
-    assert "swap the encoder's A and B" in found["direction"].what
+    assert "the count falls as the belt runs. If the belt ran forward: swap the encoder's A and B" in (
+        found["direction"].what
+    )
+
+
+def test_a_counter_that_falls_by_design_must_fall() -> None:
+    found = measure(samples(-6000.0), counts_per_mm=-10.0)
+    assert wrong(found) == {}
+    assert found["direction"].what == "the count falls, as it should"
+    assert found["speed"].what == "600 mm/s, line.speed_max_mm_s is 660"
+    found = measure(samples(6000.0), counts_per_mm=-10.0)
+    assert wrong(found) == {"direction": Grade.FAIL}
+    assert "the count rises as the belt runs" in found["direction"].what
 
 
 def test_a_belt_faster_than_the_file_fails_with_the_likely_cause() -> None:
@@ -129,6 +143,9 @@ def test_a_belt_faster_than_the_file_fails_with_the_likely_cause() -> None:
     assert "the belt runs at 2400 mm/s" in found["speed"].what
     assert "x4 evaluation" in found["speed"].what
     assert found["bound"].what == "the encoder's samples contradict each other: no place can be told"
+    found = measure(samples(7000.0))
+    assert wrong(found) == {"speed": Grade.FAIL}
+    assert "the belt runs at 700 mm/s" in found["speed"].what
 
 
 def test_a_belt_that_is_much_too_slow_is_worth_a_question() -> None:
@@ -177,6 +194,7 @@ def test_a_counter_that_begins_anew_is_named_by_its_width(wrap: int, zero: int, 
 def test_32_bits_that_wrap_and_a_restart_are_no_narrow_counter() -> None:
     assert wrong(measure(samples(zero=2**31 - 3000))) == {}
     assert "counter" not in measure([*samples(), *samples(boot=5, zero=500_000)])
+    assert wrong(measure(samples(wrap=10_000), values=10_000)) == {}, "the file says so"
 
 
 def test_parts_that_are_all_too_near_fail_and_some_are_a_warning() -> None:

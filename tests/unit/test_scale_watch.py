@@ -163,7 +163,8 @@ def test_a_slow_way_to_the_plc_is_no_speed() -> None:
     drive(watch, 7000, 2.0, clock=None, trip_ms=60)
     assert watch.faults == {}, "answers that may be 60 ms late prove no 700 mm/s"
     drive(watch, 7000, 4.0, begun_ns=2 * S, trip_ms=60)
-    assert "700 mm/s" in watch.faults["scale"], "the PLC's own clock does"
+    assert list(watch.faults) == ["speed"], "the PLC's own clock does"
+    assert "700 mm/s" in watch.faults["speed"]
 
 
 def test_one_jump_of_the_count_is_no_speed() -> None:
@@ -192,6 +193,10 @@ def test_an_overspeed_is_over_when_the_belt_has_run_as_it_may_for_ten_seconds() 
     drive(watch, 6000, 8.0, begun_ns=40 * S)
     assert "scale" in watch.faults, "ten seconds since the last time"
     drive(watch, 6000, 5.0, begun_ns=48 * S)
+    assert watch.faults == {}
+    drive(watch, 7000, 1.0, begun_ns=60 * S)
+    assert list(watch.faults) == ["speed"]
+    drive(watch, 6000, 13.0, begun_ns=61 * S)
     assert watch.faults == {}
 
 
@@ -311,6 +316,7 @@ def test_pitches_are_those_between_neighbours_only() -> None:
     assert pitches_mm(shown, SCALE) == [2.0]
     assert pitches_mm(shown[:1], SCALE) == []
     assert (signed(2**31), signed(2**31 - 1), signed(-(2**32) + 5)) == (-(2**31), 2**31 - 1, 5)
+    assert (signed(-9990, 10_000), signed(4999, 10_000), signed(5000, 10_000)) == (10, 4999, -5000)
 
 
 # Bound.

@@ -13,7 +13,7 @@ from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mismatches import Mismatches
 
 
-class LineWatch:
+class Scaling:
     """Told of each trigger and each verdict. One thread owns it."""
 
     def __init__(
