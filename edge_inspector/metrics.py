@@ -121,7 +121,7 @@ belt_speed = Gauge(
 )
 position_bound = Gauge(
     "edge_inspector_position_bound_mm",
-    "How well a place on the belt can be told now; without encoder samples that fit each other, as before.",
+    "How well a place on the belt can be told now; stays as it was while encoder samples contradict each other.",
     registry=REGISTRY,
 )
 position_error_mm = Histogram(

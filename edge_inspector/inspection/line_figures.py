@@ -136,7 +136,7 @@ def _clock(measured: Measured, watch: SpeedWatch) -> Iterator[Finding]:
     elif "clock" in watch.faults:
         yield Finding("clock", watch.faults["clock"], Grade.FAIL)
     elif scan_ms := _scan_ms(measured.samples):
-        yield Finding("clock", f"the PLC shows a new count every {scan_ms:.3g} ms")
+        yield Finding("clock", f"a new count comes every {scan_ms:.3g} ms")
 
 
 def _scan_ms(samples: Sequence[EncoderSample]) -> float:

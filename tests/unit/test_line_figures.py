@@ -86,7 +86,7 @@ def test_a_line_as_the_file_says_is_right_in_everything() -> None:
     found = measure()
     assert {subject: finding.what for subject, finding in found.items()} == {
         "source": "encoder and trigger ring are of one PLC (boot 00000abc)",
-        "clock": "the PLC shows a new count every 10 ms",
+        "clock": "a new count comes every 10 ms",
         "round trip": "250 samples, round trip 1 ms, at most 1 ms; the PLC's block takes 2 ms to read",
         "reserve": "a verdict is with the PLC after 14 ms, line.reserve_ms is 100",
         "direction": "the count rises, as it should",
