@@ -29,7 +29,8 @@ layers: $(VENV)/.dev-$(ORT)
 
 # What may reach the gate is decided here: every branch is taken by a test that is quick.
 DECIDING := inspection plcs.ring encoders.timeline s7.blocks
-DECIDING_TESTS := admission alarms blocks config control decision defects drift picture picture_guard recipe ring timeline tracking triggers view
+DECIDING_TESTS := admission alarms blocks config control decision defects drift gate_watch line_figures picture picture_guard \
+	recipe ring scale_watch timeline tracking triggers view
 coverage: $(VENV)/.dev-$(ORT)
 	$(BIN)/pytest $(DECIDING_TESTS:%=tests/unit/test_%.py) $(DECIDING:%=--cov=edge_inspector.%) --cov-branch \
 		--cov-fail-under=100 --cov-report=term-missing:skip-covered

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from edge_inspector.drivers import DriverSettings, Segmenter, driver_names, load_driver
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe, faults_of, read_recipe, read_toml
+from edge_inspector.line_faults import line_faults, recipe_faults
 from edge_inspector.station_file import CameraTable, PlcTable, SegmenterTable, ShadowTable, StationFile, WebTable
 
 
@@ -67,10 +68,10 @@ def load_station(path: Path) -> Station:
     segmenter = _segmenter(base, "segmenter", file.segmenter, model, faults)
     limits: dict[str, ClassLimits] = {}
     if recipe is not None:
-        faults += _line_faults(file, recipe)
+        faults += line_faults(file, recipe) + recipe_faults(file, cameras, file.station.recipe, recipe)
         if segmenter is not None:
             limits = _limits(file, file.station.recipe, recipe, segmenter, faults)
-    recipes = _recipes(base, file, recipe, limits, segmenter, faults)
+    recipes = _recipes(base, file, cameras, recipe, limits, segmenter, faults)
     shadow = _shadow(base, file, recipes, faults)
     if faults or recipe is None or segmenter is None:
         raise ConfigError(faults)
@@ -273,41 +274,10 @@ def _shadow(base: Path, file: StationFile, recipes: dict[int, Criteria], faults:
     return ShadowModel(segmenter, {each: Criteria(recipes[each].recipe, suggested | seen[each]) for each in recipes})
 
 
-def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
-    line, names = file.line, {camera.name for camera in file.cameras}
-    reserve_mm = line.reserve_ms / 1000 * line.speed_max_mm_s
-    faults = [
-        Fault(f"{file.station.recipe}: views", f"no camera is called {view!r}; there are: {', '.join(sorted(names))}")
-        for view in recipe.views
-        if view not in names
-    ]
-    if not line.gate_mm * line.counts_per_mm < 2**31:
-        faults.append(Fault("line.gate_mm", "the way to the gate is more than an encoder of 32 bits can count"))
-    faults += [
-        Fault(
-            f"cameras.{at}.offset_mm",
-            f"{camera.name!r} at {_seen_mm(camera, recipe):g} mm is not before the decision line at "
-            f"{line.gate_mm - reserve_mm:g} mm (line.gate_mm less line.reserve_ms at line.speed_max_mm_s)",
-        )
-        for at, camera in enumerate(file.cameras)
-        if _seen_mm(camera, recipe) >= line.gate_mm - reserve_mm
-    ]
-    faults += [
-        Fault(f"cameras.{at}.name", f"{camera.name!r} is not in the recipe's views: nothing would look at its frames")
-        for at, camera in enumerate(file.cameras)
-        if camera.name not in recipe.views
-    ]
-    return faults
-
-
-def _seen_mm(camera: CameraTable, recipe: Recipe) -> float:
-    """Where the part is when the camera has its picture: a line-scan camera waits for the part's end."""
-    return camera.offset_mm + (0.0 if camera.line_counts is None else recipe.part_length_mm)
-
-
 def _recipes(
     base: Path,
     file: StationFile,
+    cameras: Sequence[DriverSettings],
     first: Recipe | None,
     limits: dict[str, ClassLimits],
     segmenter: Segmenter | None,
@@ -322,6 +292,7 @@ def _recipes(
         if recipe is None or first is None:
             continue
         faults += _beside(path, first, recipe)
+        faults += [fault for fault in recipe_faults(file, cameras, path, recipe) if fault not in faults]
         if recipe.id in found:
             faults.append(Fault(f"{path}: id", f"{recipe.id} is already the id of {found[recipe.id].recipe.name!r}"))
         if segmenter is not None:

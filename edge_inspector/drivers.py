@@ -39,6 +39,11 @@ class DriverSettings(BaseModel):
         """What only one driver may hold at a time: a device path, an address. None where sharing is harmless."""
         return None
 
+    @property
+    def free_running_hz(self) -> float | None:
+        """How many pictures a camera takes per second by itself. None where it is triggered, or nobody has said."""
+        return None
+
 
 class Camera(Protocol):
     """Pictures in. Constructed as `Camera(name, settings)`; one thread owns it from open to close.
@@ -129,6 +134,13 @@ class PlcLink(Protocol):
     @abstractmethod
     def probe(self) -> str:
         """What the peer is and whether it could be served, in a few words; says nothing that it could act on.
+
+        Not between open and close. Raises DeviceError.
+        """
+
+    @abstractmethod
+    def look(self) -> PlcInput | None:
+        """What the peer says, read without writing anything; None where it says nothing.
 
         Not between open and close. Raises DeviceError.
         """

@@ -29,6 +29,11 @@ state_disk_free = Gauge(
 state_disk_size = Gauge("edge_inspector_state_disk_size_bytes", "Size of the disk of state_dir.", registry=REGISTRY)
 
 parts_triggered = Counter("edge_inspector_parts_triggered", "Parts announced by the PLC.", registry=REGISTRY)
+triggers_doubled = Counter(
+    "edge_inspector_triggers_doubled",
+    "Parts announced less than a part's length after the one before: a photo-eye that bounces.",
+    registry=REGISTRY,
+)
 parts_processed = Counter("edge_inspector_parts_processed", "Verdicts, one per part.", ["decision"], registry=REGISTRY)
 parts_defective = Counter("edge_inspector_parts_defective", "Parts with decision REJECT.", registry=REGISTRY)
 parts_not_inspected = Counter(
@@ -111,6 +116,14 @@ reserve_seconds = Histogram(
 encoder_samples = Counter("edge_inspector_encoder_samples", "Encoder samples taken.", registry=REGISTRY)
 encoder_failed = Counter("edge_inspector_encoder_failed", "Encoder readings that failed.", registry=REGISTRY)
 encoder_epochs = Counter("edge_inspector_encoder_epochs", "Times all earlier positions became void.", registry=REGISTRY)
+belt_speed = Gauge(
+    "edge_inspector_belt_speed_mm_s", "As the encoder shows it; below 0 where the count falls.", registry=REGISTRY
+)
+position_bound = Gauge(
+    "edge_inspector_position_bound_mm",
+    "How well a place on the belt can be told now; stays as it was while encoder samples contradict each other.",
+    registry=REGISTRY,
+)
 position_error_mm = Histogram(
     "edge_inspector_position_error_bound_mm",
     "Bound on the error of a view's position.",

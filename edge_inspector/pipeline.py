@@ -19,6 +19,7 @@ from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.picture_guard import CameraGuard
+from edge_inspector.inspection.scale_watch import SpeedWatch
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import (
     ArchiveItem,
@@ -96,13 +97,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     """Everything connected, nothing started. The segmenter must be open. `first_recipe` judges at first."""
     file, segmenter = station.file, station.segmenter
     geometry = line_geometry(station)
-    timeline = Timeline(
-        Motion(geometry.speed_max, file.line.acceleration_max_mm_s2 * geometry.counts_per_mm),
-        stale_ns=int(file.encoder.stale_ms * 1e6),
-        drift=file.encoder.drift_ppm * 1e-6,
-        publish_ns=file.encoder.publish_delay_us * 1000,
-        read_point=file.encoder.read_point,
-    )
+    timeline = line_timeline(station)
     jobs: Mailbox[Job] = Mailbox("jobs", file.segmenter.queue_frames, key=lambda job: job.decide_by)
     masks: Mailbox[Segmented] = Mailbox("masks", 64)
     inbox: Mailbox[JudgeItem] = Mailbox("judge", 4096)
@@ -111,7 +106,8 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     verdicts: list[Mailbox[Verdict]] = [Mailbox(link.name, 4096) for link in file.plcs]
 
     encoder = load_driver("encoders", file.encoder.driver)(station.encoder_settings)
-    track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000)
+    speed = SpeedWatch(geometry.counts_per_mm, file.line.speed_max_mm_s)
+    track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000, speed)
 
     recipes = [criteria.recipe for criteria in station.recipes.values()]
     control = Control(station.recipes, first_recipe, conditions.reset)
@@ -232,4 +228,16 @@ def line_geometry(station: Station) -> Geometry:
         gate=round(line.gate_mm * scale),
         reserve=round(line.reserve_ms / 1000 * line.speed_max_mm_s * scale),
         offsets={camera.name: round(camera.offset_mm * scale) for camera in station.file.cameras},
+    )
+
+
+def line_timeline(station: Station) -> Timeline:
+    """Where the belt was, with what the station file says of encoder and motion."""
+    encoder, scale = station.file.encoder, station.file.line.counts_per_mm
+    return Timeline(
+        Motion(line_geometry(station).speed_max, station.file.line.acceleration_max_mm_s2 * scale),
+        stale_ns=int(encoder.stale_ms * 1e6),
+        drift=encoder.drift_ppm * 1e-6,
+        publish_ns=encoder.publish_delay_us * 1000,
+        read_point=encoder.read_point,
     )

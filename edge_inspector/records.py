@@ -77,6 +77,25 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """How far a place between two samples may be from the truth, in counts: one for the rounding, and these two.
+
+    `bend` is what the belt may do unseen within `span_s`, `doubt` what it moves in the `doubt_s` by which the clocks
+    are not known.
+    """
+
+    bend: float
+    doubt: float
+    span_s: float
+    doubt_s: float
+
+    @property
+    def counts(self) -> float:
+        """All of it."""
+        return 1 + self.bend + self.doubt
+
+
+@dataclass(frozen=True, slots=True)
 class Trigger:
     """The PLC's photo-eye saw a part: its number and the raw 32-bit count latched with it."""
 

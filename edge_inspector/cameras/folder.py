@@ -39,6 +39,11 @@ class FolderCamera(Camera):
         repeat: bool = False
         grey: bool = False
 
+        @property
+        def free_running_hz(self) -> float | None:
+            """As paced; None where each picture comes as soon as it is asked for."""
+            return 1000 / self.interval_ms if self.interval_ms else None
+
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self._settings = settings

@@ -62,6 +62,12 @@ class FeatureSettings(DriverSettings):
     buffers: Annotated[int, Field(ge=2, le=1000)] = 16
     features: dict[str, bool | int | float | str] = Field(default_factory=dict)
 
+    @property
+    def free_running_hz(self) -> float | None:
+        """`frame_rate`, unless something triggers the camera; `features` may switch a trigger on, too."""
+        triggered = self.trigger_source or self.line_trigger_source or "TriggerMode" in self.features
+        return None if triggered else self.frame_rate
+
 
 class GenicamSettings(FeatureSettings):
     """`address` of GigE cameras (safest), or `serial`.

@@ -62,6 +62,11 @@ class OpenCvCamera(Camera):
             """A V4L2 device has room for one reader; streams and files have room for more."""
             return self.source if self.source.startswith("/dev/") else None
 
+        @property
+        def free_running_hz(self) -> float | None:
+            """None of these can be triggered; without `fps` a device or stream has a rate of its own."""
+            return self.fps
+
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self._settings = settings

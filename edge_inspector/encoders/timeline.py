@@ -17,15 +17,16 @@ from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import linear_regression
+from statistics import linear_regression, median
 
 from edge_inspector.errors import PositionPendingError, PositionUnknownError
-from edge_inspector.records import EncoderSample, Position
+from edge_inspector.records import Bound, EncoderSample, Position
 
 _WRAP = 1 << 32
 _HALF = 1 << 31
 _EVEN = 5  # samples, 40 ms with a scan of 10 ms: longer, and belts are not even
 _UNEVEN = 0.7  # counts off the line: half of one is the rounding of whole numbers
+_RECENT = 8  # samples that tell how a source comes now
 _OLDEST_STAMP_S = 0.25  # a stamp may be one scan old when it is read, and PLCs scan in well under this
 
 
@@ -196,15 +197,31 @@ class Timeline:
         with self._lock:
             return self._offset(now_ns)
 
+    def reachable(self, speed: float | None = None) -> Bound | None:
+        """The bound that the latest samples allow, as the belt moves or at `speed` counts per second.
+
+        None before there are enough of them.
+        """
+        with self._lock:
+            if len(self._samples) < _RECENT:
+                return None
+            recent = [self._samples[index] for index in range(-_RECENT, 0)]
+            low, high = self._offset(recent[-1].answered_ns)
+            span_ns = int(median(after.device_ns - before.device_ns for before, after in pairwise(recent)))
+            error_ns = max(sample.error_ns for sample in recent)
+            ran = abs(recent[-1].count - recent[0].count) / max(1, recent[-1].device_ns - recent[0].device_ns) * 1e9
+            travel = (ran if speed is None else speed) * span_ns / 1e9
+            return self._bound(travel, span_ns, self._doubt(low, high) + error_ns, 2 * error_ns)
+
     def next_edge(self, after_ns: int) -> tuple[int, int] | None:
         """The first instant after `after_ns` at which the source should show a new stamp, and how unsure that is, ns.
 
         None where the source has no clock, or its cycle is not known yet.
         """
         with self._lock:
-            if not self._stamped or len(self._samples) < 8:
+            if not self._stamped or len(self._samples) < _RECENT:
                 return None
-            recent = [self._samples[index].device_ns for index in range(-8, 0)]
+            recent = [self._samples[index].device_ns for index in range(-_RECENT, 0)]
             cycle = min(later - earlier for earlier, later in pairwise(recent))
             low, high = self._offset(after_ns)
             shown = recent[-1] + self._likely(low, high)
@@ -268,16 +285,21 @@ class Timeline:
     def _between(self, before: _Sample, after: _Sample, device_ns: int, offset_error_ns: int) -> Position:
         span_ns = after.device_ns - before.device_ns
         travel = after.count - before.count
-        span_s = span_ns / 1e9
-        error_s = (offset_error_ns + max(before.error_ns, after.error_ns)) / 1e9
+        error_ns = offset_error_ns + max(before.error_ns, after.error_ns)
+        bound = self._bound(abs(travel), span_ns, error_ns, before.error_ns + after.error_ns)
+        count = before.count + travel * (device_ns - before.device_ns) / span_ns
+        return Position(count, bound.counts, self._epoch)
+
+    def _bound(self, travel: float, span_ns: int, doubt_ns: int, stamps_ns: int) -> Bound:
+        """The belt went `travel` in `span_ns`, whose ends are known to `stamps_ns` together."""
+        span_s, doubt_s = span_ns / 1e9, doubt_ns / 1e9
         # The greatest speed anywhere in reach: the mean over the shortest time that the travel can have taken, and
         # what the belt can gain on the way from where it ran at that mean.
-        shortest_s = max(1, span_ns - before.error_ns - after.error_ns) / 1e9
-        gain = self._motion.acceleration_max * (span_s / 2 + 2 * error_s)
-        speed = min(self._motion.speed_max, (abs(travel) + 1) / shortest_s + gain)
+        shortest_s = max(1, span_ns - stamps_ns) / 1e9
+        gain = self._motion.acceleration_max * (span_s / 2 + 2 * doubt_s)
+        speed = min(self._motion.speed_max, (travel + 1) / shortest_s + gain)
         bend = min(self._motion.acceleration_max * span_s * span_s / 8, self._motion.speed_max * span_s)
-        count = before.count + travel * (device_ns - before.device_ns) / span_ns
-        return Position(count, 1 + bend + speed * error_s, self._epoch)
+        return Bound(bend, speed * doubt_s, span_s, doubt_s)
 
     def _ahead(self, device_ns: int, offset_error_ns: int) -> Position | None:
         """At the speed of the last two spans; None where there are none, or the source has no clock."""

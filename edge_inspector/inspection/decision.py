@@ -32,8 +32,9 @@ def decide(
 ) -> Judgement:
     """Judge one part.
 
-    A defect beyond its limits rejects, whatever else is missing. Otherwise only a part seen whole, at a known place,
-    is accepted. `absent(camera)` says why a view never came; `barred` why the station may not inspect at all.
+    A defect beyond its limits rejects, whatever else is missing. Otherwise only a part seen whole, at a known place and
+    alone there, is accepted. `absent(camera)` says why a view never came; `barred` why the station may not inspect at
+    all.
     """
     placed = assembly.views.values()
     error_mm = max((view.position.error_counts for view in placed), default=0.0) / counts_per_mm
@@ -50,6 +51,8 @@ def decide(
         reason = assembly.part.handicap or Reason.POSITION_UNKNOWN
     elif beyond_limits(defects, limits):
         return Judgement(Decision.REJECT, Reason.DEFECT, "C", True, missing, error_mm)  # noqa: FBT003
+    elif assembly.crowded:
+        reason = Reason.POSITION_UNKNOWN
     elif missing:
         reason = failures[missing[0]]
     elif error_mm > recipe.position_tolerance_mm:

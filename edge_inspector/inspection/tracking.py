@@ -13,16 +13,21 @@ from dataclasses import dataclass, field, replace
 
 from edge_inspector.records import OpenPart, Part, PlacedView, Reason
 
+_DEPARTED_MAX = 64  # parts that have left and that a new one may lie beside
 _ORPHANS_MAX = 1024  # of one camera: many seconds of one that runs freely, while the PLC is away
 
 
 @dataclass(slots=True)
 class Assembly:
-    """A part and the views of it so far, by camera. `voided` says why its position cannot be trusted any more."""
+    """A part and the views of it so far, by camera. `voided` says why its position cannot be trusted any more.
+
+    `crowded`: another part lies so near that a view of one could be a view of the other.
+    """
 
     part: Part
     views: dict[str, PlacedView] = field(default_factory=dict)
     voided: Reason = Reason.NONE
+    crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class PartTracker:
         self._gate = gate
         self._epoch = 0
         self._open: dict[tuple[int, int], Assembly] = {}
+        self._departed: deque[Part] = deque(maxlen=_DEPARTED_MAX)
         self._orphans: dict[str, deque[PlacedView]] = {camera: deque() for camera in offsets}
         self._strays = 0
 
@@ -63,7 +69,11 @@ class PartTracker:
         key = (part.plc_boot_id, part.part_seq)
         if key in self._open:
             return False
-        assembly = self._open[key] = Assembly(part)
+        assembly = Assembly(part, crowded=any(self._crowd(part, other) for other in self._departed))
+        for other in self._open.values():
+            if self._crowd(part, other.part):
+                assembly.crowded = other.crowded = True
+        self._open[key] = assembly
         for orphans in self._orphans.values():
             found = next((placed for placed in orphans if self._take(assembly, placed)), None)
             if found is not None:
@@ -71,13 +81,13 @@ class PartTracker:
         return True
 
     def add_view(self, placed: PlacedView) -> bool:
-        """Give a view to its part. False when no part is there (yet): it is kept until it could not matter.
+        """Give a view to its part, or to all parts that it could be of. False when no part is there (yet).
 
-        Of the views that a camera takes while the belt stands, only the newest are kept.
+        It is then kept until it could not matter. Of the views that a camera takes while the belt stands, only the
+        newest are kept.
         """
-        for assembly in self._open.values():
-            if self._take(assembly, placed):
-                return True
+        if sum(self._take(assembly, placed) for assembly in self._open.values()):
+            return True
         orphans = self._orphans[placed.view.camera]
         orphans.append(placed)
         if len(orphans) > _ORPHANS_MAX:
@@ -112,6 +122,7 @@ class PartTracker:
     def leave(self, part: Part) -> None:
         """The part has its verdict."""
         del self._open[part.plc_boot_id, part.part_seq]
+        self._departed.append(part)
 
     def open_parts(self) -> tuple[OpenPart, ...]:
         """What is followed now."""
@@ -125,6 +136,13 @@ class PartTracker:
             return False
         assembly.views[camera] = replace(placed, view=placed.view.by(part.recipe_id))
         return True
+
+    def _crowd(self, part: Part, other: Part) -> bool:
+        """Whether a view could be of either."""
+        if not (part.positioned and other.positioned and part.epoch == other.epoch):
+            return False
+        reach = self._tolerances[part.recipe_id] + self._tolerances[other.recipe_id]
+        return abs(part.trigger_count - other.trigger_count) <= reach
 
     def _is_ripe(self, assembly: Assembly, furthest: int | None) -> bool:
         part = assembly.part

@@ -102,6 +102,17 @@ class BlockLink:
         finally:
             self._wire.close()
 
+    def look(self) -> PlcInput | None:
+        """Read DB_Plc, write nothing. None where the reading met the PLC in the middle of a write.
+
+        Raises DeviceError.
+        """
+        self._wire.open()
+        try:
+            return self._read()
+        finally:
+            self._wire.close()
+
     def exchange(self, status: StationStatus) -> PlcInput | None:
         """Read DB_Plc, follow restarts and acknowledgements, write the header with its heartbeat.
 

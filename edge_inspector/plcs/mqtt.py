@@ -82,6 +82,10 @@ class MqttLink:
         finally:
             session.close()
 
+    def look(self) -> PlcInput | None:
+        """None: a broker announces no parts."""
+        return None
+
     def exchange(self, status: StationStatus) -> PlcInput | None:
         """Say the state on change and every 10 s, publish what waits. A broker announces no parts: None.
 

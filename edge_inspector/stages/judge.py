@@ -35,6 +35,7 @@ from edge_inspector.records import (
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.placing import Announced, Geometry, Placing
+from edge_inspector.stages.scaling import Scaling
 from edge_inspector.stages.telling import Telling
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class Judge:
             geometry.reserve,
             geometry.gate,
         )
+        self._scaling = Scaling(geometry.counts_per_mm, recipes, timeline, conditions)
         self._intake = TriggerIntake()
         self._telling = Telling(conditions)
         self._plc: PlcInput | None = None
@@ -175,6 +177,7 @@ class Judge:
                 self._tell_of_lost(trigger.part_seq, now)
             unseen_ns = self._unseen_ns if handicap is Reason.NONE else 0
             recipe_id = self._control.recipe_id
+            self._scaling.announced(heard.boot_id, trigger, handicap, recipe_id)
             self._placing.announce(Announced(now, unseen_ns, heard.boot_id, trigger, handicap, recipe_id))
         if not self._intake.behind:
             self._unseen_ns = heard.asked_ns
@@ -243,6 +246,7 @@ class Judge:
         self._recent.append(verdict)
         _count(verdict)
         self._telling.count(verdict, self._recipes[verdict.recipe_id].recipe.alarm)
+        self._scaling.judged(verdict)
 
     def _verdict(self, assembly: Assembly, absent: Callable[[str], Reason]) -> Verdict:
         criteria = self._recipes[assembly.part.recipe_id]

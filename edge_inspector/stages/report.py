@@ -9,6 +9,7 @@ from collections.abc import Callable
 from edge_inspector import metrics
 from edge_inspector.drivers import PlcLink
 from edge_inspector.errors import DeviceError
+from edge_inspector.inspection.gate_watch import GateWatch
 from edge_inspector.records import (
     ArchiveItem,
     Command,
@@ -30,6 +31,7 @@ _WAITING_MAX = 10_000  # at 10 parts/s a quarter of an hour; the outbox of a lin
 _LAST_WORDS_NS = 300_000_000
 _OVERDUE_AT_ONCE = 8  # then whatever is urgent has its turn
 _LATE_TOLD_NS = 500_000_000  # so long that the peer reads it between two exchanges
+_MISSED_TOLD_NS = 5_000_000_000  # nobody else tells of it, and people are to see it
 _FROZEN_S = 0.5  # a PLC whose heartbeat stands still this long is in STOP
 
 
@@ -71,7 +73,8 @@ class Report:
         self._waiting: list[Verdict] = []
         self._overdue: list[Verdict] = []
         self._heartbeat = (0, 0)
-        self._late_ns = 0
+        self._late_ns = self._missed_ns = 0
+        self._gate = GateWatch()
         self._counted: dict[str, int] = {}
         self._troubled: set[ErrorCode] = set()
 
@@ -112,6 +115,7 @@ class Report:
     def _open(self) -> bool:
         if not self._backoff.due(wait_s=0.02):
             return False
+        self._gate = GateWatch()  # what happened while nobody was connected is told already
         try:
             self._link.open()
             self._exchange()
@@ -178,6 +182,7 @@ class Report:
         if heard is not None:
             self._announces = True
             self._heard.put(heard)
+            self._tell_of_missed(self._gate.hear(heard), now)
         for command in self._link.commands():
             self._submit(command)
         self._tell_of_link()
@@ -193,6 +198,14 @@ class Report:
             self._conditions.set(self._lost_code, self._label, "the PLC answers, but its program does not run (STOP?)")
         elif heard is None and not self._link.connected:
             self._conditions.set(self._lost_code, self._label, "not connected")
+
+    def _tell_of_missed(self, parts: int, now: int) -> None:
+        if parts:
+            self._missed_ns = now
+            why = f"the PLC says that parts met the gate without a verdict: {parts} since it was last read"
+            self._conditions.set(ErrorCode.VERDICT_LATE, "gate", why)
+        elif now - self._missed_ns > _MISSED_TOLD_NS:
+            self._conditions.clear(ErrorCode.VERDICT_LATE, "gate")
 
     def _tell_of_link(self) -> None:
         for event, count in self._link.events.items():

@@ -10,11 +10,15 @@ from edge_inspector import metrics
 from edge_inspector.drivers import Encoder
 from edge_inspector.encoders.timeline import Timeline
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import ErrorCode
+from edge_inspector.inspection.scale_watch import SpeedWatch
+from edge_inspector.records import EncoderSample, ErrorCode
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.runtime.mismatches import Mismatches
 
 log = logging.getLogger(__name__)
+
+_EPOCHS_APART_NS = 10_000_000_000
 
 
 class Track:
@@ -27,10 +31,15 @@ class Track:
     name = "track"
     beat_within_s = 5.0
 
-    def __init__(self, encoder: Encoder, timeline: Timeline, conditions: Conditions, interval_s: float) -> None:
+    def __init__(
+        self, encoder: Encoder, timeline: Timeline, conditions: Conditions, interval_s: float, speed: SpeedWatch
+    ) -> None:
         self._encoder = encoder
         self._timeline = timeline
         self._conditions = conditions
+        self._speed = speed
+        self._mismatches = Mismatches(conditions)
+        self._told_of_epoch_ns = -_EPOCHS_APART_NS
         self._interval_ns = int(interval_s * 1e9)
         self._backoff = Backoff(first_s=0.02, longest_s=0.2)
         self._is_open = False
@@ -56,7 +65,9 @@ class Track:
         self._round_trip_ns = min(sample.answered_ns - sample.asked_ns, 2 * self._round_trip_ns)
         if not self._timeline.add(sample):
             metrics.encoder_epochs.inc()
-            log.info("encoder epoch %d begins (boot %08x)", self._timeline.epoch, sample.boot_id)
+            self._tell_of_epoch(sample)
+        if self._speed.add(sample):
+            self._tell_of_speed()
         if self._timeline.fresh(sample.answered_ns):
             self._conditions.clear(ErrorCode.ENCODER_LOST, "encoder")
         else:
@@ -66,6 +77,20 @@ class Track:
         """Let go of the encoder."""
         self._encoder.close()
         self._is_open = False
+
+    def _tell_of_epoch(self, sample: EncoderSample) -> None:
+        # Of samples that contradict each other a hundred come in a second.
+        if sample.answered_ns - self._told_of_epoch_ns >= _EPOCHS_APART_NS:
+            self._told_of_epoch_ns = sample.answered_ns
+            log.info("encoder epoch %d begins (boot %08x)", self._timeline.epoch, sample.boot_id)
+
+    def _tell_of_speed(self) -> None:
+        self._mismatches.tell(self._speed.faults)
+        if self._speed.speed_mm_s is not None:
+            metrics.belt_speed.set(self._speed.speed_mm_s)
+        bound = self._timeline.reachable()
+        if bound is not None:
+            metrics.position_bound.set(bound.counts / self._speed.counts_per_mm)
 
     def _open(self) -> bool:
         if not self._backoff.due(wait_s=0.1):

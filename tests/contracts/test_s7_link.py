@@ -310,6 +310,16 @@ def test_a_probe_writes_nothing_and_says_what_is_there(plc: Plc, link: BlockLink
     assert not link.connected
 
 
+def test_a_look_gives_what_the_plc_says_and_writes_nothing(plc: Plc, link: BlockLink) -> None:
+    plc.program.photo_eye(77)
+    plc.scan()
+    heard = link.look()
+    assert heard is not None
+    assert [(trigger.part_seq, trigger.count) for trigger in heard.triggers] == [(1, 77)]
+    assert plc.writes == []
+    assert not link.connected
+
+
 @pytest.mark.parametrize(
     ("spoil", "error", "what", "words"),
     [

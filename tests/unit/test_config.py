@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from edge_inspector.cameras.folder import FolderCamera
+from edge_inspector.cameras.genicam_settings import GenicamSettings
+from edge_inspector.cameras.opencv import OpenCvCamera
 from edge_inspector.cli import main
 from edge_inspector.config import Station, load_station
 from edge_inspector.errors import ConfigError
+from edge_inspector.simulation.camera import SimulatedCamera
 
 STATION = """\
 [station]
@@ -147,6 +151,54 @@ WRONG = {
         "gate_mm = 1e308",
         "line.gate_mm",
         "the way to the gate is more than an encoder of 32 bits can count",
+    ),
+    "a speed in metres": (
+        "speed_max_mm_s = 1000",
+        "speed_max_mm_s = 0.6",
+        "line.speed_max_mm_s",
+        "0.6 mm/s is no belt's greatest speed (1 to 20000): metres for millimetres?",
+    ),
+    "a speed in micrometres": (
+        "speed_max_mm_s = 1000\n",
+        "speed_max_mm_s = 600000\nreserve_ms = 5\n",
+        "line.speed_max_mm_s",
+        "600000 mm/s is no belt's greatest speed (1 to 20000): micrometres for millimetres?",
+    ),
+    "a gate in metres": (
+        "gate_mm = 900",
+        "gate_mm = 0.9",
+        "line.gate_mm",
+        "0.9 mm is no way from a photo-eye to a gate (1 to 100000): metres for millimetres?",
+    ),
+    "a gate in micrometres": (
+        "gate_mm = 900",
+        "gate_mm = 900000",
+        "line.gate_mm",
+        "micrometres for millimetres?",
+    ),
+    "a reserve that is longer than the way": (
+        "gate_mm = 900",
+        "gate_mm = 900\nreserve_ms = 900",
+        "line.reserve_ms",
+        "in 900 ms at line.speed_max_mm_s = 1000 the belt goes 900 mm, and the gate is at line.gate_mm = 900",
+    ),
+    "counts per metre": (
+        "counts_per_mm = 10",
+        "counts_per_mm = 100001",
+        "line.counts_per_mm",
+        "100001 counts in a millimetre are more than any belt's encoder has: counts per metre?",
+    ),
+    "an encoder coarser than the tolerance": (
+        "counts_per_mm = 10",
+        "counts_per_mm = 0.2",
+        "recipe.toml: position_tolerance_mm",
+        "5 mm can never be held: one encoder count is 5 mm (1 / line.counts_per_mm). Write at least 10, or",
+    ),
+    "a camera that runs freely and too slowly": (
+        'source = "/dev/video0"',
+        'source = "/dev/video0", fps = 30',
+        "cameras.0.settings",
+        "position_tolerance_mm = 5 of recipe.toml covers only 10 mm, so parts are missed: trigger the camera, raise",
     ),
     "two links of one name": ('name = "broker"', 'name = "plc"', "plcs.1.name", "'plc' is used twice"),
     "camera behind the decision line": (
@@ -403,6 +455,53 @@ def test_a_further_recipe_that_does_not_fit_is_refused(
 ) -> None:
     (tmp_path / "second.toml").write_text(changed(SECOND_RECIPE, old, new))
     assert faults(write(tmp_path, WITH_SECOND))[f"second.toml: {where}"] == what
+
+
+def test_further_recipes_are_held_against_the_line_too_and_what_is_wrong_with_both_is_told_once(tmp_path: Path) -> None:
+    strict = changed(SECOND_RECIPE, "position_tolerance_mm = 5", "position_tolerance_mm = 0.1")
+    (tmp_path / "second.toml").write_text(strict)
+    station = changed(WITH_SECOND, 'source = "/dev/video0"', 'source = "/dev/video0", fps = 150')
+    station = changed(station, "offset_mm = 300", "offset_mm = 800")
+    with pytest.raises(ConfigError) as raised:
+        load_station(write(tmp_path, station))
+    first, *second = raised.value.faults
+    assert first.where == "cameras.1.offset_mm"
+    assert [fault.where for fault in second] == ["second.toml: position_tolerance_mm", "cameras.0.settings"]
+    assert "position_tolerance_mm = 0.1 of second.toml covers only 0.2 mm" in second[1].what
+
+
+def test_a_camera_that_is_too_slow_is_told_what_it_does_and_what_it_must_do(tmp_path: Path) -> None:
+    found = faults(write(tmp_path, changed(STATION, 'source = "/dev/video0"', 'source = "/dev/video0", fps = 30')))
+    assert found["cameras.0.settings"].startswith(
+        "camera 'left' takes a picture every 33.3 mm at line.speed_max_mm_s = 1000; position_tolerance_mm = 5 of"
+    )
+    assert "raise its rate (30 per second) to 100, or lower speed_max_mm_s" in found["cameras.0.settings"]
+
+
+def test_a_camera_whose_pictures_lie_as_near_as_the_tolerance_covers_is_allowed(tmp_path: Path) -> None:
+    loaded(write(tmp_path, changed(STATION, 'source = "/dev/video0"', 'source = "/dev/video0", fps = 100')))
+    lines = changed(STATION, 'source = "/dev/video0"', 'source = "/dev/video0", fps = 30')
+    loaded(write(tmp_path, changed(lines, "offset_mm = 200", "offset_mm = 200\nline_counts = 8")))
+
+
+FREE = {
+    "folder": (FolderCamera.Settings(path=Path("p"), interval_ms=20), 50.0),
+    "folder, as fast as asked": (FolderCamera.Settings(path=Path("p"), interval_ms=0), None),
+    "opencv": (OpenCvCamera.Settings(source="/dev/video0", fps=60), 60.0),
+    "opencv, not said": (OpenCvCamera.Settings(source="/dev/video0"), None),
+    "genicam": (GenicamSettings(serial="1", frame_rate=30), 30.0),
+    "genicam, not said": (GenicamSettings(serial="1"), None),
+    "genicam, triggered": (GenicamSettings(serial="1", frame_rate=30, trigger_source="Line0"), None),
+    "genicam, row by row": (GenicamSettings(serial="1", frame_rate=30, line_trigger_source="Line0"), None),
+    "genicam, its own features": (GenicamSettings(serial="1", frame_rate=30, features={"TriggerMode": "On"}), None),
+    "simulated": (SimulatedCamera.Settings(line=Path("l"), offset_mm=1), None),
+}
+
+
+@pytest.mark.parametrize("case", FREE)
+def test_a_camera_says_how_fast_it_runs_by_itself(case: str) -> None:
+    chosen, hz = FREE[case]
+    assert chosen.free_running_hz == hz
 
 
 def test_faults_of_all_recipes_and_the_station_are_told_at_once(tmp_path: Path) -> None:

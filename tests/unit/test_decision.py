@@ -1,5 +1,6 @@
 """What is said of a part: a defect rejects, and only a part seen whole at a known place is accepted."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,6 +70,13 @@ def test_a_part_without_defects_is_accepted_with_grade_a() -> None:
     found = judge(assembly())
     assert told(found) == (Decision.ACCEPT, Reason.NONE, "A", False)
     assert found.missing_views == ()
+
+
+def test_a_part_that_shares_its_place_with_another_is_rejected_for_a_defect_and_never_accepted() -> None:
+    crowd = replace(assembly(), crowded=True)
+    assert told(judge(crowd)) == not_inspected(Reason.POSITION_UNKNOWN)
+    assert told(judge(replace(assembly(views=()), crowded=True))) == not_inspected(Reason.POSITION_UNKNOWN)
+    assert told(judge(replace(assembly(defect()), crowded=True))) == (Decision.REJECT, Reason.DEFECT, "C", True)
 
 
 def test_defects_within_the_limits_are_accepted_with_grade_b() -> None:

@@ -11,6 +11,7 @@ from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.decision import decide
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
+from edge_inspector.metrics import REGISTRY
 from edge_inspector.records import (
     ArchiveItem,
     Command,
@@ -66,12 +67,12 @@ def heard(newest: int, triggers: dict[int, int], *, boot: int = BOOT, recipe: in
 class Rig:
     """The real judge and a belt of 1 m/s at most; camera at 0.5 m, gate at `gate_mm`, 100 ms of it reserve."""
 
-    def __init__(self, gate_mm: int = 1500) -> None:
+    def __init__(self, gate_mm: int = 1500, *, read_point: float = 0.5) -> None:
         self.recipes = {number: criteria(number) for number in (4, 5)}
         self.geometry = Geometry(
             COUNTS_PER_MM, COUNTS_PER_S, gate_mm * COUNTS_PER_MM, COUNTS_PER_S // 10, {"top": 500 * COUNTS_PER_MM}
         )
-        self.timeline = Timeline(Motion(COUNTS_PER_S, 50_000))
+        self.timeline = Timeline(Motion(COUNTS_PER_S, 50_000), read_point=read_point)
         self.conditions = Conditions()
         self.conditions.phase(StationState.READY)
         self.inbox: Mailbox[JudgeItem] = Mailbox("judge", 4096)
@@ -164,7 +165,7 @@ def test_what_is_left_to_the_gate_is_never_taken_from_counts_of_two_epochs(jump:
 def test_a_part_that_the_ring_has_lost_is_a_fault_for_half_a_second() -> None:
     rig = Rig()
     rig.standing()
-    verdicts = rig.step(heard(20, {part_seq: 50_000 + part_seq for part_seq in range(5, 21)}))
+    verdicts = rig.step(heard(20, {part_seq: 36_000 + 700 * part_seq for part_seq in range(5, 21)}))
     assert [(verdict.part.part_seq, verdict.reason) for verdict in verdicts] == [
         (part_seq, Reason.TRIGGER_LOST) for part_seq in range(1, 5)
     ]
@@ -243,11 +244,12 @@ def test_a_view_whose_own_count_is_not_where_the_plc_s_is_belongs_to_no_part(awa
 
 
 def parts(rig: Rig, first: int, count: int, **looks: Any) -> list[Verdict]:
-    """So many parts one after the other, each seen by its camera where it stands."""
+    """So many parts one after the other, a pitch apart, each seen by its camera where it stands."""
     verdicts = []
     for part_seq in range(first, first + count):
-        rig.belt(50_000)
-        verdicts += rig.step(heard(part_seq, {part_seq: 45_000}), view(50_000, **looks))
+        seen = 50_000 + 1000 * part_seq
+        rig.belt(seen)
+        verdicts += rig.step(heard(part_seq, {part_seq: seen - 5000}), view(seen, **looks))
     return verdicts
 
 
@@ -334,6 +336,95 @@ def test_what_was_off_before_the_station_was_ready_is_told_in_the_log_too(caplog
         while time.monotonic() < until:
             rig.step()
     assert "switched_off (E606) plc: since " in caplog.text
+
+
+# The line's scale.
+
+
+def announced(rig: Rig, *pitches_mm: float) -> list[Verdict]:
+    """Parts so far apart, the last of them at the photo-eye now; each reading tells of one."""
+    count, verdicts = 50_000 - round(sum(pitches_mm) * COUNTS_PER_MM), []
+    shown = {1: count}
+    verdicts += rig.step(heard(1, shown))
+    for part_seq, pitch_mm in enumerate(pitches_mm, start=2):
+        count += round(pitch_mm * COUNTS_PER_MM)
+        shown[part_seq] = count
+        verdicts += rig.step(heard(part_seq, shown))
+    return verdicts
+
+
+def mismatches(rig: Rig) -> dict[str, str]:
+    return {held.subject: held.why for held in rig.conditions.reasons() if held.code is ErrorCode.LINE_MISMATCH}
+
+
+def test_parts_that_all_come_too_near_are_told_as_a_wrong_scale() -> None:
+    rig = Rig()
+    rig.standing()
+    announced(rig, *[15.0] * 5)
+    assert list(mismatches(rig)) == ["scale"]
+    assert "parts come every 15 mm, min_pitch_mm is 60" in mismatches(rig)["scale"]
+    assert rig.judge.status().error_code is ErrorCode.LINE_MISMATCH
+
+
+def test_what_the_encoder_s_thread_told_of_the_scale_is_not_taken_back_by_right_pitches() -> None:
+    rig = Rig()
+    rig.standing()
+    rig.conditions.set(ErrorCode.LINE_MISMATCH, "scale", "the belt runs at 2400 mm/s")
+    announced(rig, *[100.0] * 6)
+    assert mismatches(rig) == {"scale": "the belt runs at 2400 mm/s"}
+
+
+def test_a_photo_eye_that_bounces_is_told_and_counted() -> None:
+    rig, before = Rig(), doubled()
+    rig.standing()
+    announced(rig, 4.0, 96.0, 4.0, 96.0)
+    assert list(mismatches(rig)) == ["pitch"]
+    assert doubled() - before == 2
+
+
+def doubled() -> float:
+    return REGISTRY.get_sample_value("edge_inspector_triggers_doubled_total") or 0.0
+
+
+@pytest.mark.parametrize("defects", [(), (Defect("top", "crack", 9, 3, 0.9, 1, 1),)])
+@pytest.mark.parametrize("views", [1, 2])
+def test_both_parts_of_a_bounce_get_one_verdict_each_and_neither_is_accepted(
+    defects: tuple[Defect, ...], views: int
+) -> None:
+    rig = Rig()
+    rig.standing(55_000)
+    verdicts = rig.step(heard(1, {1: 50_000}), heard(2, {1: 50_000, 2: 50_040}))
+    for _ in range(views):
+        verdicts += rig.step(view(55_020, defects=defects))
+    for _ in range(3):
+        verdicts += rig.step()
+    assert sorted(verdict.part.part_seq for verdict in verdicts) == [1, 2]
+    expected = (Decision.REJECT, Reason.DEFECT) if defects else (Decision.NOT_INSPECTED, Reason.POSITION_UNKNOWN)
+    assert [(verdict.decision, verdict.reason) for verdict in verdicts] == [expected, expected]
+    assert all(verdict.rejects for verdict in verdicts)
+
+
+@pytest.mark.parametrize(("read_point", "reason"), [(80 / 140, Reason.POSITION_UNKNOWN), (0.0, Reason.FRAME_MISSING)])
+def test_parts_that_are_not_placed_well_enough_are_told_with_where_the_doubt_comes_from(
+    read_point: float, reason: Reason
+) -> None:
+    """The PLC reads as it is asked, and its answer takes 60 ms. With another `read_point` no view finds its part."""
+    rig = Rig(read_point=read_point)
+    now = time.monotonic_ns()
+    for back in range(40, -1, -1):  # 1 m/s
+        at_ns = now - back * 80 * MS
+        rig.timeline.add(EncoderSample(50_000 - back * 800, at_ns, at_ns, at_ns + 60 * MS, BOOT))
+    rig.step(heard(0, {}))
+    shown = {part_seq: 35_000 + 700 * part_seq for part_seq in range(1, 6)}
+    places = [count + 5000 for count in shown.values()]
+    views = [view(at_ns=now - (50_000 - place) * S // COUNTS_PER_S) for place in places]
+    verdicts = rig.step(heard(5, shown), *views)
+    while len(verdicts) < 5:
+        verdicts += rig.step()
+    assert [verdict.reason for verdict in verdicts] == [reason] * 5
+    assert list(mismatches(rig)) == ["bound"]
+    assert "position_tolerance_mm is 5" in mismatches(rig)["bound"]
+    assert "to which the PLC's clock is known" in mismatches(rig)["bound"]
 
 
 # Nothing is lost.

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 from verdicts import verdict
 
 from edge_inspector.records import (
@@ -19,6 +20,7 @@ from edge_inspector.records import (
 )
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.stages import report as stage
 from edge_inspector.stages.report import Report
 
 READY = StationStatus(StationState.READY, ErrorCode.NONE, 4)
@@ -40,8 +42,14 @@ class Link:
 
     def close(self) -> None: ...
 
+    def says(self, heard: PlcInput) -> None:
+        self._heard = heard
+
     def probe(self) -> str:
         return ""
+
+    def look(self) -> PlcInput | None:
+        return self._heard
 
     def commands(self) -> Sequence[Command]:
         return ()
@@ -76,6 +84,11 @@ class Rig:
             archive,
         )
         self.report.start()
+        self.report.step()
+
+    def exchange(self) -> None:
+        """Until the link has been asked once more."""
+        time.sleep(0.002)
         self.report.step()
 
     def codes(self) -> list[ErrorCode]:
@@ -124,3 +137,48 @@ def test_a_full_outbox_is_no_fault_of_a_station_whose_plc_has_its_verdicts() -> 
     rig.report.step()
     assert rig.codes() == [ErrorCode.OUTBOX_FULL]
     assert rig.conditions.state is StationState.DEGRADED
+
+
+# What the PLC counts at its gate.
+
+
+def missed(rig: Rig) -> list[str]:
+    return [
+        held.why for held in rig.conditions.reasons() if (held.code, held.subject) == (ErrorCode.VERDICT_LATE, "gate")
+    ]
+
+
+def test_parts_that_met_the_gate_without_a_verdict_are_a_fault_by_the_plc_s_word() -> None:
+    link = Link(replace(HEARD, missing_verdicts=7))
+    rig = Rig(link)
+    assert missed(rig) == [], "what was missed before is not this connection's"
+    link.says(replace(HEARD, missing_verdicts=9))
+    rig.exchange()
+    assert missed(rig) == ["the PLC says that parts met the gate without a verdict: 2 since it was last read"]
+    assert rig.conditions.state is StationState.FAULT
+
+
+def test_the_fault_of_the_gate_is_over_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "_MISSED_TOLD_NS", 3600 * 10**9)
+    link = Link(HEARD)
+    rig = Rig(link)
+    link.says(replace(HEARD, missing_verdicts=1))
+    rig.exchange()
+    rig.exchange()
+    assert len(missed(rig)) == 1
+    monkeypatch.setattr(stage, "_MISSED_TOLD_NS", 0)
+    rig.exchange()
+    assert missed(rig) == []
+
+
+def test_what_was_missed_while_the_link_was_away_is_not_told_as_late() -> None:
+    link = Link(HEARD)
+    rig = Rig(link)
+    rig.report.stop(failed=True)
+    link.says(replace(HEARD, missing_verdicts=3))
+    rig.report.start()
+    rig.exchange()
+    assert missed(rig) == []
+    link.says(replace(HEARD, missing_verdicts=4))
+    rig.exchange()
+    assert len(missed(rig)) == 1, "it is connected again"

@@ -383,6 +383,26 @@ def test_the_bound_between_two_samples_is_what_the_belts_limits_allow(
     assert position.error_counts == pytest.approx(error, rel=1e-12)
 
 
+def test_the_bound_that_can_be_reached_is_that_of_a_place_between_the_latest_samples() -> None:
+    timeline = line_of(*(bare(100 + 10 * at, 100 * at) for at in range(7)))
+    assert timeline.reachable() is None
+    timeline.add(bare(170, 700))
+    bound = timeline.reachable()
+    assert bound is not None
+    assert bound.counts == pytest.approx(timeline.count_at(165 * MS, 171 * MS).error_counts, rel=1e-9)
+    assert (bound.span_s, bound.doubt_s) == (0.01, 0.0005)
+    assert bound.bend == pytest.approx(50_000 * 0.010**2 / 8)
+    assert bound.doubt == pytest.approx((101 / 0.009 + 50_000 * 0.006) * 0.0005)
+    faster = timeline.reachable(15_000)
+    assert faster is not None
+    assert faster.doubt == pytest.approx((151 / 0.009 + 50_000 * 0.006) * 0.0005)
+
+
+def test_a_belt_that_fell_is_as_fast_as_one_that_rose() -> None:
+    rising, falling = (line_of(*(bare(100 + 10 * at, sign * 100 * at) for at in range(9))) for sign in (1, -1))
+    assert rising.reachable() == falling.reachable()
+
+
 def test_before_any_sample_nothing_can_be_unwrapped() -> None:
     with pytest.raises(PositionUnknownError, match=r"^no encoder sample yet$"):
         Timeline(MOTION).unwrap(5)

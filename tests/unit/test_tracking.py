@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -107,6 +108,49 @@ def test_a_view_without_a_part_is_a_stray_when_its_part_would_be_past_the_gate()
     assert following.ripe(GATE).strays == 0
     assert following.ripe(GATE + 1).strays == 1
     assert following.ripe(GATE + 1).strays == 0
+
+
+# Two parts where only one can be, as of a photo-eye that bounces.
+
+
+@pytest.mark.parametrize(("apart", "crowded"), [(0, True), (50, True), (200, True), (201, False)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_parts_that_one_view_could_be_of_are_crowded_both(apart: int, sign: int, crowded: bool) -> None:  # noqa: FBT001
+    following = tracker()
+    following.add_part(part(1, 5000))
+    following.add_part(part(2, 5000 + sign * apart))
+    following.add_part(part(3, 9000))
+    assert [assembly.crowded for assembly in following.left()] == [crowded, crowded, False]
+
+
+def test_a_view_that_could_be_of_two_parts_is_of_both() -> None:
+    following = tracker()
+    for seq, count in ((1, 0), (2, 50), (3, 4000)):
+        following.add_part(part(seq, count))
+    assert following.add_view(seen("left", 1020))
+    assert not following.add_view(seen("left", 1120)), "each of the two has its view"
+    assert [views_of(assembly) for assembly in following.left()] == [{"left": 1020}, {"left": 1020}, {}]
+
+
+def test_a_part_beside_one_that_has_its_verdict_is_crowded_too() -> None:
+    following = tracker()
+    following.add_part(part(1, 0))
+    for camera, count in (("left", 1000), ("right", 2500)):
+        following.add_view(seen(camera, count))
+    (first,) = decided(following, 0)
+    following.add_part(part(2, 150))
+    following.add_part(part(3, 4000))
+    assert not first.crowded
+    assert [assembly.crowded for assembly in following.left()] == [True, False]
+
+
+@pytest.mark.parametrize("other", [{"epoch": EPOCH + 1}, {"positioned": False}])
+def test_parts_whose_places_cannot_be_compared_do_not_crowd_each_other(other: dict[str, Any]) -> None:
+    following = tracker()
+    following.add_part(part(1, 0))
+    following.add_part(part(2, 10, **other))
+    following.add_part(part(3, 20, positioned=False))
+    assert [assembly.crowded for assembly in following.left()] == [False, False, False]
 
 
 def test_a_second_view_of_one_camera_does_not_replace_the_first() -> None:

@@ -1,0 +1,39 @@
+"""Whether parts meet the gate without a verdict, by the PLC's own word."""
+
+from __future__ import annotations
+
+from edge_inspector.records import PlcInput
+from edge_inspector.s7.blocks import TRIGGER_SLOTS
+
+_WRAP, _HALF = 1 << 16, 1 << 15
+
+
+class GateWatch:
+    """Follows `missing_verdicts` over one connection to one run of the PLC.
+
+    What was on its way unanswered when the connection began may have come too late for any verdict. Such parts are
+    excused until as many others have come as the trigger ring holds.
+    """
+
+    def __init__(self) -> None:
+        self._boot_id = 0
+        self._missing = 0
+        self._excused = 0
+        self._excused_until = 0
+
+    def hear(self, heard: PlcInput) -> int:
+        """So many parts more than at the last reading met the gate without a verdict that they should have had."""
+        if heard.boot_id != self._boot_id:
+            self._boot_id, self._missing = heard.boot_id, heard.missing_verdicts
+            self._excused = sum(not trigger.answered for trigger in heard.triggers)
+            self._excused_until = heard.trigger_seq + TRIGGER_SLOTS
+            return 0
+        more = (heard.missing_verdicts - self._missing) % _WRAP
+        self._missing = heard.missing_verdicts
+        if heard.trigger_seq > self._excused_until:
+            self._excused = 0
+        if more >= _HALF:  # it was set back
+            return 0
+        excused = min(more, self._excused)
+        self._excused -= excused
+        return more - excused

@@ -1,0 +1,248 @@
+"""What two seconds of the real line say, held against the file: one finding for each thing that can be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from statistics import median
+from typing import NamedTuple
+
+from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.inspection.scale_watch import (
+    SpeedWatch,
+    bound_fault,
+    likely_cause,
+    near_fault,
+    pitch_fault,
+    pitches_mm,
+    signed,
+)
+from edge_inspector.records import Bound, EncoderSample, PlcInput
+
+_SLOW = 0.3  # of the greatest speed: a belt that never comes near to it may be measured too slow
+_FITS = 7.0  # times the part's length, or part of it, that a picture may show: beyond, its scale is doubtful
+_WIDTHS = (*(2**bits for bits in (8, 12, 15, 16, 20, 24, 31)), *(10**digits for digits in range(2, 10)))
+_ODD_STEP = 20  # times the usual step from sample to sample, and back in one: the counter has wrapped
+
+
+class Grade(StrEnum):
+    """How a finding is told; FAIL alone makes `check` fail."""
+
+    OK = "ok"
+    WARN = "WARN"
+    FAIL = "FAIL"
+
+
+class Finding(NamedTuple):
+    """One thing that was measured, and what it means."""
+
+    subject: str
+    what: str
+    grade: Grade = Grade.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the file says of the line.
+
+    `counts_per_mm` is negative where the counter falls as the belt runs. `values` is how many the counter has.
+    """
+
+    counts_per_mm: float
+    speed_max_mm_s: float
+    reserve_ms: float
+    recipes: Sequence[Recipe]
+    values: int = 1 << 32
+
+    @property
+    def scale(self) -> float:
+        """Counts per millimetre, whichever way they count."""
+        return abs(self.counts_per_mm)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was seen: encoder samples, the PLC's block after them, and how long it took to read that.
+
+    `bound` is what a place was known to at the end, `bound_at_most` what it would be at the greatest speed.
+    """
+
+    samples: Sequence[EncoderSample]
+    heard: PlcInput
+    reading_ms: float
+    bound: Bound | None
+    bound_at_most: Bound | None
+
+
+def line_findings(measured: Measured, written: Written) -> list[Finding]:
+    """Each thing that could be measured, held against the file."""
+    watch = SpeedWatch(written.scale, written.speed_max_mm_s)
+    speeds = [watch.speed_mm_s for sample in measured.samples if watch.add(sample) and watch.speed_mm_s is not None]
+    speed_mm_s = max(speeds, key=abs, default=0.0)
+    stands = abs(speed_mm_s) * written.scale < 10  # counts per second, as a belt that trembles may show
+    found = [_source(measured), *_clock(measured, watch), _round_trip(measured), _reserve(measured, written)]
+    if stands:
+        again = "the belt stands: direction and speed were not measured; turn the belt and run check again"
+        found.append(Finding("motion", again))
+    else:
+        found += [_direction(speed_mm_s, written), _speed(abs(speed_mm_s), watch, written)]
+    found += [*_width(measured, written), _pitch(measured, written), *_bounds(measured, written, stands=stands)]
+    return found
+
+
+def picture_findings(width_mm: float, height_mm: float, recipe: Recipe, camera: str) -> Iterator[Finding]:
+    """Whether a picture of this size can show what the recipe judges."""
+    region = recipe.regions.get(camera)
+    size = f"the picture shows {width_mm:.4g} x {height_mm:.4g} mm"
+    if region is not None and (region.x_mm + region.width_mm > width_mm or region.y_mm + region.height_mm > height_mm):
+        yield Finding(
+            camera,
+            f"{size}, the region of recipe {recipe.id} ends at {region.x_mm + region.width_mm:g} x "
+            f"{region.y_mm + region.height_mm:g} mm: no part would be inspected (bad_image). Make regions.{camera} "
+            "smaller, or measure mm_per_px",
+            Grade.FAIL,
+        )
+    elif not 1 / _FITS <= height_mm / recipe.part_length_mm <= _FITS:
+        yield Finding(
+            camera,
+            f"{size}, part_length_mm of recipe {recipe.id} is {recipe.part_length_mm:g}: is mm_per_px right? It is the "
+            "width of a part in millimetres, divided by its width in pixels",
+            Grade.WARN,
+        )
+
+
+def _source(measured: Measured) -> Finding:
+    theirs = sorted({sample.boot_id for sample in measured.samples})
+    if theirs == [measured.heard.boot_id]:
+        return Finding("source", f"encoder and trigger ring are of one PLC (boot {measured.heard.boot_id:08x})")
+    shown = ", ".join(f"{boot_id:08x}" for boot_id in theirs)
+    return Finding(
+        "source",
+        f"the encoder's record has boot_id {shown}, the trigger ring {measured.heard.boot_id:08x}: no part would ever "
+        "be placed. Are [encoder] and the first [[plcs]] the same PLC and block? Its program writes one boot_id into "
+        "both",
+        Grade.FAIL,
+    )
+
+
+def _clock(measured: Measured, watch: SpeedWatch) -> Iterator[Finding]:
+    if measured.samples[0].device_ns is not None and not any(True for _ in _steps(measured.samples)):
+        stuck = (
+            "the PLC answers, but its record is not refreshed: is its program in RUN, and the block called each scan"
+        )
+        yield Finding("clock", stuck, Grade.FAIL)
+    elif "clock" in watch.faults:
+        yield Finding("clock", watch.faults["clock"], Grade.FAIL)
+    elif scan_ms := _scan_ms(measured.samples):
+        yield Finding("clock", f"a new count comes every {scan_ms:.3g} ms")
+
+
+def _scan_ms(samples: Sequence[EncoderSample]) -> float:
+    """The PLC's cycle: the shortest time between two of its stamps, but for the rare one; 0 where it is not known."""
+    steps = sorted(device_ns for _, device_ns, _ in _steps(samples) if device_ns)
+    return steps[len(steps) // 10] / 1e6 if steps else 0.0
+
+
+def _round_trip(measured: Measured) -> Finding:
+    trips = [(sample.answered_ns - sample.asked_ns) / 1e6 for sample in measured.samples]
+    shown = f"{len(trips)} samples, round trip {median(trips):.3g} ms, at most {max(trips):.3g} ms"
+    return Finding("round trip", f"{shown}; the PLC's block takes {measured.reading_ms:.3g} ms to read")
+
+
+def _reserve(measured: Measured, written: Written) -> Finding:
+    """A verdict may have to wait for an exchange that has just begun, and for the PLC's next scan."""
+    trip_ms = median((sample.answered_ns - sample.asked_ns) / 1e6 for sample in measured.samples)
+    needed_ms = measured.reading_ms + 2 * trip_ms + _scan_ms(measured.samples)
+    told = f"a verdict is with the PLC after {needed_ms:.3g} ms, line.reserve_ms is {written.reserve_ms:g}"
+    if needed_ms < written.reserve_ms:
+        return Finding("reserve", told)
+    late = "verdicts would be late: take a faster way to the PLC (a gateway? a busy network?), or write"
+    return Finding("reserve", f"{told}: {late} reserve_ms = {2 * needed_ms:.0f}", Grade.FAIL)
+
+
+def _direction(speed_mm_s: float, written: Written) -> Finding:
+    shown = "rises" if speed_mm_s > 0 else "falls"
+    if (speed_mm_s > 0) == (written.counts_per_mm > 0):
+        return Finding("direction", f"the count {shown}, as it should")
+    return Finding(
+        "direction",
+        f"the count {shown} as the belt runs. If the belt ran forward: swap the encoder's A and B, or change the "
+        "counter's direction in the PLC",
+        Grade.FAIL,
+    )
+
+
+def _speed(speed_mm_s: float, watch: SpeedWatch, written: Written) -> Finding:
+    told = watch.faults.get("scale") or watch.faults.get("speed")
+    if told:
+        return Finding("speed", told, Grade.FAIL)
+    share = speed_mm_s / written.speed_max_mm_s
+    told = f"{speed_mm_s:.3g} mm/s, line.speed_max_mm_s is {written.speed_max_mm_s:g}"
+    if share > _SLOW:
+        return Finding("speed", told)
+    cause = likely_cause(share, written.scale)
+    return Finding("speed", f"{told}: if this is the belt's usual speed, {cause}", Grade.WARN)
+
+
+def _width(measured: Measured, written: Written) -> Iterator[Finding]:
+    """Where the counter went back in one step, as a counter does that is narrower than the file says."""
+    steps = [step for step, *_ in _steps(measured.samples)]
+    usual = median(map(abs, steps)) if steps else 0
+    for before, after in pairwise(measured.samples):
+        step = signed(after.count - before.count, written.values)
+        if before.boot_id != after.boot_id or not usual or abs(step) < _ODD_STEP * usual:
+            continue
+        seen = abs(step) + usual
+        width = next((width for width in _WIDTHS if abs(seen - width) <= 4 * usual), round(seen))
+        yield Finding(
+            "counter",
+            f"the count went from {before.count} to {after.count} in one step: if it begins anew there, it has about "
+            f"{width} values. It must be a DINT that wraps at 32 bits: let the PLC add up the differences",
+            Grade.FAIL,
+        )
+        return
+
+
+def _pitch(measured: Measured, written: Written) -> Finding:
+    found = pitches_mm(measured.heard.triggers, written.scale)
+    if not found:
+        return Finding("pitch", "no two parts in the trigger ring: let parts pass and run check again")
+    recipe = min(written.recipes, key=lambda recipe: recipe.min_pitch_mm)
+    near = [pitch for pitch in found if pitch + 2 / written.scale < recipe.min_pitch_mm]
+    if len(near) == len(found):
+        return Finding("pitch", pitch_fault(found, recipe.min_pitch_mm, written.scale), Grade.FAIL)
+    if near:
+        return Finding("pitch", near_fault(near, len(found), recipe), Grade.WARN)
+    return Finding("pitch", f"parts every {median(found):.4g} mm, at least {min(found):.4g} mm apart")
+
+
+def _bounds(measured: Measured, written: Written, *, stands: bool) -> Iterator[Finding]:
+    scale = written.scale
+    now, at_most = measured.bound_at_most if stands else measured.bound, measured.bound_at_most
+    if now is None or at_most is None:
+        yield Finding("bound", "the encoder's samples contradict each other: no place can be told", Grade.FAIL)
+        return
+    at = f"at speed_max_mm_s = {written.speed_max_mm_s:g} " if stands else ""
+    for recipe in written.recipes:
+        tolerance_mm = recipe.position_tolerance_mm
+        grade = Grade.OK
+        told = f"{at}places are known to {now.counts / scale:.3g} mm, position_tolerance_mm is {tolerance_mm:g}"
+        if now.counts / scale > tolerance_mm:
+            grade, told = Grade.FAIL, at + bound_fault(now.counts / scale, tolerance_mm, now, scale)
+        elif at_most.counts / scale > tolerance_mm:
+            at_speed = f"at speed_max_mm_s = {written.speed_max_mm_s:g} "
+            grade, told = Grade.WARN, at_speed + bound_fault(at_most.counts / scale, tolerance_mm, at_most, scale)
+        yield Finding(f"bound, recipe {recipe.id}", told, grade)
+
+
+def _steps(samples: Sequence[EncoderSample]) -> Iterator[tuple[int, int, int]]:
+    """From one fresh sample to the next: counts, and nanoseconds by the source's clock (0 without one) and by ours."""
+    before = samples[0]
+    for after in samples[1:]:
+        if after.device_ns is not None and after.device_ns == before.device_ns:
+            continue
+        device_ns = 0 if after.device_ns is None or before.device_ns is None else after.device_ns - before.device_ns
+        yield signed(after.count - before.count), device_ns, after.answered_ns - before.answered_ns
+        before = after

@@ -1,0 +1,93 @@
+"""Two seconds of the real line for `edge-inspector check`: the encoder as the daemon polls it, and the trigger ring."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from edge_inspector.config import Station
+from edge_inspector.drivers import Encoder, PlcLink, load_driver
+from edge_inspector.errors import DeviceError
+from edge_inspector.inspection.line_figures import Finding, Measured, Written, line_findings, picture_findings
+from edge_inspector.inspection.scale_watch import SpeedWatch
+from edge_inspector.pipeline import line_timeline
+from edge_inspector.records import EncoderSample, Identity, PlcInput
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.stages.track import Track
+
+_SECONDS: Final = 2.0
+_FEWEST: Final = 10  # samples: fewer say nothing
+_LOOKS: Final = 4  # at a block that the PLC may be writing
+
+
+class _Recorded:
+    """An encoder whose samples are kept."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.samples: list[EncoderSample] = []
+        self._encoder = encoder
+
+    def open(self) -> None:
+        self._encoder.open()
+
+    def read(self) -> EncoderSample:
+        sample = self._encoder.read()
+        self.samples.append(sample)
+        return sample
+
+    def close(self) -> None:
+        self._encoder.close()
+
+
+def measure_line(station: Station, identity: Identity) -> list[Finding]:
+    """What the line is like, held against the file. Nothing is written to the PLC. Raises DeviceError."""
+    file, timeline = station.file, line_timeline(station)
+    encoder = _Recorded(load_driver("encoders", file.encoder.driver)(station.encoder_settings))
+    interval_s = file.encoder.interval_ms / 1000
+    seconds = max(_SECONDS, 2 * _FEWEST * interval_s)
+    conditions = Conditions(patience_s=2 * seconds)  # what it has to say is in the findings, not in a log
+    speed = SpeedWatch(file.line.counts_per_mm, file.line.speed_max_mm_s)
+    track = Track(encoder, timeline, conditions, interval_s, speed)
+    track.start()
+    until = time.monotonic() + seconds
+    try:
+        while time.monotonic() < until:
+            track.step()
+    finally:
+        track.stop(failed=False)
+    if len(encoder.samples) < _FEWEST:
+        reasons = "; ".join(held.why for held in conditions.reasons())
+        raise DeviceError(f"only {len(encoder.samples)} encoder samples came in {seconds:g} s: {reasons}")
+    link: PlcLink = load_driver("plcs", file.plcs[0].driver)(station.plc_settings[0], identity)
+    heard, reading_ms = _look(link, file.plcs[0].name)
+    measured = Measured(
+        encoder.samples,
+        heard,
+        reading_ms,
+        timeline.reachable(),
+        timeline.reachable(file.line.speed_max_mm_s * file.line.counts_per_mm),
+    )
+    recipes = [criteria.recipe for criteria in station.recipes.values()]
+    line = file.line
+    return line_findings(measured, Written(line.counts_per_mm, line.speed_max_mm_s, line.reserve_ms, recipes))
+
+
+def measure_pictures(station: Station, sizes: Mapping[str, tuple[int, int]]) -> Iterator[Finding]:
+    """Whether the cameras' pictures can show what the recipes judge. `sizes` are height and width in pixels."""
+    for camera in station.file.cameras:
+        if camera.name not in sizes:
+            continue
+        height, width = sizes[camera.name]
+        width_mm, height_mm = width * camera.mm_per_px, height * station.file.mm_per_row(camera)
+        for criteria in station.recipes.values():
+            yield from picture_findings(width_mm, height_mm, criteria.recipe, camera.name)
+
+
+def _look(link: PlcLink, name: str) -> tuple[PlcInput, float]:
+    """What the PLC shows, and how many milliseconds it took to read. Raises DeviceError."""
+    for _ in range(_LOOKS):
+        heard = link.look()
+        if heard is not None:
+            return heard, (time.monotonic_ns() - heard.asked_ns) / 1e6
+    raise DeviceError(f"{name}: the PLC's block was being written at each of {_LOOKS} readings")

@@ -1,0 +1,146 @@
+"""What of a line and of its recipes cannot be, on paper: places, speeds and scales that do not fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_inspector.drivers import DriverSettings
+from edge_inspector.errors import Fault
+from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.station_file import CameraTable, StationFile
+
+_SPEEDS_MM_S = (1.0, 20_000.0)  # of a belt with parts on it: between a millimetre and twenty metres per second
+_COUNTS_PER_MM = 100_000.0  # a hundredth of a micrometre: no belt is measured so finely
+_WAY_MM = (1.0, 100_000.0)  # from the photo-eye to the gate: between a millimetre and a hundred metres
+
+
+def line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
+    """What is wrong with line and cameras; all recipes have the views of station.recipe."""
+    return _view_faults(file, recipe) + (_unit_faults(file) or _reserve_faults(file))
+
+
+def recipe_faults(file: StationFile, settings: Sequence[DriverSettings], path: Path, recipe: Recipe) -> list[Fault]:
+    """What of a recipe this line cannot do. `settings` are those of the file's cameras."""
+    faults = _tolerance_faults(file, path, recipe)
+    for at, (camera, chosen) in enumerate(zip(file.cameras, settings, strict=True)):
+        faults += _late(file, at, camera, recipe)
+        if camera.name in recipe.views:
+            faults += _sparse(file, at, camera, chosen, path, recipe)
+    return faults
+
+
+def _view_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
+    names = {camera.name for camera in file.cameras}
+    faults = [
+        Fault(f"{file.station.recipe}: views", f"no camera is called {view!r}; there are: {', '.join(sorted(names))}")
+        for view in recipe.views
+        if view not in names
+    ]
+    faults += [
+        Fault(f"cameras.{at}.name", f"{camera.name!r} is not in the recipe's views: nothing would look at its frames")
+        for at, camera in enumerate(file.cameras)
+        if camera.name not in recipe.views
+    ]
+    return faults
+
+
+def _tolerance_faults(file: StationFile, path: Path, recipe: Recipe) -> list[Fault]:
+    tolerance_mm, count_mm = recipe.position_tolerance_mm, 1 / abs(file.line.counts_per_mm)
+    if count_mm < tolerance_mm:
+        return []
+    return [
+        Fault(
+            f"{path}: position_tolerance_mm",
+            f"{tolerance_mm:g} mm can never be held: one encoder count is {count_mm:g} mm (1 / line.counts_per_mm). "
+            f"Write at least {2 * count_mm:g}, or take an encoder or an evaluation with more counts. Is "
+            f"line.counts_per_mm = {file.line.counts_per_mm:g} right?",
+        )
+    ]
+
+
+def _unit_faults(file: StationFile) -> list[Fault]:
+    line, faults = file.line, []
+    slowest, fastest = _SPEEDS_MM_S
+    if not slowest <= line.speed_max_mm_s <= fastest:
+        unit = "metres" if line.speed_max_mm_s < slowest else "micrometres"
+        faults.append(
+            Fault(
+                "line.speed_max_mm_s",
+                f"{line.speed_max_mm_s:g} mm/s is no belt's greatest speed ({slowest:g} to {fastest:g}): "
+                f"{unit} for millimetres?",
+            )
+        )
+    if abs(line.counts_per_mm) > _COUNTS_PER_MM:
+        faults.append(
+            Fault(
+                "line.counts_per_mm",
+                f"{line.counts_per_mm:g} counts in a millimetre are more than any belt's encoder has: counts per "
+                "metre? Turn the belt by a metre and divide its counts by 1000",
+            )
+        )
+    shortest, longest = _WAY_MM
+    if not line.gate_mm * abs(line.counts_per_mm) < 2**31:
+        faults.append(Fault("line.gate_mm", "the way to the gate is more than an encoder of 32 bits can count"))
+    elif not shortest <= line.gate_mm <= longest:
+        unit = "metres" if line.gate_mm < shortest else "micrometres"
+        faults.append(
+            Fault(
+                "line.gate_mm",
+                f"{line.gate_mm:g} mm is no way from a photo-eye to a gate ({shortest:g} to {longest:g}): "
+                f"{unit} for millimetres?",
+            )
+        )
+    return faults
+
+
+def _reserve_faults(file: StationFile) -> list[Fault]:
+    line, reserve_mm = file.line, _reserve_mm(file)
+    if reserve_mm < line.gate_mm:
+        return []
+    return [
+        Fault(
+            "line.reserve_ms",
+            f"in {line.reserve_ms:g} ms at line.speed_max_mm_s = {line.speed_max_mm_s:g} the belt goes "
+            f"{reserve_mm:g} mm, and the gate is at line.gate_mm = {line.gate_mm:g}: no time is left to decide. Metres "
+            "for millimetres in gate_mm? Else move the gate, or lower reserve_ms",
+        )
+    ]
+
+
+def _late(file: StationFile, at: int, camera: CameraTable, recipe: Recipe) -> list[Fault]:
+    line, reserve_mm = file.line, _reserve_mm(file)
+    # A line-scan camera waits for the part's end.
+    seen_mm = camera.offset_mm + (0.0 if camera.line_counts is None else recipe.part_length_mm)
+    if reserve_mm >= line.gate_mm or seen_mm < line.gate_mm - reserve_mm:
+        return []
+    return [
+        Fault(
+            f"cameras.{at}.offset_mm",
+            f"{camera.name!r} at {seen_mm:g} mm is not before the decision line at {line.gate_mm - reserve_mm:g} mm "
+            "(line.gate_mm less line.reserve_ms at line.speed_max_mm_s)",
+        )
+    ]
+
+
+def _sparse(
+    file: StationFile, at: int, camera: CameraTable, chosen: DriverSettings, path: Path, recipe: Recipe
+) -> list[Fault]:
+    """A camera that nobody triggers takes its pictures anywhere: one must lie within the tolerance of every part."""
+    hz, tolerance_mm = chosen.free_running_hz, recipe.position_tolerance_mm
+    if hz is None or camera.line_counts is not None or file.line.speed_max_mm_s / hz <= 2 * tolerance_mm * (1 + 1e-9):
+        return []
+    speed = file.line.speed_max_mm_s
+    return [
+        Fault(
+            f"cameras.{at}.settings",
+            f"camera {camera.name!r} takes a picture every {speed / hz:.3g} mm at line.speed_max_mm_s = {speed:g}; "
+            f"position_tolerance_mm = {tolerance_mm:g} of {path} covers only {2 * tolerance_mm:g} mm, so parts are "
+            f"missed: trigger the camera, raise its rate ({hz:.3g} per second) to {speed / (2 * tolerance_mm):.3g}, or "
+            "lower speed_max_mm_s",
+        )
+    ]
+
+
+def _reserve_mm(file: StationFile) -> float:
+    return file.line.reserve_ms / 1000 * file.line.speed_max_mm_s

@@ -1,0 +1,24 @@
+"""What one watcher finds wrong about the line, told as conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edge_inspector.records import ErrorCode
+from edge_inspector.runtime.conditions import Conditions
+
+
+class Mismatches:
+    """LINE_MISMATCH by subject. What a watcher does not name any more is over; what another has set stays."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        self._conditions = conditions
+        self._told: set[str] = set()
+
+    def tell(self, faults: Mapping[str, str]) -> None:
+        """These hold now, by subject, each with its reason."""
+        for subject in self._told - faults.keys():
+            self._conditions.clear(ErrorCode.LINE_MISMATCH, subject)
+        for subject, why in faults.items():
+            self._conditions.set(ErrorCode.LINE_MISMATCH, subject, why)
+        self._told = set(faults)
