@@ -12,13 +12,17 @@ class EdgeInspectorError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong in a configuration: where (key path or file) and what to do about it."""
+    """One thing wrong in a configuration: where (key path or file) and what to do about it.
+
+    `whose` is the name of the camera or link whose key it is: nobody counts tables from 0.
+    """
 
     where: str
     what: str
+    whose: str = ""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        return f"{self.where}{f' ({self.whose!r})' if self.whose else ''}: {self.what}"
 
 
 class ConfigError(EdgeInspectorError):

@@ -7,9 +7,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge_inspector.host_name import Host
 from edge_inspector.inspection.recipe import Positive
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$",
+        description="at most 32 of the letters A-Z a-z, digits, - and _, and begin with a letter or digit",
+    ),
+]
 
 
 class _Table(BaseModel):
@@ -86,7 +93,7 @@ class PlcTable(_Table):
 class WebTable(_Table):
     """Where the operator page, /metrics and /healthz are served, and to whom."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 9108
     hosts: list[str] = []
     certificate: Path | None = None

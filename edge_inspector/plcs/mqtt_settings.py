@@ -5,17 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from edge_inspector.drivers import DriverSettings
+from edge_inspector.host_name import Host
 
 
 class MqttSettings(DriverSettings):
     """Where the broker is and how to talk to it."""
 
-    host: str = Field(min_length=1)
+    host: Host
     port: int = Field(default=1883, ge=1, le=65535)
-    topic_prefix: str = Field(default="edge", pattern=r"^[^/+#$]+(/[^/+#]+)*$")
+    topic_prefix: str = Field(
+        default="edge",
+        pattern=r"^[^/+#$]+(/[^/+#]+)*$",
+        description="levels with / between them, none at either end, and without + # and $",
+    )
     version: Literal["5", "3.1.1"] = "5"
     client_id: str | None = Field(default=None, min_length=1)
     username: str | None = None
@@ -29,17 +34,6 @@ class MqttSettings(DriverSettings):
     outbox_max_rows: int = Field(default=100_000, ge=2)
     packet_max_bytes: int = Field(default=262_144, ge=2048)
     commands: bool = False
-
-    @field_validator("host")
-    @classmethod
-    def _can_be_looked_up(cls, host: str) -> str:
-        try:
-            host.encode("idna")
-        except UnicodeError as error:
-            raise ValueError(
-                "cannot be a host's name: a part between its dots is empty, too long or not allowed"
-            ) from error
-        return host
 
     @model_validator(mode="after")
     def _complete(self) -> MqttSettings:
