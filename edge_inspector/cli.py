@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from edge_inspector import __version__
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
+from edge_inspector.texts import without_passwords
 from edge_inspector.training.arguments import add_model_commands
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 -- argparse has no other name
@@ -30,12 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except ConfigError as error:
         for fault in error.faults:
-            print(fault, file=sys.stderr)
+            print(without_passwords(str(fault)), file=sys.stderr)
         count = len(error.faults)
         print(f"{count} fault{'s' if count != 1 else ''} found; nothing was started", file=sys.stderr)
         return 2
     except EdgeInspectorError as error:
-        print(error, file=sys.stderr)
+        print(without_passwords(str(error)), file=sys.stderr)
         return 1
 
 

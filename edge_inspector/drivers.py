@@ -39,6 +39,11 @@ class DriverSettings(BaseModel):
         """What only one driver may hold at a time: a device path, an address. None where sharing is harmless."""
         return None
 
+    @property
+    def cautions(self) -> Sequence[str]:
+        """What works as it is set, and a person should look into: told by `check`."""
+        return ()
+
 
 class Camera(Protocol):
     """Pictures in. Constructed as `Camera(name, settings)`; one thread owns it from open to close.
@@ -130,7 +135,7 @@ class PlcLink(Protocol):
     def probe(self) -> str:
         """What the peer is and whether it could be served, in a few words; says nothing that it could act on.
 
-        Not between open and close. Raises DeviceError.
+        Not between open and close. Raises DeviceError, and CautionError for what works and may not stay so.
         """
 
     @abstractmethod

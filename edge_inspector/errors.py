@@ -37,6 +37,10 @@ class DeviceError(EdgeInspectorError):
     """A device or peer failed: close it, wait, open it again. The message names the device and the cause."""
 
 
+class CautionError(EdgeInspectorError):
+    """A probe found nothing broken, and something that a person should look into."""
+
+
 class DeviceTimeoutError(DeviceError):
     """A peer did not answer in time. What was asked of it may still be carried out later."""
 

@@ -19,7 +19,8 @@ from edge_inspector.plcs.messages import (
     verdict_message,
 )
 from edge_inspector.plcs.mqtt_commands import CommandInbox
-from edge_inspector.plcs.mqtt_session import ANSWER_ROW, MqttSession
+from edge_inspector.plcs.mqtt_probe import BrokerProbe
+from edge_inspector.plcs.mqtt_session import ANSWER_ROW, MqttSession, Will
 from edge_inspector.plcs.mqtt_settings import MqttSettings
 from edge_inspector.records import Command, ErrorCode, Identity, PlcInput, StationStatus, Verdict
 from edge_inspector.runtime.clock import utc_of
@@ -72,15 +73,8 @@ class MqttLink:
         self.events["outbox_set_aside"] += self._outbox.set_aside
 
     def probe(self) -> str:
-        """Connect under another name, without a will, and say nothing. Raises DeviceError."""
-        session = MqttSession(self._settings, f"{self._client_id()}-check", None)
-        try:
-            session.wait(self._settings.connect_timeout_s + 1.0)
-            if not session.connected:
-                raise DeviceError(f"MQTT broker {session.address} {session.trouble or 'does not answer'}")
-            return f"mqtt://{session.address}, MQTT {self._settings.version}"
-        finally:
-            session.close()
+        """Connect as the station does, under another name; say nothing but below `check`. Raises DeviceError."""
+        return BrokerProbe(self._settings, self._client_id(), self._topic("check").removesuffix("/check")).look()
 
     def exchange(self, status: StationStatus) -> PlcInput | None:
         """Say the state on change and every 10 s, publish what waits. A broker announces no parts: None.
@@ -182,7 +176,7 @@ class MqttLink:
     def _begin_session(self) -> None:
         self._retry_ns = time.monotonic_ns() + int(self._retry_s * 1e9)  # the earliest for the one after this
         self._retry_s = min(self._retry_s * 2, _RETRY_S[1])
-        will = (self._topic("state"), offline_message(self._identity).model_dump_json().encode())
+        will = Will(self._topic("state"), offline_message(self._identity).model_dump_json().encode())
         commands = self._topic("command") if self._settings.commands else ""
         self._session = MqttSession(self._settings, self._client_id(), will, commands)
         self._cursors = {True: 0, False: 0}
