@@ -220,12 +220,11 @@ def _add_history(commands: _Commands) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from edge_inspector.config import load_station  # noqa: PLC0415 -- other commands start without it
-    from edge_inspector.daemon import Daemon  # noqa: PLC0415
+    from edge_inspector.daemon import Daemon, load_patiently  # noqa: PLC0415 -- other commands start without it
     from edge_inspector.runtime.logs import set_up_logging  # noqa: PLC0415
 
     set_up_logging()
-    return Daemon(load_station(given.station)).run()
+    return Daemon(load_patiently(given.station)).run()
 
 
 def _check(given: argparse.Namespace) -> int:

@@ -318,7 +318,8 @@ def _segmenter(
         driver = load_driver("segmenters", table.driver)
         segmenter: Segmenter = driver(model, settings)
     except ConfigError as error:
-        faults += error.faults
+        late = not any(model.parent.glob("*"))  # not there, or empty: a disk that is not mounted yet
+        faults += [replace(fault, may_come=late) for fault in error.faults]
         return None
     return segmenter
 

@@ -17,8 +17,9 @@ from types import FrameType
 from typing import Any
 
 from edge_inspector import __version__, metrics
-from edge_inspector.config import Station
+from edge_inspector.config import Station, load_station
 from edge_inspector.drivers import Segmenter
+from edge_inspector.errors import ConfigError
 from edge_inspector.pipeline import Pipeline, build, line_geometry
 from edge_inspector.records import ArchiveItem, Choice, ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
@@ -36,8 +37,25 @@ from edge_inspector.web.server import Web
 log = logging.getLogger(__name__)
 
 _WATCH_S = 0.25
+_LATE_S = 2.0  # between two looks for what is not there yet
 _WATCHDOG_S = 1.0
 _STOP_NS = 1_500_000_000
+
+
+def load_patiently(path: Path) -> Station:
+    """The station in `path`; while all that is wrong may come by itself, it is tried again. Raises ConfigError."""
+    told = ""
+    while True:
+        try:
+            return load_station(path)
+        except ConfigError as error:
+            if not all(fault.may_come for fault in error.faults):
+                raise
+            if str(error) != told:
+                told = str(error)
+                log.warning("waiting: %s", told)
+                notify(f"STATUS=waiting: {told.splitlines()[0]}")
+        time.sleep(_LATE_S)
 
 
 class Daemon:

@@ -14,12 +14,14 @@ class EdgeInspectorError(Exception):
 class Fault:
     """One thing wrong in a configuration: where (key path or file) and what to do about it.
 
-    `whose` is the name of the camera or link whose key it is: nobody counts tables from 0.
+    `whose` is the name of the camera or link whose key it is: nobody counts tables from 0. What `may_come` is not wrong
+    on paper: it may be there in a minute.
     """
 
     where: str
     what: str
     whose: str = ""
+    may_come: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}{f' ({self.whose!r})' if self.whose else ''}: {self.what}"

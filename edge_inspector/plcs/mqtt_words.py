@@ -46,7 +46,7 @@ def refusal_words(reason: Any, settings: MqttSettings) -> str:
 def connection_words(error: BaseException | None, settings: MqttSettings) -> str:
     """Why there is no connection, by what came of the try."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is refused: {_certificate_words(error, settings)}"
+        return f"certificate verify failed: {_certificate_words(error, settings)}"
     if isinstance(error, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(error):
         return (
             f"no TLS on port {settings.port}: set port to the broker's TLS port (often 8883), or take tls_ca_file away"

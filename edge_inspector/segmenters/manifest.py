@@ -148,7 +148,9 @@ def read_manifest(model_dir: Path) -> Manifest:
 def _others(model_dir: Path) -> str:
     """What could have been meant."""
     names = sorted(each.parent.name for each in model_dir.parent.glob(f"*/{MANIFEST_NAME}"))
-    return f"models there: {', '.join(names) or 'none'}{did_you_mean(model_dir.name, names)}"
+    if not names:
+        return f"there is no model in {model_dir.parent}: is station.models_dir right, and its disk mounted?"
+    return f"models there: {', '.join(names)}{did_you_mean(model_dir.name, names)}"
 
 
 def _faults(path: Path, error: ValidationError) -> list[Fault]:
