@@ -18,6 +18,21 @@ Name = Annotated[
     ),
 ]
 
+UrlPath = Annotated[
+    str,
+    Field(
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="empty, or levels of A-Z a-z 0-9 . _ ~ - with a / before each and none at the end, as /line-1",
+    ),
+]
+Origin = Annotated[
+    str,
+    Field(
+        pattern=r"^(self|https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?)$",
+        description="self, or an origin without a path, as https://dashboard.example:3000",
+    ),
+]
+
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -91,10 +106,16 @@ class PlcTable(_Table):
 
 
 class WebTable(_Table):
-    """Where the operator page, /metrics and /healthz are served, and to whom."""
+    """Where the operator page, /metrics and /healthz are served, and to whom.
+
+    `path` is where browsers see the page behind a reverse proxy, as `/line-1`. `frame_ancestors` are the origins of
+    pages that may show it in a frame.
+    """
 
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 9108
+    path: UrlPath = ""
+    frame_ancestors: list[Origin] = []
     hosts: list[str] = []
     certificate: Path | None = None
     private_key: Path | None = None
