@@ -66,6 +66,9 @@ def _add_station(commands: _Commands) -> None:
     check.set_defaults(command=_check)
 
     doctor = commands.add_parser("doctor", help="look for what on this machine would hurt a station")
+    doctor.add_argument(
+        "station", nargs="?", type=Path, metavar="STATION.toml", help="also look at what this station needs"
+    )
     doctor.set_defaults(command=_doctor)
 
     user = commands.add_parser("user", help="add, remove or list who may log in to the operator page")
@@ -234,10 +237,9 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _doctor(given: argparse.Namespace) -> int:
-    del given
     from edge_inspector.doctor import examine  # noqa: PLC0415
 
-    return examine()
+    return examine(given.station)
 
 
 def _cameras(given: argparse.Namespace) -> int:

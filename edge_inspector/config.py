@@ -106,6 +106,15 @@ def read_state_dir(path: Path) -> Path:
     return path.parent / _read_file(read_toml(path)).station.state_dir
 
 
+def read_places(path: Path) -> tuple[StationFile, Path, WebTable]:
+    """The station file in `path` by itself, and with paths made whole its state folder and its page's settings.
+
+    Drivers' settings, recipe and model are not looked at. Raises ConfigError.
+    """
+    file = _read_file(read_toml(path))
+    return file, path.parent / file.station.state_dir, _web(path.parent, file.web, [])
+
+
 def _read_file(raw: dict[str, Any]) -> StationFile:
     try:
         return StationFile.model_validate(raw)

@@ -59,9 +59,9 @@ class MqttSettings(DriverSettings):
         if (
             self.password_file is not None
             and self.password_file.is_file()
-            and self.password_file.stat().st_mode & 0o077
+            and self.password_file.stat().st_mode & 0o007
         ):
-            found.append(f"others can read the password: chmod 600 {self.password_file}")
+            found.append(f"others can read the password: chmod o-rwx {self.password_file}")
         if self.commands and self.username is None and self.tls_cert_file is None:
             found.append("commands = true without username: whoever reaches the broker may switch the inspection off")
         return found
