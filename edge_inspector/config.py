@@ -68,7 +68,13 @@ def _station(base: Path, raw: dict[str, Any]) -> Station:
     plcs = [_settings(base, "plcs", f"plcs.{at}", table, faults) for at, table in enumerate(file.plcs)]
     faults += _names_twice("cameras", file.cameras) + _names_twice("plcs", file.plcs) + _devices_twice(file, cameras)
     if file.plcs[0].driver == "mqtt":
-        faults.append(Fault("plcs.0.driver", "the first link must be a PLC: parts are announced by its trigger ring"))
+        faults.append(
+            Fault(
+                "plcs.0.driver",
+                "the first link must be a PLC: parts are announced by its trigger ring; "
+                "write its [[plcs]] table before the broker's",
+            )
+        )
     faults += _links_twice(file)
     recipe = _recipe(base / file.station.recipe, faults)
     model = base / file.station.models_dir / recipe.model if recipe is not None else None

@@ -16,13 +16,19 @@ from edge_inspector.errors import Fault
 _NUMBER = re.compile(r"\s*([+-]?\d+)(?:[.,](\d+))?\s*(\S*)\s*")
 _UNITS = frozenset({"ns", "us", "ms", "s", "min", "hours", "days", "mm", "m", "px", "mb", "bytes", "ppm"})
 
+_ALIKE = 0.7  # of 1: "port" is not meant by "transport"
+
 _Schema = Mapping[str, Any]
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Which of the `known` names is meant by `name`, whatever its capitals; None where none is alike."""
+    """Which of the `known` names is meant by `name`, whatever its capitals; None where none is alike.
+
+    A name that another begins with, as `exposure` of `exposure_us`, means that one.
+    """
     by_small = {each.lower(): each for each in known}
-    found = get_close_matches(name.lower(), by_small, 1)
+    found = [each for each in by_small if each.startswith(f"{name.lower()}_")]
+    found = found or get_close_matches(name.lower(), by_small, 1, _ALIKE)
     return by_small[found[0]] if found else None
 
 

@@ -65,6 +65,16 @@ STATION_SAYS = {
         "gate_mm = 900\nreserv_ms = 50",
         "line.reserv_ms: unknown key; did you mean reserve_ms?",
     ),
+    "a key without its unit": (
+        '"/dev/video0"',
+        '"/dev/video0", exposure = 500',
+        "cameras.0.settings.exposure ('top'): unknown key; did you mean exposure_us?",
+    ),
+    "a key of another product": (
+        'host = "192.0.2.2"',
+        'host = "192.0.2.2", tls = true',
+        "plcs.1.settings.tls ('broker'): unknown key; did you mean tls_ca_file?",
+    ),
     "a key in another unit": (
         '"/dev/video0"',
         '"/dev/video0", exposure_ms = 5',

@@ -96,9 +96,9 @@ def test_what_is_wrong_is_named_with_its_key(tmp_path: Path, old: str, new: str,
 
 
 def test_all_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
-    bad = GOOD.replace("id = 4", "id = 0").replace("_mm = 5.0", '_mm = "wide"\nspeed = 3')
+    bad = GOOD.replace("id = 4", "id = 0").replace("_mm = 5.0", '_mm = "wide"\nfast = 3')
     keys = [found.split(":")[1].strip() for found in faults(write(tmp_path, bad))]
-    assert keys == ["id", "position_tolerance_mm", "speed"]
+    assert keys == ["id", "position_tolerance_mm", "fast"]
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
