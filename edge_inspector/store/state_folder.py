@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +15,11 @@ _PROBE = b"edge-inspector check" * 256  # bytes; more than a file system may kee
 
 
 def try_folder(folder: Path) -> int:
-    """Make it and a file in it, as the daemon does; the bytes that are free there. Raises DeviceError."""
+    """Make it and a file in it, as the daemon does; the bytes that are free there. Raises DeviceError.
+
+    Nothing is left: a folder that root made while it tried would be closed to the daemon.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f".check-{uuid4().hex}"
@@ -28,6 +33,10 @@ def try_folder(folder: Path) -> int:
         return shutil.disk_usage(folder).free
     except OSError as error:
         raise DeviceError(f"station.state_dir {folder}: {folder_words(folder, error)}") from error
+    finally:
+        with suppress(OSError):
+            for each in missing:
+                each.rmdir()
 
 
 def folder_words(folder: Path, error: OSError) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqtt_peers import Gateway, Published, WireBroker, free_port, identity, settings, wait_until
+from mqtt_peers import READY, Gateway, Published, WireBroker, free_port, identity, settings, verdict, wait_until
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -156,6 +156,27 @@ def test_where_there_is_no_broker_the_way_is_told(tmp_path: Path) -> None:
     nowhere = settings(port).model_copy(update={"host": "no-such-host.invalid"})
     with pytest.raises(DeviceError, match=r"no name server knows 'no-such-host\.invalid'"):
         MqttLink(nowhere, identity(tmp_path)).probe()
+
+
+def test_a_name_server_that_hangs_holds_up_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def hangs(*_: object, **__: object) -> None:
+        asked.set()
+        answered.wait(30)
+        raise OSError("no answer")
+
+    monkeypatch.setattr("socket.getaddrinfo", hangs)
+    link = MqttLink(settings(1883).model_copy(update={"host": "broker.example"}), identity(tmp_path))
+    link.open()
+    link.exchange(READY)
+    assert asked.wait(10)
+    for seq in range(1, 6):
+        assert link.deliver([verdict(seq)]) == 1
+        link.exchange(READY)
+    assert not answered.is_set(), "five exchanges, while the name server is still being asked"
+    answered.set()
+    link.close()
 
 
 def verify_error(code: int, message: str) -> ssl.SSLCertVerificationError:

@@ -42,6 +42,9 @@ def test_the_state_folder_is_written_into_and_left_as_it_was(station: Path, caps
     told = rows(station, capsys)
     assert told["state"].startswith("ok")
     assert "GB free" in told["state"]
+    assert not (station.parent / "state").exists()
+    (station.parent / "state").mkdir()
+    assert rows(station, capsys)["state"].startswith("ok")
     assert list((station.parent / "state").iterdir()) == []
 
 
