@@ -168,6 +168,7 @@ class MqttLink:
         elif session is not None and self._is_up(session) and not self.connected:
             _log.info("MQTT broker %s connected, %d messages wait", session.address, len(outbox))
             self._retry_s, self._last_trouble = _RETRY_S[0], ""
+            self.troubles.pop(ErrorCode.BROKER_LOST, None)
         self.connected = self._session is not None and self._is_up(self._session)
 
     def _is_up(self, session: MqttSession) -> bool:
@@ -193,6 +194,8 @@ class MqttLink:
 
     def _tell(self, session: MqttSession) -> None:
         self._raise_refusal(session)
+        if session.trouble:
+            self.troubles[ErrorCode.BROKER_LOST] = f"MQTT broker {session.address} {session.trouble}"
         if session.error is not None or not session.trouble:
             raise DeviceError(f"MQTT broker {session.address}: client thread died: {session.error}") from session.error
         if session.trouble != self._last_trouble:

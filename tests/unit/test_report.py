@@ -124,3 +124,25 @@ def test_a_full_outbox_is_no_fault_of_a_station_whose_plc_has_its_verdicts() -> 
     rig.report.step()
     assert rig.codes() == [ErrorCode.OUTBOX_FULL]
     assert rig.conditions.state is StationState.DEGRADED
+
+
+def exchanged(rig: Rig) -> None:
+    """The link has spoken once more, however early its thread woke up."""
+    for _ in range(3):
+        rig.report.step()
+
+
+def test_a_link_that_knows_why_it_is_not_connected_is_quoted_and_not_overruled() -> None:
+    link = Link(None)
+    link.connected = False
+    rig = Rig(link, full=ErrorCode.OUTBOX_FULL)
+    exchanged(rig)
+    assert [held.why for held in rig.conditions.reasons()] == ["not connected"]
+    link.troubles[ErrorCode.PLC_LOST] = "refused: keeps no retained messages"
+    for _ in range(3):
+        exchanged(rig)
+        assert [held.why for held in rig.conditions.reasons()] == ["refused: keeps no retained messages"]
+    link.connected = True
+    link.troubles.clear()
+    exchanged(rig)
+    assert rig.conditions.reasons() == []
