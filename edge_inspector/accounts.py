@@ -45,7 +45,7 @@ def list_users(station: Path) -> int:
 
 def _password() -> str:
     try:
-        password = _typed() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+        password = _typed() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n").removeprefix("\ufeff")
         password.encode()
     except UnicodeError as error:
         raise ConfigError([Fault("password", "is not UTF-8, which is what browsers send")]) from error

@@ -2,64 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from edge_inspector.config import Station, load_station
-from edge_inspector.drivers import Segmenter, load_driver
-from edge_inspector.errors import ConfigError, EdgeInspectorError, FrameIncompleteError
+from edge_inspector.drivers import DriverSettings, Segmenter, load_driver
+from edge_inspector.errors import CautionError, ConfigError, EdgeInspectorError, FrameIncompleteError
+from edge_inspector.host_name import is_address
 from edge_inspector.inspection.line_figures import Grade
+from edge_inspector.inspection.picture_guard import guard_path, read_guard
 from edge_inspector.line_check import measure_line, measure_pictures
 from edge_inspector.records import Identity
+from edge_inspector.station_file import WebTable
+from edge_inspector.store.state_folder import try_folder
+from edge_inspector.texts import without_passwords
+from edge_inspector.web.server import listen
 
 _FRAME_WAIT_S = 2.0
 
-Row = tuple[str, str, str, Grade]
-"""What kind of thing, its name, what was found, and whether that is right."""
+
+class Row(NamedTuple):
+    """One line of the table. WARN: it works, and a person should look into it."""
+
+    kind: str
+    name: str
+    what: str
+    grade: Grade = Grade.OK
 
 
 def check_station(path: Path) -> int:
     """Print a table of what works. 0: all of it, 1: not all. Raises ConfigError for faults on paper."""
-    station = load_station(path)
+    rows = list(_rows(load_station(path)))
+    width = max(len(row.name) for row in rows)
+    for row in rows:
+        print(without_passwords(f"{row.grade:4}  {row.kind:13}  {row.name:{width}}  {row.what}"))
+    return 1 if any(row.grade is Grade.FAIL for row in rows) else 0
+
+
+def _rows(station: Station) -> Iterator[Row]:
     file = station.file
-    rows: list[Row] = [
-        ("configuration", file.station.name, f"recipe {station.recipe.id} {station.recipe.name}", Grade.OK)
-    ]
-    sizes: dict[str, tuple[int, int]] = {}
-    rows.append(_row("model", station.recipe.model, partial(_model, station.segmenter)))
+    yield Row("configuration", file.station.name, f"recipe {station.recipe.id} {station.recipe.name}")
+    yield _row("state", "state_dir", partial(_state, station.state_dir))
+    yield _row("page", f"{file.web.host}:{file.web.port}", partial(_page, file.web))
+    yield _row("model", station.recipe.model, partial(_model, station.segmenter))
     if station.shadow is not None and file.shadow is not None:
-        rows.append(_row("shadow", file.shadow.model, partial(_model, station.shadow.segmenter)))
+        yield _row("shadow", file.shadow.model, partial(_model, station.shadow.segmenter))
+    sizes: dict[str, tuple[int, int]] = {}
     for camera, settings in zip(file.cameras, station.camera_settings, strict=True):
-        rows.append(_row("camera", camera.name, partial(_camera, camera.driver, camera.name, settings, sizes)))
-    rows += [("picture", *finding) for finding in measure_pictures(station, sizes)]
-    rows.append(_row("encoder", file.encoder.driver, partial(_encoder, station)))
-    reached = rows[-1][3] is Grade.OK
+        yield _row("camera", camera.name, partial(_camera, camera.driver, camera.name, settings, sizes))
+        yield from _cautions("camera", camera.name, settings)
+    yield from (Row("picture", *finding) for finding in measure_pictures(station, sizes))
+    yield from _guards(station)
+    encoder = _row("encoder", file.encoder.driver, partial(_encoder, station))
+    yield encoder
+    reached = encoder.grade is not Grade.FAIL
     for link, settings in zip(file.plcs, station.plc_settings, strict=True):
-        rows.append(_row("link", link.name, partial(_link, station, link.driver, settings)))
-        reached = reached and (link is not file.plcs[0] or rows[-1][3] is Grade.OK)
+        found = _row("link", link.name, partial(_link, station, link.driver, settings))
+        reached = reached and (link is not file.plcs[0] or found.grade is not Grade.FAIL)
+        yield found
+        yield from _cautions("link", link.name, settings)
     if reached:
-        rows += _line(station)
-    width = max(len(name) for _, name, _, _ in rows)
-    for kind, name, what, grade in rows:
-        print(f"{grade:4}  {kind:13}  {name:{width}}  {what}")
-    return 1 if any(grade is Grade.FAIL for *_, grade in rows) else 0
+        yield from _line(station)
 
 
 def _row(kind: str, name: str, probe: Callable[[], str]) -> Row:
     try:
-        return kind, name, probe(), Grade.OK
+        return Row(kind, name, probe())
+    except CautionError as error:
+        return Row(kind, name, str(error), Grade.WARN)
     except ConfigError as error:
-        return kind, name, "; ".join(str(fault) for fault in error.faults), Grade.FAIL
+        return Row(kind, name, "; ".join(str(fault) for fault in error.faults), Grade.FAIL)
     except EdgeInspectorError as error:
-        return kind, name, str(error), Grade.FAIL
+        return Row(kind, name, str(error), Grade.FAIL)
 
 
 def _line(station: Station) -> list[Row]:
     try:
-        return [("line", *finding) for finding in measure_line(station, _identity(station))]
+        return [Row("line", *finding) for finding in measure_line(station, _identity(station))]
     except EdgeInspectorError as error:
-        return [("line", "", str(error), Grade.FAIL)]
+        return [Row("line", "", str(error), Grade.FAIL)]
+
+
+def _guards(station: Station) -> Iterator[Row]:
+    """Whether a picture without a part would be refused, by each recipe."""
+    for number, criteria in sorted(station.recipes.items()):
+        recipe, path = criteria.recipe, guard_path(station.state_dir, number)
+        wanted = [camera for camera in recipe.views if recipe.picture_limits(camera).guard == "taught"]
+        try:
+            taught = read_guard(path).cameras if path.exists() else {}
+        except ConfigError as error:
+            yield Row("guard", f"recipe {number}", str(error), Grade.FAIL)
+            continue
+        bare = [camera for camera in wanted if camera not in taught]
+        if bare:
+            what = (
+                f"nothing guards {', '.join(bare)} against a picture without a part: edge-inspector guard STATION.toml "
+                f"--recipe {number}, or Teach on the page's Health view"
+            )
+            yield Row("guard", f"recipe {number}", what, Grade.WARN)
+        else:
+            yield Row("guard", f"recipe {number}", f"taught for {', '.join(wanted)}" if wanted else "none wanted")
+
+
+def _cautions(kind: str, name: str, settings: DriverSettings) -> Iterator[Row]:
+    for caution in settings.cautions:
+        yield Row(kind, name, caution, Grade.WARN)
+    host = getattr(settings, "host", None)
+    if isinstance(host, str) and not is_address(host):
+        what = (
+            f"host {host!r} must be asked of a name server at each connection, and is lost with it: write its address"
+        )
+        yield Row(kind, name, what, Grade.WARN)
+
+
+def _state(folder: Path) -> str:
+    return f"{folder}, {try_folder(folder) / 1e9:.1f} GB free"
+
+
+def _page(settings: WebTable) -> str:
+    with closing(listen(settings)):
+        return f"{'http' if settings.certificate is None else 'https'}://{settings.host}:{settings.port}/ is free"
 
 
 def _model(segmenter: Segmenter) -> str:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from edge_inspector import __version__
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
+from edge_inspector.texts import without_passwords
 from edge_inspector.training.arguments import add_model_commands
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 -- argparse has no other name
@@ -30,12 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except ConfigError as error:
         for fault in error.faults:
-            print(fault, file=sys.stderr)
+            print(without_passwords(str(fault)), file=sys.stderr)
         count = len(error.faults)
         print(f"{count} fault{'s' if count != 1 else ''} found; nothing was started", file=sys.stderr)
         return 2
     except EdgeInspectorError as error:
-        print(error, file=sys.stderr)
+        print(without_passwords(str(error)), file=sys.stderr)
         return 1
 
 
@@ -65,6 +66,9 @@ def _add_station(commands: _Commands) -> None:
     check.set_defaults(command=_check)
 
     doctor = commands.add_parser("doctor", help="look for what on this machine would hurt a station")
+    doctor.add_argument(
+        "station", nargs="?", type=Path, metavar="STATION.toml", help="also look at what this station needs"
+    )
     doctor.set_defaults(command=_doctor)
 
     user = commands.add_parser("user", help="add, remove or list who may log in to the operator page")
@@ -233,12 +237,11 @@ def _add_history(commands: _Commands) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from edge_inspector.config import load_station  # noqa: PLC0415 -- other commands start without it
-    from edge_inspector.daemon import Daemon  # noqa: PLC0415
+    from edge_inspector.daemon import Daemon, load_patiently  # noqa: PLC0415 -- other commands start without it
     from edge_inspector.runtime.logs import set_up_logging  # noqa: PLC0415
 
     set_up_logging()
-    return Daemon(load_station(given.station)).run()
+    return Daemon(load_patiently(given.station)).run()
 
 
 def _check(given: argparse.Namespace) -> int:
@@ -248,10 +251,9 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _doctor(given: argparse.Namespace) -> int:
-    del given
     from edge_inspector.doctor import examine  # noqa: PLC0415
 
-    return examine()
+    return examine(given.station)
 
 
 def _cameras(given: argparse.Namespace) -> int:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
-from dataclasses import dataclass
-from ipaddress import ip_address
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from pydantic import ValidationError
 
-from edge_inspector.drivers import DriverSettings, Segmenter, driver_names, load_driver
+from edge_inspector.drivers import OTHER_WORDS, DriverSettings, Segmenter, driver_names, load_driver
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe, faults_of, read_recipe, read_toml
-from edge_inspector.line_faults import line_faults, recipe_faults
+from edge_inspector.host_name import is_loopback
+from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe, read_recipe
+from edge_inspector.line_faults import line_faults, recipe_faults, view_faults
 from edge_inspector.station_file import CameraTable, PlcTable, SegmenterTable, ShadowTable, StationFile, WebTable
+from edge_inspector.toml_file import read_toml
+from edge_inspector.wording import did_you_mean, faults_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,31 @@ class Station:
 def load_station(path: Path) -> Station:
     """The station described in `path`. Raises ConfigError with every fault found in station, recipe and model."""
     raw = read_toml(path)
+    try:
+        return _station(path.parent, raw)
+    except ConfigError as error:
+        raise ConfigError(_with_names(error.faults, raw)) from error.__cause__
+
+
+def _station(base: Path, raw: dict[str, Any]) -> Station:
     faults: list[Fault] = []
-    base = path.parent
     try:
         file = StationFile.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(faults_of(error, "") + _faults_below(base, raw)) from error
+        raise ConfigError(_faults_of_file(error, raw) + _faults_below(base, raw)) from error
     file = file.model_copy(update={"web": _web(base, file.web, faults)})
     cameras = [_settings(base, "cameras", f"cameras.{at}", table, faults) for at, table in enumerate(file.cameras)]
     encoder = _settings(base, "encoders", "encoder", file.encoder, faults)
     plcs = [_settings(base, "plcs", f"plcs.{at}", table, faults) for at, table in enumerate(file.plcs)]
     faults += _names_twice("cameras", file.cameras) + _names_twice("plcs", file.plcs) + _devices_twice(file, cameras)
     if file.plcs[0].driver == "mqtt":
-        faults.append(Fault("plcs.0.driver", "the first link must be a PLC: parts are announced by its trigger ring"))
+        faults.append(
+            Fault(
+                "plcs.0.driver",
+                "the first link must be a PLC: parts are announced by its trigger ring; "
+                "write its [[plcs]] table before the broker's",
+            )
+        )
     faults += _links_twice(file)
     recipe = _recipe(base / file.station.recipe, faults)
     model = base / file.station.models_dir / recipe.model if recipe is not None else None
@@ -96,11 +110,23 @@ def read_state_dir(path: Path) -> Path:
     """
     if path.is_dir():
         return path
+    return path.parent / _read_file(read_toml(path)).station.state_dir
+
+
+def read_places(path: Path) -> tuple[StationFile, Path, WebTable]:
+    """The station file in `path` by itself, and with paths made whole its state folder and its page's settings.
+
+    Drivers' settings, recipe and model are not looked at. Raises ConfigError.
+    """
+    file = _read_file(read_toml(path))
+    return file, path.parent / file.station.state_dir, _web(path.parent, file.web, [])
+
+
+def _read_file(raw: dict[str, Any]) -> StationFile:
     try:
-        file = StationFile.model_validate(read_toml(path))
+        return StationFile.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(faults_of(error, "")) from error
-    return path.parent / file.station.state_dir
+        raise ConfigError(_with_names(_faults_of_file(error, raw), raw)) from error
 
 
 def users_path(path: Path) -> Path:
@@ -108,23 +134,20 @@ def users_path(path: Path) -> Path:
     try:
         web = WebTable.model_validate(read_toml(path).get("web", {}))
     except ValidationError as error:
-        raise ConfigError(faults_of(error, "web")) from error
+        raise ConfigError(faults_of(error, "web", WebTable)) from error
     return path.parent / web.users
 
 
 def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
     """Driver and settings of each camera of the station in `path`, by name. Raises ConfigError; needs no model."""
     faults: list[Fault] = []
-    try:
-        file = StationFile.model_validate(read_toml(path))
-    except ValidationError as error:
-        raise ConfigError(faults_of(error, "")) from error
+    raw = read_toml(path)
     found = {
         table.name: (table.driver, _settings(path.parent, "cameras", f"cameras.{at}", table, faults))
-        for at, table in enumerate(file.cameras)
+        for at, table in enumerate(_read_file(raw).cameras)
     }
     if faults:
-        raise ConfigError(faults)
+        raise ConfigError(_with_names(faults, raw))
     return found
 
 
@@ -138,27 +161,82 @@ def _links_twice(file: StationFile) -> list[Fault]:
     ]
 
 
-def _faults_below(base: Path, raw: dict[str, Any]) -> list[Fault]:
-    """What else is wrong, in drivers' settings and recipe, when the station file itself is not in order."""
-    faults: list[Fault] = []
-    tables = [("encoders", "encoder", raw.get("encoder"))]
+def _with_names(faults: Iterable[Fault], raw: dict[str, Any]) -> list[Fault]:
+    """Each fault of a camera or link with its name, where it has one."""
+    named = []
+    for fault in faults:
+        family, _, rest = fault.where.partition(".")
+        at, listed = rest.partition(".")[0], raw.get(family)
+        if family in ("cameras", "plcs") and at.isdecimal() and isinstance(listed, list) and int(at) < len(listed):
+            table = listed[int(at)]
+            whose = table.get("name") if isinstance(table, dict) else None
+            named.append(replace(fault, whose=whose if isinstance(whose, str) else ""))
+        else:
+            named.append(fault)
+    return named
+
+
+def _faults_of_file(error: ValidationError, raw: dict[str, Any]) -> list[Fault]:
+    """Those of the station file's own keys. A driver's setting that stands beside `settings` is shown its place."""
+    faults = faults_of(error, "", StationFile)
+    places = {where: (family, table) for family, where, table in _driver_tables(raw)}
+    for at, fault in enumerate(faults):
+        where, _, key = fault.where.rpartition(".")
+        if where in places and fault.what.startswith("unknown key") and key in _setting_names(*places[where]):
+            faults[at] = replace(fault, what=f"belongs to the driver's settings: write settings = {{ {key} = ... }}")
+    return faults
+
+
+def _driver_tables(raw: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Every table that names a driver: its family, where it is, and what stands in it."""
+    tables = [("encoders", "encoder", raw.get("encoder")), ("segmenters", "segmenter", raw.get("segmenter", {}))]
+    tables.append(("segmenters", "shadow", raw.get("shadow")))
     for family in ("cameras", "plcs"):
         listed = raw.get(family)
         tables += [
             (family, f"{family}.{at}", table) for at, table in enumerate(listed if isinstance(listed, list) else [])
         ]
-    for family, where, table in tables:
-        if isinstance(table, dict) and isinstance(table.get("driver"), str):
-            _settings(
-                base, family, where, SimpleNamespace(driver=table["driver"], settings=table.get("settings", {})), faults
-            )
+    return [(family, where, table) for family, where, table in tables if isinstance(table, dict)]
+
+
+def _setting_names(family: str, table: dict[str, Any]) -> Iterable[str]:
+    try:
+        return set(load_driver(family, table["driver"]).Settings.model_fields)
+    except (KeyError, ImportError):
+        return set()
+
+
+def _faults_below(base: Path, raw: dict[str, Any]) -> list[Fault]:
+    """What else is wrong, in drivers' settings, recipes and model, when the station file itself is not in order."""
+    faults: list[Fault] = []
+    default = SegmenterTable().driver
+    for family, where, table in _driver_tables(raw):
+        driver = table.get("driver", default if family == "segmenters" else None)
+        settings = table.get("settings", {})
+        if isinstance(driver, str) and isinstance(settings, dict):
+            _settings(base, family, where, SimpleNamespace(driver=driver, settings=settings), faults)
     station = raw.get("station")
     if isinstance(station, dict):
         listed = station.get("recipes")
         for path in (station.get("recipe"), *(listed if isinstance(listed, list) else ())):
             if isinstance(path, str):
-                _recipe(base / path, faults)
+                _recipe_below(base, path, raw, faults)
     return faults
+
+
+def _recipe_below(base: Path, path: str, raw: dict[str, Any], faults: list[Fault]) -> None:
+    recipe = _recipe(base / path, faults)
+    names = _camera_names(raw)
+    if recipe is not None and names and path == raw["station"].get("recipe"):
+        faults += view_faults(Path(path), recipe, names)
+
+
+def _camera_names(raw: dict[str, Any]) -> list[str]:
+    """None where a camera's name is itself at fault."""
+    listed = raw.get("cameras")
+    tables = listed if isinstance(listed, list) else []
+    names = [table.get("name") if isinstance(table, dict) else None for table in tables]
+    return [name for name in names if isinstance(name, str)] if all(isinstance(name, str) for name in names) else []
 
 
 def _settings(base: Path, family: str, where: str, table: Any, faults: list[Fault]) -> Any:
@@ -169,16 +247,25 @@ def _settings(base: Path, family: str, where: str, table: Any, faults: list[Faul
         paths = {key: base / value for key, value in settings if isinstance(value, Path)}
         return settings.model_copy(update=paths)
     except KeyError:
-        faults.append(
-            Fault(f"{where}.driver", f"unknown driver {table.driver!r}; there are: {', '.join(driver_names(family))}")
-        )
+        there_are = f"unknown driver {table.driver!r}; there are: {', '.join(driver_names(family))}"
+        faults.append(Fault(f"{where}.driver", there_are + _driver_hint(family, table.driver)))
     except ImportError as error:
         faults.append(
             Fault(f"{where}.driver", f"driver {table.driver!r} needs a package that is not installed: {error}")
         )
     except ValidationError as error:
-        faults += [Fault(f"{where}.settings.{fault.where}", fault.what) for fault in faults_of(error, "")]
+        faults += [
+            Fault(".".join(filter(None, [where, "settings", fault.where])), fault.what)
+            for fault in faults_of(error, "", driver.Settings)
+        ]
     return DriverSettings()
+
+
+def _driver_hint(family: str, name: str) -> str:
+    hint = OTHER_WORDS.get(family, {}).get(name.lower().replace("_", "-"))
+    if hint:
+        return f"; {hint}"
+    return did_you_mean(name, driver_names(family))
 
 
 def _web(base: Path, web: WebTable, faults: list[Fault]) -> WebTable:
@@ -194,7 +281,7 @@ def _web(base: Path, web: WebTable, faults: list[Fault]) -> WebTable:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(paths["certificate"], paths["private_key"])
         except (ssl.SSLError, OSError) as error:
             faults.append(Fault("web.certificate", f"cannot be used with web.private_key: {error}"))
-    if not _is_loopback(web.host) and not paths and not web.allow_plain:
+    if not is_loopback(web.host) and not paths and not web.allow_plain:
         faults.append(
             Fault(
                 "web.host",
@@ -203,13 +290,6 @@ def _web(base: Path, web: WebTable, faults: list[Fault]) -> WebTable:
             )
         )
     return web.model_copy(update={**paths, "users": base / web.users})
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _names_twice(family: str, tables: Sequence[CameraTable | PlcTable]) -> list[Fault]:
@@ -254,7 +334,8 @@ def _segmenter(
         driver = load_driver("segmenters", table.driver)
         segmenter: Segmenter = driver(model, settings)
     except ConfigError as error:
-        faults += error.faults
+        late = not any(model.parent.glob("*"))  # not there, or empty: a disk that is not mounted yet
+        faults += [replace(fault, may_come=late) for fault in error.faults]
         return None
     return segmenter
 

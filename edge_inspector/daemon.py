@@ -17,9 +17,9 @@ from types import FrameType
 from typing import Any
 
 from edge_inspector import __version__, metrics
-from edge_inspector.config import Station
+from edge_inspector.config import Station, load_station
 from edge_inspector.drivers import Segmenter
-from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.errors import ConfigError
 from edge_inspector.pipeline import Pipeline, build, line_geometry
 from edge_inspector.records import ArchiveItem, Choice, ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
@@ -30,6 +30,7 @@ from edge_inspector.runtime.worker import Worker
 from edge_inspector.store.choice import remembered_choice
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
+from edge_inspector.store.state_folder import folder_words
 from edge_inspector.web.health import health
 from edge_inspector.web.plant import Plant
 from edge_inspector.web.server import Web
@@ -37,8 +38,25 @@ from edge_inspector.web.server import Web
 log = logging.getLogger(__name__)
 
 _WATCH_S = 0.25
+_LATE_S = 2.0  # between two looks for what is not there yet
 _WATCHDOG_S = 1.0
 _STOP_NS = 1_500_000_000
+
+
+def load_patiently(path: Path) -> Station:
+    """The station in `path`; while all that is wrong may come by itself, it is tried again. Raises ConfigError."""
+    told = ""
+    while True:
+        try:
+            return load_station(path)
+        except ConfigError as error:
+            if not all(fault.may_come for fault in error.faults):
+                raise
+            if str(error) != told:
+                told = str(error)
+                log.warning("waiting: %s", told)
+                notify(f"STATUS=waiting: {told.splitlines()[0]}")
+        time.sleep(_LATE_S)
 
 
 class Daemon:
@@ -71,15 +89,13 @@ class Daemon:
         try:
             station.state_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            what = f"{station.state_dir} cannot be made: {error.strerror}"
-            raise ConfigError([Fault("station.state_dir", what)]) from error
+            self._begin_without_state(error)
         with opening_on(realtime.model_cores):
             station.segmenter.open()
         chosen = remembered_choice(station.state_dir, station.recipe.id)
         self._recipe_id = chosen if chosen in station.recipes else station.recipe.id
         pipeline = build(station, self._boot_id, self._conditions, self._recipe_id)
-        web = Web(station.file.web, lambda: self._page(pipeline))
-        web.open()
+        web = Web(station.file.web, lambda: self._page(pipeline), self._conditions)
         workers = [*pipeline.workers, Worker(web, vital=False)]
         self._supervisor = Supervisor(workers, self._on_fault, self._on_restart)
         self._announce()
@@ -89,6 +105,15 @@ class Daemon:
         self._conditions.phase(StationState.READY)
         notify("READY=1\nSTATUS=running")
         return pipeline, self._supervisor
+
+    def _begin_without_state(self, error: OSError) -> None:
+        """Judge all the same: a folder that is mounted late is tried again by those who write into it."""
+        folder, first = self._station.state_dir, self._station.recipe.id
+        why = f"station.state_dir {folder}: {folder_words(folder, error)}"
+        log.warning("%s; it is tried again", why)
+        if len(self._station.recipes) > 1:
+            why += f"; which recipe was chosen last is not known, {first} judges: choose again, then reset"
+            self._conditions.set(ErrorCode.STATE_LOST, "recipe", why, until_reset=True)
 
     def _page(self, pipeline: Pipeline) -> Any:
         from edge_inspector.web.app import make_app  # noqa: PLC0415 -- in the page's thread: it takes a while

@@ -11,6 +11,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Final
 
+from edge_inspector.doctor_station import look_at_station
 from edge_inspector.errors import ConfigError
 from edge_inspector.segmenters.onnx_session import load_runtime
 
@@ -40,12 +41,14 @@ class Machine:
     run: Callable[[list[str]], str | None]
 
 
-def examine() -> int:
-    """Print one line per finding. 0: nothing to do, 1: something."""
+def examine(station: Path | None = None) -> int:
+    """Print one line per finding, also about what `station` needs. 0: nothing to do, 1: something."""
     packages = frozenset((found.name or "").lower().replace("_", "-") for found in distributions())
     cores, free = len(os.sched_getaffinity(0)), shutil.disk_usage("/").free
     machine = Machine(packages, _ROOT, cores, free, _output)
     findings = [finding for look in LOOKS for finding in look(machine)]
+    if station is not None:
+        findings += [Finding(what, remedy) for what, remedy in look_at_station(station, machine.run)]
     for finding in findings:
         print(
             f"{'FIX ' if finding.remedy else 'ok  '}  {finding.what}"

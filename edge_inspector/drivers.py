@@ -44,6 +44,11 @@ class DriverSettings(BaseModel):
         """How many pictures a camera takes per second by itself. None where it is triggered, or nobody has said."""
         return None
 
+    @property
+    def cautions(self) -> Sequence[str]:
+        """What works as it is set, and a person should look into: told by `check`."""
+        return ()
+
 
 class Camera(Protocol):
     """Pictures in. Constructed as `Camera(name, settings)`; one thread owns it from open to close.
@@ -135,7 +140,7 @@ class PlcLink(Protocol):
     def probe(self) -> str:
         """What the peer is and whether it could be served, in a few words; says nothing that it could act on.
 
-        Not between open and close. Raises DeviceError.
+        Not between open and close. Raises DeviceError, and CautionError for what works and may not stay so.
         """
 
     @abstractmethod
@@ -195,6 +200,31 @@ PLC_LINKS = {
     "modbus": "edge_inspector.plcs.modbus:ModbusLink",
     "mqtt": "edge_inspector.plcs.mqtt:MqttLink",
 }
+_BY_OPENCV = 'for USB cameras, network streams and video files write driver = "opencv"'
+_BY_GENICAM = 'for GigE Vision and USB3 Vision cameras write driver = "genicam"'
+_PROFILE = "for any other PLC let it serve Modbus TCP: docs/plc.md has the registers"
+OTHER_WORDS: dict[str, dict[str, str]] = {
+    "cameras": {
+        **dict.fromkeys(("usb", "uvc", "v4l2", "webcam", "rtsp", "onvif", "ip", "mjpeg", "http", "video"), _BY_OPENCV),
+        **dict.fromkeys(("gige", "gigevision", "gige-vision", "usb3", "u3v", "usb3-vision", "aravis"), _BY_GENICAM),
+        **dict.fromkeys(("pylon", "pypylon"), 'for Basler\'s own driver write driver = "basler"'),
+        **dict.fromkeys(("harvesters", "cti"), 'for a maker\'s GenTL producer write driver = "gentl"'),
+        **dict.fromkeys(("file", "files", "images", "pictures", "png"), 'for pictures write driver = "folder"'),
+    },
+    "encoders": {
+        **dict.fromkeys(("siemens", "snap7", "s7-1200", "s7-1500"), 'for Siemens write driver = "s7"'),
+        **dict.fromkeys(("opcua", "opc-ua", "ethernetip", "ethernet-ip", "ads", "beckhoff", "allen-bradley"), _PROFILE),
+        **dict.fromkeys(("time", "none"), "an encoder must be: without one nobody knows where a part is"),
+    },
+    "segmenters": {"tensorrt": 'TensorRT is a provider: write driver = "onnx"'},
+    "plcs": {
+        **dict.fromkeys(("siemens", "snap7", "s7-1200", "s7-1500"), 'for Siemens write driver = "s7"'),
+        **dict.fromkeys(("opcua", "opc-ua", "ethernetip", "ethernet-ip", "ads", "beckhoff", "allen-bradley"), _PROFILE),
+        **dict.fromkeys(("mosquitto", "broker"), 'for a broker write driver = "mqtt"'),
+    },
+}
+"""By family: what people call a driver that has another name here, and what to write instead."""
+
 FAMILIES = {"cameras": CAMERAS, "encoders": ENCODERS, "segmenters": SEGMENTERS, "plcs": PLC_LINKS}
 
 

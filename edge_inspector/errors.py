@@ -12,13 +12,19 @@ class EdgeInspectorError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong in a configuration: where (key path or file) and what to do about it."""
+    """One thing wrong in a configuration: where (key path or file) and what to do about it.
+
+    `whose` is the name of the camera or link whose key it is: nobody counts tables from 0. What `may_come` is not wrong
+    on paper: it may be there in a minute.
+    """
 
     where: str
     what: str
+    whose: str = ""
+    may_come: bool = False
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        return f"{self.where}{f' ({self.whose!r})' if self.whose else ''}: {self.what}"
 
 
 class ConfigError(EdgeInspectorError):
@@ -31,6 +37,10 @@ class ConfigError(EdgeInspectorError):
 
 class DeviceError(EdgeInspectorError):
     """A device or peer failed: close it, wait, open it again. The message names the device and the cause."""
+
+
+class CautionError(EdgeInspectorError):
+    """A probe found nothing broken, and something that a person should look into."""
 
 
 class DeviceTimeoutError(DeviceError):

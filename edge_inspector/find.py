@@ -30,9 +30,10 @@ class Found(NamedTuple):
 
 def find_cameras(only: Sequence[str], snapshots: Path | None) -> int:
     """Print a table. 1 when there is none, or none of those asked for, or a picture could not be taken."""
-    found = [each for each in _everything() if not only or each.serial in only or each.address in only]
+    everything = list(_everything())
+    found = [each for each in everything if not only or each.serial in only or each.address in only]
     if not found:
-        print("no camera was found")
+        _tell_where(everything, only)
         return 1
     rows = [("driver", "vendor", "model", "serial", "address"), *(each[:5] for each in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
@@ -57,6 +58,36 @@ def _everything() -> Iterator[Found]:
         if (device / "index").read_text().strip() == "0":
             path = f"/dev/{device.name}"
             yield Found("opencv", "", (device / "name").read_text().strip(), "", path, {"source": path})
+
+
+def _tell_where(everything: Sequence[Found], only: Sequence[str]) -> None:
+    if everything:
+        known = ", ".join(each.serial or each.address for each in everything)
+        print(f"none of {', '.join(only)} was found; there are: {known}")
+        return
+    print("no camera was found; asked were")
+    interfaces = list(_interfaces(Path("/sys/class/net")))
+    print(f"  the networks, for GigE Vision: {', '.join(interfaces) or 'there is none but this machine itself'}")
+    print("  the USB buses, for USB3 Vision and UVC (/dev/video*)")
+    print(
+        "Has the camera power and a link light? Is its address in one of these networks (ip addr add"
+        " 169.254.1.1/16 dev INTERFACE reaches one without an address)? May this user use it (groups: video)?"
+    )
+    print('A network stream is not found by itself: write its URL as source of a camera with driver = "opencv".')
+
+
+def _interfaces(folder: Path) -> Iterator[str]:
+    """The network cards and whether they have a link; a card that is down asks nobody."""
+    for card in sorted(folder.glob("*")):
+        if card.name != "lo":
+            yield f"{card.name} ({_text(card / 'operstate')})"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return "unknown"
 
 
 def _snapshot(found: Found, folder: Path) -> int:

@@ -9,6 +9,7 @@ from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import Fault
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.station_file import CameraTable, StationFile
+from edge_inspector.wording import closest
 
 _SPEEDS_MM_S = (1.0, 20_000.0)  # of a belt with parts on it: between a millimetre and twenty metres per second
 _COUNTS_PER_MM = 100_000.0  # a hundredth of a micrometre: no belt is measured so finely
@@ -17,7 +18,8 @@ _WAY_MM = (1.0, 100_000.0)  # from the photo-eye to the gate: between a millimet
 
 def line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
     """What is wrong with line and cameras; all recipes have the views of station.recipe."""
-    return _view_faults(file, recipe) + (_unit_faults(file) or _reserve_faults(file))
+    cameras = [camera.name for camera in file.cameras]
+    return view_faults(file.station.recipe, recipe, cameras) + (_unit_faults(file) or _reserve_faults(file))
 
 
 def recipe_faults(file: StationFile, settings: Sequence[DriverSettings], path: Path, recipe: Recipe) -> list[Fault]:
@@ -30,17 +32,22 @@ def recipe_faults(file: StationFile, settings: Sequence[DriverSettings], path: P
     return faults
 
 
-def _view_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
-    names = {camera.name for camera in file.cameras}
+def view_faults(path: Path, recipe: Recipe, cameras: Sequence[str]) -> list[Fault]:
+    """Views and cameras by their names; a mistyped name is one fault, not two."""
+    unknown = [view for view in recipe.views if view not in cameras]
+    meant = {view: closest(view, [name for name in cameras if name not in recipe.views]) for view in unknown}
+    there_are = ", ".join(sorted(set(cameras)))
     faults = [
-        Fault(f"{file.station.recipe}: views", f"no camera is called {view!r}; there are: {', '.join(sorted(names))}")
-        for view in recipe.views
-        if view not in names
+        Fault(
+            f"{path}: views",
+            f"no camera is called {view!r}; there are: {there_are}" + (f"; write {name!r}" if name else ""),
+        )
+        for view, name in meant.items()
     ]
     faults += [
-        Fault(f"cameras.{at}.name", f"{camera.name!r} is not in the recipe's views: nothing would look at its frames")
-        for at, camera in enumerate(file.cameras)
-        if camera.name not in recipe.views
+        Fault(f"cameras.{at}.name", f"{name!r} is not in the recipe's views: nothing would look at its frames")
+        for at, name in enumerate(cameras)
+        if name not in recipe.views and name not in meant.values()
     ]
     return faults
 

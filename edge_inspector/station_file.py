@@ -7,9 +7,31 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge_inspector.host_name import Host
 from edge_inspector.inspection.recipe import Positive
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$",
+        description="at most 32 of the letters A-Z a-z, digits, - and _, and begin with a letter or digit",
+    ),
+]
+
+UrlPath = Annotated[
+    str,
+    Field(
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="empty, or levels of A-Z a-z 0-9 . _ ~ - with a / before each and none at the end, as /line-1",
+    ),
+]
+Origin = Annotated[
+    str,
+    Field(
+        pattern=r"^(self|https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?)$",
+        description="self, or an origin without a path, as https://dashboard.example:3000",
+    ),
+]
 
 
 class _Table(BaseModel):
@@ -84,10 +106,16 @@ class PlcTable(_Table):
 
 
 class WebTable(_Table):
-    """Where the operator page, /metrics and /healthz are served, and to whom."""
+    """Where the operator page, /metrics and /healthz are served, and to whom.
 
-    host: str = "127.0.0.1"
+    `path` is where browsers see the page behind a reverse proxy, as `/line-1`. `frame_ancestors` are the origins of
+    pages that may show it in a frame.
+    """
+
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 9108
+    path: UrlPath = ""
+    frame_ancestors: list[Origin] = []
     hosts: list[str] = []
     certificate: Path | None = None
     private_key: Path | None = None

@@ -68,14 +68,18 @@ def verdict(seq: int, *, boot_id: int = 2, rejects: bool = True, due_in_ns: int 
 class WireBroker(socketserver.ThreadingTCPServer):
     """As much of an MQTT 5 broker as one needs to misbehave. `answer` is what it sends on a message; b"" is silence.
 
-    `connack` are the properties in its CONNACK, `greeting` are packets that follow a subscription.
+    `connack` are the properties in its CONNACK, `greeting` are packets that follow a subscription, `granted` is its
+    answer.
     """
 
-    def __init__(self, answer: Callable[["Published"], bytes], *, connack: bytes = b"", greeting: bytes = b"") -> None:
+    def __init__(
+        self, answer: Callable[["Published"], bytes], *, connack: bytes = b"", greeting: bytes = b"", granted: int = 1
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Connection)
         self.answer = answer
         self.connack = connack
         self.greeting = greeting
+        self.granted = granted
         self.connections = 0
         self.open: list[socket.socket] = []
         self.port = int(self.server_address[1])
@@ -121,7 +125,7 @@ class _Connection(socketserver.StreamRequestHandler):
             told = self.server.connack
             return bytes((0x20, 3 + len(told), 0, 0, len(told))) + told
         if kind == PacketTypes.SUBSCRIBE:
-            return b"\x90\x04" + body[:2] + b"\x00\x01" + self.server.greeting
+            return b"\x90\x04" + body[:2] + bytes((0, self.server.granted)) + self.server.greeting
         if kind == PacketTypes.PINGREQ:
             return b"\xd0\x00"
         if kind != PacketTypes.PUBLISH:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -205,14 +206,23 @@ def certified(folder: Path) -> str:
     return 'certificate = "page.crt"\nprivate_key = "page.key"\n'
 
 
+def _wait_for(port: int) -> None:
+    until_s = time.monotonic() + 10
+    while True:
+        with socket.socket() as tried:
+            if not tried.connect_ex(("127.0.0.1", port)):
+                return
+        assert time.monotonic() < until_s, "the page does not listen"
+        time.sleep(0.01)
+
+
 @contextmanager
 def serving(plant: Plant) -> Iterator[Page]:
     """The page, served; everything ended afterwards."""
     settings = plant.station.file.web
-    web = Web(settings, lambda: make_app(plant))
-    web.open()
-    worker = Worker(web)
+    worker = Worker(Web(settings, lambda: make_app(plant), plant.conditions))
     worker.start()
+    _wait_for(settings.port)
     page = Page(worker, plant, plant.conditions, settings.port)
     try:
         yield page

@@ -18,8 +18,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.inspection.picture import PictureFigures, measure
-from edge_inspector.inspection.recipe import faults_of
 from edge_inspector.records import Image
+from edge_inspector.wording import faults_of
 
 ENOUGH: Final = 20  # good parts: with fewer, what varies from part to part is not seen
 
@@ -138,7 +138,7 @@ def read_guard(path: Path) -> PictureGuard:
     except OSError as error:
         raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
     except ValidationError as error:
-        raise ConfigError(faults_of(error, str(path))) from error
+        raise ConfigError(faults_of(error, str(path), PictureGuard)) from error
 
 
 def _away(seen: Signature, middle: Signature, spread: Signature) -> NDArray[np.float64]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.errors import ConfigError
+from edge_inspector.toml_file import read_toml
+from edge_inspector.wording import faults_of
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -135,46 +136,9 @@ class Criteria:
     limits: Mapping[str, ClassLimits]
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """What stands in a TOML file. Raises ConfigError, also for texts with a NUL, which no path may have."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError([Fault(str(path), f"is not TOML: {error}")]) from error
-    where = _nul_at(table)
-    if where is not None:
-        raise ConfigError([Fault(f"{path}: {where}", "has a NUL character in it")])
-    return table
-
-
-def _nul_at(part: Any, where: str = "") -> str | None:
-    if isinstance(part, str):
-        return where if "\0" in part else None
-    items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
-    found = (_nul_at(key, f"{where}.") or _nul_at(value, f"{where}.{key}".removeprefix(".")) for key, value in items)
-    return next(filter(None, found), None)
-
-
 def read_recipe(path: Path) -> Recipe:
     """The recipe in `path`. Raises ConfigError with every fault found."""
     try:
         return Recipe.model_validate(read_toml(path))
     except ValidationError as error:
-        raise ConfigError(faults_of(error, str(path))) from error
-
-
-def faults_of(error: ValidationError, where: str) -> list[Fault]:
-    """Every fault that pydantic found, each with its key path."""
-    return [
-        Fault(
-            ": ".join(filter(None, [where, ".".join(str(key) for key in each["loc"])])),
-            each["msg"].removeprefix("Value error, ") + _given(each["input"]),
-        )
-        for each in error.errors()
-    ]
-
-
-def _given(value: object) -> str:
-    return f" (is {value!r})" if isinstance(value, str | int | float | bool) else ""
+        raise ConfigError(faults_of(error, str(path), Recipe)) from error

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.inspection.recipe import Fraction, faults_of
+from edge_inspector.inspection.recipe import Fraction
+from edge_inspector.wording import faults_of
 
 
 class _Table(BaseModel):
@@ -59,4 +60,4 @@ def read_reference(path: Path) -> Reference:
     except OSError as error:
         raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
     except ValidationError as error:
-        raise ConfigError(faults_of(error, str(path))) from error
+        raise ConfigError(faults_of(error, str(path), Reference)) from error

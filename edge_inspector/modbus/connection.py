@@ -18,6 +18,7 @@ from pymodbus.pdu import ModbusPDU
 
 from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import DeviceError, DeviceTimeoutError
+from edge_inspector.host_name import Host
 
 # The protocol allows 125. 120 registers end where a record ends, so that no record is read in two pieces.
 MAX_READ = 240
@@ -29,7 +30,7 @@ Address = Annotated[int, Field(ge=0, le=65535)]
 class ModbusSettings(DriverSettings):
     """Where the PLC is, and the addresses (from 0, as on the wire) of the two blocks' first holding registers."""
 
-    host: Annotated[str, Field(min_length=1)]
+    host: Host
     port: Annotated[int, Field(ge=1, le=65535)] = 502
     unit: Annotated[int, Field(ge=0, le=255)] = 1
     timeout_s: Annotated[float, Field(gt=0, le=5)] = 0.5

@@ -19,7 +19,8 @@ from edge_inspector.plcs.messages import (
     verdict_message,
 )
 from edge_inspector.plcs.mqtt_commands import CommandInbox
-from edge_inspector.plcs.mqtt_session import ANSWER_ROW, MqttSession
+from edge_inspector.plcs.mqtt_probe import BrokerProbe
+from edge_inspector.plcs.mqtt_session import ANSWER_ROW, MqttSession, Will
 from edge_inspector.plcs.mqtt_settings import MqttSettings
 from edge_inspector.records import Command, ErrorCode, Identity, PlcInput, StationStatus, Verdict
 from edge_inspector.runtime.clock import utc_of
@@ -72,15 +73,8 @@ class MqttLink:
         self.events["outbox_set_aside"] += self._outbox.set_aside
 
     def probe(self) -> str:
-        """Connect under another name, without a will, and say nothing. Raises DeviceError."""
-        session = MqttSession(self._settings, f"{self._client_id()}-check", None)
-        try:
-            session.wait(self._settings.connect_timeout_s + 1.0)
-            if not session.connected:
-                raise DeviceError(f"MQTT broker {session.address} {session.trouble or 'does not answer'}")
-            return f"mqtt://{session.address}, MQTT {self._settings.version}"
-        finally:
-            session.close()
+        """Connect as the station does, under another name; say nothing but below `check`. Raises DeviceError."""
+        return BrokerProbe(self._settings, self._client_id(), self._topic("check").removesuffix("/check")).look()
 
     def look(self) -> PlcInput | None:
         """None: a broker announces no parts."""
@@ -178,6 +172,7 @@ class MqttLink:
         elif session is not None and self._is_up(session) and not self.connected:
             _log.info("MQTT broker %s connected, %d messages wait", session.address, len(outbox))
             self._retry_s, self._last_trouble = _RETRY_S[0], ""
+            self.troubles.pop(ErrorCode.BROKER_LOST, None)
         self.connected = self._session is not None and self._is_up(self._session)
 
     def _is_up(self, session: MqttSession) -> bool:
@@ -186,7 +181,7 @@ class MqttLink:
     def _begin_session(self) -> None:
         self._retry_ns = time.monotonic_ns() + int(self._retry_s * 1e9)  # the earliest for the one after this
         self._retry_s = min(self._retry_s * 2, _RETRY_S[1])
-        will = (self._topic("state"), offline_message(self._identity).model_dump_json().encode())
+        will = Will(self._topic("state"), offline_message(self._identity).model_dump_json().encode())
         commands = self._topic("command") if self._settings.commands else ""
         self._session = MqttSession(self._settings, self._client_id(), will, commands)
         self._cursors = {True: 0, False: 0}
@@ -203,6 +198,8 @@ class MqttLink:
 
     def _tell(self, session: MqttSession) -> None:
         self._raise_refusal(session)
+        if session.trouble:
+            self.troubles[ErrorCode.BROKER_LOST] = f"MQTT broker {session.address} {session.trouble}"
         if session.error is not None or not session.trouble:
             raise DeviceError(f"MQTT broker {session.address}: client thread died: {session.error}") from session.error
         if session.trouble != self._last_trouble:

@@ -28,6 +28,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edge_inspector.errors import DeviceError
 from edge_inspector.plcs.mqtt_commands import Request
 from edge_inspector.plcs.mqtt_settings import MqttSettings
+from edge_inspector.plcs.mqtt_words import connection_words, refusal_words
 
 _log = logging.getLogger(__name__)
 
@@ -37,13 +38,21 @@ _FAILURE = 0x80  # MQTT 5 reason codes from here on are refusals
 _NOBODY = 0x10  # taken, and nobody has subscribed to it
 _TOO_LARGE = 0x95
 _FRAMING = 32  # bytes of a packet beside topic and payload, at most
-_NOT_RETAINED = 2  # what was retained before is not sent
+_RETAINED_TOO, _NOT_RETAINED = 0, 2  # whether what was retained before is sent
 _PATIENCE = 2  # keepalives until an acknowledgement must be there; as a rule it takes milliseconds
 _REQUESTS = 8  # that wait for the link, which looks every `interval_ms`; nobody commands a station so often
 _LONGEST_INCOMING = 65_536  # bytes of one packet; only commands come in
 
 # mosquitto says so in a PUBACK, which MQTT 5 does not foresee: paho would see a broken packet, and we not whose it was
 ReasonCode.names[_TOO_LARGE]["Packet too large"].append(PacketTypes.PUBACK)
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says for this client, retained, when it is gone without a word."""
+
+    topic: str
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +85,27 @@ class MqttSession:
     `heard` says of the last watched message whether anybody had subscribed to it, `refusal` what it did not take last,
     `too_large` of how many bytes a verdict was that it refused as too large.
 
-    With `command_topic` it takes what comes there. All methods belong to one thread. Raises DeviceError where a
-    password or certificate file cannot be used.
+    With `command_topic` it takes what comes there, and with `retained` what came before; `may_read` is the broker's
+    answer to that. `reason` is its answer to the connection. All methods belong to one thread. Raises DeviceError where
+    a password or certificate file cannot be used.
     """
 
     def __init__(
-        self, settings: MqttSettings, client_id: str, will: tuple[str, bytes] | None, command_topic: str = ""
+        self,
+        settings: MqttSettings,
+        client_id: str,
+        will: Will | None,
+        command_topic: str = "",
+        *,
+        retained: bool = False,
     ) -> None:
         self.address = f"{settings.host}:{settings.port}"
         self.connected = False
         self.refused = False
+        self.reason = 0
+        self.keeps_retained = True
+        self.qos_max = 2
+        self.may_read: bool | None = None
         self.trouble = ""
         self.error: Exception | None = None
         self._settings = settings
@@ -99,6 +119,7 @@ class MqttSession:
         self._acknowledged_ns = 0
         self._requests: deque[Request] = deque()
         self._command_topic = command_topic
+        self._retain_handling = _RETAINED_TOO if retained else _NOT_RETAINED
         self._flooded = False
         self._progress = Event()
         self._closing = False
@@ -214,7 +235,7 @@ class MqttSession:
         if self._thread is not None:
             self._thread.join(timeout_s)
 
-    def _make_client(self, client_id: str, will: tuple[str, bytes] | None) -> Client:
+    def _make_client(self, client_id: str, will: Will | None) -> Client:
         settings = self._settings
         client = Client(
             CallbackAPIVersion.VERSION2,
@@ -227,17 +248,16 @@ class MqttSession:
         client.connect_timeout = settings.connect_timeout_s
         client.max_inflight_messages_set(0)  # the window is kept here
         if will is not None:
-            client.will_set(will[0], will[1], qos=1, retain=True)
+            client.will_set(will.topic, will.payload, qos=1, retain=True)
         try:
             if settings.username is not None:
-                secret = settings.password_file.read_text().strip() if settings.password_file else None
-                client.username_pw_set(settings.username, secret)
+                client.username_pw_set(settings.username, settings.password())
             if settings.tls_ca_file is not None:
                 context = ssl.create_default_context(cafile=str(settings.tls_ca_file))
                 if settings.tls_cert_file is not None:
                     context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file)
                 client.tls_set_context(context)
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise DeviceError(f"MQTT broker {self.address}: password or TLS file: {error}") from error
         client.on_socket_open = self._kept(self._on_socket_open)
         client.on_connect = self._kept(self._on_connect)
@@ -267,13 +287,15 @@ class MqttSession:
 
     def _on_connect(self, client: Client, _userdata: object, _flags: object, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            self.refused = True
-            self.trouble = f"refused: {reason}"
+            self.refused, self.reason = True, reason.value
+            self.trouble = f"refused: {refusal_words(reason, self._settings)}"
             return
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
         self.packet_max = min(self.packet_max, getattr(properties, "MaximumPacketSize", self.packet_max))
+        self.keeps_retained = bool(getattr(properties, "RetainAvailable", 1))
+        self.qos_max = getattr(properties, "MaximumQoS", self.qos_max)
         if self._command_topic:
-            options = SubscribeOptions(qos=1, retainHandling=_NOT_RETAINED)
+            options = SubscribeOptions(qos=1, retainHandling=self._retain_handling)
             client.subscribe(
                 self._command_topic, **({"options": options} if self._settings.version == "5" else {"qos": 1})
             )
@@ -281,11 +303,13 @@ class MqttSession:
         self._progress.set()
 
     def _on_connect_fail(self, _client: Client, _userdata: object) -> None:
-        self.trouble = f"no connection: {sys.exception()}"  # paho calls from within its except block
+        # paho calls from within its except block
+        self.trouble = f"no connection: {connection_words(sys.exception(), self._settings)}"
         self._progress.set()
 
     def _on_subscribe(self, _client: Client, _userdata: object, _mid: int, reasons: Any, _properties: object) -> None:
-        if any(reason.value >= _FAILURE for reason in reasons):
+        self.may_read = not any(reason.value >= _FAILURE for reason in reasons)
+        if not self.may_read:
             _log.warning("MQTT broker %s lets this station not read %s", self.address, self._command_topic)
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from edge_inspector.drivers import DriverSettings
+from edge_inspector.host_name import Host, is_loopback
 
 
 class MqttSettings(DriverSettings):
     """Where the broker is and how to talk to it."""
 
-    host: str = Field(min_length=1)
+    host: Host
     port: int = Field(default=1883, ge=1, le=65535)
-    topic_prefix: str = Field(default="edge", pattern=r"^[^/+#$]+(/[^/+#]+)*$")
+    topic_prefix: str = Field(
+        default="edge",
+        pattern=r"^[^/+#$]+(/[^/+#]+)*$",
+        description="levels with / between them, none at either end, and without + # and $",
+    )
     version: Literal["5", "3.1.1"] = "5"
     client_id: str | None = Field(default=None, min_length=1)
     username: str | None = None
@@ -30,16 +36,35 @@ class MqttSettings(DriverSettings):
     packet_max_bytes: int = Field(default=262_144, ge=2048)
     commands: bool = False
 
-    @field_validator("host")
-    @classmethod
-    def _can_be_looked_up(cls, host: str) -> str:
+    def password(self) -> str | None:
+        """What `password_file` holds, without a byte order mark and surrounding white space.
+
+        Raises OSError, and ValueError where it is not UTF-8.
+        """
+        if self.password_file is None:
+            return None
         try:
-            host.encode("idna")
-        except UnicodeError as error:
-            raise ValueError(
-                "cannot be a host's name: a part between its dots is empty, too long or not allowed"
-            ) from error
-        return host
+            return self.password_file.read_bytes().decode("utf-8-sig").strip()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.password_file} is not UTF-8: save it as UTF-8") from error
+
+    @property
+    def cautions(self) -> Sequence[str]:
+        """What works, and lets others in."""
+        found = []
+        if self.username is not None and self.tls_ca_file is None and not is_loopback(self.host):
+            found.append(
+                "name and password cross the network readable: set tls_ca_file, and port to the broker's TLS port"
+            )
+        if (
+            self.password_file is not None
+            and self.password_file.is_file()
+            and self.password_file.stat().st_mode & 0o007
+        ):
+            found.append(f"others can read the password: chmod o-rwx {self.password_file}")
+        if self.commands and self.username is None and self.tls_cert_file is None:
+            found.append("commands = true without username: whoever reaches the broker may switch the inspection off")
+        return found
 
     @model_validator(mode="after")
     def _complete(self) -> MqttSettings:

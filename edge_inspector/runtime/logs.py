@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 
 from edge_inspector.runtime.clock import utc_text
+from edge_inspector.texts import without_passwords
 
 _LINES_MAX = 1000
 _LAST_WORDS_S = 0.5
@@ -34,11 +35,22 @@ class JsonLines(logging.Formatter):
             "time": utc_text(time.monotonic_ns()),
             "level": record.levelname.lower(),
             "where": record.name.removeprefix("edge_inspector."),
-            "message": record.getMessage(),
+            "message": without_passwords(record.getMessage()),
         }
         if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
+            line["trace"] = without_passwords(self.formatException(record.exc_info))
         return self._levels.get(record.levelname, "") + json.dumps(line, ensure_ascii=False)
+
+
+class TerminalLines(logging.Formatter):
+    """One short line, for people."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-8s %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        return without_passwords(super().format(record))
 
 
 class Aside(logging.Handler):
@@ -99,7 +111,7 @@ def set_up_logging() -> None:
     except OSError:  # no file behind it: somebody has put an object in its place
         output = logging.StreamHandler(sys.stderr)
     if sys.stderr.isatty():
-        output.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(message)s", "%H:%M:%S"))
+        output.setFormatter(TerminalLines())
     else:
         output.setFormatter(JsonLines(journal=_to_journal()))
     logging.basicConfig(level=logging.INFO, handlers=[output])

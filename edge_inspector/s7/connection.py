@@ -18,6 +18,7 @@ from snap7.error import S7Error, S7TimeoutError
 
 from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import DeviceError, DeviceTimeoutError
+from edge_inspector.host_name import Host
 
 MAX_READ = 462  # bytes in one PDU; more is split silently and no longer one consistent picture
 
@@ -25,7 +26,7 @@ MAX_READ = 462  # bytes in one PDU; more is split silently and no longer one con
 class S7Settings(DriverSettings):
     """Where the PLC is."""
 
-    host: Annotated[str, Field(min_length=1)]
+    host: Host
     port: Annotated[int, Field(ge=1, le=65535)] = 102
     rack: Annotated[int, Field(ge=0, le=7)] = 0
     slot: Annotated[int, Field(ge=0, le=31)] = 1

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.wording import did_you_mean
 
 MANIFEST_NAME = "manifest.toml"
 
@@ -135,13 +136,21 @@ def read_manifest(model_dir: Path) -> Manifest:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError([Fault(str(path), "there is no such file")]) from None
+        raise ConfigError([Fault(str(path), f"there is no such file; {_others(model_dir)}")]) from None
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
     try:
         return Manifest.model_validate(table, context={"folder": model_dir})
     except ValidationError as error:
         raise ConfigError(_faults(path, error)) from error
+
+
+def _others(model_dir: Path) -> str:
+    """What could have been meant."""
+    names = sorted(each.parent.name for each in model_dir.parent.glob(f"*/{MANIFEST_NAME}"))
+    if not names:
+        return f"there is no model in {model_dir.parent}: is station.models_dir right, and its disk mounted?"
+    return f"models there: {', '.join(names)}{did_you_mean(model_dir.name, names)}"
 
 
 def _faults(path: Path, error: ValidationError) -> list[Fault]:

@@ -196,7 +196,7 @@ class Report:
             self._conditions.clear(self._lost_code, self._label)
         elif frozen:
             self._conditions.set(self._lost_code, self._label, "the PLC answers, but its program does not run (STOP?)")
-        elif heard is None and not self._link.connected:
+        elif heard is None and not self._link.connected and self._lost_code not in self._link.troubles:
             self._conditions.set(self._lost_code, self._label, "not connected")
 
     def _tell_of_missed(self, parts: int, now: int) -> None:

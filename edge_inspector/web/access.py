@@ -14,10 +14,11 @@ from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edge_inspector.station_file import WebTable
 from edge_inspector.store.users import Role
 from edge_inspector.web.sessions import Session, Sessions
 
@@ -25,13 +26,12 @@ COOKIE = "edge_inspector_session"
 _BODY_BYTES = 4096
 _BODY_S = 5.0
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can say it, UTF-8 and so nothing behind the page cannot
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors "
+)
 _HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -121,11 +121,15 @@ class Shell:
     """The outermost layer: refuses foreign host names (DNS rebinding), puts the security headers on every answer.
 
     `/metrics` and `/healthz` are answered under any name: machines know the station by names that it does not know.
+    A reverse proxy may take `web.path` away or leave it.
     """
 
-    def __init__(self, app: ASGIApp, host: str, names: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, settings: WebTable) -> None:
         self._app = app
-        self._names = {"localhost", host.lower(), socket.gethostname().lower(), *(name.lower() for name in names)}
+        self._path = settings.path
+        self._headers = _HEADERS | _framed(settings.frame_ancestors)
+        own = {"localhost", settings.host.lower(), socket.gethostname().lower()}
+        self._names = own | {name.lower() for name in settings.hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -135,12 +139,16 @@ class Shell:
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in self._headers.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         app = self._app
+        if self._path and scope["path"].startswith(f"{self._path}/"):
+            scope = {**scope, "path": scope["path"].removeprefix(self._path)}
+        elif self._path and scope["path"] == self._path:
+            app = RedirectResponse(f"{self._path}/")  # what the page names is beside it
         if scope["path"] not in ("/metrics", "/healthz") and not self._knows(Request(scope).headers.get("host", "")):
             app = PlainTextResponse("unknown host name; add it to web.hosts\n", 421)
         await app(scope, receive, dressed)
@@ -149,6 +157,14 @@ class Shell:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         name = name.strip("[]").lower()
         return name in self._names or _is_address(name)
+
+
+def _framed(ancestors: Sequence[str]) -> dict[str, str]:
+    """The headers that say which pages may show this one in a frame."""
+    named = " ".join("'self'" if each == "self" else each for each in ancestors) or "'none'"
+    # browsers that know the policy pass the older header over; it cannot name anybody
+    older = {} if ancestors else {"X-Frame-Options": "DENY"}
+    return {"Content-Security-Policy": _POLICY + named, **older}
 
 
 async def read_json(request: Request) -> dict[str, Any]:

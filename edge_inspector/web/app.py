@@ -43,7 +43,7 @@ def make_app(plant: Plant) -> ASGIApp:
     sessions = Sessions(users, settings.session_hours * 3600)
     access = Access(sessions, read_requires_login=settings.read_requires_login)
     routes = access.routes(entries(plant, users, sessions, access))
-    return Shell(Router(routes, redirect_slashes=False), settings.host, settings.hosts)
+    return Shell(Router(routes, redirect_slashes=False), settings)
 
 
 def entries(plant: Plant, users: UsersFile, sessions: Sessions, access: Access) -> Sequence[Entry]:
@@ -51,7 +51,7 @@ def entries(plant: Plant, users: UsersFile, sessions: Sessions, access: Access) 
     settings = plant.station.file.web
     live = Live(plant)
     stream = Broadcast(live.news, live.all, access.may_read, settings.max_watchers)
-    login = Login(users, sessions, access, secure=settings.certificate is not None)
+    login = Login(users, sessions, access, secure=settings.certificate is not None, path=settings.path)
     return [
         *_static(),
         *StationApi(plant).entries(),
@@ -73,15 +73,21 @@ def _static() -> list[Entry]:
         served = _File(file.read_bytes(), kind)
         found.append(Entry("GET", f"/static/{file.name}", served.answer, role=None))
         if file.name == "index.html":
-            found += [Entry("GET", page, served.answer, role=None) for page in _PAGES]
+            found += [Entry("GET", page, _page(page, served).answer, role=None) for page in _PAGES]
         if file.name == "icon.svg":
             found.append(Entry("GET", "/favicon.ico", served.answer, role=None))
     return found
 
 
+def _page(path: str, document: _File) -> _File:
+    """The document as it is served there: its own files are named from where it is, whatever is before that."""
+    up = b"../" * (path.count("/") - 1)
+    return _File(document.body.replace(b'="static/', b'="' + up + b"static/"), _KINDS["html"])
+
+
 class _File:
     def __init__(self, body: bytes, kind: str) -> None:
-        self._body = body
+        self.body = body
         self._headers = {
             "Content-Type": kind,
             "Cache-Control": "no-cache",
@@ -91,4 +97,4 @@ class _File:
     async def answer(self, request: Request) -> Response:
         if request.headers.get("if-none-match") == self._headers["ETag"]:
             return Response(status_code=304, headers=self._headers)
-        return Response(self._body, headers=self._headers)
+        return Response(self.body, headers=self._headers)

@@ -20,11 +20,12 @@ log = logging.getLogger(__name__)
 class Login:
     """The session's three URLs. A change of the users file needs no restart."""
 
-    def __init__(self, users: UsersFile, sessions: Sessions, access: Access, *, secure: bool) -> None:
+    def __init__(self, users: UsersFile, sessions: Sessions, access: Access, *, secure: bool, path: str = "") -> None:
         self._users = users
         self._sessions = sessions
         self._access = access
         self._secure = secure
+        self._path = path or "/"
         self._attempts = Attempts()
 
     def entries(self) -> Sequence[Entry]:
@@ -51,7 +52,7 @@ class Login:
         answer = JSONResponse(_told(session))
         # The browser says so itself where a reverse proxy encrypts.
         secure = self._secure or request.headers.get("origin", "").startswith("https://")
-        answer.set_cookie(COOKIE, session.token, httponly=True, samesite="strict", secure=secure)
+        answer.set_cookie(COOKIE, session.token, path=self._path, httponly=True, samesite="strict", secure=secure)
         return answer
 
     async def _known(self, address: str, name: str, password: str) -> User | None:
@@ -70,7 +71,7 @@ class Login:
     async def _logout(self, request: Request) -> Response:
         self._sessions.close(request.cookies.get(COOKIE, ""))
         answer = JSONResponse(_told(None))
-        answer.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=self._secure)
+        answer.delete_cookie(COOKIE, path=self._path, httponly=True, samesite="strict", secure=self._secure)
         return answer
 
 

@@ -222,6 +222,33 @@ def test_where_reading_needs_a_login_nothing_is_left_to_read_after_it(browser: B
         context.close()
 
 
+def test_below_a_path_every_page_is_reached_and_nothing_outside_it_is_asked_for(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with serving(plant_of(tmp_path, 'path = "/line-1"\n')) as served:
+        context = browser.new_context(locale="en-GB")
+        screen = Screen(context.new_page(), f"http://127.0.0.1:{served.port}/line-1")
+        page = screen.page
+        page.on("request", lambda request: screen.asked.append(request.url))
+        page.on("pageerror", lambda error: screen.errors.append(str(error)))
+        screen.show("/")
+        page.click("nav a >> nth=1")
+        expect(page.locator("tbody tr")).to_have_count(2)
+        assert page.url == f"{screen.base}/parts"
+        page.locator("tbody tr a.wholerow").first.click()
+        expect(page.locator("main.parts h1, main.parts h2").first).to_be_visible()
+        assert page.url.startswith(f"{screen.base}/parts/")
+        page.reload()
+        expect(page.locator("main.parts h1, main.parts h2").first).to_be_visible()
+        page.click("nav a >> nth=0")
+        page.wait_for_selector("main.live > *")
+        screen.log_in("viewer")
+        context.close()
+    assert [url for url in screen.asked if not url.startswith((f"{screen.base}/", "data:"))] == []
+    assert any(url.endswith("/api/live") for url in screen.asked)
+    assert screen.errors == []
+
+
 def test_a_viewer_may_look_only(screen: Screen) -> None:
     screen.show("/review")
     screen.log_in("viewer")

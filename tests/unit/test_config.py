@@ -71,14 +71,29 @@ min_area_mm2 = 2
 
 # What is replaced in the station file, and the key path and the words of the one fault that must follow.
 WRONG = {
-    "unknown key": ("gate_mm = 900", "gate_mm = 900\nspeed = 3", "line.speed", "Extra inputs are not permitted"),
-    "unknown table": ("[web]", "[wheel]", "wheel", "Extra inputs are not permitted"),
-    "missing key": ("gate_mm = 900\n", "", "line.gate_mm", "Field required"),
-    "wrong type": ("gate_mm = 900", 'gate_mm = "far"', "line.gate_mm", "should be a valid number"),
-    "wrong unit of size": ("port = 9200", "port = 92000", "web.port", "less than or equal to 65535 (is 92000)"),
-    "not a finite number": ("gate_mm = 900", "gate_mm = inf", "line.gate_mm", "should be a finite number"),
+    "unknown key": ("gate_mm = 900", "gate_mm = 900\nfast = 3", "line.fast", "unknown key; keys here: accel"),
+    "unknown table": ("[web]", "[wheel]", "wheel", "unknown table; keys here: archive, cameras,"),
+    "missing key": ("gate_mm = 900\n", "", "line.gate_mm", "is missing; write gate_mm = ..., a number above 0"),
+    "wrong type": ("gate_mm = 900", 'gate_mm = "far"', "line.gate_mm", "must be a number above 0 (is 'far')"),
+    "wrong unit of size": (
+        "port = 9200",
+        "port = 92000",
+        "web.port",
+        "must be a whole number from 1 to 65535 (is 92000)",
+    ),
+    "not a finite number": (
+        "gate_mm = 900",
+        "gate_mm = inf",
+        "line.gate_mm",
+        "must be a number above 0 and finite (is inf)",
+    ),
     "no number at all": ("offset_mm = 300", "offset_mm = nan", "cameras.1.offset_mm", "(is nan)"),
-    "name that no topic or label can carry": ('"press-3"', '"press 3/#"', "station.name", "should match pattern"),
+    "name that no topic or label can carry": (
+        '"press-3"',
+        '"press 3/#"',
+        "station.name",
+        "must be at most 32 of the letters",
+    ),
     "unknown camera driver": (
         '"opencv"',
         '"webcam"',
@@ -113,25 +128,25 @@ WRONG = {
         '"/dev/video1"',
         '"/dev/video1", zoom = 3',
         "cameras.1.settings.zoom",
-        "Extra inputs are not permitted",
+        "unknown key; keys here: backend,",
     ),
     "missing key of a driver": (
         'source = "/dev/video1"',
         "width = 640",
         "cameras.1.settings.source",
-        "Field required",
+        'is missing; write source = "..."',
     ),
     "wrong value of a driver": (
         '"192.0.2.2"',
         '"192.0.2.2", port = 0',
         "plcs.1.settings.port",
-        "greater than or equal to 1 (is 0)",
+        "must be a whole number from 1 to 65535 (is 0)",
     ),
     "unknown key of the segmenter": (
         'driver = "simulated"',
         'driver = "simulated"\nsettings = { threads = 2 }',
         "segmenter.settings.threads",
-        "Extra inputs are not permitted",
+        "unknown key; keys here: fail_every,",
     ),
     "two cameras on one device": (
         "/dev/video1",
@@ -219,7 +234,7 @@ WRONG = {
         "shadow.driver",
         "unknown driver 'magic'; there are: onnx",
     ),
-    "shadow without a model": ("[web]", "[shadow]\n\n[web]", "shadow.model", "Field required"),
+    "shadow without a model": ("[web]", "[shadow]\n\n[web]", "shadow.model", 'is missing; write model = "..."'),
     "shadow model that is not there": (
         "[web]",
         '[shadow]\nmodel = "none-2.0"\n\n[web]',
@@ -230,7 +245,7 @@ WRONG = {
         "[web]",
         "[archive]\nalbum_mb = 0\n\n[web]",
         "archive.album_mb",
-        "greater than or equal to 1",
+        "must be a whole number from 1 to 65536",
     ),
     "recipe missing": ("recipe.toml", "gone.toml", "{folder}/gone.toml", "cannot be read: "),
     "not TOML": ("[line]", "[line", "{folder}/station.toml", "is not TOML: "),
@@ -260,7 +275,12 @@ WRONG_RECIPE = {
         "recipe.toml: classes.defect",
         "is missing, and the model suggests no limits for it",
     ),
-    "fault within the recipe": ("id = 4", "id = 0", "{folder}/recipe.toml: id", "greater than or equal to 1 (is 0)"),
+    "fault within the recipe": (
+        "id = 4",
+        "id = 0",
+        "{folder}/recipe.toml: id",
+        "must be a whole number from 1 to 65535 (is 0)",
+    ),
     "recipe not TOML": ("id = 4", "id = = 4", "{folder}/recipe.toml", "is not TOML: "),
 }
 
@@ -360,8 +380,8 @@ def test_the_first_link_must_be_the_one_that_announces_parts(tmp_path: Path) -> 
 def test_a_station_without_cameras_or_links_is_refused(tmp_path: Path, table: str) -> None:
     head, *tables = STATION.split("[[")
     station = head + "".join("[[" + each for each in tables if not each.startswith(table))
-    assert faults(write(tmp_path, station)) == {table: "Field required"}
-    assert "at least 1 item" in faults(write(tmp_path, f"{table} = []\n" + station))[table]
+    assert faults(write(tmp_path, station)) == {table: f"is missing; write [[{table}]]"}
+    assert "must be a list, and not empty" in faults(write(tmp_path, f"{table} = []\n" + station))[table]
 
 
 def test_a_station_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
@@ -401,8 +421,8 @@ def test_the_commands_name_every_fault_on_stderr_and_exit_with_2(
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert out == ""
-    assert lines[0] == "plcs.1.driver: unknown driver 'profinet'; there are: modbus, mqtt, s7"
-    assert lines[1] == "cameras.1.settings: /dev/video0 is already used by camera 'left'"
+    assert lines[0] == "plcs.1.driver ('broker'): unknown driver 'profinet'; there are: modbus, mqtt, s7"
+    assert lines[1] == "cameras.1.settings ('right'): /dev/video0 is already used by camera 'left'"
     assert lines[2] == "2 faults found; nothing was started"
     assert len(lines) == 3
 

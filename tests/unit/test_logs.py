@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from edge_inspector.runtime.logs import Aside, JsonLines
+from edge_inspector.runtime.logs import Aside, JsonLines, TerminalLines
 
 _LOST = r"(\d+) lines before this one could not be written"
 
@@ -31,6 +31,16 @@ def test_journald_is_told_the_level_so_that_p_warning_finds_it() -> None:
     lines = [JsonLines(journal=True).format(record(level, "x")) for level in (logging.INFO, logging.WARNING)]
     assert [line[:3] for line in lines] == ["<6>", "<4>"]
     assert json.loads(lines[0][3:])["message"] == "x"
+
+
+@pytest.mark.parametrize("lines", [JsonLines(), TerminalLines()], ids=["JSON", "terminal"])
+def test_no_line_shows_a_password(lines: logging.Formatter) -> None:
+    said = record(logging.WARNING, "top: rtsp://eva:geheim@192.0.2.7/1?user=eva&password=geheim does not open")
+    said.exc_info = (OSError, OSError("http://eva:geheim@192.0.2.7/2"), None)
+    told = lines.format(said)
+    assert "geheim" not in told
+    assert "192.0.2.7/1" in told
+    assert "192.0.2.7/2" in told
 
 
 def test_a_terminal_that_takes_nothing_holds_nobody_up_and_what_it_missed_is_told() -> None:

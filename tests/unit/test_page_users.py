@@ -101,6 +101,16 @@ def test_a_password_from_a_file_is_its_first_line(
     assert authenticate(read_users(tmp_path / "users"), "eva", "straße 1234") is not None
 
 
+def test_a_password_from_a_file_with_a_byte_order_mark_is_the_text_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station = station_files(tmp_path)
+    given = io.TextIOWrapper(io.BytesIO("straße 1234\r\n".encode("utf-8-sig")), "utf-8", newline="")
+    monkeypatch.setattr("sys.stdin", given)
+    assert main(["user", "add", "eva", "--station", str(station)]) == 0
+    assert authenticate(read_users(tmp_path / "users"), "eva", "straße 1234") is not None
+
+
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
 def test_a_password_that_is_no_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: str) -> None:
     station = station_files(tmp_path)

@@ -182,3 +182,25 @@ def test_what_was_missed_while_the_link_was_away_is_not_told_as_late() -> None:
     link.says(replace(HEARD, missing_verdicts=4))
     rig.exchange()
     assert len(missed(rig)) == 1, "it is connected again"
+
+
+def exchanged(rig: Rig) -> None:
+    """The link has spoken once more, however early its thread woke up."""
+    for _ in range(3):
+        rig.report.step()
+
+
+def test_a_link_that_knows_why_it_is_not_connected_is_quoted_and_not_overruled() -> None:
+    link = Link(None)
+    link.connected = False
+    rig = Rig(link, full=ErrorCode.OUTBOX_FULL)
+    exchanged(rig)
+    assert [held.why for held in rig.conditions.reasons()] == ["not connected"]
+    link.troubles[ErrorCode.PLC_LOST] = "refused: keeps no retained messages"
+    for _ in range(3):
+        exchanged(rig)
+        assert [held.why for held in rig.conditions.reasons()] == ["refused: keeps no retained messages"]
+    link.connected = True
+    link.troubles.clear()
+    exchanged(rig)
+    assert rig.conditions.reasons() == []

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.inspection.recipe import faults_of
+from edge_inspector.wording import faults_of
 
 
 class Budget(BaseModel):

@@ -1,5 +1,7 @@
 // What the page asks of the station, and who asks.
 
+import { at } from "./place.js";
+
 export const me = { name: null, role: null, csrf: null };
 
 const ORDER = { viewer: 1, reviewer: 2, admin: 3 };
@@ -21,7 +23,7 @@ async function ask(method, url, body) {
   if (me.csrf && method !== "GET") headers["X-CSRF-Token"] = me.csrf;
   let answer;
   try {
-    answer = await fetch(url, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(at(url), { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch (error) {
     throw new Refused(0, String(error));
   }

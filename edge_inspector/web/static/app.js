@@ -3,6 +3,7 @@
 import { get, logOut, me, whoAmI } from "./api.js";
 import { h, icon, toast } from "./dom.js";
 import { askForLogin } from "./login.js";
+import { at, within } from "./place.js";
 import { language, switchLanguage, t } from "./texts.js";
 
 const PAGES = [
@@ -20,12 +21,13 @@ let station = null;
 
 /** Show the page at this address, without loading the document again. */
 function go(address, { push = true } = {}) {
-  if (push) history.pushState(null, "", address);
+  if (push) history.pushState(null, "", at(address));
   return show();
 }
 
 async function show() {
-  const page = PAGES.find((each) => each.path.test(location.pathname));
+  const path = within(location.pathname);
+  const page = PAGES.find((each) => each.path.test(path));
   const main = clear();
   main.className = page?.name ?? "";
   header(page?.name);
@@ -33,7 +35,7 @@ async function show() {
   document.title = `${t(`${page.name}.title`)} · ${station?.name ?? ""} · ${t("app.name")}`;
   const { mount } = await import(page.file);
   const wanted = location.href;
-  const ended = await mount({ main, station, go, header: setState, refresh: show, match: location.pathname.match(page.path) });
+  const ended = await mount({ main, station, go, header: setState, refresh: show, match: path.match(page.path) });
   if (location.href === wanted) leave = ended;
   else ended?.();
 }
@@ -99,9 +101,9 @@ function userButton() {
 
 /** Pages without the live feed learn the state here. */
 async function watchState() {
-  if (location.pathname === "/") return;
+  if (within(location.pathname) === "/") return;
   try {
-    const answer = await fetch("/healthz");
+    const answer = await fetch(at("/healthz"));
     setState((await answer.json()).state);
   } catch {
     setState("lost");
@@ -130,9 +132,10 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href^='/']");
   if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  go(link.getAttribute("href")).then(() => document.getElementById("main").focus());
+  go(within(link.getAttribute("href"))).then(() => document.getElementById("main").focus());
 });
 window.addEventListener("popstate", show);
+document.querySelector("link[rel=icon]").href = at("/static/icon.svg"); // browsers look it up again at each address
 document.documentElement.lang = language;
 document.getElementById("skip").textContent = t("app.skip");
 setInterval(watchState, 5000);

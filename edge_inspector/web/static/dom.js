@@ -1,11 +1,14 @@
 // Elements without markup in strings: what comes from outside can only become text.
 
+import { at } from "./place.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if ((name === "href" || name === "src") && value.startsWith("/")) element.setAttribute(name, at(value));
     else element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));

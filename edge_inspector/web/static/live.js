@@ -5,6 +5,7 @@ import { Belt } from "./belt.js";
 import { pareto, perHour } from "./charts.js";
 import { conditionText, consequenceText } from "./conditions.js";
 import { DECISIONS, h, icon, toast } from "./dom.js";
+import { at } from "./place.js";
 import { moment, number, t } from "./texts.js";
 
 const STRIP = 14;
@@ -32,7 +33,7 @@ export function mount({ main, station, go, header }) {
   };
   let stream, again;
   const open = () => {
-    stream = new EventSource("/api/live");
+    stream = new EventSource(at("/api/live"));
     stream.onmessage = take;
     // After an answer that is no stream (too many screens, a proxy, no longer logged in) the browser does not try again.
     stream.onerror = () => { if (stream.readyState === EventSource.CLOSED) again = setTimeout(reopen, RETRY_MS); };

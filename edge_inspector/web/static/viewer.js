@@ -1,6 +1,7 @@
 // A picture with its mask over it, to zoom and move by wheel, keys, buttons, mouse and fingers.
 
 import { h, icon } from "./dom.js";
+import { at } from "./place.js";
 import { t } from "./texts.js";
 
 const MOST = 16;
@@ -120,7 +121,7 @@ export class Views {
   }
 
   show(part) {
-    const url = (camera, what) => `/api/parts/${part.id}/${encodeURIComponent(camera)}/${what}`;
+    const url = (camera, what) => at(`/api/parts/${part.id}/${encodeURIComponent(camera)}/${what}`);
     const worst = part.defects[0]?.camera ?? part.views.find((view) => view.doubtful)?.camera ?? part.views[0]?.camera;
     const choose = (camera) => {
       this.camera = camera;

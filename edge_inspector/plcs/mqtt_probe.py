@@ -1,0 +1,117 @@
+"""Would a broker serve this station? Found out by what the station does, on a topic that nobody acts on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from edge_inspector.errors import CautionError, DeviceError
+from edge_inspector.plcs.mqtt_session import MqttSession, Will
+from edge_inspector.plcs.mqtt_settings import MqttSettings
+from edge_inspector.plcs.mqtt_words import KEEPS_NOTHING, NOT_AUTHORIZED, QOS_0_ONLY, SMALLEST_PACKET, who
+
+_ANSWER_S = 2.0
+_HELLO = b'{"probe":"edge-inspector check"}'
+
+
+class BrokerProbe:
+    """Connects as the station does, under names of its own, and with a will of the same kind.
+
+    What it publishes goes to `<base>/check` and is taken away again. The station's other topics are not written: who
+    listens there would act on it.
+    """
+
+    def __init__(self, settings: MqttSettings, client_id: str, base: str) -> None:
+        self._settings = settings
+        self._client_id = f"{client_id}-check"
+        self._base = base
+        self._address = f"{settings.host}:{settings.port}"
+
+    def look(self) -> str:
+        """What the broker is, in a few words. Raises DeviceError with what it lacks, CautionError with what is open."""
+        if not self._connect() or not self._keeps():
+            raise CautionError(
+                f"mqtt://{self._address} takes the connection; whether it keeps retained messages and lets "
+                f"{who(self._settings)} write was not seen (access list: topic readwrite {self._base}/check)"
+            )
+        return f"mqtt://{self._address}, MQTT {self._settings.version}"
+
+    def _connect(self) -> bool:
+        """Whether the station's own kind of will is taken on the probe's topic; False where that alone is forbidden."""
+        command = f"{self._base}/command" if self._settings.commands else ""
+        with self._session(Will(f"{self._base}/check", b""), command) as session:
+            if session.connected:
+                self._see_limits(session)
+                if command and not _until(lambda: session.may_read is not None):
+                    raise self._error("does not answer a subscription")
+                if session.may_read is False:
+                    raise self._error(f"does not let {who(self._settings)} read {command}")
+                return True
+        with self._session(None) as plain:
+            if not plain.connected:
+                raise self._error(plain.trouble or session.trouble or "does not answer")
+            self._see_limits(plain)
+        if session.reason == NOT_AUTHORIZED:
+            return False
+        raise self._error(
+            session.trouble
+            if session.refused
+            else "does not take a retained last will with QoS 1: does it keep retained messages, and allow QoS 1?"
+        )
+
+    def _see_limits(self, session: MqttSession) -> None:
+        if not session.keeps_retained:
+            raise self._error(KEEPS_NOTHING)
+        if session.qos_max == 0:
+            raise self._error(QOS_0_ONLY)
+        if session.packet_max < SMALLEST_PACKET:
+            raise self._error(
+                f"takes packets of at most {session.packet_max} bytes, a verdict needs {SMALLEST_PACKET}"
+                " (mosquitto: max_packet_size)"
+            )
+
+    def _keeps(self) -> bool:
+        """Whether what is published retained is taken, and comes back to who subscribes later. Nothing is left."""
+        topic = f"{self._base}/check"
+        with self._session(None) as writer:
+            if not self._publish(writer, topic, _HELLO):
+                return False
+            try:
+                with self._session(None, topic, name=f"{self._client_id}-read", retained=True) as reader:
+                    is_back = _until(lambda: any(each.payload == _HELLO for each in reader.requests()))
+            finally:
+                self._publish(writer, topic, b"")
+        # With MQTT 5 the broker has said what it keeps and taken the message: this user may only not read it.
+        return is_back or self._settings.version == "5"
+
+    def _publish(self, session: MqttSession, topic: str, payload: bytes) -> bool:
+        """Whether this user may."""
+        session.publish(topic, payload, 1, retain=True)
+        if not _until(lambda: bool(session.acknowledged()) or session.refusal is not None or not session.connected):
+            raise self._error("acknowledges nothing")
+        return session.connected and session.refusal is None
+
+    @contextmanager
+    def _session(
+        self, will: Will | None, topic: str = "", *, name: str = "", retained: bool = False
+    ) -> Iterator[MqttSession]:
+        session = MqttSession(self._settings, name or self._client_id, will, topic, retained=retained)
+        try:
+            limit_s = 2 * self._settings.connect_timeout_s + 1.0  # for TCP, for TLS, and for the broker's answer
+            _until(lambda: session.connected or bool(session.trouble) or session.over, limit_s)
+            yield session
+        finally:
+            session.close()
+
+    def _error(self, what: str) -> DeviceError:
+        return DeviceError(f"MQTT broker {self._address} {what}")
+
+
+def _until(holds: Callable[[], bool], within_s: float = _ANSWER_S) -> bool:
+    end = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True

@@ -1,0 +1,60 @@
+"""Whether the state folder can be used as the daemon uses it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+from edge_inspector.errors import DeviceError
+
+_PROBE = b"edge-inspector check" * 256  # bytes; more than a file system may keep beside a file's name
+
+
+def try_folder(folder: Path) -> int:
+    """Make it and a file in it, as the daemon does; the bytes that are free there. Raises DeviceError.
+
+    Nothing is left: a folder that root made while it tried would be closed to the daemon.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f".check-{uuid4().hex}"
+        try:
+            with path.open("xb") as file:
+                file.write(_PROBE)
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            path.unlink(missing_ok=True)
+        return shutil.disk_usage(folder).free
+    except OSError as error:
+        raise DeviceError(f"station.state_dir {folder}: {folder_words(folder, error)}") from error
+    finally:
+        with suppress(OSError):
+            for each in missing:
+                each.rmdir()
+
+
+def folder_words(folder: Path, error: OSError) -> str:
+    """What is wrong with the folder, and what to do."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        nearest = next(each for each in (folder, *folder.parents) if each.exists())
+        return (
+            f"{nearest} may not be written by this user; as root: install -d -o {_user()} {folder}"
+            " (or write state_dir where this user may)"
+        )
+    if error.errno == errno.EROFS:
+        return "its disk is mounted read-only: mount it for writing, and look into dmesg for why it is not"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "its disk is full: make room"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return f"{error.filename or folder} is a file where a folder must be: move it away"
+    return f"{error.strerror}: is its disk mounted?"
+
+
+def _user() -> str:
+    return os.environ.get("USER") or str(os.getuid())

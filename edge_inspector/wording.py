@@ -1,0 +1,224 @@
+"""What a checker says of a file that a person has written, in words that say what to type."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic.errors import PydanticUserError
+
+from edge_inspector.errors import Fault
+
+_NUMBER = re.compile(r"\s*([+-]?\d+)(?:[.,](\d+))?\s*(\S*)\s*")
+_UNITS = frozenset({"ns", "us", "ms", "s", "min", "hours", "days", "mm", "m", "px", "mb", "bytes", "ppm"})
+
+_ALIKE = 0.7  # of 1: "port" is not meant by "transport"
+
+_Schema = Mapping[str, Any]
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Which of the `known` names is meant by `name`, whatever its capitals; None where none is alike.
+
+    A name that another begins with, as `exposure` of `exposure_us`, means that one.
+    """
+    by_small = {each.lower(): each for each in known}
+    found = [each for each in by_small if each.startswith(f"{name.lower()}_")]
+    found = found or get_close_matches(name.lower(), by_small, 1, _ALIKE)
+    return by_small[found[0]] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question to put behind a message, where one of the `known` names is alike."""
+    meant = closest(name, known)
+    return f"; did you mean {meant!r}?" if meant else ""
+
+
+def faults_of(error: ValidationError, where: str, model: type[BaseModel] | None = None) -> list[Fault]:
+    """Every fault that pydantic found, each with its key path. `model` is what was validated: it knows the keys."""
+    tables = _Tables(model)
+    found = error.errors(include_url=False)
+    unknown = {tuple(each["loc"]): each["input"] for each in found if each["type"] == "extra_forbidden"}
+    missing = {tuple(each["loc"]) for each in found if each["type"] == "missing"}
+    meant = _meant(unknown, missing, tables)
+    faults = []
+    for each in found:
+        loc = tuple(each["loc"])
+        if loc in missing and loc in meant.values():
+            continue  # its name is there, mistyped: one message is enough
+        if loc in unknown:
+            what = tables.unknown(loc, each["input"], meant.get(loc))
+        elif loc in missing:
+            what = tables.missing(loc)
+        elif each["type"] == "value_error":
+            what = each["msg"].removeprefix("Value error, ") + _given(each["input"])
+        else:
+            what = tables.wrong(loc, each["input"]) or each["msg"] + _given(each["input"])
+        faults.append(Fault(": ".join(filter(None, [where, ".".join(map(str, loc))])), what))
+    return faults
+
+
+_Loc = tuple[int | str, ...]
+
+
+def _meant(unknown: Iterable[_Loc], missing: set[_Loc], tables: _Tables) -> dict[_Loc, _Loc]:
+    """By unknown key the key that is meant: rather one that is missing than another."""
+    meant: dict[_Loc, _Loc] = {}
+    for loc in unknown:
+        beside = [str(each[-1]) for each in missing if each[:-1] == loc[:-1] and each not in meant.values()]
+        key = closest(str(loc[-1]), beside) or closest(str(loc[-1]), tables.keys(loc[:-1]))
+        if key is not None:
+            meant[loc] = (*loc[:-1], key)
+    return meant
+
+
+class _Tables:
+    """The tables of a model, by key path, as its JSON schema describes them."""
+
+    def __init__(self, model: type[BaseModel] | None) -> None:
+        self._root: _Schema = {}
+        if model is not None:
+            try:
+                self._root = model.model_json_schema()
+            except PydanticUserError:  # a driver of somebody else's may take what JSON does not have
+                self._root = {}
+
+    def keys(self, loc: _Loc) -> list[str]:
+        """What may be written in the table at `loc`."""
+        return list(self._at(loc).get("properties", {}))
+
+    def unknown(self, loc: _Loc, value: object, meant: _Loc | None) -> str:
+        """What to say of a key that is not known."""
+        kind = "unknown table" if isinstance(value, dict) else "unknown key"
+        if meant is not None:
+            return f"{kind}; did you mean {self._written(meant)}?{_unit_hint(str(loc[-1]), str(meant[-1]))}"
+        keys = self.keys(loc[:-1])
+        return f"{kind}; keys here: {', '.join(sorted(keys))}" if keys else f"{kind}; take it away"
+
+    def missing(self, loc: _Loc) -> str:
+        """What to say of a key that must be there."""
+        schema, written = self._at(loc), self._written(loc)
+        if written.startswith("["):
+            return f"is missing; write {written}"
+        if schema.get("type") == "string" and "enum" not in schema:
+            return f'is missing; write {written} = "..."'
+        kind = _kind(schema, self)
+        return f"is missing; write {written} = ..." + (f", {kind}" if kind else "")
+
+    def wrong(self, loc: _Loc, value: object) -> str:
+        """What to say of a value that may not be; "" where the schema does not know either."""
+        schema = self._at(loc)
+        if schema.get("type") == "array" and isinstance(value, dict) and len(loc) == 1:
+            return f"write [[{loc[0]}]], in two brackets: there may be several"
+        if schema.get("type") == "object" and isinstance(value, list):
+            return f"write [{'.'.join(map(str, loc))}], in one pair of brackets: there is only one"
+        kind = _kind(schema, self)
+        if isinstance(value, float) and not math.isfinite(value):
+            kind += " and finite"
+        return f"must be {kind}{_given(value)}{_value_hint(schema, value)}" if kind else ""
+
+    def resolved(self, schema: _Schema) -> _Schema:
+        """The schema itself, where it is only referred to or may be left out."""
+        if "$ref" in schema:
+            return self.resolved(self._root["$defs"][schema["$ref"].rpartition("/")[2]])
+        wanted = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
+        return self.resolved(wanted[0]) if len(wanted) == 1 else schema
+
+    def _written(self, loc: _Loc) -> str:
+        schema = self._at(loc)
+        key = ".".join(map(str, loc))
+        if schema.get("type") == "object":
+            return f"[{key}]"
+        of = self.resolved(schema.get("items", {}))
+        return f"[[{key}]]" if of.get("type") == "object" else str(loc[-1])
+
+    def _at(self, loc: _Loc) -> _Schema:
+        here = self.resolved(self._root)
+        for key in loc:
+            here = self.resolved(_step(here, key))
+        return here
+
+
+def _step(schema: _Schema, key: int | str) -> _Schema:
+    if isinstance(key, int):
+        listed = schema.get("prefixItems", ())
+        found = listed[key] if key < len(listed) else schema.get("items", {})
+    else:
+        found = schema.get("properties", {}).get(key, schema.get("additionalProperties", {}))
+    return found if isinstance(found, dict) else {}
+
+
+def _kind(schema: _Schema, tables: _Tables) -> str:
+    """What may be written, as "a whole number from 1 to 65535"; "" where the schema does not say."""
+    if "anyOf" in schema:
+        kinds = [_kind(tables.resolved(each), tables) for each in schema["anyOf"]]
+        return " or ".join(dict.fromkeys(filter(None, kinds)))
+    if "enum" in schema or "const" in schema:
+        return " or ".join(_toml(value) for value in schema.get("enum", [schema.get("const")]))
+    name = str(schema.get("type", ""))
+    if name in ("number", "integer"):
+        return " ".join(filter(None, ["a number" if name == "number" else "a whole number", _range(schema)]))
+    if name == "array":
+        return f"a list{''.join(_length(schema, 'Items', 'entries'))}"
+    if name == "string":
+        # a pattern is a riddle unless its key describes it
+        plain = "" if "pattern" in schema else f"text in quotes{''.join(_length(schema, 'Length', 'characters'))}"
+        return str(schema.get("description", plain))
+    return {"boolean": "true or false", "object": "a table"}.get(name, "")
+
+
+def _range(schema: _Schema) -> str:
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if least is not None and most is not None:
+        return f"from {least:g} to {most:g}" if most < 1e6 else f"from {least:g} to {most}"
+    words = {
+        "minimum": "of at least",
+        "exclusiveMinimum": "above",
+        "maximum": "of at most",
+        "exclusiveMaximum": "below",
+    }
+    limits = [f"{word} {schema[key]}" for key, word in words.items() if key in schema]
+    if "multipleOf" in schema:
+        limits.append(f"a multiple of {schema['multipleOf']}")
+    return " and ".join(limits)
+
+
+def _length(schema: _Schema, of: str, what: str) -> Iterator[str]:
+    least, most = schema.get(f"min{of}"), schema.get(f"max{of}")
+    if least is not None and least == most:
+        yield f" of {least} {what}"
+    elif least == 1:
+        yield ", and not empty"
+    elif least:
+        yield f" of at least {least} {what}"
+
+
+def _value_hint(schema: _Schema, value: object) -> str:
+    if schema.get("enum") and isinstance(value, str):
+        return did_you_mean(value, [each for each in schema["enum"] if isinstance(each, str)])
+    if schema.get("type") in ("number", "integer") and isinstance(value, str) and (found := _NUMBER.fullmatch(value)):
+        number = ".".join(filter(None, found.group(1, 2)))
+        return f"; write {number}, without quotes" + (f" and without {found[3]}" if found[3] else "")
+    if schema.get("type") == "array" and isinstance(value, str):
+        return f"; write [{_toml(value)}]"
+    if schema.get("type") == "string" and isinstance(value, int | float):
+        return f'; write "{_toml(value)}"'
+    return ""
+
+
+def _unit_hint(written: str, meant: str) -> str:
+    before, _, unit = written.rpartition("_")
+    same, _, other = meant.rpartition("_")
+    return f" It is in {other}, not in {unit}" if before == same and {unit, other} <= _UNITS else ""
+
+
+def _given(value: object) -> str:
+    return f" (is {_toml(value)})" if isinstance(value, str | int | float | bool) else ""
+
+
+def _toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -1,0 +1,44 @@
+"""`edge-inspector cameras` where there is none: where it looked, and what to do next."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_inspector import find
+from edge_inspector.cli import main
+from edge_inspector.find import Found
+
+
+def test_no_camera_says_where_it_looked_and_what_to_try(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(find, "_everything", lambda: iter(()))
+    monkeypatch.setattr(find, "_interfaces", lambda _: iter(["eth0 (up)", "eth1 (down)"]))
+    assert main(["cameras"]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("no camera was found; asked were\n  the networks, for GigE Vision: eth0 (up), eth1 (down)\n")
+    for word in (
+        "USB3 Vision",
+        "/dev/video*",
+        "link light",
+        "ip addr add 169.254.1.1/16",
+        "video",
+        'driver = "opencv"',
+    ):
+        assert word in told
+
+
+def test_one_that_is_not_there_is_answered_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = Found("genicam", "Acme", "A1", "4711", "192.0.2.4", {})
+    monkeypatch.setattr(find, "_everything", lambda: iter([there]))
+    assert main(["cameras", "4712"]) == 1
+    assert capsys.readouterr().out == "none of 4712 was found; there are: 4711\n"
+
+
+def test_a_card_is_told_with_its_link(tmp_path: Path) -> None:
+    for name in ("lo", "eth0", "eth1"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "eth0" / "operstate").write_text("up\n")
+    assert list(find._interfaces(tmp_path)) == ["eth0 (up)", "eth1 (unknown)"]
