@@ -77,7 +77,7 @@ def _encoder(station: Station) -> str:
 
 def _link(station: Station, driver: str, settings: object) -> str:
     identity = Identity(
-        station.file.station.name, 0, station.state_dir, station.file.line.counts_per_mm, station.segmenter.info.classes
+        station.file.station.name, 0, station.state_dir, station.file.line.scale, station.segmenter.info.classes
     )
     found: str = load_driver("plcs", driver)(settings, identity).probe()
     return found

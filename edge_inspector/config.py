@@ -281,8 +281,14 @@ def _line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
         for view in recipe.views
         if view not in names
     ]
-    if not line.gate_mm * line.counts_per_mm < 2**31:
+    way = (line.gate_mm + reserve_mm) * line.scale
+    if file.encoder.counter_lowest >= file.encoder.counter_highest:
+        faults.append(Fault("encoder.counter_highest", "must be more than encoder.counter_lowest"))
+    elif not way < 2**31:
         faults.append(Fault("line.gate_mm", "the way to the gate is more than an encoder of 32 bits can count"))
+    elif not way < file.counter.span:
+        what = f"the way to the gate and line.reserve_ms are {way:.0f} counts, the encoder's counter has but"
+        faults.append(Fault("line.gate_mm", f"{what} {file.counter.span}: let the PLC count on in 32 bits"))
     faults += [
         Fault(
             f"cameras.{at}.offset_mm",

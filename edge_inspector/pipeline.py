@@ -18,6 +18,7 @@ from edge_inspector.drivers import PlcLink, load_driver
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.control import Control
+from edge_inspector.inspection.counter_watch import CounterWatch
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import (
     ArchiveItem,
@@ -99,6 +100,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         drift=file.encoder.drift_ppm * 1e-6,
         publish_ns=file.encoder.publish_delay_us * 1000,
         read_point=file.encoder.read_point,
+        counter=geometry.counter,
     )
     jobs: Mailbox[Job] = Mailbox("jobs", file.segmenter.queue_frames, key=lambda job: job.decide_by)
     masks: Mailbox[Segmented] = Mailbox("masks", 64)
@@ -108,7 +110,8 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     verdicts: list[Mailbox[Verdict]] = [Mailbox(link.name, 4096) for link in file.plcs]
 
     encoder = load_driver("encoders", file.encoder.driver)(station.encoder_settings)
-    track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000)
+    counter = CounterWatch(geometry.counter.lowest, geometry.counter.highest, geometry.gate + geometry.reserve)
+    track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000, counter)
 
     recipes = [criteria.recipe for criteria in station.recipes.values()]
     control = Control(station.recipes, first_recipe, conditions.reset)
@@ -147,6 +150,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         conditions,
         backlog=lambda: len(jobs),
         arrived=admission.judged,
+        seen=lambda: counter.seen,
     )
 
     identity = Identity(
@@ -213,11 +217,12 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
 def line_geometry(station: Station) -> Geometry:
     """The station file's millimetres as encoder counts."""
     line = station.file.line
-    scale = line.counts_per_mm
+    scale = line.scale
     return Geometry(
         counts_per_mm=scale,
         speed_max=line.speed_max_mm_s * scale,
         gate=round(line.gate_mm * scale),
         reserve=round(line.reserve_ms / 1000 * line.speed_max_mm_s * scale),
         offsets={camera.name: round(camera.offset_mm * scale) for camera in station.file.cameras},
+        counter=station.file.counter,
     )

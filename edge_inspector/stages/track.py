@@ -10,11 +10,14 @@ from edge_inspector import metrics
 from edge_inspector.drivers import Encoder
 from edge_inspector.encoders.timeline import Timeline
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import ErrorCode
+from edge_inspector.inspection.counter_watch import CounterWatch
+from edge_inspector.records import EncoderSample, ErrorCode
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
 
 log = logging.getLogger(__name__)
+
+_EPOCHS_TOLD_NS = 5_000_000_000  # an encoder that is set up wrongly begins a hundred of them a second
 
 
 class Track:
@@ -27,11 +30,15 @@ class Track:
     name = "track"
     beat_within_s = 5.0
 
-    def __init__(self, encoder: Encoder, timeline: Timeline, conditions: Conditions, interval_s: float) -> None:
+    def __init__(
+        self, encoder: Encoder, timeline: Timeline, conditions: Conditions, interval_s: float, counter: CounterWatch
+    ) -> None:
         self._encoder = encoder
         self._timeline = timeline
         self._conditions = conditions
         self._interval_ns = int(interval_s * 1e9)
+        self._counter = counter
+        self._epochs, self._epochs_told_ns = 0, 0
         self._backoff = Backoff(first_s=0.02, longest_s=0.2)
         self._is_open = False
         self._round_trip_ns = 200_000
@@ -54,9 +61,15 @@ class Track:
             return
         metrics.encoder_samples.inc()
         self._round_trip_ns = min(sample.answered_ns - sample.asked_ns, 2 * self._round_trip_ns)
-        if not self._timeline.add(sample):
-            metrics.encoder_epochs.inc()
-            log.info("encoder epoch %d begins (boot %08x)", self._timeline.epoch, sample.boot_id)
+        possible = self._counter.sample(sample.count, sample.boot_id)
+        if possible and not self._timeline.add(sample):
+            self._epoch_begins(sample)
+        if self._counter.why:
+            self._conditions.set(ErrorCode.LINE_MISMATCH, "counter", self._counter.why)
+        else:
+            self._conditions.clear(ErrorCode.LINE_MISMATCH, "counter")
+        if not possible:
+            return
         if self._timeline.fresh(sample.answered_ns):
             self._conditions.clear(ErrorCode.ENCODER_LOST, "encoder")
         else:
@@ -66,6 +79,18 @@ class Track:
         """Let go of the encoder."""
         self._encoder.close()
         self._is_open = False
+
+    def _epoch_begins(self, sample: EncoderSample) -> None:
+        metrics.encoder_epochs.inc()
+        jump = self._timeline.jump
+        if jump is not None:
+            self._counter.jumped(jump.before, jump.after, jump.lost, jump.unsure)
+        self._epochs += 1
+        if sample.answered_ns - self._epochs_told_ns < _EPOCHS_TOLD_NS:
+            return
+        before = f", {self._epochs} since the last line like this" if self._epochs > 1 else ""
+        log.info("encoder epoch %d begins (boot %08x)%s", self._timeline.epoch, sample.boot_id, before)
+        self._epochs, self._epochs_told_ns = 0, sample.answered_ns
 
     def _open(self) -> bool:
         if not self._backoff.due(wait_s=0.1):

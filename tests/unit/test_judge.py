@@ -212,7 +212,7 @@ def test_a_stamp_that_is_late_by_its_transfer_is_no_doubt_about_the_count(late_m
     now = time.monotonic_ns()
     for back in range(40, -1, -1):  # 1 m/s
         rig.belt(50_000 - back * 100, now - back * 10 * MS)
-    rig.step(heard(0, {}))
+    rig.step(heard(0, {}, asked_ns=now - S))
     rig.step(heard(1, {1: 44_000}))
     (verdict,) = rig.step(view(49_000, now - 100 * MS + min(late_ms, 100) * MS))
     assert verdict.decision is Decision.ACCEPT
