@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections import deque
 
 from edge_inspector import metrics
 from edge_inspector.drivers import Encoder
@@ -17,7 +18,8 @@ from edge_inspector.runtime.conditions import Conditions
 
 log = logging.getLogger(__name__)
 
-_EPOCHS_TOLD_NS = 5_000_000_000  # an encoder that is set up wrongly begins a hundred of them a second
+_EPOCHS_TOLD = 3  # an encoder that is set up wrongly begins a hundred a second: so many lines at most ...
+_EPOCHS_TOLD_NS = 5_000_000_000  # ... in this time
 
 
 class Track:
@@ -38,7 +40,8 @@ class Track:
         self._conditions = conditions
         self._interval_ns = int(interval_s * 1e9)
         self._counter = counter
-        self._epochs, self._epochs_told_ns = 0, 0
+        self._epochs_told_ns: deque[int] = deque(maxlen=_EPOCHS_TOLD)
+        self._epochs_untold = 0
         self._backoff = Backoff(first_s=0.02, longest_s=0.2)
         self._is_open = False
         self._round_trip_ns = 200_000
@@ -85,12 +88,14 @@ class Track:
         jump = self._timeline.jump
         if jump is not None:
             self._counter.jumped(jump.before, jump.after, jump.lost, jump.unsure)
-        self._epochs += 1
-        if sample.answered_ns - self._epochs_told_ns < _EPOCHS_TOLD_NS:
+        told_ns = self._epochs_told_ns
+        if len(told_ns) == _EPOCHS_TOLD and sample.answered_ns - told_ns[0] < _EPOCHS_TOLD_NS:
+            self._epochs_untold += 1
             return
-        before = f", {self._epochs} since the last line like this" if self._epochs > 1 else ""
-        log.info("encoder epoch %d begins (boot %08x)%s", self._timeline.epoch, sample.boot_id, before)
-        self._epochs, self._epochs_told_ns = 0, sample.answered_ns
+        untold = f", {self._epochs_untold} before it were not told" if self._epochs_untold else ""
+        log.info("encoder epoch %d begins (boot %08x)%s", self._timeline.epoch, sample.boot_id, untold)
+        self._epochs_untold = 0
+        told_ns.append(sample.answered_ns)
 
     def _open(self) -> bool:
         if not self._backoff.due(wait_s=0.1):
