@@ -51,12 +51,14 @@ class CounterWatch:
             return
         earlier, earlier_unsure = self._lost
         self._lost = lost, unsure
-        width = next((each for each in _COMMON if abs(each - lost) <= unsure), None)
+        least = abs(after - before) + 1
+        width = next((each for each in _COMMON if abs(each - lost) <= unsure and each >= least), None)
+        if width is None and abs(lost - earlier) <= unsure + earlier_unsure:
+            width = _round_number(lost, unsure, least)
+            if width is None:
+                self._tell(before, after, max(round(lost), least), unsure)
         if width is not None:
             self._tell(before, after, width, 0.0)
-        elif abs(lost - earlier) <= unsure + earlier_unsure:
-            width = _round_number(lost, unsure)
-            self._tell(before, after, width or round(lost), 0.0 if width else unsure)
 
     def _tell(self, before: int, after: int, width: int, doubt: float) -> None:
         low, high = min(before, after), max(before, after)
@@ -81,10 +83,10 @@ class CounterWatch:
         self.why, self.seen, self._lost = "", None, (0.0, 0.0)
 
 
-def _round_number(value: float, unsure: float) -> int | None:
-    """The roundest whole number that `value` can be; None where one is there by chance."""
+def _round_number(value: float, unsure: float, least: int) -> int | None:
+    """The roundest whole number from `least` on that `value` can be; None where one is there by chance."""
     for step in _STEPS:
         nearest = round(value / step) * step
-        if step >= _ROUND * unsure and nearest and abs(nearest - value) <= unsure:
+        if step >= _ROUND * unsure and abs(nearest - value) <= unsure and nearest >= least:
             return nearest
     return None
