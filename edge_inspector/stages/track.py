@@ -71,9 +71,7 @@ class Track:
             self._conditions.set(ErrorCode.LINE_MISMATCH, "counter", self._counter.why)
         else:
             self._conditions.clear(ErrorCode.LINE_MISMATCH, "counter")
-        if not possible:
-            return
-        if self._timeline.fresh(sample.answered_ns):
+        if not possible or self._timeline.fresh(sample.answered_ns):
             self._conditions.clear(ErrorCode.ENCODER_LOST, "encoder")
         else:
             self._conditions.set(ErrorCode.ENCODER_LOST, "encoder", "the PLC answers, but its count is not refreshed")

@@ -101,6 +101,7 @@ def test_a_count_that_the_described_counter_cannot_show_is_no_place() -> None:
         )
     ]
     assert rig.timeline.newest == before
+    assert not rig.conditions.holds(ErrorCode.ENCODER_LOST)
     rig.encoder.boot_id = 8
     rig.show(100)
     assert rig.told == []
