@@ -47,7 +47,7 @@ class CounterWatch:
 
     def jumped(self, before: int, after: int, lost: float, unsure: float) -> None:
         """From one sample to the next the counter lost so many counts, give or take `unsure`, while the belt ran."""
-        if lost < _PLAIN * unsure:
+        if lost <= _PLAIN * unsure:
             return
         earlier, earlier_unsure = self._lost
         self._lost = lost, unsure

@@ -42,7 +42,7 @@ def test_a_common_width_is_told_at_its_first_wrap(
         (36_000.0, 12.0),  # the count was reset, somewhere
         (10_013.0, 12.0),
         (-10_000.0, 12.0),  # it jumped ahead
-        (0.0, 0.1),  # it is not known which way the belt ran
+        (0.0, 0.0),  # it is not known which way the belt ran
         (1000.0, 51.0),  # anything
     ],
 )
@@ -50,14 +50,16 @@ def test_one_jump_of_any_other_size_is_a_reset(lost: float, unsure: float) -> No
     watching = watch()
     watching.jumped(5000, 7, lost, unsure)
     assert (watching.why, watching.seen) == ("", None)
+    watching.jumped(5000, 7, 0.0, 0.0)
+    assert not watching.why
 
 
 def test_a_doubt_of_a_twentieth_is_too_much() -> None:
     watching = watch()
-    watching.jumped(10_000, 7, 10_000.0, 500.0)
+    watching.jumped(9990, 7, 10_000.0, 499.9)
     assert watching.why
     watching = watch()
-    watching.jumped(10_000, 7, 10_000.0, 500.1)
+    watching.jumped(9990, 7, 10_000.0, 500.0)
     assert not watching.why
 
 
