@@ -324,7 +324,7 @@ def _schema_text(schema: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     kind = {"object": "table", "array": "list"}.get(schema.get("type", "table"), schema.get("type", "table"))
     words = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than", "exclusiveMaximum": "below"}
-    limits = [f"{word} {schema[key]:g}" for key, word in words.items() if key in schema]
+    limits = [f"{word} {schema[key]:.10g}" for key, word in words.items() if key in schema]
     return ", ".join([kind, *limits])
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from edge_inspector.config import Station
 from edge_inspector.drivers import Encoder, PlcLink, load_driver
 from edge_inspector.errors import DeviceError
+from edge_inspector.inspection.counter_watch import CounterWatch
 from edge_inspector.inspection.line_figures import Finding, Measured, Written, line_findings, picture_findings
 from edge_inspector.inspection.scale_watch import SpeedWatch
 from edge_inspector.pipeline import line_timeline
@@ -47,8 +48,9 @@ def measure_line(station: Station, identity: Identity) -> list[Finding]:
     interval_s = file.encoder.interval_ms / 1000
     seconds = max(_SECONDS, 2 * _FEWEST * interval_s)
     conditions = Conditions(patience_s=2 * seconds)  # what it has to say is in the findings, not in a log
-    speed = SpeedWatch(file.line.counts_per_mm, file.line.speed_max_mm_s)
-    track = Track(encoder, timeline, conditions, interval_s, speed)
+    speed = SpeedWatch(file.line.scale, file.line.speed_max_mm_s, file.counter.span)
+    counter = CounterWatch(file.counter.lowest, file.counter.highest, 0)
+    track = Track(encoder, timeline, conditions, interval_s, speed, counter)
     track.start()
     until = time.monotonic() + seconds
     try:
@@ -66,11 +68,12 @@ def measure_line(station: Station, identity: Identity) -> list[Finding]:
         heard,
         reading_ms,
         timeline.reachable(),
-        timeline.reachable(file.line.speed_max_mm_s * file.line.counts_per_mm),
+        timeline.reachable(file.line.speed_max_mm_s * file.line.scale),
     )
     recipes = [criteria.recipe for criteria in station.recipes.values()]
     line = file.line
-    return line_findings(measured, Written(line.counts_per_mm, line.speed_max_mm_s, line.reserve_ms, recipes))
+    written = Written(line.counts_per_mm, line.speed_max_mm_s, line.reserve_ms, recipes, file.counter.span)
+    return line_findings(measured, written)
 
 
 def measure_pictures(station: Station, sizes: Mapping[str, tuple[int, int]]) -> Iterator[Finding]:

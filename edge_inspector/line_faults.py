@@ -53,7 +53,7 @@ def view_faults(path: Path, recipe: Recipe, cameras: Sequence[str]) -> list[Faul
 
 
 def _tolerance_faults(file: StationFile, path: Path, recipe: Recipe) -> list[Fault]:
-    tolerance_mm, count_mm = recipe.position_tolerance_mm, 1 / abs(file.line.counts_per_mm)
+    tolerance_mm, count_mm = recipe.position_tolerance_mm, 1 / file.line.scale
     if count_mm < tolerance_mm:
         return []
     return [
@@ -78,7 +78,7 @@ def _unit_faults(file: StationFile) -> list[Fault]:
                 f"{unit} for millimetres?",
             )
         )
-    if abs(line.counts_per_mm) > _COUNTS_PER_MM:
+    if line.scale > _COUNTS_PER_MM:
         faults.append(
             Fault(
                 "line.counts_per_mm",
@@ -87,8 +87,14 @@ def _unit_faults(file: StationFile) -> list[Fault]:
             )
         )
     shortest, longest = _WAY_MM
-    if not line.gate_mm * abs(line.counts_per_mm) < 2**31:
+    way = (line.gate_mm + _reserve_mm(file)) * line.scale
+    if file.encoder.counter_lowest >= file.encoder.counter_highest:
+        faults.append(Fault("encoder.counter_highest", "must be more than encoder.counter_lowest"))
+    elif not way < 2**31:
         faults.append(Fault("line.gate_mm", "the way to the gate is more than an encoder of 32 bits can count"))
+    elif not way < file.counter.span:
+        what = f"the way to the gate and line.reserve_ms are {way:.0f} counts, the encoder's counter has but"
+        faults.append(Fault("line.gate_mm", f"{what} {file.counter.span}: let the PLC count on in 32 bits"))
     elif not shortest <= line.gate_mm <= longest:
         unit = "metres" if line.gate_mm < shortest else "micrometres"
         faults.append(

@@ -18,6 +18,7 @@ from edge_inspector.drivers import PlcLink, load_driver
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.control import Control
+from edge_inspector.inspection.counter_watch import CounterWatch
 from edge_inspector.inspection.picture_guard import CameraGuard
 from edge_inspector.inspection.scale_watch import SpeedWatch
 from edge_inspector.inspection.view import Look
@@ -106,8 +107,9 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     verdicts: list[Mailbox[Verdict]] = [Mailbox(link.name, 4096) for link in file.plcs]
 
     encoder = load_driver("encoders", file.encoder.driver)(station.encoder_settings)
-    speed = SpeedWatch(geometry.counts_per_mm, file.line.speed_max_mm_s)
-    track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000, speed)
+    speed = SpeedWatch(geometry.counts_per_mm, file.line.speed_max_mm_s, geometry.counter.span)
+    counter = CounterWatch(geometry.counter.lowest, geometry.counter.highest, geometry.gate + geometry.reserve)
+    track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000, speed, counter)
 
     recipes = [criteria.recipe for criteria in station.recipes.values()]
     control = Control(station.recipes, first_recipe, conditions.reset)
@@ -150,6 +152,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         conditions,
         backlog=lambda: len(jobs),
         arrived=admission.judged,
+        seen=lambda: counter.seen,
     )
 
     identity = Identity(
@@ -221,23 +224,25 @@ def _guard_of(guards: PictureGuards, control: Control, camera: str) -> CameraGua
 def line_geometry(station: Station) -> Geometry:
     """The station file's millimetres as encoder counts."""
     line = station.file.line
-    scale = line.counts_per_mm
+    scale = line.scale
     return Geometry(
         counts_per_mm=scale,
         speed_max=line.speed_max_mm_s * scale,
         gate=round(line.gate_mm * scale),
         reserve=round(line.reserve_ms / 1000 * line.speed_max_mm_s * scale),
         offsets={camera.name: round(camera.offset_mm * scale) for camera in station.file.cameras},
+        counter=station.file.counter,
     )
 
 
 def line_timeline(station: Station) -> Timeline:
     """Where the belt was, with what the station file says of encoder and motion."""
-    encoder, scale = station.file.encoder, station.file.line.counts_per_mm
+    encoder, geometry = station.file.encoder, line_geometry(station)
     return Timeline(
-        Motion(line_geometry(station).speed_max, station.file.line.acceleration_max_mm_s2 * scale),
+        Motion(geometry.speed_max, station.file.line.acceleration_max_mm_s2 * geometry.counts_per_mm),
         stale_ns=int(encoder.stale_ms * 1e6),
         drift=encoder.drift_ppm * 1e-6,
         publish_ns=encoder.publish_delay_us * 1000,
         read_point=encoder.read_point,
+        counter=geometry.counter,
     )

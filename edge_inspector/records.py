@@ -1,6 +1,7 @@
 """What flows through the station, in the order in which it flows.
 
-Times are `time.monotonic_ns()`; counts are unwrapped encoder counts; images are row-major with the belt's direction
+Times are `time.monotonic_ns()`. Counts are belt counts, which rise as the belt runs and never wrap. Raw counts, and
+those of a verdict that goes out, are as the PLC's counter shows them. Images are row-major with the belt's direction
 along the rows (row 0 passed the camera first).
 """
 
@@ -293,9 +294,10 @@ class PlacedView:
 class Part:
     """One triggered part: where its leading edge met the photo-eye and where the gate will meet it.
 
-    Without `positioned` the counts are raw 32-bit values. `handicap` says why the station may have missed its views.
-    The station heard of it at `announced_ns`; at `unseen_ns` the PLC did not show it yet (0: not known). `recipe_id` is
-    the recipe in force when it was triggered: that one judges it.
+    Without `positioned` the counts are no places of any epoch. `handicap` says why the station may have missed its
+    views. The station heard of it at `announced_ns`. At `unseen_ns` the PLC did not show it yet, and before
+    `not_before_ns` it was not at the photo-eye (0: not known). `recipe_id` is the recipe in force when it was
+    triggered: that one judges it.
     """
 
     part_seq: int
@@ -308,6 +310,7 @@ class Part:
     announced_ns: int = 0
     unseen_ns: int = 0
     recipe_id: int = 0
+    not_before_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

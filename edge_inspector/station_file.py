@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from edge_inspector.encoders.counter import Counter
 from edge_inspector.host_name import Host
 from edge_inspector.inspection.recipe import Positive
 
@@ -32,6 +33,16 @@ Origin = Annotated[
         description="self, or an origin without a path, as https://dashboard.example:3000",
     ),
 ]
+Dint = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+
+
+def _not_zero(value: float) -> float:
+    if value == 0:
+        raise ValueError("must be more than 0, or less where the counter falls in the direction of travel")
+    return value
+
+
+Signed = Annotated[float, AfterValidator(_not_zero)]
 
 
 class _Table(BaseModel):
@@ -52,17 +63,26 @@ class StationTable(_Table):
 
 
 class LineTable(_Table):
-    """The belt, measured from the photo-eye."""
+    """The belt, measured from the photo-eye. `counts_per_mm` is negative where the counter falls as the belt runs."""
 
-    counts_per_mm: Positive
+    counts_per_mm: Signed
     speed_max_mm_s: Positive
     acceleration_max_mm_s2: Positive = 5000.0
     gate_mm: Positive
     reserve_ms: Annotated[float, Field(ge=5, le=5000)] = 100.0
 
+    @property
+    def scale(self) -> float:
+        """Counts per mm, whichever way they count."""
+        return abs(self.counts_per_mm)
+
 
 class EncoderTable(_Table):
-    """Where the belt's position comes from."""
+    """Where the belt's position comes from.
+
+    `counter_lowest` and `counter_highest` are the values between which the PLC's counter runs: 0 and 65535 for one of
+    16 bits, 0 and 9999 for one that begins again at 10000.
+    """
 
     driver: str
     interval_ms: Annotated[float, Field(ge=1, le=1000)] = 8.0
@@ -70,6 +90,8 @@ class EncoderTable(_Table):
     drift_ppm: Annotated[float, Field(ge=0, le=1000)] = 100.0
     read_point: Annotated[float, Field(ge=0, le=1)] = 0.5
     publish_delay_us: Annotated[int, Field(ge=0, le=100_000)] = 0
+    counter_lowest: Dint = -(2**31)
+    counter_highest: Dint = 2**31 - 1
     settings: dict[str, Any] = {}
 
 
@@ -194,6 +216,11 @@ class StationFile(_Table):
     drift: DriftTable = DriftTable()
     shadow: ShadowTable | None = None
 
+    @property
+    def counter(self) -> Counter:
+        """The counter behind the encoder."""
+        return Counter(self.encoder.counter_lowest, self.encoder.counter_highest, self.line.counts_per_mm < 0)
+
     def mm_per_row(self, camera: CameraTable) -> float:
         """How far the belt moves from one of the camera's rows to the next."""
-        return camera.mm_per_px if camera.line_counts is None else camera.line_counts / self.line.counts_per_mm
+        return camera.mm_per_px if camera.line_counts is None else camera.line_counts / self.line.scale

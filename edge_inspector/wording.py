@@ -174,7 +174,7 @@ def _kind(schema: _Schema, tables: _Tables) -> str:
 def _range(schema: _Schema) -> str:
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is not None and most is not None:
-        return f"from {least:g} to {most:g}" if most < 1e6 else f"from {least:g} to {most}"
+        return f"from {least:.10g} to {most:.10g}"
     words = {
         "minimum": "of at least",
         "exclusiveMinimum": "above",

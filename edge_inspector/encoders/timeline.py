@@ -12,19 +12,20 @@ Each sample narrows the interval from above, each pair of neighbours from below;
 
 from __future__ import annotations
 
+import math
 import threading
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import linear_regression, median
 
+from edge_inspector.encoders.counter import Counter
 from edge_inspector.errors import PositionPendingError, PositionUnknownError
 from edge_inspector.records import Bound, EncoderSample, Position
 
-_WRAP = 1 << 32
-_HALF = 1 << 31
 _EVEN = 5  # samples, 40 ms with a scan of 10 ms: longer, and belts are not even
+_RUNS = 4  # counts in three spans: less is a belt that rocks
 _UNEVEN = 0.7  # counts off the line: half of one is the rounding of whole numbers
 _RECENT = 8  # samples that tell how a source comes now
 _OLDEST_STAMP_S = 0.25  # a stamp may be one scan old when it is read, and PLCs scan in well under this
@@ -48,6 +49,33 @@ class Latched:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """When the belt can first have been at a count. `at_ns` is None where it was nowhere near, for sure.
+
+    Where the record does not show the count, but begins too late to say, `at_ns` is the beginning of the time asked
+    for. `lowest` and `highest` are where the belt was, as far as it was looked at.
+    """
+
+    at_ns: int | None
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """A count that the belt cannot have reached: it came from raw count `before` to `after` in one sample.
+
+    The counter lost `lost` counts of the way that the belt had run by then, give or take `unsure`. Negative: it gained
+    them. 0 where it is not known which way the belt ran.
+    """
+
+    before: int
+    after: int
+    lost: float
+    unsure: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Sample:
     count: int
     device_ns: int
@@ -61,7 +89,7 @@ class Timeline:
 
     `drift` is how fast the two clocks may run apart; `publish_ns` how long the PLC takes, at most, from reading count
     and clock to showing them. `read_point` is where in the round trip the PLC reads, 0..1: it moves the likeliest
-    offset within its bounds, never the bounds.
+    offset within its bounds, never the bounds. Samples and latched counts are raw; `counter` makes belt counts of them.
     """
 
     def __init__(
@@ -74,8 +102,10 @@ class Timeline:
         drift: float = 100e-6,
         publish_ns: int = 0,
         read_point: float = 0.5,
+        counter: Counter = Counter(),  # noqa: B008 -- frozen
     ) -> None:
         self._motion = motion
+        self._counter = counter
         self._stale_ns = stale_ns
         self._window_ns = window_ns
         self._history_ns = history_ns
@@ -85,6 +115,7 @@ class Timeline:
         self._lock = threading.Lock()
         self._epoch = 0
         self._boot_id: int | None = None
+        self._jump: Jump | None = None
         self._stamped = True
         self._samples: deque[_Sample] = deque()
         self._upper: deque[tuple[int, int]] = deque()
@@ -100,6 +131,17 @@ class Timeline:
         """The source's boot id in this epoch."""
         return self._boot_id
 
+    @property
+    def jump(self) -> Jump | None:
+        """The impossible count that began this epoch, None where something else did."""
+        return self._jump
+
+    @property
+    def newest(self) -> int | None:
+        """The belt count of the newest sample."""
+        with self._lock:
+            return self._samples[-1].count if self._samples else None
+
     def add(self, raw: EncoderSample) -> bool:
         """Take one sample. False where it began a new epoch (a restart, an impossible jump, a clock that stepped)."""
         with self._lock:
@@ -107,13 +149,16 @@ class Timeline:
                 self._begin(raw)
                 return False
             last = self._samples[-1]
-            sample = _stamped(raw, last.count + _signed(raw.count - last.count))
+            sample = _stamped(raw, self._counter.near(raw.count, last.count))
             if self._stamped and sample.device_ns == last.device_ns:
                 # The same scan, seen later: it sharpens the bound from below, but is no sign of life.
                 self._samples[-1] = replace(last, asked_ns=sample.asked_ns)
                 return True
-            if not self._possible(sample, last):
+            if not self._in_order(sample, last):
                 self._begin(raw)
+                return False
+            if not self._in_reach(sample, last):
+                self._begin(raw, self._jumped(raw, sample, last))
                 return False
             self._bound_below(sample, last)
             self._bound_above(sample)
@@ -184,13 +229,41 @@ class Timeline:
         likely, then, furthest = self.estimate(now_ns), self.estimate(at_ns), self.furthest(now_ns)
         return None if likely is None or then is None or furthest is None else then + furthest - likely
 
-    def unwrap(self, raw_count: int) -> Latched:
-        """The unwrapped count nearest to the belt's newest position. Raises PositionUnknownError before any sample."""
+    def unwrap(self, raw_count: int, behind: int = 0) -> Latched:
+        """The belt count nearest to `behind` counts before the newest sample's. Raises PositionUnknownError."""
         with self._lock:
             if not self._samples:
                 raise PositionUnknownError("no encoder sample yet")
-            newest = self._samples[-1].count
-            return Latched(newest + _signed(raw_count - newest), self._epoch, self._boot_id)
+            near = self._samples[-1].count - behind
+            return Latched(self._counter.near(raw_count, near), self._epoch, self._boot_id)
+
+    def passage(self, count: int, since_ns: int, until_ns: int, slack: float = 0.0) -> Passage:
+        """When the belt can first have been within `slack` of `count`, between the two host times.
+
+        Raises PositionPendingError while the record does not reach `until_ns`, PositionUnknownError before any sample.
+        """
+        with self._lock:
+            if not self._samples:
+                raise PositionUnknownError("no encoder sample yet")
+            low, high = self._offset(until_ns)
+            first, last = since_ns - high, until_ns - low
+            begun = bisect_left(self._samples, first, key=lambda sample: sample.device_ns + sample.error_ns)
+            start = max(0, begun - 1)
+            counts = [self._samples[start].count]
+            for before, after in pairwise(islice(self._samples, start, None)):
+                if before.device_ns - before.error_ns > last:
+                    break
+                counts.append(after.count)
+                reach = 1 + slack + self._bend((after.device_ns - before.device_ns) / 1e9)
+                if min(before.count, after.count) - reach <= count <= max(before.count, after.count) + reach:
+                    later_s = max(0.0, abs(count - before.count) - reach) / self._motion.speed_max
+                    at_ns = before.device_ns - before.error_ns + low + int(later_s * 1e9)
+                    return Passage(max(since_ns, at_ns), min(counts), max(counts))
+            if begun == 0:
+                return Passage(since_ns, min(counts), max(counts))
+            if self._samples[-1].device_ns - self._samples[-1].error_ns < last:
+                raise PositionPendingError
+            return Passage(None, min(counts), max(counts))
 
     def offset_bounds(self, now_ns: int) -> tuple[int, int]:
         """Host clock minus source clock: the interval that holds it, ns."""
@@ -227,24 +300,39 @@ class Timeline:
             shown = recent[-1] + self._likely(low, high)
             return shown + max(1, -(-(after_ns - shown) // cycle)) * cycle, (high - low) // 4
 
-    def _begin(self, raw: EncoderSample) -> None:
+    def _begin(self, raw: EncoderSample, jump: Jump | None = None) -> None:
         self._epoch += 1
         self._boot_id = raw.boot_id
+        self._jump = jump
         self._samples.clear()
         self._upper.clear()
         self._lower.clear()
         self._stamped = raw.device_ns is not None
-        sample = _stamped(raw, raw.count)
+        sample = _stamped(raw, self._counter.read(raw.count))
         self._samples.append(sample)
         self._bound_above(sample)
 
-    def _possible(self, sample: _Sample, last: _Sample) -> bool:
+    def _in_order(self, sample: _Sample, last: _Sample) -> bool:
         elapsed_s = (sample.device_ns - last.device_ns) / 1e9
         passed_s = (sample.answered_ns - last.answered_ns) / 1e9
-        if not 0 < elapsed_s <= passed_s + _OLDEST_STAMP_S:
-            return False
+        return 0 < elapsed_s <= passed_s + _OLDEST_STAMP_S
+
+    def _in_reach(self, sample: _Sample, last: _Sample) -> bool:
+        elapsed_s = (sample.device_ns - last.device_ns) / 1e9
         reach = self._motion.speed_max * (elapsed_s + (last.error_ns + sample.error_ns) / 1e9) + 2
-        return reach < _HALF and abs(sample.count - last.count) <= reach
+        return reach < self._counter.span // 2 and abs(sample.count - last.count) <= reach
+
+    def _jumped(self, raw: EncoderSample, sample: _Sample, last: _Sample) -> Jump:
+        before = self._samples[max(-4, -len(self._samples))]
+        span_s, elapsed_s = (last.device_ns - before.device_ns) / 1e9, (sample.device_ns - last.device_ns) / 1e9
+        travel, shown = last.count - before.count, self._counter.shown(last.count)
+        if abs(travel) < _RUNS:
+            return Jump(shown, raw.count, 0.0, 0.0)
+        expected = travel * elapsed_s / span_s
+        lost = math.copysign(1, travel) * (self._counter.read(shown) + expected - self._counter.read(raw.count))
+        error_s = (last.error_ns + sample.error_ns) / 1e9
+        unsure = 2 + self._motion.acceleration_max * elapsed_s * (span_s + elapsed_s) / 2
+        return Jump(shown, raw.count, lost, unsure + abs(travel) / span_s * error_s)
 
     def _bound_above(self, sample: _Sample) -> None:
         bound = sample.answered_ns - sample.device_ns
@@ -298,8 +386,11 @@ class Timeline:
         shortest_s = max(1, span_ns - stamps_ns) / 1e9
         gain = self._motion.acceleration_max * (span_s / 2 + 2 * doubt_s)
         speed = min(self._motion.speed_max, (travel + 1) / shortest_s + gain)
-        bend = min(self._motion.acceleration_max * span_s * span_s / 8, self._motion.speed_max * span_s)
-        return Bound(bend, speed * doubt_s, span_s, doubt_s)
+        return Bound(self._bend(span_s), speed * doubt_s, span_s, doubt_s)
+
+    def _bend(self, span_s: float) -> float:
+        """How far the belt can be off the straight line between two samples."""
+        return min(self._motion.acceleration_max * span_s * span_s / 8, self._motion.speed_max * span_s)
 
     def _ahead(self, device_ns: int, offset_error_ns: int) -> Position | None:
         """At the speed of the last two spans; None where there are none, or the source has no clock."""
@@ -341,7 +432,3 @@ def _stamped(raw: EncoderSample, count: int) -> _Sample:
     # Without a clock of its own the source was read somewhere within the round trip.
     middle = (raw.asked_ns + raw.answered_ns) // 2
     return _Sample(count, middle, raw.asked_ns, raw.answered_ns, (raw.answered_ns - raw.asked_ns + 1) // 2)
-
-
-def _signed(difference: int) -> int:
-    return (difference + _HALF) % _WRAP - _HALF

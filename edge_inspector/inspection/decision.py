@@ -34,7 +34,7 @@ def decide(
 
     A defect beyond its limits rejects, whatever else is missing. Otherwise only a part seen whole, at a known place and
     alone there, is accepted. `absent(camera)` says why a view never came; `barred` why the station may not inspect at
-    all.
+    all. A part whose trigger is lost is told as such in any case: its due count is void, and this reason alone says so.
     """
     placed = assembly.views.values()
     error_mm = max((view.position.error_counts for view in placed), default=0.0) / counts_per_mm
@@ -43,7 +43,7 @@ def decide(
     defects = [defect for view in placed for defect in view.view.defects]
 
     reason = Reason.NONE
-    if barred is not Reason.NONE:
+    if barred is not Reason.NONE and assembly.part.handicap is not Reason.TRIGGER_LOST:
         reason = barred
     elif assembly.voided is not Reason.NONE:
         reason = assembly.voided

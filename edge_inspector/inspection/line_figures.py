@@ -78,11 +78,11 @@ class Measured:
 
 def line_findings(measured: Measured, written: Written) -> list[Finding]:
     """Each thing that could be measured, held against the file."""
-    watch = SpeedWatch(written.scale, written.speed_max_mm_s)
+    watch = SpeedWatch(written.scale, written.speed_max_mm_s, written.values)
     speeds = [watch.speed_mm_s for sample in measured.samples if watch.add(sample) and watch.speed_mm_s is not None]
     speed_mm_s = max(speeds, key=abs, default=0.0)
     stands = abs(speed_mm_s) * written.scale < 10  # counts per second, as a belt that trembles may show
-    found = [_source(measured), *_clock(measured, watch), _round_trip(measured), _reserve(measured, written)]
+    found = [_source(measured), *_clock(measured, watch, written), _round_trip(measured), _reserve(measured, written)]
     if stands:
         again = "the belt stands: direction and speed were not measured; turn the belt and run check again"
         found.append(Finding("motion", again))
@@ -127,21 +127,21 @@ def _source(measured: Measured) -> Finding:
     )
 
 
-def _clock(measured: Measured, watch: SpeedWatch) -> Iterator[Finding]:
-    if measured.samples[0].device_ns is not None and not any(True for _ in _steps(measured.samples)):
+def _clock(measured: Measured, watch: SpeedWatch, written: Written) -> Iterator[Finding]:
+    if measured.samples[0].device_ns is not None and not any(True for _ in _steps(measured.samples, written.values)):
         stuck = (
             "the PLC answers, but its record is not refreshed: is its program in RUN, and the block called each scan"
         )
         yield Finding("clock", stuck, Grade.FAIL)
     elif "clock" in watch.faults:
         yield Finding("clock", watch.faults["clock"], Grade.FAIL)
-    elif scan_ms := _scan_ms(measured.samples):
+    elif scan_ms := _scan_ms(measured.samples, written.values):
         yield Finding("clock", f"a new count comes every {scan_ms:.3g} ms")
 
 
-def _scan_ms(samples: Sequence[EncoderSample]) -> float:
+def _scan_ms(samples: Sequence[EncoderSample], values: int) -> float:
     """The PLC's cycle: the shortest time between two of its stamps, but for the rare one; 0 where it is not known."""
-    steps = sorted(device_ns for _, device_ns, _ in _steps(samples) if device_ns)
+    steps = sorted(device_ns for _, device_ns, _ in _steps(samples, values) if device_ns)
     return steps[len(steps) // 10] / 1e6 if steps else 0.0
 
 
@@ -154,7 +154,7 @@ def _round_trip(measured: Measured) -> Finding:
 def _reserve(measured: Measured, written: Written) -> Finding:
     """A verdict may have to wait for an exchange that has just begun, and for the PLC's next scan."""
     trip_ms = median((sample.answered_ns - sample.asked_ns) / 1e6 for sample in measured.samples)
-    needed_ms = measured.reading_ms + 2 * trip_ms + _scan_ms(measured.samples)
+    needed_ms = measured.reading_ms + 2 * trip_ms + _scan_ms(measured.samples, written.values)
     told = f"a verdict is with the PLC after {needed_ms:.3g} ms, line.reserve_ms is {written.reserve_ms:g}"
     if needed_ms < written.reserve_ms:
         return Finding("reserve", told)
@@ -188,7 +188,7 @@ def _speed(speed_mm_s: float, watch: SpeedWatch, written: Written) -> Finding:
 
 def _width(measured: Measured, written: Written) -> Iterator[Finding]:
     """Where the counter went back in one step, as a counter does that is narrower than the file says."""
-    steps = [step for step, *_ in _steps(measured.samples)]
+    steps = [step for step, *_ in _steps(measured.samples, written.values)]
     usual = median(map(abs, steps)) if steps else 0
     for before, after in pairwise(measured.samples):
         step = signed(after.count - before.count, written.values)
@@ -206,7 +206,7 @@ def _width(measured: Measured, written: Written) -> Iterator[Finding]:
 
 
 def _pitch(measured: Measured, written: Written) -> Finding:
-    found = pitches_mm(measured.heard.triggers, written.scale)
+    found = pitches_mm(measured.heard.triggers, written.scale, written.values)
     if not found:
         return Finding("pitch", "no two parts in the trigger ring: let parts pass and run check again")
     recipe = min(written.recipes, key=lambda recipe: recipe.min_pitch_mm)
@@ -237,12 +237,12 @@ def _bounds(measured: Measured, written: Written, *, stands: bool) -> Iterator[F
         yield Finding(f"bound, recipe {recipe.id}", told, grade)
 
 
-def _steps(samples: Sequence[EncoderSample]) -> Iterator[tuple[int, int, int]]:
+def _steps(samples: Sequence[EncoderSample], values: int) -> Iterator[tuple[int, int, int]]:
     """From one fresh sample to the next: counts, and nanoseconds by the source's clock (0 without one) and by ours."""
     before = samples[0]
     for after in samples[1:]:
         if after.device_ns is not None and after.device_ns == before.device_ns:
             continue
         device_ns = 0 if after.device_ns is None or before.device_ns is None else after.device_ns - before.device_ns
-        yield signed(after.count - before.count), device_ns, after.answered_ns - before.answered_ns
+        yield signed(after.count - before.count, values), device_ns, after.answered_ns - before.answered_ns
         before = after

@@ -107,16 +107,16 @@ def bound_fault(error_mm: float, tolerance_mm: float, bound: Bound | None, count
     return f"{told}; {counts / counts_per_mm:.3g} mm of it {words}"
 
 
-def pitches_mm(triggers: Sequence[Trigger], counts_per_mm: float) -> list[float]:
-    """From each part to the next, where both are there."""
+def pitches_mm(triggers: Sequence[Trigger], counts_per_mm: float, values: int) -> list[float]:
+    """From each part to the next, where both are there. The counter has so many values."""
     return [
-        abs(signed(after.count - before.count)) / counts_per_mm
+        abs(signed(after.count - before.count, values)) / counts_per_mm
         for before, after in pairwise(triggers)
         if after.part_seq == before.part_seq + 1
     ]
 
 
-def signed(difference: int, values: int = 1 << 32) -> int:
+def signed(difference: int, values: int) -> int:
     """The difference of two raw counts of a counter that has so many values."""
     return (difference + values // 2) % values - values // 2
 
@@ -146,8 +146,9 @@ class SpeedWatch:
     faster than was written down. `speed_mm_s` is signed, None until it is known.
     """
 
-    def __init__(self, counts_per_mm: float, speed_max_mm_s: float) -> None:
+    def __init__(self, counts_per_mm: float, speed_max_mm_s: float, values: int = 1 << 32) -> None:
         self.counts_per_mm = counts_per_mm
+        self._values = values
         self.speed_mm_s: float | None = None
         self.faults: dict[str, str] = {}
         self._speed_max_mm_s = speed_max_mm_s
@@ -167,7 +168,7 @@ class SpeedWatch:
         self._newest_ns = sample.device_ns
         if seen_before or sample.answered_ns - begun.answered_ns < _READING_NS:
             return False
-        self._readings.append(_reading(begun, sample))
+        self._readings.append(_reading(begun, sample, self._values))
         self._begun = sample
         if len(self._readings) < _READINGS:
             return False
@@ -195,13 +196,16 @@ class SpeedWatch:
                 self.faults.pop("speed", None)
 
 
-def _reading(before: EncoderSample, after: EncoderSample) -> _Reading:
+def _reading(before: EncoderSample, after: EncoderSample, values: int) -> _Reading:
     clock_s = None
     trips_ns = (before.answered_ns - before.asked_ns) + (after.answered_ns - after.asked_ns)
     if before.device_ns is not None and after.device_ns is not None:
         clock_s = (after.device_ns - before.device_ns) / 1e9
     return _Reading(
-        signed(after.count - before.count), (after.answered_ns - before.answered_ns) / 1e9, trips_ns / 1e9, clock_s
+        signed(after.count - before.count, values),
+        (after.answered_ns - before.answered_ns) / 1e9,
+        trips_ns / 1e9,
+        clock_s,
     )
 
 
@@ -214,9 +218,10 @@ class _Pitch:
 class PitchWatch:
     """How far parts lie from each other, by their triggers. `faults` has by subject what is wrong."""
 
-    def __init__(self, counts_per_mm: float) -> None:
+    def __init__(self, counts_per_mm: float, values: int = 1 << 32) -> None:
         self.faults: dict[str, str] = {}
         self._counts_per_mm = counts_per_mm
+        self._values = values
         self._boot_id = 0
         self._last: Trigger | None = None
         self._pitches: deque[_Pitch] = deque(maxlen=_PITCHES)
@@ -228,7 +233,7 @@ class PitchWatch:
             self._boot_id, before = boot_id, None
             self._pitches.clear()
         self._last = trigger
-        found = pitches_mm([before, trigger], self._counts_per_mm) if before is not None else []
+        found = pitches_mm([before, trigger], self._counts_per_mm, self._values) if before is not None else []
         if not found:
             return False
         # A count at either end is the rounding.

@@ -104,6 +104,12 @@ class PartTracker:
             elif assembly.part.positioned and assembly.part.epoch != epoch:
                 assembly.voided = Reason.POSITION_UNKNOWN
 
+    def distrust(self) -> None:
+        """No position is worth anything now: what is followed must be decided without one."""
+        for assembly in self._open.values():
+            if assembly.part.positioned and assembly.voided is Reason.NONE:
+                assembly.voided = Reason.POSITION_UNKNOWN
+
     def ripe(self, furthest: int | None) -> Ripe:
         """What must be decided now. `furthest` is the furthest count that the belt can have reached."""
         if furthest is not None:
@@ -134,6 +140,8 @@ class PartTracker:
             return False
         if abs(placed.position.count - part.trigger_count - self._offsets[camera]) > self._tolerances[part.recipe_id]:
             return False
+        if _before_trigger(placed, part):
+            return False
         assembly.views[camera] = replace(placed, view=placed.view.by(part.recipe_id))
         return True
 
@@ -157,3 +165,9 @@ class PartTracker:
         if placed.position.epoch < self._epoch:
             return True
         return furthest > placed.position.count - self._offsets[placed.view.camera] + self._gate
+
+
+def _before_trigger(placed: PlacedView, part: Part) -> bool:
+    """Whether the picture was taken before the part came to the photo-eye, from a place that it reached only after."""
+    view = placed.view
+    return placed.position.count > part.trigger_count and view.captured_ns + view.exposure_ns // 2 < part.not_before_ns

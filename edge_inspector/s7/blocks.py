@@ -90,7 +90,7 @@ ENCODER = Record(
     "Encoder",
     16,
     Field("boot_id", "UDINT", "as in the header"),
-    Field("count", "DINT", "encoder count, wraps at 32 bits"),
+    Field("count", "DINT", "encoder count; wraps at 32 bits, or as the station file says"),
     Field("time_us", "UDINT", "the PLC's clock at the instant of the count, wraps at 32 bits"),
 )
 TRIGGER = Record(
@@ -123,7 +123,9 @@ VERDICT = Record(
     Field("session_id", "UDINT", "as in the header; a slot of another session is void"),
     Field("part_seq", "UDINT", "the part that this verdict answers"),
     Field("capture_count", "DINT", "belt position at the last view; 0 without one"),
-    Field("due_count", "DINT", "belt position at which the part's leading edge meets the gate; void with reason 21"),
+    Field(
+        "due_count", "DINT", "belt position at which the part's leading edge meets the gate; void with reason 16 or 21"
+    ),
     Field("decision", "USINT", "1 ACCEPT, 2 REJECT, 3 NOT_INSPECTED"),
     Field("reason", "USINT", "see docs/errors.md; 0 none, 1 defect, 10.. why not inspected"),
     Field("grade", "USINT", "ASCII: A, B or C; 0: none"),

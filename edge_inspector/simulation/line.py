@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from edge_inspector.cameras.folder import Item, load_index
+from edge_inspector.encoders.counter import Counter
 from edge_inspector.records import Image
-from edge_inspector.s7.blocks import wrap32
 from edge_inspector.simulation.belt import Belt, Pause
 from edge_inspector.simulation.tiles import MM_PER_PX, TileLine
 
@@ -54,6 +54,8 @@ class Line:
     ripple: float = 0.01
     pauses: tuple[tuple[float, float], ...] = ()
     started_by: str = ""  # a file that says, once it is there, when the belt starts; then `start_ns` means nothing
+    falling: bool = False  # the encoder's counter falls as the belt runs
+    modulo: int = 0  # it begins again at 0 when it reaches this; 0: 32 bits, signed
 
     @classmethod
     def read(cls, path: Path) -> Line:
@@ -113,14 +115,18 @@ class Line:
                 return part
         return None
 
-    @staticmethod
-    def counter_zero(boot: int) -> int:
-        """Where the 32-bit counter starts when the PLC boots for the nth time: near its wrap, so that runs cross it."""
-        return wrap32(2**31 - 40_000 + 1_000_003 * (boot - 1))
+    @property
+    def counter(self) -> Counter:
+        """The PLC's counter."""
+        return Counter(0, self.modulo - 1, self.falling) if self.modulo else Counter(falling=self.falling)
+
+    def counter_zero(self, boot: int) -> int:
+        """Where the counter starts when the PLC boots for the nth time: near its wrap, so that runs cross it."""
+        return self.counter.shown(2**31 - 40_000 + 1_000_003 * (boot - 1))
 
     def raw_count(self, position_mm: float, zero: int) -> int:
-        """What a 32-bit counter that started at `zero` shows."""
-        return wrap32(zero + round(position_mm * self.counts_per_mm))
+        """What a counter that started at `zero` shows."""
+        return self.counter.shown(self.counter.read(zero) + round(position_mm * self.counts_per_mm))
 
 
 class TileParts:

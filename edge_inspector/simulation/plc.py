@@ -22,9 +22,10 @@ from typing import Any, TextIO
 from snap7 import Server
 from snap7.type import SrvArea
 
+from edge_inspector.encoders.counter import Counter
 from edge_inspector.records import Reason
 from edge_inspector.s7 import blocks
-from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT, wrap32
+from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT
 from edge_inspector.simulation.line import Line
 
 SCAN_NS = 10_000_000
@@ -65,8 +66,10 @@ class GateAction:
 class PlcProgram:
     """The PLC's side of docs/plc.md. Everything it keeps would be a static variable of the function block."""
 
-    def __init__(self, boot_id: int, gate_counts: int) -> None:
+    def __init__(self, boot_id: int, gate_counts: int, counter: Counter | None = None) -> None:
+        """`gate_counts` is negative for a counter that falls; without a `counter` it has 32 bits."""
         self.boot_id = boot_id
+        self._counter = counter or Counter(falling=gate_counts < 0)
         self.triggers: dict[int, Announced] = {}
         self.tracked: list[Tracked] = []
         self.trigger_seq = 0
@@ -169,12 +172,14 @@ class PlcProgram:
         return "late"
 
     def _is_due(self, part: Tracked, count: int) -> bool:
-        return wrap32(count - self._due(part)) >= 0
+        # Parts lie between photo-eye and gate: around the middle of that way, even a narrow counter tells them apart.
+        middle = self._counter.read(part.count) + abs(self._gate_counts) // 2
+        return self._counter.near(count, middle) >= self._counter.near(self._due(part), middle)
 
     def _due(self, part: Tracked) -> int:
-        """As the verdict says, unless the daemon never saw where the part was."""
-        if part.verdict is None or part.verdict["reason"] == Reason.TRIGGER_LOST:
-            return wrap32(part.count + self._gate_counts)
+        """As the verdict says, unless the daemon does not know where the part is."""
+        if part.verdict is None or part.verdict["reason"] in (Reason.TRIGGER_LOST, Reason.POSITION_UNKNOWN):
+            return self._counter.shown(self._counter.read(part.count) + abs(self._gate_counts))
         return int(part.verdict["due_count"])
 
 
@@ -186,7 +191,8 @@ class SimulatedPlc:
         self._panel, self._panel_ns = panel, 0
         self._ledger = ledger
         self._zero = line.counter_zero(boot)
-        self._program = PlcProgram(secrets.randbelow(2**32 - 1) + 1, round(line.gate_mm * line.counts_per_mm))
+        gate_counts = round(line.gate_mm * line.counts_per_mm)
+        self._program = PlcProgram(secrets.randbelow(2**32 - 1) + 1, gate_counts, line.counter)
         # The PLC's clock starts anywhere and runs 40 ppm fast.
         self._clock = (random.Random(line.seed + boot).randrange(10**15), 1 + 40e-6)
         self._started_ns = time.monotonic_ns()
@@ -289,8 +295,9 @@ class SimulatedPlc:
 
     def _position_of(self, count: int) -> float:
         """The belt position nearest to now at which the counter shows `count`."""
+        zero, counter = self._line.counter.read(self._zero), self._line.counter
         moved = round(self._line.belt.position_mm(time.monotonic_ns()) * self._line.counts_per_mm)
-        return (moved + wrap32(count - wrap32(self._zero + moved))) / self._line.counts_per_mm
+        return (counter.near(count, zero + moved) - zero) / self._line.counts_per_mm
 
     def _publish_encoder(self) -> None:
         offset, rate = self._clock

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from edge_inspector.records import Decision, Reason
-from edge_inspector.s7.blocks import wrap32
 from edge_inspector.simulation.line import Line, camera_offset_mm
 
 Event = dict[str, Any]
@@ -159,9 +158,10 @@ def _position(line: Line, ledger: Sequence[Event], triggers: dict[PartKey, Event
             # Every simulated camera exposes when the part is at its place, whatever its clock says.
             lane = int(view["camera"].removeprefix("cam")) - 1
             moved_mm = line.eye_mm(triggers[key]["part"]) + camera_offset_mm(lane)
-            truth = zeros[key[0]] + moved_mm * line.counts_per_mm
-            whole = wrap32(round(view["encoder_count"] - truth))
-            error = abs(whole + (view["encoder_count"] - truth) - round(view["encoder_count"] - truth))
+            truth = line.counter.read(zeros[key[0]]) + moved_mm * line.counts_per_mm
+            told = round(view["encoder_count"])
+            beyond = (view["encoder_count"] - told) * (-1 if line.falling else 1)
+            error = abs(line.counter.near(told, truth) + beyond - truth)
             errors.append(error / line.counts_per_mm)
             bounds.append(view["error_counts"] / line.counts_per_mm)
             broken += error > view["error_counts"] + 1

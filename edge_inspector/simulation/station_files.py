@@ -18,7 +18,7 @@ models_dir = "{models}"
 state_dir = "state"
 
 [line]
-counts_per_mm = {line.counts_per_mm}
+counts_per_mm = {counts_per_mm}
 speed_max_mm_s = {speed_max}
 acceleration_max_mm_s2 = {acceleration_max}
 gate_mm = {line.gate_mm}
@@ -27,7 +27,7 @@ reserve_ms = 100
 [encoder]
 driver = "s7"
 read_point = 0.65  # python-snap7's server reads late in the round trip
-settings = {{ host = "127.0.0.1", port = {ports[plc]} }}
+{counter}settings = {{ host = "127.0.0.1", port = {ports[plc]} }}
 
 [segmenter]
 driver = "{segmenter}"
@@ -119,6 +119,8 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
     station = _STATION.format(
         models=models_dir(),
         line=line,
+        counts_per_mm=-line.counts_per_mm if line.falling else line.counts_per_mm,
+        counter=f"counter_lowest = 0\ncounter_highest = {line.modulo - 1}\n" if line.modulo else "",
         ports=ports,
         speed_max=line.speed_mm_s * 1.1,
         acceleration_max=line.speed_mm_s * 4,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from edge_inspector import metrics
+from edge_inspector.encoders.counter import as_told
 from edge_inspector.encoders.timeline import Timeline
 from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.decision import decide
@@ -37,6 +38,7 @@ from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.placing import Announced, Geometry, Placing
 from edge_inspector.stages.scaling import Scaling
 from edge_inspector.stages.telling import Telling
+from edge_inspector.stages.watching import Watching
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,8 @@ _RECENT = 256
 class Judge:
     """Owns the parts between photo-eye and verdict. `backlog()` is how many frames wait for the model.
 
-    `arrived(ns)` is told how long a view took from the model to here.
+    `arrived(ns)` is told how long a view took from the model to here. `seen()` are the lowest and highest value of the
+    encoder's counter, where these are not those of the station file.
     """
 
     name = "judge"
@@ -70,6 +73,7 @@ class Judge:
         conditions: Conditions,
         backlog: Callable[[], int],
         arrived: Callable[[int], None],
+        seen: Callable[[], tuple[int, int] | None] = lambda: None,
     ) -> None:
         self._boot_id = boot_id
         self._geometry = geometry
@@ -83,16 +87,21 @@ class Judge:
         self._conditions = conditions
         self._backlog = backlog
         self._arrived = arrived
+        self._seen = seen
         tolerances = {each: recipes[each].recipe.position_tolerance_mm * geometry.counts_per_mm for each in recipes}
         longest = max(each.recipe.part_length_mm for each in recipes.values()) * geometry.counts_per_mm
-        self._placing = Placing(geometry, timeline, conditions, min(tolerances.values()) / 2, longest)
+        pitch = min(each.recipe.min_pitch_mm for each in recipes.values()) * geometry.counts_per_mm
+        self._watching = watching = Watching(geometry, timeline, conditions, pitch)
+        self._placing = Placing(
+            geometry, timeline, conditions, min(tolerances.values()), longest, watching.direction, watching.source
+        )
         self._tracker = PartTracker(
             geometry.offsets,
             tolerances,
             geometry.reserve,
             geometry.gate,
         )
-        self._scaling = Scaling(geometry.counts_per_mm, recipes, timeline, conditions)
+        self._scaling = Scaling(geometry.counts_per_mm, geometry.counter.span, recipes, timeline, conditions)
         self._intake = TriggerIntake()
         self._telling = Telling(conditions)
         self._plc: PlcInput | None = None
@@ -171,6 +180,7 @@ class Judge:
     def _hear(self, heard: PlcInput) -> None:
         now = time.monotonic_ns()
         self._plc = heard
+        self._watching.hear(heard, now)
         for trigger, handicap in self._intake.take(heard):
             metrics.parts_triggered.inc()
             if handicap is Reason.TRIGGER_LOST:
@@ -203,6 +213,8 @@ class Judge:
             self._conditions.clear(ErrorCode.PLC_TRIGGERS_LOST, "plc")
         self._placing.settle(now, self._tracker, last=last)
         self._tracker.void(self._timeline.epoch, self._plc.boot_id if self._plc else None)
+        if not self._watching.trusts(running=self._plc is not None and self._plc.line_running):
+            self._tracker.distrust()
         ripe = self._tracker.ripe(self._timeline.furthest(now))
         for assembly in ripe.assemblies:
             self._pronounce(assembly, self._absent)
@@ -238,10 +250,11 @@ class Judge:
         self._tracker.leave(assembly.part)
         self._seq = verdict.seq
         self._totals[verdict.decision] += 1
+        told = as_told(verdict, self._geometry.counter.within(self._seen()))
         for link in self._links:
-            if link.put(verdict) is not None:
+            if link.put(told) is not None:
                 metrics.verdicts_lost.labels(link.name).inc()
-        if self._archive.put(verdict) is not None:
+        if self._archive.put(told) is not None:
             metrics.archive_left_out.labels("verdict").inc()
         self._recent.append(verdict)
         _count(verdict)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_inspector import metrics
+from edge_inspector.encoders.counter import Counter
 from edge_inspector.encoders.timeline import Latched, Timeline
 from edge_inspector.errors import PositionPendingError, PositionUnknownError
+from edge_inspector.inspection.line_watch import DirectionWatch, SourceWatch
 from edge_inspector.inspection.tracking import PartTracker
 from edge_inspector.records import ErrorCode, Part, PlacedView, Position, Reason, Trigger, View
 from edge_inspector.runtime.conditions import Conditions
-from edge_inspector.s7.blocks import wrap32
 
 _PATIENCE_NS = 500_000_000  # how long a trigger waits for the encoder's first sample, at most
+_SAMPLE_NS = 100_000_000  # how long it waits for the encoder sample that covers it
+_SCAN_NS = 250_000_000  # a part may have passed the photo-eye one scan before a reading could show it, no PLC is slower
 _STAMP_LATE_S = 0.25  # what no transfer takes longer than, where a camera's clock is known by its arrivals alone
 
 
@@ -27,6 +30,7 @@ class Geometry:
     gate: int
     reserve: int
     offsets: Mapping[str, int]
+    counter: Counter = Counter()  # noqa: RUF009 -- frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +48,26 @@ class Announced:
 class Placing:
     """Triggers and views wait here until the encoder can tell their place, or will not in time. One thread owns it.
 
-    `close_enough`: with a bound of so many counts a view finds its part and need not wait to be exact. `longest` part,
-    in counts.
+    `tolerance` is the least of any recipe, in counts: with half of it as a bound a view finds its part and need not
+    wait to be exact. `longest` part, in counts. The watches hear where parts were latched.
     """
 
     def __init__(
-        self, geometry: Geometry, timeline: Timeline, conditions: Conditions, close_enough: float, longest: float
+        self,
+        geometry: Geometry,
+        timeline: Timeline,
+        conditions: Conditions,
+        tolerance: float,
+        longest: float,
+        direction: DirectionWatch,
+        source: SourceWatch,
     ) -> None:
         self._geometry = geometry
         self._timeline = timeline
         self._conditions = conditions
-        self._close_enough = close_enough
+        self._tolerance = tolerance
+        self._direction = direction
+        self._source = source
         # A line-scan frame may be stamped when its last row has come.
         self._stamp_counts = 2 * longest + _STAMP_LATE_S * geometry.speed_max
         self._way_ns = int((geometry.gate - geometry.reserve) / geometry.speed_max * 1e9)
@@ -64,8 +77,8 @@ class Placing:
 
     @property
     def waits_for_encoder(self) -> bool:
-        """Whether a view will be placed by the next sample."""
-        return bool(self._views)
+        """Whether a view or a trigger will be placed by the next sample."""
+        return bool(self._views or self._triggers)
 
     @property
     def recipes(self) -> set[int]:
@@ -101,27 +114,70 @@ class Placing:
         return max(known, default=now + int(self._geometry.reserve / self._geometry.speed_max * 1e9))
 
     def _follow(self, announced: Announced, now: int, tracker: PartTracker, *, last: bool) -> bool:
-        """Whether the trigger became a part; otherwise the encoder has yet to speak of this PLC run."""
-        trigger, lost = announced.trigger, announced.handicap is Reason.TRIGGER_LOST
-        latched = None if lost else self._latched(trigger, announced.plc_boot_id)
-        if latched is None and not (lost or last or now - announced.announced_ns >= self._patience_ns):
+        """Whether the trigger became a part; otherwise the encoder has yet to speak of its place."""
+        try:
+            tracker.add_part(self._part(announced, math.inf if last else now - announced.announced_ns))
+        except PositionPendingError:
             return False
-        count = trigger.count if latched is None else latched.count
-        tracker.add_part(
-            Part(
-                trigger.part_seq,
-                announced.plc_boot_id,
-                self._timeline.epoch if latched is None else latched.epoch,
-                count,
-                0 if lost else count + self._geometry.gate,
-                positioned=latched is not None,
-                handicap=announced.handicap,
-                announced_ns=announced.announced_ns,
-                unseen_ns=announced.unseen_ns,
-                recipe_id=announced.recipe_id,
-            )
-        )
         return True
+
+    def _part(self, announced: Announced, waited_ns: float) -> Part:
+        """The part at its place, or without one. Raises PositionPendingError while it is worth waiting."""
+        trigger, counter = announced.trigger, self._geometry.counter
+        count, lost = counter.read(trigger.count), announced.handicap is Reason.TRIGGER_LOST
+        nowhere = Part(
+            trigger.part_seq,
+            announced.plc_boot_id,
+            self._timeline.epoch,
+            count,
+            0 if lost else count + self._geometry.gate,
+            positioned=False,
+            handicap=announced.handicap,
+            announced_ns=announced.announced_ns,
+            unseen_ns=announced.unseen_ns,
+            recipe_id=announced.recipe_id,
+        )
+        if lost:
+            return nowhere
+        if not counter.can_show(trigger.count):
+            self._source.never(trigger.part_seq, trigger.count, counter.lowest, counter.highest)
+            return nowhere
+        latched = self._latched(trigger, announced.plc_boot_id)
+        if latched is None:
+            if waited_ns < self._patience_ns:
+                raise PositionPendingError
+            return nowhere
+        try:
+            not_before_ns = self._not_before(announced, latched.count)
+        except PositionPendingError:
+            if waited_ns < min(_SAMPLE_NS, self._patience_ns):
+                raise
+            not_before_ns = _earliest(announced)
+        if not_before_ns is None:
+            return nowhere
+        self._direction.trigger(trigger.part_seq, latched.count, latched.epoch)
+        return replace(
+            nowhere,
+            epoch=latched.epoch,
+            trigger_count=latched.count,
+            due_count=latched.count + self._geometry.gate,
+            positioned=True,
+            not_before_ns=not_before_ns,
+        )
+
+    def _not_before(self, announced: Announced, count: int) -> int | None:
+        """Before when the part cannot have been at the photo-eye; None, and told, where it never was by the record.
+
+        Raises PositionPendingError while the encoder has yet to tell where the belt was when it was announced.
+        """
+        passage = self._timeline.passage(count, _earliest(announced), announced.announced_ns, self._tolerance)
+        if passage.at_ns is None:
+            told = self._geometry.counter.told
+            ends = sorted((told(passage.lowest), told(passage.highest)))
+            self._source.elsewhere(announced.trigger.part_seq, announced.trigger.count, *ends)
+        else:
+            self._source.here()
+        return passage.at_ns
 
     def _place(self, view: View, now: int, tracker: PartTracker) -> bool:
         """Whether the view was dealt with; otherwise the encoder's next sample decides."""
@@ -138,15 +194,15 @@ class Placing:
 
     def _latched(self, trigger: Trigger, plc_boot_id: int) -> Latched | None:
         try:
-            latched = self._timeline.unwrap(trigger.count)
+            latched = self._timeline.unwrap(trigger.count, self._geometry.gate // 2)
         except PositionUnknownError:
             return None
         return latched if latched.boot_id == plc_boot_id else None
 
     def _position(self, view: View, now: int) -> Position:
         if view.encoder_count is None:
-            return self._timeline.count_at(view.captured_ns, now, self._close_enough)
-        latched = self._timeline.unwrap(wrap32(view.encoder_count))
+            return self._timeline.count_at(view.captured_ns, now, self._tolerance / 2)
+        latched = self._timeline.unwrap(view.encoder_count, self._geometry.gate // 2)
         self._compare(view, latched.count, now)
         return Position(latched.count, 1.0, latched.epoch)
 
@@ -166,3 +222,8 @@ class Placing:
         why = f"its encoder count is {away / self._geometry.counts_per_mm:+.0f} mm from where the PLC's is"
         self._conditions.set(ErrorCode.COUNT_MISMATCH, view.camera, why)
         raise PositionUnknownError(why)
+
+
+def _earliest(announced: Announced) -> int:
+    """The earliest that the part can have been at the photo-eye, as far as the announcement tells; 0: not known."""
+    return max(0, announced.unseen_ns - _SCAN_NS) if announced.unseen_ns else 0

@@ -14,15 +14,20 @@ from edge_inspector.runtime.mismatches import Mismatches
 
 
 class Scaling:
-    """Told of each trigger and each verdict. One thread owns it."""
+    """Told of each trigger and each verdict. One thread owns it. `values` is how many the encoder's counter has."""
 
     def __init__(
-        self, counts_per_mm: float, recipes: Mapping[int, Criteria], timeline: Timeline, conditions: Conditions
+        self,
+        counts_per_mm: float,
+        values: int,
+        recipes: Mapping[int, Criteria],
+        timeline: Timeline,
+        conditions: Conditions,
     ) -> None:
         self._counts_per_mm = counts_per_mm
         self._recipes = recipes
         self._timeline = timeline
-        self._pitch = PitchWatch(counts_per_mm)
+        self._pitch = PitchWatch(counts_per_mm, values)
         self._bound = BoundWatch(counts_per_mm)
         self._of_pitch = Mismatches(conditions)
         self._of_bound = Mismatches(conditions)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections import deque
 
 from edge_inspector import metrics
 from edge_inspector.drivers import Encoder
 from edge_inspector.encoders.timeline import Timeline
 from edge_inspector.errors import DeviceError
+from edge_inspector.inspection.counter_watch import CounterWatch
 from edge_inspector.inspection.scale_watch import SpeedWatch
 from edge_inspector.records import EncoderSample, ErrorCode
 from edge_inspector.runtime.backoff import Backoff
@@ -18,7 +20,8 @@ from edge_inspector.runtime.mismatches import Mismatches
 
 log = logging.getLogger(__name__)
 
-_EPOCHS_APART_NS = 10_000_000_000
+_EPOCHS_TOLD = 3  # an encoder that is set up wrongly begins a hundred a second: so many lines at most ...
+_EPOCHS_TOLD_NS = 5_000_000_000  # ... in this time
 
 
 class Track:
@@ -32,15 +35,23 @@ class Track:
     beat_within_s = 5.0
 
     def __init__(
-        self, encoder: Encoder, timeline: Timeline, conditions: Conditions, interval_s: float, speed: SpeedWatch
+        self,
+        encoder: Encoder,
+        timeline: Timeline,
+        conditions: Conditions,
+        interval_s: float,
+        speed: SpeedWatch,
+        counter: CounterWatch,
     ) -> None:
         self._encoder = encoder
         self._timeline = timeline
         self._conditions = conditions
         self._speed = speed
         self._mismatches = Mismatches(conditions)
-        self._told_of_epoch_ns = -_EPOCHS_APART_NS
         self._interval_ns = int(interval_s * 1e9)
+        self._counter = counter
+        self._epochs_told_ns: deque[int] = deque(maxlen=_EPOCHS_TOLD)
+        self._epochs_untold = 0
         self._backoff = Backoff(first_s=0.02, longest_s=0.2)
         self._is_open = False
         self._round_trip_ns = 200_000
@@ -63,12 +74,16 @@ class Track:
             return
         metrics.encoder_samples.inc()
         self._round_trip_ns = min(sample.answered_ns - sample.asked_ns, 2 * self._round_trip_ns)
-        if not self._timeline.add(sample):
-            metrics.encoder_epochs.inc()
-            self._tell_of_epoch(sample)
         if self._speed.add(sample):
             self._tell_of_speed()
-        if self._timeline.fresh(sample.answered_ns):
+        possible = self._counter.sample(sample.count, sample.boot_id)
+        if possible and not self._timeline.add(sample):
+            self._epoch_begins(sample)
+        if self._counter.why:
+            self._conditions.set(ErrorCode.LINE_MISMATCH, "counter", self._counter.why)
+        else:
+            self._conditions.clear(ErrorCode.LINE_MISMATCH, "counter")
+        if not possible or self._timeline.fresh(sample.answered_ns):
             self._conditions.clear(ErrorCode.ENCODER_LOST, "encoder")
         else:
             self._conditions.set(ErrorCode.ENCODER_LOST, "encoder", "the PLC answers, but its count is not refreshed")
@@ -78,12 +93,6 @@ class Track:
         self._encoder.close()
         self._is_open = False
 
-    def _tell_of_epoch(self, sample: EncoderSample) -> None:
-        # Of samples that contradict each other a hundred come in a second.
-        if sample.answered_ns - self._told_of_epoch_ns >= _EPOCHS_APART_NS:
-            self._told_of_epoch_ns = sample.answered_ns
-            log.info("encoder epoch %d begins (boot %08x)", self._timeline.epoch, sample.boot_id)
-
     def _tell_of_speed(self) -> None:
         self._mismatches.tell(self._speed.faults)
         if self._speed.speed_mm_s is not None:
@@ -91,6 +100,20 @@ class Track:
         bound = self._timeline.reachable()
         if bound is not None:
             metrics.position_bound.set(bound.counts / self._speed.counts_per_mm)
+
+    def _epoch_begins(self, sample: EncoderSample) -> None:
+        metrics.encoder_epochs.inc()
+        jump = self._timeline.jump
+        if jump is not None:
+            self._counter.jumped(jump.before, jump.after, jump.lost, jump.unsure)
+        told_ns = self._epochs_told_ns
+        if len(told_ns) == _EPOCHS_TOLD and sample.answered_ns - told_ns[0] < _EPOCHS_TOLD_NS:
+            self._epochs_untold += 1
+            return
+        untold = f", {self._epochs_untold} before it were not told" if self._epochs_untold else ""
+        log.info("encoder epoch %d begins (boot %08x)%s", self._timeline.epoch, sample.boot_id, untold)
+        self._epochs_untold = 0
+        told_ns.append(sample.answered_ns)
 
     def _open(self) -> bool:
         if not self._backoff.due(wait_s=0.1):

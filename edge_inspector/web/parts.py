@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Decision, Image
 from edge_inspector.runtime.clock import utc_of
+from edge_inspector.stages.placing import Geometry
 from edge_inspector.store.rows import LabelKind, PartRow, PartStory, StoredView
 from edge_inspector.store.users import Role
 from edge_inspector.web.access import Access, Entry, RequestError, read_json, text_of
@@ -87,7 +88,7 @@ class Parts:
         return JSONResponse({"parts": [_row(row) for row in rows]})
 
     async def _story(self, request: Request) -> Response:
-        return JSONResponse(_story(self._found(request), self._plant.geometry.counts_per_mm))
+        return JSONResponse(_story(self._found(request), self._plant.geometry))
 
     async def _thumb(self, request: Request) -> Response:
         story = self._found(request)
@@ -191,7 +192,7 @@ def _row(row: PartRow) -> dict[str, Any]:
     }
 
 
-def _story(story: PartStory, counts_per_mm: float) -> dict[str, Any]:
+def _story(story: PartStory, geometry: Geometry) -> dict[str, Any]:
     def ms(instant_ns: int) -> float:
         return (instant_ns - story.announced_ns) / 1e6
 
@@ -200,7 +201,7 @@ def _story(story: PartStory, counts_per_mm: float) -> dict[str, Any]:
         "seq": story.row.seq,
         "decided_ms": ms(story.decided_ns),
         "due_ms": ms(story.due_ns),
-        "way_mm": (story.due_count - story.trigger_count) / counts_per_mm if story.positioned else None,
+        "way_mm": geometry.gate / geometry.counts_per_mm if story.positioned else None,
         "error_mm": story.error_mm,
         "missing": story.missing_views,
         "views": [

@@ -10,7 +10,9 @@ from edge_inspector.cameras.genicam_settings import GenicamSettings
 from edge_inspector.cameras.opencv import OpenCvCamera
 from edge_inspector.cli import main
 from edge_inspector.config import Station, load_station
+from edge_inspector.encoders.counter import Counter
 from edge_inspector.errors import ConfigError
+from edge_inspector.pipeline import line_geometry
 from edge_inspector.simulation.camera import SimulatedCamera
 
 STATION = """\
@@ -86,6 +88,25 @@ WRONG = {
         "gate_mm = inf",
         "line.gate_mm",
         "must be a number above 0 and finite (is inf)",
+    ),
+    "a counter that does not count": ("counts_per_mm = 10", "counts_per_mm = 0", "line.counts_per_mm", "must be more"),
+    "a counter upside down": (
+        'driver = "s7"\nsettings = { host = "192.0.2.1" }\n\n[segmenter]',
+        'driver = "s7"\ncounter_lowest = 9\ncounter_highest = 9\nsettings = { host = "192.0.2.1" }\n\n[segmenter]',
+        "encoder.counter_highest",
+        "must be more than encoder.counter_lowest",
+    ),
+    "a counter too narrow for the way to the gate": (
+        'driver = "s7"\nsettings = { host = "192.0.2.1" }\n\n[segmenter]',
+        'driver = "s7"\ncounter_lowest = 0\ncounter_highest = 9999\nsettings = { host = "192.0.2.1" }\n\n[segmenter]',
+        "line.gate_mm",
+        "are 10000 counts, the encoder's counter has but 10000: let the PLC count on in 32 bits",
+    ),
+    "a counter of more than a DINT": (
+        'driver = "s7"\nsettings = { host = "192.0.2.1" }\n\n[segmenter]',
+        'driver = "s7"\ncounter_highest = 4294967295\nsettings = { host = "192.0.2.1" }\n\n[segmenter]',
+        "encoder.counter_highest",
+        "must be a whole number from -2147483648 to 2147483647",
     ),
     "no number at all": ("offset_mm = 300", "offset_mm = nan", "cameras.1.offset_mm", "(is nan)"),
     "name that no topic or label can carry": (
@@ -535,3 +556,17 @@ def test_faults_of_all_recipes_and_the_station_are_told_at_once(tmp_path: Path) 
     }
     assert set(faults(write(tmp_path, station, recipe))) == expected
     assert set(faults(write(tmp_path, changed(station, "port = 9200", "port = 0"), recipe))) == {"web.port", *expected}
+
+
+def test_a_counter_that_falls_is_described_by_the_sign_and_nothing_else_changes(tmp_path: Path) -> None:
+    described = changed(STATION, "counts_per_mm = 10", "counts_per_mm = -10")
+    described = changed(described, 'driver = "s7"', 'driver = "s7"\ncounter_lowest = 0\ncounter_highest = 65535')
+    described = changed(described, "mm_per_px = 0.2", "mm_per_px = 0.2\nline_counts = 4")
+    file = loaded(write(tmp_path, described)).file
+    assert file.counter == Counter(0, 65_535, falling=True)
+    assert file.line.scale == 10
+    assert file.mm_per_row(file.cameras[0]) == 0.4
+    geometry = line_geometry(loaded(write(tmp_path, described)))
+    rising = line_geometry(loaded(write(tmp_path)))
+    assert replace(geometry, counter=Counter()) == rising
+    assert geometry.counter == file.counter

@@ -174,6 +174,12 @@ def test_a_station_that_may_not_inspect_decides_nothing_not_even_a_reject(barred
     assert told(found) == not_inspected(barred)
 
 
+@pytest.mark.parametrize("barred", [Reason.DISABLED, Reason.WRONG_RECIPE])
+def test_a_lost_trigger_is_told_in_any_case_as_the_due_count_is_void(barred: Reason) -> None:
+    lost = assembly(views=(), positioned=False, handicap=Reason.TRIGGER_LOST)
+    assert told(judge(lost, barred=barred)) == not_inspected(Reason.TRIGGER_LOST)
+
+
 @pytest.mark.parametrize(("policy", "rejects"), [("reject", True), ("accept", False)])
 def test_the_recipe_says_what_the_gate_does_with_a_part_not_inspected(policy: str, rejects: bool) -> None:  # noqa: FBT001
     found = judge(assembly(views=()), on_not_inspected=policy)

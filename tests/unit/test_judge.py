@@ -2,11 +2,13 @@
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from edge_inspector.encoders.counter import Counter
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.decision import decide
@@ -67,12 +69,25 @@ def heard(newest: int, triggers: dict[int, int], *, boot: int = BOOT, recipe: in
 class Rig:
     """The real judge and a belt of 1 m/s at most; camera at 0.5 m, gate at `gate_mm`, 100 ms of it reserve."""
 
-    def __init__(self, gate_mm: int = 1500, *, read_point: float = 0.5) -> None:
+    def __init__(
+        self,
+        gate_mm: int = 1500,
+        counter: Counter = Counter(),  # noqa: B008 -- frozen
+        seen: Callable[[], tuple[int, int] | None] = lambda: None,
+        *,
+        read_point: float = 0.5,
+    ) -> None:
+        self.counter = counter
         self.recipes = {number: criteria(number) for number in (4, 5)}
         self.geometry = Geometry(
-            COUNTS_PER_MM, COUNTS_PER_S, gate_mm * COUNTS_PER_MM, COUNTS_PER_S // 10, {"top": 500 * COUNTS_PER_MM}
+            COUNTS_PER_MM,
+            COUNTS_PER_S,
+            gate_mm * COUNTS_PER_MM,
+            COUNTS_PER_S // 10,
+            {"top": 500 * COUNTS_PER_MM},
+            counter,
         )
-        self.timeline = Timeline(Motion(COUNTS_PER_S, 50_000), read_point=read_point)
+        self.timeline = Timeline(Motion(COUNTS_PER_S, 50_000), read_point=read_point, counter=counter)
         self.conditions = Conditions()
         self.conditions.phase(StationState.READY)
         self.inbox: Mailbox[JudgeItem] = Mailbox("judge", 4096)
@@ -92,11 +107,12 @@ class Rig:
             self.conditions,
             backlog=lambda: 0,
             arrived=lambda _: None,
+            seen=seen,
         )
 
     def belt(self, count: int, at_ns: int | None = None, *, boot: int = BOOT) -> None:
         now = time.monotonic_ns() if at_ns is None else at_ns
-        self.timeline.add(EncoderSample(wrap32(count), now, now - 200_000, now, boot))
+        self.timeline.add(EncoderSample(self.counter.shown(count), now, now - 200_000, now, boot))
 
     def standing(self, count: int = 50_000, *, silent_ns: int = 0) -> None:
         """The belt has stood at `count`; its last sample is that old. The PLC has announced nothing yet."""
@@ -219,7 +235,7 @@ def test_a_stamp_that_is_late_by_its_transfer_is_no_doubt_about_the_count(late_m
     now = time.monotonic_ns()
     for back in range(40, -1, -1):  # 1 m/s
         rig.belt(50_000 - back * 100, now - back * 10 * MS)
-    rig.step(heard(0, {}))
+    rig.step(heard(0, {}, asked_ns=now - S))
     rig.step(heard(1, {1: 44_000}))
     (verdict,) = rig.step(view(49_000, now - 100 * MS + min(late_ms, 100) * MS))
     assert verdict.decision is Decision.ACCEPT
@@ -363,7 +379,7 @@ def test_parts_that_all_come_too_near_are_told_as_a_wrong_scale() -> None:
     announced(rig, *[15.0] * 5)
     assert list(mismatches(rig)) == ["scale"]
     assert "parts come every 15 mm, min_pitch_mm is 60" in mismatches(rig)["scale"]
-    assert rig.judge.status().error_code is ErrorCode.LINE_MISMATCH
+    assert (ErrorCode.LINE_MISMATCH, "scale") in rig.conditions.snapshot()
 
 
 def test_what_the_encoder_s_thread_told_of_the_scale_is_not_taken_back_by_right_pitches() -> None:
@@ -414,7 +430,7 @@ def test_parts_that_are_not_placed_well_enough_are_told_with_where_the_doubt_com
     for back in range(40, -1, -1):  # 1 m/s
         at_ns = now - back * 80 * MS
         rig.timeline.add(EncoderSample(50_000 - back * 800, at_ns, at_ns, at_ns + 60 * MS, BOOT))
-    rig.step(heard(0, {}))
+    rig.step(heard(0, {}, asked_ns=now - 2 * S))
     shown = {part_seq: 35_000 + 700 * part_seq for part_seq in range(1, 6)}
     places = [count + 5000 for count in shown.values()]
     views = [view(at_ns=now - (50_000 - place) * S // COUNTS_PER_S) for place in places]
@@ -470,3 +486,164 @@ def test_at_the_end_parts_that_still_wait_for_the_encoder_are_answered_too() -> 
     assert rig.step(heard(3, {1: 10, 2: 700, 3: 1400})) == []
     rig.judge.stop(failed=False)
     assert [verdict.part.part_seq for verdict in rig.verdicts()] == [1, 2, 3]
+
+
+# What triggers and encoder say does not fit the station file.
+
+
+def at_speed(rig: Rig, now: int, ms: int, step: int = 100) -> None:
+    """A belt at 1 m/s until now, as far back as `ms`, and at 50000 by then."""
+    for back in range(ms // 10, -1, -1):
+        rig.belt(50_000 - back * step, now - back * 10 * MS)
+
+
+@pytest.mark.parametrize("subject", ["counter", "scale"])
+def test_while_the_line_is_not_as_described_no_part_is_at_a_known_place(subject: str) -> None:
+    rig = Rig()
+    rig.standing()
+    assert rig.step(heard(1, {1: 50_000})) == []
+    rig.conditions.set(ErrorCode.LINE_MISMATCH, subject, "so it is")
+    (verdict,) = rig.step(view(55_000, defects=(Defect("top", "crack", 9.0, 9.0, 0.9, 0.0, 0.0),)))
+    assert (verdict.decision, verdict.reason, verdict.rejects) == (
+        Decision.NOT_INSPECTED,
+        Reason.POSITION_UNKNOWN,
+        True,
+    )
+    (verdict,) = rig.step(heard(2, {1: 50_000, 2: 50_010}))
+    assert (verdict.part.part_seq, verdict.reason) == (2, Reason.POSITION_UNKNOWN)
+    rig.conditions.clear(ErrorCode.LINE_MISMATCH, subject)
+    assert rig.step(heard(3, {2: 50_010, 3: 50_020})) == []
+
+
+def test_a_bound_that_cannot_be_kept_voids_no_place() -> None:
+    rig = Rig()
+    rig.standing()
+    rig.conditions.set(ErrorCode.LINE_MISMATCH, "bound", "it is too large")
+    assert rig.step(heard(1, {1: 45_000})) == []
+    (verdict,) = rig.step(view(50_000))
+    assert verdict.decision is Decision.ACCEPT
+
+
+def test_a_belt_that_runs_backwards_is_told_and_every_part_answered_at_once() -> None:
+    rig = Rig()
+    at_speed(rig, time.monotonic_ns(), 400)
+    rig.step(heard(0, {}))
+    assert rig.step(heard(1, {1: 49_500})) == []
+    verdicts: list[Verdict] = []
+    for at in range(1, 8):
+        assert verdicts == []
+        time.sleep(0.011)
+        rig.belt(50_000 - 100 * at)
+        verdicts = rig.step()
+    (verdict,) = verdicts
+    assert verdict.reason is Reason.POSITION_UNKNOWN
+    (held,) = rig.conditions.reasons()
+    assert (held.code, held.subject) == (ErrorCode.LINE_MISMATCH, "direction")
+    assert "write line.counts_per_mm = -10" in held.why
+
+
+def test_a_part_latched_where_the_belt_was_not_has_no_place_and_is_told() -> None:
+    rig = Rig()
+    now = time.monotonic_ns()
+    at_speed(rig, now + S, 1600)  # so that no machine is too slow
+    rig.step(heard(0, {}, asked_ns=now - 100 * MS))
+    (verdict,) = rig.step(heard(1, {1: 700_000}))
+    rig.step()
+    assert verdict.reason is Reason.POSITION_UNKNOWN
+    assert not verdict.part.positioned
+    assert (verdict.part.trigger_count, verdict.part.due_count) == (700_000, 715_000)
+    (held,) = rig.conditions.reasons()
+    assert (held.code, held.subject) == (ErrorCode.LINE_MISMATCH, "source")
+    assert held.why.startswith("part 1 was latched at count 700000, but the encoder record was between ")
+
+
+def test_a_part_that_the_encoder_record_never_covers_is_followed_all_the_same() -> None:
+    rig = Rig()
+    at_speed(rig, time.monotonic_ns(), 600)
+    rig.step(heard(0, {}, asked_ns=time.monotonic_ns() - 100 * MS))
+    assert rig.step(heard(1, {1: 52_000})) == []
+    assert rig.judge._placing.waits_for_encoder
+    time.sleep(0.11)
+    rig.step()
+    assert not rig.judge._placing.waits_for_encoder
+    assert len(rig.judge._tracker) == 1
+    assert rig.conditions.snapshot() == []
+
+
+def test_a_picture_from_before_its_part_s_trigger_is_none_of_it() -> None:
+    rig = Rig()
+    now = time.monotonic_ns()
+    at_speed(rig, now, 700, step=-100)  # from 57000 down to 50000, and the part comes at 51000
+    rig.step(heard(0, {}, asked_ns=now - 200 * MS))
+    assert rig.step(heard(1, {1: 51_000})) == []
+    assert rig.step(*(view(at_ns=now - ms * MS) for ms in range(590, 611))) == []
+    (assembly,) = rig.judge._tracker.left()
+    assert assembly.views == {}
+    assert assembly.part.not_before_ns == pytest.approx(now - 100 * MS, abs=25 * MS)
+
+
+def test_an_encoder_record_of_another_plc_is_told() -> None:
+    rig = Rig()
+    rig.standing()
+    for _ in range(60):
+        rig.belt(50_000)
+        rig.step(heard(0, {}, boot=8))
+        time.sleep(0.02)
+    (held,) = rig.conditions.reasons()
+    assert (held.code, held.subject) == (ErrorCode.LINE_MISMATCH, "source")
+    assert held.why.startswith("the encoder record says boot_id 7, the trigger ring 8: two PLCs?")
+
+
+def test_a_silent_encoder_is_no_other_plc() -> None:
+    rig = Rig()
+    rig.standing(silent_ns=S)
+    rig.step(heard(0, {}, boot=8))
+    time.sleep(1.05)
+    rig.step(heard(0, {}, boot=8))
+    assert not rig.conditions.holds(ErrorCode.LINE_MISMATCH)
+
+
+@pytest.mark.parametrize(
+    ("counter", "raw", "due"),
+    [
+        (Counter(falling=True), -50_000, -65_000),
+        (Counter(0, 19_999), 10_000, 5000),
+        (Counter(0, 19_999, falling=True), 10_000, 15_000),
+    ],
+)
+def test_a_part_goes_out_with_the_due_count_that_the_counter_will_show(counter: Counter, raw: int, due: int) -> None:
+    rig = Rig(counter=counter)
+    rig.standing(55_000)
+    assert rig.step(heard(1, {1: counter.shown(50_000)})) == []
+    (verdict,) = rig.step(view(counter.shown(55_000)))
+    assert (verdict.decision, verdict.part.trigger_count, verdict.part.due_count) == (Decision.ACCEPT, raw, due)
+
+
+def test_while_a_counter_wraps_where_it_should_not_no_due_count_lies_beyond() -> None:
+    rig = Rig(seen=lambda: (0, 9999))
+    rig.standing(9000)
+    rig.conditions.set(ErrorCode.LINE_MISMATCH, "counter", "it seems to wrap at 10000")
+    (verdict,) = rig.step(heard(1, {1: 9000}))
+    assert (verdict.reason, verdict.part.trigger_count, verdict.part.due_count) == (
+        Reason.POSITION_UNKNOWN,
+        9000,
+        4000,
+    )
+
+
+def test_a_trigger_that_the_described_counter_never_shows_has_no_place_and_is_told() -> None:
+    rig = Rig(counter=Counter(0, 19_999))
+    rig.standing(5000)
+    (verdict,) = rig.step(heard(1, {1: 20_000}))
+    assert (verdict.reason, verdict.part.positioned) == (Reason.POSITION_UNKNOWN, False)
+    rig.step()
+    (held,) = rig.conditions.reasons()
+    assert held.why.startswith("part 1 was latched at count 20000, which a counter from 0 to 19999 never shows")
+
+
+def test_a_part_whose_place_and_trigger_are_lost_has_no_counts_in_any_counter() -> None:
+    rig = Rig(counter=Counter(100, 20_099))
+    rig.standing(5000)
+    verdicts = rig.step(heard(17, {part_seq: 5000 + part_seq for part_seq in range(2, 18)}))
+    lost = [each for each in verdicts if each.reason is Reason.TRIGGER_LOST]
+    assert [(each.part.trigger_count, each.part.due_count) for each in lost] == [(0, 0)]

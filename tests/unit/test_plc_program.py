@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_inspector.encoders.counter import Counter
 from edge_inspector.s7 import blocks
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, PLC_HEADER, TRIGGER, VERDICT, VERDICT_SLOTS, wrap32
 from edge_inspector.simulation.plc import EDGE_DEAD_NS, GateAction, PlcProgram
@@ -274,3 +275,21 @@ def test_whatever_happens_every_part_passes_the_gate_once_and_without_a_verdict_
     assert sorted(action.part_seq for action in actions) == list(range(1, newest + 1))
     assert all(action.fired for action in actions if action.part_seq not in answered)
     assert {action.part_seq for action in actions if action.why == "verdict"} == answered
+
+
+@pytest.mark.parametrize("falling", [False, True])
+def test_a_counter_with_hardly_more_values_than_the_way_to_the_gate_fires_once_and_at_its_due_count(
+    edge: Edge,
+    falling: bool,  # noqa: FBT001 -- both ways
+) -> None:
+    counter = Counter(0, 9999, falling)
+    plc = PlcProgram(BOOT, GATE, counter)
+    for part_seq, belt in ((1, 9000), (2, 11_000)):
+        plc.photo_eye(counter.shown(belt))
+        edge.verdict(part_seq, part_seq, rejects=True, due=counter.shown(belt + GATE))
+    assert consumed(plc, edge) == [(1, "in time"), (2, "in time")]
+    fires = {belt: fired(plc.gate(counter.shown(belt))) for belt in range(11_000, 30_000, 50)}
+    assert {belt: found for belt, found in fires.items() if found} == {
+        9000 + GATE: [(1, True, "verdict")],
+        11_000 + GATE: [(2, True, "verdict")],
+    }

@@ -85,6 +85,7 @@ def test_the_constants_are_the_codes(source: Source) -> None:
     tracked = source.blocks["EdgeInspector"].kept.places["tracked"][2]
     assert isinstance(tracked, Array)
     assert constants.pop("TRACKED_PARTS") == tracked.high + 1 == 32
+    assert constants.pop("REASON_POSITION_UNKNOWN") == Reason.POSITION_UNKNOWN
     assert constants.pop("REASON_TRIGGER_LOST") == Reason.TRIGGER_LOST
     faults = {name: constants.pop(name) for name in sorted(constants) if name.startswith("FAULT_")}
     assert sorted(faults.values()) == [1, 2, 4, 8]

@@ -22,7 +22,8 @@ START = 2**31 - 5000  # the counter wraps during every test
 class Both:
     """The SCL and its mirror on one daemon's block, at the same belt and clock."""
 
-    def __init__(self, boot: int = BOOT) -> None:
+    def __init__(self, boot: int = BOOT, *, falling: bool = False) -> None:
+        self.way = -1 if falling else 1  # of the counter, as the belt runs
         self.source = Source(FOLDER / "EI_Types.udt", FOLDER / "EI_Blocks.db", FOLDER / "EI_EdgeInspector.scl")
         # Proven in test_plc_source.py; here only its time would count.
         self.source.builtins['"EI_Crc16"'] = crc16
@@ -30,8 +31,8 @@ class Both:
         self.db_plc = self.source.data["DB_Plc"].memory
         self.mirror_plc = bytearray(DB_PLC.size)
         self.boot = boot
-        self.mirror = PlcProgram(boot, GATE)
-        self.belt, self.now_us, self.events, self.heartbeat, self.seq = START, 2**32 - 50_000, 7, 0, 0
+        self.mirror = PlcProgram(boot, GATE * self.way)
+        self.belt, self.now_us, self.events, self.heartbeat, self.seq = START * self.way, 2**32 - 50_000, 7, 0, 0
         self.session = SESSION
         self.out: dict[str, Any] = {"reject_all": False}
         self.rejected_all = False
@@ -53,7 +54,7 @@ class Both:
     def verdict(self, part_seq: int, *, rejects: bool = False, due: int | None = None, **changes: int) -> None:
         self.seq += 1
         announced = self.mirror.triggers.get(part_seq % 16)
-        own = announced.count + GATE if announced is not None else self.belt
+        own = announced.count + GATE * self.way if announced is not None else self.belt
         values: dict[str, Any] = {field.name: 0 for field in VERDICT.fields} | {
             "seq": self.seq,
             "session_id": self.session,
@@ -67,15 +68,15 @@ class Both:
         self.db_edge[at : at + VERDICT.size] = VERDICT.pack(**(values | changes))
 
     def scan(self, *, edge: int = 0, moved: int = SCAN_COUNTS, us: int = SCAN_US, **inputs: Any) -> dict[str, Any]:
-        self.belt, self.now_us, self.events = self.belt + moved, self.now_us + us, self.events + edge
-        latched = wrap32(self.belt - 30)
+        self.belt, self.now_us, self.events = self.belt + moved * self.way, self.now_us + us, self.events + edge
+        latched = wrap32(self.belt - 30 * self.way)
         given_: dict[str, Any] = {
             "boot_id": self.boot,
             "eye_events": self.events,
             "eye_count": latched,
             "belt_count": wrap32(self.belt),
             "time_us": self.now_us % 2**32,
-            "gate_counts": GATE,
+            "gate_counts": GATE * self.way,
             "recipe_id": 0,
             "enable": True,
             "reset": False,
@@ -156,10 +157,10 @@ STEPS = st.lists(
 )
 
 
-@given(steps=STEPS)
+@given(steps=STEPS, falling=st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_the_source_does_what_the_simulated_plc_does(steps: list[Any]) -> None:
-    both = Both()
+def test_the_source_does_what_the_simulated_plc_does(steps: list[Any], falling: bool) -> None:  # noqa: FBT001
+    both = Both(falling=falling)
     both.scan(moved=0)
     for part, beat, verdicts, session, moved in steps:
         changes = {}
@@ -176,7 +177,7 @@ def test_the_source_does_what_the_simulated_plc_does(steps: list[Any]) -> None:
             )
             part_seq = max(0, both.mirror.trigger_seq - behind)
             announced = both.mirror.triggers.get(part_seq % 16)
-            due = (announced.count if announced is not None else both.belt) + GATE + shift
+            due = (announced.count if announced is not None else both.belt) + (GATE + shift) * both.way
             both.verdict(part_seq, rejects=rejects, due=due, **spoiled)
             if damage == "damaged":
                 both.db_edge[DB_EDGE.offset(VERDICT, both.seq % 32) + 17] ^= 4
@@ -202,18 +203,36 @@ def test_an_accepted_part_passes_a_rejected_one_and_a_forgotten_one_do_not(both:
     assert [kept.member(name).read()[1] for name in ("parts_rejected", "parts_missing", "verdicts_late")] == [2, 1, 0]
 
 
+@pytest.mark.parametrize("reason", [Reason.POSITION_UNKNOWN, Reason.TRIGGER_LOST])
 @pytest.mark.parametrize("rejects", [True, False])
-def test_a_verdict_on_a_part_whose_trigger_the_daemon_never_saw_is_carried_out_where_the_plc_knows_it_to_be(
+def test_a_verdict_on_a_part_whose_place_the_daemon_does_not_know_is_carried_out_where_the_plc_knows_it_to_be(
     both: Both,
     rejects: bool,  # noqa: FBT001 -- both ways
+    reason: Reason,
 ) -> None:
     both.header()
     both.scan(edge=1)
     due = wrap32(both.mirror.triggers[1].count + GATE)
-    both.verdict(1, rejects=rejects, reason=int(Reason.TRIGGER_LOST), due=0)
+    both.verdict(1, rejects=rejects, reason=int(reason), due=0)
     outs = travel(both, GATE + 1000)
     assert [out["gate_count"] for out in outs if out["gate_fire"]] == [due] * rejects
     assert not both.mirror.tracked
+
+
+def test_a_counter_that_falls_fires_where_it_has_fallen_to_the_due_count() -> None:
+    both = Both(falling=True)
+    both.header()
+    both.scan(moved=0)
+    until_the_belt_is_known(both)
+    for part_seq in (1, 2):
+        both.header()
+        both.scan(edge=1)
+        both.verdict(part_seq, rejects=part_seq == 2)
+        travel(both, 1000)
+    due = wrap32(both.mirror.triggers[2].count - GATE)
+    assert (both.out["next_fire"], both.out["next_fire_count"]) == (True, due)
+    outs = travel(both, GATE + 1000)
+    assert [out["gate_count"] for out in outs if out["gate_fire"]] == [due]
 
 
 def test_a_late_verdict_is_acknowledged_and_counted(both: Both) -> None:

@@ -313,9 +313,10 @@ def test_pitches_are_those_between_neighbours_only() -> None:
         Trigger(2, -(2**31) + 10, answered=False),
         Trigger(4, 500, answered=False),
     ]
-    assert pitches_mm(shown, SCALE) == [2.0]
-    assert pitches_mm(shown[:1], SCALE) == []
-    assert (signed(2**31), signed(2**31 - 1), signed(-(2**32) + 5)) == (-(2**31), 2**31 - 1, 5)
+    assert pitches_mm(shown, SCALE, 2**32) == [2.0]
+    assert pitches_mm(shown[:1], SCALE, 2**32) == []
+    dint = 2**32
+    assert (signed(2**31, dint), signed(2**31 - 1, dint), signed(-(2**32) + 5, dint)) == (-(2**31), 2**31 - 1, 5)
     assert (signed(-9990, 10_000), signed(4999, 10_000), signed(5000, 10_000)) == (10, 4999, -5000)
 
 

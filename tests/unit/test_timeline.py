@@ -4,13 +4,14 @@ import math
 import random
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_inspector.encoders.timeline import Motion, Timeline
+from edge_inspector.encoders.counter import Counter
+from edge_inspector.encoders.timeline import Jump, Motion, Passage, Timeline
 from edge_inspector.errors import PositionPendingError, PositionUnknownError
 from edge_inspector.records import EncoderSample
 from edge_inspector.s7.blocks import wrap32
@@ -587,3 +588,207 @@ def test_furthest_is_the_newest_count_and_the_greatest_speed_since_and_no_more()
     assert later is not None
     assert later - at_once == pytest.approx(2000, abs=2)
     assert timeline.furthest(-S) == 22, "before the sample there is nothing to add but the two counts of rounding"
+
+
+# Counters that fall or are narrower.
+
+
+@settings(deadline=None, max_examples=30)
+@given(worlds, st.sampled_from([Counter(0, 9999), Counter(0, 65_535, falling=True), Counter(falling=True)]))
+def test_whichever_way_the_counter_counts_the_belt_is_where_it_is(world: World, counter: Counter) -> None:
+    plain = timeline_of(world)
+    other = Timeline(MOTION, publish_ns=world.publish_ns, read_point=world.read_point, counter=counter)
+    for sample in world.polls(plain, S):
+        continued, expected = plain.add(sample), plain.newest
+        assert expected is not None
+        shown = counter.shown(expected)
+        assert other.add(replace(sample, count=shown)) is continued
+        newest = other.newest
+        assert newest is not None
+        away = newest - expected
+        assert other.unwrap(shown).count == newest
+        for at_ns in (sample.answered_ns - 40 * MS, sample.answered_ns - 300 * MS):
+            try:
+                position = plain.count_at(at_ns, sample.answered_ns)
+            except (PositionPendingError, PositionUnknownError):
+                continue
+            assert other.count_at(at_ns, sample.answered_ns).count == pytest.approx(position.count + away, abs=1e-3)
+    assert other.epoch == plain.epoch == 1
+
+
+def test_a_count_is_taken_for_the_one_nearest_to_where_it_may_lie() -> None:
+    timeline = Timeline(MOTION, counter=Counter(0, 9999))
+    for at in range(4):
+        timeline.add(stamped(100 + 10 * at, (9990 + 10 * at) % 10_000))
+    assert timeline.newest == 10_020
+    assert timeline.unwrap(1000).count == 11_000
+    assert timeline.unwrap(1000, behind=4500).count == 1000
+    assert timeline.unwrap(100, behind=4500).count == 10_100
+
+
+def test_a_silence_in_which_a_narrow_counter_may_have_wrapped_begins_a_new_epoch() -> None:
+    timeline = Timeline(MOTION, counter=Counter(0, 9999))
+    timeline.add(stamped(100, 0))
+    assert timeline.add(stamped(340, 0)) is True, "4802 counts at the most"
+    assert timeline.add(stamped(590, 0)) is False, "5002"
+
+
+# What a jump tells.
+
+
+def jump_after(*counts: int, counter: Counter | None = None, ahead_ms: float = 0.0) -> Jump | None:
+    timeline = Timeline(MOTION, counter=counter or Counter())
+    for at, count in enumerate(counts[:-1]):
+        timeline.add(stamped(100 + 10 * at, count))
+    assert timeline.add(stamped(100 + 10 * len(counts) - 10, counts[-1], ahead_ms=ahead_ms)) is False
+    return timeline.jump
+
+
+def test_a_jump_says_how_much_of_the_way_the_counter_lost() -> None:
+    # 60 counts in each span, and in the last one too: 9970 + 60 is 10030, not 30.
+    jump = jump_after(9790, 9850, 9910, 9970, 30)
+    assert jump is not None
+    assert (jump.before, jump.after, jump.lost) == (9970, 30, pytest.approx(10_000))
+    assert jump.unsure == pytest.approx(2 + 50_000 * 0.010 * 0.040 / 2)
+
+
+def test_only_the_last_three_spans_tell_how_fast_the_belt_runs() -> None:
+    jump = jump_after(9800, 9800, 9810, 9820, 9830, 0)
+    assert jump is not None
+    assert jump.lost == pytest.approx(9840)
+
+
+def test_a_jump_of_a_belt_that_runs_backwards_is_counted_along_its_way() -> None:
+    jump = jump_after(190, 130, 70, 10, 9950)
+    assert jump is not None
+    assert jump.lost == pytest.approx(10_000)
+    falling = jump_after(190, 130, 70, 10, 9950, counter=Counter(falling=True))
+    assert falling is not None
+    assert (falling.before, falling.after, falling.lost) == (10, 9950, pytest.approx(10_000))
+
+
+def test_a_jump_forward_is_a_loss_below_zero() -> None:
+    jump = jump_after(0, 60, 120, 180, 10_240)
+    assert jump is not None
+    assert jump.lost == pytest.approx(-10_000)
+
+
+@pytest.mark.parametrize(("counts", "known"), [((0, 1, 2, 4, 90_000), True), ((0, 1, 2, 3, 90_000), False)])
+def test_of_a_belt_that_stands_a_jump_tells_nothing(counts: tuple[int, ...], known: bool) -> None:  # noqa: FBT001
+    jump = jump_after(*counts)
+    assert jump is not None
+    assert (jump.lost != 0, jump.unsure != 0) == (known, known)
+
+
+def test_without_a_clock_of_the_source_a_loss_is_less_sure() -> None:
+    timeline = Timeline(MOTION)
+    for at in range(4):
+        timeline.add(bare(100 + 10 * at, 9790 + 60 * at, trip_ms=2))
+    assert timeline.add(bare(140, 30, trip_ms=2)) is False
+    assert timeline.jump is not None
+    assert timeline.jump.lost == pytest.approx(10_000)
+    assert timeline.jump.unsure == pytest.approx(2 + 50_000 * 0.010 * 0.040 / 2 + 6000 * 0.002, rel=1e-3)
+
+
+def test_an_epoch_that_begins_for_another_reason_has_no_jump() -> None:
+    timeline = Timeline(MOTION)
+    assert timeline.jump is None
+    for at in range(4):
+        timeline.add(stamped(100 + 10 * at, 60 * at))
+    timeline.add(stamped(140, 90_000))
+    assert timeline.jump is not None
+    timeline.add(stamped(150, 90_000, boot_id=8))
+    assert timeline.jump is None
+    timeline.add(stamped(160, 0, boot_id=8, ahead_ms=-400))
+    assert timeline.jump is None
+
+
+# When the belt passed a count.
+
+
+@settings(deadline=None, max_examples=100)
+@given(worlds)
+def test_the_belt_did_not_pass_a_count_later_than_is_told(world: World) -> None:
+    timeline, chance = timeline_of(world), random.Random(world.seed + 1)
+    waiting: list[tuple[int, int, int]] = []
+    answers = 0
+    for sample in world.polls(timeline, 2 * S):
+        timeline.add(sample)
+        now = sample.answered_ns
+        eye_ns = now - chance.randrange(20 * MS)
+        if eye_ns > 30 * MS:
+            # A part latched then, announced now, and not shown by a reading a moment before.
+            latched = wrap32(world.zero + round(world.belt(eye_ns)))
+            waiting.append((latched, eye_ns, now))
+        still = []
+        for latched, eye_ns, announced_ns in waiting:
+            count = timeline.unwrap(latched).count
+            try:
+                passage = timeline.passage(count, eye_ns - 100 * MS, announced_ns)
+            except PositionPendingError:
+                still.append((latched, eye_ns, announced_ns))
+                continue
+            answers += 1
+            assert passage.at_ns is not None
+            assert passage.at_ns <= eye_ns + 10_000
+        waiting = still
+    assert answers > 20
+
+
+def evenly(*, speed: int = 10, until_ms: int = 300, trip_ns: int = 1 * MS) -> Timeline:
+    """`speed` counts per ms from 0 at 100 ms on, on a clock that is the host's, read in the middle of the trip."""
+    timeline = Timeline(MOTION)
+    for at_ms in range(100, until_ms + 1, 10):
+        at_ns = at_ms * MS
+        asked_ns, answered_ns = at_ns - trip_ns // 2, at_ns + trip_ns // 2
+        timeline.add(EncoderSample(speed * (at_ms - 100), at_ns, asked_ns, answered_ns, 7))
+    return timeline
+
+
+@pytest.mark.parametrize("count", [500, 505, 599, 600, 1234])
+def test_the_time_of_a_passage_is_known_to_the_bound_of_the_clocks(count: int) -> None:
+    timeline = evenly()
+    low, _ = timeline.offset_bounds(300 * MS)
+    found = timeline.passage(count, 120 * MS, 290 * MS).at_ns
+    truth = 100 * MS + count * MS // 10
+    assert found is not None
+    # At the greatest speed the belt would have come the rest of its scan in half of the time.
+    assert truth + low - 5 * MS - 2 * MS <= found <= truth
+
+
+def test_a_passage_is_looked_for_in_the_time_asked_for_only() -> None:
+    timeline = evenly()
+    assert timeline.passage(500, 200 * MS, 280 * MS) == Passage(None, 900, 2000)
+    assert timeline.passage(1700, 150 * MS, 220 * MS).at_ns is None
+    assert timeline.passage(1700, 150 * MS, 280 * MS).at_ns is not None
+
+
+def test_a_belt_that_stood_was_there_from_the_beginning() -> None:
+    timeline = evenly(speed=0)
+    assert timeline.passage(0, 150 * MS, 290 * MS).at_ns == 150 * MS
+
+
+@pytest.mark.parametrize(("away", "near"), [(21, True), (22, False), (-21, True), (-22, False)])
+def test_a_little_beside_the_path_is_on_it(away: int, near: bool) -> None:  # noqa: FBT001
+    timeline = evenly(speed=0)
+    # 1 count of rounding and 0.6 of bend come on top.
+    assert (timeline.passage(away, 150 * MS, 280 * MS, slack=20).at_ns is not None) is near
+
+
+def test_a_record_that_begins_later_cannot_say_that_the_belt_was_elsewhere() -> None:
+    timeline = evenly()
+    assert timeline.passage(-700, 50 * MS, 290 * MS).at_ns == 50 * MS
+    assert timeline.passage(500, 0, 290 * MS).at_ns != 0, "where it shows the count, that is when it was there"
+
+
+def test_a_record_that_ends_earlier_cannot_say_that_the_belt_was_elsewhere_either() -> None:
+    timeline = evenly()
+    with pytest.raises(PositionPendingError):
+        timeline.passage(5000, 150 * MS, 310 * MS)
+    assert timeline.passage(1000, 150 * MS, 310 * MS).at_ns is not None
+
+
+def test_before_any_sample_there_is_no_passage() -> None:
+    with pytest.raises(PositionUnknownError, match="no encoder sample yet"):
+        Timeline(MOTION).passage(0, 0, S)
+    assert Timeline(MOTION).newest is None

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from edge_inspector.encoders.timeline import Motion, Timeline
+from edge_inspector.inspection.counter_watch import CounterWatch
 from edge_inspector.inspection.scale_watch import SpeedWatch
 from edge_inspector.metrics import REGISTRY
 from edge_inspector.records import EncoderSample, ErrorCode, StationState
@@ -38,7 +39,8 @@ class Rig:
         self.conditions = Conditions()
         self.conditions.phase(StationState.READY)
         timeline = Timeline(Motion(SPEED_MAX * SCALE, 50_000))
-        self.track = Track(self.encoder, timeline, self.conditions, 1e-6, SpeedWatch(SCALE, SPEED_MAX))
+        counter = CounterWatch(-(2**31), 2**31 - 1, way=9000)
+        self.track = Track(self.encoder, timeline, self.conditions, 1e-6, SpeedWatch(SCALE, SPEED_MAX), counter)
         self.track.start()
 
     def run(self, samples: int) -> dict[str, str]:

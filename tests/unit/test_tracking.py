@@ -382,3 +382,43 @@ def test_what_is_followed_can_be_looked_at() -> None:
     following.add_view(seen("left", 1000))
     (found,) = following.open_parts()
     assert (found.part, found.cameras) == (part(1), ("left",))
+
+
+@pytest.mark.parametrize(
+    ("captured", "exposure", "belongs"), [(1000, 0, True), (999, 0, False), (990, 20, True), (990, 19, False)]
+)
+def test_a_picture_whose_exposure_was_over_before_its_part_s_trigger_belongs_to_no_part(
+    captured: int,
+    exposure: int,
+    belongs: bool,  # noqa: FBT001
+) -> None:
+    placed = PlacedView(View("left", 1, captured, exposure), Position(1000, 1.0, EPOCH))
+    following = tracker()
+    following.add_part(replace(part(), not_before_ns=1000))
+    assert following.add_view(placed) is belongs
+    waited = tracker()
+    waited.add_view(placed)
+    waited.add_part(replace(part(), not_before_ns=1000))
+    (assembly,) = waited.left()
+    assert bool(assembly.views) is belongs
+
+
+@pytest.mark.parametrize(("count", "belongs"), [(-50, True), (0, True), (1, False), (50, False)])
+def test_at_the_photo_eye_a_picture_from_just_before_the_trigger_is_from_just_before_its_place(
+    count: int,
+    belongs: bool,  # noqa: FBT001
+) -> None:
+    following = PartTracker({"left": 0}, {0: TOLERANCE}, RESERVE, GATE)
+    following.add_part(replace(part(), not_before_ns=1000))
+    assert following.add_view(PlacedView(View("left", 1, 900), Position(count, 1.0, EPOCH))) is belongs
+
+
+def test_when_places_cannot_be_trusted_what_is_followed_is_decided_without_one() -> None:
+    following = tracker()
+    following.add_part(part(1))
+    following.add_part(part(2, boot=BOOT + 1))
+    following.add_part(part(3, positioned=False))
+    following.void(EPOCH, BOOT)
+    following.distrust()
+    found = {assembly.part.part_seq: assembly.voided for assembly in decided(following, 0)}
+    assert found == {1: Reason.POSITION_UNKNOWN, 2: Reason.PLC_RESTARTED, 3: Reason.NONE}

@@ -1,0 +1,92 @@
+"""Which values the encoder's counter really shows, held against the station file, one sample after another.
+
+A counter that is narrower than the station file says wraps where nobody expects it. Its first wrap looks like a reset.
+It is a wrap for sure when so many counts are lost as a common counter has values, or as many as the last time.
+"""
+
+from __future__ import annotations
+
+_STEPS = (10**9, 10**8, 10**7, 10**6, 10**5, 10**4, 1000, 100, 10)
+_COMMON = (*(1 << bits for bits in range(8, 32)), *_STEPS[:-2])
+_PLAIN = 20  # times its doubt a loss must be to say anything
+_ROUND = 4  # times its doubt must lie between two round numbers, for one of them to be no chance
+
+
+class CounterWatch:
+    """`lowest` to `highest` is what the station file says, `way` how many counts it is to the gate and what it takes.
+
+    `why` says what is wrong and what to type, "" while nothing is. `seen` is what it shows in truth, lowest and
+    highest, as far as it was found out.
+    """
+
+    def __init__(self, lowest: int, highest: int, way: int) -> None:
+        self.why = ""
+        self.seen: tuple[int, int] | None = None
+        self._lowest = lowest
+        self._highest = highest
+        self._way = way
+        self._boot_id: int | None = None
+        self._lost = (0.0, 0.0)
+        self._doubt = 0.0
+
+    def sample(self, raw: int, boot_id: int) -> bool:
+        """Whether the counter can show this. What was found holds until it shows otherwise, or the PLC starts anew."""
+        if boot_id != self._boot_id:
+            self._boot_id = boot_id
+            self._forget()
+        if not self._lowest <= raw <= self._highest:
+            self.seen = None
+            self.why = (
+                f"the encoder shows {raw}, but encoder.counter_lowest and counter_highest say {self._lowest} to "
+                f"{self._highest}: write what the PLC's counter shows at its lowest and highest"
+            )
+            return False
+        if self.seen is not None and not self.seen[0] - self._doubt <= raw <= self.seen[1] + self._doubt:
+            self._forget()
+        return True
+
+    def jumped(self, before: int, after: int, lost: float, unsure: float) -> None:
+        """From one sample to the next the counter lost so many counts, give or take `unsure`, while the belt ran."""
+        if lost <= _PLAIN * unsure:
+            return
+        earlier, earlier_unsure = self._lost
+        self._lost = lost, unsure
+        least = abs(after - before) + 1
+        width = next((each for each in _COMMON if abs(each - lost) <= unsure and each >= least), None)
+        if width is None and abs(lost - earlier) <= unsure + earlier_unsure:
+            width = _round_number(lost, unsure, least)
+            if width is None:
+                self._tell(before, after, max(round(lost), least), unsure)
+        if width is not None:
+            self._tell(before, after, width, 0.0)
+
+    def _tell(self, before: int, after: int, width: int, doubt: float) -> None:
+        low, high = min(before, after), max(before, after)
+        lowest = next((each for each in (0, -width // 2) if each <= low and high < each + width), None)
+        if lowest is None:  # it begins anywhere: before and after are as near to its ends as the belt ran on
+            lowest, doubt = low, max(doubt, width - (high - low))
+        self.seen, self._doubt = (lowest, lowest + width - 1), doubt
+        about = "about " if doubt else ""
+        advice = (
+            f"write encoder.counter_lowest = {lowest}, counter_highest = {lowest + width - 1}"
+            if not doubt
+            else "write the PLC counter's own limits as encoder.counter_lowest and counter_highest"
+        )
+        if width <= self._way:
+            advice = f"it is {self._way} counts to the gate, so let the PLC count on in 32 bits"
+        self.why = (
+            f"the encoder's count jumped from {before} to {after} while the belt ran: it seems to wrap at "
+            f"{about}{lowest + width}; {advice}"
+        )
+
+    def _forget(self) -> None:
+        self.why, self.seen, self._lost = "", None, (0.0, 0.0)
+
+
+def _round_number(value: float, unsure: float, least: int) -> int | None:
+    """The roundest whole number from `least` on that `value` can be; None where one is there by chance."""
+    for step in _STEPS:
+        nearest = round(value / step) * step
+        if step >= _ROUND * unsure and abs(nearest - value) <= unsure and nearest >= least:
+            return nearest
+    return None

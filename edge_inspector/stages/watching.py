@@ -1,0 +1,40 @@
+"""What the judge's thread watches of triggers and encoder, and whether places can be trusted meanwhile."""
+
+from __future__ import annotations
+
+from edge_inspector.encoders.timeline import Timeline
+from edge_inspector.inspection.line_watch import DirectionWatch, SourceWatch
+from edge_inspector.records import ErrorCode, PlcInput
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.stages.placing import Geometry
+
+# While one of these LINE_MISMATCHes holds, no part is where the station believes it to be. Whoever sets one clears it.
+_VOIDING = ("counter", "direction", "scale", "source")
+
+
+class Watching:
+    """`pitch` is the least way from part to part of any recipe, in counts. One thread owns it."""
+
+    def __init__(self, geometry: Geometry, timeline: Timeline, conditions: Conditions, pitch: float) -> None:
+        signed = -geometry.counts_per_mm if geometry.counter.falling else geometry.counts_per_mm
+        self.direction = DirectionWatch(signed, pitch)
+        self.source = SourceWatch()
+        self._timeline = timeline
+        self._conditions = conditions
+
+    def hear(self, heard: PlcInput, now: int) -> None:
+        """What the PLC says now, beside what the encoder does."""
+        if self._timeline.boot_id is not None and self._timeline.fresh(now):
+            self.source.runs(self._timeline.boot_id, heard.boot_id, now)
+
+    def trusts(self, *, running: bool) -> bool:
+        """Whether places mean anything now. `running`: the PLC says that the line does."""
+        count = self._timeline.newest
+        if count is not None:
+            self.direction.belt(count, self._timeline.epoch, running=running)
+        for subject, why in (("direction", self.direction.why), ("source", self.source.why)):
+            if why:
+                self._conditions.set(ErrorCode.LINE_MISMATCH, subject, why)
+            else:
+                self._conditions.clear(ErrorCode.LINE_MISMATCH, subject)
+        return not any(self._conditions.held(ErrorCode.LINE_MISMATCH, subject) for subject in _VOIDING)
