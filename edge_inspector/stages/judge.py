@@ -172,7 +172,8 @@ class Judge:
                 self._tell_of_lost(trigger.part_seq, now)
             unseen_ns = self._unseen_ns if handicap is Reason.NONE else 0
             recipe_id = self._control.recipe_id
-            self._placing.announce(Announced(now, unseen_ns, heard.boot_id, trigger, handicap, recipe_id))
+            announced = Announced(now, unseen_ns, heard.boot_id, trigger, handicap, recipe_id, heard.run)
+            self._placing.announce(announced)
         if not self._intake.behind:
             self._unseen_ns = heard.asked_ns
         self._control.hear(heard, whole=not self._intake.behind)
@@ -196,7 +197,8 @@ class Judge:
             self._lost_ns = 0
             self._conditions.clear(ErrorCode.PLC_TRIGGERS_LOST, "plc")
         self._placing.settle(now, self._tracker, last=last)
-        self._tracker.void(self._timeline.epoch, self._plc.boot_id if self._plc else None)
+        plc = self._plc
+        self._tracker.void(self._timeline.epoch, plc.boot_id if plc else None, plc.run if plc else 0)
         ripe = self._tracker.ripe(self._timeline.furthest(now))
         for assembly in ripe.assemblies:
             self._pronounce(assembly, self._absent)

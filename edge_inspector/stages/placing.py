@@ -39,6 +39,7 @@ class Announced:
     trigger: Trigger
     handicap: Reason
     recipe_id: int
+    run: int = 0
 
 
 class Placing:
@@ -119,6 +120,7 @@ class Placing:
                 announced_ns=announced.announced_ns,
                 unseen_ns=announced.unseen_ns,
                 recipe_id=announced.recipe_id,
+                run=announced.run,
             )
         )
         return True

@@ -32,6 +32,7 @@ class Link:
         self.connected, self.backlog = True, 0
         self.events: dict[str, int] = {}
         self.troubles: dict[ErrorCode, str] = {}
+        self.happened: list[tuple[ErrorCode, str]] = []
         self.taken: list[int] = []
         self._heard = heard
         self._room = room
@@ -45,6 +46,10 @@ class Link:
 
     def commands(self) -> Sequence[Command]:
         return ()
+
+    def incidents(self) -> Sequence[tuple[ErrorCode, str]]:
+        told, self.happened = self.happened, []
+        return told
 
     def exchange(self, status: StationStatus) -> PlcInput | None:  # noqa: ARG002 -- the seam
         return self._heard
