@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from edge_inspector.config import Station, load_station
-from edge_inspector.drivers import Segmenter, load_driver
-from edge_inspector.errors import ConfigError, EdgeInspectorError, FrameIncompleteError
+from edge_inspector.drivers import Encoder, PlcLink, Segmenter, load_driver
+from edge_inspector.errors import ConfigError, DeviceError, EdgeInspectorError, FrameIncompleteError
 from edge_inspector.records import Identity
 
 _FRAME_WAIT_S = 2.0
@@ -79,5 +79,26 @@ def _link(station: Station, driver: str, settings: object) -> str:
     identity = Identity(
         station.file.station.name, 0, station.state_dir, station.file.line.counts_per_mm, station.segmenter.info.classes
     )
-    found: str = load_driver("plcs", driver)(settings, identity).probe()
+    link: PlcLink = load_driver("plcs", driver)(settings, identity)
+    return link.probe() if driver != station.file.encoder.driver else _beside_the_encoder(station, link)
+
+
+def _beside_the_encoder(station: Station, link: PlcLink) -> str:
+    """Link and encoder at once, as the daemon has them: some PLCs have room for one client only."""
+    encoder: Encoder = load_driver("encoders", station.file.encoder.driver)(station.encoder_settings)
+    try:
+        encoder.open()
+        encoder.read()
+    except DeviceError:
+        encoder.close()
+        return link.probe()  # what is wrong with the encoder stands in its own row
+    try:
+        found = link.probe()
+        encoder.read()
+    except DeviceError as error:
+        encoder.close()
+        link.probe()
+        raise DeviceError(f"it works alone, but not while the encoder is connected as well: {error}") from error
+    finally:
+        encoder.close()
     return found

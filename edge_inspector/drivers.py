@@ -11,9 +11,9 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from edge_inspector.records import (
     CameraCounters,
@@ -27,23 +27,6 @@ from edge_inspector.records import (
     StationStatus,
     Verdict,
 )
-
-
-def _host(given: str) -> str:
-    """A name or address alone. Raises ValueError."""
-    bare = given.removeprefix("[").partition("]")[0]
-    name, _, port = given.rpartition(":")
-    if "://" in given or "/" in given or given != given.strip():
-        raise ValueError(f"write the name or address alone, not {given!r}")
-    if port.isdigit() and (":" not in name or name.endswith("]")):
-        raise ValueError(f'write host and port apart: host = "{name.strip("[]")}", port = {port}')
-    if bare != given:
-        raise ValueError(f'write an IPv6 address without brackets: host = "{bare}"')
-    return given
-
-
-Host = Annotated[str, Field(min_length=1), AfterValidator(_host)]
-"""A peer's name or address, of IPv4 or IPv6."""
 
 
 class DriverSettings(BaseModel):
@@ -147,7 +130,7 @@ class PlcLink(Protocol):
     def probe(self) -> str:
         """What the peer is and whether it could be served, in a few words; says nothing that it could act on.
 
-        Not between open and close. Raises DeviceError.
+        It tries all that the daemon will ask of the peer. Not between open and close. Raises DeviceError.
         """
 
     @abstractmethod

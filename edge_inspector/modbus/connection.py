@@ -6,6 +6,7 @@ bytes of docs/plc.md in their order.
 
 from __future__ import annotations
 
+import logging
 import socket
 import struct
 import time
@@ -18,17 +19,21 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from edge_inspector.drivers import DriverSettings, Host
+from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import DeviceError, DeviceTimeoutError
+
+# What pymodbus logs as an error comes as a DeviceError too.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
 _CELL = 8  # registers: records begin and end at multiples of it, so that a read cuts none where it need not
 _MBAP = 7  # bytes before the function code: number, protocol, length, unit
 _BUSY, _BUSY_TRIES = 6, 3
+_EXAMPLE_READ, _EXAMPLE_WRITE = 64, 30  # what small servers allow
 _EXCEPTIONS = {
     1: "illegal function: the server must allow function codes 3 (read) and 16 (write) on holding registers",
     2: "illegal address: the server has no such registers, or they cannot be written; are plc_address and edge_address "
     "right (register 40001 has address 0)?",
-    3: "illegal value: perhaps the server allows fewer registers in one request; write {key} = 64, say",
+    3: "illegal value: perhaps the server allows fewer registers in one request: write {key}",
     4: "server device failure: see the PLC's own diagnosis",
     6: "server device busy",
     10: "gateway path unavailable: is unit right?",
@@ -51,7 +56,7 @@ class ModbusSettings(DriverSettings):
     turns on one connection, for servers that have only one. `auth_key_file` is the link's alone (docs/plc.md).
     """
 
-    host: Host
+    host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)] = 502
     unit: Annotated[int, Field(ge=0, le=255)] = 1
     timeout_s: Annotated[float, Field(gt=0, le=5)] = 0.5
@@ -140,7 +145,7 @@ class ModbusConnection:
         answer = self._ask(
             lambda client: client.read_holding_registers(register, count=count, device_id=self._settings.unit),
             what,
-            "max_read_registers",
+            f"max_read_registers = {_EXAMPLE_READ}, say",
         )
         if len(answer.registers) != count:
             self.close()
@@ -154,7 +159,7 @@ class ModbusConnection:
         self._ask(
             lambda client: client.write_registers(register, words, device_id=self._settings.unit),
             what,
-            "max_write_registers",
+            f"max_write_registers = {_EXAMPLE_WRITE}, say",
         )
 
     def _ask(self, request: Callable[[ModbusTcpClient], ModbusPDU], what: str, key: str) -> ModbusPDU:

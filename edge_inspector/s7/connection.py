@@ -18,7 +18,7 @@ from pydantic import Field
 from snap7.connection import ISOTCPConnection
 from snap7.error import S7Error, S7TimeoutError
 
-from edge_inspector.drivers import DriverSettings, Host
+from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import DeviceError, DeviceTimeoutError
 
 MAX_READ = 462  # bytes in one PDU; more is split silently and no longer one consistent picture
@@ -38,7 +38,7 @@ _CODE = re.compile(r"0x([0-9a-f]{2,8})\)?$")
 class S7Settings(DriverSettings):
     """Where the PLC is. `auth_key_file` is the link's alone (docs/plc.md)."""
 
-    host: Host
+    host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)] = 102
     rack: Annotated[int, Field(ge=0, le=7)] = 0
     slot: Annotated[int, Field(ge=0, le=31)] = 1
