@@ -28,8 +28,10 @@ layers: $(VENV)/.dev-$(ORT)
 	$(BIN)/lint-imports
 
 # What may reach the gate is decided here: every branch is taken by a test that is quick.
-DECIDING := inspection plcs.ring encoders.timeline s7.blocks
-DECIDING_TESTS := admission blocks config control decision defects drift picture recipe ring timeline tracking triggers view
+DECIDING := inspection plcs.ring plcs.plausibility plcs.ownership plcs.reading encoders.timeline s7.blocks s7.seal \
+	s7.word_order
+DECIDING_TESTS := admission blocks config control decision defects drift ownership picture plausibility reading recipe ring \
+	seal timeline tracking triggers view word_order
 coverage: $(VENV)/.dev-$(ORT)
 	$(BIN)/pytest $(DECIDING_TESTS:%=tests/unit/test_%.py) $(DECIDING:%=--cov=edge_inspector.%) --cov-branch \
 		--cov-fail-under=100 --cov-report=term-missing:skip-covered

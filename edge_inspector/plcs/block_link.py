@@ -242,8 +242,9 @@ class BlockLink:
             slot = VERDICT.unpack(self._wire.read(self._edge.block, at, VERDICT.size))
             if slot is not None and (slot["seq"], slot["session_id"]) == (seq, self._ring.session_id):
                 told.append(f"part {slot['part_seq']} {_decision(slot['decision'])}")
+        slots = f"slot {first}" if ack_seq == first else f"slots {first} to {ack_seq}"
         return (
-            f"the PLC took slots {first} to {ack_seq} of {self._edge.label}, which this station never wrote: "
+            f"the PLC took {slots} of {self._edge.label}, which this station never wrote: "
             f"{', '.join(told) or 'they are gone'}. Find out who writes there (docs/plc.md)"
         )
 
