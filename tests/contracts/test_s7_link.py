@@ -769,7 +769,6 @@ def test_a_run_of_the_plc_that_comes_back_is_numbered_anew(plc: Plc, link: Block
 
 @pytest.mark.parametrize("when", ["no part yet", "parts"])
 def test_words_in_the_other_order_are_refused_before_a_part_is_announced(plc: Plc, link: BlockLink, when: str) -> None:
-    layout = DB_PLC
     if when == "parts":
         plc.program.photo_eye(4000)
         plc.program.photo_eye(8000)
