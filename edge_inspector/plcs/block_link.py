@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from edge_inspector.errors import DeviceError
 from edge_inspector.plcs.edge_records import EdgeRecords
+from edge_inspector.plcs.foreign_slots import foreign_slots
 from edge_inspector.plcs.ownership import Ownership
 from edge_inspector.plcs.plausibility import Finding, Numbers
 from edge_inspector.plcs.probe import probe
@@ -20,7 +21,6 @@ from edge_inspector.plcs.ring import VerdictRing
 from edge_inspector.plcs.wire import Advice, Place, Wire
 from edge_inspector.records import (
     Command,
-    Decision,
     ErrorCode,
     Identity,
     PlcInput,
@@ -36,7 +36,6 @@ _log = logging.getLogger(__name__)
 _TAKEN_MAX = 4 * blocks.VERDICT_SLOTS  # far more than can be offered again, since an error ends an offer
 _STUCK_NS = 1_000_000_000  # a PLC that runs takes a slot within a few scans
 _LOOK_NS = 90_000_000  # one request more in every fifth exchange: who else writes DB_Edge?
-_NAMED = 8  # of the parts that somebody else decided
 _FORMER_RUNS = 16
 _ADVICE = Advice()
 
@@ -226,27 +225,13 @@ class BlockLink:
         if again is None or not self._is_ahead(again):
             return True
         self.events["foreign_slot"] += 1
-        self._tell(ErrorCode.OTHER_WRITER, self._foreign(again.ack_seq))
+        written = range(self._ring.last_seq + 1, again.ack_seq + 1)
+        self._tell(ErrorCode.OTHER_WRITER, foreign_slots(self._wire, self._edge, self._ring.session_id, written))
         self._number_anew()
         return False
 
     def _is_ahead(self, heard: PlcInput) -> bool:
         return heard.ack_session == self._ring.session_id and heard.ack_seq > self._ring.last_seq
-
-    def _foreign(self, ack_seq: int) -> str:
-        """Which parts the PLC was told of by somebody else, as far as the ring still shows it."""
-        told = []
-        first = self._ring.last_seq + 1
-        for seq in range(first, min(ack_seq, self._ring.last_seq + _NAMED) + 1):
-            at = DB_EDGE.offset(VERDICT, seq % blocks.VERDICT_SLOTS)
-            slot = VERDICT.unpack(self._wire.read(self._edge.block, at, VERDICT.size))
-            if slot is not None and (slot["seq"], slot["session_id"]) == (seq, self._ring.session_id):
-                told.append(f"part {slot['part_seq']} {_decision(slot['decision'])}")
-        slots = f"slot {first}" if ack_seq == first else f"slots {first} to {ack_seq}"
-        return (
-            f"the PLC took {slots} of {self._edge.label}, which this station never wrote: "
-            f"{', '.join(told) or 'they are gone'}. Find out who writes there (docs/plc.md)"
-        )
 
     def _follow(self, heard: PlcInput) -> None:
         if heard.ack_session == self._ring.session_id and heard.ack_seq < self._ring.acknowledged:
@@ -299,10 +284,6 @@ class BlockLink:
     def _trouble(self, code: ErrorCode, why: str) -> None:
         others = {held: reason for held, reason in self.troubles.items() if held is not code}
         self.troubles = others | ({code: why} if why else {})
-
-
-def _decision(value: int) -> str:
-    return Decision(value).name if value in set(Decision) else f"decision {value}"
 
 
 def _new_id() -> int:

@@ -1,5 +1,6 @@
 """The links over the two blocks, against real servers in this process; and S7 against the simulated PLC in its own."""
 
+import hmac
 import json
 import os
 import signal
@@ -638,6 +639,37 @@ def test_a_slot_that_somebody_else_wrote_is_told_and_the_link_goes_on_in_a_sessi
     assert [part_seq for part_seq, _ in plc.scan()] == [1, 2, 3], "what was not acknowledged comes once more"
     heard(link)
     assert (link.backlog, link.incidents()) == (0, [])
+
+
+@pytest.mark.parametrize("make", [S7Plc, ModbusPlc], ids=["s7", "modbus"])
+def test_with_a_key_all_that_is_written_carries_its_tag_under_new_numbers_too(make: type[Plc], tmp_path: Path) -> None:
+    key = bytes(range(32))
+    (tmp_path / "plc.key").write_text(key.hex())
+    (tmp_path / "plc.key").chmod(0o600)
+    plc = make()
+    plc.program.publish(plc.db_plc)
+    keyed = s7_link if make is S7Plc else modbus_link
+    link = keyed(plc.port, auth_key_file=tmp_path / "plc.key")
+
+    def tagged(at: int, letter: bytes) -> bool:
+        raw = bytes(plc.db_edge[at : at + 64])
+        return raw[46:62] == hmac.digest(key, letter + raw[:46], "sha256")[:16]
+
+    try:
+        ready(link)
+        link.deliver([verdict(1)])
+        assert tagged(0, b"H")
+        assert tagged(64 + 64, b"V")
+        before = bytes(plc.db_edge[64:])
+        link._number_anew()
+        heard(link)
+        assert bytes(plc.db_edge[64:]) != before
+        assert tagged(0, b"H")
+        assert tagged(64 + 64, b"V")
+        assert plc.scan() == [(1, "late")], "a program without the key takes it as ever"
+    finally:
+        link.close()
+        plc.stop()
 
 
 def test_an_acknowledgement_read_once_and_not_again_is_ignored(plc: Plc, link: BlockLink) -> None:
