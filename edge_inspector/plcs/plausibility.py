@@ -105,9 +105,8 @@ class Numbers:
                 f"{most} parts"
             )
             return _Doubt(why, Finding.NEW_NUMBERS, 3, 1000 * _MS)
-        if more and all(trigger.part_seq != heard.trigger_seq for trigger in heard.triggers):
-            return _Doubt(f"part {heard.trigger_seq} is announced and not shown", Finding.USUAL, 2, 0)
-        return None
+        why = _unusual(heard, last)
+        return _Doubt(why, Finding.USUAL, 2, 0) if why else None
 
     def _numbered_anew(self, heard: PlcInput, last: PlcInput) -> str:
         """The sign that numbers are given a second time; empty where there is none."""
@@ -132,7 +131,7 @@ class Numbers:
         latest = suspicion.latest
         return (
             suspicion.believed_as is doubt.believed_as
-            and latest.boot_id == heard.boot_id
+            and (latest.boot_id, latest.recipe_id) == (heard.boot_id, heard.recipe_id)
             and 0 <= heard.trigger_seq - latest.trigger_seq <= self._most(latest, heard)
         )
 
@@ -146,6 +145,15 @@ class Numbers:
         """How many parts can have come in between. As many as the ring shows at once are always believed."""
         elapsed_s = max(0, heard.asked_ns - before.asked_ns) / 1e9
         return TRIGGER_SLOTS + int(_HASTE * self._parts_per_s * elapsed_s)
+
+
+def _unusual(heard: PlcInput, last: PlcInput) -> str:
+    """What may well be, and is worth a second reading; empty where there is nothing."""
+    if heard.trigger_seq > last.trigger_seq and all(each.part_seq != heard.trigger_seq for each in heard.triggers):
+        return f"part {heard.trigger_seq} is announced and not shown"
+    if heard.recipe_id != last.recipe_id:
+        return f"recipe_id is {heard.recipe_id}, was {last.recipe_id}"
+    return ""
 
 
 def _steps_in_high_words(before: PlcInput, heard: PlcInput) -> bool:

@@ -146,6 +146,21 @@ def test_a_part_that_the_ring_does_not_show_is_believed_at_the_second_reading() 
     assert findings(numbers, hidden, replace(hidden, asked_ns=40 * MS)) == [Finding.DOUBTFUL, Finding.USUAL]
 
 
+def test_another_recipe_is_believed_at_the_second_reading() -> None:
+    numbers = met()
+    assert findings(numbers, heard(40, 20, recipe_id=5), heard(40, 40), heard(40, 60, recipe_id=5)) == [
+        Finding.DOUBTFUL,
+        Finding.USUAL,
+        Finding.DOUBTFUL,
+    ]
+    assert findings(numbers, heard(40, 80, recipe_id=6), heard(41, 100, recipe_id=6), heard(41, 120, recipe_id=6)) == [
+        Finding.DOUBTFUL,
+        Finding.USUAL,
+        Finding.USUAL,
+    ]
+    assert not numbers.persists
+
+
 def test_a_new_boot_id_is_believed_when_two_readings_over_30_ms_agree() -> None:
     numbers = met()
     assert findings(numbers, heard(1, 20, boot=8), heard(1, 40, boot=8), heard(1, 50, boot=8)) == [
