@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_inspector.config import Station, load_station
-from edge_inspector.drivers import DriverSettings, Segmenter, load_driver
-from edge_inspector.errors import CautionError, ConfigError, EdgeInspectorError, FrameIncompleteError
+from edge_inspector.drivers import DriverSettings, Encoder, PlcLink, Segmenter, load_driver
+from edge_inspector.errors import CautionError, ConfigError, DeviceError, EdgeInspectorError, FrameIncompleteError
 from edge_inspector.host_name import is_address
 from edge_inspector.inspection.line_figures import Grade
 from edge_inspector.inspection.picture_guard import guard_path, read_guard
@@ -161,10 +161,32 @@ def _encoder(station: Station) -> str:
 
 
 def _link(station: Station, driver: str, settings: object) -> str:
-    found: str = load_driver("plcs", driver)(settings, _identity(station)).probe()
+    link: PlcLink = load_driver("plcs", driver)(settings, _identity(station))
+    return link.probe() if driver != station.file.encoder.driver else _beside_the_encoder(station, link)
+
+
+def _beside_the_encoder(station: Station, link: PlcLink) -> str:
+    """Link and encoder at once, as the daemon has them: some PLCs have room for one client only."""
+    encoder: Encoder = load_driver("encoders", station.file.encoder.driver)(station.encoder_settings)
+    try:
+        encoder.open()
+        encoder.read()
+    except DeviceError:
+        encoder.close()
+        return link.probe()  # what is wrong with the encoder stands in its own row
+    try:
+        found = link.probe()
+        encoder.read()
+    except DeviceError as error:
+        encoder.close()
+        link.probe()
+        raise DeviceError(f"it works alone, but not while the encoder is connected as well: {error}") from error
+    finally:
+        encoder.close()
     return found
 
 
 def _identity(station: Station) -> Identity:
-    scale = station.file.line.counts_per_mm
-    return Identity(station.file.station.name, 0, station.state_dir, scale, station.segmenter.info.classes)
+    return Identity(
+        station.file.station.name, 0, station.state_dir, station.file.line.scale, station.segmenter.info.classes
+    )

@@ -140,7 +140,8 @@ class PlcLink(Protocol):
     def probe(self) -> str:
         """What the peer is and whether it could be served, in a few words; says nothing that it could act on.
 
-        Not between open and close. Raises DeviceError, and CautionError for what works and may not stay so.
+        It tries all that the daemon will ask of the peer. Not between open and close. Raises DeviceError, and
+        CautionError for what works and may not stay so.
         """
 
     @abstractmethod
@@ -162,6 +163,13 @@ class PlcLink(Protocol):
         """What the peer has asked for since the last call, checked; none where it has no way to ask.
 
         Called after each exchange. A command's answer comes through its `reply`, from another thread.
+        """
+
+    @abstractmethod
+    def incidents(self) -> Sequence[tuple[ErrorCode, str]]:
+        """What has happened since the last call that somebody must see to: each stays a condition until RESET.
+
+        Called after each exchange.
         """
 
     @abstractmethod

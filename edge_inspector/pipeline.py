@@ -156,7 +156,12 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     )
 
     identity = Identity(
-        file.station.name, boot_id, station.state_dir, geometry.counts_per_mm, tuple(segmenter.info.classes)
+        file.station.name,
+        boot_id,
+        station.state_dir,
+        geometry.counts_per_mm,
+        tuple(segmenter.info.classes),
+        file.line.speed_max_mm_s / min(recipe.min_pitch_mm for recipe in recipes),
     )
     report = []
     for link, settings, mailbox in zip(file.plcs, station.plc_settings, verdicts, strict=True):

@@ -110,7 +110,8 @@ class PlcInput:
     """One consistent reading of what the PLC publishes, asked for at `asked_ns`.
 
     `missing_verdicts` counts the parts that met the gate without a verdict, modulo 2**16. A PLC that does not count
-    them leaves it 0.
+    them leaves it 0. `run` counts up whenever the link had to begin anew under one `boot_id`: parts of different runs
+    never match, whatever their numbers. `fresh`: all parts of this run were triggered since the PLC was heard before.
     """
 
     boot_id: int
@@ -125,6 +126,13 @@ class PlcInput:
     triggers: tuple[Trigger, ...]
     asked_ns: int = 0
     missing_verdicts: int = 0
+    run: int = 0
+    fresh: bool = True
+
+    @property
+    def run_key(self) -> tuple[int, int]:
+        """What tells this numbering of parts from every other one."""
+        return self.boot_id, self.run
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +305,7 @@ class Part:
     Without `positioned` the counts are no places of any epoch. `handicap` says why the station may have missed its
     views. The station heard of it at `announced_ns`. At `unseen_ns` the PLC did not show it yet, and before
     `not_before_ns` it was not at the photo-eye (0: not known). `recipe_id` is the recipe in force when it was
-    triggered: that one judges it.
+    triggered: that one judges it. `run` tells numberings of parts under one `plc_boot_id` apart.
     """
 
     part_seq: int
@@ -311,6 +319,12 @@ class Part:
     unseen_ns: int = 0
     recipe_id: int = 0
     not_before_ns: int = 0
+    run: int = 0
+
+    @property
+    def run_key(self) -> tuple[int, int]:
+        """As that of the reading which announced it."""
+        return self.plc_boot_id, self.run
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,13 +493,17 @@ class StationStatus:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who speaks on a link: the station's name and this run of it, and what a peer needs to read its numbers."""
+    """Who speaks on a link: the station's name and this run of it, and what a peer needs to read its numbers.
+
+    `parts_per_s` is the most that belt speed and pitch allow.
+    """
 
     station: str
     boot_id: int
     state_dir: Path
     counts_per_mm: float
     defect_classes: tuple[str, ...]
+    parts_per_s: float = 100.0
 
 
 @dataclass(frozen=True, slots=True)

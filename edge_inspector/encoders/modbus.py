@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from edge_inspector.encoders.block_encoder import BlockEncoder
-from edge_inspector.modbus.connection import ModbusConnection, ModbusSettings
+from edge_inspector.modbus.connection import ModbusSettings
+from edge_inspector.modbus.shared import connection_of
+from edge_inspector.s7.blocks import DB_PLC
+from edge_inspector.s7.word_order import LowWordFirst
 
 
 class ModbusEncoder(BlockEncoder):
@@ -13,4 +16,6 @@ class ModbusEncoder(BlockEncoder):
 
     def __init__(self, settings: ModbusSettings) -> None:
         label = f"the block from register {settings.plc_address}"
-        super().__init__(ModbusConnection(settings), settings.plc_address, label)
+        wire = connection_of(settings)
+        turned = LowWordFirst(wire, {settings.plc_address: DB_PLC})
+        super().__init__(turned if settings.word_order == "low-first" else wire, settings.plc_address, label)

@@ -51,7 +51,7 @@ class PartTracker:
         self._reserve = reserve
         self._gate = gate
         self._epoch = 0
-        self._open: dict[tuple[int, int], Assembly] = {}
+        self._open: dict[tuple[int, int, int], Assembly] = {}
         self._departed: deque[Part] = deque(maxlen=_DEPARTED_MAX)
         self._orphans: dict[str, deque[PlacedView]] = {camera: deque() for camera in offsets}
         self._strays = 0
@@ -66,7 +66,7 @@ class PartTracker:
 
     def add_part(self, part: Part) -> bool:
         """Follow a part from here on. False when it is followed already."""
-        key = (part.plc_boot_id, part.part_seq)
+        key = (*part.run_key, part.part_seq)
         if key in self._open:
             return False
         assembly = Assembly(part, crowded=any(self._crowd(part, other) for other in self._departed))
@@ -95,11 +95,11 @@ class PartTracker:
             self._strays += 1
         return False
 
-    def void(self, epoch: int, plc_boot_id: int | None) -> None:
-        """Positions before `epoch` are worthless; parts of another PLC run are no longer known to the PLC."""
+    def void(self, epoch: int, plc_boot_id: int | None, run: int = 0) -> None:
+        """Positions before `epoch` are worthless; parts of another run are no longer known to the PLC."""
         self._epoch = epoch
         for assembly in self._open.values():
-            if plc_boot_id is not None and assembly.part.plc_boot_id != plc_boot_id:
+            if plc_boot_id is not None and assembly.part.run_key != (plc_boot_id, run):
                 assembly.voided = Reason.PLC_RESTARTED
             elif assembly.part.positioned and assembly.part.epoch != epoch:
                 assembly.voided = Reason.POSITION_UNKNOWN
@@ -127,7 +127,7 @@ class PartTracker:
 
     def leave(self, part: Part) -> None:
         """The part has its verdict."""
-        del self._open[part.plc_boot_id, part.part_seq]
+        del self._open[*part.run_key, part.part_seq]
         self._departed.append(part)
 
     def open_parts(self) -> tuple[OpenPart, ...]:

@@ -10,15 +10,15 @@ _PATIENCE = 5  # readings that a damaged slot gets before its part is announced 
 
 
 class TriggerIntake:
-    """Remembers what was announced, in one run of the PLC.
+    """Remembers what was announced, in one run of the PLC's numbers.
 
     `behind`: the last reading speaks of parts that it does not show whole; they come with one of the next.
     """
 
     def __init__(self) -> None:
         self.behind = False
-        self._boot_id: int | None = None
-        self._met_boot_id: int | None = None
+        self._run: tuple[int, int] | None = None
+        self._met: tuple[int, int] | None = None
         self._last = 0
         self._waited = 0
 
@@ -28,7 +28,7 @@ class TriggerIntake:
         A part that the ring no longer shows comes with TRIGGER_LOST: its position is unknown, its verdict is not.
         """
         self.behind = False
-        if heard.boot_id != self._boot_id:
+        if heard.run_key != self._run:
             return self._first_contact(heard)
         shown = {trigger.part_seq: trigger for trigger in heard.triggers}
         gone = heard.trigger_seq - TRIGGER_SLOTS
@@ -45,18 +45,18 @@ class TriggerIntake:
         return found
 
     def _first_contact(self, heard: PlcInput) -> list[tuple[Trigger, Reason]]:
-        # A run of the PLC that began before the daemon's has answered parts that its ring no longer shows.
-        most = TRIGGER_SLOTS if self._boot_id is None else _MOST
+        # What a run answered before this station heard of it, its ring no longer shows.
+        most = _MOST if self._run is not None and heard.fresh else TRIGGER_SLOTS
         there = range(max(0, heard.trigger_seq - most) + 1, heard.trigger_seq + 1)
         shown = {trigger.part_seq: trigger for trigger in heard.triggers}
-        if heard.boot_id != self._met_boot_id:
-            self._met_boot_id, self._waited = heard.boot_id, 0
+        if heard.run_key != self._met:
+            self._met, self._waited = heard.run_key, 0
         if len(shown) < min(len(there), TRIGGER_SLOTS) and self._waited < _PATIENCE:
             self._waited += 1
             self.behind = True
             return []
-        reason = Reason.DAEMON_RESTARTED if self._boot_id is None else Reason.PLC_RESTARTED
-        self._boot_id = heard.boot_id
+        reason = Reason.DAEMON_RESTARTED if self._run is None else Reason.PLC_RESTARTED
+        self._run = heard.run_key
         self._last = heard.trigger_seq
         self._waited = 0
         return [

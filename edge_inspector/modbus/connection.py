@@ -6,29 +6,56 @@ bytes of docs/plc.md in their order.
 
 from __future__ import annotations
 
+import logging
 import socket
 import struct
 import time
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pymodbus.client import ModbusTcpClient
-from pymodbus.exceptions import ModbusException
+from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import DeviceError, DeviceTimeoutError
 from edge_inspector.host_name import Host
 
-# The protocol allows 125. 120 registers end where a record ends, so that no record is read in two pieces.
-MAX_READ = 240
-MAX_WRITE = 246  # bytes: 123 registers
+# What pymodbus logs as an error comes as a DeviceError too.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+
+_CELL = 8  # registers: records begin and end at multiples of it, so that a read cuts none where it need not
+_MBAP = 7  # bytes before the function code: number, protocol, length, unit
+_BUSY, _BUSY_TRIES = 6, 3
+_EXAMPLE_READ, _EXAMPLE_WRITE = 64, 30  # what small servers allow
+_EXCEPTIONS = {
+    1: "illegal function: the server must allow function codes 3 (read) and 16 (write) on holding registers",
+    2: "illegal address: the server has no such registers, or they cannot be written; are plc_address and edge_address "
+    "right (register 40001 has address 0)?",
+    3: "illegal value: perhaps the server allows fewer registers in one request: write {key}",
+    4: "server device failure: see the PLC's own diagnosis",
+    6: "server device busy",
+    10: "gateway path unavailable: is unit right?",
+    11: "the device behind the gateway does not answer: is unit right?",
+}
+_CLOSED = (
+    "the server closed the connection. Link and encoder have one each: if it has room for one client only, write "
+    "share_connection = true in plcs.settings and encoder.settings"
+)
 
 Address = Annotated[int, Field(ge=0, le=65535)]
+Order = Literal["high-first", "low-first"]
 
 
 class ModbusSettings(DriverSettings):
-    """Where the PLC is, and the addresses (from 0, as on the wire) of the two blocks' first holding registers."""
+    """Where the PLC is, and the addresses (from 0, as on the wire) of the two blocks' first holding registers.
+
+    `max_read_registers` and `max_write_registers`: what the server allows in one request. `word_order` is that of a
+    32-bit value's two registers, `byte_order` that within a register. With `share_connection`, link and encoder take
+    turns on one connection, for servers that have only one. `auth_key_file` is the link's alone (docs/plc.md).
+    """
 
     host: Host
     port: Annotated[int, Field(ge=1, le=65535)] = 502
@@ -36,6 +63,17 @@ class ModbusSettings(DriverSettings):
     timeout_s: Annotated[float, Field(gt=0, le=5)] = 0.5
     plc_address: Address = 0
     edge_address: Address = 1000
+    max_read_registers: Annotated[int, Field(ge=16, le=125)] = 125
+    max_write_registers: Annotated[int, Field(ge=8, le=123)] = 123
+    word_order: Order = "high-first"
+    byte_order: Order = "high-first"
+    share_connection: bool = False
+    auth_key_file: Path | None = None
+
+    @staticmethod
+    def other(order: Order) -> Order:
+        """The other one of the two."""
+        return "low-first" if order == "high-first" else "high-first"
 
     @model_validator(mode="after")
     def _apart(self) -> ModbusSettings:
@@ -54,6 +92,7 @@ class ModbusConnection:
         self._settings = settings
         self._client: ModbusTcpClient | None = None
         self._wire: _StampedSocket | None = None
+        self._order = ">" if settings.byte_order == "high-first" else "<"
         self.address = f"modbus://{settings.host}:{settings.port} unit {settings.unit}"
 
     @property
@@ -85,38 +124,61 @@ class ModbusConnection:
     def read(self, block: int, start: int, size: int) -> bytes:
         """`size` bytes from byte `start` of the block at this address, in ascending order. Raises DeviceError.
 
-        More than 240 bytes take more than one request: each record is consistent, the whole need not be.
+        More than the server allows at once takes more than one request: a record is consistent, the whole need not be.
         """
-        parts = []
-        for at in range(start, start + size, MAX_READ):
-            register, count = block + at // 2, min(MAX_READ, start + size - at) // 2
-            what = f"{self.address}: cannot read registers {register}..{register + count - 1}"
-            client = self._opened(what)
-            try:
-                answer = client.read_holding_registers(register, count=count, device_id=self._settings.unit)
-            except (ModbusException, OSError) as error:
-                raise self._lost(error, what) from error
-            self._require(answer, what)
-            if len(answer.registers) != count:
-                self.close()
-                raise DeviceError(f"{what}: the answer has {len(answer.registers)}")
-            parts.append(struct.pack(f">{count}H", *answer.registers))
-        return b"".join(parts)
+        register, count = block + start // 2, size // 2
+        step = self._settings.max_read_registers // _CELL * _CELL
+        return b"".join(self._read(register + at, min(step, count - at)) for at in range(0, count, step))
 
     def write(self, block: int, start: int, content: bytes) -> None:
-        """Write one record in one request. A write that timed out may still be applied. Raises DeviceError."""
-        if len(content) > MAX_WRITE:
-            raise ValueError(f"{len(content)} bytes do not fit into one request")
+        """Write one record. A write that timed out may still be applied. Raises DeviceError.
+
+        What takes more than one request is written from its end on: as long as its first bytes, the number, are the old
+        ones, nobody takes it for new.
+        """
         register, count = block + start // 2, len(content) // 2
+        step = self._settings.max_write_registers
+        for at in reversed(range(0, count, step)):
+            self._write(register + at, content[2 * at : 2 * min(at + step, count)])
+
+    def _read(self, register: int, count: int) -> bytes:
+        what = f"{self.address}: cannot read registers {register}..{register + count - 1}"
+        answer = self._ask(
+            lambda client: client.read_holding_registers(register, count=count, device_id=self._settings.unit),
+            what,
+            f"max_read_registers = {_EXAMPLE_READ}, say",
+        )
+        if len(answer.registers) != count:
+            self.close()
+            raise DeviceError(f"{what}: the answer has {len(answer.registers)}")
+        return struct.pack(f"{self._order}{count}H", *answer.registers)
+
+    def _write(self, register: int, content: bytes) -> None:
+        count = len(content) // 2
         what = f"{self.address}: cannot write registers {register}..{register + count - 1}"
-        client = self._opened(what)
-        try:
-            answer = client.write_registers(
-                register, list(struct.unpack(f">{count}H", content)), device_id=self._settings.unit
-            )
-        except (ModbusException, OSError) as error:
-            raise self._lost(error, what) from error
-        self._require(answer, what)
+        words = list(struct.unpack(f"{self._order}{count}H", content))
+        self._ask(
+            lambda client: client.write_registers(register, words, device_id=self._settings.unit),
+            what,
+            f"max_write_registers = {_EXAMPLE_WRITE}, say",
+        )
+
+    def _ask(self, request: Callable[[ModbusTcpClient], ModbusPDU], what: str, key: str) -> ModbusPDU:
+        """The answer to a request. A server that is busy is asked again. Raises DeviceError."""
+        for tries_left in reversed(range(_BUSY_TRIES)):
+            client = self._opened(what)
+            try:
+                answer = request(client)
+            except (ModbusException, OSError) as error:
+                raise self._lost(error, what) from error
+            if not answer.isError():
+                return answer
+            code = answer.exception_code
+            if code != _BUSY or not tries_left:
+                self.close()
+                words = _EXCEPTIONS.get(code, "see the PLC's manual").format(key=key)
+                raise DeviceError(f"{what}: refused with exception code {code} ({words})")
+        raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
         """Let go, without a word to a peer that may be hung."""
@@ -129,16 +191,17 @@ class ModbusConnection:
             raise DeviceError(f"{what}: not connected")
         return self._client
 
-    def _require(self, answer: ModbusPDU, what: str) -> None:
-        if answer.isError():
-            self.close()
-            raise DeviceError(f"{what}: refused with exception code {answer.exception_code}")
-
     def _lost(self, error: Exception, what: str) -> DeviceError:
         # pymodbus has one exception for an answer that never came and for one that it could not read.
         silent = self._wire is not None and self._wire.is_silent
+        answered = self._wire.misfit(self._settings.unit) if self._wire is not None else ""
         self.close()
-        return DeviceTimeoutError(f"{what}: no answer in time") if silent else DeviceError(f"{what}: {error}")
+        if silent:
+            hint = "is unit right, and is the server not full with other clients?"
+            return DeviceTimeoutError(f"{what}: no answer in time ({hint})")
+        if isinstance(error, ConnectionException | ConnectionError):
+            return DeviceError(f"{what}: {_CLOSED}")
+        return DeviceError(f"{what}: {answered or error}")
 
 
 class _StampedSocket(socket.socket):
@@ -148,6 +211,23 @@ class _StampedSocket(socket.socket):
         super().__init__(connected.family, connected.type, connected.proto, connected.detach())
         self.sent_ns = 0
         self.answered_ns = 0
+        self._asked = b""
+        self._answer = b""
+
+    def misfit(self, unit: int) -> str:
+        """How the answer's header differs from that of the request; empty where it does not."""
+        if len(self._answer) < _MBAP:
+            return ""
+        number, answered_as = self._answer[:2], self._answer[_MBAP - 1]
+        if answered_as != unit:
+            return f"the server answers as unit {answered_as}: write unit = {answered_as}"
+        if number != self._asked[:2]:
+            asked, told = int.from_bytes(self._asked[:2], "big"), int.from_bytes(number, "big")
+            return (
+                f"the server answers request {asked} with transaction number {told}, and must repeat the request's: "
+                "is a gateway in another mode?"
+            )
+        return ""
 
     @property
     def is_silent(self) -> bool:
@@ -156,11 +236,14 @@ class _StampedSocket(socket.socket):
 
     def send(self, data: bytes, flags: int = 0, /) -> int:  # type: ignore[override]
         self.answered_ns = 0
+        self._asked, self._answer = data[:_MBAP], b""
         self.sent_ns = time.monotonic_ns()
         return super().send(data, flags)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         try:
-            return super().recv(size, flags)
+            chunk = super().recv(size, flags)
         finally:
             self.answered_ns = self.answered_ns or time.monotonic_ns()
+        self._answer = (self._answer + chunk)[:_MBAP]
+        return chunk

@@ -2,103 +2,98 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
-from abc import abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from dataclasses import replace
 
-from edge_inspector.errors import DeviceError, LayoutError
+from edge_inspector.errors import DeviceError
+from edge_inspector.plcs.edge_records import EdgeRecords
+from edge_inspector.plcs.foreign_slots import foreign_slots
+from edge_inspector.plcs.ownership import Ownership
+from edge_inspector.plcs.plausibility import Finding, Numbers
+from edge_inspector.plcs.probe import probe
+from edge_inspector.plcs.reading import Reader
 from edge_inspector.plcs.ring import VerdictRing
-from edge_inspector.records import Command, ErrorCode, Identity, PlcInput, StationState, StationStatus, Trigger, Verdict
+from edge_inspector.plcs.wire import Advice, Place, Wire
+from edge_inspector.records import (
+    Command,
+    ErrorCode,
+    Identity,
+    PlcInput,
+    StationState,
+    StationStatus,
+    Verdict,
+)
 from edge_inspector.s7 import blocks
-from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, PLC_HEADER, TRIGGER, VERDICT, wrap32
+from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, VERDICT
+
+_log = logging.getLogger(__name__)
 
 _TAKEN_MAX = 4 * blocks.VERDICT_SLOTS  # far more than can be offered again, since an error ends an offer
 _STUCK_NS = 1_000_000_000  # a PLC that runs takes a slot within a few scans
-_TORN_READS = 5  # a read may meet the PLC while it writes; this many in a row is another layout
-
-_STATUS = {
-    StationState.STARTING: 0,
-    StationState.READY: blocks.STATUS_READY,
-    StationState.DEGRADED: blocks.STATUS_READY | blocks.STATUS_DEGRADED,
-    StationState.OFF: blocks.STATUS_OFF,
-    StationState.FAULT: blocks.STATUS_FAULT,
-    StationState.STOPPING: 0,
-}
-
-
-class Wire(Protocol):
-    """A connection to the PLC's memory, closed by any error. One thread owns it."""
-
-    address: str
-
-    @property
-    @abstractmethod
-    def is_open(self) -> bool:
-        """Whether the last call succeeded."""
-
-    @abstractmethod
-    def open(self) -> None:
-        """Connect. Raises DeviceError."""
-
-    @abstractmethod
-    def read(self, block: int, start: int, size: int) -> bytes:
-        """`size` bytes of a block, in ascending order where it takes more than one request. Raises DeviceError."""
-
-    @abstractmethod
-    def write(self, block: int, start: int, content: bytes) -> None:
-        """One record, in one request; applied later, perhaps, when it timed out. Raises DeviceError."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go, without a word."""
-
-
-class Place(NamedTuple):
-    """Where a block is: its number on the wire, and what a person calls it."""
-
-    block: int
-    label: str
+_LOOK_NS = 90_000_000  # one request more in every fifth exchange: who else writes DB_Edge?
+_FORMER_RUNS = 16
+_ADVICE = Advice()
 
 
 class BlockLink:
-    """One connection, owned by one thread. A verdict taken is held and written again until it is acknowledged."""
+    """One connection, owned by one thread. A verdict taken is held and written again until it is acknowledged.
 
-    def __init__(self, wire: Wire, plc: Place, edge: Place, identity: Identity) -> None:
+    `events`: `doubtful_reading` was ignored, `numbers_anew` are part numbers that began anew without a word,
+    `foreign_slot` is an acknowledgement of what this station never wrote, `fell_silent` and `took_over` are what
+    another daemon on the same PLC led to.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        plc: Place,
+        edge: Place,
+        identity: Identity,
+        *,
+        key: bytes | None = None,
+        advice: Advice = _ADVICE,
+    ) -> None:
         self.connected = False
-        self.events: Mapping[str, int] = {}
+        self.events: Counter[str] = Counter()
         self.troubles: Mapping[ErrorCode, str] = {}
         self._wire = wire
         self._plc = plc
         self._edge = edge
-        self._identity = identity
+        self._records = EdgeRecords(identity, key)
+        self._reader = Reader(f"{wire.address}: {plc.label}", advice)
+        self._numbers = Numbers(identity.parts_per_s)
+        self._owner = Ownership(identity.boot_id, edge.label)
         self._ring = VerdictRing()
         self._plc_boot_id = 0
-        self._trigger_seq = 0
+        self._run = 0
+        self._fresh = False
+        self._former_runs: deque[int] = deque(maxlen=_FORMER_RUNS)
         self._progress = (0, 0)
         self._heartbeat = 0
         self._taken: deque[int] = deque(maxlen=_TAKEN_MAX)
-        self._torn = 0
+        self._incidents: list[tuple[ErrorCode, str]] = []
         self._rewrite = False
+        self._armed = False
+        self._look_ns = 0
 
     def open(self) -> None:
         """Connect and stay silent until the first exchange. Raises DeviceError."""
         self._wire.open()
+        self._owner.begin()
         self._rewrite = True
+        self._armed = False
+        self._look_ns = 0
 
     def probe(self) -> str:
-        """Read both blocks, write neither. Raises DeviceError."""
+        """Do what the daemon will do, but change nothing. Raises DeviceError."""
         self._wire.open()
         try:
-            header = PLC_HEADER.unpack(self._wire.read(self._plc.block, 0, PLC_HEADER.size))
-            if header is None or header["layout_version"] != blocks.LAYOUT_VERSION:
-                raise LayoutError(f"{self._wire.address}: {self._plc.label} holds no header of layout 1")
-            for place, block in ((self._plc, DB_PLC), (self._edge, DB_EDGE)):
-                self._wire.read(place.block, block.size - VERDICT.size, VERDICT.size)
-            return f"{self._wire.address}, both blocks there, trigger {header['trigger_seq']}"
+            return probe(self._wire, self._plc, self._edge, self._reader)
         finally:
             self._wire.close()
 
@@ -116,32 +111,36 @@ class BlockLink:
     def exchange(self, status: StationStatus) -> PlcInput | None:
         """Read DB_Plc, follow restarts and acknowledgements, write the header with its heartbeat.
 
-        None when the read met the PLC in the middle of a write. Raises DeviceError, LayoutError among them.
+        None when the reading is torn or not to be believed yet, and while another daemon writes DB_Edge. Raises
+        DeviceError, LayoutError among them.
         """
         try:
-            heard = self._read()
-            if heard is not None:
-                self._follow(heard)
-            self.connected = self.connected or heard is not None
-            if self.connected:  # what has never shown a valid header may be somebody else's memory
+            heard = self._listen()
+            # What has never shown a valid header may be somebody else's memory.
+            if self._armed and self._owner.speaks:
                 self._write_header(status)
             return heard
         except DeviceError:
-            self.connected = False
+            self.connected = self._armed = False
             raise
 
     def commands(self) -> Sequence[Command]:
         """None: a PLC chooses by `recipe_id` and `control` of its header."""
         return ()
 
+    def incidents(self) -> Sequence[tuple[ErrorCode, str]]:
+        """What has happened to part numbers and verdicts since the last call."""
+        told, self._incidents = self._incidents, []
+        return told
+
     def deliver(self, verdicts: Sequence[Verdict]) -> int:
-        """How many of `verdicts` are in the ring (or void: their PLC run is over). Raises DeviceError."""
+        """How many of `verdicts` are in the ring (or void: their run is over). Raises DeviceError."""
         if not self.connected:
             return 0
         count = 0
         for verdict in verdicts:
             fresh = verdict.seq not in self._taken
-            if fresh and verdict.part.plc_boot_id == self._plc_boot_id:
+            if fresh and verdict.part.run_key == (self._plc_boot_id, self._run):
                 if not self._ring.room:
                     break
                 self._write_verdict(verdict)
@@ -150,10 +149,10 @@ class BlockLink:
 
     def close(self) -> None:
         """Tell the PLC "not ready" where it can still be told, and let go."""
-        if self.connected and self._wire.is_open:
+        if self._armed and self._owner.speaks and self._wire.is_open:
             with suppress(DeviceError):
                 self._write_header(StationStatus(StationState.STOPPING, ErrorCode.NONE, 0))
-        self.connected = False
+        self.connected = self._armed = False
         self._wire.close()
 
     @property
@@ -161,65 +160,94 @@ class BlockLink:
         """Verdicts written but not yet consumed by the PLC."""
         return len(self._ring.unacknowledged())
 
+    def _listen(self) -> PlcInput | None:
+        heard, finding = self._judged()
+        if finding is Finding.DOUBTFUL and not self._plc_boot_id:
+            heard, finding = self._judged()  # heard for the first time: two readings must agree
+        if heard is None:
+            return None
+        if finding is Finding.SWAPPED:
+            raise self._reader.words_swapped(self._numbers.why)
+        if finding is Finding.DOUBTFUL or (finding is Finding.USUAL and self._acknowledges_too_much(heard)):
+            self.events["doubtful_reading"] += 1
+            self.connected = False
+            if self._numbers.persists:
+                self._trouble(ErrorCode.PLC_NUMBERS, f"{self._numbers.why}: not believed yet")
+            return None
+        self._trouble(ErrorCode.PLC_NUMBERS, "")
+        self._armed = True
+        self._begin(finding, heard.boot_id)
+        self.connected = self._may_write()
+        if not self.connected:
+            return None
+        self._follow(heard)
+        return replace(heard, run=self._run, fresh=self._fresh)
+
+    def _judged(self) -> tuple[PlcInput | None, Finding]:
+        heard = self._read()
+        return heard, Finding.DOUBTFUL if heard is None else self._numbers.judge(heard)
+
     def _read(self) -> PlcInput | None:
         asked_ns = time.monotonic_ns()
-        raw = self._wire.read(self._plc.block, 0, DB_PLC.size)
-        version = int.from_bytes(raw[:2], "big")
-        header = PLC_HEADER.unpack(raw[: PLC_HEADER.size])
-        where = f"{self._wire.address}: {self._plc.label}"
-        if header is None:
-            self._torn += 1
-            if self._torn >= _TORN_READS:
-                raise LayoutError(
-                    f"{where} holds no valid header: wrong block, another layout, or PLC program not running"
-                )
-            return None
-        self._torn = 0
-        if version != blocks.LAYOUT_VERSION:
-            raise LayoutError(f"{where} has layout {version}, this daemon speaks {blocks.LAYOUT_VERSION}")
-        if header["boot_id"] == 0:
-            raise LayoutError(f"{where} has boot_id 0: the PLC program has not initialised it")
-        triggers = [
-            TRIGGER.unpack(raw[at : at + TRIGGER.size])
-            for at in range(DB_PLC.offset(TRIGGER), DB_PLC.size, TRIGGER.size)
-        ]
-        newest = header["trigger_seq"]
-        return PlcInput(
-            boot_id=header["boot_id"],
-            heartbeat=header["heartbeat"],
-            enable=bool(header["control"] & blocks.CONTROL_ENABLE),
-            reset=bool(header["control"] & blocks.CONTROL_RESET),
-            line_running=bool(header["control"] & blocks.CONTROL_LINE_RUNNING),
-            recipe_id=header["recipe_id"],
-            ack_session=header["ack_session"],
-            ack_seq=header["ack_seq"],
-            trigger_seq=newest,
-            missing_verdicts=header["missing_verdicts"],
-            triggers=tuple(
-                Trigger(found["part_seq"], found["count"], bool(found["flags"] & blocks.TRIGGER_ANSWERED))
-                for found in sorted(filter(None, triggers), key=lambda found: int(found["part_seq"]))
-                if newest - blocks.TRIGGER_SLOTS < found["part_seq"] <= newest
-            ),
-            asked_ns=asked_ns,
-        )
+        return self._reader.read(self._wire.read(self._plc.block, 0, DB_PLC.size), asked_ns)
+
+    def _begin(self, finding: Finding, boot_id: int) -> None:
+        """A new session where the PLC counts parts anew; nothing of before is delivered any more."""
+        if finding is Finding.NEW_RUN:
+            # A boot_id that comes back may number its parts anew.
+            self._run += boot_id in self._former_runs
+            self._former_runs.append(boot_id)
+            self._plc_boot_id, self._fresh = boot_id, self._numbers.fresh
+            self._ring.begin(_new_id())
+        elif finding is Finding.NEW_NUMBERS:
+            self.events["numbers_anew"] += 1
+            self._tell(
+                ErrorCode.PLC_NUMBERS,
+                f"{self._numbers.why}. All parts of before count as past. The PLC must publish a new boot_id whenever "
+                "trigger_seq begins anew",
+            )
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._run, self._fresh = self._run + 1, False
+        self._ring.begin(_new_id())
+
+    def _may_write(self) -> bool:
+        """Whether DB_Edge is this daemon's, looked up now and then, and at every exchange while it is not."""
+        owner, now = self._owner, time.monotonic_ns()
+        if owner.speaks and now - self._look_ns < _LOOK_NS:
+            return True
+        self._look_ns = now
+        spoke, was_silent = owner.speaks, not owner.speaks and bool(owner.stranger)
+        owner.look(self._wire.read(self._edge.block, 0, EDGE_HEADER.size), self._heartbeat, time.monotonic_ns())
+        if was_silent and owner.speaks:
+            self.events["took_over"] += 1
+            _log.warning("%s: nobody else writes %s any more: taking over", self._wire.address, self._edge.label)
+            self._begin_anew()
+        self.events["fell_silent"] += spoke and not owner.speaks
+        self._trouble(ErrorCode.OTHER_WRITER, owner.stranger)
+        return owner.speaks
+
+    def _acknowledges_too_much(self, heard: PlcInput) -> bool:
+        """Whether this reading cannot be true: one that can, and is read twice, tells of somebody else's slots."""
+        if not self._is_ahead(heard):
+            return False
+        again = self._read()
+        if again is None or not self._is_ahead(again):
+            return True
+        self.events["foreign_slot"] += 1
+        written = range(self._ring.last_seq + 1, again.ack_seq + 1)
+        self._tell(ErrorCode.OTHER_WRITER, foreign_slots(self._wire, self._edge, self._ring.session_id, written))
+        self._number_anew()
+        return False
+
+    def _is_ahead(self, heard: PlcInput) -> bool:
+        return heard.ack_session == self._ring.session_id and heard.ack_seq > self._ring.last_seq
 
     def _follow(self, heard: PlcInput) -> None:
-        if heard.boot_id != self._plc_boot_id:
-            self._plc_boot_id = heard.boot_id
-            self._trigger_seq = 0
-            self._ring.begin(_new_id())
-        if heard.trigger_seq < self._trigger_seq:
-            raise LayoutError(
-                f"{self._wire.address}: trigger_seq fell from {self._trigger_seq} to {heard.trigger_seq} in one run of "
-                "the PLC; a program that begins anew must publish a new boot_id"
-            )
-        self._trigger_seq = heard.trigger_seq
         if heard.ack_session == self._ring.session_id and heard.ack_seq < self._ring.acknowledged:
             self._number_anew()
-        if not self._ring.acknowledge(heard.ack_session, heard.ack_seq):
-            raise LayoutError(
-                f"{self._wire.address}: PLC acknowledges slot {heard.ack_seq}, only {self._ring.last_seq} written"
-            )
+        self._ring.acknowledge(heard.ack_session, heard.ack_seq)
         now = time.monotonic_ns()
         if heard.ack_seq != self._progress[0] or not self._ring.unacknowledged():
             self._progress = (heard.ack_seq, now)
@@ -233,17 +261,17 @@ class BlockLink:
             self._rewrite = False
 
     def _number_anew(self) -> None:
-        """The PLC counts from 1 again (somebody else's header came between): its next slot may be long overwritten."""
-        held = [VERDICT.unpack(record) for _, record in self._ring.unacknowledged()]
+        """The PLC counts slots otherwise (somebody else's header or slot came between): a session of its own."""
+        held = [record for _, record in self._ring.unacknowledged()]
         self._ring.begin(_new_id())
-        for values in filter(None, held):
+        for record in held:
             seq = self._ring.next_seq()
-            self._ring.hold(seq, VERDICT.pack(**values | {"seq": seq, "session_id": self._ring.session_id}))
+            self._ring.hold(seq, self._records.renumbered(record, seq, self._ring.session_id))
         self._rewrite = True
 
     def _write_verdict(self, verdict: Verdict) -> None:
         seq = self._ring.next_seq()
-        record = self._record(verdict, seq)
+        record = self._records.verdict(verdict, seq, self._ring.session_id)
         self._ring.hold(seq, record)
         self._taken.append(verdict.seq)
         self._write_slot(seq % blocks.VERDICT_SLOTS, record)
@@ -252,51 +280,21 @@ class BlockLink:
         try:
             self._wire.write(self._edge.block, DB_EDGE.offset(VERDICT, slot), record)
         except DeviceError:
-            self.connected = False
+            self.connected = self._armed = False
             raise
 
     def _write_header(self, status: StationStatus) -> None:
         self._heartbeat = (self._heartbeat + 1) & 0xFFFFFFFF
-        self._wire.write(self._edge.block, 0, self._header(self._heartbeat, status))
+        ring = self._ring
+        header = self._records.header(status, self._heartbeat, ring.session_id, self._plc_boot_id, ring.last_seq)
+        self._wire.write(self._edge.block, 0, header)
 
-    def _header(self, heartbeat: int, status: StationStatus) -> bytes:
-        return EDGE_HEADER.pack(
-            layout_version=blocks.LAYOUT_VERSION,
-            status=_STATUS[status.state]
-            | (blocks.STATUS_BUSY if status.busy else 0)
-            | (blocks.STATUS_ALARM if status.alarm else 0),
-            boot_id=self._identity.boot_id,
-            heartbeat=heartbeat,
-            session_id=self._ring.session_id,
-            plc_boot_id=self._plc_boot_id,
-            last_seq=self._ring.last_seq,
-            parts=status.parts & 0xFFFFFFFF,
-            rejected=status.rejected & 0xFFFFFFFF,
-            not_inspected=status.not_inspected & 0xFFFFFFFF,
-            error_code=int(status.error_code),
-            recipe_id=status.recipe_id,
-        )
+    def _tell(self, code: ErrorCode, what: str) -> None:
+        self._incidents.append((code, what))
 
-    def _record(self, verdict: Verdict, seq: int) -> bytes:
-        worst = max(verdict.defects, key=lambda defect: defect.confidence, default=None)
-        last_view = max(verdict.views, key=lambda placed: placed.view.captured_ns, default=None)
-        return VERDICT.pack(
-            seq=seq,
-            session_id=self._ring.session_id,
-            part_seq=verdict.part.part_seq,
-            capture_count=wrap32(round(last_view.position.count)) if last_view else 0,
-            due_count=wrap32(verdict.part.due_count),
-            decision=int(verdict.decision),
-            reason=int(verdict.reason),
-            grade=ord(verdict.grade) if verdict.grade else 0,
-            defect_class=1 + self._identity.defect_classes.index(worst.defect_class) if worst else 0,
-            flags=blocks.VERDICT_REJECTS if verdict.rejects else 0,
-            recipe_id=verdict.recipe_id,
-            area_mm2=sum(defect.area_mm2 for defect in verdict.defects),
-            max_confidence=worst.confidence if worst else 0.0,
-            latency_us=min(max(0, verdict.latency_ns // 1000), 2**32 - 1),
-            error_mm=verdict.error_mm,
-        )
+    def _trouble(self, code: ErrorCode, why: str) -> None:
+        others = {held: reason for held, reason in self.troubles.items() if held is not code}
+        self.troubles = others | ({code: why} if why else {})
 
 
 def _new_id() -> int:

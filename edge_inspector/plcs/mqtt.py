@@ -101,6 +101,10 @@ class MqttLink:
         """What came on `command`, where `commands = true` lets it; wrong ones are answered and left out."""
         return () if self._session is None else self._commands.check(self._session.requests(), self._recipe_id)
 
+    def incidents(self) -> Sequence[tuple[ErrorCode, str]]:
+        """None: what is wrong with a broker is over when it is right again."""
+        return ()
+
     def deliver(self, verdicts: Sequence[Verdict]) -> int:
         """How many of `verdicts` are now safe in the outbox; fewer when it is full. Raises DeviceError for the disk."""
         outbox = self._opened()

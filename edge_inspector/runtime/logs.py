@@ -118,8 +118,6 @@ def set_up_logging() -> None:
     # python-snap7 reports every connect and disconnect on its own; ours say it with the reason.
     logging.getLogger("snap7").setLevel(logging.ERROR)
     logging.getLogger("s7").setLevel(logging.ERROR)
-    # What pymodbus logs as an error comes as a DeviceError too.
-    logging.getLogger("pymodbus_internal").setLevel(logging.CRITICAL)
 
 
 def _to_journal() -> bool:

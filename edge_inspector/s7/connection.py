@@ -6,9 +6,11 @@ python-snap7 waits 5 s for every connect and answer and its API cannot change th
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import snap7
@@ -23,8 +25,19 @@ from edge_inspector.host_name import Host
 MAX_READ = 462  # bytes in one PDU; more is split silently and no longer one consistent picture
 
 
+_PUT_GET = "permit PUT/GET access in TIA Portal: CPU properties, Protection & Security, Connection mechanisms"
+_ADVICE = {
+    0x03: f"access denied: {_PUT_GET}; the block may be write-protected",
+    0x05: "the block is shorter: load the blocks of deploy/plc; is {key} = {db} right?",
+    0x0A: "PUT/GET sees no such block: is {key} = {db} right, and is its attribute 'Optimized block access' off?",
+    0x8104: f"the CPU refuses the service: {_PUT_GET}",
+}
+_CONNECT = "is host right, port 102 open, and rack and slot those of the CPU (S7-1200 and S7-1500: rack 0, slot 1)?"
+_CODE = re.compile(r"0x([0-9a-f]{2,8})\)?$")
+
+
 class S7Settings(DriverSettings):
-    """Where the PLC is."""
+    """Where the PLC is. `auth_key_file` is the link's alone (docs/plc.md)."""
 
     host: Host
     port: Annotated[int, Field(ge=1, le=65535)] = 102
@@ -33,6 +46,7 @@ class S7Settings(DriverSettings):
     timeout_s: Annotated[float, Field(gt=0, le=5)] = 0.5
     db_plc: Annotated[int, Field(ge=1, le=65535)] = 100
     db_edge: Annotated[int, Field(ge=1, le=65535)] = 101
+    auth_key_file: Path | None = None
 
 
 class S7Connection:
@@ -62,15 +76,15 @@ class S7Connection:
         client.set_connection_type(3)  # S7 basic: leaves the few PG connections to the engineer
         client.host, client.port, client.rack, client.slot = settings.host, settings.port, settings.rack, settings.slot
         client.remote_tsap = (client.connection_type << 8) | (settings.rack << 5) | settings.slot
-        client.connection = ISOTCPConnection(settings.host, settings.port, client.local_tsap, client.remote_tsap)
+        client.connection = _Connection(settings.host, settings.port, client.local_tsap, client.remote_tsap)
         try:
             client.connection.connect(settings.timeout_s)
-            self._wire = client.connection.socket = _StampedSocket(client.connection.socket, settings.timeout_s)
+            self._wire = client.connection.socket
             client._setup_communication()  # noqa: SLF001 -- see the module's docstring
             client.connected = True
         except (S7Error, OSError) as error:
             _drop(client)
-            raise _translated(error, f"{self.address}: cannot connect") from error
+            raise _translated(error, f"{self.address}: cannot connect", _CONNECT) from error
         self._client = client
 
     def read(self, db: int, start: int, size: int) -> bytes:
@@ -79,7 +93,8 @@ class S7Connection:
             return bytes(self._opened().db_read(db, start, size))
         except (S7Error, OSError, ValueError) as error:
             self.close()
-            raise _translated(error, f"{self.address}: cannot read DB{db} bytes {start}..{start + size - 1}") from error
+            what = f"{self.address}: cannot read DB{db} bytes {start}..{start + size - 1}"
+            raise _translated(error, what, self._advice(error, db)) from error
 
     def write(self, db: int, start: int, content: bytes) -> None:
         """Write bytes into a data block. A write that timed out may still be applied. Raises DeviceError."""
@@ -87,8 +102,8 @@ class S7Connection:
             self._opened().db_write(db, start, bytearray(content))
         except (S7Error, OSError, ValueError) as error:
             self.close()
-            end = start + len(content) - 1
-            raise _translated(error, f"{self.address}: cannot write DB{db} bytes {start}..{end}") from error
+            what = f"{self.address}: cannot write DB{db} bytes {start}..{start + len(content) - 1}"
+            raise _translated(error, what, self._advice(error, db)) from error
 
     def close(self) -> None:
         """Let go, without a word to a peer that may be hung."""
@@ -100,6 +115,22 @@ class S7Connection:
         if self._client is None:
             raise DeviceError(f"{self.address}: not connected")
         return self._client
+
+    def _advice(self, error: Exception, db: int) -> str:
+        """What to do about an error of the PLC; python-snap7 has its code in the text alone where it is an item's."""
+        found = _CODE.search(str(error))
+        code = getattr(error, "error_code", None) or (int(found[1], 16) if found else 0)
+        key = "db_plc" if db == self._settings.db_plc else "db_edge"
+        return _ADVICE.get(code, "").format(key=key, db=db)
+
+
+class _Connection(ISOTCPConnection):  # type: ignore[misc]
+    """Connects to names and to addresses of IPv4 and IPv6; python-snap7's own one knows IPv4 alone."""
+
+    def _tcp_connect(self) -> None:
+        connected = socket.create_connection((self.host, self.port), self.timeout)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = _StampedSocket(connected, self.timeout)
 
 
 class _StampedSocket(socket.socket):
@@ -127,7 +158,7 @@ def _drop(client: snap7.Client) -> None:
         client.disconnect()
 
 
-def _translated(error: Exception, what: str) -> DeviceError:
+def _translated(error: Exception, what: str, advice: str) -> DeviceError:
     if isinstance(error, S7TimeoutError | TimeoutError):
         return DeviceTimeoutError(f"{what}: no answer in time")
-    return DeviceError(f"{what}: {error}")
+    return DeviceError(f"{what}: {error}" + (f". What to do: {advice}" if advice else ""))

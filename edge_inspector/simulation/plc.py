@@ -78,6 +78,8 @@ class PlcProgram:
         self.heartbeat = 0
         self.edge_alive = False
         self.edge_ready = False
+        self.edge_alarm = False
+        self.edge_off = False
         self.edge_recipe_id = 0
         self.missing_verdicts = 0
         self.recipe_id = 0
@@ -97,7 +99,7 @@ class PlcProgram:
         """New verdicts from the ring, in order, each with `in time`, `late` or `duplicate`."""
         header = EDGE_HEADER.unpack(db_edge[: EDGE_HEADER.size])
         if header is not None and header["layout_version"] != blocks.LAYOUT_VERSION:
-            self.edge_alive = self.edge_ready = False
+            self.edge_alive = self.edge_ready = self.edge_alarm = self.edge_off = False
             return []
         if header is not None and header["heartbeat"] != self._edge_heartbeat[0]:
             self._edge_heartbeat = (header["heartbeat"], now_ns)
@@ -107,6 +109,8 @@ class PlcProgram:
             self._edge_status, self.edge_recipe_id = header["status"], header["recipe_id"]
         counted_on = self._edge_status & (blocks.STATUS_READY | blocks.STATUS_FAULT) == blocks.STATUS_READY
         self.edge_ready = self.edge_alive and counted_on
+        self.edge_alarm = self.edge_alive and bool(self._edge_status & blocks.STATUS_ALARM)
+        self.edge_off = self.edge_alive and bool(self._edge_status & blocks.STATUS_OFF)
         if header is None:
             return []
         if header["plc_boot_id"] != self.boot_id or header["session_id"] == 0:

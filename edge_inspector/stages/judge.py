@@ -188,7 +188,7 @@ class Judge:
             unseen_ns = self._unseen_ns if handicap is Reason.NONE else 0
             recipe_id = self._control.recipe_id
             self._scaling.announced(heard.boot_id, trigger, handicap, recipe_id)
-            self._placing.announce(Announced(now, unseen_ns, heard.boot_id, trigger, handicap, recipe_id))
+            self._placing.announce(Announced(now, unseen_ns, heard.boot_id, trigger, handicap, recipe_id, heard.run))
         if not self._intake.behind:
             self._unseen_ns = heard.asked_ns
         self._control.hear(heard, whole=not self._intake.behind)
@@ -212,8 +212,9 @@ class Judge:
             self._lost_ns = 0
             self._conditions.clear(ErrorCode.PLC_TRIGGERS_LOST, "plc")
         self._placing.settle(now, self._tracker, last=last)
-        self._tracker.void(self._timeline.epoch, self._plc.boot_id if self._plc else None)
-        if not self._watching.trusts(running=self._plc is not None and self._plc.line_running):
+        plc = self._plc
+        self._tracker.void(self._timeline.epoch, plc.boot_id if plc else None, plc.run if plc else 0)
+        if not self._watching.trusts(running=plc is not None and plc.line_running):
             self._tracker.distrust()
         ripe = self._tracker.ripe(self._timeline.furthest(now))
         for assembly in ripe.assemblies:

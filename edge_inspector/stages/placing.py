@@ -43,6 +43,7 @@ class Announced:
     trigger: Trigger
     handicap: Reason
     recipe_id: int
+    run: int = 0
 
 
 class Placing:
@@ -136,6 +137,7 @@ class Placing:
             announced_ns=announced.announced_ns,
             unseen_ns=announced.unseen_ns,
             recipe_id=announced.recipe_id,
+            run=announced.run,
         )
         if lost:
             return nowhere

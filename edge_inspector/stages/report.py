@@ -24,6 +24,7 @@ from edge_inspector.records import (
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.stages.link_conditions import LinkConditions
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ _LAST_WORDS_NS = 300_000_000
 _OVERDUE_AT_ONCE = 8  # then whatever is urgent has its turn
 _LATE_TOLD_NS = 500_000_000  # so long that the peer reads it between two exchanges
 _MISSED_TOLD_NS = 5_000_000_000  # nobody else tells of it, and people are to see it
+_UNHEARD_NS = 100_000_000  # one reading that a link does not believe is no loss
+_ANSWERS = (ErrorCode.OTHER_WRITER, ErrorCode.PLC_NUMBERS)  # a link that says so has a PLC that answers
 _FROZEN_S = 0.5  # a PLC whose heartbeat stands still this long is in STOP
 
 
@@ -76,7 +79,8 @@ class Report:
         self._late_ns = self._missed_ns = 0
         self._gate = GateWatch()
         self._counted: dict[str, int] = {}
-        self._troubled: set[ErrorCode] = set()
+        self._link_conditions = LinkConditions(link, name, conditions)
+        self._heard_ns = 0
 
     def start(self) -> None:
         """Not open yet: the first step tries."""
@@ -192,11 +196,13 @@ class Report:
         up = self._link.connected and not frozen
         metrics.link_up.labels(self._label).set(up)
         metrics.link_backlog.labels(self._label).set(self._link.backlog)
-        if up:
+        if self._link.connected:
+            self._heard_ns = now
+        if up or not self._link.troubles.keys().isdisjoint(_ANSWERS):
             self._conditions.clear(self._lost_code, self._label)
         elif frozen:
             self._conditions.set(self._lost_code, self._label, "the PLC answers, but its program does not run (STOP?)")
-        elif heard is None and not self._link.connected and self._lost_code not in self._link.troubles:
+        elif heard is None and now - self._heard_ns > _UNHEARD_NS and self._lost_code not in self._link.troubles:
             self._conditions.set(self._lost_code, self._label, "not connected")
 
     def _tell_of_missed(self, parts: int, now: int) -> None:
@@ -211,11 +217,7 @@ class Report:
         for event, count in self._link.events.items():
             metrics.link_events.labels(self._label, event).inc(count - self._counted.get(event, 0))
             self._counted[event] = count
-        for code in self._troubled - self._link.troubles.keys():
-            self._conditions.clear(code, self._label)
-        for code, why in self._link.troubles.items():
-            self._conditions.set(code, self._label, why)
-        self._troubled = set(self._link.troubles)
+        self._link_conditions.follow()
 
     def _is_frozen(self, heard: PlcInput, now: int) -> bool:
         if heard.heartbeat != self._heartbeat[0]:

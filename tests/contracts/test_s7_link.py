@@ -1,5 +1,6 @@
 """The links over the two blocks, against real servers in this process; and S7 against the simulated PLC in its own."""
 
+import hmac
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,7 @@ from edge_inspector.records import (
 )
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT
 from edge_inspector.s7.connection import S7Settings
+from edge_inspector.s7.word_order import turned
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.plc import PlcProgram
 
@@ -183,6 +186,7 @@ class S7Plc(Plc):
         return {
             "address": f"s7://127.0.0.1:{self.port} rack 0 slot 1",
             "block": "DB100",
+            "edge": "DB101",
             "no plc": r"cannot read DB100 bytes 0\.\.",
             "no edge": r"cannot read DB101 bytes 2048\.\.2111",
             "nowhere": r"cannot read DB200 bytes 0\.\.319",
@@ -242,6 +246,7 @@ class ModbusPlc(Plc):
         return {
             "address": f"modbus://127.0.0.1:{self.port} unit 1",
             "block": "the block from register 0",
+            "edge": "the block from register 1000",
             "no plc": r"cannot read registers 0\.\." + refused,
             "no edge": r"cannot read registers 2024\.\.2055" + refused,
             "nowhere": r"cannot read registers 30000\.\.30119" + refused,
@@ -302,11 +307,36 @@ def test_an_open_link_is_silent_until_the_first_exchange(plc: Plc, link: BlockLi
     assert not any(plc.db_edge)
 
 
-def test_a_probe_writes_nothing_and_says_what_is_there(plc: Plc, link: BlockLink) -> None:
+def scanning(plc: Plc) -> AbstractContextManager[None]:
+    """The PLC's program runs, as long as the block of code does."""
+
+    @contextmanager
+    def run() -> Iterator[None]:
+        stop = threading.Event()
+
+        def scans() -> None:
+            while not stop.wait(0.01):
+                plc.program.publish(plc.db_plc)
+
+        thread = threading.Thread(target=scans)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    return run()
+
+
+def test_a_probe_changes_nothing_and_says_what_is_there(plc: Plc, link: BlockLink) -> None:
     plc.program.photo_eye(0)
     plc.scan()
-    assert link.probe() == plc.words("address") + ", both blocks there, trigger 1"
-    assert plc.writes == []
+    before = bytes(plc.db_edge)
+    with scanning(plc):
+        assert link.probe() == plc.words("address") + ", both blocks there, trigger 1"
+    assert bytes(plc.db_edge) == before
+    assert plc.writes == [(101, 0, EDGE_HEADER.size)], "whether it may write, it has tried with what stood there"
     assert not link.connected
 
 
@@ -318,6 +348,33 @@ def test_a_look_gives_what_the_plc_says_and_writes_nothing(plc: Plc, link: Block
     assert [(trigger.part_seq, trigger.count) for trigger in heard.triggers] == [(1, 77)]
     assert plc.writes == []
     assert not link.connected
+
+
+def test_a_probe_does_not_write_where_a_daemon_is_at_work(plc: Plc, link: BlockLink) -> None:
+    stop = threading.Event()
+
+    def beats() -> None:
+        other = plc.link()
+        other.open()
+        while not stop.wait(0.02):
+            other.exchange(READY)
+        other._wire.close()
+
+    thread = threading.Thread(target=beats)
+    thread.start()
+    try:
+        wait_for(lambda: EDGE_HEADER.unpack(bytes(plc.db_edge[:64])))
+        plc.writes.clear()
+        with scanning(plc):
+            found = link.probe()
+    finally:
+        stop.set()
+        thread.join()
+    assert found.endswith(f"; a daemon (boot_id {DAEMON:08x}) is at work in {plc.words('edge')}: writing was not tried")
+
+
+def test_a_probe_says_that_the_plcs_program_stands_still(link: BlockLink) -> None:
+    assert "its heartbeat stands still: is the PLC in STOP" in link.probe()
 
 
 @pytest.mark.parametrize(
@@ -574,13 +631,88 @@ def test_hundreds_of_verdicts_arrive_in_order_and_once_while_the_plc_reads_when_
     assert consumed == list(range(1, 301))
 
 
-def test_an_acknowledgement_of_what_was_never_written_is_an_error_in_clear_words(plc: Plc, link: BlockLink) -> None:
+def test_a_slot_that_somebody_else_wrote_is_told_and_the_link_goes_on_in_a_session_of_its_own(
+    plc: Plc, link: BlockLink
+) -> None:
+    plc.program.photo_eye(4000)
+    plc.program.photo_eye(8000)
+    plc.scan()
+    ready(link)
+    assert link.deliver([verdict(1)]) == 1
+    session, slot = plc.header()["session_id"], plc.slot(1)
+    assert slot is not None
+    forged = VERDICT.pack(**slot | {"seq": 2, "part_seq": 2, "decision": 1})
+    plc.db_edge[DB_EDGE.offset(VERDICT, 2) : DB_EDGE.offset(VERDICT, 3)] = forged
+    assert plc.scan() == [(1, "in time"), (2, "in time")]
+    heard(link)
+    ((code, what),) = link.incidents()
+    assert code is ErrorCode.OTHER_WRITER
+    assert what == (
+        f"the PLC took slot 2 of {plc.words('edge')}, which this station never wrote: part 2 ACCEPT. Find out who "
+        "writes there (docs/plc.md)"
+    )
+    assert link.connected
+    assert plc.header()["session_id"] not in (0, session)
+    assert link.deliver([verdict(2), verdict(3)]) == 2
+    assert [part_seq for part_seq, _ in plc.scan()] == [1, 2, 3], "what was not acknowledged comes once more"
+    heard(link)
+    assert (link.backlog, link.incidents()) == (0, [])
+
+
+@pytest.mark.parametrize("make", [S7Plc, ModbusPlc], ids=["s7", "modbus"])
+def test_with_a_key_all_that_is_written_carries_its_tag_under_new_numbers_too(make: type[Plc], tmp_path: Path) -> None:
+    key = bytes(range(32))
+    (tmp_path / "plc.key").write_text(key.hex())
+    (tmp_path / "plc.key").chmod(0o600)
+    plc = make()
+    plc.program.publish(plc.db_plc)
+    keyed = s7_link if make is S7Plc else modbus_link
+    link = keyed(plc.port, auth_key_file=tmp_path / "plc.key")
+
+    def tagged(at: int, letter: bytes) -> bool:
+        raw = bytes(plc.db_edge[at : at + 64])
+        return raw[46:62] == hmac.digest(key, letter + raw[:46], "sha256")[:16]
+
+    try:
+        ready(link)
+        link.deliver([verdict(1)])
+        assert tagged(0, b"H")
+        assert tagged(64 + 64, b"V")
+        before = bytes(plc.db_edge[64:])
+        link._number_anew()
+        heard(link)
+        assert bytes(plc.db_edge[64:]) != before
+        assert tagged(0, b"H")
+        assert tagged(64 + 64, b"V")
+        assert plc.scan() == [(1, "late")], "a program without the key takes it as ever"
+    finally:
+        link.close()
+        plc.stop()
+
+
+def test_an_acknowledgement_read_once_and_not_again_is_ignored(plc: Plc, link: BlockLink) -> None:
     ready(link)
     link.deliver([verdict(1)])
-    plc.write_header(ack_session=plc.header()["session_id"], ack_seq=7)
-    with pytest.raises(LayoutError, match="acknowledges slot 7, only 1 written"):
-        link.exchange(READY)
-    assert not link.connected
+    session = plc.header()["session_id"]
+    plain = link._wire.read
+    torn = bytearray(plc.db_plc)
+    values = PLC_HEADER.unpack(bytes(torn[:32]))
+    assert values is not None
+    torn[:32] = PLC_HEADER.pack(**values | {"ack_session": session, "ack_seq": 7})
+    answers = [bytes(torn)]
+    link._wire.read = lambda block, start, size: answers.pop() if answers else plain(block, start, size)  # type: ignore[method-assign]
+    assert link.exchange(READY) is None
+    heard(link)
+    assert (link.incidents(), plc.header()["session_id"]) == ([], session)
+
+
+def test_slots_that_are_gone_are_said_to_be_gone(plc: Plc, link: BlockLink) -> None:
+    ready(link)
+    plc.write_header(ack_session=plc.header()["session_id"], ack_seq=1_000_000, heartbeat=2)
+    heard(link)
+    ((_, what),) = link.incidents()
+    assert "the PLC took slots 1 to 1000000 of" in what
+    assert "never wrote: they are gone. Find out" in what
 
 
 def test_a_plc_that_took_up_another_session_in_between_gets_the_rest_under_new_numbers(
@@ -621,16 +753,89 @@ def test_a_slot_that_somebody_wiped_is_written_again_when_the_plc_makes_no_progr
     assert plc.scan() == [(1, "late")]
 
 
-def test_a_plc_whose_numbers_fall_back_without_a_new_boot_id_is_refused(plc: Plc, link: BlockLink) -> None:
-    plc.write_header(trigger_seq=40)
+def believed(link: BlockLink) -> PlcInput:
+    """Exchanges until what the PLC says is believed."""
+    found: PlcInput = wait_for(lambda: link.exchange(READY))
+    return found
+
+
+def test_after_numbers_fell_nothing_of_before_is_delivered_and_the_link_goes_on(plc: Plc, link: BlockLink) -> None:
+    for count in range(1, 18):
+        plc.program.photo_eye(count * 1000)
+    plc.scan()
+    ready(link)
+    first = heard(link)
+    assert link.deliver([verdict(1, 16)]) == 1
+    session = plc.header()["session_id"]
+    plc.program.trigger_seq = 0
+    plc.program.triggers.clear()
+    plc.program.tracked.clear()
+    plc.program.photo_eye(99_000)
+    plc.program.publish(plc.db_plc)
+
+    assert link.exchange(READY) is None
+    assert not link.connected
+    assert link.deliver([verdict(2, 17)]) == 0, "nothing is said as long as it is not clear of which part 17"
+    anew = believed(link)
+    assert (anew.run_key, anew.fresh) == ((BOOT, first.run + 1), False)
+    assert [trigger.part_seq for trigger in anew.triggers] == [1]
+    ((code, what),) = link.incidents()
+    assert code is ErrorCode.PLC_NUMBERS
+    assert what.startswith("trigger_seq fell from 17 to 1 without a new boot_id. All parts of before count as past.")
+    assert link.troubles == {}
+    assert plc.header()["session_id"] not in (0, session)
+    assert (link.backlog, link.deliver([verdict(2, 17)])) == (0, 1), "void"
+    assert plc.scan() == [], "what lies in the ring is of the session before"
+    assert link.deliver([replace(verdict(3, 1), part=replace(verdict(3, 1).part, run=anew.run))]) == 1
+    assert plc.scan() == [(1, "in time")]
+
+
+def test_a_doubt_that_lasts_is_a_trouble_and_the_heartbeat_goes_on(plc: Plc, link: BlockLink) -> None:
+    plc.write_header(trigger_seq=40, heartbeat=1)
+    ready(link)
+    before = plc.header()["heartbeat"]
+    plc.write_header(trigger_seq=2**32 - 1, heartbeat=2)
+    exchanged_in_vain(link, 1)
+    assert link.troubles == {}
+    exchanged_in_vain(link, 1)
+    ((code, why),) = link.troubles.items()
+    assert code is ErrorCode.PLC_NUMBERS
+    assert "trigger_seq jumped from 40 to 4294967295" in why
+    assert plc.header()["heartbeat"] == before + 2
+    plc.write_header(trigger_seq=40, heartbeat=3)
+    assert heard(link).trigger_seq == 40
+    assert (link.connected, link.troubles, link.incidents()) == (True, {}, [])
+
+
+def test_a_run_of_the_plc_that_comes_back_is_numbered_anew(plc: Plc, link: BlockLink) -> None:
+    plc.write_header(trigger_seq=4)
+    ready(link)
+    assert heard(link).run_key == (BOOT, 0)
+    plc.write_header(trigger_seq=4, boot_id=BOOT + 1)
+    assert believed(link).run_key == (BOOT + 1, 0)
+    plc.write_header(trigger_seq=4)
+    assert believed(link).run_key == (BOOT, 1)
+
+
+@pytest.mark.parametrize("when", ["no part yet", "parts"])
+def test_words_in_the_other_order_are_refused_before_a_part_is_announced(plc: Plc, link: BlockLink, when: str) -> None:
+    if when == "parts":
+        plc.program.photo_eye(4000)
+        plc.program.photo_eye(8000)
+    announced = []
+
+    def exchanged() -> None:
+        for _ in range(10):
+            plc.program.publish(right := bytearray(DB_PLC.size))
+            plc.db_plc[:] = turned(DB_PLC, 0, bytes(right))
+            found = link.exchange(READY)
+            announced.append(found.trigger_seq if found else 0)
+
     link.open()
-    heard(link)
-    plc.write_header(trigger_seq=3)
-    with pytest.raises(LayoutError, match=r"trigger_seq fell from 40 to 3 .* must publish a new boot_id"):
-        link.exchange(READY)
-    plc.write_header(trigger_seq=3, boot_id=BOOT + 1)
-    link.open()
-    heard(link)
+    with pytest.raises(LayoutError, match=r"words of 32-bit values are swapped .*: (write word_order|the PLC must)"):
+        exchanged()
+    assert not any(announced)
+    assert not link.connected
 
 
 # Interruptions.
@@ -675,7 +880,8 @@ def test_a_restarted_plc_gets_a_new_session_from_one_and_no_verdict_on_parts_of_
     link.deliver([verdict(seq) for seq in (1, 2, 3)])
     old = plc.header()["session_id"]
     plc.restart()
-    heard(link)
+    assert link.exchange(READY) is None, "one reading may be torn"
+    believed(link)
     assert plc.header()["session_id"] not in (0, old)
     assert plc.header()["plc_boot_id"] == BOOT + 1
     assert link.backlog == 0
@@ -885,10 +1091,13 @@ def test_modbus_requests_are_as_small_as_the_protocol_wants_and_never_cut_a_reco
     link = modbus.link()
     ready(link)
     link.deliver([verdict(1)])
-    # Header before triggers: what the header announces is then in its slot.
+    # Header before triggers: what the header announces is then in its slot. The first time it is read twice.
     assert modbus.server.requests == [
         Request(READ, 0, 120),
         Request(READ, 120, 40),
+        Request(READ, 0, 120),
+        Request(READ, 120, 40),
+        Request(READ, 1000, 32),
         Request(WRITE_REGISTERS, 1000, 32),
         Request(WRITE_REGISTERS, 1064, 32),
     ]

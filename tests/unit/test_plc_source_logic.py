@@ -11,6 +11,7 @@ from scl import Place, Source
 
 from edge_inspector.records import Reason
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT, wrap32
+from edge_inspector.s7.seal import sealed
 from edge_inspector.simulation.plc import PlcProgram
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "plc"
@@ -96,6 +97,8 @@ class Both:
         assert self.db_plc[: PLC_HEADER.size] == self.mirror_plc[: PLC_HEADER.size]
         assert self.db_plc[DB_PLC.offset(TRIGGER) :] == self.mirror_plc[DB_PLC.offset(TRIGGER) :]
         assert self.out["edge_alive"] == self.mirror.edge_alive
+        assert self.out["edge_alarm"] == self.mirror.edge_alarm
+        assert self.out["edge_off"] == self.mirror.edge_off
         assert self.out["missing_verdict"] == any(action.why == "no verdict" for action in self.actions)
         if not self.rejected_all:  # which ends by firing once more than the mirror
             assert self.out["gate_fire"] == any(action.fired for action in self.actions)
@@ -279,6 +282,8 @@ def test_a_torn_header_is_no_news_and_does_not_stop_the_line(both: Both) -> None
         ({"status": 0}, False),
         ({"status": 8}, False),
         ({"status": 9}, False),
+        ({"status": 0b010001}, True),
+        ({"status": 0b100000}, False),
         ({"plc_boot_id": 99}, False),
         ({"session_id": 0}, False),
     ],
@@ -287,6 +292,58 @@ def test_ready_means_alive_ready_faultless_and_ours(both: Both, changes: dict[st
     both.header(**changes)
     assert both.scan()["edge_ready"] is ready
     assert both.out["edge_alive"]
+
+
+@pytest.mark.parametrize(
+    ("status", "alarm", "off"),
+    [(1, False, False), (0b010001, True, False), (0b100000, False, True), (0b11000, True, False)],
+)
+def test_alarm_and_off_are_outputs_as_long_as_the_daemon_lives(
+    both: Both,
+    status: int,
+    alarm: bool,  # noqa: FBT001 -- a table
+    off: bool,  # noqa: FBT001 -- a table
+) -> None:
+    both.header(status=status)
+    out = both.scan()
+    both.agree()
+    assert (out["edge_alarm"], out["edge_off"]) == (alarm, off)
+    for _ in range(40):
+        both.scan()
+        both.agree()
+    assert (both.out["edge_alarm"], both.out["edge_off"]) == (False, False)
+
+
+def test_parts_without_a_verdict_are_counted_for_the_daemon(both: Both) -> None:
+    for _ in range(3):
+        both.header()
+        both.scan(edge=1)
+    travel(both, GATE + 500)
+    header = PLC_HEADER.unpack(both.db_plc[: PLC_HEADER.size])
+    assert header is not None
+    assert header["missing_verdicts"] == 3
+    counted = both.source.data["EdgeInspector_DB"].member("parts_missing")
+    counted.write(("UDINT", 2**16 + 4))
+    both.header()
+    both.scan()
+    header = PLC_HEADER.unpack(both.db_plc[: PLC_HEADER.size])
+    assert header is not None
+    assert header["missing_verdicts"] == 4, "it wraps"
+
+
+def test_a_tag_in_the_reserved_bytes_is_nothing_to_a_program_that_does_not_know_it(both: Both) -> None:
+    key = bytes(range(32))
+    both.header()
+    both.scan(edge=1)
+    both.header()
+    both.verdict(1, rejects=True)
+    slot = slice(DB_EDGE.offset(VERDICT, both.seq % 32), DB_EDGE.offset(VERDICT, both.seq % 32) + VERDICT.size)
+    both.db_edge[:64] = sealed(EDGE_HEADER, bytes(both.db_edge[:64]), key)
+    both.db_edge[slot] = sealed(VERDICT, bytes(both.db_edge[slot]), key)
+    assert any(both.db_edge[46:62])
+    out = both.scan()
+    both.agree()
+    assert (both.how, out["edge_ready"]) == (["in time"], True)
 
 
 def test_another_layout_is_a_fault_until_reset(both: Both) -> None:

@@ -34,9 +34,13 @@ class Link:
         self.connected, self.backlog = True, 0
         self.events: dict[str, int] = {}
         self.troubles: dict[ErrorCode, str] = {}
+        self.happened: list[tuple[ErrorCode, str]] = []
         self.taken: list[int] = []
         self._heard = heard
         self._room = room
+
+    def hears(self, heard: PlcInput | None) -> None:
+        self._heard = heard
 
     def open(self) -> None: ...
 
@@ -53,6 +57,10 @@ class Link:
 
     def commands(self) -> Sequence[Command]:
         return ()
+
+    def incidents(self) -> Sequence[tuple[ErrorCode, str]]:
+        told, self.happened = self.happened, []
+        return told
 
     def exchange(self, status: StationStatus) -> PlcInput | None:  # noqa: ARG002 -- the seam
         return self._heard
@@ -91,8 +99,17 @@ class Rig:
         time.sleep(0.002)
         self.report.step()
 
+    def reasons(self) -> dict[ErrorCode, str]:
+        return {each.code: each.why for each in self.conditions.reasons()}
+
     def codes(self) -> list[ErrorCode]:
         return [code for code, _ in self.conditions.snapshot()]
+
+
+def exchanged(rig: Rig) -> None:
+    """A step that is not before its time."""
+    time.sleep(0.002)
+    rig.report.step()
 
 
 def due(seq: int, left_s: float, handicap: Reason = Reason.NONE) -> Verdict:
@@ -113,6 +130,72 @@ def test_parts_missed_in_an_outage_do_not_hold_up_a_fresh_one() -> None:
         rig.report.step()
     assert sorted(link.taken) == list(range(1, 302))
     assert rig.codes() == []
+
+
+def test_an_incident_stays_until_reset_and_what_is_wrong_meanwhile_is_told_beside_it() -> None:
+    link = Link(HEARD)
+    rig = Rig(link)
+    link.happened = [(ErrorCode.OTHER_WRITER, "part 15 ACCEPT")]
+    link.troubles = {ErrorCode.OTHER_WRITER: "a stranger writes"}
+    exchanged(rig)
+    assert rig.reasons() == {ErrorCode.OTHER_WRITER: "part 15 ACCEPT; a stranger writes"}
+    link.troubles = {}
+    exchanged(rig)
+    assert rig.reasons() == {ErrorCode.OTHER_WRITER: "part 15 ACCEPT"}
+    rig.conditions.reset()
+    exchanged(rig)
+    assert rig.reasons() == {}
+
+
+def test_of_many_incidents_the_latest_are_named_and_the_others_counted_until_reset() -> None:
+    link = Link(HEARD)
+    rig = Rig(link)
+    for part in range(1, 6):
+        link.happened.append((ErrorCode.OTHER_WRITER, f"part {part}"))
+        exchanged(rig)
+    assert rig.reasons() == {ErrorCode.OTHER_WRITER: "part 3; part 4; part 5; and 2 times before"}
+    rig.conditions.reset()
+    link.happened.append((ErrorCode.OTHER_WRITER, "part 6"))
+    exchanged(rig)
+    assert rig.reasons() == {ErrorCode.OTHER_WRITER: "part 6"}
+
+
+def test_a_trouble_that_outlasts_a_reset_is_told_again() -> None:
+    link = Link(HEARD)
+    rig = Rig(link)
+    link.happened = [(ErrorCode.OTHER_WRITER, "part 15 ACCEPT")]
+    link.troubles = {ErrorCode.OTHER_WRITER: "a stranger writes"}
+    exchanged(rig)
+    rig.conditions.reset()
+    exchanged(rig)
+    assert rig.reasons() == {ErrorCode.OTHER_WRITER: "a stranger writes"}
+    link.troubles = {}
+    exchanged(rig)
+    assert rig.reasons() == {}
+
+
+def test_a_reading_that_is_not_believed_is_no_lost_plc_but_silence_is() -> None:
+    link = Link(HEARD)
+    rig = Rig(link)
+    exchanged(rig)
+    link.hears(None)
+    link.connected = False
+    exchanged(rig)
+    assert rig.codes() == []
+    time.sleep(0.11)
+    exchanged(rig)
+    assert rig.reasons() == {ErrorCode.PLC_LOST: "not connected"}
+
+
+def test_a_plc_that_belongs_to_another_daemon_is_not_lost() -> None:
+    link = Link(None)
+    link.connected = False
+    rig = Rig(link)
+    exchanged(rig)
+    assert rig.codes() == [ErrorCode.PLC_LOST]
+    link.troubles = {ErrorCode.OTHER_WRITER: "another daemon writes DB101"}
+    exchanged(rig)
+    assert rig.codes() == [ErrorCode.OTHER_WRITER]
 
 
 def test_at_the_end_everything_is_delivered_however_much_there_is() -> None:
@@ -182,12 +265,6 @@ def test_what_was_missed_while_the_link_was_away_is_not_told_as_late() -> None:
     link.says(replace(HEARD, missing_verdicts=4))
     rig.exchange()
     assert len(missed(rig)) == 1, "it is connected again"
-
-
-def exchanged(rig: Rig) -> None:
-    """The link has spoken once more, however early its thread woke up."""
-    for _ in range(3):
-        rig.report.step()
 
 
 def test_a_link_that_knows_why_it_is_not_connected_is_quoted_and_not_overruled() -> None:

@@ -13,7 +13,7 @@ from edge_inspector import metrics
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
-from edge_inspector.plcs.block_link import BlockLink, Place
+from edge_inspector.plcs.edge_records import EdgeRecords
 from edge_inspector.plcs.messages import state_message
 from edge_inspector.records import (
     Command,
@@ -28,8 +28,7 @@ from edge_inspector.records import (
 from edge_inspector.runtime.clock import utc_of
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
-from edge_inspector.s7.blocks import DB_PLC, EDGE_HEADER
-from edge_inspector.simulation.plc import PlcProgram
+from edge_inspector.s7.blocks import EDGE_HEADER
 from edge_inspector.stages.judge import Judge
 from edge_inspector.stages.placing import Geometry
 from edge_inspector.stages.telling import Telling
@@ -49,29 +48,6 @@ RECIPE = Recipe.model_validate(
         "position_tolerance_mm": 5,
     }
 )
-
-
-class Memory:
-    """The PLC's two blocks, of which the daemon writes the second."""
-
-    address = "memory"
-    is_open = True
-
-    def __init__(self) -> None:
-        self.plc, self.edge = bytearray(DB_PLC.size), b""
-        PlcProgram(7, 10_000).publish(self.plc)
-
-    def open(self) -> None: ...
-
-    def read(self, block: int, start: int, size: int) -> bytes:
-        assert block == 1
-        return bytes(self.plc[start : start + size])
-
-    def write(self, block: int, start: int, content: bytes) -> None:
-        assert (block, start) == (2, 0)
-        self.edge = content
-
-    def close(self) -> None: ...
 
 
 class Station:
@@ -155,11 +131,7 @@ def test_each_reader_is_told_what_the_table_says(what: str) -> None:
 
 
 def plc_cell(status: StationStatus) -> str:
-    memory = Memory()
-    link = BlockLink(memory, Place(1, "DB_Plc"), Place(2, "DB_Edge"), IDENTITY)
-    link.open()
-    link.exchange(status)
-    header = EDGE_HEADER.unpack(memory.edge)
+    header = EDGE_HEADER.unpack(EdgeRecords(IDENTITY, None).header(status, 1, 1, 7, 0))
     assert header is not None
     meaning = next(field.meaning for _, field in EDGE_HEADER.offsets() if field.name == "status")
     names = meaning.removeprefix("bits from 0: ").partition(";")[0].split(", ")

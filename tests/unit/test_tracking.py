@@ -224,6 +224,16 @@ def test_an_unknown_plc_voids_nothing() -> None:
     assert decided(following, 0) == []
 
 
+def test_a_part_of_an_earlier_numbering_under_the_same_boot_id_is_voided_and_never_the_later_ones() -> None:
+    following = tracker()
+    following.add_part(part(17))
+    assert following.add_part(replace(part(17), run=1)), "the same number, another part"
+    following.void(EPOCH, BOOT, 1)
+    assert [(each.part.run, each.voided) for each in following.left()] == [(0, Reason.PLC_RESTARTED), (1, Reason.NONE)]
+    following.leave(part(17))
+    assert [each.part.run for each in following.left()] == [1]
+
+
 def test_views_of_an_old_epoch_are_strays_even_if_the_counter_began_again_below_them() -> None:
     following = tracker()
     following.add_view(seen("left", 2_000_000_000))

@@ -1,5 +1,7 @@
 """From the PLC's trigger ring to parts: each announced exactly once, come what may."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,6 +68,20 @@ def test_at_first_contact_a_slot_that_stays_damaged_is_a_part_without_a_position
         assert intake.take(heard(20, {19}, answered=18)) == []
     found = announced(intake.take(heard(20, {19}, answered=18)))
     assert found == [(19, Reason.TRIGGER_LOST), (20, Reason.DAEMON_RESTARTED)]
+
+
+def test_a_run_that_is_not_fresh_has_answered_what_its_ring_no_longer_shows() -> None:
+    assert len(met(5).take(replace(heard(500, boot_id=8), fresh=True))) == 500
+    found = announced(met(5).take(replace(heard(500, boot_id=8, answered=498), fresh=False)))
+    assert found == [(499, Reason.PLC_RESTARTED), (500, Reason.PLC_RESTARTED)]
+
+
+def test_numbers_that_begin_anew_under_one_boot_id_are_another_run() -> None:
+    intake = met(17)
+    anew = replace(heard(2), run=1, fresh=False)
+    assert announced(intake.take(anew)) == [(1, Reason.PLC_RESTARTED), (2, Reason.PLC_RESTARTED)]
+    assert announced(intake.take(replace(heard(3), run=1, fresh=False))) == [(3, Reason.NONE)]
+    assert announced(intake.take(replace(heard(1), run=2, fresh=False))) == [(1, Reason.PLC_RESTARTED)]
 
 
 def test_new_triggers_come_in_order_and_once() -> None:

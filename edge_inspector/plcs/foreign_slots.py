@@ -1,0 +1,29 @@
+"""Which parts the PLC was told of by somebody else: slots that it took and that this station never wrote."""
+
+from __future__ import annotations
+
+from edge_inspector.plcs.wire import Place, Wire
+from edge_inspector.records import Decision
+from edge_inspector.s7 import blocks
+from edge_inspector.s7.blocks import DB_EDGE, VERDICT
+
+_NAMED = 8  # each costs a request, and the line runs
+
+
+def foreign_slots(wire: Wire, edge: Place, session_id: int, taken: range) -> str:
+    """What the ring still shows of the slots with the numbers `taken`, in words. Raises DeviceError."""
+    told = []
+    for seq in taken[:_NAMED]:
+        at = DB_EDGE.offset(VERDICT, seq % blocks.VERDICT_SLOTS)
+        slot = VERDICT.unpack(wire.read(edge.block, at, VERDICT.size))
+        if slot is not None and (slot["seq"], slot["session_id"]) == (seq, session_id):
+            told.append(f"part {slot['part_seq']} {_name(slot['decision'])}")
+    which = f"slot {taken[0]}" if len(taken) == 1 else f"slots {taken[0]} to {taken[-1]}"
+    return (
+        f"the PLC took {which} of {edge.label}, which this station never wrote: {', '.join(told) or 'they are gone'}. "
+        "Find out who writes there (docs/plc.md)"
+    )
+
+
+def _name(decision: int) -> str:
+    return Decision(decision).name if decision in set(Decision) else f"decision {decision}"

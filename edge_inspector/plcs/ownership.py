@@ -1,0 +1,105 @@
+"""Who writes DB_Edge: one daemon, however many there are. The one that came first goes on, the other one is silent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edge_inspector.s7.blocks import EDGE_HEADER
+
+_WATCH_NS = 300_000_000  # longer than a heartbeat: a header that stands for so long is a dead daemon's
+_GONE_NS = 2_000_000_000  # one that was seen alive may be paused: it gets more time
+_NEAR = 100  # heartbeats; two daemons that began so close together are told apart by their boot_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Rival:
+    """Another daemon's header, as it was last seen."""
+
+    boot_id: int
+    heartbeat: int
+    seen_ns: int
+    lives: bool
+
+
+class Ownership:
+    """Looks at the header in DB_Edge and says whether this daemon may write there. `where`: the block's name.
+
+    At connecting, nothing is written until the header has stood still, is blank or is this daemon's own. Later on, a
+    living header of another boot_id makes the younger of the two silent.
+    """
+
+    def __init__(self, boot_id: int, where: str) -> None:
+        self.speaks = False
+        self.stranger = ""
+        """Who else writes there now, and what this daemon does about it; empty while nobody does."""
+        self._boot_id = boot_id
+        self._where = where
+        self._seen: bytes | None = None
+        self._seen_ns = 0
+        self._rival: _Rival | None = None
+
+    def begin(self) -> None:
+        """Connected anew: somebody else may have come meanwhile."""
+        if self.speaks:
+            self.speaks, self.stranger, self._rival = False, "", None
+        self._seen = None
+
+    def look(self, raw: bytes, heartbeat: int, now_ns: int) -> None:
+        """What stands in the block now. `heartbeat`: the last one that this daemon wrote."""
+        header = EDGE_HEADER.unpack(raw)
+        if self.speaks:
+            self._guard(header, raw, heartbeat, now_ns)
+        else:
+            self._wait(header, raw, now_ns)
+
+    def _wait(self, header: dict[str, Any] | None, raw: bytes, now_ns: int) -> None:
+        is_mine = header is not None and header["boot_id"] == self._boot_id
+        if not self.stranger and (is_mine or not any(raw)):
+            self.speaks = True
+        elif raw == self._seen:
+            if now_ns - self._seen_ns >= (_GONE_NS if self.stranger else _WATCH_NS):
+                self.speaks, self.stranger, self._rival = True, "", None
+        else:
+            if self._seen is not None:
+                self._fall_silent(header)
+            self._seen, self._seen_ns = raw, now_ns
+
+    def _guard(self, header: dict[str, Any] | None, raw: bytes, heartbeat: int, now_ns: int) -> None:
+        rival = self._rival
+        if rival is not None and now_ns - rival.seen_ns >= _GONE_NS:
+            rival = self._rival = None
+            self.stranger = ""
+        if header is None or header["boot_id"] == self._boot_id:
+            return
+        # One header alone may be a write of a dead daemon that came late.
+        same = rival is not None and rival.boot_id == header["boot_id"]
+        lives = same and rival is not None and (rival.lives or rival.heartbeat != header["heartbeat"])
+        self._rival = _Rival(header["boot_id"], header["heartbeat"], now_ns, lives)
+        if not lives:
+            return
+        if self._is_older(header, heartbeat):
+            self.stranger = (
+                f"{_name(header)} writes {self._where} too. This one was there before it and goes on. "
+                "Switch one of the two off"
+            )
+        else:
+            self.speaks = False
+            self._fall_silent(header)
+            self._seen, self._seen_ns = raw, now_ns
+
+    def _is_older(self, header: dict[str, Any], heartbeat: int) -> bool:
+        ahead = heartbeat - int(header["heartbeat"])
+        return self._boot_id < header["boot_id"] if abs(ahead) <= _NEAR else ahead > 0
+
+    def _fall_silent(self, header: dict[str, Any] | None) -> None:
+        if header is None and self.stranger:
+            return  # torn: the name of before is the better one
+        self.stranger = (
+            f"{_name(header)} writes {self._where}. This one came later and writes nothing. Switch one of the two off; "
+            f"when the other has been still for {_GONE_NS // 1_000_000_000} s, this one takes over"
+        )
+
+
+def _name(header: dict[str, Any] | None) -> str:
+    return "somebody else" if header is None else f"another daemon (boot_id {header['boot_id']:08x})"

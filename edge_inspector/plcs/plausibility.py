@@ -1,0 +1,161 @@
+"""Whether what the PLC says now can follow what it said before: a CRC-16 lets one torn header in 65,536 through.
+
+What cannot follow is not believed at once. It is ignored until several readings have said the same for a while.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from edge_inspector.records import PlcInput
+from edge_inspector.s7.blocks import TRIGGER_SLOTS
+
+_MS = 1_000_000
+_HASTE = 2.0  # the belt may be somewhat faster, and parts closer, than is written down
+_SWAPPED_WITHIN_NS = 30_000 * _MS  # no PLC scans 65,536 times in 30 s
+
+
+class Finding(Enum):
+    """What to do with a reading."""
+
+    USUAL = auto()
+    """It follows what was said before."""
+    DOUBTFUL = auto()
+    """Ignore it: it may be torn, or somebody else's."""
+    NEW_RUN = auto()
+    """The PLC has started again, or is heard for the first time: it counts parts anew, and says so."""
+    NEW_NUMBERS = auto()
+    """The PLC counts parts anew and does not say so."""
+    SWAPPED = auto()
+    """The words of 32-bit values are in the other order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """Why a reading cannot follow, and what it takes to believe it: so many readings, over so long a time."""
+
+    why: str
+    believed_as: Finding
+    readings: int
+    span_ns: int
+
+
+_FIRST = _Doubt("heard for the first time", Finding.NEW_RUN, 2, 0)
+
+
+@dataclass(slots=True)
+class _Suspicion:
+    """The doubtful readings so far, which agree with each other."""
+
+    believed_as: Finding
+    since_ns: int
+    latest: PlcInput
+    readings: int = 0
+
+
+class Numbers:
+    """Judges the readings of one link, one after the other. `parts_per_s`: the most that belt and pitch allow."""
+
+    def __init__(self, parts_per_s: float) -> None:
+        self.why = ""
+        """What the last reading is doubted for, or was believed in spite of."""
+        self.persists = False
+        """More than one reading has said that part numbers begin anew."""
+        self.fresh = False
+        """Of a new run: all its parts were triggered since the PLC was heard before."""
+        self._parts_per_s = parts_per_s
+        self._last: PlcInput | None = None
+        self._counts: dict[int, int] = {}
+        self._suspicion: _Suspicion | None = None
+
+    def judge(self, heard: PlcInput) -> Finding:
+        """What to do with this reading. What is believed is what later ones are compared with."""
+        self.why, self.persists = "", False
+        last = self._last
+        doubt = _FIRST if last is None else self._doubt(heard, last)
+        if doubt is None:
+            self._believe(heard)
+            return Finding.USUAL
+        self.why = doubt.why
+        if not self._is_confirmed(doubt, heard):
+            return Finding.DOUBTFUL
+        if doubt.believed_as is Finding.SWAPPED and last is not None:
+            self._last = replace(last, heartbeat=heard.heartbeat, asked_ns=heard.asked_ns)
+            return Finding.SWAPPED
+        if doubt.believed_as is not Finding.USUAL:
+            self._counts.clear()
+            restarted = doubt.believed_as is Finding.NEW_RUN
+            self.fresh = restarted and last is not None and heard.trigger_seq <= self._most(last, heard)
+        self._believe(heard)
+        return doubt.believed_as
+
+    def _doubt(self, heard: PlcInput, last: PlcInput) -> _Doubt | None:
+        if heard.boot_id != last.boot_id:
+            return _Doubt(f"boot_id is {heard.boot_id:08x}, was {last.boot_id:08x}", Finding.NEW_RUN, 2, 30 * _MS)
+        if _steps_in_high_words(last, heard):
+            return _Doubt("its heartbeat counts in steps of 65536", Finding.SWAPPED, 2, 0)
+        anew = self._numbered_anew(heard, last)
+        if anew:
+            return _Doubt(f"{anew} without a new boot_id", Finding.NEW_NUMBERS, 3, 300 * _MS)
+        more, most = heard.trigger_seq - last.trigger_seq, self._most(last, heard)
+        if more > most:
+            why = (
+                f"trigger_seq jumped from {last.trigger_seq} to {heard.trigger_seq}, while belt speed and pitch allow "
+                f"{most} parts"
+            )
+            return _Doubt(why, Finding.NEW_NUMBERS, 3, 1000 * _MS)
+        why = _unusual(heard, last)
+        return _Doubt(why, Finding.USUAL, 2, 0) if why else None
+
+    def _numbered_anew(self, heard: PlcInput, last: PlcInput) -> str:
+        """The sign that numbers are given a second time; empty where there is none."""
+        if heard.trigger_seq < last.trigger_seq:
+            return f"trigger_seq fell from {last.trigger_seq} to {heard.trigger_seq}"
+        for trigger in heard.triggers:
+            before = self._counts.get(trigger.part_seq, trigger.count)
+            if trigger.count != before:
+                return f"part number {trigger.part_seq} was given twice, at count {before} and at {trigger.count},"
+        return ""
+
+    def _is_confirmed(self, doubt: _Doubt, heard: PlcInput) -> bool:
+        suspicion = self._suspicion
+        if suspicion is None or not self._goes_on(suspicion, doubt, heard):
+            suspicion = self._suspicion = _Suspicion(doubt.believed_as, heard.asked_ns, heard)
+        suspicion.latest = heard
+        suspicion.readings += 1
+        self.persists = suspicion.readings > 1 and doubt.believed_as is Finding.NEW_NUMBERS
+        return suspicion.readings >= doubt.readings and heard.asked_ns - suspicion.since_ns >= doubt.span_ns
+
+    def _goes_on(self, suspicion: _Suspicion, doubt: _Doubt, heard: PlcInput) -> bool:
+        latest = suspicion.latest
+        return (
+            suspicion.believed_as is doubt.believed_as
+            and (latest.boot_id, latest.recipe_id) == (heard.boot_id, heard.recipe_id)
+            and 0 <= heard.trigger_seq - latest.trigger_seq <= self._most(latest, heard)
+        )
+
+    def _believe(self, heard: PlcInput) -> None:
+        self._last, self._suspicion = heard, None
+        self._counts |= {trigger.part_seq: trigger.count for trigger in heard.triggers}
+        oldest = heard.trigger_seq - TRIGGER_SLOTS
+        self._counts = {part_seq: count for part_seq, count in self._counts.items() if part_seq > oldest}
+
+    def _most(self, before: PlcInput, heard: PlcInput) -> int:
+        """How many parts can have come in between. As many as the ring shows at once are always believed."""
+        elapsed_s = max(0, heard.asked_ns - before.asked_ns) / 1e9
+        return TRIGGER_SLOTS + int(_HASTE * self._parts_per_s * elapsed_s)
+
+
+def _unusual(heard: PlcInput, last: PlcInput) -> str:
+    """What may well be, and is worth a second reading; empty where there is nothing."""
+    if heard.trigger_seq > last.trigger_seq and all(each.part_seq != heard.trigger_seq for each in heard.triggers):
+        return f"part {heard.trigger_seq} is announced and not shown"
+    if heard.recipe_id != last.recipe_id:
+        return f"recipe_id is {heard.recipe_id}, was {last.recipe_id}"
+    return ""
+
+
+def _steps_in_high_words(before: PlcInput, heard: PlcInput) -> bool:
+    steps = (heard.heartbeat - before.heartbeat) & 0xFFFFFFFF
+    return steps > 0 and steps & 0xFFFF == 0 and heard.asked_ns - before.asked_ns < _SWAPPED_WITHIN_NS

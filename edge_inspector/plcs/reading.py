@@ -1,0 +1,98 @@
+"""From the bytes of DB_Plc to what the PLC says. Nothing is taken from a block that is not what it should be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_inspector.errors import LayoutError
+from edge_inspector.plcs.wire import Advice
+from edge_inspector.records import PlcInput, Trigger
+from edge_inspector.s7 import blocks
+from edge_inspector.s7.blocks import DB_PLC, PLC_HEADER, TRIGGER
+
+_TORN_READS = 5  # a read may meet the PLC while it writes; this many in a row is another layout
+
+
+class Reader:
+    """Reads one block, time after time. `where` names it."""
+
+    def __init__(self, where: str, advice: Advice) -> None:
+        self._where = where
+        self._advice = advice
+        self._torn = 0
+
+    def read(self, raw: bytes, asked_ns: int) -> PlcInput | None:
+        """What `raw` says, or None when it was met in the middle of a write. Raises LayoutError."""
+        header = PLC_HEADER.unpack(raw[: PLC_HEADER.size])
+        if header is None:
+            self._torn += 1
+            if self._torn < _TORN_READS:
+                return None
+            raise LayoutError(f"{self._where} holds no valid header: {self.likely(raw)}")
+        self._torn = 0
+        version = header["layout_version"]
+        if version != blocks.LAYOUT_VERSION:
+            raise LayoutError(f"{self._where} has layout {version}, this daemon speaks {blocks.LAYOUT_VERSION}")
+        if header["boot_id"] == 0:
+            raise LayoutError(f"{self._where} has boot_id 0: the PLC program has not initialised it")
+        slots = _triggers(raw)
+        if _look_swapped(slots):
+            raise self.words_swapped("triggers lie in slots of other numbers")
+        return _said(header, list(slots.values()), asked_ns)
+
+    def likely(self, raw: bytes) -> str:
+        """Why there may be no header in these bytes of the block."""
+        header = raw[: PLC_HEADER.size]
+        if not any(header):
+            return f"wrong block, or PLC program not running (all bytes are 0): {self._advice.place}"
+        turned = b"".join(header[at : at + 2][::-1] for at in range(0, len(header), 2))
+        if PLC_HEADER.unpack(turned) is not None:
+            return f"the two bytes of each word are swapped: {self._advice.octets}"
+        return f"wrong block, another layout, or PLC program not running: {self._advice.place}"
+
+    def words_swapped(self, seen: str) -> LayoutError:
+        """The error for a PLC whose 32-bit values have their words in the other order, and the sign of it."""
+        return LayoutError(f"{self._where}: the words of 32-bit values are swapped ({seen}): {self._advice.words}")
+
+
+def _triggers(raw: bytes) -> dict[int, dict[str, Any]]:
+    """What the slots hold, by slot; what is damaged or was never written is left out."""
+    first = DB_PLC.offset(TRIGGER)
+    found = {
+        slot: TRIGGER.unpack(raw[first + slot * TRIGGER.size : first + (slot + 1) * TRIGGER.size])
+        for slot in range(blocks.TRIGGER_SLOTS)
+    }
+    return {slot: trigger for slot, trigger in found.items() if trigger is not None}
+
+
+def _look_swapped(slots: dict[int, dict[str, Any]]) -> bool:
+    """Whether every trigger lies in the slot of its number with the words swapped, and not every one in its own."""
+    numbers = {slot: int(trigger["part_seq"]) for slot, trigger in slots.items()}
+    swapped = {slot: (number >> 16) | (number & 0xFFFF) << 16 for slot, number in numbers.items()}
+    return not _in_place(numbers) and _in_place(swapped)
+
+
+def _in_place(numbers: dict[int, int]) -> bool:
+    return all(number % blocks.TRIGGER_SLOTS == slot for slot, number in numbers.items())
+
+
+def _said(header: dict[str, Any], triggers: list[dict[str, Any]], asked_ns: int) -> PlcInput:
+    newest = header["trigger_seq"]
+    return PlcInput(
+        boot_id=header["boot_id"],
+        heartbeat=header["heartbeat"],
+        enable=bool(header["control"] & blocks.CONTROL_ENABLE),
+        reset=bool(header["control"] & blocks.CONTROL_RESET),
+        line_running=bool(header["control"] & blocks.CONTROL_LINE_RUNNING),
+        recipe_id=header["recipe_id"],
+        ack_session=header["ack_session"],
+        ack_seq=header["ack_seq"],
+        trigger_seq=newest,
+        missing_verdicts=header["missing_verdicts"],
+        triggers=tuple(
+            Trigger(found["part_seq"], found["count"], bool(found["flags"] & blocks.TRIGGER_ANSWERED))
+            for found in sorted(triggers, key=lambda found: int(found["part_seq"]))
+            if newest - blocks.TRIGGER_SLOTS < found["part_seq"] <= newest
+        ),
+        asked_ns=asked_ns,
+    )

@@ -1,0 +1,106 @@
+"""The two blocks for a PLC that keeps the low word of a 32-bit value first: it makes its CRCs over what lies there."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from binascii import crc_hqx
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from edge_inspector.s7.blocks import Block, Record
+
+_WIDE = frozenset({"UDINT", "DINT", "REAL"})
+
+
+class Wire(Protocol):
+    """A connection to the PLC's memory."""
+
+    address: str
+
+    @property
+    @abstractmethod
+    def is_open(self) -> bool:
+        """Whether the last call succeeded."""
+
+    @property
+    @abstractmethod
+    def round_trip_ns(self) -> tuple[int, int]:
+        """When the last request left this process and when its answer began to arrive, monotonic."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect. Raises DeviceError."""
+
+    @abstractmethod
+    def read(self, block: int, start: int, size: int) -> bytes:
+        """`size` bytes of a block. Raises DeviceError."""
+
+    @abstractmethod
+    def write(self, block: int, start: int, content: bytes) -> None:
+        """Write bytes into a block. Raises DeviceError."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go."""
+
+
+class LowWordFirst:
+    """A connection that turns every whole record on its way in and out. `blocks`: their place on the wire -> layout.
+
+    A record whose CRC does not hold is passed on as it is: it says nothing in either order.
+    """
+
+    def __init__(self, wire: Wire, blocks: Mapping[int, Block]) -> None:
+        self.address = wire.address
+        self._wire = wire
+        self._blocks = blocks
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last call succeeded."""
+        return self._wire.is_open
+
+    @property
+    def round_trip_ns(self) -> tuple[int, int]:
+        """When the last request left this process and when its answer began to arrive, monotonic."""
+        return self._wire.round_trip_ns
+
+    def open(self) -> None:
+        """Connect. Raises DeviceError."""
+        self._wire.open()
+
+    def read(self, block: int, start: int, size: int) -> bytes:
+        """`size` bytes of a block, in the order of docs/plc.md. Raises DeviceError."""
+        return turned(self._blocks[block], start, self._wire.read(block, start, size))
+
+    def write(self, block: int, start: int, content: bytes) -> None:
+        """Write records that are in the order of docs/plc.md. Raises DeviceError."""
+        self._wire.write(block, start, turned(self._blocks[block], start, content))
+
+    def close(self) -> None:
+        """Let go."""
+        self._wire.close()
+
+
+def turned(block: Block, start: int, raw: bytes) -> bytes:
+    """The bytes from `start` of the block with the words of every 32-bit value the other way round, and new CRCs."""
+    content = bytearray(raw)
+    for at, record in _records(block):
+        begin, end = at - start, at - start + record.size
+        if begin >= 0 and end <= len(content) and record.unpack(content[begin:end]) is not None:
+            content[begin:end] = _turned(record, content[begin:end])
+    return bytes(content)
+
+
+def _records(block: Block) -> Iterator[tuple[int, Record]]:
+    for at, count, record in block.parts:
+        for slot in range(count):
+            yield at + slot * record.size, record
+
+
+def _turned(record: Record, raw: bytearray) -> bytes:
+    body = raw[:-2]
+    for at, field in record.offsets():
+        if field.s7_type in _WIDE:
+            body[at : at + 4] = body[at + 2 : at + 4] + body[at : at + 2]
+    return bytes(body) + crc_hqx(body, 0xFFFF).to_bytes(2, "big")

@@ -1,0 +1,93 @@
+"""From DB_Plc's bytes to what the PLC says: what is not as it should be is refused with the likely cause."""
+
+import pytest
+
+from edge_inspector.errors import LayoutError
+from edge_inspector.plcs.reading import Reader
+from edge_inspector.plcs.wire import Advice
+from edge_inspector.records import PlcInput
+from edge_inspector.s7.blocks import DB_PLC, PLC_HEADER, TRIGGER
+from edge_inspector.s7.word_order import turned
+from edge_inspector.simulation.plc import PlcProgram
+
+
+def block(parts: int = 0, **changes: int) -> bytes:
+    program = PlcProgram(7, 8000)
+    for number in range(1, parts + 1):
+        program.photo_eye(1000 * number)
+    raw = bytearray(DB_PLC.size)
+    program.publish(raw)
+    header = PLC_HEADER.unpack(raw[:32])
+    assert header is not None
+    raw[:32] = PLC_HEADER.pack(**header | changes)
+    return bytes(raw)
+
+
+def reader() -> Reader:
+    return Reader("plc: DB100", Advice("turn the words", "turn the bytes", "is it DB100?"))
+
+
+def refusal(raw: bytes) -> str:
+    made = reader()
+    with pytest.raises(LayoutError) as told:
+        assert [made.read(raw, 0) for _ in range(5)] == []
+    return str(told.value)
+
+
+def test_what_the_plc_says_is_read_with_its_triggers_in_order() -> None:
+    heard = reader().read(block(21, control=0b101, recipe_id=4, missing_verdicts=3), 99)
+    assert heard is not None
+    assert (heard.boot_id, heard.trigger_seq, heard.enable, heard.reset, heard.line_running) == (
+        7,
+        21,
+        True,
+        False,
+        True,
+    )
+    assert (heard.recipe_id, heard.missing_verdicts, heard.asked_ns) == (4, 3, 99)
+    assert [trigger.part_seq for trigger in heard.triggers] == list(range(6, 22))
+
+
+def test_triggers_that_the_header_does_not_speak_of_are_left_out() -> None:
+    heard = reader().read(block(21, trigger_seq=18), 0)
+    assert heard is not None
+    assert [trigger.part_seq for trigger in heard.triggers] == list(range(6, 19))
+
+
+def test_four_torn_readings_in_a_row_are_no_news_and_a_fifth_is_another_layout() -> None:
+    made, whole = reader(), block()
+    torn = whole[:9] + b"\xff" + whole[10:]
+    for _ in range(3):
+        assert [made.read(torn, 0) for _ in range(4)] == [None] * 4
+        assert isinstance(made.read(whole, 0), PlcInput)
+    assert [made.read(torn, 0) for _ in range(4)] == [None] * 4
+    with pytest.raises(LayoutError, match="another layout, or PLC program not running: is it DB100"):
+        made.read(torn, 0)
+
+
+def test_a_blank_block_and_turned_bytes_are_told_as_what_they_are() -> None:
+    assert refusal(bytes(DB_PLC.size)).endswith("(all bytes are 0): is it DB100?")
+    whole = block()
+    bytes_turned = b"".join(whole[at : at + 2][::-1] for at in range(0, len(whole), 2))
+    assert refusal(bytes_turned).endswith(
+        "holds no valid header: the two bytes of each word are swapped: turn the bytes"
+    )
+
+
+def test_another_version_and_a_block_that_nobody_initialised_are_refused() -> None:
+    assert refusal(block(layout_version=2)) == "plc: DB100 has layout 2, this daemon speaks 1"
+    assert "has boot_id 0" in refusal(block(boot_id=0))
+
+
+@pytest.mark.parametrize("parts", [1, 3, 15, 17, 40])
+def test_turned_words_are_seen_by_the_slots_of_the_triggers(parts: int) -> None:
+    assert refusal(turned(DB_PLC, 0, block(parts))) == (
+        "plc: DB100: the words of 32-bit values are swapped (triggers lie in slots of other numbers): turn the words"
+    )
+
+
+def test_slots_that_fit_neither_way_are_nobodys_words() -> None:
+    raw = bytearray(block(2))
+    at = DB_PLC.offset(TRIGGER, 5)
+    raw[at : at + 16] = TRIGGER.pack(part_seq=1, count=0, flags=0)
+    assert reader().read(bytes(raw), 0) is not None
