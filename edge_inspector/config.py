@@ -64,7 +64,8 @@ def load_station(path: Path) -> Station:
     faults += _links_twice(file)
     recipe = _recipe(base / file.station.recipe, faults)
     model = base / file.station.models_dir / recipe.model if recipe is not None else None
-    segmenter = _segmenter(base, "segmenter", file.segmenter, model, faults)
+    sha256 = recipe.model_sha256 if recipe is not None else None
+    segmenter = _segmenter(base, "segmenter", file.segmenter, model, faults, sha256)
     limits: dict[str, ClassLimits] = {}
     if recipe is not None:
         faults += _line_faults(file, recipe)
@@ -244,18 +245,38 @@ def _recipe(path: Path, faults: list[Fault]) -> Recipe | None:
 
 
 def _segmenter(
-    base: Path, where: str, table: SegmenterTable | ShadowTable, model: Path | None, faults: list[Fault]
+    base: Path,
+    where: str,
+    table: SegmenterTable | ShadowTable,
+    model: Path | None,
+    faults: list[Fault],
+    sha256: str | None = None,
 ) -> Segmenter | None:
     settings = _settings(base, "segmenters", where, table, faults)
     if model is None or type(settings) is DriverSettings:
         return None
+    if sha256 is not None and "model_sha256" not in type(settings).model_fields:
+        faults.append(Fault(f"{where}.driver", f"{table.driver!r} cannot check the recipe's model_sha256"))
+        return None
     try:
         driver = load_driver("segmenters", table.driver)
-        segmenter: Segmenter = driver(model, settings)
+        demanded = {"model_sha256": sha256} if sha256 is not None else {}
+        segmenter: Segmenter = driver(model, settings.model_copy(update=demanded))
     except ConfigError as error:
         faults += error.faults
         return None
+    faults += _another_name(model, segmenter)
     return segmenter
+
+
+def _another_name(model: Path, segmenter: Segmenter) -> list[Fault]:
+    """What judges is called by its folder's name: one model in the folder of another would be recorded as that one."""
+    info = segmenter.info
+    told = f"{info.name}-{info.version}"
+    # A driver that runs no model folder has no file, and no name to compare.
+    if not info.sha256 or model.name == told:
+        return []
+    return [Fault(str(model / "manifest.toml"), f"says {told}: the folder must be called so, or hold {model.name}")]
 
 
 def _shadow(base: Path, file: StationFile, recipes: dict[int, Criteria], faults: list[Fault]) -> ShadowModel | None:
@@ -338,6 +359,8 @@ def _beside(path: Path, first: Recipe, recipe: Recipe) -> list[Fault]:
         faults.append(
             Fault(f"{path}: model", f"must be that of station.recipe, {first.model!r}: another model needs a restart")
         )
+    if recipe.model_sha256 not in (None, first.model_sha256):
+        faults.append(Fault(f"{path}: model_sha256", "must be that of station.recipe: one file judges for all"))
     return faults
 
 

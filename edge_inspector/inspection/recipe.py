@@ -56,12 +56,14 @@ class PictureLimits(_Table):
 class Recipe(_Table):
     """One product. `views` are the cameras that must have seen the part before it can be accepted.
 
+    With `model_sha256` no other file of the model's folder may judge: it is the file's SHA-256 in the manifest.
     `picture` holds for all views but those that have a table of their own in `pictures`.
     """
 
     id: Annotated[int, Field(ge=1, le=65535)]
     name: Annotated[str, Field(min_length=1)]
     model: Annotated[str, Field(min_length=1)]
+    model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     views: Annotated[list[str], Field(min_length=1)]
     part_length_mm: Positive
     min_pitch_mm: Positive
@@ -96,8 +98,9 @@ class Recipe(_Table):
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits that change with anything in the recipe."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        """Eight hex digits that change with anything in the recipe. What came later counts where it is given."""
+        unset = {"model_sha256"} if self.model_sha256 is None else set()
+        return hashlib.sha256(self.model_dump_json(exclude=unset).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from functools import partial
 
 from edge_inspector import metrics
 from edge_inspector.encoders.timeline import Timeline
+from edge_inspector.inspection.basis import Basis
 from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.decision import decide
 from edge_inspector.inspection.recipe import Criteria
@@ -23,7 +24,6 @@ from edge_inspector.records import (
     Decision,
     ErrorCode,
     JudgeItem,
-    ModelInfo,
     OpenPart,
     PlcInput,
     Reason,
@@ -60,7 +60,7 @@ class Judge:
         geometry: Geometry,
         recipes: Mapping[int, Criteria],
         control: Control,
-        model: ModelInfo,
+        basis: Basis,
         timeline: Timeline,
         inbox: Mailbox[JudgeItem],
         links: Sequence[Mailbox[Verdict]],
@@ -73,7 +73,7 @@ class Judge:
         self._geometry = geometry
         self._recipes = recipes
         self._control = control
-        self._model = model
+        self._basis = basis
         self._timeline = timeline
         self._inbox = inbox
         self._links = links
@@ -258,11 +258,12 @@ class Judge:
             error_mm=judged.error_mm,
             recipe_id=recipe.id,
             recipe_hash=recipe.fingerprint,
-            model=self._model.label,
+            model=self._basis.model.label,
             decided_ns=now,
             due_ns=self._placing.due_ns(assembly.part, now),
             review=any(placed.view.doubtful for placed in views),
             missing_views=judged.missing_views,
+            criteria=self._basis.fingerprint(recipe.id),
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_inspector.config import Station
 from edge_inspector.encoders.timeline import Timeline
+from edge_inspector.inspection.basis import Basis
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.records import Command, ModelInfo, Scene, StationStatus
 from edge_inspector.runtime.album import Album
@@ -39,6 +40,12 @@ class Plant:
     def recipe(self) -> Recipe:
         """The one in force."""
         return self.station.recipes[self.status().recipe_id].recipe
+
+    @property
+    def criteria(self) -> str:
+        """The fingerprint of all that judges now."""
+        basis = Basis(self.station.recipes, lambda: self.station.segmenter.info)
+        return basis.fingerprint(self.status().recipe_id)
 
     def thresholds(self, recipe_id: int = 0) -> tuple[int, ...]:
         """From which mask value on a pixel counts by this recipe, or by that in force; per class of the model.

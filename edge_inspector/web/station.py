@@ -79,7 +79,7 @@ class StationApi:
         plant = self._plant
         _, body = plant.health()
         held = plant.conditions.snapshot()
-        model = plant.model
+        model = plant.station.segmenter.info
         return JSONResponse(
             body
             | {
@@ -101,6 +101,7 @@ class StationApi:
                     "sha256": model.sha256,
                     "fell_back": model.fell_back,
                 },
+                "criteria": plant.criteria,
                 "recipe": plant.status().recipe_id,
                 "enabled": plant.status().enabled,
                 "versions": self._versions,
