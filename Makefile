@@ -30,8 +30,8 @@ layers: $(VENV)/.dev-$(ORT)
 # What may reach the gate is decided here: every branch is taken by a test that is quick.
 DECIDING := inspection plcs.ring plcs.plausibility plcs.ownership plcs.reading encoders.counter encoders.timeline s7.blocks \
 	s7.seal s7.word_order
-DECIDING_TESTS := admission alarms blocks config control counter counter_watch decision defects drift gate_watch line_figures \
-	line_watch ownership picture picture_guard plausibility reading recipe ring scale_watch seal timeline tracking triggers \
+DECIDING_TESTS := admission alarms basis blocks config control counter counter_watch decision defects drift gate_watch line_figures \
+	line_watch mask_watch ownership picture picture_guard plausibility reading recipe ring scale_watch seal timeline tracking triggers \
 	view word_order
 coverage: $(VENV)/.dev-$(ORT)
 	$(BIN)/pytest $(DECIDING_TESTS:%=tests/unit/test_%.py) $(DECIDING:%=--cov=edge_inspector.%) --cov-branch \

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -10,12 +10,20 @@ from typing import NamedTuple
 
 from edge_inspector.config import Station, load_station
 from edge_inspector.drivers import DriverSettings, Encoder, PlcLink, Segmenter, load_driver
-from edge_inspector.errors import CautionError, ConfigError, DeviceError, EdgeInspectorError, FrameIncompleteError
+from edge_inspector.errors import (
+    CautionError,
+    ConfigError,
+    DeviceError,
+    EdgeInspectorError,
+    Fault,
+    FrameIncompleteError,
+)
 from edge_inspector.host_name import is_address
 from edge_inspector.inspection.line_figures import Grade
+from edge_inspector.inspection.mask_watch import MaskWatch, out_of_reach, remarks
 from edge_inspector.inspection.picture_guard import guard_path, read_guard
 from edge_inspector.line_check import measure_line, measure_pictures
-from edge_inspector.records import Identity
+from edge_inspector.records import Frame, Identity
 from edge_inspector.station_file import WebTable
 from edge_inspector.store.state_folder import try_folder
 from edge_inspector.texts import without_passwords
@@ -47,14 +55,17 @@ def _rows(station: Station) -> Iterator[Row]:
     yield Row("configuration", file.station.name, f"recipe {station.recipe.id} {station.recipe.name}")
     yield _row("state", "state_dir", partial(_state, station.state_dir))
     yield _row("page", f"{file.web.host}:{file.web.port}", partial(_page, file.web))
-    yield _row("model", station.recipe.model, partial(_model, station.segmenter))
+    yield _row("model", station.recipe.model, partial(_judging_model, station))
+    yield from (Row("model", station.recipe.model, what, Grade.WARN) for what in remarks(station.segmenter.info))
     if station.shadow is not None and file.shadow is not None:
         yield _row("shadow", file.shadow.model, partial(_model, station.shadow.segmenter))
-    sizes: dict[str, tuple[int, int]] = {}
+    frames: dict[str, Frame] = {}
     for camera, settings in zip(file.cameras, station.camera_settings, strict=True):
-        yield _row("camera", camera.name, partial(_camera, camera.driver, camera.name, settings, sizes))
+        yield _row("camera", camera.name, partial(_camera, camera.driver, camera.name, settings, frames))
         yield from _cautions("camera", camera.name, settings)
+    sizes = {name: (frame.image.shape[0], frame.image.shape[1]) for name, frame in frames.items()}
     yield from (Row("picture", *finding) for finding in measure_pictures(station, sizes))
+    yield from (Row("limits", station.recipe.model, what, Grade.WARN) for what in _limits_out_of_reach(station, frames))
     yield from _guards(station)
     encoder = _row("encoder", file.encoder.driver, partial(_encoder, station))
     yield encoder
@@ -127,6 +138,29 @@ def _page(settings: WebTable) -> str:
         return f"{'http' if settings.certificate is None else 'https'}://{settings.host}:{settings.port}/ is free"
 
 
+def _judging_model(station: Station) -> str:
+    found = _model(station.segmenter)
+    # Before the first mask only a net complains of which its own file shows that it can find nothing.
+    complaint = MaskWatch(station.segmenter.info).complaint(station.recipes.values())
+    if complaint:
+        raise ConfigError([Fault(station.recipe.model, f"no part can be found defective: {complaint}")])
+    return found
+
+
+def _limits_out_of_reach(station: Station, frames: Mapping[str, Frame]) -> Iterator[str]:
+    file = station.file
+    scales = {camera.name: (camera.mm_per_px, file.mm_per_row(camera)) for camera in file.cameras}
+    for number, criteria in station.recipes.items():
+        for name, limit in criteria.limits.items():
+            if limit.min_confidence == 1.0:
+                yield f"recipe {number}: min_confidence 1.0 of {name} leaves nothing but the value 255 to be a defect"
+        for camera, frame in frames.items():
+            height, width = frame.image.shape[:2]
+            across, along = scales[camera]
+            for name in out_of_reach(criteria, camera, width * across, height * along):
+                yield f"recipe {number}: min_area_mm2 of {name} is more than all of {camera}'s picture: never a defect"
+
+
 def _model(segmenter: Segmenter) -> str:
     try:
         segmenter.open()
@@ -135,7 +169,7 @@ def _model(segmenter: Segmenter) -> str:
         segmenter.close()
 
 
-def _camera(driver: str, name: str, settings: object, sizes: dict[str, tuple[int, int]]) -> str:
+def _camera(driver: str, name: str, settings: object, frames: dict[str, Frame]) -> str:
     camera = load_driver("cameras", driver)(name, settings)
     try:
         camera.open()
@@ -146,7 +180,8 @@ def _camera(driver: str, name: str, settings: object, sizes: dict[str, tuple[int
         camera.close()
     if frame is None:
         return f"opens; no frame within {_FRAME_WAIT_S:g} s (not triggered?)"
-    height, width = sizes[name] = frame.image.shape[0], frame.image.shape[1]
+    frames[name] = frame
+    height, width = frame.image.shape[:2]
     return f"{width} x {height} px, {'grey' if frame.image.ndim == 2 else 'colour'}"
 
 

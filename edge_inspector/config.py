@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from edge_inspector.drivers import OTHER_WORDS, DriverSettings, Segmenter, driver_names, load_driver
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.host_name import is_loopback
+from edge_inspector.inspection.basis import Basis
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe, read_recipe
 from edge_inspector.line_faults import line_faults, recipe_faults, view_faults
 from edge_inspector.station_file import CameraTable, PlcTable, SegmenterTable, ShadowTable, StationFile, WebTable
@@ -47,6 +48,11 @@ class Station:
     plc_settings: tuple[DriverSettings, ...]
     shadow: ShadowModel | None = None
 
+    def basis(self) -> Basis:
+        """What the verdicts of this station rest on."""
+        scales = {camera.name: (camera.mm_per_px, self.file.mm_per_row(camera)) for camera in self.file.cameras}
+        return Basis(self.recipes, lambda: self.segmenter.info, scales)
+
 
 def load_station(path: Path) -> Station:
     """The station described in `path`. Raises ConfigError with every fault found in station, recipe and model."""
@@ -79,7 +85,8 @@ def _station(base: Path, raw: dict[str, Any]) -> Station:
     faults += _links_twice(file)
     recipe = _recipe(base / file.station.recipe, faults)
     model = base / file.station.models_dir / recipe.model if recipe is not None else None
-    segmenter = _segmenter(base, "segmenter", file.segmenter, model, faults)
+    sha256 = recipe.model_sha256 if recipe is not None else None
+    segmenter = _segmenter(base, "segmenter", file.segmenter, model, faults, sha256)
     limits: dict[str, ClassLimits] = {}
     if recipe is not None:
         faults += line_faults(file, recipe) + recipe_faults(file, cameras, file.station.recipe, recipe)
@@ -325,19 +332,39 @@ def _recipe(path: Path, faults: list[Fault]) -> Recipe | None:
 
 
 def _segmenter(
-    base: Path, where: str, table: SegmenterTable | ShadowTable, model: Path | None, faults: list[Fault]
+    base: Path,
+    where: str,
+    table: SegmenterTable | ShadowTable,
+    model: Path | None,
+    faults: list[Fault],
+    sha256: str | None = None,
 ) -> Segmenter | None:
     settings = _settings(base, "segmenters", where, table, faults)
     if model is None or type(settings) is DriverSettings:
         return None
+    if sha256 is not None and "model_sha256" not in type(settings).model_fields:
+        faults.append(Fault(f"{where}.driver", f"{table.driver!r} cannot check the recipe's model_sha256"))
+        return None
     try:
         driver = load_driver("segmenters", table.driver)
-        segmenter: Segmenter = driver(model, settings)
+        demanded = {"model_sha256": sha256} if sha256 is not None else {}
+        segmenter: Segmenter = driver(model, settings.model_copy(update=demanded))
     except ConfigError as error:
         late = not any(model.parent.glob("*"))  # not there, or empty: a disk that is not mounted yet
         faults += [replace(fault, may_come=late) for fault in error.faults]
         return None
+    faults += _another_name(model, segmenter)
     return segmenter
+
+
+def _another_name(model: Path, segmenter: Segmenter) -> list[Fault]:
+    """What judges is called by its folder's name: one model in the folder of another would be recorded as that one."""
+    info = segmenter.info
+    told = f"{info.name}-{info.version}"
+    # A driver that runs no model folder has no file, and no name to compare.
+    if not info.sha256 or model.name == told:
+        return []
+    return [Fault(str(model / "manifest.toml"), f"says {told}: the folder must be called so, or hold {model.name}")]
 
 
 def _shadow(base: Path, file: StationFile, recipes: dict[int, Criteria], faults: list[Fault]) -> ShadowModel | None:
@@ -390,6 +417,8 @@ def _beside(path: Path, first: Recipe, recipe: Recipe) -> list[Fault]:
         faults.append(
             Fault(f"{path}: model", f"must be that of station.recipe, {first.model!r}: another model needs a restart")
         )
+    if recipe.model_sha256 not in (None, first.model_sha256):
+        faults.append(Fault(f"{path}: model_sha256", "must be that of station.recipe: one file judges for all"))
     return faults
 
 

@@ -20,6 +20,7 @@ from edge_inspector import __version__, metrics
 from edge_inspector.config import Station, load_station
 from edge_inspector.drivers import Segmenter
 from edge_inspector.errors import ConfigError
+from edge_inspector.inspection.mask_watch import remarks
 from edge_inspector.pipeline import Pipeline, build, line_geometry
 from edge_inspector.records import ArchiveItem, Choice, ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
@@ -27,6 +28,7 @@ from edge_inspector.runtime.realtime import claim, opening_on, settle
 from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
+from edge_inspector.stages.criteria import CriteriaWatch
 from edge_inspector.store.choice import remembered_choice
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
@@ -68,6 +70,8 @@ class Daemon:
         self._boot_id = secrets.randbelow(2**32 - 1) + 1
         self._stop = threading.Event()
         self._recipe_id = station.recipe.id
+        self._basis = station.basis()
+        self._criteria = CriteriaWatch(station.state_dir, self._basis, station.recipes, self._conditions)
         self._ever_held: set[tuple[ErrorCode, str]] = set()
         self._signals = 0
 
@@ -92,6 +96,9 @@ class Daemon:
             self._begin_without_state(error)
         with opening_on(realtime.model_cores):
             station.segmenter.open()
+        info = station.segmenter.info
+        for what in filter(None, (info.blind, *remarks(info))):
+            log.warning("model %s: %s", info.label, what)
         chosen = remembered_choice(station.state_dir, station.recipe.id)
         self._recipe_id = chosen if chosen in station.recipes else station.recipe.id
         pipeline = build(station, self._boot_id, self._conditions, self._recipe_id)
@@ -154,17 +161,19 @@ class Daemon:
                 "version": __version__,
                 "recipe": f"{recipe.id}/{recipe.fingerprint}",
                 "model": model.label,
+                "criteria": self._basis.fingerprint(recipe.id),
                 "provider": model.provider,
             }
         )
         log.info(
-            "station %s, boot %08x: recipe %d %s, model %s on %s, %d cameras, links %s",
+            "station %s, boot %08x: recipe %d %s, model %s on %s, criteria %s, %d cameras, links %s",
             station.file.station.name,
             self._boot_id,
             recipe.id,
             recipe.name,
             model.label,
             model.provider,
+            self._basis.fingerprint(recipe.id),
             len(station.file.cameras),
             ", ".join(link.name for link in station.file.plcs),
         )
@@ -192,6 +201,9 @@ class Daemon:
             if resets != self._conditions.resets:
                 resets = self._conditions.resets
                 supervisor.forgive()
+                self._criteria.acknowledge()
+            if self._criteria.look():
+                self._announce()
             supervisor.watch()
             self._follow_recipe(pipeline.status().recipe_id, pipeline.keep)
             now = (self._conditions.state, self._conditions.error_code)

@@ -16,7 +16,11 @@ ProcessCollector(registry=REGISTRY)
 
 _LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0)
 
-station_info = Info("edge_inspector_station", "What runs: station, version, recipe, model.", registry=REGISTRY)
+station_info = Info(
+    "edge_inspector_station",
+    "What runs: station, version, recipe, model, fingerprint of all that judges.",
+    registry=REGISTRY,
+)
 station_state = Gauge(
     "edge_inspector_station_state", "1 for the state that the PLC is told now.", ["state"], registry=REGISTRY
 )

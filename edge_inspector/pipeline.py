@@ -44,6 +44,7 @@ from edge_inspector.stages.archive import Archive
 from edge_inspector.stages.drift import DriftState, DriftWatch
 from edge_inspector.stages.guard import PictureGuards
 from edge_inspector.stages.judge import Judge
+from edge_inspector.stages.mask_alarm import MaskAlarm
 from edge_inspector.stages.measure import Measure
 from edge_inspector.stages.placing import Geometry
 from edge_inspector.stages.report import Report
@@ -134,7 +135,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
     along = {camera.name: file.mm_per_row(camera) for camera in file.cameras}
     look = Look(lambda: control.in_use, segmenter.info, scales, along)
-    measure = Measure(look, masks, inbox, album)
+    measure = Measure(MaskAlarm(look, segmenter.info, conditions), masks, inbox, album)
     segment = [
         Segment(number, segmenter, admission, jobs, masks, measure.measure, inbox, conditions, album)
         for number in range(segmenter.workers)
@@ -144,7 +145,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         geometry,
         station.recipes,
         control,
-        segmenter.info,
+        station.basis(),
         timeline,
         inbox,
         verdicts,

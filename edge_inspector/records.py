@@ -332,6 +332,7 @@ class Verdict:
     """The one final word on a part. `seq` numbers the verdicts of this daemon's run (`boot_id`) from 1.
 
     `rejects` is what the gate will do. `due_ns` is the earliest host time at which the part can be at the gate.
+    `criteria` is the fingerprint of all that judged: recipe, limits, the net's file and its runtime.
     """
 
     boot_id: int
@@ -352,6 +353,7 @@ class Verdict:
     review: bool = False
     missing_views: tuple[str, ...] = ()
     late: bool = False
+    criteria: str = ""
 
     @property
     def latency_ns(self) -> int:
@@ -510,7 +512,10 @@ class Identity:
 class ModelInfo:
     """What a loaded model is and how it really runs.
 
-    `fell_back`: a better provider, installed or listed, did not start.
+    `fell_back`: a better provider, installed or listed, did not start. `runtime` is what runs it, with its version;
+    `before` a first stage that clears frames for it. `blind` says why its masks can never say "defective", `doubt` what
+    its numbers may hide; both are empty where nothing speaks for that. `values` are those in the masks of pictures full
+    of edges, lines and blobs; none where no such pictures were tried.
     """
 
     name: str
@@ -525,6 +530,11 @@ class ModelInfo:
     provider: str
     limits: dict[str, tuple[float, float]] = field(default_factory=dict)
     fell_back: bool = False
+    runtime: str = ""
+    before: str = ""
+    blind: str = ""
+    doubt: str = ""
+    values: frozenset[int] = frozenset()
 
     @property
     def label(self) -> str:

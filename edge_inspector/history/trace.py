@@ -36,7 +36,8 @@ def _lines(story: PartStory) -> Iterator[str]:
     row = story.row
     grade = f"   grade {row.grade}" if row.grade else ""
     yield f"part {row.part_seq} (#{row.id})   {row.decision.name}{_because(row.reason)}{grade}   {iso(row.utc)}"
-    yield f"  recipe {row.recipe_id} ({row.recipe_hash}), model {row.model}"
+    criteria = f", criteria {row.criteria}" if row.criteria else ""
+    yield f"  recipe {row.recipe_id} ({row.recipe_hash}), model {row.model}{criteria}"
     yield f"  station run {row.boot_id:08x}, its verdict {row.seq}; PLC run {row.plc_boot_id:08x}"
     if story.positioned:
         bound = "" if story.error_mm is None else f"; views placed within {story.error_mm:.2f} mm"

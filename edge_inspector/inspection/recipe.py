@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -83,12 +83,14 @@ class AlarmLimits(_Table):
 class Recipe(_Table):
     """One product. `views` are the cameras that must have seen the part before it can be accepted.
 
+    With `model_sha256` no other file of the model's folder may judge: it is the file's SHA-256 in the manifest.
     `picture` holds for all views but those that have a table of their own in `pictures`.
     """
 
     id: Annotated[int, Field(ge=1, le=65535)]
     name: Annotated[str, Field(min_length=1)]
     model: Annotated[str, Field(min_length=1)]
+    model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     views: Annotated[list[str], Field(min_length=1)]
     part_length_mm: Positive
     min_pitch_mm: Positive
@@ -124,8 +126,19 @@ class Recipe(_Table):
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits that change with anything in the recipe that judges a part."""
-        return hashlib.sha256(self.model_dump_json(exclude={"alarm"}).encode()).hexdigest()[:8]
+        """Eight hex digits that change with anything in the recipe that judges a part.
+
+        What came later counts only where it is given, so that older hashes stay.
+        """
+        unset: dict[str, Any] = {"alarm": True}
+        if self.model_sha256 is None:
+            unset["model_sha256"] = True
+        if self.picture.guard == "taught":
+            unset["picture"] = {"guard"}
+        plain = {name: {"guard"} for name, limits in self.pictures.items() if limits.guard == "taught"}
+        if plain:
+            unset["pictures"] = plain
+        return hashlib.sha256(self.model_dump_json(exclude=unset).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,22 +34,31 @@ class Look:
         The picture's `figures` get the mask's.
         """
         peaks = [int(plane.max(initial=0)) for plane in mask]
+        void = _is_void(mask, peaks)
         if figures is not None:
             figures = replace(figures, confidence=max(peaks, default=0) / 255)
-        looks = (self._by(criteria, frame, mask, peaks) for criteria in self.in_use())
+        looks = (self._by(criteria, frame, mask, peaks, void=void) for criteria in self.in_use())
         first, *others = (
             replace(look, begun_ns=begun_ns, inference_ns=inference_ns, figures=figures) for look in looks
         )
         return replace(first, others=tuple(others)) if others else first
 
-    def _by(self, criteria: Criteria, frame: Frame, mask: Image, peaks: Sequence[int]) -> View:
+    def size_mm(self, camera: str, mask: Image) -> tuple[float, float]:
+        """Width and height of what the camera's mask shows."""
+        across, along = self._scale(camera)
+        return mask.shape[2] * across, mask.shape[1] * along
+
+    def _scale(self, camera: str) -> tuple[float, float]:
+        return self.mm_per_px[camera] * self.model.stride, self.mm_per_row[camera] * self.model.stride
+
+    def _by(self, criteria: Criteria, frame: Frame, mask: Image, peaks: Sequence[int], *, void: bool) -> View:
         limits, camera = criteria.limits, frame.camera
         # A region that the picture does not show was not looked at: to find nothing there proves nothing.
-        scale = (self.mm_per_px[camera] * self.model.stride, self.mm_per_row[camera] * self.model.stride)
+        scale = self._scale(camera)
         region = criteria.recipe.regions.get(camera)
         whole = region is None or contains(mask, scale, region)
         if not whole:
-            _say_once(camera, criteria.recipe.id, mask.shape[2] * scale[0], mask.shape[1] * scale[1])
+            _say_once(camera, criteria.recipe.id, *self.size_mm(camera, mask))
         # Most masks are clean: what no pixel reaches need not be searched for.
         reached = {
             name: limits[name]
@@ -64,11 +73,19 @@ class Look:
             frame.exposure_ns,
             frame.encoder_count,
             defects,
-            failure=Reason.NONE if whole else Reason.BAD_IMAGE,
+            failure=Reason.INFERENCE_FAILED if void else Reason.NONE if whole else Reason.BAD_IMAGE,
             received_ns=frame.received_ns,
             doubtful=doubtful(peaks, criteria.recipe.review_band),
             recipe_id=criteria.recipe.id,
         )
+
+
+def _is_void(mask: Image, peaks: Sequence[int]) -> bool:
+    """Whether the net's numbers were none: its guard then makes every pixel certain, of every class.
+
+    Such a view rejects as any defect does. Where a recipe allows some defects, it must not be accepted either.
+    """
+    return all(peak == 255 for peak in peaks) and int(mask.min(initial=255)) == 255 and mask.size > 0
 
 
 @lru_cache(maxsize=256)

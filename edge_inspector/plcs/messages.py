@@ -75,6 +75,7 @@ class VerdictMessage(_Message):
     error_mm: float | None
     recipe_id: int
     recipe_hash: str
+    criteria: str = ""
     model: str
     review: bool
     late: bool
@@ -157,6 +158,7 @@ def verdict_message(verdict: Verdict, station: str, utc: datetime) -> VerdictMes
         error_mm=_known(verdict.error_mm),
         recipe_id=verdict.recipe_id,
         recipe_hash=verdict.recipe_hash,
+        criteria=verdict.criteria,
         model=verdict.model,
         review=verdict.review,
         late=verdict.late,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.records import Image, ModelInfo
+from edge_inspector.segmenters.ending import Ending
 from edge_inspector.segmenters.manifest import FileKind, Fill
 from edge_inspector.segmenters.tiling import Tile, place
 
@@ -23,14 +24,16 @@ class Engine(Protocol):
     """A model that a runtime has loaded.
 
     `errors` are all that it raises; `single`: it takes one image at a time; `fell_back`: another provider should have
-    run and failed to.
+    run and failed to. `runtime` is its name and version; `ending` what the graph's last nodes show.
     """
 
+    runtime: str
     provider: str
     kind: FileKind
     on_cpu: bool
     single: bool
     fell_back: bool
+    ending: Ending
     errors: tuple[type[Exception], ...]
 
     @abstractmethod
@@ -59,6 +62,11 @@ class Running:
             bound = self.engine.bind(self._pixels, self._masks)
             desk = self._own.desk = Desk(bound, self.max_batch, self._pixels, self._masks, self._fill)
         return desk
+
+    def values(self, pictures: Sequence[Image]) -> frozenset[int]:
+        """All that stands in the masks of these pictures, each of the model's size."""
+        masks = [mask for picture in pictures for mask in self.desk().segment_exact([picture])]
+        return frozenset(int(value) for mask in masks for value in np.unique(mask))
 
     def check_first_run(self, file: Path) -> None:
         """Exporters leave axes unnamed or misnamed: only a run shows what really comes out."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,12 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.segmenters.onnx_file import keeps_weights_elsewhere
 from edge_inspector.wording import did_you_mean
 
 MANIFEST_NAME = "manifest.toml"
-
-# Field 13 of ONNX's TensorProto, `external_data`, beginning with the key `location`: the runtimes read on in that file.
-_LIES_ELSEWHERE = re.compile(rb"\x6a.{1,2}\x0a\x08location\x12", re.DOTALL)
 
 Name = Annotated[str, Field(min_length=1)]
 Stem = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]+$")]
@@ -77,7 +74,7 @@ class ModelFile(_Table):
         found = hashlib.sha256(content).hexdigest()
         if found != value:
             raise ValueError(f"{info.data['path']} is damaged or another file: its SHA-256 is {found}")
-        if _LIES_ELSEWHERE.search(content):
+        if keeps_weights_elsewhere(content):
             raise ValueError(f"{info.data['path']} keeps weights in another file, which no hash covers: save it as one")
         return value
 

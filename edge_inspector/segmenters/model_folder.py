@@ -17,20 +17,25 @@ from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import ConfigError, Fault, InferenceError
 from edge_inspector.records import Image, ModelInfo
 from edge_inspector.segmenters.engine import Desk, Engine, Running
-from edge_inspector.segmenters.manifest import Manifest, Precision, read_manifest
+from edge_inspector.segmenters.manifest import FileKind, Manifest, Precision, read_manifest
+from edge_inspector.segmenters.probing import probe_pictures
 from edge_inspector.segmenters.tiling import Tile, plan_tiles
 
 GPU_BATCH = 8
 
 
 class FolderSettings(DriverSettings):
-    """What every runtime is told. On a CPU single images in parallel beat batches; on a GPU it is the reverse."""
+    """What every runtime is told. On a CPU single images in parallel beat batches; on a GPU it is the reverse.
+
+    With `model_sha256` no other file of the folder is run. A recipe may say it, too.
+    """
 
     precision: Precision = "int8"
     workers: Annotated[int, Field(ge=1, le=64)] | None = None
     max_batch: Annotated[int, Field(ge=1, le=64)] | None = None
     intra_op_threads: Annotated[int, Field(ge=1, le=64)] = 1
     overlap_px: Annotated[int, Field(ge=0)] = 32
+    model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
 
 class FolderSegmenter:
@@ -85,8 +90,15 @@ class FolderSegmenter:
         workers = self._settings.workers or (_cores() if engine.on_cpu else 1)
         if engine.single and max_batch > 1:
             raise ConfigError([Fault("max_batch", f"{manifest.name} takes one image at a time")])
+        self._refuse_another(manifest, engine.kind)
         precision = "fp32" if engine.kind == "fp32" else "int8"
-        info = replace(_info(manifest, engine.kind, engine.provider, precision), fell_back=engine.fell_back)
+        info = replace(
+            _info(manifest, engine.kind, engine.provider, precision),
+            fell_back=engine.fell_back,
+            runtime=engine.runtime,
+            blind=engine.ending.blind,
+            doubt=engine.ending.doubt,
+        )
         running = Running(engine, info, max_batch, workers, manifest.input.fill)
         self._warm(running, self._model_dir / manifest.files[engine.kind].path)
         return running
@@ -109,7 +121,17 @@ class FolderSegmenter:
         room = min(manifest.input.height, manifest.input.width) - manifest.output.stride
         if self._settings.overlap_px > room:
             raise ConfigError([Fault("overlap_px", f"at most {room} for {manifest.name}: tiles must advance")])
+        there = [file.sha256 for file in manifest.files.values()]
+        if self._settings.model_sha256 not in (None, *there):
+            what = f"{self._settings.model_sha256} is none of the files in {self._model_dir}: {', '.join(there)}"
+            raise ConfigError([Fault("model_sha256", what)])
         return manifest
+
+    def _refuse_another(self, manifest: Manifest, kind: FileKind) -> None:
+        wanted, found = self._settings.model_sha256, manifest.files[kind]
+        if wanted not in (None, found.sha256):
+            what = f"{self._model_dir / found.path} would run, and its SHA-256 is {found.sha256}"
+            raise ConfigError([Fault("model_sha256", f"{wanted} is demanded; {what}")])
 
     @abstractmethod
     def _start(self, manifest: Manifest) -> Engine:
@@ -121,6 +143,7 @@ class FolderSegmenter:
             desk = running.desk()
             for count in range(1, running.max_batch + 1):
                 desk.run(desk.pixels, desk.masks, count)
+            running.info = replace(running.info, values=running.values(probe_pictures(desk.pixels.shape[1:])))
         except running.engine.errors as error:
             raise ConfigError([Fault(str(self._model_dir), f"does not run: {error}")]) from error
 
@@ -136,7 +159,8 @@ def _info(manifest: Manifest, kind: str, provider: str, precision: str) -> Model
     return ModelInfo(
         name=manifest.name,
         version=manifest.version,
-        sha256=next((file.sha256 for key, file in manifest.files.items() if key == kind), ""),
+        # Until a provider has started, a folder without that kind is known by the file that it has.
+        sha256=next(iter(sorted(manifest.files.items(), key=lambda item: item[0] != kind)))[1].sha256,
         classes=manifest.classes,
         height=manifest.input.height,
         width=manifest.input.width,

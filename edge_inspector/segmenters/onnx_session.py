@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import threading
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,12 +15,17 @@ import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.records import Image
+from edge_inspector.segmenters.ending import Ending
 from edge_inspector.segmenters.engine import Bound
+from edge_inspector.segmenters.form import Port, refuse_another_form
 from edge_inspector.segmenters.manifest import FileKind, Manifest, Precision
+from edge_inspector.segmenters.model_file import LoadedFile, load_file
 
 log = logging.getLogger(__name__)
 
 Provider = Literal["tensorrt", "cuda", "cpu"]
+
+_FIRST_RUN_S: Final = 60.0
 
 _RUNTIME_NAMES: Final[dict[Provider, str]] = {
     "tensorrt": "TensorrtExecutionProvider",
@@ -52,14 +58,15 @@ class Wanted:
 class OnnxEngine:
     """A session that runs, and what it really is."""
 
-    def __init__(self, session: Any, provider: Provider, kind: FileKind) -> None:
+    def __init__(self, runtime: Any, session: Any, provider: Provider, kind: FileKind, ending: Ending) -> None:
         self.provider: str = provider
-        self.kind = kind
+        self.kind, self.ending = kind, ending
+        self.runtime = f"onnxruntime {runtime.__version__}"
         self.on_cpu = provider == "cpu"
         self.fell_back = False
         self.single = session.get_inputs()[0].shape[0] == 1
         self.errors = runtime_errors()
-        self._session = session
+        self._session, self._options = session, runtime.RunOptions
         self._names = session.get_inputs()[0].name, session.get_outputs()[0].name
 
     def bind(self, pixels: tuple[int, int, int], masks: tuple[int, int, int]) -> Bound:
@@ -74,8 +81,18 @@ class OnnxEngine:
         return run
 
     def output_shape(self, pixels: Image) -> tuple[int, ...]:
-        """By running it."""
-        shape: tuple[int, ...] = self._session.run(None, {self._names[0]: pixels})[0].shape
+        """By running it, for a minute at most: a graph may go round in a loop that hardly ends."""
+        options = self._options()
+        end = threading.Timer(_FIRST_RUN_S, lambda: setattr(options, "terminate", True))
+        end.start()
+        try:
+            shape: tuple[int, ...] = self._session.run(None, {self._names[0]: pixels}, options)[0].shape
+        except self.errors as error:
+            if options.terminate:
+                raise RuntimeError(f"no mask came within {_FIRST_RUN_S:g} s: it may go round in a loop") from error
+            raise
+        finally:
+            end.cancel()
         return shape
 
 
@@ -101,21 +118,21 @@ def runtime_errors() -> tuple[type[Exception], ...]:
 def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> OnnxEngine:
     """The first of the wanted providers that really runs. Raises ConfigError, saying why for each that does not."""
     runtime = load_runtime()
-    faults: list[Fault] = []
-    fell_back = False
+    offered = runtime.get_available_providers()
+    failed: list[ConfigError] = []
+    absent: list[ConfigError] = []
     for provider in (wanted.required,) if wanted.required else wanted.providers:
         try:
             engine = _start(runtime, model_dir, manifest, provider, wanted)
         except ConfigError as error:
-            faults.extend(error.faults)
             # The providers that nobody named are those of every runtime: one for CPUs offers none of a GPU's.
-            if wanted.named or _RUNTIME_NAMES[provider] in runtime.get_available_providers():
-                log.warning("%s", error)
-                fell_back = True
+            (failed if wanted.named or _RUNTIME_NAMES[provider] in offered else absent).append(error)
         else:
-            engine.fell_back = fell_back
+            for each in failed:
+                log.warning("%s", each)
+            engine.fell_back = bool(failed)
             return engine
-    raise ConfigError(faults)
+    raise ConfigError([fault for error in failed or absent for fault in error.faults])
 
 
 def _start(runtime: Any, model_dir: Path, manifest: Manifest, provider: Provider, wanted: Wanted) -> OnnxEngine:
@@ -125,21 +142,24 @@ def _start(runtime: Any, model_dir: Path, manifest: Manifest, provider: Provider
         raise ConfigError([Fault(f"provider {provider}", what)])
     if kind not in manifest.files:
         raise ConfigError([Fault(f"provider {provider}", f"{model_dir} has no files.{kind}")])
-    file = model_dir / manifest.files[kind].path
+    file = load_file(model_dir, manifest, kind, provider)
     try:
         chosen: list[Any] = [(_RUNTIME_NAMES[provider], _provider_options(runtime, file, provider, wanted, manifest))]
         if provider == "tensorrt":
             chosen.append(_RUNTIME_NAMES["cuda"])  # for the operators that TensorRT does not take
-        session = runtime.InferenceSession(str(file), _session_options(runtime, wanted), providers=chosen)
+        # TensorRT's cached engines are found again by the path: given bytes it may build them anew at each start.
+        given = str(file.path) if provider == "tensorrt" else file.content
+        session = runtime.InferenceSession(given, _session_options(runtime, wanted), providers=chosen)
+        if provider == "tensorrt":
+            load_file(model_dir, manifest, kind, provider)  # nobody has exchanged it meanwhile
     except runtime_errors() as error:
-        raise ConfigError([Fault(str(file), f"does not load on {provider}: {error}")]) from error
+        raise ConfigError([Fault(str(file.path), f"does not load on {provider}: {error}")]) from error
     # The runtime does not raise when a GPU or its libraries are missing: it falls back to the CPU.
     if session.get_providers()[0] != _RUNTIME_NAMES[provider]:
         raise ConfigError([Fault(f"provider {provider}", f"did not start; {session.get_providers()[0]} ran instead")])
-    faults = [Fault(f"{file}: {where}", what) for where, what in _differences(session, manifest)]
-    if faults:
-        raise ConfigError(faults)
-    return OnnxEngine(session, provider, kind)
+    inputs, outputs = _ports(session.get_inputs()), _ports(session.get_outputs())
+    refuse_another_form(file.path, manifest, inputs, outputs, "tensor(uint8)")
+    return OnnxEngine(runtime, session, provider, kind, file.ending)
 
 
 def _session_options(runtime: Any, wanted: Wanted) -> Any:
@@ -156,10 +176,10 @@ def _session_options(runtime: Any, wanted: Wanted) -> Any:
 
 
 def _provider_options(
-    runtime: Any, file: Path, provider: Provider, wanted: Wanted, manifest: Manifest
+    runtime: Any, file: LoadedFile, provider: Provider, wanted: Wanted, manifest: Manifest
 ) -> dict[str, str]:
     if provider == "tensorrt":
-        probe = runtime.InferenceSession(str(file), providers=[_RUNTIME_NAMES["cpu"]])
+        probe = runtime.InferenceSession(file.content, providers=[_RUNTIME_NAMES["cpu"]])
         sha256 = manifest.files[_FILES["tensorrt"][wanted.precision]].sha256
         return tensorrt_options(wanted, manifest, sha256, probe.get_inputs()[0].name, runtime.__version__)
     if provider == "cuda":
@@ -212,29 +232,5 @@ def gpu_description(driver: Path = Path("/proc/driver/nvidia")) -> str:
     return "\n".join(lines)
 
 
-def _differences(session: Any, manifest: Manifest) -> list[tuple[str, str]]:
-    """Where the graph is not what the manifest says; an axis without a fixed size matches, the first run tells."""
-    size, stride = manifest.input, manifest.output.stride
-    expected = {
-        "input": (session.get_inputs(), (size.height, size.width, size.channels)),
-        "output": (session.get_outputs(), (len(manifest.classes), size.height // stride, size.width // stride)),
-    }
-    found: list[tuple[str, str]] = []
-    for where, (nodes, shape) in expected.items():
-        if len(nodes) != 1:
-            found.append((where, f"one tensor expected, the model has {len(nodes)}"))
-            continue
-        if nodes[0].type != "tensor(uint8)":
-            found.append((f"{where} {nodes[0].name}", f"type tensor(uint8) expected, the model has {nodes[0].type}"))
-        if not _fits(nodes[0].shape, shape):
-            numbers = ", ".join(map(str, shape))
-            found.append(
-                (f"{where} {nodes[0].name}", f"shape (any, {numbers}) expected, the model has {nodes[0].shape}")
-            )
-    return found
-
-
-def _fits(found: list[int | str | None], shape: tuple[int, int, int]) -> bool:
-    if len(found) != len(shape) + 1:
-        return False
-    return all(not isinstance(axis, int) or axis == size for axis, size in zip(found, (1, *shape), strict=True))
+def _ports(found: Any) -> list[Port]:
+    return [Port(node.name, node.type, node.shape, str(node.shape)) for node in found]

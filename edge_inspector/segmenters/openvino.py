@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.records import Image
+from edge_inspector.segmenters.ending import Ending
 from edge_inspector.segmenters.engine import Bound
+from edge_inspector.segmenters.form import Port, refuse_another_form
 from edge_inspector.segmenters.manifest import FileKind, Manifest
+from edge_inspector.segmenters.model_file import load_file
 from edge_inspector.segmenters.model_folder import FolderSegmenter, FolderSettings
+
+_ENDLESS: Final = frozenset({"Loop", "Scan", "SequenceMap"})
 
 
 class OpenVinoSegmenter(FolderSegmenter):
@@ -25,13 +30,15 @@ class OpenVinoSegmenter(FolderSegmenter):
         kind: FileKind = self._settings.precision
         if kind not in manifest.files:
             raise ConfigError([Fault(str(self._model_dir), f"has no files.{kind}")])
-        file = self._model_dir / manifest.files[kind].path
+        loaded = load_file(self._model_dir, manifest, kind, "openvino")
+        if endless := sorted(loaded.operations & _ENDLESS):
+            # It unrolls them while it compiles, for hours where they are long, and nothing can interrupt it.
+            what = f'has a {endless[0]}, which openvino may never be done with: export it traced, or use driver "onnx"'
+            raise ConfigError([Fault(str(loaded.path), what)])
         try:
             core = runtime.Core()
-            graph = core.read_model(str(file))
-            faults = [Fault(f"{file}: {where}", what) for where, what in _differences(graph, manifest)]
-            if faults:
-                raise ConfigError(faults)
+            graph = core.read_model(loaded.content)
+            refuse_another_form(loaded.path, manifest, _ports(graph.inputs), _ports(graph.outputs), "u8")
             size = manifest.input
             most = self._settings.max_batch or 1
             single = _sizes(graph.inputs[0])[0] == 1
@@ -41,8 +48,9 @@ class OpenVinoSegmenter(FolderSegmenter):
                 graph.reshape([batch, size.height, size.width, size.channels])
             compiled = core.compile_model(graph, "CPU", self._options())
         except RuntimeError as error:
-            raise ConfigError([Fault(str(file), f"does not load on openvino: {_first_line(error)}")]) from error
-        return OpenVinoEngine(runtime, compiled, kind, single=single)
+            what = f"does not load on openvino: {_first_line(error)}"
+            raise ConfigError([Fault(str(loaded.path), what)]) from error
+        return OpenVinoEngine(runtime, compiled, kind, loaded.ending, single=single)
 
     def _options(self) -> dict[str, Any]:
         workers, threads = self.workers, self._settings.intra_op_threads
@@ -63,8 +71,9 @@ class OpenVinoEngine:
     fell_back = False
     errors: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeError)
 
-    def __init__(self, runtime: Any, compiled: Any, kind: FileKind, *, single: bool) -> None:
-        self.kind, self.single = kind, single
+    def __init__(self, runtime: Any, compiled: Any, kind: FileKind, ending: Ending, *, single: bool) -> None:
+        self.kind, self.ending, self.single = kind, ending, single
+        self.runtime = f"openvino {runtime.get_version().partition('-')[0]}"
         self._runtime, self._compiled = runtime, compiled
 
     def bind(self, pixels: tuple[int, int, int], masks: tuple[int, int, int]) -> Bound:  # noqa: ARG002
@@ -88,26 +97,10 @@ class OpenVinoEngine:
         return shape
 
 
-def _differences(graph: Any, manifest: Manifest) -> list[tuple[str, str]]:
-    """Where the graph is not what the manifest says; an axis without a fixed size matches, the first run tells."""
-    size, stride = manifest.input, manifest.output.stride
-    expected = {
-        "input": (graph.inputs, (size.height, size.width, size.channels)),
-        "output": (graph.outputs, (len(manifest.classes), size.height // stride, size.width // stride)),
-    }
-    found: list[tuple[str, str]] = []
-    for where, (ports, shape) in expected.items():
-        if len(ports) != 1:
-            found.append((where, f"one tensor expected, the model has {len(ports)}"))
-            continue
-        port, name = ports[0], f"{where} {ports[0].any_name}"
-        if port.element_type.get_type_name() != "u8":
-            found.append((name, f"type u8 expected, the model has {port.element_type.get_type_name()}"))
-        sizes = _sizes(port)
-        if len(sizes) != 4 or any(own not in {None, size} for own, size in zip(sizes[1:], shape, strict=False)):
-            numbers = ", ".join(map(str, shape))
-            found.append((name, f"shape (any, {numbers}) expected, the model has {port.partial_shape}"))
-    return found
+def _ports(found: Any) -> list[Port]:
+    return [
+        Port(port.any_name, port.element_type.get_type_name(), _sizes(port), str(port.partial_shape)) for port in found
+    ]
 
 
 def _sizes(port: Any) -> list[int | None]:

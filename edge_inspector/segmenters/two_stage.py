@@ -27,6 +27,7 @@ class TwoStageSegmenter:
 
         first: str
         suspicion: Annotated[float, Field(gt=0, le=1)] = 0.1
+        model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
         driver: str = "onnx"
         settings: dict[str, Any] = Field(default_factory=dict)
 
@@ -43,18 +44,28 @@ class TwoStageSegmenter:
             )
         try:
             own = kind.Settings.model_validate(settings.settings)
+            demanded = {"model_sha256": settings.model_sha256} if settings.model_sha256 else {}
+            second = kind.Settings.model_validate(settings.settings | demanded)
         except ValidationError as error:
             wrong = [(".".join(map(str, ("settings", *item["loc"]))), item["msg"]) for item in error.errors()]
             raise ConfigError([Fault(where, what) for where, what in wrong]) from error
         self._first: Segmenter = kind(model_dir.with_name(settings.first), own)
-        self._second: Segmenter = kind(model_dir, own)
+        self._second: Segmenter = kind(model_dir, second)
         self._suspicion = settings.suspicion * 255.0
         self._opening = threading.Lock()
 
     @property
     def info(self) -> ModelInfo:
-        """The second model's: its classes and limits are what parts are judged by. Either's falling back counts."""
-        return replace(self._second.info, fell_back=self._first.info.fell_back or self._second.info.fell_back)
+        """The second model's: its classes and limits are what parts are judged by. Either's weaknesses count."""
+        first, second = self._first.info, self._second.info
+        return replace(
+            second,
+            fell_back=first.fell_back or second.fell_back,
+            before=f"{first.label} {first.sha256}, {first.runtime}, from {self._suspicion:g}",
+            blind=first.blind or second.blind,
+            doubt=first.doubt or second.doubt,
+            values=min(first.values, second.values, key=lambda values: max(values, default=255)),
+        )
 
     @property
     def max_batch(self) -> int:

@@ -12,6 +12,7 @@ from functools import partial
 from edge_inspector import metrics
 from edge_inspector.encoders.counter import as_told
 from edge_inspector.encoders.timeline import Timeline
+from edge_inspector.inspection.basis import Basis
 from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.decision import decide
 from edge_inspector.inspection.recipe import Criteria
@@ -24,7 +25,6 @@ from edge_inspector.records import (
     Decision,
     ErrorCode,
     JudgeItem,
-    ModelInfo,
     OpenPart,
     PlcInput,
     Reason,
@@ -65,7 +65,7 @@ class Judge:
         geometry: Geometry,
         recipes: Mapping[int, Criteria],
         control: Control,
-        model: ModelInfo,
+        basis: Basis,
         timeline: Timeline,
         inbox: Mailbox[JudgeItem],
         links: Sequence[Mailbox[Verdict]],
@@ -79,7 +79,7 @@ class Judge:
         self._geometry = geometry
         self._recipes = recipes
         self._control = control
-        self._model = model
+        self._basis = basis
         self._timeline = timeline
         self._inbox = inbox
         self._links = links
@@ -281,11 +281,12 @@ class Judge:
             error_mm=judged.error_mm,
             recipe_id=recipe.id,
             recipe_hash=recipe.fingerprint,
-            model=self._model.label,
+            model=self._basis.model.label,
             decided_ns=now,
             due_ns=self._placing.due_ns(assembly.part, now),
             review=any(placed.view.doubtful for placed in views),
             missing_views=judged.missing_views,
+            criteria=self._basis.fingerprint(recipe.id),
         )
 
 

@@ -190,6 +190,7 @@ class Results:
             late=bool(row["late"]),
             recipe_id=row["recipe_id"],
             recipe_hash=row["recipe_hash"],
+            criteria=row["criteria"],
             model=row["model"],
             latency_ns=row["latency_ns"],
             classes=classes,

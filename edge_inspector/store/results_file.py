@@ -58,6 +58,7 @@ MIGRATIONS = (
         captured_ns INTEGER NOT NULL, opinion TEXT NOT NULL, model TEXT NOT NULL, classes TEXT NOT NULL,
         picture TEXT NOT NULL
     )""",
+    "ALTER TABLE parts ADD COLUMN criteria TEXT NOT NULL DEFAULT ''",
 )
 
 

@@ -111,8 +111,8 @@ class ResultsWriter:
         inserted = self._db.execute(
             "INSERT OR IGNORE INTO parts (boot_id, seq, utc_us, part_seq, plc_boot_id, decision, reason, rejects,"
             " grade, review, late, recipe_id, recipe_hash, model, latency_ns, announced_ns, decided_ns, due_ns,"
-            " trigger_count, due_count, positioned, epoch, error_mm, missing_views)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " trigger_count, due_count, positioned, epoch, error_mm, missing_views, criteria)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 verdict.boot_id,
                 verdict.seq,
@@ -138,6 +138,7 @@ class ResultsWriter:
                 part.epoch,
                 _known(verdict.error_mm),
                 json.dumps(verdict.missing_views),
+                verdict.criteria,
             ),
         )
         if inserted.rowcount:

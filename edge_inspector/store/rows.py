@@ -16,6 +16,7 @@ LabelKind = Literal["good", "defect", "unsure"]
 class PartRow:
     """One part in a list. `id` is the store's own number; `part_seq` the PLC's, which starts anew with the PLC.
 
+    `criteria` is the fingerprint of all that judged it, "" before there was one.
     `classes` are those of its defects; `picture` is its first view that has one; `labelled` says that a person has
     looked at it.
     """
@@ -35,6 +36,7 @@ class PartRow:
     recipe_id: int
     recipe_hash: str
     model: str
+    criteria: str
     latency_ns: int
     classes: tuple[str, ...]
     picture: StoredPicture | None

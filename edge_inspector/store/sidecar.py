@@ -57,6 +57,7 @@ def view_facts(entry: Entry, placed: PlacedView, station: StationFacts) -> dict[
         "grade": verdict.grade,
         "recipe_id": verdict.recipe_id,
         "recipe_hash": verdict.recipe_hash,
+        "criteria": verdict.criteria,
         "model": verdict.model,
         "classes": list(station.classes),
         "mask_stride": station.stride,

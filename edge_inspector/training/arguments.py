@@ -12,11 +12,12 @@ _DATA = "a folder with index.csv, or the word tile-line for the rendered line of
 
 
 def add_model_commands(model: argparse.ArgumentParser) -> None:
-    """Hang train, quantize, evaluate, show, compare and import below `model`."""
+    """Hang train, quantize, evaluate, guard, show, compare and import below `model`."""
     commands = model.add_subparsers(metavar="COMMAND", required=True)
     _train(commands.add_parser("train", help="train a net on DATA; the same command goes on where it stopped"))
     _quantize(commands.add_parser("quantize", help="make a model folder of a finished run, if INT8 is worth it"))
     _evaluate(commands.add_parser("evaluate", help="score a model folder on DATA and write it into the manifest"))
+    _guard(commands.add_parser("guard", help="make the numbers of a model's files fail closed, without training"))
     _show(commands.add_parser("show", help="print what a model folder says of itself"))
     _compare(commands.add_parser("compare", help="two model folders on the same parts: who catches what"))
     _import(commands.add_parser("import", help="turn labels of another form into a folder with index.csv"))
@@ -132,6 +133,11 @@ def _evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.set_defaults(command=_later("evaluate"))
 
 
+def _guard(guard: argparse.ArgumentParser) -> None:
+    guard.add_argument("model", type=Path, metavar="MODEL_DIR", help="a model folder; its files and hashes change")
+    guard.set_defaults(command=_later("guard"))
+
+
 def _show(show: argparse.ArgumentParser) -> None:
     show.add_argument("model", type=Path, metavar="MODEL_DIR", help="a model folder")
     show.set_defaults(command=_later("show"))
@@ -174,7 +180,7 @@ def _later(name: str) -> Callable[[argparse.Namespace], int]:
         try:
             module: Any = import_module(f"edge_inspector.training.commands.{name}")
         except ModuleNotFoundError as error:
-            needed = "training,cpu" if name in {"train", "quantize"} else "cpu"
+            needed = "training,cpu" if name in {"train", "quantize", "guard"} else "cpu"
             what = f"is not installed: pip install 'edge-inspector[{needed}]'"
             raise ConfigError([Fault(str(error.name), what)]) from error
         code: int = module.run(given)

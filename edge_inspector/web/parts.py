@@ -185,6 +185,7 @@ def _row(row: PartRow) -> dict[str, Any]:
         "late": row.late,
         "labelled": row.labelled,
         "recipe": f"{row.recipe_id}/{row.recipe_hash}",
+        "criteria": row.criteria,
         "model": row.model,
         "latency_ms": row.latency_ns / 1e6,
         "classes": row.classes,

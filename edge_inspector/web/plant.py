@@ -42,6 +42,12 @@ class Plant:
         """The one in force."""
         return self.station.recipes[self.status().recipe_id].recipe
 
+    @property
+    def criteria(self) -> str:
+        """The fingerprint of all that judges now."""
+        basis = self.station.basis()
+        return basis.fingerprint(self.status().recipe_id)
+
     def thresholds(self, recipe_id: int = 0) -> tuple[int, ...]:
         """From which mask value on a pixel counts by this recipe, or by that in force; per class of the model.
 

@@ -79,7 +79,7 @@ class StationApi:
         plant = self._plant
         _, body = plant.health()
         body.pop("reasons", None)  # they are in `conditions`, without an age: the page draws only what has changed
-        model = plant.model
+        model = plant.station.segmenter.info
         return JSONResponse(
             body
             | {
@@ -102,6 +102,7 @@ class StationApi:
                     "sha256": model.sha256,
                     "fell_back": model.fell_back,
                 },
+                "criteria": plant.criteria,
                 "recipe": plant.status().recipe_id,
                 "enabled": plant.status().enabled,
                 "versions": self._versions,

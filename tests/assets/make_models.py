@@ -5,18 +5,36 @@ two-classes.onnx  (N, 32, 48, 3) -> (N, 2, 16, 24): 255 - green, red
 one-at-a-time.onnx: the same for N = 1 only
 grey.onnx         (N, 32, 48, 1) -> (N, 1, 16, 24): 255 - grey
 float-output.onnx (N, 32, 48, 1) -> (N, 1, 16, 24) as float: wrong on purpose
+raw.onnx          (N, 3, 32, 48) float -> (N, 1, 32, 48) float, as nets are exported: wrong on purpose
+zero-one.onnx     (N, 32, 48, 1) -> (N, 1, 16, 24): 1 where 255 - grey is more than 128, wrong on purpose
+no-number.onnx    (N, 32, 48, 1) -> (N, 1, 16, 24): 255 - grey, and no number (NaN) where a pixel is 0
+guarded.onnx      the same with the guard of `edge-inspector model guard`: 255 everywhere for such a picture
+endless.onnx      (N, 32, 48, 1) -> (N, 1, 16, 24): 255 - grey after a loop of 2 ** 62 rounds
 """
 
 from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto, checker, helper, numpy_helper, save
+from onnx import NodeProto, TensorProto, checker, helper, load, numpy_helper, save
+
+from edge_inspector.training.learning.guard import add_guard
 
 HEIGHT, WIDTH = 32, 48
 
 
-def make(name: str, weights: list[list[float]], offsets: list[float], batch: str | int, output: int) -> None:
-    """Write one model: masks = weights x channels + offsets, averaged over 2 x 2 pixels."""
+def make(
+    name: str,
+    weights: list[list[float]],
+    offsets: list[float],
+    batch: str | int,
+    output: int,
+    between: list[NodeProto] | None = None,
+    constants: dict[str, np.ndarray] | None = None,
+) -> None:
+    """Write one model: masks = weights x channels + offsets, averaged over 2 x 2 pixels.
+
+    `between` makes `finished` of these `means`.
+    """
     channels, classes = len(weights[0]), len(weights)
     kernel = np.asarray(weights, np.float32).reshape(classes, channels, 1, 1)
     nodes = [
@@ -24,7 +42,8 @@ def make(name: str, weights: list[list[float]], offsets: list[float], batch: str
         helper.make_node("Transpose", ["values"], ["planes"], perm=[0, 3, 1, 2]),
         helper.make_node("Conv", ["planes", "weights", "offsets"], ["mixed"], kernel_shape=[1, 1]),
         helper.make_node("AveragePool", ["mixed"], ["means"], kernel_shape=[2, 2], strides=[2, 2]),
-        helper.make_node("Cast", ["means"], ["masks"], to=output),
+        *(between or []),
+        helper.make_node("Cast", ["finished" if between else "means"], ["masks"], to=output),
     ]
     graph = helper.make_graph(
         nodes,
@@ -34,11 +53,50 @@ def make(name: str, weights: list[list[float]], offsets: list[float], batch: str
         [
             numpy_helper.from_array(kernel, "weights"),
             numpy_helper.from_array(np.asarray(offsets, np.float32), "offsets"),
+            *(numpy_helper.from_array(value, each) for each, value in (constants or {}).items()),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     checker.check_model(model)
     save(model, Path(__file__).parent / f"{name}.onnx")
+
+
+def make_raw() -> None:
+    """A net as an exporter leaves it: float planes in, logits out."""
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["input"], ["output"], axes=[1], keepdims=1)],
+        "raw",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, HEIGHT, WIDTH])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["n", 1, HEIGHT, WIDTH])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    save(model, Path(__file__).parent / "raw.onnx")
+
+
+def make_guarded() -> None:
+    """What `edge-inspector model guard` makes of no-number.onnx."""
+    model = load(Path(__file__).parent / "no-number.onnx")
+    assert add_guard(model)
+    checker.check_model(model)
+    save(model, Path(__file__).parent / "guarded.onnx")
+
+
+def rounds() -> NodeProto:
+    """A loop that adds nothing, again and again."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go_on"], ["on"]), helper.make_node("Identity", ["before"], ["after"])],
+        "round",
+        [
+            helper.make_tensor_value_info("number", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("before", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("after", TensorProto.FLOAT, None),
+        ],
+    )
+    return helper.make_node("Loop", ["rounds", "yes", "means"], ["finished"], body=body)
 
 
 if __name__ == "__main__":
@@ -47,3 +105,18 @@ if __name__ == "__main__":
     make("one-at-a-time", two_classes, [255.0, 0.0], 1, TensorProto.UINT8)
     make("grey", [[-1.0]], [255.0], "batch", TensorProto.UINT8)
     make("float-output", [[-1.0]], [255.0], "batch", TensorProto.FLOAT)
+    make_raw()
+    above = [
+        helper.make_node("Greater", ["means", "half"], ["finished"]),
+    ]
+    make("zero-one", [[-1.0]], [255.0], "batch", TensorProto.UINT8, above, {"half": np.array(128, np.float32)})
+    # One of grey / grey, which is no number where grey is 0, is what the masks are multiplied by.
+    divided = [
+        helper.make_node("AveragePool", ["planes"], ["grey"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Div", ["grey", "grey"], ["one"]),
+        helper.make_node("Mul", ["means", "one"], ["finished"]),
+    ]
+    make("no-number", [[-1.0]], [255.0], "batch", TensorProto.UINT8, divided)
+    make_guarded()
+    endless = {"rounds": np.array(2**62, np.int64), "yes": np.array(True)}  # noqa: FBT003 -- a tensor
+    make("endless", [[-1.0]], [255.0], "batch", TensorProto.UINT8, [rounds()], endless)

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import pytest
 from edge_inspector.drivers import Segmenter, load_driver
 from edge_inspector.errors import ConfigError, InferenceError
 from edge_inspector.records import Image
+from edge_inspector.segmenters import model_file, onnx_session
+from edge_inspector.segmenters import openvino as openvino_driver
 from edge_inspector.segmenters.manifest import Fill, Manifest, read_manifest
 from edge_inspector.segmenters.onnx import OnnxSegmenter
 from edge_inspector.segmenters.onnx_session import OnnxEngine, Wanted, gpu_description, tensorrt_options
@@ -387,6 +390,140 @@ def test_onnx_output_that_is_no_byte(tmp_path: Path) -> None:
         build(folder).open()
 
 
+RUNTIMES = [
+    pytest.param(OnnxSegmenter, id="onnx"),
+    pytest.param(
+        OpenVinoSegmenter,
+        id="openvino",
+        marks=pytest.mark.skipif(find_spec("openvino") is None, reason="the extra `openvino` is not installed"),
+    ),
+]
+
+
+def opened(kind: Any, folder: Path, asset: str, **settings: Any) -> Any:
+    segmenter = kind(tiny(folder, asset, classes=("dark",), channels=1), kind.Settings(overlap_px=8, **settings))
+    segmenter.open()
+    return segmenter
+
+
+@pytest.mark.parametrize("kind", RUNTIMES)
+def test_what_is_no_number_makes_the_whole_mask_certain(kind: Any, tmp_path: Path) -> None:
+    """A cast makes 0 of it, which says good; behind the guard of own exports it says what no mask says."""
+    image = picture(32, 48, 1) | 1
+    broken = image.copy()
+    broken[6:8, 8:10] = 0  # one pixel of the mask
+    whole = (255 - image.reshape(16, 2, 24, 2).mean((1, 3))).astype(np.uint8)
+
+    bare = opened(kind, tmp_path, "no-number")
+    assert bare.segment([broken])[0][0, 3, 4] == 0
+    assert "what is no number (NaN) becomes 0" in bare.info.doubt
+    bare.close()
+    guarded = opened(kind, tmp_path, "guarded")
+    assert (guarded.segment([broken])[0] == 255).all()
+    np.testing.assert_allclose(guarded.segment([image])[0][0], whole, atol=1)  # some divide by multiplying
+    assert (guarded.info.doubt, guarded.info.blind) == ("", "")
+
+
+@pytest.mark.parametrize("kind", RUNTIMES)
+def test_masks_that_cannot_say_defective_are_found_out(kind: Any, tmp_path: Path) -> None:
+    info = opened(kind, tmp_path, "zero-one").info
+    assert info.blind == (
+        "its masks hold nothing but 0 and 1 (the graph ends in Greater), and no probabilities from 0 to 255"
+    )
+    assert info.values == {0, 1}
+    good = opened(kind, tmp_path, "grey").info
+    assert good.blind == ""
+    assert len(good.values) > 100
+
+
+@pytest.mark.parametrize("kind", RUNTIMES)
+def test_a_net_that_goes_round_for_ever_is_given_up(kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_session, "_FIRST_RUN_S", 0.2)
+    with pytest.raises(ConfigError, match=r"has a Loop, which openvino may never be done with|came within 0\.2 s"):
+        opened(kind, tmp_path, "endless")
+
+
+@pytest.mark.parametrize("kind", RUNTIMES)
+def test_a_net_as_it_was_exported_is_refused_once_and_with_the_way_on(
+    kind: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        opened(kind, tmp_path, "raw")
+    (fault,) = raised.value.faults
+    assert fault.where.endswith("model.onnx")
+    for words in (
+        "input input: type ",
+        "shape (any, 32, 48, 1) expected",
+        "output output: type ",
+        "docs/how-to/model.md",
+    ):
+        assert words in fault.what
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("kind", RUNTIMES)
+def test_a_runtime_is_given_the_bytes_that_were_hashed(
+    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is exchanged behind the check is not what runs."""
+    load = model_file.load_file
+    exchanged = (ASSETS / "no-number.onnx").read_bytes()
+
+    def load_and_exchange(model_dir: Path, *rest: Any) -> model_file.LoadedFile:
+        found = load(model_dir, *rest)
+        (model_dir / "model.onnx").write_bytes(exchanged)
+        return found
+
+    for module in (onnx_session, openvino_driver):
+        monkeypatch.setattr(module, "load_file", load_and_exchange)
+    image = picture(32, 48, 1)
+    image[:] = 0
+    assert (opened(kind, tmp_path, "grey").segment([image])[0] == 255).all()
+
+
+def test_a_file_that_changed_since_its_manifest_was_read_is_refused(tmp_path: Path) -> None:
+    manifest = read_manifest(tiny(tmp_path))
+    (tmp_path / "model.onnx").write_bytes((ASSETS / "grey.onnx").read_bytes())
+    with pytest.raises(ConfigError, match=r"model\.onnx: has just been changed"):
+        model_file.load_file(tmp_path, manifest, "int8", "cpu")
+    (tmp_path / "model.onnx").unlink()
+    with pytest.raises(ConfigError, match=r"model\.onnx: cannot be read: No such file"):
+        model_file.load_file(tmp_path, manifest, "int8", "cpu")
+
+
+def test_only_the_file_that_the_recipe_demands_is_run(tmp_path: Path) -> None:
+    folder = tiny(tmp_path)
+    sha256 = hashlib.sha256((ASSETS / "two-classes.onnx").read_bytes()).hexdigest()
+    segmenter = build(folder, model_sha256=sha256)
+    segmenter.open()
+    assert segmenter.info.sha256 == sha256
+
+    other = "0" * 64
+    with pytest.raises(ConfigError, match=f"model_sha256: {other} is none of the files in .*: {sha256}"):
+        build(folder, model_sha256=other)
+    manifest = folder / "manifest.toml"
+    (folder / "other.onnx").write_bytes(b"\x08\x08")
+    other = hashlib.sha256(b"\x08\x08").hexdigest()
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(f'{text}[files.fp32]\npath = "other.onnx"\nsha256 = "{other}"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"model_sha256: {other} is demanded; .*model\.onnx would run"):
+        build(folder, model_sha256=other).open()
+
+
+def test_two_stages_say_what_looks_first_and_hide_no_weakness(tmp_path: Path) -> None:
+    two_stage(tmp_path)
+    tiny(tmp_path / "first", "zero-one", classes=("dark",), channels=1)
+    second = hashlib.sha256((ASSETS / "two-classes.onnx").read_bytes()).hexdigest()
+    settings = {"first": "first", "settings": {"overlap_px": 8}, "model_sha256": second}
+    stages = TwoStageSegmenter(tmp_path / "second", TwoStageSegmenter.Settings(**settings))
+    stages.open()
+    first = hashlib.sha256((ASSETS / "zero-one.onnx").read_bytes()).hexdigest()
+    assert f"tiny-1.0/int8/cpu {first}, onnxruntime " in stages.info.before
+    assert "nothing but 0 and 1" in stages.info.blind
+    assert stages.info.values == {0, 1}
+    assert stages.info.sha256 == second
+
+
 def test_onnx_model_for_one_image(tmp_path: Path) -> None:
     folder = tiny(tmp_path, "one-at-a-time")
     single = build(folder)
@@ -554,5 +691,7 @@ def test_shipped_model(folder: Path) -> None:
         for image in images:
             (mask,) = segmenter.segment([image])
             assert mask.shape[0] == len(info.classes)
+        assert (info.blind, info.doubt) == ("", "")
+        assert max(info.values) > 200, "it has something to say of pictures that are full of edges"
     finally:
         segmenter.close()

@@ -10,6 +10,7 @@ import pytest
 
 from edge_inspector.encoders.counter import Counter
 from edge_inspector.encoders.timeline import Motion, Timeline
+from edge_inspector.inspection.basis import Basis
 from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.decision import decide
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
@@ -99,7 +100,7 @@ class Rig:
             self.geometry,
             self.recipes,
             self.control,
-            MODEL,
+            Basis(self.recipes, lambda: MODEL, {}),
             self.timeline,
             self.inbox,
             [self.link],

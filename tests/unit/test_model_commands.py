@@ -1,6 +1,7 @@
 """`edge-inspector model ...` from labelled images to a judged model folder, as a user types it."""
 
 import csv
+import hashlib
 import json
 import re
 import shutil
@@ -12,11 +13,14 @@ import numpy as np
 import pytest
 
 from edge_inspector.cli import main
+from edge_inspector.records import Image, ModelInfo
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.simulation.tiles import CLASSES, TileLine
+from edge_inspector.training.commands import evaluate
 from edge_inspector.training.judging.limits import Limit
 from edge_inspector.training.shipping.manifest import Card, Draft, named
 
+ASSETS = Path(__file__).parents[1] / "assets"
 TILE = Path(__file__).parents[2] / "models" / "tile-1.1"
 TRAIN = ["--steps", "40", "--folds", "2", "--window", "64", "64", "--patch", "64", "64", "--threads", "1"]
 
@@ -68,6 +72,85 @@ def model(run: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     words = ["model", "quantize", str(run), str(data), "--name", "squares", "--licence", "Apache-2.0"]
     assert main([*words, "--models", str(models), "--force"]) == 0
     return models / "squares-1.0"
+
+
+MEAN = """
+format = 1
+name = "mean"
+version = "1.0"
+licence = "Apache-2.0"
+description = "a mean"
+classes = ["square"]
+[input]
+height = 32
+width = 48
+channels = 1
+[output]
+stride = 2
+[files.int8]
+path = "model.onnx"
+sha256 = "{sha256}"
+[limits.square]
+min_confidence = 0.5
+min_area_px = 4
+"""
+
+
+def asset_folder(folder: Path, asset: str) -> Path:
+    shutil.copy(ASSETS / f"{asset}.onnx", folder / "model.onnx")
+    sha256 = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    (folder / "manifest.toml").write_text(MEAN.format(sha256=sha256), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("values", "info", "words"),
+    [
+        (
+            (0, 1),
+            {"blind": "class map"},
+            ["class map", "largest value 1 of 255: this looks like a class map or 0-1 mask"],
+        ),
+        ((0, 200), {"doubt": "no number"}, ["no number"]),
+        ((0, 255), {}, ["only 0 and 255: a mask without confidences"]),
+        ((0, 200), {}, []),
+    ],
+)
+def test_evaluate_tells_of_masks_that_are_no_probabilities(
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    values: tuple[int, int],
+    info: dict[str, str],
+    words: list[str],
+) -> None:
+    def predict(image: Image) -> Image:
+        mask = np.full((1, image.shape[0] // 2, image.shape[1] // 2), values[0], np.uint8)
+        mask[0, 8:16, 8:16] = values[1]
+        return mask
+
+    model = ModelInfo("mean", "1.0", "", ("square",), 32, 48, 1, 2, "int8", "cpu", **info)  # type: ignore[arg-type]
+    monkeypatch.setattr(evaluate, "model_predictor", lambda *_: (predict, model))
+    folder = asset_folder(tmp_path, "grey")
+    assert main(["model", "evaluate", str(folder), str(data), "--split", "val", "--dry-run"]) == 0
+    warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("WARN: ")]
+    assert len(warned) == len(words)
+    assert all(word in line for word, line in zip(words, warned, strict=True))
+
+
+def test_guard_mends_a_folder_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnx", reason="the extra `training` is not installed")
+    folder = asset_folder(tmp_path, "no-number")
+    assert main(["model", "guard", str(folder)]) == 0
+    assert "int8: model.onnx has a guard now" in capsys.readouterr().out
+    mended = (folder / "model.onnx").read_bytes()
+    assert mended == (ASSETS / "guarded.onnx").read_bytes()
+    assert read_manifest(folder).files["int8"].sha256 == hashlib.sha256(mended).hexdigest()
+
+    assert main(["model", "guard", str(folder)]) == 0
+    assert "int8: model.onnx needs no guard" in capsys.readouterr().out
+    assert (folder / "model.onnx").read_bytes() == mended
 
 
 def test_three_commands_make_a_model_that_is_judged(

@@ -14,6 +14,15 @@ from edge_inspector.simulation.station_files import Variant, write_station_files
 MODEL = Path(__file__).parents[2] / "models" / "tile-1.1"
 
 
+def model_called(name: str, models: Path) -> None:
+    """The shipped model under another name: folder and manifest must agree."""
+    shutil.copytree(MODEL, models / name)
+    manifest = models / name / "manifest.toml"
+    called, _, version = name.partition("-")
+    text = manifest.read_text().replace('name = "tile"', f'name = "{called}"', 1)
+    manifest.write_text(text.replace('version = "1.1"', f'version = "{version}"', 1))
+
+
 @pytest.fixture
 def station(tmp_path: Path) -> Path:
     """Two recipes judged by old-1.0, and new-2.0 looking on."""
@@ -22,7 +31,7 @@ def station(tmp_path: Path) -> Path:
         tmp_path, tmp_path / "line.json", LINE, {"plc": 1, "broker": 1, "web": 1}, Variant(shadow="new-2.0")
     )
     for name in ("old-1.0", "new-2.0"):
-        shutil.copytree(MODEL, tmp_path / "models" / name)
+        model_called(name, tmp_path / "models")
     lines = [line for line in path.read_text().splitlines() if not line.startswith("models_dir")]
     text = "\n".join(lines).replace('recipe = "recipe.toml"', 'recipe = "recipe.toml"\nrecipes = ["other.toml"]')
     path.write_text(text.replace('model = "new-2.0"', 'model = "new-2.0" # since Monday') + "\n")
@@ -100,7 +109,7 @@ def test_a_rollback_of_what_was_changed_by_hand_meanwhile_is_refused(
     station: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["shadow", "promote", str(station)]) == 0
-    shutil.copytree(MODEL, station.parent / "models" / "third-3.0")
+    model_called("third-3.0", station.parent / "models")
     station.write_text(station.read_text().replace("old-1.0", "third-3.0"))
     assert main(["shadow", "rollback", str(station)]) == 2
     assert "not what was promoted" in capsys.readouterr().err

@@ -118,7 +118,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"id": 5}, {"name": "Tile"}, {"views": ["right", "left"]}, {"review_band": (0.4, 0.61)}]
+    "change",
+    [
+        {"id": 5},
+        {"name": "Tile"},
+        {"views": ["right", "left"]},
+        {"review_band": (0.4, 0.61)},
+        {"model_sha256": "ab" * 32},
+    ],
 )
 def test_the_fingerprint_changes_with_anything_in_the_recipe_and_with_nothing_else(
     tmp_path: Path, change: dict[str, Any]

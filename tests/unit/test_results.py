@@ -393,6 +393,19 @@ def test_a_newer_schema_is_refused_by_writer_and_reader(path: Path) -> None:
         Results(path).parts()
 
 
+def test_results_of_before_there_was_a_fingerprint_are_kept(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as db:
+        db.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1;")
+        columns = [name for _, name, *_ in db.execute("PRAGMA table_info(parts)")][1:]
+        db.execute(f"INSERT INTO parts ({', '.join(columns)}) VALUES ({', '.join('1' for _ in columns)})")  # noqa: S608
+    db.close()
+    writer = ResultsWriter(path)
+    writer.add([entry(verdict(2, criteria="0123456789abcdef"))], [])
+    writer.close()
+    assert [row.criteria for row in Results(path).parts()] == ["0123456789abcdef", ""]
+
+
 def test_a_reader_says_what_is_wrong_with_the_file(path: Path) -> None:
     with pytest.raises(DeviceError, match="has the station run"):
         Results(path).parts()

@@ -115,3 +115,21 @@ def test_a_look_finds_what_reaches_the_recipe_s_confidence_and_nothing_below_it(
 
 def test_a_class_without_limits_is_not_searched_for() -> None:
     assert look(Criteria(criteria(4).recipe, {})).defects == ()
+
+
+@pytest.mark.parametrize(("lowest", "failure"), [(255, Reason.INFERENCE_FAILED), (254, Reason.NONE)])
+def test_a_mask_that_is_certain_everywhere_is_none_and_still_no_good_part(lowest: int, failure: Reason) -> None:
+    """So a net's guard says that its numbers were none. A recipe that allows a defect must not accept it."""
+    mask = np.full((1, 32, 32), 255, np.uint8)
+    mask[0, 31, 31] = lowest
+    view = Look(lambda: [criteria(4)], MODEL, {"left": 0.25}, {"left": 0.25})(FRAME, mask, 1_600, 5_000)
+    assert view.failure is failure
+    assert len(view.defects) == 1
+
+
+def test_a_mask_without_a_pixel_says_nothing() -> None:
+    view = Look(lambda: [criteria(4)], MODEL, {"left": 0.25}, {"left": 0.25})(
+        FRAME, np.zeros((1, 0, 0), np.uint8), 1_600, 5_000
+    )
+    assert view.failure is Reason.NONE
+    assert view.defects == ()

@@ -3,9 +3,13 @@
 import argparse
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.inspection.mask_watch import told_of
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
-from edge_inspector.training.judging.evidence import Evidence, gather
+from edge_inspector.training.data.folder import Image
+from edge_inspector.training.judging.evidence import Evidence, Predict, gather
 from edge_inspector.training.judging.figures import Figures, figures, human_level
 from edge_inspector.training.judging.limits import Cost, Limit, cheapest, confidences_with
 from edge_inspector.training.judging.report import write_evaluation_report
@@ -25,10 +29,15 @@ def run(given: argparse.Namespace) -> int:
         print(f"the model has learned from {given.split}: what follows is no score")
     limits = limits_of(manifest)
     predict, info = model_predictor(given.model, given.precision, given.driver)
-    seen = gather(predict, len(manifest.classes), info.stride, judged.parts(), confidences_with(limits))
+    values: set[int] = set()
+    seen = gather(
+        _noting(predict, values), len(manifest.classes), info.stride, judged.parts(), confidences_with(limits)
+    )
     found = figures(seen, manifest.classes, limits)
     (took,) = interleaved_ms([predict], blank(manifest))
     print(f"{info.label}: {took:.1f} ms per frame of {info.height} x {info.width}")
+    for what in filter(None, (info.blind, info.doubt, told_of(values))):
+        print(f"WARN: {what}")
     print("\n".join(lines(found)))
     people = human_level(judged.entries(), manifest.classes)
     if people:
@@ -41,6 +50,17 @@ def run(given: argparse.Namespace) -> int:
         write_evaluation_report(given.report, info.label, manifest.classes, limits, seen, judged.parts(), predict)
         print(f"report: {given.report}")
     return 0
+
+
+def _noting(predict: Predict, values: set[int]) -> Predict:
+    """The same, and `values` has all that ever stood in a mask."""
+
+    def noting(image: Image) -> Image:
+        mask = predict(image)
+        values.update(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
+        return mask
+
+    return noting
 
 
 def lines(found: Figures) -> Iterable[str]:

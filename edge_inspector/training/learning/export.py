@@ -8,6 +8,7 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
+from edge_inspector.training.learning.guard import add_guard
 from edge_inspector.training.learning.unet import STRIDE, Deployed
 
 OPSET: Final = 17
@@ -40,6 +41,7 @@ def export_onnx(deployed: Deployed, path: Path, shape: tuple[int, int, int]) -> 
     # The mask's true size, which the exporter's shape inference leaves open.
     dims = model.graph.output[0].type.tensor_type.shape.dim
     dims[2].dim_value, dims[3].dim_value = shape[0] // stride, shape[1] // stride
+    add_guard(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(fresh))
     fresh.replace(path)

@@ -62,7 +62,7 @@ const facts = (rows) => h("dl", {}, rows.map(([name, value]) => [h("dt", {}, nam
 
 function recipeFacts(now, station) {
   const recipe = station.recipes.find(({ id }) => id === now.recipe) ?? station.recipe;
-  return [[t("health.name"), `${recipe.name} (${recipe.id})`], [t("health.hash"), recipe.hash]];
+  return [[t("health.name"), `${recipe.name} (${recipe.id})`], [t("health.hash"), recipe.hash], [t("health.criteria"), now.criteria]];
 }
 
 function recipeForm(now, station) {

@@ -57,7 +57,7 @@ function story(part) {
 
 function facts(part) {
   const rows = [
-    ["grade", part.grade], ["recipe", part.recipe], ["model", part.model],
+    ["grade", part.grade], ["recipe", part.recipe], ["model", part.model], ["criteria", part.criteria],
     ["position", part.error_mm === null ? "–" : `± ${number(part.error_mm, 1)} mm`],
     ["missing", part.missing.length ? part.missing.join(", ") : null],
   ].filter(([, value]) => value);

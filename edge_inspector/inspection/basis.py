@@ -1,0 +1,77 @@
+"""What a verdict rests on, and its fingerprint: two verdicts with one fingerprint were judged alike."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from edge_inspector.inspection.recipe import Criteria
+from edge_inspector.records import ModelInfo
+
+
+class Basis:
+    """By recipe: everything that decides, and a fingerprint of it. `model()` is what runs at this moment.
+
+    `scales` are each camera's millimetres to a pixel across the belt and along it: limits in mm rest on them.
+    """
+
+    def __init__(
+        self,
+        recipes: Mapping[int, Criteria],
+        model: Callable[[], ModelInfo],
+        scales: Mapping[str, tuple[float, float]],
+    ) -> None:
+        self._recipes = recipes
+        self._scales = scales
+        self._model = model
+        self._known: tuple[ModelInfo, dict[int, str]] | None = None
+
+    @property
+    def model(self) -> ModelInfo:
+        """What runs. It may be another one after its session was built anew."""
+        return self._model()
+
+    def fingerprint(self, recipe_id: int) -> str:
+        """Sixteen hex digits that change with the recipe, the limits in force, the net's file and what runs it."""
+        model = self._model()
+        if self._known is None or self._known[0] != model:
+            self._known = model, {each: _fingerprint(self.of(each)) for each in self._recipes}
+        return self._known[1][recipe_id]
+
+    def of(self, recipe_id: int) -> dict[str, str]:
+        """Everything that decides, by the name that a person knows it by."""
+        criteria, model = self._recipes[recipe_id], self._model()
+        recipe = criteria.recipe.model_dump(mode="json", exclude={"classes", "alarm"})
+        limits = {name: limit.model_dump(mode="json") for name, limit in criteria.limits.items()}
+        return {
+            "model": f"{model.name}-{model.version}",
+            "model file": model.sha256,
+            "first stage": model.before,
+            "run by": f"{model.precision} on {model.provider}, {model.runtime}",
+            **{f"mm_per_px {camera}": f"{across:g} x {along:g}" for camera, (across, along) in self._scales.items()},
+            **dict(_flat("limits", limits)),
+            **dict(_flat("recipe", recipe)),
+        }
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What is not as it was, one by one."""
+    return [
+        f"{name}: {before.get(name, 'nothing')} before, now {now.get(name, 'nothing')}"
+        for name in {**now, **before}
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _fingerprint(basis: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(basis, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _flat(where: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _flat(f"{where}.{key}", part)
+    else:
+        yield where, f"{value:.9g}" if isinstance(value, float) else json.dumps(value)

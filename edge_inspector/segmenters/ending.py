@@ -1,0 +1,85 @@
+"""How a graph ends: whether its masks can say "defective", and what becomes of numbers that are none.
+
+A cast from float to a byte makes 0 of what is no number (NaN), on every runtime, and 0 says "good". What is beyond 255
+wraps: 256 becomes 0 as well.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from edge_inspector.segmenters.onnx_file import OnnxFile
+
+# What moves values about and leaves them as they are.
+_MOVES: Final = frozenset(
+    {"Cast", "CastLike", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Concat", "Slice"}
+    | {"Split", "Gather", "Expand", "Tile", "Pad", "Resize", "Upsample", "Dropout", "MaxPool", "AveragePool"}
+    | {"ReduceMax", "ReduceMin", "ReduceMean", "Round", "Floor", "Ceil", "Clip", "Min"}
+)
+# What changes values between the net and the bytes, and what a guard is made of.
+_FINISHES: Final = _MOVES | {"Mul", "Div", "Add", "Sub", "Max", "Where", "QuantizeLinear", "DequantizeLinear"}
+_GUARDS: Final = frozenset({"IsNaN", "IsInf", "Or", "And", "Not", "Equal", "ReduceSum"})
+_BOUNDED: Final = frozenset({"Clip", "Min", "Sigmoid", "HardSigmoid", "Softmax", "QuantizeLinear"})
+_AT_MOST_ONE: Final = frozenset(
+    {"Sigmoid", "HardSigmoid", "Softmax", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Not"}
+    | {"And", "Or", "Xor", "IsNaN", "OneHot"}
+)
+_CLASS_NUMBERS: Final = frozenset({"ArgMax", "ArgMin", "NonMaxSuppression"})
+_GUARD: Final = "`edge-inspector model guard MODEL_DIR` mends the file"
+
+
+class Ending(NamedTuple):
+    """`blind`: why its masks can never say "defective". `doubt`: what its numbers would become if it goes wrong."""
+
+    blind: str
+    doubt: str
+
+
+def ending_of(onnx: OnnxFile) -> Ending:
+    """What the last nodes of the graph show."""
+    sources, doubts = _sources(onnx), []
+    if sources and sources <= _AT_MOST_ONE | _CLASS_NUMBERS:
+        names = ", ".join(sorted(sources))
+        what = "class numbers" if sources & _CLASS_NUMBERS else "nothing but 0 and 1"
+        return Ending(f"its masks hold {what} (the graph ends in {names}), and no probabilities from 0 to 255", "")
+    last = _reached(onnx)
+    if "Cast" in last and "IsNaN" not in last:
+        doubts.append("what is no number (NaN) becomes 0, which says good")
+    if "Cast" in last and not last & _BOUNDED:
+        doubts.append("values beyond 255 wrap, 256 becomes 0, which says good")
+    return Ending("", "; ".join([*doubts, _GUARD]) if doubts else "")
+
+
+def _sources(onnx: OnnxFile) -> set[str]:
+    """The operations that the masks' values come from, unchanged since."""
+    made = {name: node for node in onnx.nodes for name in node.outputs}
+    found: set[str] = set()
+    ahead, seen = list(onnx.outputs), set(onnx.outputs)
+    while ahead:
+        node = made.get(ahead.pop())
+        if node is None or node.op == "Constant":
+            continue
+        # Of what is chosen by a condition the values come from the other two inputs, of the rest from the first.
+        if node.op in _MOVES or node.op == "Where":
+            inputs = node.inputs[1:] if node.op == "Where" else node.inputs if node.op == "Concat" else node.inputs[:1]
+            ahead += [name for name in inputs if name not in seen]
+            seen.update(inputs)
+        else:
+            found.add(node.op)
+    return found
+
+
+def _reached(onnx: OnnxFile) -> set[str]:
+    """The operations between the net's own last ones and the masks, those included."""
+    made = {name: node for node in onnx.nodes for name in node.outputs}
+    found: set[str] = set()
+    ahead, seen = list(onnx.outputs), set(onnx.outputs)
+    while ahead:
+        node = made.get(ahead.pop())
+        if node is None:
+            continue
+        found.add(node.op)
+        if node.op in _FINISHES | _GUARDS:
+            ahead += [name for name in node.inputs if name not in seen]
+            seen.update(node.inputs)
+    return found

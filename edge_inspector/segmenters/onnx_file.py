@@ -1,0 +1,135 @@
+"""What an ONNX file says of itself, read without a runtime. Its bytes are hostile: every length is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+# More fields than any net has; a file made of nothing else would take minutes to read.
+_MOST_FIELDS: Final = 2_000_000
+
+# By kind of message: which of its fields hold messages in which a tensor may be. The numbers are those of onnx.proto.
+_INSIDE: Final[dict[str, dict[int, str]]] = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse tensor", 23: "sparse tensor"},
+    "sparse tensor": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}
+_GRAPH, _NODE, _OUTPUT = 7, 1, 12
+_NODE_INPUT, _NODE_OUTPUT, _OP_TYPE, _VALUE_NAME = 1, 2, 4, 1
+_EXTERNAL_DATA = 13
+# The engine that a GPU's compiler left behind lies in a file of its own, too.
+_COMPILED: Final = "EPContext"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation of the main graph, by the names of what it reads and makes."""
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxFile:
+    """The main graph's nodes and outputs; every operation anywhere in the file; whether weights lie in another file."""
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    operations: frozenset[str]
+    weights_elsewhere: bool
+
+
+def read_onnx(content: bytes) -> OnnxFile:
+    """What `content` is made of. Raises ValueError for what is no ONNX file."""
+    nodes: list[Node] = []
+    outputs: list[str] = []
+    operations: set[str] = set()
+    elsewhere, graphs, left = False, 0, _MOST_FIELDS
+    ahead: list[tuple[str, bool, memoryview]] = [("model", True, memoryview(content))]
+    while ahead:  # and not by recursion: how deep it goes is the file's choice
+        kind, main, message = ahead.pop()
+        if kind == "node":
+            node = _node(message)
+            operations.add(node.op)
+            if main:
+                nodes.append(node)
+        for number, value in _fields(message):
+            left -= 1
+            if left < 0:
+                raise ValueError(f"it has more than {_MOST_FIELDS} fields")
+            elsewhere = elsewhere or (kind == "tensor" and number == _EXTERNAL_DATA)
+            inside = _INSIDE[kind].get(number)
+            if inside is not None and isinstance(value, memoryview):
+                graphs += (kind, number) == ("model", _GRAPH)
+                ahead.append((inside, main and (kind, number) in {("model", _GRAPH), ("graph", _NODE)}, value))
+            elif main and kind == "graph" and number == _OUTPUT and isinstance(value, memoryview):
+                outputs += _texts(value, _VALUE_NAME)
+    if not graphs:
+        raise ValueError("it has no graph")
+    return OnnxFile(tuple(nodes), tuple(outputs), frozenset(operations), elsewhere or _COMPILED in operations)
+
+
+def keeps_weights_elsewhere(content: bytes) -> bool:
+    """Whether a runtime that is given these bytes would read on in another file, which no hash covers."""
+    try:
+        return read_onnx(content).weights_elsewhere
+    except ValueError:
+        # A runtime will hardly read it either; should one do so, it would have to find these words.
+        return b"location" in content or b"ep_cache_context" in content
+
+
+def _node(message: memoryview) -> Node:
+    op = "".join(_texts(message, _OP_TYPE)[-1:])
+    return Node(op, tuple(_texts(message, _NODE_INPUT)), tuple(_texts(message, _NODE_OUTPUT)))
+
+
+def _texts(message: memoryview, wanted: int) -> list[str]:
+    return [
+        bytes(value).decode("utf-8", "replace")
+        for number, value in _fields(message)
+        if number == wanted and isinstance(value, memoryview)
+    ]
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Number and value of every field of a protobuf message. Raises ValueError where it is none."""
+    at, end = 0, len(message)
+    while at < end:
+        key, at = _varint(message, at)
+        number, wire = (key & 0xFFFF_FFFF) >> 3, key & 7  # as parsers do, who keep 32 bits of it
+        if not number:
+            raise ValueError("it has a field without a number")
+        if wire == 0:
+            value, at = _varint(message, at)
+            yield number, value
+            continue
+        if wire == 2:
+            length, at = _varint(message, at)
+        elif wire in (1, 5):
+            length = 8 if wire == 1 else 4
+        else:
+            raise ValueError(f"it has {key & 0xFF:#04x} where a field begins")
+        if length > end - at:
+            raise ValueError("it ends within a field")
+        yield number, message[at : at + length]
+        at += length
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(message):
+            raise ValueError("it ends within a number")
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFF_FFFF_FFFF_FFFF, at
+    raise ValueError("it has a number of more than ten bytes")

@@ -1,0 +1,76 @@
+"""What judges is held against what judged before: a change is told, and stays told until somebody gives RESET."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from edge_inspector.errors import DeviceError
+from edge_inspector.inspection.basis import Basis, differences
+from edge_inspector.records import ErrorCode, ModelInfo
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.store.basis import KeptBasis, keep_basis, kept_basis
+
+log = logging.getLogger(__name__)
+
+_MOST_TOLD = 5
+
+
+class CriteriaWatch:
+    """For the daemon's main thread. `look` now and then: a session that is built anew may be another model's file."""
+
+    def __init__(self, state_dir: Path, basis: Basis, recipes: Collection[int], conditions: Conditions) -> None:
+        self._state_dir = state_dir
+        self._basis = basis
+        self._recipes = recipes
+        self._conditions = conditions
+        self._model: ModelInfo | None = None
+        self._kept: dict[int, KeptBasis] | None = None
+
+    def look(self) -> bool:
+        """Tell what judges otherwise than before, be it in an earlier run. Whether another session runs now."""
+        model, first = self._basis.model, self._model is None
+        if model == self._model:
+            return False
+        self._model = model
+        if self._kept is None:
+            self._kept = self._read()
+        for recipe_id in self._recipes:
+            self._compare(self._kept, recipe_id)
+        self._keep()
+        return not first
+
+    def acknowledge(self) -> None:
+        """Somebody has seen it: RESET."""
+        self._kept = {each: replace(kept, unseen="") for each, kept in (self._kept or {}).items()}
+        self._keep()
+
+    def _read(self) -> dict[int, KeptBasis]:
+        try:
+            return kept_basis(self._state_dir)
+        except DeviceError as error:
+            self._conditions.set(ErrorCode.CRITERIA_CHANGED, "station", str(error), until_reset=True)
+            return {}
+
+    def _compare(self, kept: dict[int, KeptBasis], recipe_id: int) -> None:
+        now, before = self._basis.of(recipe_id), kept.get(recipe_id)
+        changed = differences(before.basis, now) if before is not None else []
+        for what in changed:
+            log.warning("recipe %d is judged otherwise than before: %s", recipe_id, what)
+        unseen = _words(changed) or (before.unseen if before is not None else "")
+        if unseen:
+            self._conditions.set(ErrorCode.CRITERIA_CHANGED, f"recipe {recipe_id}", unseen, until_reset=True)
+        kept[recipe_id] = KeptBasis(now, unseen)
+
+    def _keep(self) -> None:
+        try:
+            keep_basis(self._state_dir, self._kept or {})
+        except DeviceError as error:
+            log.warning("%s", error)
+
+
+def _words(changed: list[str]) -> str:
+    more = [f"{len(changed) - _MOST_TOLD} more in the log"] if len(changed) > _MOST_TOLD else []
+    return "; ".join([*changed[:_MOST_TOLD], *more])

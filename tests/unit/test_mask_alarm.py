@@ -1,0 +1,85 @@
+"""A station whose net or limits let everything pass says so, and takes it back when that is disproved."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
+from edge_inspector.inspection.view import Look
+from edge_inspector.records import ErrorCode, Frame, ModelInfo, StationState, ViewFigures
+from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.stages.mask_alarm import MaskAlarm
+
+QUIET = ModelInfo("m", "1", "", ("crack", "pit"), 64, 64, 1, 2, "int8", "cpu", values=frozenset({0, 1}))
+FRAME = Frame("left", 12, 1000, 200, 1500, np.zeros((64, 64), np.uint8))
+FIGURES = ViewFigures(100.0, 3.0)
+
+
+class Line:
+    def __init__(self, model: ModelInfo = QUIET, areas: tuple[float, float] = (2.0, 2.0), **recipe: Any) -> None:
+        table = {
+            "id": 4,
+            "name": "tile",
+            "model": "m-1",
+            "views": ["left"],
+            "part_length_mm": 100,
+            "min_pitch_mm": 120,
+            "position_tolerance_mm": 5,
+        }
+        limits = {name: ClassLimits(min_area_mm2=area) for name, area in zip(("crack", "pit"), areas, strict=True)}
+        in_use = [Criteria(Recipe.model_validate(table | recipe), limits)]
+        self.conditions = Conditions()
+        self.conditions.phase(StationState.READY)
+        self._alarm = MaskAlarm(Look(lambda: in_use, model, {"left": 0.5}, {"left": 0.5}), model, self.conditions)
+
+    def see(self, value: int, times: int = 1) -> None:
+        mask = np.zeros((2, 32, 32), np.uint8)
+        mask[1, 3, 4] = value
+        for _ in range(times):
+            view = self._alarm(FRAME, mask, 1, 2, FIGURES)
+            assert view.figures is not None
+            assert view.figures.confidence == value / 255
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        held = self.conditions.reasons()
+        assert all(each.code is ErrorCode.MASKS_SILENT for each in held)
+        return [(each.subject, each.why) for each in held]
+
+
+def test_a_net_whose_masks_never_leave_a_few_values_is_degraded_until_it_says_more() -> None:
+    line = Line()
+    line.see(1, times=19)
+    assert line.told == []
+    line.see(1)
+    ((subject, why),) = line.told
+    assert subject == "model"
+    assert "no value above 1 of 255 in 20 masks" in why
+    assert line.conditions.state is StationState.DEGRADED
+    line.see(1, times=3)
+    assert len(line.told) == 1
+    line.see(11)
+    assert line.told == []
+    line.see(0, times=60)
+    assert line.told == []
+
+
+def test_a_graph_that_ends_in_a_class_map_is_told_with_the_first_mask() -> None:
+    blind = ModelInfo(
+        "m", "1", "", ("crack", "pit"), 64, 64, 1, 2, "int8", "cpu", values=frozenset({0}), blind="ArgMax"
+    )
+    line = Line(blind)
+    line.see(0)
+    assert line.told == [("model", "ArgMax")]
+
+
+@pytest.mark.parametrize(("areas", "told"), [((1024.1, 1e9), True), ((1024.0, 1e9), False)])
+def test_limits_that_let_everything_pass(areas: tuple[float, float], told: bool) -> None:  # noqa: FBT001
+    """32 x 32 mask pixels of 1 mm each: a picture of 1024 square millimetres."""
+    line = Line(areas=areas)
+    line.see(255)
+    why = "min_area_mm2 of every class is more than all of the picture, 32 x 32 mm"
+    assert line.told == ([("recipe 4 left", why)] if told else [])
+    line.see(255)
+    assert len(line.told) == told

@@ -1,0 +1,141 @@
+"""The model that a station names is the one that runs; `check` says when it or the limits let everything pass."""
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_inspector import check
+from edge_inspector.cli import main
+from edge_inspector.config import Station, load_station
+from edge_inspector.errors import ConfigError
+from edge_inspector.records import Frame
+from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.station_files import Variant, write_station_files
+
+LINE = Line(
+    seed=1, start_ns=0, speed_mm_s=1000.0, pitch_mm=400.0, part_length_mm=200.0, parts=1, lanes=1, gate_mm=1500.0,
+    counts_per_mm=10.0,
+)  # fmt: skip
+ASSETS = Path(__file__).parents[1] / "assets"
+MANIFEST = """
+format = 1
+name = "tiny"
+version = "1.0"
+licence = "Apache-2.0"
+description = "a mean"
+classes = ["dark"]
+[input]
+height = 32
+width = 48
+channels = 1
+[output]
+stride = 2
+[files.int8]
+path = "model.onnx"
+sha256 = "{sha256}"
+[limits.dark]
+min_confidence = {confidence}
+min_area_px = {area}
+"""
+
+
+def station_file(
+    folder: Path,
+    asset: str = "grey",
+    name: str = "tiny-1.0",
+    recipe: str = "",
+    confidence: float = 0.5,
+    area: float = 4,
+) -> Path:
+    model = folder / "models" / name
+    model.mkdir(parents=True)
+    shutil.copy(ASSETS / f"{asset}.onnx", model / "model.onnx")
+    sha256 = hashlib.sha256((model / "model.onnx").read_bytes()).hexdigest()
+    text = MANIFEST.format(sha256=sha256, confidence=confidence, area=area)
+    (model / "manifest.toml").write_text(text, encoding="utf-8")
+    LINE.write(folder / "line.json")
+    ports = {"plc": 1, "broker": 1, "web": 1}
+    path = write_station_files(folder, folder / "line.json", LINE, ports, Variant(model=name))
+    station = re.sub('models_dir = ".*"', 'models_dir = "models"', path.read_text())
+    path.write_text(station.replace('driver = "onnx"\n', 'driver = "onnx"\nsettings = { overlap_px = 8 }\n'))
+    (folder / "recipe.toml").write_text(recipe + (folder / "recipe.toml").read_text())
+    return path
+
+
+def loaded(folder: Path, *rest: str, **changes: object) -> Station:
+    return load_station(station_file(folder, *rest, **changes))  # type: ignore[arg-type]
+
+
+def test_a_folder_that_is_called_as_its_manifest_says_is_taken(tmp_path: Path) -> None:
+    assert loaded(tmp_path).segmenter.info.label.startswith("tiny-1.0/")
+
+
+def test_another_model_in_the_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        loaded(tmp_path, name="tile-1.1")
+    (fault,) = raised.value.faults
+    assert fault.where == str(tmp_path / "models" / "tile-1.1" / "manifest.toml")
+    assert fault.what == "says tiny-1.0: the folder must be called so, or hold tile-1.1"
+
+
+def test_the_recipe_may_demand_one_file(tmp_path: Path) -> None:
+    sha256 = hashlib.sha256((ASSETS / "grey.onnx").read_bytes()).hexdigest()
+    assert loaded(tmp_path, recipe=f'model_sha256 = "{sha256}"\n').segmenter.info.sha256 == sha256
+
+
+def test_any_other_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"model_sha256: {'a' * 64} is none of the files"):
+        loaded(tmp_path, recipe=f'model_sha256 = "{"a" * 64}"\n')
+
+
+def test_a_driver_that_cannot_check_the_file_is_refused(tmp_path: Path) -> None:
+    path = station_file(tmp_path, recipe=f'model_sha256 = "{"a" * 64}"\n')
+    simulated = re.sub(r'driver = "onnx"\nsettings = .*\n', 'driver = "simulated"\n', path.read_text())
+    path.write_text(simulated)
+    with pytest.raises(ConfigError, match=r"segmenter\.driver: 'simulated' cannot check the recipe's model_sha256"):
+        load_station(path)
+
+
+def test_recipes_that_share_a_model_share_its_file(tmp_path: Path) -> None:
+    path = station_file(tmp_path)
+    second = (tmp_path / "recipe.toml").read_text().replace("id = 1\n", f'id = 2\nmodel_sha256 = "{"a" * 64}"\n')
+    (tmp_path / "second.toml").write_text(second)
+    path.write_text(path.read_text().replace('"recipe.toml"', '"recipe.toml"\nrecipes = ["second.toml"]'))
+    with pytest.raises(ConfigError, match=r"second\.toml: model_sha256: must be that of station\.recipe"):
+        load_station(path)
+
+
+def test_check_fails_for_a_net_that_cannot_say_defective(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no part can be found defective: its masks hold nothing but 0 and 1"):
+        check._judging_model(loaded(tmp_path, "zero-one"))
+
+
+def test_check_takes_a_mask_of_zeros_and_ones_where_one_counts(tmp_path: Path) -> None:
+    assert "tiny-1.0/int8/cpu" in check._judging_model(loaded(tmp_path, "zero-one", confidence=0.0))
+
+
+def test_check_warns_of_limits_that_nothing_can_reach(tmp_path: Path) -> None:
+    station = loaded(tmp_path, confidence=1.0, area=1e9)
+    frame = Frame("cam1", 1, 0, 0, 0, np.zeros((256, 256, 3), np.uint8))
+    assert list(check._limits_out_of_reach(station, {})) == [
+        "recipe 1: min_confidence 1.0 of dark leaves nothing but the value 255 to be a defect"
+    ]
+    assert list(check._limits_out_of_reach(station, {"cam1": frame}))[1:] == [
+        "recipe 1: min_area_mm2 of dark is more than all of cam1's picture: never a defect"
+    ]
+
+
+def test_check_says_nothing_of_limits_that_can_be_reached(tmp_path: Path) -> None:
+    frame = Frame("cam1", 1, 0, 0, 0, np.zeros((256, 256, 3), np.uint8))
+    assert list(check._limits_out_of_reach(loaded(tmp_path), {"cam1": frame})) == []
+
+
+def test_check_prints_what_a_net_may_hide(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(station_file(tmp_path, "no-number"))]) == 1, "there is no PLC"
+    rows = capsys.readouterr().out.splitlines()
+    (warning,) = [row for row in rows if row.split()[:3] == ["WARN", "model", "tiny-1.0"]]
+    assert "what is no number (NaN) becomes 0, which says good" in warning
