@@ -28,6 +28,7 @@ from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.store.choice import remembered_choice
+from edge_inspector.store.lock import StateLock
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
 from edge_inspector.web.plant import Plant
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 _WATCH_S = 0.25
 _WATCHDOG_S = 1.0
 _STOP_NS = 1_500_000_000
+_NOT_FOR_OTHERS = 0o027  # what it writes is for its user, and for its group to read
 
 
 class Daemon:
@@ -56,6 +58,7 @@ class Daemon:
         """Start, supervise until a signal, stop."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        os.umask(os.umask(_NOT_FOR_OTHERS) | _NOT_FOR_OTHERS)
         pipeline, supervisor = self._start()
         try:
             self._supervise(pipeline, supervisor)
@@ -72,11 +75,15 @@ class Daemon:
         except OSError as error:
             what = f"{station.state_dir} cannot be made: {error.strerror}"
             raise ConfigError([Fault("station.state_dir", what)]) from error
+        lock = StateLock(station.state_dir)
+        lock.take(self._stop)
         with opening_on(realtime.model_cores):
             station.segmenter.open()
         chosen = remembered_choice(station.state_dir, station.recipe.id)
         self._recipe_id = chosen if chosen in station.recipes else station.recipe.id
-        pipeline = build(station, self._boot_id, self._conditions, self._recipe_id)
+        pipeline = build(station, self._boot_id, self._conditions, self._recipe_id, lock)
+        if self._recipe_id != station.recipe.id:
+            pipeline.keep(Choice(station.recipe.id, self._recipe_id))
         web = Web(station.file.web, lambda: self._page(pipeline))
         web.open()
         workers = [*pipeline.workers, Worker(web, vital=False)]

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)  # no station ran before: an earlier date is that of a clock never set
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One instant on both clocks: the date, which somebody may set, and the monotonic one, which nobody can."""
+
+    utc: datetime
+    monotonic_ns: int
+
+
+def moment() -> Moment:
+    """This instant."""
+    now_ns = time.monotonic_ns()
+    return Moment(utc_of(now_ns), now_ns)
 
 
 def utc_of(monotonic_ns: int) -> datetime:

@@ -27,7 +27,7 @@ def test_a_few_faults_on_a_running_line_lose_nothing(tmp_path: Path) -> None:
 
 def test_a_seed_draws_the_same_faults_again_and_each_kind_once_a_round() -> None:
     names = [draw_fault(3, run).name for run in range(len(DRAWS))]
-    assert len(set(names)) == len(DRAWS) == 24
+    assert len(set(names)) == len(DRAWS) == 25
     assert names == [draw_fault(3, run).name for run in range(len(DRAWS))]
     assert draw_fault(3, 5).lasts_s == draw_fault(3, 5).lasts_s
     assert names != [draw_fault(4, run).name for run in range(len(DRAWS))]

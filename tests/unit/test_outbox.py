@@ -145,5 +145,5 @@ def test_a_disk_that_does_not_play_is_a_device_error(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="outbox"):
         Outbox(tmp_path / "file" / "outbox.sqlite", 10)
     (tmp_path / "folder.sqlite").mkdir()
-    with pytest.raises(DeviceError, match="unable to open"):
+    with pytest.raises(DeviceError, match="is a folder, not a file: move it away"):
         Outbox(tmp_path / "folder.sqlite", 10)
