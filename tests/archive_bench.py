@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ from verdicts import frame
 
 from edge_inspector.records import ArchiveItem, ErrorCode, StationState
 from edge_inspector.runtime.album import Album
+from edge_inspector.runtime.clock import Moment, moment
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.archive import Archive
 from edge_inspector.stages.drift import DriftWatch
 from edge_inspector.station_file import ArchiveTable, DriftTable
+from edge_inspector.store.lock import StateLock
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
 from edge_inspector.store.sidecar import StationFacts
@@ -24,7 +27,13 @@ FACTS = StationFacts("line-1", ("crack",), 2, {"cam1": 0.5, "cam2": 0.5})
 class Bench:
     """An archive with its mailbox and album, stepped by hand or by a worker."""
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Callable[[], Moment] = moment,
+        lock: StateLock | None = None,
+        **settings: object,
+    ) -> None:
         self.inbox: Mailbox[ArchiveItem] = Mailbox("archive", 4096)
         self.album = Album(2**20)
         self.conditions = Conditions()
@@ -32,7 +41,7 @@ class Bench:
         self.folder = folder
         table = ArchiveTable.model_validate({"min_free_mb": 0, **settings})
         self.drift = DriftWatch(folder, DriftTable(window_parts=200), self.conditions)
-        self.archive = Archive(folder, table, FACTS, self.inbox, self.album, self.drift, self.conditions)
+        self.archive = Archive(folder, table, FACTS, self.inbox, self.album, self.drift, self.conditions, lock, clock)
         self.results = Results(results_path(folder))
 
     def seen(self, number: int, camera: str = "cam1") -> None:
@@ -40,6 +49,10 @@ class Bench:
 
     def held(self, what: str) -> bool:
         return self.conditions.held(ErrorCode.ARCHIVE_INCOMPLETE, what)
+
+    def why(self, code: ErrorCode) -> dict[str, str]:
+        """The reasons of what holds under this code, by what it is about."""
+        return {each.subject: each.why for each in self.conditions.reasons() if each.code is code}
 
     def pictures(self) -> list[str]:
         return sorted(path.name.partition("-")[2] for path in self.folder.rglob("*.png") if "-mask" not in path.name)

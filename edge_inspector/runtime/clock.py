@@ -18,11 +18,15 @@ class Moment:
     utc: datetime
     monotonic_ns: int
 
+    def utc_at(self, monotonic_ns: int) -> datetime:
+        """The date of another instant, by what the wall clock says at this one."""
+        return self.utc + timedelta(microseconds=(monotonic_ns - self.monotonic_ns) // 1000)
+
 
 def moment() -> Moment:
     """This instant."""
-    now_ns = time.monotonic_ns()
-    return Moment(utc_of(now_ns), now_ns)
+    utc_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
+    return Moment(_EPOCH + timedelta(microseconds=utc_ns // 1000), monotonic_ns)
 
 
 def utc_of(monotonic_ns: int) -> datetime:
@@ -30,8 +34,7 @@ def utc_of(monotonic_ns: int) -> datetime:
 
     Anchored anew at each call: a box without a battery clock starts in 1970 and is set by NTP while it runs.
     """
-    utc_ns = time.time_ns() - (time.monotonic_ns() - monotonic_ns)
-    return _EPOCH + timedelta(microseconds=utc_ns // 1000)
+    return moment().utc_at(monotonic_ns)
 
 
 def utc_text(monotonic_ns: int) -> str:

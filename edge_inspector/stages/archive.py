@@ -17,7 +17,7 @@ from edge_inspector.errors import DeviceError
 from edge_inspector.records import ArchiveItem, Choice, Delivery, Disagreement, ErrorCode, Reason, Verdict
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.backoff import Backoff
-from edge_inspector.runtime.clock import Moment, moment, utc_of
+from edge_inspector.runtime.clock import Moment, moment
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.realtime import go_last
@@ -141,7 +141,7 @@ class Archive:
             self._drift.add(item)
             self._seen_seq = item.seq
         elif len(held.objections) < _OBJECTIONS_MAX:
-            held.objections.append(_objection(item))
+            held.objections.append(_objection(item, self._clock()))
         else:
             metrics.archive_left_out.labels("disagreement").inc()
 
@@ -153,7 +153,7 @@ class Archive:
             log.error("%s; a restart would begin with another one", error)  # noqa: TRY400 -- the message says it all
 
     def _entry(self, verdict: Verdict) -> Entry:
-        utc = utc_of(verdict.decided_ns)
+        utc = self._clock().utc_at(verdict.decided_ns)
         # A frame that never arrived whole has no picture.
         views = [placed.view for placed in verdict.views if placed.view.failure is not Reason.INCOMPLETE_FRAME]
         why = kept_because(verdict, self._settings.accepted_one_in)
@@ -248,8 +248,10 @@ class Archive:
 
     def _lose(self, what: str, path: Path) -> None:
         self._trouble(what, f"{path} was removed or replaced while the station ran: begun anew", ErrorCode.STATE_LOST)
-        if self._choice is not None:
-            self._remember(self._choice)  # its file may be gone too
+        if self._choice is not None:  # its file may be gone too
+            with suppress(OSError):
+                self._state_dir.mkdir(parents=True, exist_ok=True)
+            self._remember(self._choice)
 
     def _tidy(self) -> None:
         now = self._clock()
@@ -296,6 +298,6 @@ class Archive:
                 results.close()
 
 
-def _objection(said: Disagreement) -> Objection:
-    utc = utc_of(said.captured_ns)
+def _objection(said: Disagreement, now: Moment) -> Objection:
+    utc = now.utc_at(said.captured_ns)
     return Objection(said, utc, picture_stem(utc, said.camera, None, said.frame_id))

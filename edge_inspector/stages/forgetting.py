@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from edge_inspector import metrics
@@ -13,7 +14,7 @@ from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.station_file import ArchiveTable
 from edge_inspector.store.images import ImageArchive
 from edge_inspector.store.results_writer import ResultsWriter
-from edge_inspector.store.retention import SETTLED, Retention, Stamps
+from edge_inspector.store.retention import SETTLED, Retention
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Forgetting:
         day = images.oldest_day() if images is not None else None
         pictured = datetime.fromisoformat(day).replace(tzinfo=UTC) if day is not None else None
         oldest = min((date for date in (stamps.oldest, pictured) if date is not None), default=None)
-        self._before = self._retention.horizon(now, Stamps(oldest, stamps.newest, stamps.settled))
+        self._before = self._retention.horizon(now, replace(stamps, oldest=oldest))
         doubt = self._retention.doubt
         if doubt:
             why = (

@@ -125,7 +125,9 @@ class Outbox:
         """
         with self._disk():
             is_removed = self._presence.lost == self._path
-            if not is_removed:
+            if is_removed:
+                self._presence.part_with(self._path)
+            else:
                 self._db.close()  # brings its log into the file, which is still there
             fresh, _ = open_database(self._path, "outbox", _MIGRATIONS)
             if is_removed:
@@ -136,6 +138,7 @@ class Outbox:
     def close(self) -> None:
         """Let go of the file. Safe twice."""
         with self._disk():
+            self._presence.part_with(self._path)
             self._db.close()
 
     def _move_into(self, fresh: sqlite3.Connection) -> None:

@@ -29,6 +29,13 @@ class Presence:
                 return path
         return None
 
+    def part_with(self, path: Path) -> None:
+        """Where `path` is lost, take away what was opened beside it: the next file there would take it for its own."""
+        if self.lost == path:
+            for each, found in self._found.items():
+                if found is not None and _identity(each) == found:
+                    each.unlink(missing_ok=True)
+
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:

@@ -19,7 +19,7 @@ from edge_inspector.runtime.clock import EARLIEST
 from edge_inspector.store.database import is_damaged, micros, open_database, set_aside, utc_from
 from edge_inspector.store.presence import Presence
 from edge_inspector.store.results_file import MIGRATIONS
-from edge_inspector.store.retention import SETTLED, Stamps
+from edge_inspector.store.retention import AHEAD, SETTLED, Stamps
 
 _LARGEST = 2**63 - 1  # a camera may number its frames beyond what SQLite holds
 _ALWAYS = 2**62
@@ -62,7 +62,6 @@ class ResultsWriter:
         self._undated = {"parts": 0, "disagreements": 0}  # ids up to which there is no row with a believable date
         with self._disk():
             self._db, self.set_aside = open_database(path, "results", MIGRATIONS, closed_is_sound=True)
-            self._newest = self._date("SELECT utc_us FROM parts ORDER BY id DESC LIMIT 1")
         self._presence = Presence.of_database(path)
 
     @property
@@ -72,12 +71,12 @@ class ResultsWriter:
 
     def stamps(self, now: datetime) -> Stamps:
         """What dates there are in the results."""
-        earliest, settled = micros(EARLIEST), micros(now - SETTLED)
+        earliest, settled, ahead = micros(EARLIEST), micros(now - SETTLED), micros(now + AHEAD)
         with self._disk():
             return Stamps(
                 self._date("SELECT min(utc_us) FROM parts WHERE utc_us >= ?", earliest),
-                self._newest,
                 self._date("SELECT max(utc_us) FROM parts WHERE utc_us BETWEEN ? AND ?", earliest, settled),
+                self._date("SELECT min(utc_us) FROM parts WHERE utc_us >= ?", max(earliest, ahead)),
             )
 
     def add(
@@ -127,6 +126,7 @@ class ResultsWriter:
     def close(self) -> None:
         """Let go of the file. Safe twice."""
         with self._disk():
+            self._presence.part_with(self._path)
             self._db.close()
 
     def _ask(self, query: str) -> int:
@@ -134,8 +134,8 @@ class ResultsWriter:
             return int(self._db.execute(query).fetchone()[0])
 
     def _date(self, query: str, *values: int) -> datetime | None:
-        found = self._db.execute(query, values).fetchone()
-        return None if found is None or found[0] is None else utc_from(found[0])
+        found = self._db.execute(query, values).fetchone()[0]
+        return None if found is None else utc_from(found)
 
     def _old(self, table: str, before: int, until: int) -> int:
         """The id up to which everything is old, 0 for nothing; in the order in which it was stored, whatever its date.

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 from edge_inspector.runtime.clock import EARLIEST, Moment
 
+AHEAD = timedelta(days=1)
 SETTLED = timedelta(days=3)  # a date that goes on for so long is taken for true: longer than a weekend without anybody
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PAUSE = timedelta(days=4)  # a long weekend without parts, or a box without a battery that is switched on after it
-_BEHIND = timedelta(days=1)
 _SHARE = 10  # of keep_days: so much history is not worth a doubt
 _CATCH_UP = (2, 24)  # hours of history that may be forgotten in one hour of running: as many as keep_days, but not more
 
@@ -23,13 +23,13 @@ _CATCH_UP = (2, 24)  # hours of history that may be forgotten in one hour of run
 class Stamps:
     """Dates in the history, as far as there are any.
 
-    `oldest`: the earliest of all. `newest`: of what was stored last by an earlier run. `settled`: the latest one that
-    is SETTLED or more before now.
+    `oldest`: the earliest of all. `settled`: the latest one that is SETTLED or more before now. `ahead`: the earliest
+    one that is AHEAD or more after now.
     """
 
     oldest: datetime | None = None
-    newest: datetime | None = None
     settled: datetime | None = None
+    ahead: datetime | None = None
 
 
 class Retention:
@@ -71,7 +71,7 @@ class Retention:
             self._doubted = timedelta.max
             self._trusted = offset if self._trusted is None else self._trusted
             return ""
-        if self._doubted is timedelta.max or abs(offset - self._doubted) > _BEHIND:
+        if self._doubted is timedelta.max or abs(offset - self._doubted) > AHEAD:
             self._doubted, self._doubted_since_ns = offset, now.monotonic_ns
         lasted = timedelta(microseconds=(now.monotonic_ns - self._doubted_since_ns) // 1000)
         if now.utc < EARLIEST or lasted < SETTLED:
@@ -84,12 +84,13 @@ class Retention:
             return f"the clock was never set: it says {now.utc:%Y-%m-%d}"
         if self._trusted is not None:
             moved = offset - self._trusted
-            if -_BEHIND <= moved <= self._pause:
+            if -AHEAD <= moved <= self._pause:
                 return ""
             return f"the clock was set {_span(moved)} {'ahead' if moved > timedelta() else 'back'}"
-        if stamps.newest is not None and stamps.newest - now.utc > _BEHIND:
-            return f"the clock is {_span(stamps.newest - now.utc)} behind the newest part of the last run"
-        if stamps.settled is not None and (silence := now.utc - SETTLED - stamps.settled) > self._pause:
+        silence = None if stamps.settled is None else now.utc - SETTLED - stamps.settled
+        if stamps.ahead is not None and (silence is None or stamps.ahead - now.utc <= self._pause):
+            return f"the clock says {now.utc:%Y-%m-%d}, and parts with later dates are stored"
+        if silence is not None and silence > self._pause:
             return f"by the clock no part was stored for {_span(silence)}"
         return ""
 

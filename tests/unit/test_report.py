@@ -4,8 +4,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 from verdicts import verdict
 
+from edge_inspector.errors import StateError
 from edge_inspector.records import (
     ArchiveItem,
     Command,
@@ -124,3 +126,27 @@ def test_a_full_outbox_is_no_fault_of_a_station_whose_plc_has_its_verdicts() -> 
     rig.report.step()
     assert rig.codes() == [ErrorCode.OUTBOX_FULL]
     assert rig.conditions.state is StationState.DEGRADED
+
+
+class Unusable(Link):
+    """Its own files refuse it while it says so."""
+
+    refuses = True
+
+    def open(self) -> None:
+        if self.refuses:
+            raise StateError("outbox /state/outbox.sqlite has schema 2, this version knows 1: update it")
+
+
+def test_a_link_whose_own_files_refuse_it_does_not_say_that_its_peer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_inspector.stages.report._USABLE_NS", 50_000_000)
+    link = Unusable(None)
+    rig = Rig(link, ErrorCode.OUTBOX_FULL)
+    assert [(each.code, each.why) for each in rig.conditions.reasons()] == [
+        (ErrorCode.STATE_LOST, "outbox /state/outbox.sqlite has schema 2, this version knows 1: update it")
+    ]
+    link.refuses = False
+    until = time.monotonic() + 5
+    while rig.conditions.snapshot() and time.monotonic() < until:
+        rig.report.step()
+    assert rig.conditions.snapshot() == []

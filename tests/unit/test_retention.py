@@ -21,7 +21,7 @@ class Box:
     def __init__(self, keep: timedelta = KEEP, utc: datetime = NOON, stamps: Stamps | None = None) -> None:
         self.utc = utc
         self.monotonic_ns = 77_000_000_000
-        self.stamps = stamps or Stamps(oldest=utc - keep, newest=utc - HOUR, settled=utc - SETTLED - HOUR)
+        self.stamps = stamps or Stamps(oldest=utc - keep, settled=utc - SETTLED - HOUR)
         self.retention = Retention(keep)
 
     def after(self, passed: timedelta = timedelta(0), step: timedelta = timedelta(0)) -> datetime | None:
@@ -96,18 +96,18 @@ def test_a_clock_that_is_set_again_and_again_is_never_taken_for_true() -> None:
 
 
 def test_a_box_that_boots_in_1970_waits_for_its_date_however_long() -> None:
-    box = Box(utc=NEVER_SET, stamps=Stamps(NOON - KEEP, NOON, None))
+    box = Box(utc=NEVER_SET, stamps=Stamps(oldest=NOON - KEEP, ahead=NOON - KEEP))
     assert box.after() is None
     assert "never set: it says 1970-01-01" in box.doubt
     assert box.after(10 * SETTLED) is None
-    box.stamps = replace(box.stamps, settled=NOON - SETTLED - HOUR)
+    box.stamps = Stamps(oldest=NOON - KEEP, settled=NOON - SETTLED - HOUR)
     box.utc = NOON
     assert box.after(S) is not None
     assert box.doubt == ""
 
 
 def test_a_start_with_a_date_far_ahead_is_not_believed() -> None:
-    history = Stamps(oldest=NOON - KEEP, newest=NOON - HOUR, settled=NOON - HOUR)
+    history = Stamps(oldest=NOON - KEEP, settled=NOON - HOUR)
     box = Box(utc=NOON + YEARS, stamps=history)
     assert box.after() is None
     assert box.doubt == "by the clock no part was stored for 3647 days"
@@ -117,7 +117,7 @@ def test_a_start_with_a_date_far_ahead_is_not_believed() -> None:
 
 def test_a_box_that_was_off_for_three_months_forgets_in_the_end_a_day_an_hour() -> None:
     off = 92 * DAY
-    box = Box(utc=NOON + off, stamps=Stamps(oldest=NOON - KEEP, newest=NOON, settled=NOON))
+    box = Box(utc=NOON + off, stamps=Stamps(oldest=NOON - KEEP, settled=NOON))
     assert box.after() is None
     assert box.after(SETTLED - HOUR) is None
     first = box.after(HOUR)
@@ -127,36 +127,47 @@ def test_a_box_that_was_off_for_three_months_forgets_in_the_end_a_day_an_hour() 
 
 
 def test_a_restart_does_not_make_a_wrong_date_a_right_one_but_days_of_parts_do() -> None:
-    box = Box(utc=NOON + YEARS, stamps=Stamps(oldest=NOON - KEEP, newest=NOON + YEARS - S, settled=NOON))
-    assert box.after() is None, "the newest part has the wrong date too"
+    box = Box(utc=NOON + YEARS, stamps=Stamps(oldest=NOON - KEEP, settled=NOON))
+    assert box.after() is None, "a part of a minute ago has the wrong date too, and says nothing"
     box.stamps = replace(box.stamps, settled=NOON + YEARS + S)
     assert box.after(SETTLED - HOUR) is not None, "parts with this date are old enough to stand for it"
 
 
-def test_a_start_behind_the_newest_part_is_told_and_forgets_nothing() -> None:
-    box = Box(utc=NOON - 3 * DAY, stamps=Stamps(oldest=NOON - KEEP, newest=NOON))
+@pytest.mark.parametrize("behind", [3 * DAY, 200 * DAY])
+def test_a_start_behind_what_is_stored_is_told_and_forgets_nothing(behind: timedelta) -> None:
+    """Parts of every day until noon, of none before KEEP."""
+    utc = NOON - behind
+    settled = utc - SETTLED if behind < KEEP else None
+    box = Box(utc=utc, stamps=Stamps(oldest=NOON - KEEP, settled=settled, ahead=max(utc + DAY, NOON - KEEP)))
     assert box.after() is None
-    assert box.doubt == "the clock is 3 days behind the newest part of the last run"
-    assert box.after(S, 3 * DAY) is not None
+    assert box.doubt == f"the clock says {utc:%Y-%m-%d}, and parts with later dates are stored"
+    box.stamps = Stamps(oldest=NOON - KEEP, settled=NOON - SETTLED)
+    assert box.after(S, behind) is not None
+
+
+def test_a_start_after_a_run_with_a_wrong_date_goes_by_the_parts_before_it() -> None:
+    box = Box(stamps=Stamps(oldest=NOON - KEEP, settled=NOON - SETTLED, ahead=NOON + YEARS))
+    assert box.after() is not None
+    assert box.doubt == ""
 
 
 def test_a_new_station_has_nothing_to_lose_and_no_doubt() -> None:
     box = Box(stamps=Stamps())
     assert box.after() == NOON - KEEP
-    young = Box(stamps=Stamps(oldest=NOON - HOUR, newest=NOON))
+    young = Box(stamps=Stamps(oldest=NOON - HOUR))
     assert young.after() == NOON - KEEP
     assert (box.doubt, young.doubt) == ("", "")
 
 
 def test_a_long_weekend_is_no_doubt_and_a_year_of_history_stands_a_long_holiday() -> None:
-    monday = Stamps(oldest=NOON - KEEP, newest=NOON, settled=NOON)
+    monday = Stamps(oldest=NOON - KEEP, settled=NOON)
     assert Box(utc=NOON + SETTLED + 4 * DAY, stamps=monday).after() is not None
     assert Box(utc=NOON + SETTLED + 5 * DAY, stamps=monday).after() is None
     assert Box(keep=365 * DAY, utc=NOON + SETTLED + 36 * DAY, stamps=monday).after() is not None
 
 
 def test_a_start_forgets_a_day_at_once_and_a_short_history_less() -> None:
-    old = Stamps(oldest=NOON - 100 * DAY, newest=NOON - HOUR, settled=NOON - SETTLED)
+    old = Stamps(oldest=NOON - 100 * DAY, settled=NOON - SETTLED)
     assert Box(stamps=old).after() == NOON - 99 * DAY
     assert Box(keep=DAY, stamps=old).after() == NOON - 100 * DAY + DAY / 10
     brief = Box(keep=DAY, stamps=old)

@@ -73,6 +73,7 @@ def _on_one_line(
         facts = {"disk": line.disk, "clock": line.clock, "tls": line.tls, "broker": line.broker.kind}
         if not line.wait_until(lambda: line.is_well() and line.has_parts(), _RECOVERY_S):
             raise SystemExit((folder / "daemon.log").read_text()[-2000:])
+        line.wait_until(line.has_history, _RECOVERY_S)
         begun_ns = time.monotonic_ns()
         for run in pending:
             fault = draw_fault(seed, run)

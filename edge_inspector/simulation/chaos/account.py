@@ -22,8 +22,8 @@ class Account:
     were announced by a PLC that died before anyone could read it, or had left its trigger ring before a daemon came
     back: no daemon can know of them;
     `wrong_part` was hit by the gate, `missed` not hit though it should have been; `unwarned` reached the gate without a
-    verdict, and until EDGE_DEAD_NS later the PLC counted on the station. `erased` parts, of any earlier run, were in the
-    store before the fault and are not any more. `repeats` are messages that came twice.
+    verdict, and until EDGE_DEAD_NS later the PLC counted on the station. `erased` parts were in the store
+    before the fault, whenever they were judged, and are not any more. `repeats` are messages that came twice.
     """
 
     parts: int = 0
