@@ -18,7 +18,7 @@ from edge_inspector.store.presence import Presence
 
 _log = logging.getLogger(__name__)
 
-DAEMON = "station.lock"
+DAEMON = "daemon.lock"
 COMMANDS = "commands.lock"  # what commands write beside a running daemon: one of them at a time
 
 _ADVICE = {

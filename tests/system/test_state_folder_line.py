@@ -49,14 +49,14 @@ def test_a_second_daemon_on_the_same_folder_is_refused_before_it_touches_anythin
     command = [sys.executable, "-m", "edge_inspector", "run", str(second)]
     refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert refused.returncode == 1, "2 would keep systemd from trying again when the first one has ended"
-    assert f"station.lock: another edge-inspector (pid {line.daemon.pid} on" in refused.stderr
+    assert f"daemon.lock: another edge-inspector (pid {line.daemon.pid} on" in refused.stderr
     assert refused.stderr.rstrip().endswith("stop it, or give this station a state_dir of its own")
     assert "Traceback" not in refused.stderr
     assert line.is_well()
     with closing(sqlite3.connect(f"file:{line.folder}/state/results.sqlite?mode=ro", uri=True)) as db:
         assert db.execute("SELECT count(DISTINCT boot_id) FROM parts").fetchone() == (1,)
     files = [path for path in (line.folder / "state").rglob("*") if path.is_file()]
-    assert {path.name for path in files} >= {"station.lock", "results.sqlite", "outbox.sqlite"}
+    assert {path.name for path in files} >= {"daemon.lock", "results.sqlite", "outbox.sqlite"}
     assert [path.name for path in files if path.stat().st_mode & 0o027] == [], "of no use to others"
 
 
@@ -86,7 +86,7 @@ def test_files_that_are_taken_away_are_told_and_what_is_judged_then_is_kept(line
     assert line.wait_until(line.has_history, 30)
     assert before is not None
     assert not before & (line.stored_parts() or set())
-    assert {path.name for path in state.iterdir()} >= {"station.lock", "results.sqlite", "outbox.sqlite"}
+    assert {path.name for path in state.iterdir()} >= {"daemon.lock", "results.sqlite", "outbox.sqlite"}
 
     def all_told() -> bool:
         told = {(body["plc_boot_id"], body["part_seq"]) for body in line.recorder.verdicts()}

@@ -45,7 +45,7 @@ def test_a_second_one_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> No
     with another(tmp_path) as first, pytest.raises(EdgeInspectorError) as refused:
         StateLock(tmp_path).take(patience_s=0.3)
     said = str(refused.value)
-    assert f"station.lock: another edge-inspector (pid {first.pid} on " in said
+    assert f"daemon.lock: another edge-inspector (pid {first.pid} on " in said
     assert said.endswith("works in this folder: stop it, or give this station a state_dir of its own")
 
 
@@ -53,7 +53,7 @@ def test_one_that_ends_meanwhile_is_waited_for(tmp_path: Path) -> None:
     with another(tmp_path, for_s=0.5):
         lock = StateLock(tmp_path)
         lock.take(patience_s=30.0)
-        assert (tmp_path / "station.lock").read_text().startswith(f"pid {os.getpid()} on ")
+        assert (tmp_path / "daemon.lock").read_text().startswith(f"pid {os.getpid()} on ")
         lock.release()
         lock.release()
 
@@ -94,7 +94,7 @@ def test_a_lock_that_was_removed_is_taken_again(tmp_path: Path) -> None:
     assert lock.renew() == ""
     lock._path.unlink()
     lock._path.parent.rmdir()
-    assert lock.renew().endswith("state/station.lock was removed or replaced while the station ran")
+    assert lock.renew().endswith("state/daemon.lock was removed or replaced while the station ran")
     assert lock.renew() == ""
     with pytest.raises(EdgeInspectorError):
         StateLock(tmp_path / "state").take(patience_s=0.0)
@@ -133,7 +133,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_locked_when_it_can(
     (tmp_path / "state").write_text("in the way")
     lock = StateLock(tmp_path / "state")
     lock.take()
-    assert "station.lock cannot be locked: Not a directory" in caplog.text
+    assert "daemon.lock cannot be locked: Not a directory" in caplog.text
     assert "cannot be locked: " in lock.renew()
     (tmp_path / "state").unlink()
     assert lock.renew() == ""
@@ -146,7 +146,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_locked_when_it_can(
 def test_what_is_not_a_plain_name_is_not_repeated(tmp_path: Path, text: str) -> None:
     lock = StateLock(tmp_path)
     lock.take()
-    (tmp_path / "station.lock").write_bytes(text.encode("latin-1"))
+    (tmp_path / "daemon.lock").write_bytes(text.encode("latin-1"))
     with pytest.raises(EdgeInspectorError, match=r"its pid is not known|\ufffd"):
         StateLock(tmp_path).take(patience_s=0.0)
     lock.release()
@@ -156,6 +156,6 @@ def test_its_file_is_for_the_service_and_its_group(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         with StateLock(tmp_path).held():
-            assert (tmp_path / "station.lock").stat().st_mode & 0o777 == 0o640
+            assert (tmp_path / "daemon.lock").stat().st_mode & 0o777 == 0o640
     finally:
         os.umask(before)
