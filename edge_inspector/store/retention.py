@@ -15,6 +15,7 @@ SETTLED = timedelta(days=3)  # a date that goes on for so long is taken for true
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PAUSE = timedelta(days=4)  # a long weekend without parts, or a box without a battery that is switched on after it
+_EARLY_NS = 3600_000_000_000  # after the start, in which a box without a battery learns the date
 _SHARE = 10  # of keep_days: so much history is not worth a doubt
 _CATCH_UP = (2, 24)  # hours of history that may be forgotten in one hour of running: as many as keep_days, but not more
 
@@ -40,6 +41,7 @@ class Retention:
         self._pause = max(_PAUSE, keep / _SHARE)
         self._pace = min(max(_CATCH_UP[0], keep.days), _CATCH_UP[1])
         self._first = min(timedelta(days=1), keep / _SHARE)
+        self._begun_ns = 0
         self._trusted: timedelta | None = None  # date less monotonic clock
         self._doubted = timedelta.max
         self._doubted_since_ns = 0
@@ -69,7 +71,8 @@ class Retention:
         why = self._contradiction(now, offset, stamps)
         if not why:
             self._doubted = timedelta.max
-            self._trusted = offset if self._trusted is None else self._trusted
+            if self._trusted is None:
+                self._trusted, self._begun_ns = offset, now.monotonic_ns
             return ""
         if self._doubted is timedelta.max or abs(offset - self._doubted) > AHEAD:
             self._doubted, self._doubted_since_ns = offset, now.monotonic_ns
@@ -84,7 +87,8 @@ class Retention:
             return f"the clock was never set: it says {now.utc:%Y-%m-%d}"
         if self._trusted is not None:
             moved = offset - self._trusted
-            if -AHEAD <= moved <= self._pause:
+            early = now.monotonic_ns - self._begun_ns < _EARLY_NS
+            if -AHEAD <= moved <= (self._pause if early else _PAUSE):
                 return ""
             return f"the clock was set {_span(moved)} {'ahead' if moved > timedelta() else 'back'}"
         silence = None if stamps.settled is None else now.utc - SETTLED - stamps.settled

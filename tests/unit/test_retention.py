@@ -63,6 +63,16 @@ def test_a_correction_is_no_reason_for_doubt(step: timedelta) -> None:
     assert box.doubt == ""
 
 
+@pytest.mark.parametrize(("running", "is_believed"), [(59 * 60 * S, True), (HOUR, False)])
+def test_a_box_without_a_battery_learns_soon_after_the_start_that_it_was_off_for_weeks(
+    running: timedelta, *, is_believed: bool
+) -> None:
+    box = Box(keep=365 * DAY)
+    box.after()
+    assert (box.after(running, 30 * DAY) is not None) == is_believed
+    assert (box.doubt == "") == is_believed
+
+
 def test_small_steps_do_not_add_up_to_a_large_one_unseen() -> None:
     box = Box()
     box.after()
