@@ -50,6 +50,7 @@ class Daemon:
         self._conditions = Conditions()
         self._boot_id = secrets.randbelow(2**32 - 1) + 1
         self._stop = threading.Event()
+        self._lock = StateLock(station.state_dir)
         self._recipe_id = station.recipe.id
         self._ever_held: set[tuple[ErrorCode, str]] = set()
         self._signals = 0
@@ -75,13 +76,12 @@ class Daemon:
         except OSError as error:
             what = f"{station.state_dir} cannot be made: {error.strerror}"
             raise ConfigError([Fault("station.state_dir", what)]) from error
-        lock = StateLock(station.state_dir)
-        lock.take(self._stop)
+        self._lock.take(self._stop)
         with opening_on(realtime.model_cores):
             station.segmenter.open()
         chosen = remembered_choice(station.state_dir, station.recipe.id)
         self._recipe_id = chosen if chosen in station.recipes else station.recipe.id
-        pipeline = build(station, self._boot_id, self._conditions, self._recipe_id, lock)
+        pipeline = build(station, self._boot_id, self._conditions, self._recipe_id, self._lock)
         if self._recipe_id != station.recipe.id:
             pipeline.keep(Choice(station.recipe.id, self._recipe_id))
         web = Web(station.file.web, lambda: self._page(pipeline))
@@ -225,6 +225,7 @@ class Daemon:
             log.warning("left behind, still busy in a driver or with the disk: %s", ", ".join(hung + lost))
             logging.shutdown()
             os._exit(1 if lost else 0)
+        self._lock.release()
         return 0
 
     def _health(self) -> tuple[bool, dict[str, Any]]:

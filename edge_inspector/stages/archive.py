@@ -239,7 +239,7 @@ class Archive:
         self._guarded_ns = now_ns
         if self._lock is not None and (why := self._lock.renew()):
             self._trouble("lock", why, ErrorCode.STATE_LOST)
-        if self._results is not None and (lost := self._results.lost):
+        if self._results is not None and not self._results.broken and (lost := self._results.lost):
             self._close()
             self._lose("results", lost)
         if self._images is not None and (lost := self._images.lost):
@@ -262,7 +262,7 @@ class Archive:
             if self._images is None and images_dir(self._state_dir).is_dir():
                 self._images = self._open_images()  # an earlier run's pictures grow old too
         with self._telling("results"):
-            if self._results is not None:
+            if self._results is not None and not self._results.broken:
                 self._forgetting.look(now, self._results, self._images)
                 self._forgetting.tidy_results(self._results, now)
                 metrics.archive_bytes.labels("results").set(self._results.size)
@@ -276,7 +276,8 @@ class Archive:
 
     def _calm_down(self, now_s: float) -> None:
         for (code, what), since_s in list(self._troubles.items()):
-            if now_s - since_s > _CALM_S and not (what == "results" and self._held.entries):
+            waits = what == "results" and (self._results is None or bool(self._held.entries))
+            if now_s - since_s > _CALM_S and not waits:
                 del self._troubles[code, what]
                 self._conditions.clear(code, what)
 

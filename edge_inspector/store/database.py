@@ -89,6 +89,8 @@ def set_aside(path: Path, what: str, error: sqlite3.DatabaseError) -> None:
     """Keep a damaged file under another name, loudly: whoever opens `path` next begins an empty one."""
     names = [f"{path.name}.damaged", *(f"{path.name}.damaged-{number}" for number in range(2, _KEPT_ASIDE + 1))]
     aside = path.with_name(next((name for name in names if not path.with_name(name).exists()), names[-1]))
+    if not path.exists():
+        return  # by an earlier call already
     for suffix in ("", "-wal", "-shm"):
         source = Path(f"{path}{suffix}")
         if source.exists():

@@ -150,7 +150,7 @@ class Outbox:
                         "SELECT topic, payload, expires_ns, boot_id, seq, perishable FROM outbox ORDER BY id"
                     ),
                 )
-        except BaseException:
+        except sqlite3.Error:
             fresh.close()
             raise
         self._db.close()

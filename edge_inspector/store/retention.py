@@ -41,6 +41,7 @@ class Retention:
         self._pause = max(_PAUSE, keep / _SHARE)
         self._pace = min(max(_CATCH_UP[0], keep.days), _CATCH_UP[1])
         self._first = min(timedelta(days=1), keep / _SHARE)
+        self._step = self._pause  # how far ahead the clock may be set while the station runs
         self._begun_ns = 0
         self._trusted: timedelta | None = None  # date less monotonic clock
         self._doubted = timedelta.max
@@ -73,6 +74,8 @@ class Retention:
             self._doubted = timedelta.max
             if self._trusted is None:
                 self._trusted, self._begun_ns = offset, now.monotonic_ns
+            elif self._step != _PAUSE and now.monotonic_ns - self._begun_ns >= _EARLY_NS:
+                self._trusted, self._step = offset, _PAUSE
             return ""
         if self._doubted is timedelta.max or abs(offset - self._doubted) > AHEAD:
             self._doubted, self._doubted_since_ns = offset, now.monotonic_ns
@@ -87,8 +90,7 @@ class Retention:
             return f"the clock was never set: it says {now.utc:%Y-%m-%d}"
         if self._trusted is not None:
             moved = offset - self._trusted
-            early = now.monotonic_ns - self._begun_ns < _EARLY_NS
-            if -AHEAD <= moved <= (self._pause if early else _PAUSE):
+            if -AHEAD <= moved <= self._step:
                 return ""
             return f"the clock was set {_span(moved)} {'ahead' if moved > timedelta() else 'back'}"
         silence = None if stamps.settled is None else now.utc - SETTLED - stamps.settled
