@@ -105,12 +105,12 @@ CODES = {
         "read the log; restart the service when it suits",
     ),
     ErrorCode.STATE_LOST: (
-        "files of `state_dir` were removed or replaced while the daemon had them open",
-        "find out who did it; the files are made anew by themselves",
+        "files of `state_dir` were removed or replaced while the daemon had them open, or cannot be used",
+        "the message names file and cause; what was removed is made anew by itself: find out who did it",
     ),
     ErrorCode.CLOCK_STEPPED: (
         "the clock's date is not to be trusted: nothing is deleted by age",
-        "set the clock (`timedatectl`); over when date and stored parts fit again",
+        "set the clock (`timedatectl`); over when date and stored parts fit again, or after three days",
     ),
     ErrorCode.PAGE_LOST: (
         "the operator page cannot be served",
@@ -146,7 +146,8 @@ LABELS = {
     "result": "`done`, `refused`",
     "state": "`starting`, `ready`, `degraded`, `off`, `fault`, `stopping`",
     "subject": "names in `cameras`, `plcs`, workers, `encoder`, `line`, users; what a condition is about",
-    "what": "parts of the archive: `results`, `pictures`; `verdict`, `delivery`, `picture`",
+    "what": "parts of the archive: `results`, `pictures`; `verdict`, `delivery`, `picture`; `parts`, `views`",
+    "why": "`age`, `room`",
     "worker": "workers of pipeline.py, and `web`",
 }
 

@@ -30,6 +30,7 @@ from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages.criteria import CriteriaWatch
 from edge_inspector.store.choice import remembered_choice
+from edge_inspector.store.lock import StateLock
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
 from edge_inspector.store.state_folder import folder_words
@@ -43,6 +44,7 @@ _WATCH_S = 0.25
 _LATE_S = 2.0  # between two looks for what is not there yet
 _WATCHDOG_S = 1.0
 _STOP_NS = 1_500_000_000
+_NOT_FOR_OTHERS = 0o027  # what it writes is for its user, and for its group to read
 
 
 def load_patiently(path: Path) -> Station:
@@ -69,6 +71,7 @@ class Daemon:
         self._conditions = Conditions()
         self._boot_id = secrets.randbelow(2**32 - 1) + 1
         self._stop = threading.Event()
+        self._lock = StateLock(station.state_dir)
         self._recipe_id = station.recipe.id
         self._basis = station.basis()
         self._criteria = CriteriaWatch(station.state_dir, self._basis, station.recipes, self._conditions)
@@ -79,6 +82,7 @@ class Daemon:
         """Start, supervise until a signal, stop."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        os.umask(os.umask(_NOT_FOR_OTHERS) | _NOT_FOR_OTHERS)
         pipeline, supervisor = self._start()
         try:
             self._supervise(pipeline, supervisor)
@@ -94,6 +98,7 @@ class Daemon:
             station.state_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             self._begin_without_state(error)
+        self._lock.take(self._stop)
         with opening_on(realtime.model_cores):
             station.segmenter.open()
         info = station.segmenter.info
@@ -101,7 +106,9 @@ class Daemon:
             log.warning("model %s: %s", info.label, what)
         chosen = remembered_choice(station.state_dir, station.recipe.id)
         self._recipe_id = chosen if chosen in station.recipes else station.recipe.id
-        pipeline = build(station, self._boot_id, self._conditions, self._recipe_id)
+        pipeline = build(station, self._boot_id, self._conditions, self._recipe_id, self._lock)
+        if self._recipe_id != station.recipe.id:
+            pipeline.keep(Choice(station.recipe.id, self._recipe_id))
         web = Web(station.file.web, lambda: self._page(pipeline), self._conditions)
         workers = [*pipeline.workers, Worker(web, vital=False)]
         self._supervisor = Supervisor(workers, self._on_fault, self._on_restart)
@@ -254,6 +261,7 @@ class Daemon:
             log.warning("left behind, still busy in a driver or with the disk: %s", ", ".join(hung + lost))
             logging.shutdown()
             os._exit(1 if lost else 0)
+        self._lock.release()
         return 0
 
     def _health(self) -> tuple[bool, dict[str, Any]]:

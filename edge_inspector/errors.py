@@ -47,6 +47,10 @@ class DeviceTimeoutError(DeviceError):
     """A peer did not answer in time. What was asked of it may still be carried out later."""
 
 
+class StateError(DeviceError):
+    """What the station keeps for itself on its own disk cannot be used. No peer is to blame."""
+
+
 class FrameIncompleteError(EdgeInspectorError):
     """The camera delivered a picture that must not be used. The camera itself goes on."""
 

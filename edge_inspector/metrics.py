@@ -184,6 +184,13 @@ archive_left_out = Counter(
     registry=REGISTRY,
 )
 
+archive_forgotten = Counter(
+    "edge_inspector_archive_forgotten",
+    "Parts in the results, and views with pictures, that were deleted: too old, or to make room.",
+    ["what", "why"],
+    registry=REGISTRY,
+)
+
 shadow_seconds = Histogram(
     "edge_inspector_shadow_seconds", "One call of the shadow model.", buckets=_LATENCY_S, registry=REGISTRY
 )

@@ -51,6 +51,7 @@ from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
 from edge_inspector.stages.shadow import Shadow
 from edge_inspector.stages.track import Track
+from edge_inspector.store.lock import StateLock
 from edge_inspector.store.sidecar import StationFacts
 
 _CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
@@ -95,8 +96,13 @@ class Pipeline:
         ]
 
 
-def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: int) -> Pipeline:
-    """Everything connected, nothing started. The segmenter must be open. `first_recipe` judges at first."""
+def build(
+    station: Station, boot_id: int, conditions: Conditions, first_recipe: int, lock: StateLock | None = None
+) -> Pipeline:
+    """Everything connected, nothing started. The segmenter must be open. `first_recipe` judges at first.
+
+    `lock` is that of the state folder; the archive sees to it that it lasts.
+    """
     file, segmenter = station.file, station.segmenter
     geometry = line_geometry(station)
     timeline = line_timeline(station)
@@ -186,7 +192,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
 
     facts = StationFacts(file.station.name, tuple(segmenter.info.classes), segmenter.info.stride, scales)
     drift = DriftWatch(station.state_dir, file.drift, conditions)
-    archive = Archive(station.state_dir, file.archive, facts, kept, album, drift, guards, conditions)
+    archive = Archive(station.state_dir, file.archive, facts, kept, album, drift, guards, conditions, lock)
 
     shadow = []
     if station.shadow is not None:

@@ -6,42 +6,52 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from edge_inspector.config import Station, load_station
+from edge_inspector.config import Station, load_station, read_state_dir
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.store.lock import COMMANDS, StateLock
 
 _RECORD = "promotion.json"
 
 
 def promote(path: Path) -> int:
     """Swap the recipes' model and the shadow's: the former one looks on from the next start."""
-    station = load_station(path)
-    before, shadow = _models(station, path)
-    _swap(path, station, before, shadow)
-    _write({station.state_dir / _RECORD: json.dumps({"from": before, "to": shadow}) + "\n"})
+    with _alone(path) as station:
+        before, shadow = _models(station, path)
+        _swap(path, station, before, shadow)
+        _write({station.state_dir / _RECORD: json.dumps({"from": before, "to": shadow}) + "\n"})
     _tell(shadow, before)
     return 0
 
 
 def roll_back(path: Path) -> int:
     """Swap them back. Raises ConfigError where they are not as the promotion left them."""
-    station = load_station(path)
-    before, shadow = _models(station, path)
-    record = station.state_dir / _RECORD
-    try:
-        promoted = json.loads(record.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError([Fault(str(record), "is not there: nothing was promoted")]) from error
-    if promoted != {"from": shadow, "to": before}:
-        raise ConfigError(
-            [Fault(str(path), f"{before} judges and {shadow} looks on: not what was promoted; edit the files by hand")]
-        )
-    _swap(path, station, before, shadow)
-    record.unlink()
+    with _alone(path) as station:
+        before, shadow = _models(station, path)
+        record = station.state_dir / _RECORD
+        if _promoted(record) != {"from": shadow, "to": before}:
+            what = f"{before} judges and {shadow} looks on: not what was promoted; edit the files by hand"
+            raise ConfigError([Fault(str(path), what)])
+        _swap(path, station, before, shadow)
+        record.unlink()
     _tell(shadow, before)
     return 0
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[Station]:
+    with StateLock(read_state_dir(path), COMMANDS).held():
+        yield load_station(path)
+
+
+def _promoted(record: Path) -> object:
+    try:
+        return json.loads(record.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError([Fault(str(record), "is not there: nothing was promoted")]) from error
 
 
 def _models(station: Station, path: Path) -> tuple[str, str]:
@@ -95,6 +105,8 @@ def _write(texts: Mapping[Path, str]) -> None:
             if path.exists():
                 shutil.copystat(path, fresh)
                 os.chown(fresh, path.stat().st_uid, path.stat().st_gid)
+            else:
+                fresh.chmod(0o640)  # of those in state_dir, whatever the umask says
             fresh.replace(path)
         except OSError as error:
             raise ConfigError([Fault(str(path), f"cannot be written: {error.strerror}")]) from error

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from edge_inspector.errors import EdgeInspectorError
+from edge_inspector.history.tables import harmless
 from edge_inspector.records import Image
 from edge_inspector.runtime.clock import iso
 from edge_inspector.store.pictures import StoredPicture
@@ -108,7 +109,7 @@ class Index:
             {
                 "image": sample.image_file,
                 "mask": mask,
-                "class": sample.defect_class,
+                "class": harmless(sample.defect_class),
                 "label": int(sample.defect_class != _GOOD),
                 "split": sample.split,
                 "note": sample.note,
@@ -116,7 +117,7 @@ class Index:
                 "camera": sample.camera,
                 "utc": iso(row.utc),
                 "decision": row.decision.name,
-                "by": sample.by,
+                "by": harmless(sample.by),
             }
         )
 

@@ -13,7 +13,9 @@ from edge_inspector.inspection.drift import ENOUGH, distribution
 from edge_inspector.inspection.reference import Reference, reference_path
 from edge_inspector.records import Decision
 from edge_inspector.store.database import micros, utc_from
+from edge_inspector.store.lock import COMMANDS, StateLock
 from edge_inspector.store.results_file import open_results, results_path
+from edge_inspector.store.whole_file import replace_file
 
 _FIGURES = ("brightness", "sharpness", "confidence")
 
@@ -38,10 +40,9 @@ def learn_reference(
         )
         reference = _learn(db, span)
     path = reference_path(state_dir, reference.recipe_id)
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_text(reference.model_dump_json(indent=1) + "\n")
-        part.replace(path)
+        with StateLock(state_dir, COMMANDS).held():
+            replace_file(path, reference.model_dump_json(indent=1) + "\n")
     except OSError as error:
         raise EdgeInspectorError(f"{path}: cannot be written: {error.strerror}") from error
     return reference

@@ -20,6 +20,7 @@ from edge_inspector.store.results_file import open_results
 
 TABLES: Final = ("parts", "views", "defects", "deliveries", "labels")
 _BATCH: Final = 10_000
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _FLAGS: Final = frozenset({"rejects", "review", "late", "positioned", "doubtful"})
 _KINDS: Final = {"INTEGER": "int64", "REAL": "float64", "TEXT": "string"}
 
@@ -94,15 +95,22 @@ def _write_csv(file: Path, columns: Sequence[Column], batches: Iterator[list[lis
         writer = csv.writer(text)
         writer.writerow([column.name for column in columns])
         for batch in batches:
-            writer.writerows([[_text(value) for value in row] for row in batch])
+            writer.writerows([[_cell(value) for value in row] for row in batch])
             count += len(batch)
     return count
 
 
-def _text(value: Any) -> Any:
+def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
         return iso(value, "microseconds")
+    if isinstance(value, str):
+        return harmless(value)
     return int(value) if isinstance(value, bool) else value
+
+
+def harmless(text: str) -> str:
+    """`text` as a cell that no spreadsheet takes for a formula: names come from models, cameras and people."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _write_parquet(file: Path, columns: Sequence[Column], batches: Iterator[list[list[Any]]]) -> int:

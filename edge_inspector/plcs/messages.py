@@ -103,18 +103,30 @@ class StateMessage(_Message):
 
 
 class CommandMessage(_Message):
-    """What someone wants of the station, on `command`. `id` is the sender's; the same id is done once."""
+    """What someone wants of the station, on `command`. `id` is the sender's; the same id is done once.
+
+    After `not_after` it is refused: a message may have waited in some queue for days.
+    """
 
     schema_version: Literal[1] = 1
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
     command: CommandName
     recipe_id: Annotated[int, Field(ge=1, le=65535)] | None = None
+    not_after: AwareDatetime | None = None
 
     @field_validator("command", mode="before")
     @classmethod
     def _named(cls, value: object) -> object:
         # strict validation wants the member, JSON has its name
         return CommandName(value) if isinstance(value, str) and value in set(CommandName) else value
+
+    @field_validator("not_after", mode="before")
+    @classmethod
+    def _dated(cls, value: object) -> object:
+        try:
+            return datetime.fromisoformat(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError("is no date and time: write it as 2026-11-21T06:00:00Z") from None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

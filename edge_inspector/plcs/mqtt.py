@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edge_inspector.errors import DeviceError
+from edge_inspector.errors import DeviceError, StateError
 from edge_inspector.plcs.messages import (
     as_late,
     command_result_message,
@@ -33,6 +33,8 @@ _STATE_ROW = 0  # the state is not in the outbox: only the newest counts
 _CATCH_UP_S = 0.05  # how long one exchange may follow acknowledgements while a backlog waits
 _FLUSH_S = 0.4
 _RETRY_S = (0.5, 2.0)
+_GUARD_NS = 500_000_000  # between two looks at whether the outbox's file is still there
+_CALM_NS = 30_000_000_000  # after which a lost file is no trouble any more
 _REST_NS = 10_000_000_000  # for a topic that the broker refuses: each try can cost the connection
 
 
@@ -66,6 +68,8 @@ class MqttLink:
         self._is_unheard = False
         self._is_stuck = False  # no acknowledgement has come since the broker was left for want of one
         self._last_trouble = ""
+        self._guarded_ns = 0
+        self._lost_ns = 0
 
     def open(self) -> None:
         """Open the outbox. The first exchange begins to connect. Raises DeviceError for the disk."""
@@ -87,6 +91,7 @@ class MqttLink:
         """
         outbox = self._opened()
         self._recipe_id = status.recipe_id
+        self._guard(outbox)
         self._follow(outbox)
         session = self._session
         if session is None:
@@ -161,6 +166,32 @@ class MqttLink:
         if self._outbox is None:
             raise DeviceError(f"MQTT link to {self._settings.host}:{self._settings.port} is not open")
         return self._outbox
+
+    def _guard(self, outbox: Outbox) -> None:
+        """Notice that the outbox's file was taken away, and go on in another one with what is not delivered yet."""
+        now = time.monotonic_ns()
+        if now - self._guarded_ns < _GUARD_NS:
+            return
+        self._guarded_ns = now
+        lost = outbox.lost
+        if lost is None:
+            if now - self._lost_ns > _CALM_NS:
+                self.troubles.pop(ErrorCode.STATE_LOST, None)
+            return
+        self._lost_ns = now
+        why = f"{lost} was removed or replaced while the station ran"
+        session = self._session
+        try:
+            if session is not None:
+                outbox.delete(session.acknowledged())
+            outbox.renew()
+        except StateError as error:
+            self.troubles[ErrorCode.STATE_LOST] = f"{why}; it cannot be made anew: {error}"
+            return
+        self.troubles[ErrorCode.STATE_LOST] = f"{why}: made anew, with {len(outbox)} messages that wait"
+        if session is not None:  # it knows the messages by the numbers that they had
+            self._session, self.connected = None, False
+            session.close()
 
     def _follow(self, outbox: Outbox) -> None:
         """Notice a gained or lost connection; begin the next session when its time has come."""

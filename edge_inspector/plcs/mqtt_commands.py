@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from edge_inspector.plcs.messages import CommandMessage
 from edge_inspector.records import Command, CommandResult
+from edge_inspector.runtime.clock import iso, moment
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +93,9 @@ def _read(request: Request) -> tuple[str | None, CommandMessage | None, str]:
         message = CommandMessage.model_validate(body, strict=True)
     except ValidationError as error:
         return _id_of(body), None, "; ".join(_faults(error))[:200]
+    now = moment().utc
+    if message.not_after is not None and message.not_after < now:
+        return message.id, None, f"too late: it was to be done by {iso(message.not_after)}, now it is {iso(now)}"
     return message.id, message, ""
 
 

@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)  # no station ran before: an earlier date is that of a clock never set
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One instant on both clocks: the date, which somebody may set, and the monotonic one, which nobody can."""
+
+    utc: datetime
+    monotonic_ns: int
+
+    def utc_at(self, monotonic_ns: int) -> datetime:
+        """The date of another instant, by what the wall clock says at this one."""
+        return self.utc + timedelta(microseconds=(monotonic_ns - self.monotonic_ns) // 1000)
+
+
+def moment() -> Moment:
+    """This instant."""
+    utc_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
+    return Moment(_EPOCH + timedelta(microseconds=utc_ns // 1000), monotonic_ns)
 
 
 def utc_of(monotonic_ns: int) -> datetime:
@@ -13,8 +34,7 @@ def utc_of(monotonic_ns: int) -> datetime:
 
     Anchored anew at each call: a box without a battery clock starts in 1970 and is set by NTP while it runs.
     """
-    utc_ns = time.time_ns() - (time.monotonic_ns() - monotonic_ns)
-    return _EPOCH + timedelta(microseconds=utc_ns // 1000)
+    return moment().utc_at(monotonic_ns)
 
 
 def utc_text(monotonic_ns: int) -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 
 from edge_inspector import metrics
@@ -17,16 +17,18 @@ from edge_inspector.errors import DeviceError
 from edge_inspector.records import ArchiveItem, Choice, Delivery, Disagreement, ErrorCode, Reason, Verdict
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.backoff import Backoff
-from edge_inspector.runtime.clock import utc_of
+from edge_inspector.runtime.clock import Moment, moment
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.realtime import go_last
 from edge_inspector.stages.drift import DriftWatch
+from edge_inspector.stages.forgetting import Forgetting
 from edge_inspector.stages.guard import PictureGuards
 from edge_inspector.station_file import ArchiveTable
 from edge_inspector.store.allowance import Allowance
 from edge_inspector.store.choice import remember_choice
 from edge_inspector.store.images import ImageArchive, ImageLimits
+from edge_inspector.store.lock import StateLock
 from edge_inspector.store.pictures import picture_stem
 from edge_inspector.store.results_file import images_dir, results_path
 from edge_inspector.store.results_writer import Entry, Objection, ResultsWriter
@@ -40,7 +42,8 @@ _HURRY = 256  # so many items waiting, and pictures give way to results
 _EARLY_MAX = 64
 _OBJECTIONS_MAX = 32  # each carries a mask
 _CALM_S = 30.0  # without trouble for so long, and it is over
-_TIDY_S = 1.0
+_TIDY_NS = 1_000_000_000
+_GUARD_NS = 500_000_000  # between two looks at whether the files are still there
 
 
 @dataclass(slots=True)
@@ -71,6 +74,8 @@ class Archive:
         drift: DriftWatch,
         guards: PictureGuards,
         conditions: Conditions,
+        lock: StateLock | None = None,
+        clock: Callable[[], Moment] = moment,
     ) -> None:
         self._state_dir = state_dir
         self._settings = settings
@@ -80,14 +85,19 @@ class Archive:
         self._drift = drift
         self._guards = guards
         self._conditions = conditions
+        self._lock = lock
+        self._clock = clock
+        self._forgetting = Forgetting(settings, conditions)
+        self._choice: Choice | None = None
         self._results: ResultsWriter | None = None
         self._images: ImageArchive | None = None
         self._backoff = Backoff(first_s=0.2, longest_s=5.0)
         self._held = Held()
         self._allowance = Allowance(settings.pictures_per_s)
         self._seen_seq = 0
-        self._troubles: dict[str, float] = {}
-        self._tidy_s = 0.0
+        self._troubles: dict[tuple[ErrorCode, str], float] = {}
+        self._tidied_ns = 0
+        self._guarded_ns = 0
 
     def start(self) -> None:
         """Nothing is open yet: the first step tries."""
@@ -99,6 +109,7 @@ class Archive:
         if self._take(_COMMIT_S):
             time.sleep(_COMMIT_S / 2)
             self._take(0.0)
+        self._guard()
         if self._backoff.due(wait_s=_COMMIT_S):
             self._keep_pictures(self._commit())
         self._tidy()
@@ -111,6 +122,7 @@ class Archive:
                 self._commit()
         if self._held.entries:
             log.warning("archive: %d verdicts were not written", len(self._held.entries))
+        self._forgetting.tell(self._clock(), at_once=True)
         self._close()
 
     def _take(self, timeout_s: float) -> bool:
@@ -134,18 +146,19 @@ class Archive:
             self._guards.add(item)
             self._seen_seq = item.seq
         elif len(held.objections) < _OBJECTIONS_MAX:
-            held.objections.append(_objection(item))
+            held.objections.append(_objection(item, self._clock()))
         else:
             metrics.archive_left_out.labels("disagreement").inc()
 
     def _remember(self, choice: Choice) -> None:
+        self._choice = choice
         try:
             remember_choice(self._state_dir, choice.configured, choice.chosen)
         except DeviceError as error:
             log.error("%s; a restart would begin with another one", error)  # noqa: TRY400 -- the message says it all
 
     def _entry(self, verdict: Verdict) -> Entry:
-        utc = utc_of(verdict.decided_ns)
+        utc = self._clock().utc_at(verdict.decided_ns)
         # A frame that never arrived whole has no picture.
         views = [placed.view for placed in verdict.views if placed.view.failure is not Reason.INCOMPLETE_FRAME]
         why = kept_because(verdict, self._settings.accepted_one_in)
@@ -163,11 +176,11 @@ class Archive:
         early = [delivery for delivery in held.deliveries if delivery.seq > self._seen_seq][-_EARLY_MAX:]
         held.deliveries = [delivery for delivery in held.deliveries if delivery.seq <= self._seen_seq]
         try:
+            if self._results is not None and self._results.broken:
+                self._close()
+            if self._results is None:
+                self._results = ResultsWriter(results_path(self._state_dir))
             if held:
-                if self._results is not None and self._results.broken:
-                    self._close()
-                if self._results is None:
-                    self._results = ResultsWriter(results_path(self._state_dir))
                 self._results.add(held.entries, held.deliveries, held.objections)
         except DeviceError as error:
             self._trouble("results", str(error))
@@ -223,39 +236,67 @@ class Archive:
         limits = ImageLimits(chosen.images_mb * 2**20, chosen.min_free_mb * 2**20)
         return ImageArchive(images_dir(self._state_dir), limits, chosen.image_format)
 
-    def _tidy(self) -> None:
-        now_s = time.monotonic()
-        if now_s < self._tidy_s:
+    def _guard(self) -> None:
+        """Notice that files were taken away while they are open here; what comes from now on goes into new ones."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self._guarded_ns < _GUARD_NS:
             return
-        self._tidy_s = now_s + _TIDY_S
-        oldest = utc_of(time.monotonic_ns()) - timedelta(days=self._settings.keep_days)
-        try:
+        self._guarded_ns = now_ns
+        if self._lock is not None and (why := self._lock.renew()):
+            self._trouble("lock", why, ErrorCode.STATE_LOST)
+        if self._results is not None and not self._results.broken and (lost := self._results.lost):
+            self._close()
+            self._lose("results", lost)
+        if self._images is not None and (lost := self._images.lost):
+            self._images = None
+            self._lose("pictures", lost)
+
+    def _lose(self, what: str, path: Path) -> None:
+        self._trouble(what, f"{path} was removed or replaced while the station ran: begun anew", ErrorCode.STATE_LOST)
+        if self._choice is not None:  # its file may be gone too
+            with suppress(OSError):
+                self._state_dir.mkdir(parents=True, exist_ok=True)
+            self._remember(self._choice)
+
+    def _tidy(self) -> None:
+        now = self._clock()
+        if self._tidied_ns and now.monotonic_ns - self._tidied_ns < _TIDY_NS:
+            return
+        self._tidied_ns = now.monotonic_ns
+        with self._telling("pictures"):
             if self._images is None and images_dir(self._state_dir).is_dir():
                 self._images = self._open_images()  # an earlier run's pictures grow old too
-            if self._images is not None:
-                self._images.tidy(f"{oldest:%Y-%m-%d}")
-                metrics.archive_bytes.labels("pictures").set(self._images.size)
-        except DeviceError as error:
-            self._trouble("pictures", str(error))
-        try:
-            if self._results is not None:
-                self._results.tidy(oldest, self._settings.keep_mb * 2**20)
+        with self._telling("results"):
+            if self._results is not None and not self._results.broken:
+                self._forgetting.look(now, self._results, self._images)
+                self._forgetting.tidy_results(self._results, now)
                 metrics.archive_bytes.labels("results").set(self._results.size)
-        except DeviceError as error:
-            self._trouble("results", str(error))
+        with self._telling("pictures"):
+            if self._images is not None:
+                self._forgetting.tidy_pictures(self._images, now)
+                metrics.archive_bytes.labels("pictures").set(self._images.size)
+        self._forgetting.tell(now)
         self._drift.look()
         self._guards.look()
-        self._calm_down(now_s)
+        self._calm_down(time.monotonic())
 
     def _calm_down(self, now_s: float) -> None:
-        for what, since_s in list(self._troubles.items()):
-            if now_s - since_s > _CALM_S and not (what == "results" and self._held.entries):
-                del self._troubles[what]
-                self._conditions.clear(ErrorCode.ARCHIVE_INCOMPLETE, what)
+        for (code, what), since_s in list(self._troubles.items()):
+            waits = what == "results" and (self._results is None or bool(self._held.entries))
+            if now_s - since_s > _CALM_S and not waits:
+                del self._troubles[code, what]
+                self._conditions.clear(code, what)
 
-    def _trouble(self, what: str, why: str) -> None:
-        self._troubles[what] = time.monotonic()
-        self._conditions.set(ErrorCode.ARCHIVE_INCOMPLETE, what, why)
+    @contextmanager
+    def _telling(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except DeviceError as error:
+            self._trouble(what, str(error))
+
+    def _trouble(self, what: str, why: str, code: ErrorCode = ErrorCode.ARCHIVE_INCOMPLETE) -> None:
+        self._troubles[code, what] = time.monotonic()
+        self._conditions.set(code, what, why)
 
     def _close(self) -> None:
         results, self._results = self._results, None
@@ -264,6 +305,6 @@ class Archive:
                 results.close()
 
 
-def _objection(said: Disagreement) -> Objection:
-    utc = utc_of(said.captured_ns)
+def _objection(said: Disagreement, now: Moment) -> Objection:
+    utc = now.utc_at(said.captured_ns)
     return Objection(said, utc, picture_stem(utc, said.camera, None, said.frame_id))

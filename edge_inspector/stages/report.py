@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from edge_inspector import metrics
 from edge_inspector.drivers import PlcLink
-from edge_inspector.errors import DeviceError
+from edge_inspector.errors import DeviceError, StateError
 from edge_inspector.inspection.gate_watch import GateWatch
 from edge_inspector.records import (
     ArchiveItem,
@@ -35,6 +35,7 @@ _LATE_TOLD_NS = 500_000_000  # so long that the peer reads it between two exchan
 _MISSED_TOLD_NS = 5_000_000_000  # nobody else tells of it, and people are to see it
 _UNHEARD_NS = 100_000_000  # one reading that a link does not believe is no loss
 _ANSWERS = (ErrorCode.OTHER_WRITER, ErrorCode.PLC_NUMBERS)  # a link that says so has a PLC that answers
+_USABLE_NS = 5_000_000_000  # without trouble for so long, and the files of a link can be used again
 _FROZEN_S = 0.5  # a PLC whose heartbeat stands still this long is in STOP
 
 
@@ -76,7 +77,7 @@ class Report:
         self._waiting: list[Verdict] = []
         self._overdue: list[Verdict] = []
         self._heartbeat = (0, 0)
-        self._late_ns = self._missed_ns = 0
+        self._late_ns = self._missed_ns = self._unusable_ns = 0
         self._gate = GateWatch()
         self._counted: dict[str, int] = {}
         self._link_conditions = LinkConditions(link, name, conditions)
@@ -190,6 +191,8 @@ class Report:
         for command in self._link.commands():
             self._submit(command)
         self._tell_of_link()
+        if now - self._unusable_ns > _USABLE_NS and ErrorCode.STATE_LOST not in self._link.troubles:
+            self._conditions.clear(ErrorCode.STATE_LOST, self._label)
         if now - self._late_ns > _LATE_TOLD_NS:
             self._conditions.clear(ErrorCode.VERDICT_LATE, self._label)
         frozen = heard is not None and self._is_frozen(heard, now)
@@ -225,7 +228,12 @@ class Report:
         return now - self._heartbeat[1] > _FROZEN_S * 1e9
 
     def _failed(self, error: DeviceError) -> None:
-        self._conditions.set(self._lost_code, self._label, str(error))
+        if isinstance(error, StateError):  # the peer was not even asked
+            self._unusable_ns = time.monotonic_ns()
+            self._conditions.set(ErrorCode.STATE_LOST, self._label, str(error))
+            self._conditions.clear(self._lost_code, self._label)
+        else:
+            self._conditions.set(self._lost_code, self._label, str(error))
         metrics.link_failed.labels(self._label).inc()
         metrics.link_up.labels(self._label).set(0)
         self._link.close()

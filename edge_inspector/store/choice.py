@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from edge_inspector.errors import DeviceError
+from edge_inspector.store.whole_file import replace_file
 
 _NAME = "recipe.json"
 
 
 def remember_choice(state_dir: Path, configured: int, chosen: int) -> None:
     """Keep `chosen` across restarts, for as long as the station file starts with `configured`. Raises DeviceError."""
-    path, draft = state_dir / _NAME, state_dir / f"{_NAME}.new"
+    path = state_dir / _NAME
     try:
-        with draft.open("w") as file:
-            json.dump({"configured": configured, "chosen": chosen}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        replace_file(path, json.dumps({"configured": configured, "chosen": chosen}))
     except OSError as error:
         raise DeviceError(f"{path}: the chosen recipe cannot be kept: {error.strerror}") from error
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from edge_inspector.errors import DeviceError
+from edge_inspector.errors import StateError
 
 _log = logging.getLogger(__name__)
 
+_KEPT_ASIDE = 9  # damaged files; of more than these the last one is the latest
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -23,9 +24,12 @@ def open_database(
     Migration i brings a file from schema i to i + 1; migrations never change once released. WAL with
     synchronous=NORMAL: what was committed survives kill -9, a power cut can cost the last commits (12 us per commit
     instead of 4 ms). Every page is looked at, 20 s for each GB; with `closed_is_sound` only after a crash. Raises
-    DeviceError for a file of a newer version, sqlite3.Error and OSError as the disk does.
+    StateError for a file of a newer version and for what is not ours, sqlite3.Error and OSError as the disk does.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        kind = "folder" if path.is_dir() else "pipe or device"
+        raise StateError(f"{what} {path} is a {kind}, not a file: move it away, as `mv {path} {path}.old`")
     check = not closed_is_sound or Path(f"{path}-wal").exists()
     try:
         return _connect(path, what, migrations, check=check), False
@@ -70,14 +74,23 @@ def _connect(path: Path, what: str, migrations: Sequence[str], *, check: bool) -
 def _migrate(db: sqlite3.Connection, path: Path, what: str, migrations: Sequence[str]) -> None:
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > len(migrations):
-        raise DeviceError(f"{what} {path} has schema {version}, this version knows {len(migrations)}: update it")
+        raise StateError(
+            f"{what} {path} has schema {version}, this version knows {len(migrations)}: update it, or move it away"
+        )
+    if not version and db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+        raise StateError(
+            f"{what} {path} has tables that this program did not make: move it away, as `mv {path} {path}.old`"
+        )
     for number, script in enumerate(migrations[version:], version + 1):
         db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
 
 
 def set_aside(path: Path, what: str, error: sqlite3.DatabaseError) -> None:
     """Keep a damaged file under another name, loudly: whoever opens `path` next begins an empty one."""
-    aside = path.with_name(f"{path.name}.damaged")
+    names = [f"{path.name}.damaged", *(f"{path.name}.damaged-{number}" for number in range(2, _KEPT_ASIDE + 1))]
+    aside = path.with_name(next((name for name in names if not path.with_name(name).exists()), names[-1]))
+    if not path.exists():
+        return  # by an earlier call already
     for suffix in ("", "-wal", "-shm"):
         source = Path(f"{path}{suffix}")
         if source.exists():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 import json
 import os
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,7 +17,9 @@ import cv2
 
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Image, Picture
+from edge_inspector.runtime.clock import EARLIEST
 from edge_inspector.store.pictures import MASK, SIDECAR, days, files_of_day
+from edge_inspector.store.presence import Presence
 
 # Half the time of the library's choice and a tenth smaller: a camera's noise has differences, but nothing that repeats.
 _PNG = (
@@ -27,6 +29,8 @@ _PNG = (
 )
 _BLOCK = 4096  # what a file takes on the disk comes in these
 _REMEMBERED = 3000  # files, the next to give way
+_FIRST_DAY = f"{EARLIEST:%Y-%m-%d}"
+_NO_LIMIT = "9999-12-31"
 _GIVE_WAY = 64  # at most so many old views for a new one, so that a call stays short
 
 
@@ -39,16 +43,28 @@ class ImageLimits:
 
 
 class ImageArchive:
-    """Pictures below `root`; one thread owns it. Every method raises DeviceError when the disk does not play."""
+    """Pictures below `root`; one thread owns it. Every method raises DeviceError when the disk does not play.
+
+    `forgotten` counts the views that were given up, by why; whoever tells of them empties it.
+    """
 
     def __init__(self, root: Path, limits: ImageLimits, kind: Literal["png", "jpeg"]) -> None:
         self._root = root
         self._limits = limits
         self._kind = kind
-        self._oldest: deque[list[tuple[Path, int]]] = deque()
+        self._doomed: deque[list[tuple[Path, int]]] = deque()
+        self._doomed_day = ""
+        self._today = _NO_LIMIT
+        self.forgotten: Counter[str] = Counter()
         with self._disk():
             root.mkdir(parents=True, exist_ok=True)
+            self._presence = Presence(root)
             self._days = {day: sum(_taken(size) for _, _, size in files_of_day(root, day)) for day in days(root)}
+
+    @property
+    def lost(self) -> Path | None:
+        """The folder when its path does not lead to it any more; None as long as all is well."""
+        return self._presence.lost
 
     @property
     def size(self) -> int:
@@ -74,13 +90,22 @@ class ImageArchive:
             self._write(stem, files)
         return True
 
-    def tidy(self, day: str) -> None:
-        """Give up views of the days before `day` (as 2026-11-21), and what is beyond the limits; some at each call."""
+    def tidy(self, day: str, today: str = _NO_LIMIT) -> None:
+        """Give up views of the days before `day` (as 2026-11-21), and what is beyond the limits; some at each call.
+
+        A day that cannot be, from a clock that was wrong, does not grow old. Where room is needed, those that are still
+        to come after `today` go first.
+        """
+        self._today = today
         with self._disk():
             self._make_room(0)
             for _ in range(_GIVE_WAY):
-                if min(self._days, default=day) >= day or not self._drop_oldest():
+                if not self._drop(sorted(each for each in self._days if _FIRST_DAY <= each < day), "age"):
                     return
+
+    def oldest_day(self) -> str | None:
+        """The first day with pictures that can be."""
+        return min((day for day in self._days if day >= _FIRST_DAY), default=None)
 
     def _write(self, stem: str, files: Mapping[str, bytes]) -> None:
         day = stem.partition("/")[0]
@@ -101,7 +126,7 @@ class ImageArchive:
         for _ in range(_GIVE_WAY):
             if self.size + needed <= self._limits.budget and self._free() - needed >= self._limits.min_free:
                 return True
-            if not self._drop_oldest():
+            if not self._drop(sorted(self._days, key=lambda day: (day <= self._today, day)), "room"):
                 return False
         return False
 
@@ -109,35 +134,39 @@ class ImageArchive:
         disk = os.statvfs(self._root)
         return disk.f_bavail * disk.f_frsize
 
-    def _drop_oldest(self) -> bool:
-        """Whether there was a view to give up."""
-        if not self._oldest and not self._look_for_oldest():
-            return False
-        for path, size in self._oldest.popleft():
-            path.unlink(missing_ok=True)
-            day = path.parent.parent.name
-            self._days[day] = max(0, self._days.get(day, 0) - _taken(size))
-        return True
-
-    def _look_for_oldest(self) -> bool:
-        for day in sorted(self._days):
-            # A day may have a hundred thousand files: only the oldest are remembered.
-            files = heapq.nsmallest(_REMEMBERED, files_of_day(self._root, day), key=_age)
-            views = [[(path, size) for _, path, size in view] for _, view in groupby(files, key=_age)]
-            if len(files) == _REMEMBERED and len(views) > 1:
-                del views[-1]  # some of its files may be missing here
-            if views:
-                self._oldest.extend(views)
+    def _drop(self, days: Iterable[str], why: str) -> bool:
+        """Whether there was a view to give up in one of these days; the first view of the first of them."""
+        for day in days:
+            if self._doomed_day != day or not self._doomed:
+                self._doomed_day, self._doomed = day, self._first_views(day)
+            if self._doomed:
+                for path, size in self._doomed.popleft():
+                    path.unlink(missing_ok=True)
+                    self._days[day] = max(0, self._days[day] - _taken(size))
+                self.forgotten[why] += 1
                 return True
             del self._days[day]
             self._remove_folders(day)
         return False
 
+    def _first_views(self, day: str) -> deque[list[tuple[Path, int]]]:
+        # A day may have a hundred thousand files: only the oldest are remembered.
+        try:
+            files = heapq.nsmallest(_REMEMBERED, files_of_day(self._root, day), key=_age)
+        except FileNotFoundError:  # somebody took the folder away
+            return deque()
+        views = deque([(path, size) for _, path, size in view] for _, view in groupby(files, key=_age))
+        if len(files) == _REMEMBERED and len(views) > 1:
+            views.pop()  # some of its files may be missing here
+        return views
+
     def _remove_folders(self, day: str) -> None:
         folder = self._root / day
-        for empty in [*folder.iterdir(), folder]:
-            with suppress(OSError):  # what is not ours keeps it
-                empty.rmdir()
+        with suppress(OSError):  # what is not ours keeps it
+            for empty in folder.iterdir():
+                with suppress(OSError):
+                    empty.rmdir()
+            folder.rmdir()
 
     @contextmanager
     def _disk(self) -> Iterator[None]:

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_inspector.errors import DeviceError
+from edge_inspector.errors import StateError
 from edge_inspector.store.database import open_database
+from edge_inspector.store.presence import Presence
 
 # AUTOINCREMENT: an id is never given twice, so a reader's cursor stays valid across deletes.
 _MIGRATIONS = (
@@ -21,6 +22,9 @@ _MIGRATIONS = (
 )
 
 
+_APPEND = (
+    "INSERT OR IGNORE INTO outbox (topic, payload, expires_ns, boot_id, seq, perishable) VALUES (?, ?, ?, ?, ?, ?)"
+)
 _MAX_BYTES = 256_000_000  # read and checked in 2 s where a disk reads 150 MB/s
 
 
@@ -42,7 +46,7 @@ class Row:
 
 
 class Outbox:
-    """At most `max_rows` messages and about `max_bytes` in order of arrival. Raises DeviceError where the disk fails.
+    """At most `max_rows` messages and about `max_bytes` in order of arrival. Raises StateError where the disk fails.
 
     What `append` took survives kill -9; a power cut can cost the last commits (WAL, synchronous=NORMAL: 12 us per
     commit instead of 4 ms). `set_aside` says that a damaged file was found, renamed and replaced by an empty one.
@@ -55,7 +59,8 @@ class Outbox:
         with self._disk():
             _warm(path)
             self._db, self.set_aside = open_database(path, "outbox", _MIGRATIONS)
-            self._count = int(self._db.execute("SELECT count(*) FROM outbox").fetchone()[0])
+            self._count = self._counted()
+        self._presence = Presence.of_database(path)
 
     def __len__(self) -> int:
         return self._count
@@ -80,8 +85,7 @@ class Outbox:
         with self._disk(), self._db:
             before = self._db.total_changes
             self._db.executemany(
-                "INSERT OR IGNORE INTO outbox (topic, payload, expires_ns, boot_id, seq, perishable)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                _APPEND,
                 [(row.topic, row.payload, row.expires_ns, row.boot_id, row.seq, row.perishable) for row in rows],
             )
             added = self._db.total_changes - before
@@ -109,17 +113,57 @@ class Outbox:
             removed = self._db.total_changes - before
         self._count -= removed
 
+    @property
+    def lost(self) -> Path | None:
+        """A file that is open here and that its path does not lead to any more; None as long as all is well."""
+        return self._presence.lost
+
+    def renew(self) -> None:
+        """Open the file that is at the path now, with all that is held here and not there. Ids are others afterwards.
+
+        A file that was removed can be read as long as it is open. Where this fails the former one is used on.
+        """
+        with self._disk():
+            is_removed = self._presence.lost == self._path
+            if is_removed:
+                self._presence.part_with(self._path)
+            else:
+                self._db.close()  # brings its log into the file, which is still there
+            fresh, _ = open_database(self._path, "outbox", _MIGRATIONS)
+            if is_removed:
+                self._move_into(fresh)
+            self._db, self._presence = fresh, Presence.of_database(self._path)
+            self._count = self._counted()
+
     def close(self) -> None:
         """Let go of the file. Safe twice."""
         with self._disk():
+            self._presence.part_with(self._path)
             self._db.close()
+
+    def _move_into(self, fresh: sqlite3.Connection) -> None:
+        try:
+            with fresh:
+                fresh.executemany(
+                    _APPEND,
+                    self._db.execute(
+                        "SELECT topic, payload, expires_ns, boot_id, seq, perishable FROM outbox ORDER BY id"
+                    ),
+                )
+        except sqlite3.Error:
+            fresh.close()
+            raise
+        self._db.close()
+
+    def _counted(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise DeviceError(f"outbox {self._path}: {error}") from error
+            raise StateError(f"outbox {self._path}: {error}") from error
 
 
 def _warm(path: Path) -> None:

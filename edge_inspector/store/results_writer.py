@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +15,14 @@ from typing import Any
 
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Delivery, Disagreement, PlacedView, Verdict
-from edge_inspector.store.database import is_damaged, micros, open_database, set_aside
+from edge_inspector.runtime.clock import EARLIEST
+from edge_inspector.store.database import is_damaged, micros, open_database, set_aside, utc_from
+from edge_inspector.store.presence import Presence
 from edge_inspector.store.results_file import MIGRATIONS
+from edge_inspector.store.retention import AHEAD, SETTLED, Stamps
 
 _LARGEST = 2**63 - 1  # a camera may number its frames beyond what SQLite holds
+_ALWAYS = 2**62
 _FORGET = 500  # parts per call
 _GIVE_BACK = 256  # pages of the file per call
 
@@ -46,14 +51,33 @@ class ResultsWriter:
 
     One that is `broken` after an error must be closed, and a new one opened: a file that turned out to be damaged has
     been set aside by then. On a full disk it is not: closed, it would take the readers along. `set_aside` says that a
-    damaged file was found, and replaced by an empty one, when this was opened.
+    damaged file was found, and replaced by an empty one, when this was opened. `forgotten` counts the parts that went,
+    by why; whoever tells of them empties it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.broken = False
+        self.forgotten: Counter[str] = Counter()
+        self._undated = {"parts": 0, "disagreements": 0}  # ids up to which there is no row with a believable date
         with self._disk():
             self._db, self.set_aside = open_database(path, "results", MIGRATIONS, closed_is_sound=True)
+        self._presence = Presence.of_database(path)
+
+    @property
+    def lost(self) -> Path | None:
+        """A file that is open here and that its path does not lead to any more; None as long as all is well."""
+        return self._presence.lost
+
+    def stamps(self, now: datetime) -> Stamps:
+        """What dates there are in the results."""
+        earliest, settled, ahead = micros(EARLIEST), micros(now - SETTLED), micros(now + AHEAD)
+        with self._disk():
+            return Stamps(
+                self._date("SELECT min(utc_us) FROM parts WHERE utc_us >= ?", earliest),
+                self._date("SELECT max(utc_us) FROM parts WHERE utc_us BETWEEN ? AND ?", earliest, settled),
+                self._date("SELECT min(utc_us) FROM parts WHERE utc_us >= ?", max(earliest, ahead)),
+            )
 
     def add(
         self, entries: Sequence[Entry], deliveries: Sequence[Delivery], objections: Sequence[Objection] = ()
@@ -76,17 +100,19 @@ class ResultsWriter:
                 [_objection_values(each) for each in objections],
             )
 
-    def tidy(self, before_utc: datetime, budget: int) -> None:
+    def tidy(self, before_utc: datetime | None, budget: int, now: datetime | None = None) -> None:
         """Forget what is older than `before_utc` and the oldest of what is beyond `budget` bytes; some at each call.
 
-        Small steps: neither a reader nor the next commit waits for long.
+        Nothing is forgotten by age where `before_utc` is None, and nothing before what was stored earlier. Small steps:
+        neither a reader nor the next commit waits for long.
         """
         with self._disk(), self._db:
-            doomed = "id IN (SELECT id FROM parts WHERE utc_us < ? ORDER BY utc_us LIMIT ?)"
-            self._db.execute(f"DELETE FROM parts WHERE {doomed}", (micros(before_utc), _FORGET))  # noqa: S608 -- constant
+            if before_utc is not None:
+                span = micros(before_utc), micros(now) if now is not None else _ALWAYS
+                self.forgotten["age"] += self._forget("parts", self._old("parts", *span), _FORGET)
+                self._forget("disagreements", self._old("disagreements", *span), _FORGET)
             if self.size > budget:
-                self._db.execute("DELETE FROM parts WHERE id IN (SELECT id FROM parts ORDER BY id LIMIT ?)", (_FORGET,))
-            self._db.execute("DELETE FROM disagreements WHERE utc_us < (SELECT min(utc_us) FROM parts) - 60000000")
+                self._make_room()
         with self._disk():
             # A page is a row without columns here: execute would stop after the first.
             self._db.executescript(f"PRAGMA incremental_vacuum({_GIVE_BACK})")
@@ -100,11 +126,50 @@ class ResultsWriter:
     def close(self) -> None:
         """Let go of the file. Safe twice."""
         with self._disk():
+            self._presence.part_with(self._path)
             self._db.close()
 
     def _ask(self, query: str) -> int:
         with self._disk():
             return int(self._db.execute(query).fetchone()[0])
+
+    def _date(self, query: str, *values: int) -> datetime | None:
+        found = self._db.execute(query, values).fetchone()[0]
+        return None if found is None else utc_from(found)
+
+    def _old(self, table: str, before: int, until: int) -> int:
+        """The id up to which everything is old, 0 for nothing; in the order in which it was stored, whatever its date.
+
+        A row with a date that cannot be, from a clock that was wrong, is as old as those around it.
+        """
+        dated = self._db.execute(
+            # With the +, SQLite goes by id and not through the index of dates.
+            f"SELECT id, utc_us FROM {table} WHERE id > ? AND +utc_us BETWEEN ? AND ? ORDER BY id LIMIT ?",  # noqa: S608 -- a table of ours
+            (self._undated[table], micros(EARLIEST), until, _FORGET),
+        ).fetchall()
+        newest = self._db.execute(f"SELECT max(id) FROM {table}").fetchone()[0] or 0  # noqa: S608 -- as above
+        self._undated[table] = dated[0][0] - 1 if dated else newest
+        old = 0
+        for row_id, utc in dated:
+            if utc >= before:
+                break
+            old = row_id
+        return old
+
+    def _forget(self, table: str, up_to: int, most: int) -> int:
+        """How many of the first `most` rows had an id up to this, and are gone."""
+        doomed = f"id IN (SELECT id FROM {table} WHERE id <= ? ORDER BY id LIMIT ?)"  # noqa: S608 -- a table of ours
+        return self._db.execute(f"DELETE FROM {table} WHERE {doomed}", (up_to, most)).rowcount  # noqa: S608 -- as above
+
+    def _make_room(self) -> None:
+        """The same share of parts and of disagreements, those that were stored first, whatever their dates."""
+        parts, disagreements = (
+            int(self._db.execute(f"SELECT coalesce(max(id) - min(id) + 1, 0) FROM {table}").fetchone()[0])  # noqa: S608 -- tables of ours
+            for table in ("parts", "disagreements")
+        )
+        self.forgotten["room"] += self._forget("parts", _ALWAYS, _FORGET)
+        share = math.ceil(disagreements * _FORGET / max(parts, _FORGET))
+        self._forget("disagreements", _ALWAYS, min(share, _FORGET))
 
     def _add(self, entry: Entry) -> None:
         verdict, part = entry.verdict, entry.verdict.part

@@ -130,7 +130,10 @@ def _samples(names: Sequence[str], label: str) -> dict[str, dict[str, float]]:
 
 
 def _disk(plant: Plant) -> dict[str, Any]:
-    usage = shutil.disk_usage(plant.station.state_dir)
+    try:
+        usage = shutil.disk_usage(plant.station.state_dir)
+    except OSError:  # somebody took the folder away
+        return {"total_bytes": 0, "free_bytes": 0}
     return {"total_bytes": usage.total, "free_bytes": usage.free}
 
 

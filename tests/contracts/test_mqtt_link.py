@@ -436,3 +436,50 @@ def test_an_unreadable_password_file_is_a_device_error(tmp_path: Path) -> None:
         link.exchange(READY)
     assert link.deliver([verdict(1)]) == 1
     link.close()
+
+
+def test_an_outbox_that_is_removed_is_told_and_what_it_held_arrives_all_the_same(
+    broker: DemoBroker, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    broker.stop()
+    link = MqttLink(settings(broker.port), identity(state))
+    link.open()
+    assert link.deliver([verdict(1), verdict(2, rejects=False)]) == 2
+    for path in state.iterdir():
+        path.unlink()
+    gone_s = time.monotonic()
+    while ErrorCode.STATE_LOST not in link.troubles:
+        assert time.monotonic() - gone_s < 1.0
+        link.exchange(READY)
+        time.sleep(0.02)
+    assert link.troubles[ErrorCode.STATE_LOST] == (
+        f"{state}/outbox.sqlite was removed or replaced while the station ran: made anew, with 3 messages that wait"
+    )
+    assert link.deliver([verdict(3, rejects=False)]) == 1
+    link.close()
+    link = MqttLink(settings(broker.port), identity(state))
+    link.open()
+    assert link.backlog == 4, "the next run has them too"
+    broker.start()
+    with Gateway(broker.port) as gateway:
+        run_until(link, lambda: link.backlog == 0 and len(gateway.heard) >= 4)
+        assert (gateway.seqs("verdict"), gateway.seqs("reject")) == ([1, 2, 3], [1])
+    link.close()
+
+
+def test_an_outbox_that_is_removed_while_the_broker_is_there_loses_nothing(
+    broker: DemoBroker, link: MqttLink, tmp_path: Path
+) -> None:
+    with Gateway(broker.port) as gateway:
+        run_until(link, lambda: link.connected)
+        assert link.deliver([verdict(1)]) == 1
+        for path in tmp_path.glob("outbox.sqlite*"):
+            path.unlink()
+        run_until(link, lambda: ErrorCode.STATE_LOST in link.troubles)
+        for seq in range(2, 30):
+            assert link.deliver([verdict(seq)]) == 1
+        run_until(
+            link, lambda: link.connected and link.backlog == 0 and set(gateway.seqs("verdict")) >= set(range(1, 30))
+        )
+        assert set(gateway.seqs("reject")) == set(range(1, 30))

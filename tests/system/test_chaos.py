@@ -7,7 +7,7 @@ import pytest
 
 from edge_inspector.simulation.broker import find_mosquitto
 from edge_inspector.simulation.chaos.__main__ import main
-from edge_inspector.simulation.chaos.account import account_for, known_ms
+from edge_inspector.simulation.chaos.account import Account, account_for, known_ms
 from edge_inspector.simulation.chaos.faults import DRAWS, draw_fault
 
 S = 1_000_000_000
@@ -27,7 +27,7 @@ def test_a_few_faults_on_a_running_line_lose_nothing(tmp_path: Path) -> None:
 
 def test_a_seed_draws_the_same_faults_again_and_each_kind_once_a_round() -> None:
     names = [draw_fault(3, run).name for run in range(len(DRAWS))]
-    assert len(set(names)) == len(DRAWS) == 24
+    assert len(set(names)) == len(DRAWS) == 25
     assert names == [draw_fault(3, run).name for run in range(len(DRAWS))]
     assert draw_fault(3, 5).lasts_s == draw_fault(3, 5).lasts_s
     assert names != [draw_fault(4, run).name for run in range(len(DRAWS))]
@@ -115,6 +115,11 @@ def test_a_part_that_the_store_lacks_is_lost_there() -> None:
     assert account_for(events, messages, {(1, 1)}, (0, 2 * S)).lost_store == 0
     assert account_for(events, messages, set(), (0, 2 * S)).lost_store == 1
     assert not account_for(events, messages, set(), (0, 2 * S)).violated
+
+
+def test_a_part_that_was_erased_from_the_store_breaks_a_promise() -> None:
+    assert Account(erased=1).violated
+    assert not Account().violated
 
 
 def test_the_time_until_the_plc_knew_counts_from_the_fault() -> None:

@@ -86,6 +86,21 @@ def test_csv_has_every_table_with_names_instead_of_numbers(state: Path, tmp_path
     assert table(tmp_path / "out" / "labels.csv") == []
 
 
+@pytest.mark.parametrize("name", ["=cmd|'/c calc'!A1", "+1", "-1", "@sum", "\tx", "\rx"])
+def test_no_name_becomes_a_formula_in_a_table(tmp_path: Path, name: str) -> None:
+    state = tmp_path / "state"
+    views = (placed(defects=[defect(defect_class=name)]),)
+    writer = ResultsWriter(results_path(state))
+    writer.add([Entry(verdict(1, Decision.REJECT, views=views), NOON, "", {})], [])
+    writer.close()
+    Results(results_path(state)).label(1, "", "defect", name, name, NOON)
+    export(state, tmp_path / "out", "csv")
+    assert table(tmp_path / "out" / "defects.csv")[0]["defect_class"] == f"'{name}"
+    label = table(tmp_path / "out" / "labels.csv")[0]
+    assert (label["defect_class"], label["user"]) == (f"'{name}", f"'{name}")
+    assert float(table(tmp_path / "out" / "defects.csv")[0]["x_mm"]) == 10.0, "numbers stay numbers"
+
+
 def test_a_span_takes_its_first_instant_and_leaves_its_last(state: Path, tmp_path: Path) -> None:
     export(state, tmp_path / "out", "csv", "--from", "2026-11-21T14:00", "--to", "2026-11-21T17:00+01:00")
     assert [part["seq"] for part in table(tmp_path / "out" / "parts.csv")] == ["2", "3"]

@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -132,6 +133,50 @@ def test_days_that_are_too_old_go_with_their_folders(tmp_path: Path) -> None:
     archive.tidy("2026-11-24")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2026-11-24", "2026-11-25"]
     assert archive.size == on_disk(tmp_path)
+
+
+def days(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir())
+
+
+def test_days_of_a_clock_that_was_wrong_do_not_grow_old(tmp_path: Path) -> None:
+    archive = ImageArchive(tmp_path, WIDE, "png")
+    for utc in (datetime(1970, 1, 1, tzinfo=UTC), NOON, NOON + timedelta(days=1)):
+        archive.save(picture_stem(utc, "cam1", 1, 1), picture(), {})
+    assert archive.oldest_day() == "2026-11-21"
+    archive.tidy("")
+    assert days(tmp_path) == ["1970-01-01", "2026-11-21", "2026-11-22"]
+    archive.tidy("2026-11-22")
+    archive.tidy("2026-11-22")
+    assert days(tmp_path) == ["1970-01-01", "2026-11-22"]
+    assert archive.forgotten == {"age": 1}
+
+
+def test_where_room_is_needed_days_that_are_still_to_come_go_first_then_the_oldest(tmp_path: Path) -> None:
+    archive = ImageArchive(tmp_path, WIDE, "png")
+    for day in (0, 1, 3650):
+        archive.save(picture_stem(NOON + timedelta(days=day), "cam1", 1, 1), picture(), {})
+    archive = ImageArchive(tmp_path, ImageLimits(archive.size - 4096, 0), "png")
+    archive.tidy("", "2026-11-22")
+    assert archive.forgotten == {"room": 1}
+    assert sorted(path.parent.parent.name for path in tmp_path.rglob("*.json")) == ["2026-11-21", "2026-11-22"]
+    archive = ImageArchive(tmp_path, ImageLimits(archive.size - 4096, 0), "png")
+    archive.tidy("", "2026-11-22")
+    assert [path.parent.parent.name for path in tmp_path.rglob("*.json")] == ["2026-11-22"]
+
+
+def test_a_day_that_somebody_removed_is_no_trouble(tmp_path: Path) -> None:
+    archive = ImageArchive(tmp_path, WIDE, "png")
+    for day in range(3):
+        archive.save(picture_stem(NOON + timedelta(days=day), "cam1", day, day), picture(), {})
+    shutil.rmtree(tmp_path / "2026-11-21")
+    archive.tidy("2026-11-23")
+    archive.tidy("2026-11-23")
+    assert days(tmp_path) == ["2026-11-23"]
+    assert archive.size == on_disk(tmp_path)
+    assert archive.lost is None
+    shutil.rmtree(tmp_path)
+    assert archive.lost == tmp_path
 
 
 def test_the_disk_is_never_filled_whoever_fills_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

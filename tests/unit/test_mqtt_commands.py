@@ -33,6 +33,27 @@ HOSTILE: dict[str, tuple[bytes, str | None, str]] = {
     "unknown field": (b'{"id": "a", "command": "reset", "force": true}', "a", "force: Extra inputs"),
     "recipe missing": (b'{"id": "a", "command": "select_recipe"}', "a", "recipe_id goes with select_recipe"),
     "recipe too much": (b'{"id": "a", "command": "reset", "recipe_id": 5}', "a", "recipe_id goes with select_recipe"),
+    "too late": (
+        b'{"id": "a", "command": "disable", "not_after": "2026-01-01T06:00:00Z"}',
+        "a",
+        "too late: it was to be done by 2026-01-01T06:00:00.000Z, now it is ",
+    ),
+    "too late far from here": (
+        b'{"id": "a", "command": "reset", "not_after": "1970-01-01T00:00:00-12:00"}',
+        "a",
+        "too late: ",
+    ),
+    "a date without a zone": (
+        b'{"id": "a", "command": "reset", "not_after": "2099-01-01T00:00:00"}',
+        "a",
+        "not_after: Input should have timezone info",
+    ),
+    "no date": (b'{"id": "a", "command": "reset", "not_after": "soon"}', "a", "not_after: is no date and time"),
+    "a number for a date": (
+        b'{"id": "a", "command": "reset", "not_after": 4070908800}',
+        "a",
+        "not_after: Input should",
+    ),
     "recipe as text": (b'{"id": "a", "command": "select_recipe", "recipe_id": "5"}', "a", "recipe_id: Input should"),
     "recipe 0": (b'{"id": "a", "command": "select_recipe", "recipe_id": 0}', "a", "recipe_id: Input should"),
     "recipe too high": (b'{"id": "a", "command": "select_recipe", "recipe_id": 65536}', "a", "recipe_id: Input should"),
@@ -58,6 +79,14 @@ def test_a_right_command_is_passed_on_and_answered_on_the_result_topic() -> None
     command.reply(CommandResult("", 5))
     (answer,) = inbox.answers()
     assert (answer.topic, answer.correlation, answer.id, answer.result) == (RESULT, None, "a-1", CommandResult("", 5))
+    assert inbox.answers() == []
+
+
+def test_a_command_that_says_until_when_is_done_until_then() -> None:
+    inbox = CommandInbox(RESULT)
+    timely = GOOD | {"not_after": "2126-01-01T06:00:00+01:00"}
+    (command,) = inbox.check([Request(json.dumps(timely).encode())], 4)
+    assert (command.id, command.recipe_id) == ("a-1", 5)
     assert inbox.answers() == []
 
 

@@ -1,3 +1,4 @@
+import os
 import signal
 import sqlite3
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_inspector.errors import DeviceError
+from edge_inspector.errors import DeviceError, StateError
 from edge_inspector.store.outbox import Outbox, Row
 
 APPEND_UNTIL_KILLED = """
@@ -145,5 +146,106 @@ def test_a_disk_that_does_not_play_is_a_device_error(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="outbox"):
         Outbox(tmp_path / "file" / "outbox.sqlite", 10)
     (tmp_path / "folder.sqlite").mkdir()
-    with pytest.raises(DeviceError, match="unable to open"):
+    with pytest.raises(DeviceError, match="is a folder, not a file: move it away"):
         Outbox(tmp_path / "folder.sqlite", 10)
+
+
+def test_a_file_that_was_removed_is_noticed_and_what_it_held_goes_into_a_new_one(path: Path) -> None:
+    outbox = Outbox(path, 10_000)
+    outbox.append([row(seq) for seq in range(3000)])
+    outbox.append([replace(row(3000, "t/reject"), perishable=True)])
+    outbox.delete([each.id for each in outbox.after(0, 1000)])
+    assert outbox.lost is None
+    for each in path.parent.iterdir():
+        each.unlink()
+    path.parent.rmdir()
+    assert outbox.lost == path
+    outbox.append([row(3001)])
+    outbox.renew()
+    assert outbox.lost is None
+    assert [each.seq for each in outbox.after(0, 5000)] == [*range(1000, 3000), 3001]
+    assert [each.seq for each in outbox.after(0, 10, perishable=True)] == [3000]
+    assert len(outbox) == 2002
+    outbox.close()
+    outbox = Outbox(path, 10_000)
+    assert len(outbox) == 2002
+    outbox.close()
+
+
+def test_another_file_in_its_place_gets_what_it_does_not_have(path: Path, tmp_path: Path) -> None:
+    other = Outbox(tmp_path / "other.sqlite", 100)
+    other.append([row(1), row(7)])
+    other.close()
+    outbox = Outbox(path, 100)
+    outbox.append([row(1), row(2)])
+    (tmp_path / "other.sqlite").replace(path)
+    assert outbox.lost == path
+    outbox.renew()
+    assert [each.seq for each in outbox.after(0, 10)] == [1, 7, 2]
+    outbox.close()
+
+
+def test_a_log_that_was_removed_alone_costs_nothing(path: Path) -> None:
+    outbox = Outbox(path, 100)
+    outbox.append([row(1), row(2)])
+    assert outbox.lost is None
+    wal = path.with_name("outbox.sqlite-wal")
+    wal.unlink()
+    assert outbox.lost == wal
+    outbox.renew()
+    outbox.append([row(3)])
+    assert [each.seq for each in outbox.after(0, 10)] == [1, 2, 3]
+    outbox.close()
+
+
+def test_where_no_new_file_can_be_made_the_removed_one_is_used_on(path: Path) -> None:
+    outbox = Outbox(path, 100)
+    outbox.append([row(1)])
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StateError, match="is a folder, not a file: move it away, as `mv "):
+        outbox.renew()
+    outbox.append([row(2)])
+    assert [each.seq for each in outbox.after(0, 10)] == [1, 2]
+    assert outbox.lost == path
+    path.rmdir()
+    outbox.renew()
+    assert [each.seq for each in outbox.after(0, 10)] == [1, 2]
+    outbox.close()
+
+
+def test_every_damaged_file_is_kept(path: Path) -> None:
+    path.parent.mkdir()
+    for number in range(1, 12):
+        path.write_bytes(b"not a database %d" % number * 1000)
+        Outbox(path, 10).close()
+    kept = {each.name: each.read_bytes()[:17] for each in path.parent.iterdir() if "damaged" in each.name}
+    assert kept["outbox.sqlite.damaged"] == b"not a database 1n"
+    assert kept["outbox.sqlite.damaged-2"] == b"not a database 2n"
+    assert kept["outbox.sqlite.damaged-9"] == b"not a database 11", "the latest"
+    assert len(kept) == 9
+
+
+@pytest.mark.parametrize("number", [0, 99])
+def test_a_file_that_is_not_ours_is_refused_in_words_and_left_alone(path: Path, number: int) -> None:
+    path.parent.mkdir()
+    db = sqlite3.connect(path)
+    db.executescript("CREATE TABLE outbox (id); INSERT INTO outbox VALUES (1)")
+    db.execute(f"PRAGMA user_version = {number}")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(
+        StateError, match=r"has tables that this program did not make: move it away|schema 99.*update it"
+    ):
+        Outbox(path, 10)
+    assert path.read_bytes()[:16] == before[:16]
+    db = sqlite3.connect(path)
+    assert db.execute("SELECT count(*) FROM outbox").fetchone() == (1,)
+    db.close()
+
+
+def test_a_pipe_in_its_place_is_refused_at_once(path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+    with pytest.raises(StateError, match="is a pipe or device, not a file"):
+        Outbox(path, 10)

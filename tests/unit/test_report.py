@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from verdicts import verdict
 
+from edge_inspector.errors import StateError
 from edge_inspector.records import (
     ArchiveItem,
     Command,
@@ -281,3 +282,27 @@ def test_a_link_that_knows_why_it_is_not_connected_is_quoted_and_not_overruled()
     link.troubles.clear()
     exchanged(rig)
     assert rig.conditions.reasons() == []
+
+
+class Unusable(Link):
+    """Its own files refuse it while it says so."""
+
+    refuses = True
+
+    def open(self) -> None:
+        if self.refuses:
+            raise StateError("outbox /state/outbox.sqlite has schema 2, this version knows 1: update it")
+
+
+def test_a_link_whose_own_files_refuse_it_does_not_say_that_its_peer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_inspector.stages.report._USABLE_NS", 50_000_000)
+    link = Unusable(None)
+    rig = Rig(link, ErrorCode.OUTBOX_FULL)
+    assert [(each.code, each.why) for each in rig.conditions.reasons()] == [
+        (ErrorCode.STATE_LOST, "outbox /state/outbox.sqlite has schema 2, this version knows 1: update it")
+    ]
+    link.refuses = False
+    until = time.monotonic() + 5
+    while rig.conditions.snapshot() and time.monotonic() < until:
+        rig.report.step()
+    assert rig.conditions.snapshot() == []

@@ -23,6 +23,7 @@ from edge_inspector.store import results
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import MIGRATIONS, open_results
 from edge_inspector.store.results_writer import Entry, Objection, ResultsWriter
+from edge_inspector.store.retention import Stamps
 from edge_inspector.store.rows import ClassCount, PartRow
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -432,3 +433,87 @@ def test_text_that_a_damaged_page_made_is_an_error_like_any_other(writer: Result
     db.close()
     with pytest.raises(DeviceError, match="Could not decode to UTF-8"), open_results(path) as looked:
         looked.execute("SELECT camera FROM views").fetchall()
+
+
+def stored(path: Path) -> list[int]:
+    return sorted(row.seq for row in Results(path).parts(limit=9999))
+
+
+def test_what_was_stored_later_is_not_forgotten_before_what_was_stored_earlier(
+    writer: ResultsWriter, path: Path
+) -> None:
+    """A clock that was months behind, or still in 1970, for two parts of five."""
+    wrong = {3: NOON - timedelta(days=200), 4: datetime(1970, 1, 1, tzinfo=UTC)}
+    writer.add([entry(verdict(seq), wrong.get(seq, NOON + timedelta(hours=seq))) for seq in range(1, 6)], [])
+    writer.tidy(NOON, 2**40, NOON + timedelta(hours=6))
+    assert stored(path) == [1, 2, 3, 4, 5]
+    writer.tidy(NOON + timedelta(hours=2), 2**40, NOON + timedelta(hours=6))
+    assert stored(path) == [2, 3, 4, 5]
+    writer.tidy(NOON + timedelta(hours=5), 2**40, NOON + timedelta(hours=6))
+    assert stored(path) == [4, 5], "what follows a part without a date may be no older"
+    writer.tidy(NOON + timedelta(hours=6), 2**40, NOON + timedelta(hours=6))
+    assert stored(path) == []
+    assert writer.forgotten == {"age": 5}
+
+
+def test_parts_with_a_date_to_come_do_not_keep_the_others_for_ever(writer: ResultsWriter, path: Path) -> None:
+    dates = {1: NOON + timedelta(days=3650), 2: NOON, 3: NOON + timedelta(days=1)}
+    writer.add([entry(verdict(seq), utc) for seq, utc in dates.items()], [])
+    writer.tidy(NOON + timedelta(hours=1), 2**40, NOON + timedelta(days=2))
+    assert stored(path) == [3]
+
+
+def test_many_parts_without_a_date_are_passed_over_and_go_when_their_time_has_come(
+    writer: ResultsWriter, path: Path
+) -> None:
+    never = datetime(1970, 1, 1, tzinfo=UTC)
+    writer.add([entry(verdict(seq), never if seq <= 1200 else NOON) for seq in range(1, 1203)], [])
+    for _ in range(5):
+        writer.tidy(NOON, 2**40, NOON)
+    assert len(stored(path)) == 1202
+    for _ in range(3):
+        writer.tidy(NOON + timedelta(hours=1), 2**40, NOON + timedelta(hours=2))
+    assert stored(path) == []
+
+
+def test_without_a_date_nothing_is_forgotten_by_age_and_the_budget_holds(writer: ResultsWriter, path: Path) -> None:
+    views = tuple(placed(f"cam{at}", defects=[defect()] * 3) for at in range(8))
+    writer.add([entry(verdict(seq, views=views), NOON - timedelta(days=seq)) for seq in range(1, 1001)], [])
+    objections = [objection(at) for at in range(100)]
+    writer.add([], [], objections)
+    writer.tidy(None, 2**40)
+    assert len(stored(path)) == 1000
+    writer.tidy(None, 1)
+    assert stored(path) == list(range(501, 1001)), "what was stored first goes first"
+    assert len(Results(path).objections(1000)) == 50
+    assert writer.forgotten == {"room": 500}
+
+
+def objection(at: int) -> Objection:
+    said = Disagreement("cam1", at, at, "rejects", "m-2", (), (), np.zeros((1, 2, 2), np.uint8))
+    return Objection(said, NOON, "")
+
+
+def test_the_dates_in_the_results_are_told(writer: ResultsWriter) -> None:
+    assert writer.stamps(NOON) == Stamps()
+    ages = (timedelta(days=40), timedelta(days=4), timedelta(hours=1), timedelta(days=-3650), timedelta(days=20_000))
+    writer.add([entry(verdict(seq), NOON - age) for seq, age in enumerate(ages, 1)], [])
+    told = writer.stamps(NOON)
+    assert told.oldest == NOON - timedelta(days=40), "1972 is no date"
+    assert told.settled == NOON - timedelta(days=4)
+    assert told.ahead == NOON + timedelta(days=3650)
+
+
+def test_a_file_that_was_removed_or_replaced_is_noticed(writer: ResultsWriter, path: Path) -> None:
+    writer.add([entry(verdict(1))], [])
+    assert writer.lost is None
+    content = path.read_bytes()
+    path.unlink()
+    assert writer.lost == path
+    path.write_bytes(content)
+    assert writer.lost == path
+    writer.close()
+    assert [each.name for each in path.parent.iterdir()] == [path.name], "no log of another file lies beside it"
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    db.close()

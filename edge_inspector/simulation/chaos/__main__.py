@@ -26,6 +26,7 @@ _COLUMNS = {
     "wrong_part": "wrong part",
     "missed": "missed",
     "unwarned": "unwarned",
+    "erased": "erased from the store",
     "repeats": "repeats",
     "rejected_by_plc": "rejected by the PLC itself",
     "forgotten": "never read",
@@ -72,6 +73,7 @@ def _on_one_line(
         facts = {"disk": line.disk, "clock": line.clock, "tls": line.tls, "broker": line.broker.kind}
         if not line.wait_until(lambda: line.is_well() and line.has_parts(), _RECOVERY_S):
             raise SystemExit((folder / "daemon.log").read_text()[-2000:])
+        line.wait_until(line.has_history, _RECOVERY_S)
         begun_ns = time.monotonic_ns()
         for run in pending:
             fault = draw_fault(seed, run)
@@ -90,6 +92,7 @@ def _on_one_line(
 def _run(line: ChaosLine, fault: Fault, begun_ns: int) -> tuple[Account, int]:
     """One fault, from calm to calm. The account of the parts triggered since `begun_ns`, and where the next begins."""
     time.sleep(0.3)
+    held = line.stored_parts() or set()
     hurt_ns = time.monotonic_ns()
     fault.begin(line)
     time.sleep(fault.lasts_s)
@@ -102,7 +105,10 @@ def _run(line: ChaosLine, fault: Fault, begun_ns: int) -> tuple[Account, int]:
     ended_ns = time.monotonic_ns()
 
     def account() -> Account:
-        return account_for(line.read_events(), line.recorder.verdicts(), line.stored_parts(), (begun_ns, ended_ns))
+        stored = line.stored_parts()
+        found = account_for(line.read_events(), line.recorder.verdicts(), stored, (begun_ns, ended_ns))
+        found.erased = len(held - (stored or set()))
+        return found
 
     time.sleep(line.line.gate_mm / line.line.speed_mm_s + 0.3)
     line.wait_until(lambda: not account().violated, _DELIVERY_S if not faults else 0.0)

@@ -22,7 +22,8 @@ class Account:
     were announced by a PLC that died before anyone could read it, or had left its trigger ring before a daemon came
     back: no daemon can know of them;
     `wrong_part` was hit by the gate, `missed` not hit though it should have been; `unwarned` reached the gate without a
-    verdict, and until EDGE_DEAD_NS later the PLC counted on the station. `repeats` are messages that came twice.
+    verdict, and until EDGE_DEAD_NS later the PLC counted on the station. `erased` parts were in the store
+    before the fault, whenever they were judged, and are not any more. `repeats` are messages that came twice.
     """
 
     parts: int = 0
@@ -34,6 +35,7 @@ class Account:
     wrong_part: int = 0
     missed: int = 0
     unwarned: int = 0
+    erased: int = 0
     late: int = 0
     rejected_by_plc: int = 0
     repeats: int = 0
@@ -43,7 +45,7 @@ class Account:
     @property
     def violated(self) -> bool:
         """Whether a promise was broken."""
-        counts = (self.lost, self.lost_mqtt, self.second, self.wrong_part, self.missed, self.unwarned)
+        counts = (self.lost, self.lost_mqtt, self.second, self.wrong_part, self.missed, self.unwarned, self.erased)
         return any(counts) or bool(self.faults)
 
 

@@ -112,6 +112,18 @@ def _clock_stepped(chance: random.Random) -> Fault:
     )
 
 
+def _clock_a_year_ahead(chance: random.Random) -> Fault:
+    """Beyond `keep_days`: by this date all that is stored is too old."""
+    step_s = 86_400 * chance.choice((366, 3650))
+    return Fault(
+        "clock a year ahead",
+        lambda line: line.step_clock(step_s),
+        lambda line: line.step_clock(0),
+        4.0,
+        told=f"{step_s} s",
+    )
+
+
 _LABELS = {
     "delay": "delayed",
     "drop": "bytes dropped",
@@ -130,6 +142,7 @@ DRAWS: tuple[Draw, ...] = (
     _both_cut,
     _disk_full,
     _clock_stepped,
+    _clock_a_year_ahead,
 )
 
 

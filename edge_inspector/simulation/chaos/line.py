@@ -24,6 +24,7 @@ from edge_inspector.simulation.demo import Demo, DemoOptions, free_port
 
 _CLOCK = Path(__file__).with_name("clock.c")
 _STATE_BYTES = 16_000_000
+_HISTORY_PARTS = 5
 
 Event = dict[str, Any]
 
@@ -118,6 +119,10 @@ class ChaosLine(Demo):
     def has_parts(self) -> bool:
         """Whether the belt has brought its first part."""
         return any(event["kind"] == "trigger" for event in self.read_events())
+
+    def has_history(self) -> bool:
+        """Whether there are parts in the store that a fault could cost."""
+        return len(self.stored_parts() or ()) >= _HISTORY_PARTS
 
     def wait_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Whether it came true in time."""

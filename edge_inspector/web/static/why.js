@@ -44,7 +44,7 @@ export const WHY = {
   "code.switched_off": ["Inspection is switched off (by {name}).", "Die Prüfung ist abgeschaltet (durch {name})."],
   "code.archive_incomplete": ["Not everything could be stored: check the disk.", "Nicht alles konnte gespeichert werden: Datenträger prüfen."],
   "code.side_worker_failed": ["A secondary function ({name}) failed; inspection goes on.", "Eine Nebenfunktion ({name}) ist ausgefallen; die Prüfung läuft weiter."],
-  "code.state_lost": ["Files of the station were removed while it ran.", "Dateien der Station wurden im Betrieb entfernt."],
+  "code.state_lost": ["Files of the station are gone or cannot be used ({name}): call the engineer.", "Dateien der Station fehlen oder sind unbrauchbar ({name}): Techniker rufen."],
   "code.clock_stepped": ["The clock is wrong: set it.", "Die Uhr geht falsch: bitte stellen."],
   "code.page_lost": ["The operator page could not be served.", "Die Bedienseite war nicht erreichbar."],
   "code.drift": ["What the cameras see has changed ({name}): check light and lens.", "Was die Kameras sehen, hat sich verändert ({name}): Licht und Optik prüfen."],
