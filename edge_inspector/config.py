@@ -176,7 +176,7 @@ def _settings(base: Path, family: str, where: str, table: Any, faults: list[Faul
             Fault(f"{where}.driver", f"driver {table.driver!r} needs a package that is not installed: {error}")
         )
     except ValidationError as error:
-        faults += [Fault(f"{where}.settings.{fault.where}", fault.what) for fault in faults_of(error, "")]
+        faults += [Fault(f"{where}.settings.{fault.where}".rstrip("."), fault.what) for fault in faults_of(error, "")]
     return DriverSettings()
 
 

@@ -145,7 +145,7 @@ class Placing:
 
     def _position(self, view: View, now: int) -> Position:
         if view.encoder_count is None:
-            return self._timeline.count_at(view.captured_ns, now, self._close_enough)
+            return self._timeline.count_at(view.captured_ns, now, self._close_enough, view.captured_error_ns)
         latched = self._timeline.unwrap(wrap32(view.encoder_count))
         self._compare(view, latched.count, now)
         return Position(latched.count, 1.0, latched.epoch)
@@ -156,7 +156,7 @@ class Placing:
         Nearer than a late stamp explains nothing is wrong for sure; a view so far off finds no part as a rule.
         """
         try:
-            timed = self._timeline.count_at(view.captured_ns, now, math.inf)
+            timed = self._timeline.count_at(view.captured_ns, now, math.inf, view.captured_error_ns)
         except (PositionPendingError, PositionUnknownError):
             return
         away = count - timed.count

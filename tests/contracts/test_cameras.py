@@ -289,7 +289,7 @@ def test_opencv_stamp_is_the_arrival_less_the_latency(tmp_path: Path) -> None:
         ({"width": 64, "height": 99}, "height = 99: it has 48"),
         ({"exposure_us": 500}, "refused manual exposure"),
         ({"gain": 12.0}, "refused gain = 12"),
-        ({"fourcc": "YUYV"}, "refused fourcc"),
+        ({"fourcc": "YUYV"}, 'refused fourcc = "YUYV": it gives "MJPG". Type fourcc = "MJPG", or'),
         ({"buffers": 3}, "refused buffers = 3"),
         ({"backend": "gstreamer"}, "does not open"),
     ],
@@ -398,4 +398,4 @@ def test_opencv_uses_the_kernel_stamp_only_when_it_can_be_true(age_ns: int, used
     camera = OpenCvCamera("cam", OpenCvCamera.Settings(source="/dev/video0"))
     received_ns = 10_000_000_000
     camera._capture = KernelStamped(received_ns - age_ns)
-    assert camera._stamp_ns(received_ns) == (received_ns - age_ns if used else received_ns)
+    assert camera._kernel_stamp_ns(received_ns) == (received_ns - age_ns if used else None)

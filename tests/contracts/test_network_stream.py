@@ -103,7 +103,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def camera(server: Server) -> Iterator[OpenCvCamera]:
-    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source=server.url, read_timeout_s=READ_TIMEOUT_S))
+    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source=server.url, latency_ms=0, read_timeout_s=READ_TIMEOUT_S))
     camera.open()
     yield camera
     camera.close()
@@ -210,7 +210,7 @@ def test_a_stream_that_always_comes_in_bursts_is_taken_as_it_is(
 
     monkeypatch.setattr("edge_inspector.cameras.opencv.time.monotonic_ns", lambda: now_ns)
     monkeypatch.setattr("edge_inspector.cameras.opencv.cv2.VideoCapture", lambda *_: Bursts())
-    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source="rtsp://nowhere/x"))
+    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source="rtsp://nowhere/x", latency_ms=0))
     camera.open()
     grabbed = [camera.grab(0.1) for _ in range(600)]
     assert camera.counters().frames_missed < 60, "what came while it might still have caught up"
