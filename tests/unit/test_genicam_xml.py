@@ -15,7 +15,8 @@ def description(*nodes: str) -> bytes:
 
 
 def integer(name: str, *to: str) -> str:
-    return f'<Integer Name="{name}">{"".join(f"<pValue> {each}\n</pValue>" for each in to)}</Integer>'
+    values = "".join(f"<pValue> {each}\n</pValue>" for each in to)
+    return f'<Integer Name="{name}">{values}</Integer>'
 
 
 def knife(name: str, *variables: str) -> str:
