@@ -41,11 +41,13 @@ from edge_inspector.stages.archive import Archive
 from edge_inspector.stages.drift import DriftState, DriftWatch
 from edge_inspector.stages.judge import Judge
 from edge_inspector.stages.measure import Measure
+from edge_inspector.stages.notes import Notes
 from edge_inspector.stages.placing import Geometry
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
 from edge_inspector.stages.shadow import Shadow
 from edge_inspector.stages.track import Track
+from edge_inspector.store.openings import Openings
 from edge_inspector.store.sidecar import StationFacts
 
 _CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
@@ -66,6 +68,7 @@ class Pipeline:
     track: list[Worker]
     archive: list[Worker]
     shadow: list[Worker]
+    notes: list[Worker]
     timeline: Timeline
     album: Album
     submit: Callable[[Command], None]
@@ -80,6 +83,7 @@ class Pipeline:
         return [
             *self.archive,
             *self.shadow,
+            *self.notes,
             *self.track,
             *self.report,
             *self.judge,
@@ -119,12 +123,15 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         segmenter.workers,
         (lambda: max(len(each.recipe.views) for each in control.in_use)) if whole_parts else None,
     )
+    openings = Openings(station.state_dir, [camera.name for camera in file.cameras])
     acquire = []
     for table, settings in zip(file.cameras, station.camera_settings, strict=True):
         camera = load_driver("cameras", table.driver)(table.name, settings)
         to_line = geometry.gate - geometry.reserve - geometry.offsets[table.name]
         limits = partial(control.picture_limits, table.name)
-        acquire.append(Acquire(camera, to_line, timeline.estimate, admission, limits, jobs, inbox, conditions, album))
+        acquire.append(
+            Acquire(camera, to_line, timeline.estimate, admission, limits, jobs, inbox, conditions, album, openings)
+        )
 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
     along = {camera.name: file.mm_per_row(camera) for camera in file.cameras}
@@ -200,6 +207,7 @@ def build(station: Station, boot_id: int, conditions: Conditions, first_recipe: 
         track=[Worker(track, fifo=fifo_of("track", fifo))],
         archive=[Worker(archive, vital=False)],
         shadow=[Worker(stage, vital=False) for stage in shadow],
+        notes=[Worker(Notes(openings), vital=False)],
         timeline=timeline,
         album=album,
         submit=judge.submit,

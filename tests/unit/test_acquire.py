@@ -18,6 +18,7 @@ from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.acquire import Acquire
+from edge_inspector.store.openings import Openings
 
 GOOD, OTHER = (np.random.default_rng(seed).integers(50, 200, (40, 40, 3), dtype=np.uint8) for seed in (1, 2))
 BLACK = np.zeros((40, 40, 3), np.uint8)
@@ -52,6 +53,7 @@ class Station:
             self.views,
             self.conditions,
             Album(2**20),
+            Openings(folder, [self.name]),
         )
         self.stage.start()
 
