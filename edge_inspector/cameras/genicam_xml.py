@@ -60,7 +60,8 @@ class _Description:
     def __init__(self) -> None:
         self.leads_to: dict[str, set[str]] = defaultdict(set)
         self._open: list[tuple[str, str]] = []  # element and node's name, empty where it is none
-        self._numbers: dict[str, str] = {}
+        self._numbers: dict[str, str] = {}  # what integers stand for
+        self._others: set[str] = set()  # nodes that are no integers
         self._lengths: set[str] = set()  # of registers, as they stand there
         self._measures: set[str] = set()  # nodes whose value is the length of one
         self._text: list[str] = []
@@ -77,7 +78,12 @@ class _Description:
             raise DeviceError(f"its GenICam description is damaged: {error}") from error
 
     def check_lengths(self) -> None:
-        for text in self._lengths | {self._numbers[name] for name in self._measures if name in self._numbers}:
+        plain = self._numbers.keys() - self._others - self.leads_to.keys()
+        computed = sorted(self._measures - plain)
+        if computed:
+            # What comes out of it nobody can tell beforehand, and a library asks for as much memory.
+            raise DeviceError(f"its GenICam description has a register as long as {computed[0][:64]!r} computes")
+        for text in self._lengths | {self._numbers[name] for name in self._measures}:
             if not 0 < _whole(text) <= _LENGTH_MAX:
                 raise DeviceError(f"its GenICam description has a register of {text[:20]!r} bytes")
 
@@ -92,6 +98,8 @@ class _Description:
             for _, outer in self._open:
                 if outer:
                     self.leads_to[outer].add(name)
+            if element != "Integer":
+                self._others.add(name)
         self._open.append((element, name))
         self._text.clear()
 
@@ -106,7 +114,7 @@ class _Description:
             self._measures.add(text)
         elif element == "Length":
             self._lengths.add(text)
-        elif element == "Value" and self._open:
+        elif element == "Value" and self._open and self._open[-1][0] == "Integer":
             self._numbers[self._open[-1][1]] = text
 
 

@@ -54,7 +54,6 @@ def test_what_lies_behind_a_description_is_no_fault_of_it(behind: bytes) -> None
         [integer("A", "B"), integer("B", "C", "D"), knife("D", "E"), knife("E", "B")],
         [knife("A", "A")],
         ['<IntReg Name="A"><pAddress>A</pAddress></IntReg>'],
-        ['<IntReg Name="A"><pLength>A</pLength></IntReg>'],
         ['<IntReg Name="A"><IntSwissKnife Name="B"><pVariable Name="X">A</pVariable></IntSwissKnife></IntReg>'],
         ['<Group Comment="x">', integer("A", "A"), "</Group>"],
         ["<Integer Name='A'><pValue>A<!-- --></pValue></Integer>"],
@@ -87,6 +86,22 @@ def test_a_register_of_an_impossible_length_is_refused(length: str) -> None:
             )
         )
     examine(description('<IntReg Name="A"><Length>0x10</Length></IntReg>'))
+
+
+@pytest.mark.parametrize("of", ["A", "Nobody", "Knife", "Register", "Through", "Both", "Twice"])
+def test_a_register_whose_length_is_computed_is_refused(of: str) -> None:
+    nodes = [
+        knife("Knife"),
+        '<IntReg Name="Register"><Length>4</Length></IntReg>',
+        '<Integer Name="Through"><pValue>Register</pValue></Integer>',
+        '<Integer Name="Number"><Value>8</Value></Integer>',
+        '<Integer Name="Both"><Value>8</Value><pValue>Knife</pValue></Integer>',
+        '<Integer Name="Twice"><Value>8</Value></Integer>',
+        knife("Twice"),
+    ]
+    with pytest.raises(DeviceError, match=f"as long as '{of}' computes"):
+        examine(description(*nodes, f'<IntReg Name="A"><pLength>{of}</pLength></IntReg>'))
+    examine(description(*nodes, '<IntReg Name="A"><pLength>Number</pLength></IntReg>'))
 
 
 @pytest.mark.parametrize(
