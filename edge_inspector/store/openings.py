@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _DEATHS: Final = 3
 _WITHIN_NS: Final = 600_000_000_000
 _YOUNG_NS: Final = 120_000_000_000
-_PATIENCE_S: Final = 0.3
+_PATIENCE_S: Final = 1.0
 _KERNEL: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -98,7 +98,9 @@ class Openings:
             return
         try:
             if text:
-                file.write_text(text)
+                draft = file.with_suffix(".new")
+                draft.write_text(text)
+                draft.replace(file)
             else:
                 file.unlink(missing_ok=True)
         except OSError as error:
