@@ -8,8 +8,8 @@ from pathlib import Path
 
 from edge_inspector.config import Station, load_station
 from edge_inspector.drivers import Segmenter, load_driver
-from edge_inspector.errors import ConfigError, EdgeInspectorError, FrameIncompleteError
-from edge_inspector.records import Identity
+from edge_inspector.errors import ConfigError, DeviceError, EdgeInspectorError, FrameIncompleteError
+from edge_inspector.records import Frame, Identity
 
 _FRAME_WAIT_S = 2.0
 
@@ -23,7 +23,7 @@ def check_station(path: Path) -> int:
     if station.shadow is not None and file.shadow is not None:
         rows.append(_row("shadow", file.shadow.model, partial(_model, station.shadow.segmenter)))
     for camera, settings in zip(file.cameras, station.camera_settings, strict=True):
-        rows.append(_row("camera", camera.name, partial(_camera, camera.driver, camera.name, settings)))
+        rows.append(_row("camera", camera.name, partial(_camera, station, camera.driver, camera.name, settings)))
     rows.append(_row("encoder", file.encoder.driver, partial(_encoder, station)))
     for link, settings in zip(file.plcs, station.plc_settings, strict=True):
         rows.append(_row("link", link.name, partial(_link, station, link.driver, settings)))
@@ -50,7 +50,7 @@ def _model(segmenter: Segmenter) -> str:
         segmenter.close()
 
 
-def _camera(driver: str, name: str, settings: object) -> str:
+def _camera(station: Station, driver: str, name: str, settings: object) -> str:
     camera = load_driver("cameras", driver)(name, settings)
     try:
         camera.open()
@@ -61,8 +61,22 @@ def _camera(driver: str, name: str, settings: object) -> str:
         camera.close()
     if frame is None:
         return f"opens; no frame within {_FRAME_WAIT_S:g} s (not triggered?)"
+    _place(station, frame)
     height, width = frame.image.shape[:2]
     return f"{width} x {height} px, {'grey' if frame.image.ndim == 2 else 'colour'}"
+
+
+def _place(station: Station, frame: Frame) -> None:
+    """Raises DeviceError where nobody could tell which part a picture shows."""
+    speed, error_ms = station.file.line.speed_max_mm_s, frame.captured_error_ns / 1e6
+    tolerance = min(each.recipe.position_tolerance_mm for each in station.recipes.values())
+    if frame.encoder_count is None and error_ms / 1000 * speed > tolerance:
+        raise DeviceError(
+            f"{frame.camera}: its pictures were taken up to {error_ms:.0f} ms earlier or later than is known, and a "
+            f"part moves {error_ms / 1000 * speed:.0f} mm in that time at line.speed_max_mm_s: more than the recipe's "
+            f"position_tolerance_mm = {tolerance:g}, so that no part is inspected (position_unknown). Measure how late "
+            "they are, and type the camera's latency_ms and latency_error_ms (docs/cameras.md)"
+        )
 
 
 def _encoder(station: Station) -> str:

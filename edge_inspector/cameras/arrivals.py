@@ -72,15 +72,16 @@ class Arrivals:
 
     def _follow(self, apart_ns: int) -> None:
         """What a pause held back is late until pictures come one by one again."""
+        late_ns = int(apart_ns - self.usual_ns)
         paused = apart_ns > _PAUSED * self.usual_ns
         if paused and not self.late_ns:
-            self.late_ns, self._singly = apart_ns, 0
+            self.late_ns, self._singly = late_ns, 0
             return
         self._singly = self._singly + 1 if apart_ns > min(self._interval_ns, self.usual_ns) / 2 else 0
         if self._singly >= _SINGLY:
             self.late_ns = 0
         elif paused:
-            self.late_ns = max(self.late_ns, apart_ns)
+            self.late_ns = max(self.late_ns, late_ns)
 
     def _catch_up(self, catching: _Catching, received_ns: int, apart_ns: int, waited_ns: int) -> None:
         catching.add(apart_ns, waited_ns)
