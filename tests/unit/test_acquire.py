@@ -125,3 +125,25 @@ def test_statistics_are_not_asked_for_with_every_frame(station: Callable[..., St
     made.stage._published_ns = time.monotonic_ns()
     made.run(1)
     assert made.metric("frames_missed_total") == 0
+
+
+def test_a_camera_that_ended_the_daemon_too_often_is_not_opened_until_reset(tmp_path: Path) -> None:
+    for _ in range(3):  # lives that ended while it was being opened
+        openings = Openings(tmp_path, [f"cam-{tmp_path.name}"[:32]])
+        openings.begin(f"cam-{tmp_path.name}"[:32])
+        openings.write(0)
+    made = Station(tmp_path, [GOOD, OTHER])
+    made.run(3)
+    assert made.conditions.held(ErrorCode.CAMERA_LEFT_OUT, made.name)
+    assert made.conditions.held(ErrorCode.CAMERA_LOST, made.name), "its parts are camera_lost"
+    assert made.views.take(8, 0) == made.jobs.take(8, 0) == []
+    made.conditions.reset()
+    deadline = time.monotonic() + 10
+    while not (jobs := made.jobs.take(8, 0)) and time.monotonic() < deadline:
+        made.run(1)
+    assert jobs
+    assert made.conditions.snapshot() == []
+    assert Openings(tmp_path, [made.name]).left_out(made.name), "not yet written that it works"
+    while made.stage._openings.waiting:
+        made.stage._openings.write(0)
+    assert not Openings(tmp_path, [made.name]).left_out(made.name)
