@@ -61,7 +61,7 @@ def _rows(station: Station) -> Iterator[Row]:
         yield _row("shadow", file.shadow.model, partial(_model, station.shadow.segmenter))
     frames: dict[str, Frame] = {}
     for camera, settings in zip(file.cameras, station.camera_settings, strict=True):
-        yield _row("camera", camera.name, partial(_camera, camera.driver, camera.name, settings, frames))
+        yield _row("camera", camera.name, partial(_camera, station, camera.driver, camera.name, settings, frames))
         yield from _cautions("camera", camera.name, settings)
     sizes = {name: (frame.image.shape[0], frame.image.shape[1]) for name, frame in frames.items()}
     yield from (Row("picture", *finding) for finding in measure_pictures(station, sizes))
@@ -169,7 +169,7 @@ def _model(segmenter: Segmenter) -> str:
         segmenter.close()
 
 
-def _camera(driver: str, name: str, settings: object, frames: dict[str, Frame]) -> str:
+def _camera(station: Station, driver: str, name: str, settings: object, frames: dict[str, Frame]) -> str:
     camera = load_driver("cameras", driver)(name, settings)
     try:
         camera.open()
@@ -181,8 +181,22 @@ def _camera(driver: str, name: str, settings: object, frames: dict[str, Frame]) 
     if frame is None:
         return f"opens; no frame within {_FRAME_WAIT_S:g} s (not triggered?)"
     frames[name] = frame
+    _place(station, frame)
     height, width = frame.image.shape[:2]
     return f"{width} x {height} px, {'grey' if frame.image.ndim == 2 else 'colour'}"
+
+
+def _place(station: Station, frame: Frame) -> None:
+    """See that a picture's part can be told from its instant. Raises DeviceError."""
+    speed, error_ms = station.file.line.speed_max_mm_s, frame.captured_error_ns / 1e6
+    tolerance = min(each.recipe.position_tolerance_mm for each in station.recipes.values())
+    if frame.encoder_count is None and error_ms / 1000 * speed > tolerance:
+        raise DeviceError(
+            f"{frame.camera}: its pictures were taken up to {error_ms:.0f} ms earlier or later than is known, and a "
+            f"part moves {error_ms / 1000 * speed:.0f} mm in that time at line.speed_max_mm_s: more than the recipe's "
+            f"position_tolerance_mm = {tolerance:g}, so that no part is inspected (position_unknown). Measure how late "
+            "they are, and type the camera's latency_ms and latency_error_ms (docs/cameras.md)"
+        )
 
 
 def _encoder(station: Station) -> str:

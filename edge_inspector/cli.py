@@ -124,6 +124,9 @@ def _add_cameras(commands: _Commands) -> None:
     focus.add_argument(
         "--triggered", action="store_true", help="wait for the trigger that is set instead of running freely"
     )
+    focus.add_argument(
+        "--latency", action="store_true", help="measure latency_ms instead, by flashes of this screen in the picture"
+    )
     focus.add_argument("--count", type=_whole, default=0, help="stop after so many lines (default: until Ctrl-C)")
     focus.set_defaults(command=_focus)
 
@@ -323,7 +326,7 @@ def _shadow(given: argparse.Namespace) -> int:
 def _focus(given: argparse.Namespace) -> int:
     from edge_inspector.focus import show_focus  # noqa: PLC0415
 
-    return show_focus(given.which, given.station, given.count, triggered=given.triggered)
+    return show_focus(given.which, given.station, given.count, triggered=given.triggered, latency=given.latency)
 
 
 def _schema(given: argparse.Namespace) -> int:

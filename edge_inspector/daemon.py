@@ -254,7 +254,7 @@ class Daemon:
         lost: list[str] = []
         for workers in (pipeline.segment, pipeline.measure, pipeline.judge, pipeline.report, pipeline.track, rest):
             lost += supervisor.stop(workers, deadline_ns)
-        hung += supervisor.stop([*pipeline.shadow, *pipeline.archive], deadline_ns)
+        hung += supervisor.stop([*pipeline.shadow, *pipeline.archive, *pipeline.notes], deadline_ns)
         self._station.segmenter.close()
         log.info("stopped in %.2f s", (time.monotonic_ns() - begun_ns) / 1e9)
         if hung or lost:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from edge_inspector.texts import printable, without_passwords
+
 
 class EdgeInspectorError(Exception):
     """The root: whatever this project raises on purpose."""
@@ -24,7 +26,7 @@ class Fault:
     may_come: bool = False
 
     def __str__(self) -> str:
-        return f"{self.where}{f' ({self.whose!r})' if self.whose else ''}: {self.what}"
+        return without_passwords(f"{self.where}{f' ({self.whose!r})' if self.whose else ''}: {self.what}")
 
 
 class ConfigError(EdgeInspectorError):
@@ -36,7 +38,13 @@ class ConfigError(EdgeInspectorError):
 
 
 class DeviceError(EdgeInspectorError):
-    """A device or peer failed: close it, wait, open it again. The message names the device and the cause."""
+    """A device or peer failed: close it, wait, open it again. The message names the device and the cause.
+
+    What the device itself said may be part of it: it is made one line, and shows no password.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(without_passwords(message)))
 
 
 class CautionError(EdgeInspectorError):
@@ -57,7 +65,7 @@ class FrameIncompleteError(EdgeInspectorError):
     def __init__(self, message: str, frame_id: int, captured_ns: int) -> None:
         self.frame_id = frame_id
         self.captured_ns = captured_ns
-        super().__init__(message)
+        super().__init__(printable(without_passwords(message)))
 
 
 class LayoutError(DeviceError):

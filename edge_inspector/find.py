@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import cv2
 from edge_inspector.cameras import aravis
 from edge_inspector.drivers import Camera, load_driver
 from edge_inspector.errors import DeviceError, EdgeInspectorError, FrameIncompleteError
+from edge_inspector.texts import printable
 
 _TRIES = 5
 _FRAME_WAIT_S = 2.0
@@ -57,7 +59,8 @@ def _everything() -> Iterator[Found]:
         # A UVC camera has a second device for its metadata: only the first gives pictures.
         if (device / "index").read_text().strip() == "0":
             path = f"/dev/{device.name}"
-            yield Found("opencv", "", (device / "name").read_text().strip(), "", path, {"source": path})
+            name = printable((device / "name").read_text(errors="replace").strip())
+            yield Found("opencv", "", name, "", path, {"source": path})
 
 
 def _tell_where(everything: Sequence[Found], only: Sequence[str]) -> None:
@@ -91,7 +94,8 @@ def _text(path: Path) -> str:
 
 
 def _snapshot(found: Found, folder: Path) -> int:
-    name = found.serial or Path(found.address).name
+    # A camera tells its serial number itself: it must not lead out of the folder.
+    name = re.sub(r"[^\w.-]", "_", found.serial or Path(found.address).name)
     driver = load_driver("cameras", found.driver)
     camera: Camera = driver(name, driver.Settings(**found.settings))
     try:

@@ -12,14 +12,15 @@ from edge_inspector.config import load_cameras
 from edge_inspector.drivers import Camera, DriverSettings, load_driver
 from edge_inspector.errors import ConfigError, DeviceError, Fault, FrameIncompleteError
 from edge_inspector.inspection.picture import PictureFigures, measure
+from edge_inspector.lag import measure_latency
 
 _EVERY_S = 0.5
 _PATIENCE_S = 5.0  # without a picture
 _BAR = 30
 
 
-def show_focus(which: str, station: Path | None, count: int, *, triggered: bool) -> int:
-    """Print figures twice a second until Ctrl-C, or `count` times. 1 when no picture comes."""
+def show_focus(which: str, station: Path | None, count: int, *, triggered: bool, latency: bool = False) -> int:
+    """Print figures twice a second until Ctrl-C, or `count` times; or the `latency`. 1 when no picture comes."""
     name, settings = _chosen(which, station)
     # Who sets a lens has no parts running by: the camera is let run freely.
     if not triggered and getattr(settings, "trigger_source", None) is not None:
@@ -29,6 +30,8 @@ def show_focus(which: str, station: Path | None, count: int, *, triggered: bool)
     with closing(camera):
         try:
             camera.open()
+            if latency:
+                return measure_latency(camera, getattr(settings, "latency_ms", None) or 0.0)
             for at, (figures, rate) in enumerate(_live(camera), start=1):
                 best = max(best, figures.sharpness)
                 _print(figures, best, rate)
@@ -50,7 +53,7 @@ def _chosen(which: str, station: Path | None) -> tuple[str, DriverSettings]:
             raise ConfigError([Fault(f"{station}: cameras", f"none is called {which!r}: {', '.join(cameras)}")])
         return cameras[which]
     if "/" in which:
-        return "opencv", load_driver("cameras", "opencv").Settings(source=which)
+        return "opencv", load_driver("cameras", "opencv").Settings(source=which, latency_ms=0)
     by = "address" if which.replace(".", "").isdecimal() and which.count(".") == 3 else "serial"
     settings: DriverSettings = load_driver("cameras", "genicam").Settings(**{by: which}, packet_socket=False)
     return "genicam", settings

@@ -46,12 +46,14 @@ from edge_inspector.stages.guard import PictureGuards
 from edge_inspector.stages.judge import Judge
 from edge_inspector.stages.mask_alarm import MaskAlarm
 from edge_inspector.stages.measure import Measure
+from edge_inspector.stages.notes import Notes
 from edge_inspector.stages.placing import Geometry
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.segment import Segment
 from edge_inspector.stages.shadow import Shadow
 from edge_inspector.stages.track import Track
 from edge_inspector.store.lock import StateLock
+from edge_inspector.store.openings import Openings
 from edge_inspector.store.sidecar import StationFacts
 
 _CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
@@ -72,6 +74,7 @@ class Pipeline:
     track: list[Worker]
     archive: list[Worker]
     shadow: list[Worker]
+    notes: list[Worker]
     timeline: Timeline
     album: Album
     submit: Callable[[Command], None]
@@ -87,6 +90,7 @@ class Pipeline:
         return [
             *self.archive,
             *self.shadow,
+            *self.notes,
             *self.track,
             *self.report,
             *self.judge,
@@ -128,6 +132,7 @@ def build(
         (lambda: max(len(each.recipe.views) for each in control.in_use)) if whole_parts else None,
     )
     guards = PictureGuards(station.state_dir, station.recipes, album, conditions)
+    openings = Openings(station.state_dir, [camera.name for camera in file.cameras])
     acquire = []
     for table, settings in zip(file.cameras, station.camera_settings, strict=True):
         camera = load_driver("cameras", table.driver)(table.name, settings)
@@ -135,7 +140,9 @@ def build(
         limits = partial(control.picture_limits, table.name)
         guard = partial(_guard_of, guards, control, table.name)
         acquire.append(
-            Acquire(camera, to_line, timeline.estimate, admission, limits, guard, jobs, inbox, conditions, album)
+            Acquire(
+                camera, to_line, timeline.estimate, admission, limits, guard, jobs, inbox, conditions, album, openings
+            )
         )
 
     scales = {camera.name: camera.mm_per_px for camera in file.cameras}
@@ -218,6 +225,7 @@ def build(
         track=[Worker(track, fifo=fifo_of("track", fifo))],
         archive=[Worker(archive, vital=False)],
         shadow=[Worker(stage, vital=False) for stage in shadow],
+        notes=[Worker(Notes(openings), vital=False)],
         timeline=timeline,
         album=album,
         submit=judge.submit,

@@ -142,7 +142,8 @@ class Frame:
     Whoever refers to `image` holds the picture, for as long as they like and without copying it: a camera writes to
     the memory again only when nobody refers to it any more. Nobody writes into it, as others may hold it too.
 
-    `captured_ns` is the middle of the exposure. `encoder_count` is set by cameras that latch it themselves.
+    `captured_ns` is the middle of the exposure, give or take `captured_error_ns`. `encoder_count` is set by cameras
+    that latch it themselves.
     """
 
     camera: str
@@ -152,6 +153,7 @@ class Frame:
     received_ns: int
     image: Image
     encoder_count: int | None = None
+    captured_error_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +233,7 @@ class View:
     figures: ViewFigures | None = None
     recipe_id: int = 0
     others: tuple[View, ...] = ()
+    captured_error_ns: int = 0
 
     @classmethod
     def unseen(cls, frame: Frame, figures: ViewFigures | None, reason: Reason) -> View:
@@ -243,6 +246,7 @@ class View:
             frame.encoder_count,
             failure=reason,
             figures=figures,
+            captured_error_ns=frame.captured_error_ns,
         )
 
     def by(self, recipe_id: int) -> View:

@@ -75,7 +75,9 @@ class PeerLine(Demo):
 
     def _over_network(self, found: re.Match[str]) -> str:
         source = self.network_cameras.urls()[int(found[2])] if self.network_cameras else ""
-        return f'driver = "opencv"\n{found[1]}settings = {{ source = "{source}" }}'
+        # Over loopback, pictures come as soon as they are taken.
+        settings = f'source = "{source}", latency_ms = 0, latency_error_ms = 0'
+        return f'driver = "opencv"\n{found[1]}settings = {{ {settings} }}'
 
 
 def run(scenario: Scenario) -> Figures:

@@ -7,11 +7,12 @@ interpreter. A `Device` and its `Stream` belong to one thread.
 from __future__ import annotations
 
 import threading
-from ctypes import byref, c_size_t, c_uint32
+from ctypes import byref, c_size_t, c_uint32, string_at
 from typing import Any, Final, NamedTuple
 
 from edge_inspector.cameras.aravis_library import GValue, call, text
 from edge_inspector.cameras.features import Value
+from edge_inspector.cameras.genicam_xml import examine
 from edge_inspector.cameras.memory import Memory
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Image
@@ -28,6 +29,8 @@ STATUS_NAMES: Final = (
     "still filling",
     "aborted",
 )
+_PAYLOAD_MAX: Final = 1 << 29
+_SIDE_MAX: Final = 1 << 20
 SOCKET_BUFFER_BYTES: Final = 4 << 20  # the automatic size loses frames; net.core.rmem_max must allow this one
 _SOCKET_BUFFER_FIXED: Final = 0
 _PACKET_SOCKET_DISABLED: Final = 1
@@ -75,11 +78,19 @@ class Device:
     """A camera under this program's control. `where` is an address or one of `devices()`'s. Raises DeviceError."""
 
     def __init__(self, where: str) -> None:
-        self._camera = call("arv_camera_new", where.encode())
+        self._parser: int | None = None
+        self._camera: int | None = None
+        self._device = call("arv_open_device", where.encode())
+        if not self._device:
+            raise DeviceError(f"no camera at {where}")
+        try:
+            # Nothing may be asked of the camera before: that is when Aravis follows its description.
+            examine(_description(self._device))
+            self._camera = call("arv_camera_new_with_device", self._device)
+        finally:
+            call("g_object_unref", self._device)  # the camera holds it from now on
         if not self._camera:
             raise DeviceError(f"no camera at {where}")
-        self._device = call("arv_camera_get_device", self._camera)
-        self._parser: int | None = None
         self.is_gige = bool(call("arv_camera_is_gv_device", self._camera))
         # What was set is read back from the camera, not from a memory of it.
         call("arv_device_set_register_cache_policy", self._device, _NO_REGISTER_CACHE)
@@ -151,7 +162,11 @@ class Device:
         pointer = call("arv_camera_create_stream", self._camera, None, None)
         if not pointer:
             raise DeviceError("the camera offers no stream")
-        stream = Stream(pointer, int(self.read("PayloadSize")), buffers)
+        payload = int(self.read("PayloadSize"))
+        if not 0 < payload <= _PAYLOAD_MAX:
+            call("g_object_unref", pointer)
+            raise DeviceError(f"the camera says that a frame has {payload} bytes")
+        stream = Stream(pointer, payload, buffers)
         if self.is_gige:
             stream.set_property("socket-buffer", _SOCKET_BUFFER_FIXED)
             stream.set_property("socket-buffer-size", SOCKET_BUFFER_BYTES)
@@ -218,6 +233,9 @@ class Stream:
         pixel_format, width, height = (
             call(f"arv_buffer_get_image_{what}", pointer) if read else 0 for what in ("pixel_format", "width", "height")
         )
+        # What the frame itself says of its size, nobody has checked.
+        if read and not (0 < width <= _SIDE_MAX and 0 < height <= _SIDE_MAX):
+            status, read = _WRONG_SIZE, False
         # A frame that ends early is a success to Aravis: what lies below its last row is of a picture before it.
         if read and _received_bytes(pointer) < width * height * (pixel_format >> 16 & 0xFF) // 8:
             status = _WRONG_SIZE
@@ -269,6 +287,12 @@ class Stream:
             for index in range(call("arv_stream_get_n_infos", self._stream))
             if call("arv_stream_get_info_type", self._stream, index) == _TYPE_UINT64
         }
+
+
+def _description(device: int) -> bytes:
+    size = c_size_t()
+    pointer = call("arv_device_get_genicam_xml", device, byref(size))
+    return string_at(pointer, size.value) if pointer else b""
 
 
 def _received_bytes(pointer: int) -> int:

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Final
 
 from edge_inspector.errors import DeviceError
+from edge_inspector.texts import printable
 
 LIBRARY: Final = "libaravis-0.8.so.0"
 
@@ -39,6 +40,7 @@ _PLAIN: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "arv_camera_gv_set_packet_size_adjustment": (None, (c_void_p, c_int)),
     "arv_camera_create_chunk_parser": (c_void_p, (c_void_p,)),
     "arv_gv_device_is_controller": (c_int, (c_void_p,)),
+    "arv_device_get_genicam_xml": (c_void_p, (c_void_p, POINTER(c_size_t))),
     "arv_device_get_feature": (c_void_p, (c_void_p, c_char_p)),
     "arv_device_set_register_cache_policy": (None, (c_void_p, c_int)),
     "arv_gc_command_get_type": (c_size_t, ()),
@@ -70,7 +72,8 @@ _PLAIN: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "g_value_set_double": (None, (c_void_p, c_double)),
 }
 _FAILING: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
-    "arv_camera_new": (c_void_p, (c_char_p,)),
+    "arv_open_device": (c_void_p, (c_char_p,)),
+    "arv_camera_new_with_device": (c_void_p, (c_void_p,)),
     "arv_camera_create_stream": (c_void_p, (c_void_p, c_void_p, c_void_p)),
     "arv_camera_start_acquisition": (None, (c_void_p,)),
     "arv_camera_stop_acquisition": (None, (c_void_p,)),
@@ -133,5 +136,5 @@ def _raising(function: Callable[..., Any], clear: Callable[..., Any]) -> Callabl
 
 
 def text(found: bytes | None) -> str:
-    """What a C string says; empty for none."""
-    return (found or b"").decode(errors="replace")
+    """What a C string says, fit to be shown; empty for none."""
+    return printable((found or b"").decode(errors="replace"))

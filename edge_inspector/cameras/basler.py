@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import Field
 from pypylon import genicam, pylon
 
-from edge_inspector.cameras.clock import DeviceClock, middle_of_exposure
+from edge_inspector.cameras.border import fails_as_device
+from edge_inspector.cameras.clock import DeviceClock, arrival_error_ns, exposure_error_ns, middle_of_exposure
 from edge_inspector.cameras.features import Thermometer, Value, apply
 from edge_inspector.cameras.frame_ids import FrameIds
 from edge_inspector.cameras.genicam_settings import FeatureSettings, exposure_ns, patience_ns, steps_of, ticks_per_s
@@ -53,6 +54,7 @@ class BaslerCamera(Camera):
         self._heard_ns = 0
         self._counters = CameraCounters()
 
+    @fails_as_device
     def open(self) -> None:
         """Connect, set everything and read it back, start. Frame numbers go on from an earlier open."""
         self.close()
@@ -62,6 +64,7 @@ class BaslerCamera(Camera):
             self.close()
             raise DeviceError(f"{self.name}: {_told(error)}") from error
 
+    @fails_as_device
     def grab(self, timeout_s: float) -> Frame | None:
         """The next frame that was completed."""
         if self._camera is None:
@@ -136,20 +139,19 @@ class BaslerCamera(Camera):
                 stamp_ns = _chunk(result, chosen.chunk_timestamp) * 1_000_000_000 // self._ticks_per_s
             if chosen.chunk_encoder is not None:
                 count = _chunk(result, chosen.chunk_encoder)
+            # pylon takes its buffer back, so that these bytes are a copy.
+            memory: Image = np.frombuffer(result.GetBuffer(), np.uint8)
+            image = picture(memory, int(result.PixelType), result.Height, result.Width, chosen.demosaic)
         except DeviceError as error:
             raise DeviceError(f"{self.name}: {error}") from error
-        # pylon takes its buffer back, so that these bytes are a copy.
-        memory: Image = np.frombuffer(result.GetBuffer(), np.uint8)
-        image = picture(memory, int(result.PixelType), result.Height, result.Width, chosen.demosaic)
-        if image is None:
-            raise DeviceError(f"{self.name}: pixel format 0x{int(result.PixelType):08x} is not known here")
         if stamp_ns:
-            self._clock.add(stamp_ns + self._exposure_ns, now_ns)
+            self._clock.add(stamp_ns + self._exposure_ns, now_ns, error_ns=arrival_error_ns(memory.nbytes))
         if self._thermometer is not None:
             self._thermometer.look(now_ns)
         captured_ns = self._captured_ns(stamp_ns, now_ns)
+        error_ns = exposure_error_ns(self._clock, stamp_ns, memory.nbytes, chosen.stamp_error_us)
         number = self._ids.next(frame_id)
-        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count)
+        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count, error_ns)
 
     def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:
         return middle_of_exposure(self._clock, stamp_ns, self._exposure_ns, self._settings.stamp_delay_us, now_ns)

@@ -9,6 +9,8 @@ from itertools import pairwise
 # it was set back, or that the stamp was under way for long: in so many slots, with nothing in time between, nothing is.
 _STEP_NS = 20_000_000
 _LATE_SLOTS = 5
+_UNSTAMPED_NS = 20_000_000  # what the way into this program may take, beside the transfer
+_STAMPED_NS = 1_000_000  # the same at its quickest, of many frames
 
 
 class DeviceClock:
@@ -22,8 +24,8 @@ class DeviceClock:
     def __init__(self, *, slot_ns: int = 1_000_000_000, slots: int = 30, drift_max: float = 200e-6) -> None:
         self._slot_ns = slot_ns
         self._drift_max = drift_max
-        self._least: deque[tuple[int, int]] = deque(maxlen=slots)
-        self._anchor = (0, 0)
+        self._least: deque[tuple[int, int, int]] = deque(maxlen=slots)
+        self._anchor = (0, 0, 0)
         self._drift = 0.0
         self._newest_ns = 0
         self._late_slots: set[int] = set()
@@ -38,8 +40,16 @@ class DeviceClock:
         """How much the offset grows per nanosecond of the device's clock."""
         return self._drift
 
-    def add(self, device_ns: int, seen_ns: int, *, latched: bool = False) -> None:
-        """What the device stamped so was seen here at this instant; `latched` where both are one but for 2 ms."""
+    def error_ns(self, device_ns: int) -> int:
+        """The bound on the error of `host_ns`."""
+        since_ns = abs(device_ns - self._newest_ns)
+        return max((error for _, _, error in self._least), default=0) + int(self._drift_max * since_ns)
+
+    def add(self, device_ns: int, seen_ns: int, *, latched: bool = False, error_ns: int = 0) -> None:
+        """What the device stamped so was seen here at this instant; `latched` where both are one but for 2 ms.
+
+        `error_ns`: how far the two may lie apart at best.
+        """
         offset = seen_ns - device_ns
         late_ns = offset - self._line(device_ns)
         if device_ns < self._newest_ns - self._slot_ns or self._was_set(device_ns, late_ns, latched=latched):
@@ -49,7 +59,7 @@ class DeviceClock:
             if offset >= self._least[-1][1]:
                 return
             self._least.pop()
-        self._least.append((device_ns, offset))
+        self._least.append((device_ns, offset, error_ns))
         self._fit()
 
     def host_ns(self, device_ns: int) -> int:
@@ -67,7 +77,7 @@ class DeviceClock:
         return was_set
 
     def _line(self, device_ns: int) -> float:
-        at, offset = self._anchor
+        at, offset, _ = self._anchor
         return offset + self._drift * (device_ns - at)
 
     def _fit(self) -> None:
@@ -94,8 +104,27 @@ def middle_of_exposure(clock: DeviceClock, stamp_ns: int, exposure_ns: int, stam
     return min(start_ns + exposure_ns // 2, now_ns)
 
 
-def _lower_hull(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    hull: list[tuple[int, int]] = []
+def exposure_error_ns(clock: DeviceClock, stamp_ns: int, size_bytes: int, told_us: float | None) -> int:
+    """By how much `middle_of_exposure` may be wrong, if nobody has `told` better."""
+    if told_us is not None:
+        return int(told_us * 1000)
+    if not clock.known or not stamp_ns:
+        return _UNSTAMPED_NS + _transfer_ns(size_bytes)
+    return clock.error_ns(stamp_ns)
+
+
+def arrival_error_ns(size_bytes: int) -> int:
+    """By how much a camera's clock may be wrong that is learned from when frames of this size have come."""
+    return _STAMPED_NS + _transfer_ns(size_bytes)
+
+
+def _transfer_ns(size_bytes: int) -> int:
+    """Over the slowest wire that there is, 1 Gbit/s."""
+    return 8 * size_bytes
+
+
+def _lower_hull(points: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    hull: list[tuple[int, int, int]] = []
     for point in points:
         while len(hull) >= 2 and _turns_down(hull[-2], hull[-1], point):
             hull.pop()
@@ -103,5 +132,5 @@ def _lower_hull(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return hull
 
 
-def _turns_down(first: tuple[int, int], second: tuple[int, int], third: tuple[int, int]) -> bool:
+def _turns_down(first: tuple[int, int, int], second: tuple[int, int, int], third: tuple[int, int, int]) -> bool:
     return (second[0] - first[0]) * (third[1] - first[1]) <= (second[1] - first[1]) * (third[0] - first[0])

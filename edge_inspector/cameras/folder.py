@@ -12,6 +12,7 @@ from typing import Annotated, Final, NamedTuple
 import cv2
 from pydantic import Field
 
+from edge_inspector.cameras.border import fails_as_device
 from edge_inspector.drivers import Camera, DriverSettings
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame, Image
@@ -54,6 +55,7 @@ class FolderCamera(Camera):
         # The next picture, decoded while there is time until it is due; no image where the file is damaged.
         self._next: tuple[Item, Image | None] | None = None
 
+    @fails_as_device
     def open(self) -> None:
         """List the folder and read its first picture. Frame numbers go on from an earlier open."""
         items = load_index(self._settings.path)
@@ -61,6 +63,7 @@ class FolderCamera(Camera):
         self._next = self._read_ahead()
         self._due_ns = time.monotonic_ns()
 
+    @fails_as_device
     def grab(self, timeout_s: float) -> Frame | None:
         """The next picture when it is due; None for ever after the last one."""
         if self._items is None:
@@ -84,14 +87,14 @@ class FolderCamera(Camera):
 
     def _read_ahead(self) -> tuple[Item, Image | None] | None:
         item = next(self._items, None) if self._items is not None else None
-        return None if item is None else (item, cv2.imread(str(item.image), self._flags))
+        return None if item is None else (item, _unfolded(item.image, self._flags))
 
     def _frame(self, item: Item, image: Image | None) -> Frame:
         captured_ns = self._due_ns
         self._due_ns += int(self._settings.interval_ms * 1e6)
         self._frame_id += 1
         if image is None:
-            message = f"{self.name}: {item.image} is missing or no picture"
+            message = f"{self.name}: {item.image} is missing or no picture that can be read"
             raise FrameIncompleteError(message, self._frame_id, captured_ns)
         return Frame(
             camera=self.name,
@@ -111,7 +114,7 @@ def load_index(path: Path) -> list[Item]:
     if not path.is_dir():
         raise DeviceError(f"{path}: there is no such folder")
     index = path / INDEX_NAME
-    if index.is_file():
+    if index.exists():
         items = _read_index(index)
     else:
         items = [Item(file, None, "") for file in sorted(path.iterdir()) if file.suffix.lower() in _SUFFIXES]
@@ -121,6 +124,8 @@ def load_index(path: Path) -> list[Item]:
 
 
 def _read_index(index: Path) -> list[Item]:
+    if not index.is_file():
+        raise DeviceError(f"{index}: is no file that could be read to its end")
     try:
         with index.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -130,9 +135,20 @@ def _read_index(index: Path) -> list[Item]:
     for number, row in enumerate(rows, start=2):
         if not row.get("image"):
             raise DeviceError(f"{index}, line {number}: there is no image")
+        for name in (row["image"], row.get("mask") or ""):
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise DeviceError(f"{index}, line {number}: {name} is not in this folder")
         mask = index.parent / row["mask"] if row.get("mask") else None
         items.append(Item(index.parent / row["image"], mask, row.get("class") or ""))
     return items
+
+
+def _unfolded(picture: Path, flags: int) -> Image | None:
+    """The picture; None for what is missing, damaged, far too large, or no file: reading a pipe would never end."""
+    try:
+        return cv2.imread(str(picture), flags) if picture.is_file() else None
+    except (cv2.error, OSError):
+        return None
 
 
 def _sleep_until(instant_ns: int) -> None:

@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from typing import Final
 
 from edge_inspector.cameras import aravis
-from edge_inspector.cameras.clock import DeviceClock, middle_of_exposure
+from edge_inspector.cameras.border import fails_as_device
+from edge_inspector.cameras.clock import DeviceClock, arrival_error_ns, exposure_error_ns, middle_of_exposure
 from edge_inspector.cameras.features import Thermometer, apply
 from edge_inspector.cameras.frame_ids import FrameIds
 from edge_inspector.cameras.genicam_settings import GenicamSettings, exposure_ns, patience_ns, steps_of
@@ -59,6 +60,7 @@ class GenicamCamera(Camera):
         self._counters = CameraCounters()
         self._lost = False
 
+    @fails_as_device
     def open(self) -> None:
         """Connect, set everything and read it back, start. Frame numbers go on from an earlier open."""
         self.close()
@@ -70,6 +72,7 @@ class GenicamCamera(Camera):
                 raise DeviceError(f"{self.name}: {error}") from error
             undo.pop_all()
 
+    @fails_as_device
     def grab(self, timeout_s: float) -> Frame | None:
         """The next frame that was completed."""
         stream = self._opened()
@@ -197,14 +200,13 @@ class GenicamCamera(Camera):
         except DeviceError as error:
             stream.give_back(buffer)
             raise DeviceError(f"{self.name}: {error}") from error
-        if image is None or not image.size:
-            stream.give_back(buffer)
-            raise DeviceError(f"{self.name}: pixel format 0x{buffer.pixel_format:08x} is not known here")
         (stream.keep if is_view(buffer.pixel_format) else stream.give_back)(buffer)
-        self._synchronise(stamp_ns, now_ns)
+        size = buffer.memory.nbytes
+        self._synchronise(stamp_ns, now_ns, size)
         captured_ns = self._captured_ns(stamp_ns, now_ns)
+        error_ns = exposure_error_ns(self._clock, stamp_ns, size, self._settings.stamp_error_us)
         number = self._ids.next(frame_id)
-        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count)
+        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count, error_ns)
 
     def _chunks(self, buffer: aravis.Buffer) -> tuple[int, int, int | None]:
         """Frame id, stamp and encoder count: from the chunks that are configured, else from the frame's leader."""
@@ -221,7 +223,7 @@ class GenicamCamera(Camera):
             count = device.chunk(buffer, f"Chunk{chosen.chunk_encoder}")
         return frame_id, stamp_ns, count
 
-    def _synchronise(self, stamp_ns: int, now_ns: int) -> None:
+    def _synchronise(self, stamp_ns: int, now_ns: int, size: int) -> None:
         """Learn from the camera's latched clock, or, where it has none, from the frame's arrival.
 
         Never from both: an arrival is a transfer late, and that would pass for drift. Asked once in a while, right
@@ -230,7 +232,7 @@ class GenicamCamera(Camera):
         if self._thermometer is not None:
             self._thermometer.look(now_ns)
         if not self._latches:
-            self._clock.add(stamp_ns + self._exposure_ns, now_ns)
+            self._clock.add(stamp_ns + self._exposure_ns, now_ns, error_ns=arrival_error_ns(size))
         elif now_ns - self._latched_ns > _LATCH_EVERY_NS and self._read_latch():
             self._latched_ns = now_ns
 
@@ -253,7 +255,8 @@ class GenicamCamera(Camera):
             self._latches = False
             return False
         if found is not None:
-            self._clock.add(*found, latched=True)
+            device_ns, host_ns, error_ns = found
+            self._clock.add(device_ns, host_ns, latched=True, error_ns=error_ns)
         return found is not None
 
     def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:

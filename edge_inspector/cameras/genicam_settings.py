@@ -33,7 +33,9 @@ class FeatureSettings(DriverSettings):
 
     `roi` is x, y, width, height. Chunks are named as in the camera's ChunkSelector (their features with Chunk before
     it); `chunk_encoder` is the 32-bit counter that makes a frame's position exact. `stamp_delay_us`: how long after
-    the start of the exposure the camera stamps. `ptp` lets the camera follow the network's clock.
+    the start of the exposure the camera stamps. `stamp_error_us`: by how much that instant may be wrong on this
+    machine's clock; if not said otherwise, what reading the camera's clock cannot tell, or, for a clock that is known
+    by arrivals alone, the time that a frame takes over 1 Gbit/s. `ptp` lets the camera follow the network's clock.
     `line_trigger_source` makes a line-scan camera take a row at every `line_trigger_divider`th pulse of that source;
     the frame is as many rows as `roi` is high. `features` are set last, in their order; true executes a command.
     """
@@ -58,6 +60,7 @@ class FeatureSettings(DriverSettings):
     chunk_frame_id: Text | None = None
     chunk_encoder: Text | None = None
     stamp_delay_us: float = 0.0
+    stamp_error_us: Amount | None = None
     ptp: bool | None = None
     buffers: Annotated[int, Field(ge=2, le=1000)] = 16
     features: dict[str, bool | int | float | str] = Field(default_factory=dict)

@@ -14,7 +14,8 @@ from genicam import genapi, gentl
 from harvesters.core import Callback, DeviceInfo, Harvester, ImageAcquirer
 from pydantic import Field
 
-from edge_inspector.cameras.clock import DeviceClock, middle_of_exposure
+from edge_inspector.cameras.border import fails_as_device
+from edge_inspector.cameras.clock import DeviceClock, arrival_error_ns, exposure_error_ns, middle_of_exposure
 from edge_inspector.cameras.features import Thermometer, Value, apply
 from edge_inspector.cameras.frame_ids import FrameIds
 from edge_inspector.cameras.genicam_settings import FeatureSettings, exposure_ns, patience_ns, steps_of, ticks_per_s
@@ -59,6 +60,7 @@ class GentlCamera(Camera):
         self._silent_ns: int | None = None
         self._heard_ns = 0
 
+    @fails_as_device
     def open(self) -> None:
         """Connect, set everything and read it back, start. Frame numbers go on from an earlier open."""
         self.close()
@@ -68,6 +70,7 @@ class GentlCamera(Camera):
             self.close()
             raise DeviceError(f"{self.name}: {_told(error)}") from error
 
+    @fails_as_device
     def grab(self, timeout_s: float) -> Frame | None:
         """The next frame that was completed."""
         if self._acquirer is None:
@@ -143,25 +146,23 @@ class GentlCamera(Camera):
                 stamp_ns = int(nodes.read(f"Chunk{chosen.chunk_timestamp}")) * 1_000_000_000 // self._ticks_per_s
             if chosen.chunk_encoder is not None:
                 count = int(nodes.read(f"Chunk{chosen.chunk_encoder}"))
+            image = self._picture(buffer.payload.components[0])
         except DeviceError as error:
             raise DeviceError(f"{self.name}: {error}") from error
-        image = self._picture(buffer.payload.components[0])
         if stamp_ns:
-            self._clock.add(stamp_ns + self._exposure_ns, now_ns)
+            self._clock.add(stamp_ns + self._exposure_ns, now_ns, error_ns=arrival_error_ns(image.nbytes))
         if self._thermometer is not None:
             self._thermometer.look(now_ns)
         captured_ns = self._captured_ns(stamp_ns, now_ns)
+        error_ns = exposure_error_ns(self._clock, stamp_ns, image.nbytes, chosen.stamp_error_us)
         number = self._ids.next(frame_id)
-        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count)
+        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count, error_ns)
 
     def _picture(self, component: Any) -> Image:
         # The producer takes its buffer back, so that this is a copy.
         memory: Image = component.data.view(np.uint8).copy()
         number = int(component.data_format_value)
-        image = picture(memory, number, component.height, component.width, self._settings.demosaic)
-        if image is None:
-            raise DeviceError(f"{self.name}: pixel format 0x{number:08x} is not known here")
-        return image
+        return picture(memory, number, component.height, component.width, self._settings.demosaic)
 
     def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:
         return middle_of_exposure(self._clock, stamp_ns, self._exposure_ns, self._settings.stamp_delay_us, now_ns)

@@ -115,8 +115,11 @@ class TimestampLatch:
         self.ticks_per_s = device.word(_TICKS_HIGH) << 32 | device.word(_TICKS_LOW)
         self._best_ns = _SLOWEST_NS
 
-    def read(self) -> tuple[int, int] | None:
-        """The same instant in ns on the camera's clock and on the host's; None where a round trip was too slow."""
+    def read(self) -> tuple[int, int, int] | None:
+        """The same instant in ns on the camera's clock and on the host's, and how unsure that is.
+
+        None where a round trip was too slow.
+        """
         if not self.ticks_per_s:
             return None
         asked_ns = time.monotonic_ns()
@@ -129,7 +132,7 @@ class TimestampLatch:
             self._best_ns = min(_SLOWEST_NS, self._best_ns + _SLOWER_NS)
             return None
         self._best_ns = min(self._best_ns, round_trip_ns)
-        return self.to_ns(ticks), (asked_ns + answered_ns) // 2
+        return self.to_ns(ticks), (asked_ns + answered_ns) // 2, round_trip_ns // 2
 
     def to_ns(self, ticks: int) -> int:
         """A stamp in ns; Aravis does this for a frame's own stamp, but not for a chunk's."""

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import logging
+import re
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import quote
 
 import cv2
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from edge_inspector.cameras.arrivals import Arrivals
+from edge_inspector.cameras.border import fails_as_device
 from edge_inspector.drivers import Camera, DriverSettings
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import CameraCounters, Frame
-
-log = logging.getLogger(__name__)
 
 _V4L2_MANUAL_EXPOSURE: Final = 1
 _V4L2_EXPOSURE_UNIT_US: Final = 100
 # An older stamp is not this clock's: no driver keeps a frame that long.
 _OLDEST_STAMP_NS: Final = 2_000_000_000
 _SILENT_AT_LEAST_NS: Final = 500_000_000
-# What came so long after the one before, three times more than usual, was stopped on its way, and more behind it.
-_STOPPED_NS: Final = 200_000_000
-_SINGLY: Final = 2  # so many in a row: one alone may come late because this machine was busy
-_BEHIND_AT_MOST_NS: Final = 1_500_000_000  # a stream that is still in bursts by then always is
 _DAMAGED_AT_MOST: Final = 10  # in a row: after that it is not the pictures but the camera
+_BUFFERS: Final = 4  # that V4L2 fills where nobody says how many
+_MEASURED_ERROR_NS: Final = 2_000_000  # of a latency up to the kernel's stamp: people measure no better
+_STREAM_ERROR_NS: Final = 50_000_000  # at least, of a network's
+_PIXELS_MAX: Final = 1 << 28
 _BACKENDS: Final = {"v4l2": cv2.CAP_V4L2, "ffmpeg": cv2.CAP_FFMPEG, "gstreamer": cv2.CAP_GSTREAMER}
+_USER_ALONE: Final = re.compile(r"\w+://[^\s/:@]+@")
+_EXACT: Final = {"fourcc", "width", "height", "buffers"}
 
 Pixels = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=60)]
+Milliseconds = Annotated[float, Field(ge=0, le=60_000)]
 
 
 class OpenCvCamera(Camera):
@@ -40,11 +44,14 @@ class OpenCvCamera(Camera):
 
         `backend` is v4l2 for a device and ffmpeg for the rest, if not said otherwise. `buffers`: how many frames V4L2
         may hold. `read_timeout_s` is how soon the loss of a network stream is known: at least three of its frames.
-        `latency_ms` lies between the middle of the exposure and the stamp: the kernel's for V4L2, else the arrival.
-        A file comes as fast as asked unless `fps` paces it.
+        `latency_ms` lies between the middle of the exposure and the stamp: the kernel's for V4L2, else the arrival. It
+        may be wrong by `latency_error_ms`: if not said otherwise, two frames of a network stream and at least 50 ms,
+        2 ms with a V4L2 device, and one frame of a device whose latency is not given. All positions' bounds have it.
+        `password_file` holds the password of the user in `source`. A file comes as fast as asked unless `fps` paces it.
         """
 
-        source: Annotated[str, Field(min_length=1)]
+        source: Annotated[str, Field(min_length=1, repr=False)]
+        password_file: Path | None = None
         backend: Literal["v4l2", "ffmpeg", "gstreamer"] | None = None
         buffers: Annotated[int, Field(ge=1, le=10)] | None = None
         width: Pixels | None = None
@@ -53,9 +60,25 @@ class OpenCvCamera(Camera):
         fourcc: Annotated[str, Field(min_length=4, max_length=4)] | None = None
         exposure_us: Annotated[int, Field(ge=_V4L2_EXPOSURE_UNIT_US, multiple_of=_V4L2_EXPOSURE_UNIT_US)] | None = None
         gain: float | None = None
-        latency_ms: Annotated[float, Field(ge=0)] = 0.0
+        latency_ms: Milliseconds | None = None
+        latency_error_ms: Milliseconds | None = None
         open_timeout_s: Seconds = 5.0
         read_timeout_s: Seconds = 1.0
+
+        @model_validator(mode="after")
+        def _told_how_late(self) -> Self:
+            if "://" in self.source and self.latency_ms is None:
+                raise ValueError(
+                    "latency_ms is missing: a network stream's pictures are old when they come, and nothing tells how "
+                    "old. Point the camera at this screen and type what 'edge-inspector focus URL --latency' finds"
+                )
+            return self
+
+        @model_validator(mode="after")
+        def _one_password(self) -> Self:
+            if self.password_file is not None and not _USER_ALONE.match(self.source):
+                raise ValueError('password_file needs the user, without a password, in source: "rtsp://USER@HOST/..."')
+            return self
 
         @property
         def device(self) -> str | None:
@@ -77,12 +100,12 @@ class OpenCvCamera(Camera):
         self._due_ns = 0
         self._silent_ns = _SILENT_AT_LEAST_NS
         self._heard_ns = 0
-        self._interval_ns = self._usual_ns = 0.0
-        self._behind_since_ns: int | None = None
-        self._singly = 0
+        self._interval_ns = 1e9 / 30
+        self._arrivals = Arrivals(name, 0, 0, 0)
         self._left_out = 0
         self._damaged = 0
 
+    @fails_as_device
     def open(self) -> None:
         """Connect, set what is configured and read it back. Frame numbers go on from an earlier open."""
         self.close()
@@ -91,14 +114,14 @@ class OpenCvCamera(Camera):
             raise DeviceError(f"{self.name}: {source} does not exist")
         backend = _BACKENDS[self._settings.backend or ("v4l2" if self._device else "ffmpeg")]
         if backend != cv2.CAP_FFMPEG:
-            capture = cv2.VideoCapture(source, backend)
+            capture = cv2.VideoCapture(self._with_password(), backend)
         else:
             limits = [
                 *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(self._settings.open_timeout_s * 1000)),
                 *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(self._settings.read_timeout_s * 1000)),
                 *(cv2.CAP_PROP_N_THREADS, 1),  # every thread more gives the pictures a frame later
             ]
-            capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, limits)
+            capture = cv2.VideoCapture(self._with_password(), cv2.CAP_FFMPEG, limits)
         if not capture.isOpened():
             raise DeviceError(f"{self.name}: {source} does not open")
         self._capture = capture
@@ -106,15 +129,15 @@ class OpenCvCamera(Camera):
         self._damaged = 0
         for what, key, value in self._wanted():
             self._set(what, key, value)
+        if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > _PIXELS_MAX:
+            self.close()
+            raise DeviceError(f"{self.name}: {source} has pictures of more than {_PIXELS_MAX} pixels")
         self._interval_ns = 1e9 / (capture.get(cv2.CAP_PROP_FPS) or 30.0)
         self._silent_ns = max(_SILENT_AT_LEAST_NS, int(3 * self._interval_ns))
-        # Until the stream has shown its rate, it may be as slow as its settings allow.
-        self._usual_ns = self._settings.read_timeout_s * 1e9 / 3
-        # Opening looks into a stream: its first pictures are as old as that took.
-        self._heard_ns = self._behind_since_ns = time.monotonic_ns()
-        self._singly = 0
-        self._in_bursts = False
+        slowest_ns = self._settings.read_timeout_s * 1e9 / 3
+        self._arrivals = Arrivals(self.name, self._interval_ns, slowest_ns, time.monotonic_ns())
 
+    @fails_as_device
     def grab(self, timeout_s: float) -> Frame | None:
         """The next picture. A network stream waits up to `read_timeout_s` whatever `timeout_s` says."""
         if self._capture is None:
@@ -133,13 +156,15 @@ class OpenCvCamera(Camera):
         if not good:
             self._refuse_damaged(received_ns)
         self._damaged = 0
+        stamp_ns = self._kernel_stamp_ns(received_ns) if self._device else None
         return Frame(
             camera=self.name,
             frame_id=self._frame_id,
-            captured_ns=self._stamp_ns(received_ns) - int(self._settings.latency_ms * 1e6),
+            captured_ns=(received_ns if stamp_ns is None else stamp_ns) - int((self._settings.latency_ms or 0.0) * 1e6),
             exposure_ns=(self._settings.exposure_us or 0) * 1000,
             received_ns=received_ns,
             image=image,
+            captured_error_ns=self._error_ns(stamped=stamp_ns is not None),
         )
 
     def close(self) -> None:
@@ -155,35 +180,34 @@ class OpenCvCamera(Camera):
     def _take(self, timeout_s: float) -> bool:
         """Whether the next picture came, beside those that are older than their arrival tells: they are left out."""
         deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
-        while self._capture.grab():
-            received_ns = time.monotonic_ns()
-            apart_ns, self._heard_ns = received_ns - self._heard_ns, received_ns
-            if self._file or not self._is_behind(apart_ns, received_ns):
+        while True:
+            began_ns, busy_ns = time.monotonic_ns(), time.thread_time_ns()
+            if not self._capture.grab():
+                break
+            self._heard_ns = time.monotonic_ns()
+            waited_ns = self._heard_ns - began_ns - (time.thread_time_ns() - busy_ns)
+            if self._file or self._arrivals.came(self._heard_ns, waited_ns):
                 return True
             self._left_out += 1
             self._frame_id += 1
-            if received_ns > deadline_ns:
+            if self._heard_ns > deadline_ns:
                 return False
         raise DeviceError(f"{self.name}: {self._settings.source} gives no more pictures")
 
-    def _is_behind(self, apart_ns: int, received_ns: int) -> bool:
-        """Whether a stream catches up, after it was opened or stopped: until pictures come one by one again."""
-        if self._in_bursts:
-            return False
-        if self._behind_since_ns is None:
-            if apart_ns > max(_STOPPED_NS, 3 * self._usual_ns):
-                self._behind_since_ns, self._singly = received_ns, 0
-        else:
-            self._singly = self._singly + 1 if apart_ns > min(self._interval_ns, self._usual_ns) / 2 else 0
-            if self._singly == _SINGLY:
-                self._behind_since_ns = None
-                log.info("%s: pictures that came late and were left out: %d so far", self.name, self._left_out)
-            elif received_ns - self._behind_since_ns > _BEHIND_AT_MOST_NS:
-                self._behind_since_ns, self._in_bursts = None, True
-                log.warning("%s: the stream comes in bursts: nobody can tell how old its pictures are", self.name)
-        if self._behind_since_ns is None:
-            self._usual_ns += (apart_ns - self._usual_ns) / 8
-        return self._behind_since_ns is not None
+    def _error_ns(self, *, stamped: bool) -> int:
+        """By how much the instant of the exposure may be wrong."""
+        chosen = self._settings
+        told_ns = None if chosen.latency_error_ms is None else int(chosen.latency_error_ms * 1e6)
+        if self._file:
+            return told_ns or 0
+        if not self._device:
+            usual_ns = max(_STREAM_ERROR_NS, int(2 * self._arrivals.usual_ns)) if told_ns is None else told_ns
+            return usual_ns + self._arrivals.late_ns
+        # Without the kernel's stamp a frame may have waited in the driver, behind all others.
+        waited_ns = 0 if stamped else int((chosen.buffers or _BUFFERS) * self._interval_ns)
+        if told_ns is None:
+            told_ns = int(self._interval_ns) if chosen.latency_ms is None else _MEASURED_ERROR_NS
+        return told_ns + waited_ns
 
     def _refuse_damaged(self, received_ns: int) -> None:
         """A picture that cannot be decoded is one bad picture, until there are too many of them."""
@@ -215,9 +239,32 @@ class OpenCvCamera(Camera):
         if what == "width" and self._settings.height is not None:
             self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height)
         found = self._capture.get(key)
-        if abs(found - value) > 0.01 * abs(value):
+        # Rates, times and gains come in steps of the camera's own.
+        if abs(found - value) > (0 if what in _EXACT else 0.01 * abs(value)):
             self.close()
-            raise DeviceError(f"{self.name}: {self._settings.source} refused {what} = {value:g}: it has {found:g}")
+            raise DeviceError(f"{self.name}: {self._settings.source} refused {self._refused(what, value, found)}")
+
+    def _refused(self, what: str, value: float, found: float) -> str:
+        if what != "fourcc":
+            return f"{what} = {value:g}: it has {found:g}"
+        asked, given = self._settings.fourcc, _letters(found)
+        listed = f" 'v4l2-ctl --device {self._settings.source} --list-formats-ext' lists them" if self._device else ""
+        return (
+            f'fourcc = "{asked}": it gives {given}. Type fourcc = {given}, or a width, height and fps that it has '
+            f"with {asked}.{listed}"
+        )
+
+    def _with_password(self) -> str:
+        """The source as the camera wants to have it."""
+        source, file = self._settings.source, self._settings.password_file
+        if file is None:
+            return source
+        try:
+            secret = file.read_text(encoding="utf-8-sig").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DeviceError(f"{self.name}: password_file {file} cannot be read: {error}") from error
+        user, _, rest = source.partition("@")
+        return f"{user}:{quote(secret, safe='')}@{rest}"
 
     def _wait(self, timeout_s: float) -> bool:
         if self._device:
@@ -241,10 +288,13 @@ class OpenCvCamera(Camera):
             raise DeviceError(f"{self.name}: {self._settings.source} gave no frame for {silent_ns / 1e6:.0f} ms")
         return bool(ready)
 
-    def _stamp_ns(self, received_ns: int) -> int:
-        """When the picture arrived: by the kernel's word where it speaks of the same clock, never after now."""
-        if self._device:
-            stamp_ns = int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-            if 0 <= received_ns - stamp_ns < _OLDEST_STAMP_NS:
-                return stamp_ns
-        return received_ns
+    def _kernel_stamp_ns(self, received_ns: int) -> int | None:
+        """When the frame arrived by the kernel's word; None where it does not speak of the same clock."""
+        stamp_ns = int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+        return stamp_ns if 0 <= received_ns - stamp_ns < _OLDEST_STAMP_NS else None
+
+
+def _letters(code: float) -> str:
+    """A fourcc as it is typed."""
+    letters = int(code).to_bytes(8, "little", signed=True)[:4].decode("latin-1")
+    return f'"{letters}"' if letters.isascii() and letters.isprintable() else f"format {code:.0f}"

@@ -2,37 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import cv2
 import numpy as np
 
 from edge_inspector.cameras.memory import Memory
+from edge_inspector.errors import DeviceError
 from edge_inspector.records import Image
 
 PixelFormat = Literal[
     "Mono8",
+    "Mono10",
+    "Mono10Packed",
+    "Mono10p",
     "Mono12",
     "Mono12Packed",
+    "Mono12p",
+    "Mono16",
     "BayerRG8",
     "BayerGR8",
     "BayerGB8",
     "BayerBG8",
+    "BayerRG10",
+    "BayerGR10",
+    "BayerGB10",
+    "BayerBG10",
+    "BayerRG10p",
+    "BayerGR10p",
+    "BayerGB10p",
+    "BayerBG10p",
+    "BayerRG12",
+    "BayerGR12",
+    "BayerGB12",
+    "BayerBG12",
+    "BayerRG12p",
+    "BayerGR12p",
+    "BayerGB12p",
+    "BayerBG12p",
+    "BayerRG16",
+    "BayerGR16",
+    "BayerGB16",
+    "BayerBG16",
     "RGB8",
+    "RGB8Packed",
     "BGR8",
+    "BGR8Packed",
+    "RGBa8",
+    "BGRa8",
     "YUV422_8",
     "YUV422_8_UYVY",
+    "YUV422Packed",
+    "YCbCr422_8",
 ]
 
 # From fast to good: 0.04, 0.04 and 0.5 ms for 256 x 256, 3, 3 and 44 ms for 2048 x 2048 on one core.
 Demosaic = Literal["bilinear", "edge_aware", "vng"]
 
+
+class _Deep(NamedTuple):
+    """More than eight bits a pixel, of which the upper eight are kept, and how they lie in memory."""
+
+    bits: int
+    layout: Literal["words", "halves", "stream"]
+    pattern: str = ""
+
+
 # The numbers of the GenICam Pixel Format Naming Convention. OpenCV's short Bayer names mean other patterns.
 _MONO8: Final = 0x01080001
-_MONO12: Final = 0x01100005
-_MONO12_PACKED: Final = 0x010C0006
 _BGR8: Final = 0x02180015
 _BAYER: Final = {0x01080008: "GRBG", 0x01080009: "RGGB", 0x0108000A: "GBRG", 0x0108000B: "BGGR"}
+_DEEP: Final = {
+    0x01100003: _Deep(10, "words"),
+    0x01100005: _Deep(12, "words"),
+    0x01100007: _Deep(16, "words"),
+    0x010C0004: _Deep(10, "halves"),
+    0x010C0006: _Deep(12, "halves"),
+    0x010A0046: _Deep(10, "stream"),
+    0x010C0047: _Deep(12, "stream"),
+    **{0x0110000C + at: _Deep(10, "words", pattern) for at, pattern in enumerate(_BAYER.values())},
+    **{0x01100010 + at: _Deep(12, "words", pattern) for at, pattern in enumerate(_BAYER.values())},
+    **{0x0110002E + at: _Deep(16, "words", pattern) for at, pattern in enumerate(_BAYER.values())},
+    # These go by their names: BG, GB, GR, RG, each with 10 and 12 bits.
+    **{
+        (0x010A0052 if bits == 10 else 0x010C0052) + at: _Deep(bits, "stream", pattern)
+        for at, (pattern, bits) in enumerate((p, b) for p in ("BGGR", "GBRG", "GRBG", "RGGB") for b in (10, 12))
+    },
+}
 _DEMOSAIC: Final = {
     (pattern, way): getattr(cv2, f"COLOR_Bayer{pattern}2BGR{suffix}")
     for pattern in _BAYER.values()
@@ -40,7 +96,10 @@ _DEMOSAIC: Final = {
 }
 _CONVERTED: Final = {
     0x02180014: (3, cv2.COLOR_RGB2BGR),
+    0x02200016: (4, cv2.COLOR_RGBA2BGR),
+    0x02200017: (4, cv2.COLOR_BGRA2BGR),
     0x02100032: (2, cv2.COLOR_YUV2BGR_YUY2),
+    0x0210003B: (2, cv2.COLOR_YUV2BGR_YUY2),
     0x0210001F: (2, cv2.COLOR_YUV2BGR_UYVY),
 }
 
@@ -57,8 +116,8 @@ def picture(
     width: int,
     demosaic: Demosaic = "bilinear",
     own: Memory | None = None,
-) -> Image | None:
-    """The pixels at the start of `memory` as grey or BGR; None for a format that is not known here.
+) -> Image:
+    """The pixels at the start of `memory` as grey or BGR. Raises DeviceError for a format that is not known here.
 
     A view of `memory` where `is_view`, else an image of its own, in memory of `own`'s where it is colour.
     """
@@ -67,13 +126,16 @@ def picture(
         return memory[:count].reshape(height, width)
     if pixel_format == _BGR8:
         return memory[: 3 * count].reshape(height, width, 3)
-    if pixel_format in {_MONO12, _MONO12_PACKED}:
-        return _upper_eight(memory, count, packed=pixel_format == _MONO12_PACKED).reshape(height, width)
+    if pixel_format in _DEEP:
+        deep = _DEEP[pixel_format]
+        grey = _UPPER_EIGHT[deep.layout](memory, count, deep.bits).reshape(height, width)
+        return _converted(grey, _DEMOSAIC[deep.pattern, demosaic], own) if deep.pattern else grey
     if pixel_format in _BAYER:
         conversion = _DEMOSAIC[_BAYER[pixel_format], demosaic]
         return _converted(memory[:count].reshape(height, width), conversion, own)
     if pixel_format not in _CONVERTED:
-        return None
+        known = ", ".join(get_args(PixelFormat))
+        raise DeviceError(f"pixel format 0x{pixel_format:08x} is not known here: set pixel_format to one of {known}")
     planes, conversion = _CONVERTED[pixel_format]
     return _converted(memory[: planes * count].reshape(height, width, planes), conversion, own)
 
@@ -84,10 +146,29 @@ def _converted(pixels: Image, conversion: int, own: Memory | None) -> Image:
     return np.asarray(cv2.cvtColor(pixels, conversion, into), np.uint8)
 
 
-def _upper_eight(memory: Image, count: int, *, packed: bool) -> Image:
-    """Of twelve bits: little-endian in two bytes, or two pixels in three with both lower halves in the middle."""
-    if not packed:
-        return (memory[: 2 * count].view("<u2") >> 4).astype(np.uint8)
+def _of_words(memory: Image, count: int, bits: int) -> Image:
+    """Little-endian, in two bytes each."""
+    return (memory[: 2 * count].view("<u2") >> bits - 8).astype(np.uint8)
+
+
+def _of_halves(memory: Image, count: int, bits: int) -> Image:  # noqa: ARG001 -- the same for ten and twelve
+    """Two pixels in three bytes, what is below their upper eight bits in the middle one."""
     grey = np.empty(count, np.uint8)
     grey[0::2], grey[1::2] = memory[: 3 * count // 2 : 3], memory[2 : 3 * count // 2 : 3]
     return grey
+
+
+def _of_stream(memory: Image, count: int, bits: int) -> Image:
+    """One behind the other without a gap, the lowest bit first."""
+    together = 8 // (bits - 8)  # so many pixels fill so many whole bytes: four of ten bits, two of twelve
+    groups = memory[: count * bits // 8].reshape(-1, together * bits // 8)
+    grey = np.empty((len(groups), together), np.uint8)
+    for at in range(together):
+        byte, shift = divmod(bits * at + bits - 8, 8)
+        grey[:, at] = groups[:, byte] >> shift
+        if shift:
+            grey[:, at] |= groups[:, byte + 1] << 8 - shift
+    return grey.reshape(count)
+
+
+_UPPER_EIGHT: Final[dict[str, Any]] = {"words": _of_words, "halves": _of_halves, "stream": _of_stream}

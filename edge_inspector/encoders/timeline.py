@@ -176,8 +176,10 @@ class Timeline:
         with self._lock:
             return bool(self._samples) and now_ns - self._samples[-1].answered_ns <= self._stale_ns
 
-    def count_at(self, at_ns: int, now_ns: int, tolerance: float = 0.0) -> Position:
+    def count_at(self, at_ns: int, now_ns: int, tolerance: float = 0.0, unsure_ns: int = 0) -> Position:
         """The position at `at_ns`, between the two samples around it.
+
+        Whoever knows the instant only to `unsure_ns` gets a bound that holds for all of them.
 
         While the later one is not there yet, the position ahead of the newest sample will do if its bound is within
         `tolerance` counts. Raises PositionPendingError until then, PositionUnknownError when `at_ns` is too old, or
@@ -191,7 +193,7 @@ class Timeline:
             if device_ns > self._samples[-1].device_ns:
                 if now_ns - self._samples[-1].answered_ns > self._stale_ns:
                     raise PositionUnknownError("the encoder is silent")
-                ahead = self._ahead(device_ns, self._doubt(low, high))
+                ahead = self._ahead(device_ns, self._doubt(low, high), unsure_ns)
                 if ahead is None or ahead.error_counts > tolerance:
                     raise PositionPendingError
                 return ahead
@@ -200,8 +202,9 @@ class Timeline:
             if index == 0:
                 if device_ns < after.device_ns:
                     raise PositionUnknownError("older than the encoder's history")
-                return Position(after.count, 1 + self._motion.speed_max * self._doubt(low, high) / 1e9, self._epoch)
-            between = self._between(self._samples[index - 1], after, device_ns, self._doubt(low, high))
+                astray = self._motion.speed_max * (self._doubt(low, high) + unsure_ns) / 1e9
+                return Position(after.count, 1 + astray, self._epoch)
+            between = self._between(self._samples[index - 1], after, device_ns, self._doubt(low, high), unsure_ns)
             return self._evened(between, device_ns, index)
 
     def estimate(self, at_ns: int) -> float | None:
@@ -370,29 +373,42 @@ class Timeline:
     def _doubt(self, low: int, high: int) -> int:
         return round(max(self._read_point, 1 - self._read_point) * (high - low))
 
-    def _between(self, before: _Sample, after: _Sample, device_ns: int, offset_error_ns: int) -> Position:
+    def _between(
+        self, before: _Sample, after: _Sample, device_ns: int, offset_error_ns: int, unsure_ns: int
+    ) -> Position:
         span_ns = after.device_ns - before.device_ns
         travel = after.count - before.count
-        error_ns = offset_error_ns + max(before.error_ns, after.error_ns)
-        bound = self._bound(abs(travel), span_ns, error_ns, before.error_ns + after.error_ns)
+        error_ns, stamps_ns = offset_error_ns + max(before.error_ns, after.error_ns), before.error_ns + after.error_ns
+        bound = self._bound(abs(travel), span_ns, error_ns, stamps_ns)
+        astray = self._astray(self._fastest(abs(travel), span_ns, error_ns, stamps_ns), unsure_ns)
         count = before.count + travel * (device_ns - before.device_ns) / span_ns
-        return Position(count, bound.counts, self._epoch)
+        return Position(count, bound.counts + astray, self._epoch)
 
     def _bound(self, travel: float, span_ns: int, doubt_ns: int, stamps_ns: int) -> Bound:
         """The belt went `travel` in `span_ns`, whose ends are known to `stamps_ns` together."""
         span_s, doubt_s = span_ns / 1e9, doubt_ns / 1e9
-        # The greatest speed anywhere in reach: the mean over the shortest time that the travel can have taken, and
-        # what the belt can gain on the way from where it ran at that mean.
-        shortest_s = max(1, span_ns - stamps_ns) / 1e9
-        gain = self._motion.acceleration_max * (span_s / 2 + 2 * doubt_s)
-        speed = min(self._motion.speed_max, (travel + 1) / shortest_s + gain)
-        return Bound(self._bend(span_s), speed * doubt_s, span_s, doubt_s)
+        doubt = self._fastest(travel, span_ns, doubt_ns, stamps_ns) * doubt_s
+        return Bound(self._bend(span_s), doubt, span_s, doubt_s)
+
+    def _fastest(self, travel: float, span_ns: int, doubt_ns: int, stamps_ns: int) -> float:
+        """The greatest speed anywhere in reach.
+
+        It is the mean over the shortest time that the travel can have taken, and what the belt can gain on the way from
+        where it ran at that mean.
+        """
+        gain = self._motion.acceleration_max * (span_ns / 2 + 2 * doubt_ns) / 1e9
+        return min(self._motion.speed_max, (travel + 1) / (max(1, span_ns - stamps_ns) / 1e9) + gain)
 
     def _bend(self, span_s: float) -> float:
         """How far the belt can be off the straight line between two samples."""
         return min(self._motion.acceleration_max * span_s * span_s / 8, self._motion.speed_max * span_s)
 
-    def _ahead(self, device_ns: int, offset_error_ns: int) -> Position | None:
+    def _astray(self, speed: float, unsure_ns: int) -> float:
+        """How far the belt can be from a place so long before or after it was there, at most at `speed`."""
+        unsure_s = unsure_ns / 1e9
+        return min(self._motion.speed_max, speed + self._motion.acceleration_max * unsure_s / 2) * unsure_s
+
+    def _ahead(self, device_ns: int, offset_error_ns: int, unsure_ns: int) -> Position | None:
         """At the speed of the last two spans; None where there are none, or the source has no clock."""
         if not self._stamped or len(self._samples) < 3:
             return None
@@ -404,7 +420,8 @@ class Timeline:
         # The belt ran at the mean speed somewhere within the span, give or take one count, and may have gained since.
         unsure = 1 / span_s + acceleration * (span_s + ahead_s) / 2
         fastest = min(self._motion.speed_max, abs(speed) + 1 / span_s + acceleration * (span_s + ahead_s + error_s))
-        found = Position(last.count + speed * ahead_s, 1 + unsure * ahead_s + fastest * error_s, self._epoch)
+        bound = 1 + unsure * ahead_s + fastest * error_s + self._astray(fastest, unsure_ns)
+        found = Position(last.count + speed * ahead_s, bound, self._epoch)
         return self._evened(found, device_ns, len(self._samples))
 
     def _evened(self, found: Position, device_ns: int, index: int) -> Position:

@@ -170,4 +170,5 @@ class PartTracker:
 def _before_trigger(placed: PlacedView, part: Part) -> bool:
     """Whether the picture was taken before the part came to the photo-eye, from a place that it reached only after."""
     view = placed.view
-    return placed.position.count > part.trigger_count and view.captured_ns + view.exposure_ns // 2 < part.not_before_ns
+    ended_ns = view.captured_ns + view.exposure_ns // 2 + view.captured_error_ns
+    return placed.position.count > part.trigger_count and ended_ns < part.not_before_ns

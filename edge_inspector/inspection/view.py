@@ -77,6 +77,7 @@ class Look:
             received_ns=frame.received_ns,
             doubtful=doubtful(peaks, criteria.recipe.review_band),
             recipe_id=criteria.recipe.id,
+            captured_error_ns=frame.captured_error_ns,
         )
 
 

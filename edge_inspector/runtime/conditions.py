@@ -30,7 +30,8 @@ FAULTS = frozenset(
 # People should look into these. The PLC need not know, and the station stays ready.
 WARNINGS = frozenset({ErrorCode.DRIFT, ErrorCode.CRITERIA_CHANGED, ErrorCode.PICTURES_UNGUARDED})
 
-_NEVER_EXPECTED = FAULTS - {ErrorCode.PLC_LOST}  # a link is not connected yet when the daemon starts
+# A link is not connected yet when the daemon starts, nor is a camera; that one is left out is news.
+_NEVER_EXPECTED = FAULTS - {ErrorCode.PLC_LOST} | {ErrorCode.CAMERA_LEFT_OUT}
 _SAME_WORDS_NS = 60_000_000_000  # a reason whose numbers alone change is told again after this time
 _NUMBERS = re.compile(r"[+-]?\d+(?:[.,]\d+)*")
 

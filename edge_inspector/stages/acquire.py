@@ -18,10 +18,12 @@ from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.store.openings import Openings
 
 log = logging.getLogger(__name__)
 
 _PUBLISH_EVERY_NS = 1_000_000_000
+_PROVEN_NS = 10_000_000_000  # open for so long without a picture: it waits for its trigger, and hurts nobody
 _COUNTED = {
     "frames_missed": metrics.frames_missed,
     "underruns": metrics.camera_underruns,
@@ -50,6 +52,7 @@ class Acquire:
         views: Mailbox[JudgeItem],
         conditions: Conditions,
         album: Album,
+        openings: Openings,
     ) -> None:
         self.name = f"acquire-{camera.name}"
         self._camera = camera
@@ -62,9 +65,11 @@ class Acquire:
         self._views = views
         self._conditions = conditions
         self._album = album
+        self._openings = openings
         self._backoff = Backoff(first_s=0.1, longest_s=0.5)  # a camera that is back is to be in use within a second
         self._is_open = False
         self._opened_before = False
+        self._unproven_ns: int | None = None
         self._fingerprint: int | None = None
         self._counters = CameraCounters()
         self._published_ns = 0
@@ -72,7 +77,10 @@ class Acquire:
     def start(self) -> None:
         """Not open yet: the first step tries, with backoff."""
         self._is_open = False
-        self._conditions.set(ErrorCode.CAMERA_LOST, self._camera.name, "not open yet")
+        why = self._openings.left_out(self._camera.name)
+        if why:
+            self._conditions.set(ErrorCode.CAMERA_LEFT_OUT, self._camera.name, why, until_reset=True)
+        self._conditions.set(ErrorCode.CAMERA_LOST, self._camera.name, "left out" if why else "not open yet")
 
     def step(self) -> None:
         """One frame, or one attempt to open the camera."""
@@ -81,7 +89,9 @@ class Acquire:
             return
         try:
             frame = self._camera.grab(timeout_s=0.2)
+            self._prove(seen=frame is not None)
         except FrameIncompleteError as error:
+            self._prove(seen=True)
             metrics.frames_failed.labels(self._camera.name).inc()
             log.warning("%s: frame %d is incomplete: %s", self._camera.name, error.frame_id, error)
             self._views.put(View(self._camera.name, error.frame_id, error.captured_ns, failure=Reason.INCOMPLETE_FRAME))
@@ -99,10 +109,14 @@ class Acquire:
         self._publish()
         self._camera.close()
         self._is_open = False
+        self._openings.end(self._camera.name, worked=False)
         metrics.camera_up.labels(self._camera.name).set(0)
 
     def _open(self) -> None:
         if not self._backoff.due(wait_s=0.1):
+            return
+        if self._is_left_out() or not self._openings.begin(self._camera.name):
+            self._backoff.failed()
             return
         try:
             self._camera.open()
@@ -112,15 +126,33 @@ class Acquire:
         if self._opened_before:
             metrics.camera_reopened.labels(self._camera.name).inc()
         self._is_open = self._opened_before = True
+        self._unproven_ns = time.monotonic_ns()
         self._backoff.succeeded()
         metrics.camera_up.labels(self._camera.name).set(1)
         self._conditions.clear(ErrorCode.CAMERA_LOST, self._camera.name)
+
+    def _is_left_out(self) -> bool:
+        """Whether the camera ended the daemon too often, and nobody has given RESET since."""
+        if not self._openings.left_out(self._camera.name):
+            return False
+        if self._conditions.held(ErrorCode.CAMERA_LEFT_OUT, self._camera.name):
+            return True
+        self._openings.forgive(self._camera.name)
+        return False
+
+    def _prove(self, *, seen: bool) -> None:
+        """A camera that was opened, and has given a picture or has been open for a while, is one that works."""
+        since_ns = self._unproven_ns
+        if since_ns is not None and (seen or time.monotonic_ns() - since_ns > _PROVEN_NS):
+            self._unproven_ns = None
+            self._openings.end(self._camera.name, worked=True)
 
     def _lost(self, error: DeviceError) -> None:
         self._conditions.set(ErrorCode.CAMERA_LOST, self._camera.name, str(error))
         metrics.camera_up.labels(self._camera.name).set(0)
         self._publish()
         self._camera.close()
+        self._openings.end(self._camera.name, worked=False)
         self._is_open = False
         self._backoff.failed()
 

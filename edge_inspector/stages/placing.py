@@ -203,7 +203,7 @@ class Placing:
 
     def _position(self, view: View, now: int) -> Position:
         if view.encoder_count is None:
-            return self._timeline.count_at(view.captured_ns, now, self._tolerance / 2)
+            return self._timeline.count_at(view.captured_ns, now, self._tolerance / 2, view.captured_error_ns)
         latched = self._timeline.unwrap(view.encoder_count, self._geometry.gate // 2)
         self._compare(view, latched.count, now)
         return Position(latched.count, 1.0, latched.epoch)
@@ -214,7 +214,7 @@ class Placing:
         Nearer than a late stamp explains nothing is wrong for sure; a view so far off finds no part as a rule.
         """
         try:
-            timed = self._timeline.count_at(view.captured_ns, now, math.inf)
+            timed = self._timeline.count_at(view.captured_ns, now, math.inf, view.captured_error_ns)
         except (PositionPendingError, PositionUnknownError):
             return
         away = count - timed.count

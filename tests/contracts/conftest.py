@@ -34,6 +34,7 @@ class GigeProcess:
     """One camera; `start` again after `kill` gives a camera that knows nothing of before."""
 
     def __init__(self, line_file: Path, options: tuple[str, ...]) -> None:
+        self.line_file = line_file
         self.line = Line.read(line_file)
         self.address = f"127.{100 + os.getpid() % 100}.{os.getpid() // 100 % 250}.{next(_last_bytes)}"
         self.serial = f"T{os.getpid()}-{self.address.rpartition('.')[2]}"

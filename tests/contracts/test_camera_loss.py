@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.acquire import Acquire
+from edge_inspector.store.openings import Openings
 
 KNOWN_WITHIN_S, BACK_WITHIN_S = 0.5, 1.0
 SLACK_S = 0.5  # a busy machine
@@ -50,6 +52,7 @@ class Acquiring:
             views,
             self._conditions,
             Album(2**20),
+            Openings(Path("nowhere"), [name]),
         )
 
     @contextmanager

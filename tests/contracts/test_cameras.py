@@ -1,14 +1,20 @@
 """What every camera driver must do, and what the folder and OpenCV ones do beyond."""
 
+import os
+import subprocess
+import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from edge_inspector.cameras.folder import FolderCamera, load_index
 from edge_inspector.cameras.genicam import GenicamCamera
@@ -279,6 +285,7 @@ def test_opencv_stamp_is_the_arrival_less_the_latency(tmp_path: Path) -> None:
     camera = opencv_camera(write_video(tmp_path / "film.avi"), latency_ms=7)
     (frame,) = frames(camera, 1)
     assert frame.received_ns - frame.captured_ns == 7_000_000
+    assert frame.captured_error_ns == 0, "a file is as old as anybody wants"
     camera.close()
 
 
@@ -286,10 +293,11 @@ def test_opencv_stamp_is_the_arrival_less_the_latency(tmp_path: Path) -> None:
     ("settings", "refused"),
     [
         ({"width": 99}, "width = 99: it has 64"),
+        ({"width": 64, "height": 47}, "height = 47: it has 48"),
         ({"width": 64, "height": 99}, "height = 99: it has 48"),
         ({"exposure_us": 500}, "refused manual exposure"),
         ({"gain": 12.0}, "refused gain = 12"),
-        ({"fourcc": "YUYV"}, "refused fourcc"),
+        ({"fourcc": "YUYV"}, 'refused fourcc = "YUYV": it gives "MJPG". Type fourcc = "MJPG", or'),
         ({"buffers": 3}, "refused buffers = 3"),
         ({"backend": "gstreamer"}, "does not open"),
     ],
@@ -297,6 +305,36 @@ def test_opencv_stamp_is_the_arrival_less_the_latency(tmp_path: Path) -> None:
 def test_opencv_says_what_the_camera_refused(tmp_path: Path, settings: dict[str, Any], refused: str) -> None:
     with pytest.raises(DeviceError, match=refused):
         opencv_camera(write_video(tmp_path / "film.avi"), **settings)
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "said"),
+    [
+        ("MJPG", float(cv2.VideoWriter.fourcc(*"YUYV")), 'gives "YUYV". Type fourcc = "YUYV", or'),
+        ("Y16 ", float(cv2.VideoWriter.fourcc(*"Y10 ")), 'gives "Y10 ". Type fourcc = "Y10 ", or'),
+        ("MJPG", 0.0, "gives format 0. Type"),
+        ("MJPG", -1.0, "gives format -1. Type"),
+    ],
+)
+def test_opencv_says_formats_in_letters(monkeypatch: pytest.MonkeyPatch, asked: str, given: float, said: str) -> None:
+    class Device:
+        def isOpened(self) -> bool:  # noqa: N802 -- OpenCV's name
+            return True
+
+        def set(self, _key: int, _value: float) -> bool:
+            return True
+
+        def get(self, _key: int) -> float:
+            return given
+
+        def release(self) -> None: ...
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Device())
+    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source="/dev/null", fourcc=asked))
+    with pytest.raises(DeviceError) as raised:
+        camera.open()
+    assert f'refused fourcc = "{asked}": it {said}' in str(raised.value)
+    assert "v4l2-ctl --device /dev/null --list-formats-ext" in str(raised.value)
 
 
 def test_opencv_missing_or_damaged_source(tmp_path: Path) -> None:
@@ -398,4 +436,100 @@ def test_opencv_uses_the_kernel_stamp_only_when_it_can_be_true(age_ns: int, used
     camera = OpenCvCamera("cam", OpenCvCamera.Settings(source="/dev/video0"))
     received_ns = 10_000_000_000
     camera._capture = KernelStamped(received_ns - age_ns)
-    assert camera._stamp_ns(received_ns) == (received_ns - age_ns if used else received_ns)
+    assert camera._kernel_stamp_ns(received_ns) == (received_ns - age_ns if used else None)
+
+
+FRAME_NS = 1_000_000_000 // 30
+
+
+@pytest.mark.parametrize(
+    ("settings", "stamped", "error_ns"),
+    [
+        ({}, True, FRAME_NS),
+        ({"latency_ms": 4}, True, 2_000_000),
+        ({"latency_ms": 4, "latency_error_ms": 1}, True, 1_000_000),
+        ({"latency_error_ms": 0}, True, 0),
+        ({"latency_ms": 4}, False, 2_000_000 + 4 * FRAME_NS),
+        ({"latency_ms": 4, "buffers": 2}, False, 2_000_000 + 2 * FRAME_NS),
+    ],
+)
+def test_what_is_not_known_of_a_device_s_latency_is_in_the_bound(
+    settings: dict[str, float],
+    stamped: bool,  # noqa: FBT001
+    error_ns: int,
+) -> None:
+    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source="/dev/video0", **settings))
+    assert camera._error_ns(stamped=stamped) == pytest.approx(error_ns, abs=10)
+
+
+def test_a_network_stream_without_a_latency_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ValidationError, match=r"latency_ms is missing: .*edge-inspector focus URL --latency"):
+        OpenCvCamera.Settings(source="rtsp://10.0.0.5/1")
+    OpenCvCamera.Settings(source="rtsp://10.0.0.5/1", latency_ms=200)
+
+
+@pytest.mark.parametrize("source", ["rtsp://10.0.0.5/1", "rtsp://a:b@10.0.0.5/1", "/dev/video0"])
+def test_a_password_file_needs_its_user(source: str) -> None:
+    with pytest.raises(ValidationError, match="password_file needs the user"):
+        OpenCvCamera.Settings(source=source, latency_ms=1, password_file=Path("password"))
+
+
+def test_settings_do_not_show_their_source() -> None:
+    assert "S3cret" not in repr(OpenCvCamera.Settings(source="rtsp://a:S3cret@10.0.0.5/1", latency_ms=1))
+
+
+def test_a_camera_whose_values_make_no_sense_has_failed_as_cameras_do(usb: tuple[OpenCvCamera, Usb]) -> None:
+    camera, fake = usb
+    for error in (ValueError("x"), MemoryError("x"), TypeError("x"), cv2.error("x"), OverflowError("x")):
+        fake.retrieve = Mock(side_effect=error)  # type: ignore[method-assign]
+        with pytest.raises(DeviceError, match=f"^cam: {type(error).__name__}: x"):
+            camera.grab(0.1)
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of so many pixels a side, all of them black."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content)
+        return len(content).to_bytes(4, "big") + kind + content + check.to_bytes(4, "big")
+
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(bytes(side + 1)) for _ in range(side)) + packer.flush()
+    header = side.to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_folder_takes_no_pipe_and_no_picture_that_unfolds_to_too_much(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    (tmp_path / "01.png").unlink()
+    os.mkfifo(tmp_path / "01.png")
+    (tmp_path / "02.png").write_bytes(bomb(12_000))
+    # OpenCV has its limit from when it was loaded, which in this process may have been before.
+    program = (
+        "import sys; from edge_inspector.cameras.folder import FolderCamera as F\n"
+        "from edge_inspector.errors import FrameIncompleteError\n"
+        "camera = F('cam', F.Settings(path=sys.argv[1], interval_ms=0)); camera.open()\n"
+        "for _ in range(4):\n"
+        "    try: print(camera.grab(1).image.shape)\n"
+        "    except FrameIncompleteError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    shape = f"({HEIGHT}, {WIDTH}, 3)"
+    lines = done.stdout.splitlines()
+    assert (lines[0], lines[3]) == (shape, shape)
+    assert "01.png is missing or no picture" in lines[1]
+    assert "02.png is missing or no picture" in lines[2]
+
+
+def test_an_index_is_a_file_and_stays_in_its_folder(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    for row in ("/etc/passwd,", "../00.png,", "a/../../00.png,", "00.png,/etc/passwd", "00.png,../00.png"):
+        (tmp_path / "index.csv").write_text(f"image,mask\n{row}\n")
+        with pytest.raises(DeviceError, match=r"line 2: .* is not in this folder"):
+            load_index(tmp_path)
+    (tmp_path / "index.csv").unlink()
+    os.mkfifo(tmp_path / "index.csv")
+    with pytest.raises(DeviceError, match="is no file"):
+        load_index(tmp_path)

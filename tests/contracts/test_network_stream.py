@@ -1,11 +1,13 @@
 """A network camera by OpenCV: frames over HTTP, and a server that hangs, dies and comes back."""
 
+import base64
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -32,11 +34,19 @@ class Server:
         self.hangs = threading.Event()
         self.stops = threading.Event()
         self.ends = threading.Event()
+        self.secret = False
+        self.asked_by = ""
         self.taken_ns: dict[int, int] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                outer.asked_by = self.headers.get("Authorization", "")
+                if outer.secret and not outer.asked_by:
+                    self.send_response(401)
+                    self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+                    self.end_headers()
+                    return
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
                 self.end_headers()
@@ -103,7 +113,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def camera(server: Server) -> Iterator[OpenCvCamera]:
-    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source=server.url, read_timeout_s=READ_TIMEOUT_S))
+    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source=server.url, latency_ms=0, read_timeout_s=READ_TIMEOUT_S))
     camera.open()
     yield camera
     camera.close()
@@ -210,8 +220,50 @@ def test_a_stream_that_always_comes_in_bursts_is_taken_as_it_is(
 
     monkeypatch.setattr("edge_inspector.cameras.opencv.time.monotonic_ns", lambda: now_ns)
     monkeypatch.setattr("edge_inspector.cameras.opencv.cv2.VideoCapture", lambda *_: Bursts())
-    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source="rtsp://nowhere/x"))
+    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source="rtsp://nowhere/x", latency_ms=0))
     camera.open()
     grabbed = [camera.grab(0.1) for _ in range(600)]
     assert camera.counters().frames_missed < 60, "what came while it might still have caught up"
     assert all(frame is not None for frame in grabbed[-500:])
+
+
+@pytest.mark.parametrize("before", ["", "\ufeff"], ids=["plain", "from Notepad"])
+def test_the_password_comes_from_its_file(server: Server, tmp_path: Path, before: str) -> None:
+    server.secret = True
+    (tmp_path / "password").write_text(f"{before}p@ss:w/rd %41\r\n", encoding="utf-8")
+    source = server.url.replace("://", "://admin@")
+    settings = OpenCvCamera.Settings(source=source, latency_ms=0, password_file=tmp_path / "password")
+    with closing(OpenCvCamera("cam", settings)) as camera:
+        camera.open()
+        assert base64.b64decode(server.asked_by.removeprefix("Basic ")) == b"admin:p@ss:w/rd %41"
+    (tmp_path / "password").unlink()
+    with pytest.raises(DeviceError, match=r"password_file .* cannot be read"):
+        camera.open()
+
+
+def test_what_a_stream_says_never_has_its_password(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    source = server.url.replace("://", "://admin:S3cret@")
+    camera = OpenCvCamera("cam", OpenCvCamera.Settings(source=source, latency_ms=0, read_timeout_s=READ_TIMEOUT_S))
+    with closing(camera):
+        camera.open()
+        server.hangs.set()
+        with pytest.raises(DeviceError) as lost:
+            take(camera, 1000)
+    server.stop()
+    with pytest.raises(DeviceError) as refused:
+        camera.open()
+    server.start()
+    assert "S3cret" not in str(lost.value) + str(refused.value)
+    assert "***@127.0.0.1" in str(refused.value)
+    assert "S3cret" not in "".join(capfd.readouterr()), "nor what OpenCV and FFmpeg print themselves"
+
+
+def test_a_pause_is_in_the_bound_of_what_came_after_it(camera: OpenCvCamera) -> None:
+    assert take(camera, 10)
+    camera._arrivals.usual_ns = 30e6
+    camera._arrivals.late_ns = 0
+    assert camera._error_ns(stamped=False) == 60_000_000, "two frames"
+    camera._arrivals.late_ns = 130_000_000
+    assert camera._error_ns(stamped=False) == 190_000_000
+    camera._settings = camera._settings.model_copy(update={"latency_error_ms": 20.0})
+    assert camera._error_ns(stamped=False) == 150_000_000

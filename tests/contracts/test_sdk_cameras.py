@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edge_inspector.cameras import pixels
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame
@@ -207,7 +208,8 @@ def test_a_camera_is_found_that_was_powered_after_its_producer_s_others(made: Ma
     assert frames(one, 1)
 
 
-def test_a_producer_s_format_that_is_not_known(made: Made) -> None:
+def test_a_producer_s_format_that_is_not_known(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(pixels._CONVERTED, 0x02200016)
     camera = made.gentl(features={"PixelFormat": "RGBa8"})
     with pytest.raises(DeviceError, match="cam: pixel format 0x02200016 is not known here"):
         frames(camera, 1)

@@ -19,6 +19,7 @@ from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.acquire import Acquire
+from edge_inspector.store.openings import Openings
 
 GOOD, OTHER = (np.random.default_rng(seed).integers(50, 200, (40, 40, 3), dtype=np.uint8) for seed in (1, 2))
 BLACK = np.zeros((40, 40, 3), np.uint8)
@@ -55,6 +56,7 @@ class Station:
             self.views,
             self.conditions,
             Album(2**20),
+            Openings(folder, [self.name]),
         )
         self.stage.start()
 
@@ -144,3 +146,25 @@ def test_statistics_are_not_asked_for_with_every_frame(station: Callable[..., St
     made.stage._published_ns = time.monotonic_ns()
     made.run(1)
     assert made.metric("frames_missed_total") == 0
+
+
+def test_a_camera_that_ended_the_daemon_too_often_is_not_opened_until_reset(tmp_path: Path) -> None:
+    for _ in range(3):  # lives that ended while it was being opened
+        openings = Openings(tmp_path, [f"cam-{tmp_path.name}"[:32]])
+        openings.begin(f"cam-{tmp_path.name}"[:32])
+        openings.write(0)
+    made = Station(tmp_path, [GOOD, OTHER])
+    made.run(3)
+    assert made.conditions.held(ErrorCode.CAMERA_LEFT_OUT, made.name)
+    assert made.conditions.held(ErrorCode.CAMERA_LOST, made.name), "its parts are camera_lost"
+    assert made.views.take(8, 0) == made.jobs.take(8, 0) == []
+    made.conditions.reset()
+    deadline = time.monotonic() + 10
+    while not (jobs := made.jobs.take(8, 0)) and time.monotonic() < deadline:
+        made.run(1)
+    assert jobs
+    assert made.conditions.snapshot() == []
+    assert Openings(tmp_path, [made.name]).left_out(made.name), "not yet written that it works"
+    while made.stage._openings.waiting:
+        made.stage._openings.write(0)
+    assert not Openings(tmp_path, [made.name]).left_out(made.name)

@@ -218,3 +218,9 @@ def test_at_the_start_only_what_is_said_twice_is_news(caplog: pytest.LogCaptureF
     assert caplog.messages[1].startswith("plc is there after ")
     assert caplog.messages[2].startswith("camera_lost (E101) cam1: over after ")
     assert len(caplog.messages) == 3
+
+
+def test_a_camera_that_is_left_out_is_news_at_the_start_too(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        Conditions().set(ErrorCode.CAMERA_LEFT_OUT, "top", "it ended the daemon", until_reset=True)
+    assert "camera_left_out (E103) top: it ended the daemon" in caplog.text

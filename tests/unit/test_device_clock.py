@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edge_inspector.cameras import gige
-from edge_inspector.cameras.clock import DeviceClock
+from edge_inspector.cameras.clock import DeviceClock, arrival_error_ns, exposure_error_ns
 
 SECOND = 1_000_000_000
 OFFSET = 7_000 * SECOND
@@ -138,3 +138,28 @@ def test_a_network_that_became_slower_is_believed_after_a_while(monkeypatch: pyt
     assert any(latch.read() for _ in range(100))
     device.round_trip_ns = 3_000_000
     assert not any(latch.read() for _ in range(1000))
+
+
+def test_the_bound_on_an_instant_is_that_of_the_worst_reading_and_grows_until_the_next() -> None:
+    clock = DeviceClock(drift_max=200e-6)
+    clock.add(0, OFFSET, error_ns=700_000)
+    clock.add(2 * SECOND, OFFSET + 2 * SECOND, error_ns=300_000)
+    assert clock.error_ns(2 * SECOND) == 700_000
+    assert clock.error_ns(4 * SECOND) == 700_000 + 400_000
+    assert exposure_error_ns(clock, 4 * SECOND, 10**6, None) == 1_100_000
+    assert exposure_error_ns(clock, 4 * SECOND, 10**6, 50.0) == 50_000, "whoever measured it knows better"
+
+
+def test_without_a_stamp_or_a_clock_the_transfer_is_in_the_bound() -> None:
+    clock = DeviceClock()
+    assert exposure_error_ns(clock, 5, 10**6, None) == 20_000_000 + 8_000_000
+    clock.add(1, OFFSET, error_ns=arrival_error_ns(10**6))
+    assert exposure_error_ns(clock, 0, 10**6, None) == 20_000_000 + 8_000_000
+    assert exposure_error_ns(clock, 1, 10**6, None) == 1_000_000 + 8_000_000
+
+
+def test_a_latched_clock_is_unsure_by_half_its_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter((1_000_000, 1_400_000))
+    monkeypatch.setattr(gige.time, "monotonic_ns", lambda: next(now))
+    device: Any = SimpleNamespace(word=lambda at: {0x0940: 10**9, 0x094C: 77}.get(at, 0), set_word=lambda *_: None)
+    assert gige.TimestampLatch(device).read() == (77, 1_200_000, 200_000)

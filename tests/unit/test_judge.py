@@ -227,6 +227,30 @@ def _open(rig: Rig) -> list[Any]:
     return list(rig.judge.scene().parts)
 
 
+# A camera whose instants are not known well.
+
+
+@pytest.mark.parametrize(("error_ms", "decision"), [(0, Decision.ACCEPT), (2, Decision.ACCEPT), (6, None)])
+def test_a_picture_whose_instant_is_not_known_closely_enough_accepts_no_part(
+    error_ms: int, decision: Decision | None
+) -> None:
+    """5 mm of tolerance are 5 ms on a belt of 1 m/s; a count that came with the picture needs no instant."""
+    rig = Rig()
+    now = time.monotonic_ns()
+    for back in range(1000, -1, -1):
+        rig.belt(50_000 - back * 10, now - back * MS)
+    rig.step(heard(0, {}, asked_ns=now - 900 * MS))
+    rig.step(heard(2, {1: 43_000, 2: 44_000}))
+    (verdict,) = rig.step(view(None, now - 100 * MS, captured_error_ns=error_ms * MS))
+    if decision is None:
+        assert (verdict.decision, verdict.reason) == (Decision.NOT_INSPECTED, Reason.POSITION_UNKNOWN)
+    else:
+        assert verdict.decision is decision
+    assert verdict.error_mm >= error_ms
+    (latched,) = rig.step(view(48_000, now - 200 * MS, captured_error_ns=error_ms * MS))
+    assert latched.decision is Decision.ACCEPT
+
+
 # A camera that counts by itself.
 
 

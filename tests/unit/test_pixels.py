@@ -1,10 +1,13 @@
 """Every pixel format to grey or BGR."""
 
+from typing import get_args
+
 import cv2
 import numpy as np
 import pytest
 
-from edge_inspector.cameras.pixels import Demosaic, is_view, picture
+from edge_inspector.cameras.pixels import Demosaic, PixelFormat, is_view, picture
+from edge_inspector.errors import DeviceError
 from edge_inspector.records import Image
 
 # Red, green / blue, white quarters, wide enough that demosaicing does not reach their middles.
@@ -61,4 +64,69 @@ def test_twelve_bits_keep_their_upper_eight() -> None:
 
 
 def test_an_unknown_format() -> None:
-    assert picture(np.zeros(64, np.uint8), 0x01080FFF, 8, 8) is None
+    with pytest.raises(DeviceError, match=r"0x01080fff is not known here: set pixel_format to one of Mono8, .*BGRa8"):
+        picture(np.zeros(64, np.uint8), 0x01080FFF, 8, 8)
+
+
+PFNC = {  # the numbers as the convention lists them
+    "Mono10": 0x01100003,
+    "Mono10Packed": 0x010C0004,
+    "Mono10p": 0x010A0046,
+    "Mono12": 0x01100005,
+    "Mono12Packed": 0x010C0006,
+    "Mono12p": 0x010C0047,
+    "Mono16": 0x01100007,
+    "BayerGR10": 0x0110000C,
+    "BayerRG10": 0x0110000D,
+    "BayerGB10": 0x0110000E,
+    "BayerBG10": 0x0110000F,
+    "BayerGR12": 0x01100010,
+    "BayerRG12": 0x01100011,
+    "BayerGB12": 0x01100012,
+    "BayerBG12": 0x01100013,
+    "BayerGR16": 0x0110002E,
+    "BayerRG16": 0x0110002F,
+    "BayerGB16": 0x01100030,
+    "BayerBG16": 0x01100031,
+    "BayerBG10p": 0x010A0052,
+    "BayerBG12p": 0x010C0053,
+    "BayerGB10p": 0x010A0054,
+    "BayerGB12p": 0x010C0055,
+    "BayerGR10p": 0x010A0056,
+    "BayerGR12p": 0x010C0057,
+    "BayerRG10p": 0x010A0058,
+    "BayerRG12p": 0x010C0059,
+}
+
+
+def stored(values: Image, name: str) -> Image:
+    """Eight-bit values as the upper ones of a deeper format; the lower ones are noise."""
+    bits = int("".join(each for each in name if each.isdigit()))
+    noise = np.random.default_rng(5).integers(0, 1 << bits - 8, values.size)
+    deep = (values.ravel().astype(np.int64) << bits - 8) | noise
+    if name.endswith("Packed"):
+        low = deep & (1 << bits - 8) - 1
+        upper = deep >> bits - 8
+        return np.stack([upper[0::2], low[0::2] | low[1::2] << 4, upper[1::2]], axis=1).astype(np.uint8).ravel()
+    if name.endswith("p"):
+        as_bits = (deep[:, None] >> np.arange(bits) & 1).astype(np.uint8)
+        return np.packbits(as_bits.ravel(), bitorder="little")
+    return deep.astype("<u2").view(np.uint8)
+
+
+@pytest.mark.parametrize(("name", "code"), PFNC.items())
+def test_of_deeper_pixels_the_upper_eight_bits_are_kept(name: str, code: int) -> None:
+    assert name in get_args(PixelFormat)
+    if name.startswith("Mono"):
+        values = np.random.default_rng(1).integers(0, 256, (6, 8), dtype=np.uint8)
+        np.testing.assert_array_equal(picture(stored(values, name), code, 6, 8), values)
+        return
+    pattern = {"RG": "RGGB", "GR": "GRBG", "GB": "GBRG", "BG": "BGGR"}[name[5:7]]
+    image = picture(stored(mosaic(pattern), name), code, 16, 16)
+    for row, column in MIDDLES:
+        np.testing.assert_array_equal(image[row, column], QUARTERS[row, column])
+
+
+@pytest.mark.parametrize(("code", "conversion"), [(0x02200016, cv2.COLOR_BGR2RGBA), (0x02200017, cv2.COLOR_BGR2BGRA)])
+def test_of_four_planes_the_last_is_left_out(code: int, conversion: int) -> None:
+    np.testing.assert_array_equal(picture(cv2.cvtColor(QUARTERS, conversion).ravel(), code, 16, 16), QUARTERS)

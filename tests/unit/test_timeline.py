@@ -130,12 +130,13 @@ def test_the_error_is_never_greater_than_its_bound(world: World) -> None:
         if base is None:
             base = round((sample.count - world.zero - world.belt(now)) / 2**32) * 2**32 + world.zero
         for at_ns in (now - chance.randrange(60 * MS), now - chance.randrange(1500 * MS)):
+            off_ns = chance.choice((0, 0, -1, 1)) * chance.randrange(100 * MS)
             try:
-                position = timeline.count_at(at_ns, now)
+                position = timeline.count_at(at_ns, now, unsure_ns=abs(off_ns))
             except (PositionPendingError, PositionUnknownError):
                 continue
             answers += 1
-            assert abs(position.count - (base + world.belt(at_ns))) <= position.error_counts + 1
+            assert abs(position.count - (base + world.belt(at_ns + off_ns))) <= position.error_counts + 1
             assert position.epoch == 1
     assert answers > 20
     assert timeline.epoch == 1
@@ -153,12 +154,13 @@ def test_ahead_of_the_newest_sample_the_error_is_never_greater_than_its_bound(wo
         if base is None:
             base = round((sample.count - world.zero - world.belt(now)) / 2**32) * 2**32 + world.zero
         at_ns = now + chance.randrange(60 * MS)
+        off_ns = chance.choice((0, 0, -1, 1)) * chance.randrange(30 * MS)
         try:
-            position = timeline.count_at(at_ns, at_ns, tolerance=chance.choice((300.0, 3000.0)))
+            position = timeline.count_at(at_ns, at_ns, chance.choice((300.0, 3000.0)), abs(off_ns))
         except PositionPendingError:
             continue
         answers += 1
-        assert abs(position.count - (base + world.belt(at_ns))) <= position.error_counts + 1
+        assert abs(position.count - (base + world.belt(at_ns + off_ns))) <= position.error_counts + 1
     assert answers > 5
 
 
@@ -402,6 +404,40 @@ def test_the_bound_that_can_be_reached_is_that_of_a_place_between_the_latest_sam
 def test_a_belt_that_fell_is_as_fast_as_one_that_rose() -> None:
     rising, falling = (line_of(*(bare(100 + 10 * at, sign * 100 * at) for at in range(9))) for sign in (1, -1))
     assert rising.reachable() == falling.reachable()
+
+
+@pytest.mark.parametrize(
+    ("travel", "unsure_ms", "more"),
+    [
+        # At 101 counts in 9 ms and what was gained on the way there, and what 50 000 counts/s2 add in half of the time.
+        (100, 20, (101 / 0.009 + 50_000 * 0.006 + 50_000 * 0.010) * 0.020),
+        (-100, 20, (101 / 0.009 + 50_000 * 0.006 + 50_000 * 0.010) * 0.020),
+        (100, 400, 20_000 * 0.400),
+    ],
+    ids=["steady", "reverse", "so long that it may run at full speed"],
+)
+def test_who_does_not_know_the_instant_gets_a_bound_that_holds_for_all_of_them(
+    travel: int, unsure_ms: int, more: float
+) -> None:
+    timeline = Timeline(MOTION)
+    for sample in (bare(100, 0), bare(110, travel)):
+        timeline.add(sample)
+    sure = timeline.count_at(102 * MS, 111 * MS)
+    unsure = timeline.count_at(102 * MS, 111 * MS, unsure_ns=unsure_ms * MS)
+    assert unsure.count == sure.count
+    assert unsure.error_counts - sure.error_counts == pytest.approx(more, rel=1e-9)
+
+
+def test_the_bound_for_an_instant_that_is_not_known_holds_ahead_and_at_the_first_sample_too() -> None:
+    samples = [stamped(at, 15 * at) for at in range(100, 200, 10)]
+    timeline = line_of(*samples)
+    sure, unsure = (timeline.count_at(195 * MS, 195 * MS, 1e9, unsure_ns) for unsure_ns in (0, 5 * MS))
+    assert 15_000 * 0.005 < unsure.error_counts - sure.error_counts < 20_000 * 0.005
+    with pytest.raises(PositionPendingError):
+        timeline.count_at(195 * MS, 195 * MS, sure.error_counts, 5 * MS)
+    first = line_of(bare(100, 40), bare(110, 40))
+    assert first.count_at(100 * MS, 111 * MS).error_counts == 1
+    assert first.count_at(100 * MS, 111 * MS, unsure_ns=7 * MS).error_counts == pytest.approx(1 + 20_000 * 0.007)
 
 
 def test_before_any_sample_nothing_can_be_unwrapped() -> None:

@@ -10,7 +10,7 @@ from edge_inspector.inspection.view import Look
 from edge_inspector.records import Frame, ModelInfo, Reason, View, ViewFigures
 
 MODEL = ModelInfo("tile", "1", "", ("crack",), 64, 64, 3, 2, "int8", "cpu")
-FRAME = Frame("left", 12, 1000, 200, 1500, np.zeros((64, 64, 3), np.uint8), encoder_count=77)
+FRAME = Frame("left", 12, 1000, 200, 1500, np.zeros((64, 64, 3), np.uint8), 77, 33)
 
 
 def criteria(number: int, min_area_mm2: float = 0.0, **changes: Any) -> Criteria:
@@ -40,6 +40,7 @@ def test_a_view_keeps_what_identifies_its_frame_and_has_its_defects_in_millimetr
     assert (view.camera, view.frame_id, view.captured_ns, view.exposure_ns) == ("left", 12, 1000, 200)
     assert (view.encoder_count, view.recipe_id, view.others) == (77, 4, ())
     assert (view.received_ns, view.begun_ns, view.inference_ns) == (1500, 1_600, 5_000)
+    assert view.captured_error_ns == View.unseen(FRAME, None, Reason.LATE).captured_error_ns == 33
     (defect,) = view.defects
     assert defect.camera == "left"
     assert defect.area_mm2 == 16 * 0.5**2, "a mask pixel is two frame pixels of a quarter of a millimetre"

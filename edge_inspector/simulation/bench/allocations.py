@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from tempfile import gettempdir
 
 from edge_inspector.drivers import Camera, DriverSettings, load_driver
 from edge_inspector.inspection.admission import Admission
@@ -22,6 +23,7 @@ from edge_inspector.simulation.tiles import TileLine
 from edge_inspector.stages.acquire import Acquire
 from edge_inspector.stages.measure import Measure
 from edge_inspector.stages.segment import Segment
+from edge_inspector.store.openings import Openings
 
 _CAMERA = "cam1"
 _RECIPE = Recipe(
@@ -103,6 +105,7 @@ def _way_of_a_frame(model: str, runtime: str) -> Callable[[], None]:
     admission = Admission(lambda _now, _at: 0.0, 0.0, 1, lambda: 1)
     line = TileLine(seed=7, lanes=1)
     camera = _Replay([line.render(part, 0) for part in range(8)])
+    openings = Openings(Path(gettempdir()), [_CAMERA])  # nobody writes its notes here
     acquire = Acquire(
         camera,
         1_000_000,
@@ -114,6 +117,7 @@ def _way_of_a_frame(model: str, runtime: str) -> Callable[[], None]:
         views,
         conditions,
         album,
+        openings,
     )
     masks: Mailbox[Segmented] = Mailbox("masks", 8)
     measure = Measure(look, masks, views, album)

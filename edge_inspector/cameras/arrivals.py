@@ -1,0 +1,101 @@
+"""What a stream's pictures tell by when they come: which were held back on their way, and by how much at most."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+# What came so long after the one before, three times more than usual, was stopped on its way, and more behind it.
+_STOPPED_NS: Final = 200_000_000
+_PAUSED: Final = 2  # times the usual: what came after such a pause, and what came right behind it, may be so much late
+_SINGLY: Final = 2  # so many in a row: one alone may come late because this machine was busy
+_BEHIND_AT_MOST_NS: Final = 1_500_000_000  # a stream that is still in bursts by then always is
+_EVEN: Final = 3  # times the mean: no gap of a stream without bursts is as long
+
+
+@dataclass(slots=True)
+class _Catching:
+    """A stream that catches up since an instant: how many pictures came, the longest gap, and the time waited."""
+
+    since_ns: int
+    pictures: int = 0
+    longest_ns: int = 0
+    waited_ns: int = 0
+
+    def add(self, apart_ns: int, waited_ns: int) -> None:
+        self.pictures += 1
+        self.longest_ns = max(self.longest_ns, apart_ns)
+        self.waited_ns += waited_ns
+
+    def even_ns(self, now_ns: int) -> float | None:
+        """The interval of a stream that comes evenly and is waited for, so that it holds nothing back; else None."""
+        span_ns = now_ns - self.since_ns
+        even = self.longest_ns < _EVEN * span_ns / self.pictures and self.waited_ns > span_ns / 4
+        return span_ns / self.pictures if even else None
+
+
+class Arrivals:
+    """One stream since it was opened. `interval_ns` is what it says of itself, `slowest_ns` what its settings allow.
+
+    `late_ns`: by how much more than usual the picture that came last may be late.
+    """
+
+    def __init__(self, name: str, interval_ns: float, slowest_ns: float, opened_ns: int) -> None:
+        self._name = name
+        self._interval_ns = interval_ns
+        # Until the stream has shown its rate, it may be as slow as its settings allow.
+        self.usual_ns = slowest_ns
+        # Opening looks into a stream: its first pictures are as old as that took.
+        self.late_ns = int(slowest_ns)
+        self._last_ns = opened_ns
+        self._catching: _Catching | None = _Catching(opened_ns)
+        self._singly = 0
+        self._in_bursts = False
+
+    def came(self, received_ns: int, waited_ns: int) -> bool:
+        """Whether the picture that came now, after so long a wait, can be used: not while the stream catches up."""
+        apart_ns, self._last_ns = received_ns - self._last_ns, received_ns
+        self._follow(apart_ns)
+        if self._in_bursts:
+            return True
+        if self._catching is not None:
+            self._catch_up(self._catching, received_ns, apart_ns, waited_ns)
+        elif apart_ns > max(_STOPPED_NS, 3 * self.usual_ns):
+            self._catching = _Catching(received_ns)
+        if self._catching is not None:
+            return False
+        self.usual_ns += (apart_ns - self.usual_ns) / 8
+        return True
+
+    def _follow(self, apart_ns: int) -> None:
+        """What a pause held back is late until pictures come one by one again."""
+        late_ns = int(apart_ns - self.usual_ns)
+        paused = apart_ns > _PAUSED * self.usual_ns
+        if paused and not self.late_ns:
+            self.late_ns, self._singly = late_ns, 0
+            return
+        self._singly = self._singly + 1 if apart_ns > min(self._interval_ns, self.usual_ns) / 2 else 0
+        if self._singly >= _SINGLY:
+            self.late_ns = 0
+        elif paused:
+            self.late_ns = max(self.late_ns, late_ns)
+
+    def _catch_up(self, catching: _Catching, received_ns: int, apart_ns: int, waited_ns: int) -> None:
+        catching.add(apart_ns, waited_ns)
+        if self._singly >= _SINGLY:
+            self._catching = None
+            log.info("%s: pictures come one by one again; those that came late were left out", self._name)
+        elif received_ns - catching.since_ns > _BEHIND_AT_MOST_NS:
+            self._catching = None
+            even_ns = catching.even_ns(received_ns)
+            if even_ns is not None:
+                # It is quicker than it says of itself: Motion JPEG has no rate, and FFmpeg makes one up.
+                self._interval_ns = self.usual_ns = even_ns
+                self.late_ns = 0
+                return
+            self._in_bursts = True
+            late_ms = self.late_ns / 1e6
+            log.warning("%s: the stream comes in bursts: pictures may be %.0f ms older than usual", self._name, late_ms)
