@@ -36,7 +36,18 @@ def _recipe(old: str, new: str) -> Edit:
 
 def _scaled(factor: float) -> Edit:
     """The station file's counts_per_mm is wrong by a factor; everything else is right."""
-    return _station("counts_per_mm = 10.0", f"counts_per_mm = {10.0 * factor:g}")
+
+    def edit(station: WrongStation) -> None:
+        right = station.line.counts_per_mm * (-1 if station.line.falling else 1)
+        station.rewrite(_STATION, f"counts_per_mm = {right}", f"counts_per_mm = {right * factor:g}")
+
+    return edit
+
+
+def _of_32_bits(station: WrongStation) -> None:
+    """The station file does not say that the counter is a narrow one."""
+    width = f"counter_lowest = 0\ncounter_highest = {station.line.modulo - 1}\n"
+    station.rewrite(_STATION, width, "")
 
 
 def _camera(settings: str) -> Edit:
@@ -175,14 +186,13 @@ RIGHT_ONES = (
         RIGHT,
         "a counter that falls, and is said to",
         ("line_mismatch", *_BLIND),
-        _scaled(-1),
         world={"falling": True},
     ),
 )
 
 MISTAKES = (
     # The belt's position.
-    Mistake("encoder", "A and B swapped: the counter falls", ("line_mismatch",), world={"falling": True}),
+    Mistake("encoder", "A and B swapped: the counter falls", ("line_mismatch",), _scaled(-1), world={"falling": True}),
     Mistake("encoder", "said to fall, but rises", ("line_mismatch",), _scaled(-1)),
     *(
         Mistake(
@@ -200,8 +210,8 @@ MISTAKES = (
         _scaled(0.01),
         world={"counts_per_mm": 0.1},
     ),
-    Mistake("encoder", "a counter of 16 bits", ("line_mismatch",), world={"modulo": 65_536}, parts=50),
-    Mistake("encoder", "a counter modulo 10000", ("line_mismatch",), world={"modulo": 10_000}),
+    Mistake("encoder", "a counter of 16 bits", ("line_mismatch",), _of_32_bits, world={"modulo": 65_536}, parts=50),
+    Mistake("encoder", "a counter modulo 20000", ("line_mismatch",), _of_32_bits, world={"modulo": 20_000}),
     Mistake("encoder", "read from another PLC", ("line_mismatch",), _encoder_elsewhere),
     Mistake("encoder", "behind a gateway of 60 ms", ("line_mismatch",), partial(_slow_gateway, 0.06)),
     Mistake("encoder", "behind a gateway of 200 ms", ("line_mismatch", *_BLIND), partial(_slow_gateway, 0.2)),
