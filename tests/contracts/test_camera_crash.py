@@ -40,7 +40,7 @@ for name, kind in (("good", FolderCamera), ("bad", Deadly)):
     limits = lambda: PictureLimits(may_repeat=True)
     views, album = Mailbox("judge", 9), Album(9)
     stages.append(
-        Acquire(camera, 1000, lambda _: 0.0, admission, limits, jobs, views, conditions, album, openings)
+        Acquire(camera, 1000, lambda _: 0.0, admission, limits, lambda: None, jobs, views, conditions, album, openings)
     )
 workers = [Worker(stage) for stage in stages]
 for worker in workers:

@@ -48,6 +48,7 @@ class Acquiring:
             lambda _: 0.0,
             admission,
             PictureLimits,
+            lambda: None,
             self._jobs,
             views,
             self._conditions,

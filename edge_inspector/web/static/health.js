@@ -46,7 +46,7 @@ function sections(now, station) {
       [t("health.precision"), now.model.precision], [t("health.hash"), now.model.sha256.slice(0, 16)]])),
     panel("inspection", "", h("p", { class: off(now) ? "off" : "fine" }, icon(off(now) ? "warn" : "accept"), t(off(now) ? "health.disabled" : "health.enabled")),
       may("admin") ? h("div", { class: "row" }, command(now.enabled ? "disable" : "enable"), command("reset")) : null),
-    panel("guard", "", guardPanel(now.guard), may("admin") ? h("button", { "data-name": "teach", onclick: () => confirm(t("guard.sure")) && tell({}, "/api/guard") }, t("guard.teach")) : null),
+    panel("guard", "", guardPanel(now.guard), may("admin") ? h("button", { "data-name": "teach", onclick: () => confirm(t("guard.sure")) && done(() => post("/api/guard", {})) }, t("guard.teach")) : null),
     panel("drift", "", driftPanel(now.drift)),
     now.shadow ? panel("shadow", "", shadowPanel(now.shadow)) : null,
     panel("workers", "", h("ul", { class: "workers" }, Object.entries(now.workers).map(([name, ok]) =>
@@ -75,9 +75,11 @@ function recipeForm(now, station) {
 
 const command = (name) => h("button", { "data-name": name, onclick: () => (name === "disable" && !confirm(t("health.disable_sure"))) || tell({ name }) }, t(`health.${name}`));
 
-async function tell(body, path = "/api/command") {
+const tell = (body) => done(() => post("/api/command", body));
+
+async function done(ask) {
   try {
-    await post(path, body);
+    await ask();
     toast(t("health.done"));
   } catch (error) {
     toast(t("error.failed", { why: error.message }), true);
