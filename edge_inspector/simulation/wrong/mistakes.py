@@ -230,7 +230,7 @@ MISTAKES = (
     Mistake(
         "encoder",
         "speed_max in metres per second",
-        ("speed_max_mm_s",),
+        ("speed_max_mm_s", "line_mismatch", *_BLIND),
         _station("speed_max_mm_s = 1650", "speed_max_mm_s = 1.65 #"),
     ),
     Mistake(
@@ -241,7 +241,7 @@ MISTAKES = (
     ),
     # The PLC and who else writes there.
     Mistake("plc", "part counter set back", ("plc_numbers",), during=_odd("counter_set_back")),
-    Mistake("plc", "one poisoned header", ("plc_numbers", "plc_triggers_lost"), during=_odd("poisoned_header")),
+    Mistake("plc", "one poisoned header", ("plc_numbers",), during=_odd("poisoned_header"), may_do_no_harm=True),
     Mistake("plc", "one forged verdict", ("other_writer",), during=_odd("forged_verdict")),
     Mistake(
         "plc",
@@ -252,7 +252,11 @@ MISTAKES = (
     Mistake("plc", "a foreign header again and again", ("other_writer",), during=_odd("foreign_header")),
     Mistake("plc", "a second station", ("other_writer",), during=_second_station),
     Mistake(
-        "plc", "never acknowledges", ("plc_ring_full", "other_writer", "verdict_late"), oddity="never_acknowledges"
+        "plc",
+        "never acknowledges",
+        ("plc_ring_full", "other_writer", "verdict_late"),
+        oddity="never_acknowledges",
+        parts=45,
     ),
     Mistake("plc", "layout 2", ("plc_lost",), oddity="layout_two"),
     Mistake("plc", "boot_id 0", ("plc_lost",), oddity="no_boot_id"),

@@ -38,7 +38,7 @@ class Mistake:
 
     `world` are fields of the simulated line, `oddity` is one of the simulated PLC, `edit` changes the station's files
     before the start, `during` happens while parts run. `expects` are the conditions of which one must be told, or
-    words of the refusal where the daemon must not even start.
+    words of the refusal where the daemon must not even start. What `may_do_no_harm` need not be told when it did none.
     """
 
     family: str
@@ -49,6 +49,7 @@ class Mistake:
     world: dict[str, Any] = field(default_factory=dict)
     oddity: str = ""
     parts: int = _PARTS
+    may_do_no_harm: bool = False
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Outcome:
     bad_accepted_before_told: int = 0
     not_inspected: int = 0
     without_verdict: int = 0
+    may_do_no_harm: bool = False
 
     @property
     def told(self) -> bool:
@@ -74,8 +76,9 @@ class Outcome:
 
     @property
     def silent(self) -> bool:
-        """The mistake was not told, whether it did harm this time or not."""
-        return self.family != RIGHT and not self.told
+        """The mistake was not told, though it did harm, or must be told whatever it does."""
+        harm = self.bad_accepted or self.not_inspected > 1 or self.without_verdict
+        return self.family != RIGHT and not self.told and bool(harm or not self.may_do_no_harm)
 
 
 class WrongStation(Demo):
@@ -100,7 +103,7 @@ class WrongStation(Demo):
 
     def run(self) -> Outcome:
         """From the start to the last part's gate."""
-        outcome = Outcome(self.mistake.family, self.mistake.name)
+        outcome = Outcome(self.mistake.family, self.mistake.name, may_do_no_harm=self.mistake.may_do_no_harm)
         with self.running():
             if self.daemon.poll() is not None:
                 outcome.refused = self.daemon.returncode == 2
@@ -159,7 +162,8 @@ class WrongStation(Demo):
         module = "edge_inspector.simulation.wrong.plc"
         arguments = [str(self.folder / "line.json"), str(self.ports["plc"]), str(self.ledger)]
         command = [sys.executable, "-m", module, *arguments, "--boot", str(self._boots)]
-        return subprocess.Popen(command, start_new_session=True, env=dict(os.environ))
+        with (self.folder / "plc.log").open("a") as log:  # a server that is asked for what it lacks says so each time
+            return subprocess.Popen(command, start_new_session=True, env=dict(os.environ), stdout=log, stderr=log)
 
     def _await_station(self) -> None:
         """Until it says anything of itself, or has ended."""
@@ -182,9 +186,9 @@ class WrongStation(Demo):
             return {}
 
     def log_lines(self) -> list[str]:
-        """The daemon's log so far."""
-        path = self.folder / "daemon.log"
-        return path.read_text(errors="replace").splitlines() if path.exists() else []
+        """The log so far, of a spare station too."""
+        logs = (path.read_text(errors="replace") for path in sorted(self.folder.glob("**/daemon.log")))
+        return [line for log in logs for line in log.splitlines()]
 
     def _refusal(self) -> str:
         lines = self.log_lines()
