@@ -15,6 +15,7 @@ from edge_inspector.drivers import FAMILIES, load_driver
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.segmenters.manifest import Manifest
 from edge_inspector.station_file import StationFile
+from edge_inspector.training.data.index_file import INDEX, read_index
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -125,6 +126,24 @@ def test_every_key_in_a_quoted_toml_is_a_setting(page: Path) -> None:
             continue
         model = StationFile if set(document) & set(StationFile.model_fields) else Recipe
         assert [*faults(document, model, ""), *driver_faults(document)] == []
+
+
+QUOTED_INDEXES = [
+    pytest.param(text, id=name_of(page)) for page in PAGES for text in blocks(page, "text") if text.startswith("image,")
+]
+
+
+@pytest.mark.parametrize("text", QUOTED_INDEXES)
+def test_a_quoted_index_is_one_that_the_training_reads(text: str, tmp_path: Path) -> None:
+    (tmp_path / INDEX).write_text(text)
+    for name in re.findall(r"\w+/\w+\.png", text):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert {row["label"] for row in read_index(tmp_path)} == {"0", "1"}
+
+
+def test_the_pages_on_models_quote_an_index() -> None:
+    assert [case.id for case in QUOTED_INDEXES] == ["docs/how-to/model.md", "docs/models.md"]
 
 
 def every_key() -> set[str]:
