@@ -74,8 +74,9 @@ docs: $(VENV)/.dev-$(ORT)
 	$(BIN)/python docs/generate.py
 
 # docs/ as a site with a search, in site/. To read it: python3 -m http.server --bind 127.0.0.1 --directory site
+# Without --quiet: that hides the warnings, and mkdocs then does not count them.
 site: $(VENV)/.dev-$(ORT)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The pictures of the operator page in docs/images, of the demo line in a headless Chromium.
 screenshots: $(VENV)/.dev-$(ORT) system-packages
