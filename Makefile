@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo docs test check lint types layers coverage bench chaos wrong fuzz mutation peers soak screenshots system-packages \
-	constraints clean
+.PHONY: demo docs site test check lint types layers coverage bench chaos wrong fuzz mutation peers soak screenshots \
+	system-packages constraints clean
 
 demo: $(VENV)/.demo-$(ORT)
 	$(BIN)/edge-inspector demo $(ARGS)
@@ -15,7 +15,7 @@ test: $(VENV)/.dev-$(ORT) system-packages peers
 	$(BIN)/pytest $(ARGS)
 
 # The gate: what CI runs, nothing more and nothing less.
-check: lint types layers coverage test
+check: lint types layers coverage site test
 
 lint: $(VENV)/.dev-$(ORT)
 	$(BIN)/ruff format --check .
@@ -73,6 +73,11 @@ soak: $(VENV)/.dev-$(ORT)
 docs: $(VENV)/.dev-$(ORT)
 	$(BIN)/python docs/generate.py
 
+# docs/ as a site with a search, in site/. To read it: python3 -m http.server --bind 127.0.0.1 --directory site
+# Without --quiet: that hides the warnings, and mkdocs then does not count them.
+site: $(VENV)/.dev-$(ORT)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # The pictures of the operator page in docs/images, of the demo line in a headless Chromium.
 screenshots: $(VENV)/.dev-$(ORT) system-packages
 	$(BIN)/python docs/screenshots.py
@@ -100,4 +105,4 @@ constraints:
 	rm -rf $(VENV)-constraints
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist site

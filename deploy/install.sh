@@ -114,7 +114,7 @@ add_system_files() {
         file 0644 systemd/gpu.conf /etc/systemd/system/edge-inspector.service.d/gpu.conf
     run install -d -m 0755 "$root/usr/share/doc/edge-inspector"
     tree docs /usr/share/doc/edge-inspector
-    run rm -f "$root/usr/share/doc/edge-inspector/generate.py"
+    run rm -f "$root/usr/share/doc/edge-inspector/generate.py" "$root/usr/share/doc/edge-inspector/site_hooks.py"
 }
 
 # What somebody may have edited is never overwritten.

@@ -90,7 +90,7 @@ class Worker:
             while not self._stopping.is_set():
                 self.beat_ns = time.monotonic_ns()
                 self.stage.step()
-        except Exception as error:  # the only broad one: the supervisor decides what follows
+        except Exception as error:  # broad: the supervisor decides what follows
             self.error = error
             log.critical("worker %s failed: %s: %s", self.name, type(error).__name__, error, exc_info=error)
         finally:
