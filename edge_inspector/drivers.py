@@ -30,23 +30,26 @@ from edge_inspector.records import (
 
 
 class DriverSettings(BaseModel):
-    """The base of every driver's `Settings`."""
+    """The base of every driver's `Settings`.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    Write one line of docstring below each field. It becomes the field's description in the JSON Schema.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     @property
     def device(self) -> str | None:
-        """What only one driver may hold at a time: a device path, an address. None where sharing is harmless."""
+        """The device that only one driver may open at a time: a path or an address. None if sharing is harmless."""
         return None
 
     @property
     def free_running_hz(self) -> float | None:
-        """How many pictures a camera takes per second by itself. None where it is triggered, or nobody has said."""
+        """Pictures per second of a camera that runs freely. None if it is triggered or the rate is not set."""
         return None
 
     @property
     def cautions(self) -> Sequence[str]:
-        """What works as it is set, and a person should look into: told by `check`."""
+        """Warnings about settings that work but may be a mistake. `edge-inspector check` prints them."""
         return ()
 
 

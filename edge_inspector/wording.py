@@ -18,7 +18,14 @@ _UNITS = frozenset({"ns", "us", "ms", "s", "min", "hours", "days", "mm", "m", "p
 
 _ALIKE = 0.7  # of 1: "port" is not meant by "transport"
 
+_IN_WORDS = "patternErrorMessage"  # editors that read JSON Schema show it too
+
 _Schema = Mapping[str, Any]
+
+
+def in_words(what: str) -> dict[str, Any]:
+    """The `json_schema_extra` of a field with a pattern: the end of the message "must be ..."."""
+    return {_IN_WORDS: what}
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
@@ -165,9 +172,9 @@ def _kind(schema: _Schema, tables: _Tables) -> str:
     if name == "array":
         return f"a list{''.join(_length(schema, 'Items', 'entries'))}"
     if name == "string":
-        # a pattern is a riddle unless its key describes it
+        # A pattern alone explains nothing to a person.
         plain = "" if "pattern" in schema else f"text in quotes{''.join(_length(schema, 'Length', 'characters'))}"
-        return str(schema.get("description", plain))
+        return str(schema.get(_IN_WORDS, plain))
     return {"boolean": "true or false", "object": "a table"}.get(name, "")
 
 

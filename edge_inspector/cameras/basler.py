@@ -32,9 +32,10 @@ class BaslerCamera(Camera):
     """One camera, of any interface that pylon knows. Its clock is learned from the frames' arrivals."""
 
     class Settings(FeatureSettings):
-        """`serial` as printed on the camera."""
+        """A Basler camera, named by its serial number."""
 
         serial: Annotated[str, Field(min_length=1)]
+        """Serial number, as printed on the camera."""
 
         @property
         def device(self) -> str | None:

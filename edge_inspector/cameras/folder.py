@@ -33,12 +33,16 @@ class FolderCamera(Camera):
     """The pictures in the order of the index or of their names, each at its due time."""
 
     class Settings(DriverSettings):
-        """`interval_ms` is the time from one picture to the next; 0 gives each as soon as it is asked for."""
+        """Where the pictures are and how fast they are played."""
 
         path: Path
+        """Folder with the pictures. An `index.csv` in it selects and orders them, otherwise their names do."""
         interval_ms: Annotated[float, Field(ge=0)] = 100.0
+        """Time from one picture to the next. 0 delivers each picture as soon as it is requested."""
         repeat: bool = False
+        """Start again after the last picture."""
         grey: bool = False
+        """Read the pictures as grey ones."""
 
         @property
         def free_running_hz(self) -> float | None:

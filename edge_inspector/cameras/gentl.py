@@ -35,10 +35,12 @@ class GentlCamera(Camera):
     """One camera of a producer. Its clock is learned from the frames' arrivals."""
 
     class Settings(FeatureSettings):
-        """`producer` is the maker's .cti file, `serial` as the producer tells it."""
+        """A camera behind a GenTL producer, named by its serial number."""
 
         producer: Path
+        """The maker's GenTL producer, a .cti file."""
         serial: Annotated[str, Field(min_length=1)]
+        """Serial number, as the producer reports it."""
 
         @property
         def device(self) -> str | None:

@@ -40,30 +40,36 @@ class OpenCvCamera(Camera):
     """One V4L2 device, stream or file. What the camera does not accept as set is an error, not a surprise."""
 
     class Settings(DriverSettings):
-        """What is absent stays as the camera has it.
-
-        `backend` is v4l2 for a device and ffmpeg for the rest, if not said otherwise. `buffers`: how many frames V4L2
-        may hold. `read_timeout_s` is how soon the loss of a network stream is known: at least three of its frames.
-        `latency_ms` lies between the middle of the exposure and the stamp: the kernel's for V4L2, else the arrival. It
-        may be wrong by `latency_error_ms`: if not said otherwise, two frames of a network stream and at least 50 ms,
-        2 ms with a V4L2 device, and one frame of a device whose latency is not given. All positions' bounds have it.
-        `password_file` holds the password of the user in `source`. A file comes as fast as asked unless `fps` paces it.
-        """
+        """A setting that is not set stays as the camera has it."""
 
         source: Annotated[str, Field(min_length=1, repr=False)]
+        """Device path, stream URL or video file. For a device, use a path that survives a reboot."""
         password_file: Path | None = None
+        """File with the password of the user in `source`. Only the service should be able to read it."""
         backend: Literal["v4l2", "ffmpeg", "gstreamer"] | None = None
+        """OpenCV backend that reads the source. Not set: `v4l2` for a device, `ffmpeg` for everything else."""
         buffers: Annotated[int, Field(ge=1, le=10)] | None = None
+        """Frames that the V4L2 driver may hold."""
         width: Pixels | None = None
+        """Width of the picture in pixels."""
         height: Pixels | None = None
+        """Height of the picture in pixels."""
         fps: Annotated[float, Field(gt=0)] | None = None
+        """Pictures per second. A video file without it is read as fast as requested."""
         fourcc: Annotated[str, Field(min_length=4, max_length=4)] | None = None
+        """Pixel format as four characters, as `MJPG`."""
         exposure_us: Annotated[int, Field(ge=_V4L2_EXPOSURE_UNIT_US, multiple_of=_V4L2_EXPOSURE_UNIT_US)] | None = None
+        """Exposure time. Shorten it if parts are blurred by the belt's movement."""
         gain: float | None = None
+        """Gain in the camera's own unit."""
         latency_ms: Milliseconds | None = None
+        """Time from the middle of the exposure to the timestamp. Measure it with `edge-inspector focus --latency`."""
         latency_error_ms: Milliseconds | None = None
+        """How wrong `latency_ms` may be: part of every position's error bound. Defaults: docs/cameras.md."""
         open_timeout_s: Seconds = 5.0
+        """Longest wait until a network stream opens."""
         read_timeout_s: Seconds = 1.0
+        """Time without a frame after which a network stream counts as lost. At least three frame intervals."""
 
         @model_validator(mode="after")
         def _told_how_late(self) -> Self:

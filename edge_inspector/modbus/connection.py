@@ -50,25 +50,32 @@ Order = Literal["high-first", "low-first"]
 
 
 class ModbusSettings(DriverSettings):
-    """Where the PLC is, and the addresses (from 0, as on the wire) of the two blocks' first holding registers.
-
-    `max_read_registers` and `max_write_registers`: what the server allows in one request. `word_order` is that of a
-    32-bit value's two registers, `byte_order` that within a register. With `share_connection`, link and encoder take
-    turns on one connection, for servers that have only one. `auth_key_file` is the link's alone (docs/plc.md).
-    """
+    """The PLC's Modbus TCP server and its registers. Link and encoder need the same values."""
 
     host: Host
+    """Name or address of the PLC."""
     port: Annotated[int, Field(ge=1, le=65535)] = 502
+    """TCP port of the server."""
     unit: Annotated[int, Field(ge=0, le=255)] = 1
+    """Unit number of the server. Some servers answer only as 0 or 255."""
     timeout_s: Annotated[float, Field(gt=0, le=5)] = 0.5
+    """Longest wait for the connection and for each answer. Raise it for a slow network."""
     plc_address: Address = 0
+    """First holding register of DB_Plc. Addresses count from 0, as on the wire: register 40001 has address 0."""
     edge_address: Address = 1000
+    """First holding register of DB_Edge, counted as for `plc_address`."""
     max_read_registers: Annotated[int, Field(ge=16, le=125)] = 125
+    """Most registers that the server allows in one read request."""
     max_write_registers: Annotated[int, Field(ge=8, le=123)] = 123
+    """Most registers that the server allows in one write request."""
     word_order: Order = "high-first"
+    """Order of the two registers of a 32-bit value."""
     byte_order: Order = "high-first"
+    """Order of the two bytes within a register."""
     share_connection: bool = False
+    """Let link and encoder take turns on one connection. Set it in both if the server has room for one client only."""
     auth_key_file: Path | None = None
+    """File with the key that signs what the station writes. Only for the link, not for the encoder (docs/plc.md)."""
 
     @staticmethod
     def other(order: Order) -> Order:

@@ -37,16 +37,24 @@ _CODE = re.compile(r"0x([0-9a-f]{2,8})\)?$")
 
 
 class S7Settings(DriverSettings):
-    """Where the PLC is. `auth_key_file` is the link's alone (docs/plc.md)."""
+    """The PLC and its two data blocks."""
 
     host: Host
+    """Name or address of the PLC."""
     port: Annotated[int, Field(ge=1, le=65535)] = 102
+    """TCP port of the PLC."""
     rack: Annotated[int, Field(ge=0, le=7)] = 0
+    """Rack of the CPU: 0 for S7-1200 and S7-1500."""
     slot: Annotated[int, Field(ge=0, le=31)] = 1
+    """Slot of the CPU: 1 for S7-1200 and S7-1500."""
     timeout_s: Annotated[float, Field(gt=0, le=5)] = 0.5
+    """Longest wait for the connection and for each answer. Raise it for a slow network."""
     db_plc: Annotated[int, Field(ge=1, le=65535)] = 100
+    """Number of the data block DB_Plc, which the PLC writes."""
     db_edge: Annotated[int, Field(ge=1, le=65535)] = 101
+    """Number of the data block DB_Edge, which the station writes."""
     auth_key_file: Path | None = None
+    """File with the key that signs what the station writes. Only for the link, not for the encoder (docs/plc.md)."""
 
 
 class S7Connection:

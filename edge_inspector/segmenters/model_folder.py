@@ -25,17 +25,20 @@ GPU_BATCH = 8
 
 
 class FolderSettings(DriverSettings):
-    """What every runtime is told. On a CPU single images in parallel beat batches; on a GPU it is the reverse.
-
-    With `model_sha256` no other file of the folder is run. A recipe may say it, too.
-    """
+    """How the model runs. On a CPU single images in parallel are faster than batches. On a GPU it is the reverse."""
 
     precision: Precision = "int8"
+    """Which of the model's files runs. `int8` is faster. `fp32` has the precision of the training."""
     workers: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Calls of the model at the same time. Not set: one per core, or one on a GPU. Lower it for shorter latencies."""
     max_batch: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Images per call of the model. Not set: 1 on a CPU, 8 on a GPU."""
     intra_op_threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """CPU threads of each call of the model. If you raise it, lower `workers`."""
     overlap_px: Annotated[int, Field(ge=0)] = 32
+    """Overlap, in pixels, of the windows of a frame that is larger than the model's input."""
     model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of the model's file, from its manifest. If it is set, no other file runs. A recipe may set it, too."""
 
 
 class FolderSegmenter:

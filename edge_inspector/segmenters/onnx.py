@@ -16,12 +16,16 @@ class OnnxSegmenter(FolderSegmenter):
     """A model folder on the first of `providers` that really runs."""
 
     class Settings(FolderSettings):
-        """`engine_cache` keeps the engines that TensorRT builds, for minutes, at the first start."""
+        """The execution providers of ONNX Runtime, and their options."""
 
         providers: Annotated[tuple[Provider, ...], Field(min_length=1)] = ("tensorrt", "cuda", "cpu")
+        """Execution providers in the order in which they are tried. The first that starts is used."""
         require_provider: Provider | None = None
+        """Use this provider only. If it does not start, the station does not start."""
         engine_cache: Path | None = None
+        """Folder for the engines that TensorRT builds. Without it every start may take minutes."""
         gpu: Annotated[int, Field(ge=0, le=15)] = 0
+        """Number of the GPU, from 0."""
 
     _settings: Settings
 

@@ -23,13 +23,18 @@ class TwoStageSegmenter:
     """
 
     class Settings(DriverSettings):
-        """`first` is the cheap model's folder beside the recipe's; from `suspicion` on the second model looks too."""
+        """A light model looks at every picture. The recipe's model looks only at suspicious ones."""
 
         first: str
+        """Name of the light model's folder, beside that of the recipe's model."""
         suspicion: Annotated[float, Field(gt=0, le=1)] = 0.1
+        """Confidence of the light model from which the second one looks too. Lower it if defects are missed."""
         model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+        """SHA-256 of the second model's file, from its manifest. If it is set, no other file runs."""
         driver: str = "onnx"
+        """Name of the driver that runs both models."""
         settings: dict[str, Any] = Field(default_factory=dict)
+        """That driver's own settings, for both models."""
 
     def __init__(self, model_dir: Path, settings: Settings) -> None:
         if settings.driver == "two-stage":

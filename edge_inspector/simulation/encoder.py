@@ -15,11 +15,14 @@ class SimulatedEncoder:
     """Exact at the instant it is read; no clock of its own."""
 
     class Settings(DriverSettings):
-        """The line, and where the 32-bit counter starts."""
+        """The simulated line and its 32-bit counter."""
 
         line: Path
+        """File that describes the simulated line."""
         zero: int = 0
+        """Value of the counter at the start of the belt."""
         boot_id: int = 1
+        """Number of the simulated PLC's run."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

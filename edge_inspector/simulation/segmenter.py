@@ -35,16 +35,18 @@ class SimulatedSegmenter:
     """The seam's behaviour with a chosen service time and chosen failures. Needs no model folder."""
 
     class Settings(DriverSettings):
-        """`fail_every` = n makes each n-th call fail; 0 none.
-
-        `says` is what the numbers of a mask mean: wrongly exported nets give 0 and 1, classes, or nothing.
-        """
+        """How long the simulated model takes, how it fails, and what its masks contain."""
 
         ms_per_frame: Annotated[float, Field(ge=0)] = 0.0
+        """Time that the model takes for each image."""
         workers: Annotated[int, Field(ge=1, le=64)] = 1
+        """Calls of the model that run at the same time."""
         max_batch: Annotated[int, Field(ge=1, le=64)] = 1
+        """Images per call of the model."""
         fail_every: Annotated[int, Field(ge=0)] = 0
+        """Let every n-th call fail. 0 lets none fail."""
         says: Literal["probabilities", "binary", "class-map", "nothing"] = "probabilities"
+        """Kind of values in the masks. All but `probabilities` simulate a wrongly exported model."""
 
     def __init__(self, model_dir: Path, settings: Settings) -> None:
         del model_dir
