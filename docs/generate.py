@@ -265,7 +265,7 @@ def _commands() -> str:
     for name, sub, about in _leaves(commands, "edge-inspector"):
         rows.append(f"### `{name}`\n\n{about}\n")
         rows += [
-            f"- `{'/'.join(action.option_strings) or _argument(action)}`: {action.help or ''}"
+            f"- `{'/'.join(action.option_strings) or _argument(action)}`: {(action.help or '').replace('%%', '%')}"
             for action in sub._actions
             if action.dest != "help"
         ]
