@@ -81,7 +81,7 @@ def import_cycles(modules: Modules) -> list[list[str]]:
 
 def duplicate_pairs(functions: Iterable[Function]) -> int:
     """Pairs of functions whose bodies are equal when all variables have one name."""
-    bodies = Counter(_nameless(each) for each in functions if _lines(each) >= ALIKE_LINES)
+    bodies = Counter(filter(None, (_nameless(each) for each in functions if _lines(each) >= ALIKE_LINES)))
     return sum(count * (count - 1) // 2 for count in bodies.values())
 
 
