@@ -1,4 +1,4 @@
-"""The settings that GenICam cameras have in common, and the features that they come down to."""
+"""The settings that all GenICam cameras share, and the camera features that they set."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class FeatureSettings(DriverSettings):
 
     @property
     def free_running_hz(self) -> float | None:
-        """`frame_rate`, unless something triggers the camera; `features` may switch a trigger on, too."""
+        """`frame_rate`, or None if the camera is triggered. `features` may switch a trigger on, too."""
         triggered = self.trigger_source or self.line_trigger_source or "TriggerMode" in self.features
         return None if triggered else self.frame_rate
 
@@ -111,18 +111,18 @@ class GenicamSettings(FeatureSettings):
 
     @property
     def device(self) -> str | None:
-        """A GenICam camera has room for one controlling program."""
+        """The camera. Only one program can control a GenICam camera."""
         return self.address or self.serial
 
 
 def exposure_ns(device: Features) -> int:
-    """The exposure time that is set; 0 where the camera does not tell."""
+    """The camera's exposure time. 0 if the camera does not report it."""
     feature = first_of(device, _EXPOSURE)
     return int(float(device.read(feature)) * 1000) if feature else 0
 
 
 def patience_ns(device: Features, chosen: FeatureSettings) -> int | None:
-    """How long without a frame means lost; None where a trigger may come at any time or never."""
+    """Time without a frame after which the camera counts as lost. None for a camera that is triggered."""
     rate = first_of(device, _RATE)
     if chosen.trigger_source is not None or chosen.line_trigger_source is not None or rate is None:
         return None
@@ -130,16 +130,16 @@ def patience_ns(device: Features, chosen: FeatureSettings) -> int | None:
 
 
 def ticks_per_s(device: Features) -> int:
-    """How fast the camera's clock counts: in nanoseconds where it does not tell."""
+    """Ticks per second of the camera's clock. 1e9 if the camera does not report it."""
     feature = "GevTimestampTickFrequency"
     return int(device.read(feature)) if device.has(feature) else 1_000_000_000
 
 
 def steps_of(chosen: FeatureSettings) -> list[Step]:
-    """What is to be set, in an order that cameras accept.
+    """The features to set, in an order that cameras accept.
 
-    Formats decide on sizes, auto functions block values, a trigger that is on keeps its source, and rate and exposure
-    bound each other.
+    The order matters: the pixel format limits sizes, an automatic function blocks its value, an active trigger keeps
+    its source, and frame rate and exposure limit each other.
     """
     steps = []
     if chosen.user_set is not None:

@@ -1,4 +1,4 @@
-"""UVC cameras (V4L2), network streams (RTSP, MJPEG over HTTP) and video files, by OpenCV."""
+"""UVC cameras (V4L2), network streams (RTSP, MJPEG over HTTP) and video files, over OpenCV."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Milliseconds = Annotated[float, Field(ge=0, le=60_000)]
 
 
 class OpenCvCamera(Camera):
-    """One V4L2 device, stream or file. What the camera does not accept as set is an error, not a surprise."""
+    """One V4L2 device, stream or file. A setting that the camera does not accept is an error."""
 
     class Settings(DriverSettings):
         """A setting that is not set stays as the camera has it."""
@@ -88,12 +88,12 @@ class OpenCvCamera(Camera):
 
         @property
         def device(self) -> str | None:
-            """A V4L2 device has room for one reader; streams and files have room for more."""
+            """The path of a V4L2 device, which only one program can read. None for streams and files."""
             return self.source if self.source.startswith("/dev/") else None
 
         @property
         def free_running_hz(self) -> float | None:
-            """None of these can be triggered; without `fps` a device or stream has a rate of its own."""
+            """`fps`: none of these sources can be triggered. Without `fps` the rate is not known."""
             return self.fps
 
     def __init__(self, name: str, settings: Settings) -> None:
@@ -145,7 +145,7 @@ class OpenCvCamera(Camera):
 
     @fails_as_device
     def grab(self, timeout_s: float) -> Frame | None:
-        """The next picture. A network stream waits up to `read_timeout_s` whatever `timeout_s` says."""
+        """The next picture. A network stream waits up to `read_timeout_s`, even if `timeout_s` is shorter."""
         if self._capture is None:
             raise DeviceError(f"{self.name}: not open")
         if not self._wait(timeout_s):
@@ -174,13 +174,13 @@ class OpenCvCamera(Camera):
         )
 
     def close(self) -> None:
-        """Let go of the device."""
+        """Close the device."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None
 
     def counters(self) -> CameraCounters:
-        """A stream's pictures that were left out, as nobody could tell when they were taken."""
+        """The number of stream pictures that were dropped because their capture time was unknown."""
         return CameraCounters(frames_missed=self._left_out)
 
     def _take(self, timeout_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""One model folder, running, whatever the runtime: checked, warmed, tiled where a frame is larger than its input."""
+"""Runs one model folder on any runtime: checks it, warms it up, and cuts large frames into windows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FolderSettings(DriverSettings):
 
 
 class FolderSegmenter:
-    """The seam, but for loading. `max_batch` and `workers` are final once open() knows the provider."""
+    """Everything of a segmenter except loading. `max_batch` and `workers` are final after open()."""
 
     def __init__(self, model_dir: Path, settings: FolderSettings) -> None:
         self._model_dir = model_dir
@@ -56,7 +56,7 @@ class FolderSegmenter:
     def open(self) -> None:
         """Check the folder again, load it on the best provider and warm every batch size.
 
-        A session that runs already goes on for the other threads until the new one is ready.
+        Other threads keep using an earlier session until the new one is ready.
         """
         with self._opening:
             running = self._load()
@@ -66,7 +66,7 @@ class FolderSegmenter:
             self.info, self.max_batch, self.workers = running.info, running.max_batch, running.workers
 
     def segment(self, images: Sequence[Image]) -> list[Image]:
-        """One mask per image, see the seam; grey and BGR images are converted to what the model takes."""
+        """One mask per image, see `Segmenter`. Grey and BGR images are converted to the model's input."""
         running = self._running
         if running is None:
             raise InferenceError(f"{self.info.label} is not open")
@@ -83,7 +83,7 @@ class FolderSegmenter:
             raise InferenceError(f"{running.info.label}: {error}") from error
 
     def close(self) -> None:
-        """Drop the session and every thread's buffers."""
+        """Release the session and the buffers of all threads."""
         self._running = None
 
     def _load(self) -> Running:

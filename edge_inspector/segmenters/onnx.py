@@ -1,4 +1,4 @@
-"""Masks by ONNX Runtime: on the CPU single frames in parallel, on a GPU batches."""
+"""Masks from ONNX Runtime: single frames in parallel on a CPU, batches on a GPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_inspector.segmenters.onnx_session import OnnxEngine, Provider, Wanted,
 
 
 class OnnxSegmenter(FolderSegmenter):
-    """A model folder on the first of `providers` that really runs."""
+    """A model folder on the first provider of `providers` that starts."""
 
     class Settings(FolderSettings):
         """The execution providers of ONNX Runtime, and their options."""

@@ -1,4 +1,4 @@
-"""A hardware-triggered camera over the simulated line: it exposes when the part is under it."""
+"""A simulated camera with a hardware trigger. It exposes when a part of the simulated line is below it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BUFFERS = 8  # as many frames as a real camera's driver would keep for a reader
 
 
 class SimulatedCamera(Camera):
-    """Frame n shows part n - 1. The next picture is rendered while its part is still on its way."""
+    """Frame n shows part n - 1. The next picture is rendered before its part arrives."""
 
     class Settings(DriverSettings):
         """The simulated line and the faults to simulate. Parts are numbered from 0, and -1 means never."""
@@ -56,7 +56,7 @@ class SimulatedCamera(Camera):
         self._captured = (-1, 0)
 
     def open(self) -> None:
-        """Go on with the next part that has not passed. Raises DeviceError for an unreadable line file."""
+        """Continue with the next part that has not passed. Raises DeviceError if the line file cannot be read."""
         try:
             line = Line.read(self._settings.line)
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -72,7 +72,7 @@ class SimulatedCamera(Camera):
         self._rendered = False
 
     def grab(self, timeout_s: float) -> Frame | None:
-        """The next part's picture, when its exposure and transfer are over."""
+        """The picture of the next part, after its exposure and transfer."""
         line = self._opened()
         if self._part >= line.parts:
             time.sleep(timeout_s)
@@ -91,7 +91,7 @@ class SimulatedCamera(Camera):
         return self._delivered(captured_ns)
 
     def close(self) -> None:
-        """Let go."""
+        """Close the camera."""
         self._line = None
 
     def _delivered(self, captured_ns: int) -> Frame:

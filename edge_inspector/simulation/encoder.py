@@ -1,4 +1,4 @@
-"""The simulated belt's encoder, read without a PLC in between."""
+"""The encoder of the simulated belt, read directly and not through a PLC."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_inspector.simulation.line import Line
 
 
 class SimulatedEncoder:
-    """Exact at the instant it is read; no clock of its own."""
+    """Returns the exact count at the time of reading. It has no clock of its own."""
 
     class Settings(DriverSettings):
         """The simulated line and its 32-bit counter."""
@@ -29,14 +29,14 @@ class SimulatedEncoder:
         self._line: Line | None = None
 
     def open(self) -> None:
-        """Find the line. Raises DeviceError."""
+        """Read the line file. Raises DeviceError."""
         try:
             self._line = Line.read(self._settings.line)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DeviceError(f"line file {self._settings.line}: {error}") from error
 
     def read(self) -> EncoderSample:
-        """The count now."""
+        """The present count."""
         if self._line is None:
             raise DeviceError("simulated encoder: not open")
         now = time.monotonic_ns()
@@ -44,5 +44,5 @@ class SimulatedEncoder:
         return EncoderSample(count, None, now, now, self._settings.boot_id)
 
     def close(self) -> None:
-        """Let go."""
+        """Close the encoder."""
         self._line = None

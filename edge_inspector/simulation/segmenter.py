@@ -1,4 +1,4 @@
-"""A segmenter without a model, for overload and fault tests: what stands out from its surroundings is a defect."""
+"""A segmenter without a model, for tests of overload and faults. Whatever differs from its surroundings is a defect."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SAYS: Final[dict[str, Callable[[Image], Image]]] = {
 
 
 class SimulatedSegmenter:
-    """The seam's behaviour with a chosen service time and chosen failures. Needs no model folder."""
+    """Behaves like a segmenter with a given service time and given failures. It needs no model folder."""
 
     class Settings(DriverSettings):
         """How long the simulated model takes, how it fails, and what its masks contain."""
@@ -73,7 +73,7 @@ class SimulatedSegmenter:
         self._opened = True
 
     def segment(self, images: Sequence[Image]) -> list[Image]:
-        """The masks, after the simulated service time."""
+        """One mask per image, after the simulated service time."""
         if not self._opened:
             raise InferenceError("simulated segmenter is not open")
         if len(images) > self.max_batch:
@@ -84,7 +84,7 @@ class SimulatedSegmenter:
         return [_SAYS[self._settings.says](_mask(image)) for image in images]
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
         self._opened = False
 
 
