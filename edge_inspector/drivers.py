@@ -77,7 +77,7 @@ class Camera(Protocol):
         """Stop and disconnect. Safe at any time, also twice."""
 
     def counters(self) -> CameraCounters:
-        """The device's own statistics, zeros if it has none. Any thread may call it. It never waits or raises."""
+        """The device's own statistics, zeros if it has none. It may be called at any time and never waits or raises."""
         return CameraCounters()
 
 
