@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import sys
 from collections.abc import Iterator
@@ -264,7 +265,7 @@ def _commands() -> str:
     for name, sub, about in _leaves(commands, "edge-inspector"):
         rows.append(f"### `{name}`\n\n{about}\n")
         rows += [
-            f"- `{'/'.join(action.option_strings) or _argument(action)}`: {action.help or ''}"
+            f"- `{'/'.join(action.option_strings) or _argument(action)}`: {(action.help or '').replace('%%', '%')}"
             for action in sub._actions
             if action.dest != "help"
         ]
@@ -305,11 +306,11 @@ def _station_tables() -> Iterator[str]:
 def _settings(name: str, model: type[BaseModel]) -> str:
     rows = [f"### `{name}`\n" if name and " " not in name else f"### {name}\n" if name else ""]
     own = takewhile(lambda each: each not in (DriverSettings, BaseModel), model.__mro__)
-    rows += [f"{each.__doc__.strip()}\n" for each in own if each.__doc__]
-    rows += ["| key | type | default |", "|---|---|---|"]
+    rows += [f"{inspect.getdoc(each)}\n" for each in own if each.__doc__]
+    rows += ["| key | type | default | meaning |", "|---|---|---|---|"]
     for key, field in model.model_fields.items():
-        default = "required" if field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"
-        rows.append(f"| `{key}` | {_type(model, key)} | {default} |")
+        default = "required" if field.is_required() else _plain(field.get_default(call_default_factory=True))
+        rows.append(f"| `{key}` | {_type(model, key)} | {default} | {_meaning(field.description)} |")
     return "\n".join(rows) + "\n"
 
 
@@ -330,9 +331,18 @@ def _schema_text(schema: dict[str, Any]) -> str:
 
 
 def _plain(value: object) -> str:
+    """A default, written as TOML writes it."""
+    if value is None:
+        return "not set"
     if isinstance(value, BaseModel):
         return "see its table"
-    return str(list(value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{list(value) if isinstance(value, tuple) else value}`" if value != "" else '`""`'
+
+
+def _meaning(line: str | None) -> str:
+    return " ".join((line or "").split()).replace("|", "\\|")
 
 
 def _decisions() -> str:

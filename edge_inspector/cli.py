@@ -1,4 +1,4 @@
-"""The commands; no logic."""
+"""The command line: arguments of every command, and which function each one calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RUNTIMES = ["onnx", "openvino"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. 0: done, 1: it did not work, 2: wrong configuration or command line."""
+    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong configuration or command line."""
     given = _parser().parse_args(arguments)
     try:
         code: int = given.command(given)
@@ -41,9 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="edge-inspector", description="Real-time inspection beside a production line."
-    )
+    parser = argparse.ArgumentParser(prog="edge-inspector", description="Real-time inspection at a production line.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -65,20 +63,20 @@ def _add_station(commands: _Commands) -> None:
     check.add_argument("station", type=Path, metavar="STATION.toml", help="the station file")
     check.set_defaults(command=_check)
 
-    doctor = commands.add_parser("doctor", help="look for what on this machine would hurt a station")
+    doctor = commands.add_parser("doctor", help="find problems of this machine that would disturb a station")
     doctor.add_argument(
-        "station", nargs="?", type=Path, metavar="STATION.toml", help="also look at what this station needs"
+        "station", nargs="?", type=Path, metavar="STATION.toml", help="also check what this station needs"
     )
     doctor.set_defaults(command=_doctor)
 
-    user = commands.add_parser("user", help="add, remove or list who may log in to the operator page")
+    user = commands.add_parser("user", help="add, remove or list users of the operator page")
     user.add_argument("action", choices=["add", "remove", "list"], metavar="ACTION", help="add, remove or list")
-    user.add_argument("name", nargs="?", default="", metavar="NAME", help="whom to add or remove")
+    user.add_argument("name", nargs="?", default="", metavar="NAME", help="the user to add or remove")
     user.add_argument(
         "--role",
         choices=["viewer", "reviewer", "admin"],
         default="viewer",
-        help="viewer: looks; reviewer: also marks parts; admin: also commands the station (default: viewer)",
+        help="viewer may look, reviewer may also mark parts, admin may also command the station (default: viewer)",
     )
     user.add_argument(
         "--station",
@@ -89,12 +87,12 @@ def _add_station(commands: _Commands) -> None:
     )
     user.set_defaults(command=_user)
 
-    shadow = commands.add_parser("shadow", help="let the shadow model judge, or take that back")
+    shadow = commands.add_parser("shadow", help="let the shadow model judge, or undo that")
     shadow.add_argument(
         "action",
         choices=["promote", "rollback"],
         metavar="ACTION",
-        help="promote: swap the recipes' model and the shadow's; rollback: swap them back",
+        help="promote swaps the model of the recipes with the shadow model, rollback swaps them back",
     )
     shadow.add_argument("station", type=Path, metavar="STATION.toml", help="the station file")
     shadow.set_defaults(command=_shadow)
@@ -111,68 +109,94 @@ def _add_station(commands: _Commands) -> None:
 
 
 def _add_cameras(commands: _Commands) -> None:
-    cameras = commands.add_parser("cameras", help="list the cameras that the network and the buses offer")
+    cameras = commands.add_parser("cameras", help="list the cameras found on the network and on USB")
     cameras.add_argument("which", nargs="*", metavar="WHICH", help="serial numbers or addresses (default: all)")
-    cameras.add_argument("--snapshot", type=Path, metavar="DIR", help="also take a picture with each; DIR/SERIAL.png")
+    cameras.add_argument(
+        "--snapshot", type=Path, metavar="DIR", help="also take a picture with each camera, as DIR/SERIAL.png"
+    )
     cameras.set_defaults(command=_cameras)
 
-    focus = commands.add_parser("focus", help="show a camera's sharpness and exposure, live, to set its lens by")
+    focus = commands.add_parser("focus", help="show sharpness and exposure live while you adjust a lens")
     focus.add_argument(
-        "which", type=_name, metavar="CAMERA", help="address, serial number, device or URL; its name with --station"
+        "which",
+        type=_name,
+        metavar="CAMERA",
+        help="address, serial number, device or URL (with --station: the camera's name)",
     )
-    focus.add_argument("--station", type=Path, metavar="STATION.toml", help="take the camera's settings from here")
     focus.add_argument(
-        "--triggered", action="store_true", help="wait for the trigger that is set instead of running freely"
+        "--station", type=Path, metavar="STATION.toml", help="take the camera's settings from this station file"
     )
+    focus.add_argument("--triggered", action="store_true", help="wait for the configured trigger (default: run freely)")
     focus.add_argument(
-        "--latency", action="store_true", help="measure latency_ms instead, by flashes of this screen in the picture"
+        "--latency",
+        action="store_true",
+        help="measure latency_ms instead: this screen flashes and the camera must see it",
     )
-    focus.add_argument("--count", type=_whole, default=0, help="stop after so many lines (default: until Ctrl-C)")
+    focus.add_argument("--count", type=_whole, default=0, help="stop after this many lines (default: until Ctrl-C)")
     focus.set_defaults(command=_focus)
 
 
 def _add_demo(commands: _Commands) -> None:
     demo = commands.add_parser("demo", help="run a simulated line: PLC, broker, station and scoreboard")
-    demo.add_argument("--parts", type=_whole, default=0, help="stop after so many parts (default: until Ctrl-C)")
-    demo.add_argument("--cameras", type=_whole, default=0, help="cameras side by side (default: 4; 1 with --frames)")
+    demo.add_argument("--parts", type=_whole, default=0, help="stop after this many parts (default: until Ctrl-C)")
+    demo.add_argument(
+        "--cameras", type=_whole, default=0, help="number of cameras side by side (default: 4, with --frames 1)"
+    )
     demo.add_argument("--speed-mm-s", type=_positive, default=2000.0, help="belt speed (default: 2000)")
     demo.add_argument("--pitch-mm", type=_positive, default=0.0, help="distance between parts (default: 400)")
-    demo.add_argument("--frames", type=Path, metavar="DIR", help="play real images (a folder with index.csv) as parts")
+    demo.add_argument("--frames", type=Path, metavar="DIR", help="use real images as parts: a folder with index.csv")
     demo.add_argument(
-        "--model", default="", help="model folder name (default: tile-1.1; magnetic-tile-1.6 with --frames)"
+        "--model", default="", help="model folder name (default: tile-1.1, with --frames magnetic-tile-1.6)"
     )
     demo.add_argument("--runtime", choices=_RUNTIMES, default="onnx", help="segmenter driver (default: onnx)")
-    demo.add_argument("--workers", type=_whole, default=0, help="the model's threads (default: one for each core)")
-    demo.add_argument("--model-ms", type=_positive, default=0.0, help="use a simulated model this slow, for overload")
+    demo.add_argument("--workers", type=_whole, default=0, help="threads of the model (default: one per core)")
+    demo.add_argument(
+        "--model-ms",
+        type=_positive,
+        default=0.0,
+        help="use a simulated model that takes this long per frame, to test overload",
+    )
     demo.add_argument(
         "--kill",
         action="append",
         default=[],
         metavar="WHAT@S",
-        help="kill -9 plc, broker, daemon or camera S seconds after the first part; it starts again 5 s (daemon: 1 s, "
-        "camera: 3 s) later",
+        help="kill plc, broker, daemon or camera (kill -9) S seconds after the first part. It starts again 5 s later, "
+        "the daemon after 1 s, a camera after 3 s",
     )
     demo.add_argument(
         "--gige",
         action="store_true",
-        help="let the frames cross the GigE Vision protocol, from simulated cameras on 127.0.0.2 and up",
+        help="send the frames over GigE Vision, from simulated cameras on 127.0.0.2 and up",
     )
     demo.add_argument(
-        "--loss", type=_fraction, default=0.0, help="with --gige: lose this fraction of the packets (as 0.005)"
+        "--loss", type=_fraction, default=0.0, help="with --gige: lose this fraction of the packets, as 0.005"
     )
     demo.add_argument(
-        "--shadow", default="", metavar="MODEL", help="let a second model look on in spare time, as tile-1.1/fp32"
+        "--shadow",
+        default="",
+        metavar="MODEL",
+        help="let a second model look at the pictures in spare time, as tile-1.1/fp32",
     )
     demo.add_argument(
-        "--line-scan", action="store_true", help="with --gige: cameras that take their rows one by one, by the encoder"
+        "--line-scan",
+        action="store_true",
+        help="with --gige: use line-scan cameras, whose rows are triggered by the encoder",
     )
     demo.add_argument(
-        "--dim-from", type=_whole, default=-1, metavar="PART", help="let a lamp fail at this part: 15 %% less light"
+        "--dim-from",
+        type=_whole,
+        default=-1,
+        metavar="PART",
+        help="let a lamp fail from this part on: 15 %% less light",
     )
-    demo.add_argument("--seed", type=_seed, default=7, help="of belt and parts (default: 7)")
-    demo.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
+    demo.add_argument("--seed", type=_seed, default=7, help="seed of the simulated belt and parts (default: 7)")
+    demo.add_argument("--report", type=Path, metavar="FILE", help="write the measured figures as JSON")
     demo.add_argument(
-        "--keep", type=Path, metavar="DIR", help="keep the run's files here (default: a temporary folder)"
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="keep the files of the run in this folder (default: a temporary folder)",
     )
     demo.set_defaults(command=_demo)
 
@@ -187,54 +211,70 @@ def _add_bench(commands: _Commands) -> None:
     )
     bench.add_argument("--model", default="tile-1.1", help="model folder name (default: tile-1.1)")
     bench.add_argument("--runtime", choices=_RUNTIMES, default="onnx", help="segmenter driver (default: onnx)")
-    bench.add_argument("--seconds", type=_positive, default=12.0, help="how long each run of the line is (default: 12)")
+    bench.add_argument("--seconds", type=_positive, default=12.0, help="duration of each run of the line (default: 12)")
     bench.add_argument(
-        "--repeats", type=_whole, default=3, help="rounds, in each of which every way takes its turn (default: 3)"
+        "--repeats", type=_whole, default=3, help="rounds: each variant runs once per round (default: 3)"
     )
-    bench.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="for the JSON (default: bench)")
-    bench.add_argument("--budgets", type=Path, metavar="FILE", help="fail when a figure is beyond its budget here")
+    bench.add_argument(
+        "--out", type=Path, default=Path("bench"), metavar="DIR", help="folder for the JSON files (default: bench)"
+    )
+    bench.add_argument("--budgets", type=Path, metavar="FILE", help="fail if a figure exceeds its budget in this file")
     bench.set_defaults(command=_bench)
 
 
 def _add_history(commands: _Commands) -> None:
-    trace = commands.add_parser("trace", help="tell one part's whole story, from the photo-eye to every link")
+    trace = commands.add_parser(
+        "trace", help="show everything that happened to one part, from the photo-eye to every link"
+    )
     trace.add_argument("station", type=Path, metavar="STATION", help="the station file, or its state folder")
-    trace.add_argument("part", metavar="PART", help="the PLC's number of the part, or the store's as #4711")
+    trace.add_argument(
+        "part", metavar="PART", help="number of the part: the PLC's, or with # that of the results file, as #4711"
+    )
     trace.set_defaults(command=_trace)
 
     export = commands.add_parser("export", help="write results as tables, or pictures as training data")
     export.add_argument("station", type=Path, metavar="STATION", help="the station file, or its state folder")
     export.add_argument(
-        "--from", dest="since", type=_utc, metavar="UTC", help="first instant, as 2026-11-21 or 2026-11-21T06:00"
+        "--from", dest="since", type=_utc, metavar="UTC", help="start of the period, as 2026-11-21 or 2026-11-21T06:00"
     )
-    export.add_argument("--to", dest="until", type=_utc, metavar="UTC", help="first instant that is left out")
+    export.add_argument(
+        "--to", dest="until", type=_utc, metavar="UTC", help="end of the period, which is itself left out"
+    )
     export.add_argument(
         "--format",
         choices=["csv", "parquet", "index", "coco"],
         default="csv",
-        help="csv, parquet: all tables; index, coco: pictures with masks and review labels (default: csv)",
+        help="csv and parquet export all tables, index and coco export pictures with masks and labels (default: csv)",
     )
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write into")
     export.set_defaults(command=_export)
 
-    reference = commands.add_parser("reference", help="learn what the drift watch compares with, from judged parts")
+    reference = commands.add_parser("reference", help="learn the reference of the drift watch from judged parts")
     reference.add_argument("station", type=Path, metavar="STATION", help="the station file, or its state folder")
-    reference.add_argument("--recipe", type=_whole, metavar="ID", help="of which recipe (default: the one judged last)")
-    reference.add_argument("--from", dest="since", type=_utc, metavar="UTC", help="first instant, as 2026-11-21T06:00")
-    reference.add_argument("--to", dest="until", type=_utc, metavar="UTC", help="first instant that is left out")
+    reference.add_argument(
+        "--recipe", type=_whole, metavar="ID", help="id of the recipe (default: the recipe of the last part)"
+    )
+    reference.add_argument(
+        "--from", dest="since", type=_utc, metavar="UTC", help="start of the period, as 2026-11-21T06:00"
+    )
+    reference.add_argument(
+        "--to", dest="until", type=_utc, metavar="UTC", help="end of the period, which is itself left out"
+    )
     reference.set_defaults(command=_reference)
 
-    guard = commands.add_parser("guard", help="teach what pictures of good parts are like, so that others are refused")
+    guard = commands.add_parser(
+        "guard", help="teach the picture guard with good parts, so that it refuses other pictures"
+    )
     guard.add_argument("station", type=Path, metavar="STATION.toml", help="the station file")
-    guard.add_argument("--recipe", type=_whole, required=True, metavar="ID", help="whose good parts they are")
+    guard.add_argument("--recipe", type=_whole, required=True, metavar="ID", help="id of the recipe of these parts")
     guard.add_argument(
         "--pictures",
         type=Path,
         metavar="DIR",
-        help="a folder of one camera's pictures of good parts (default: what the archive kept of accepted parts)",
+        help="folder with one camera's pictures of good parts (default: the archive's pictures of accepted parts)",
     )
     guard.add_argument(
-        "--camera", metavar="NAME", help="whose pictures --pictures are, where there are several cameras"
+        "--camera", metavar="NAME", help="camera that took --pictures, if the station has several cameras"
     )
     guard.set_defaults(command=_guard)
 
@@ -380,7 +420,7 @@ def _demo(given: argparse.Namespace) -> int:
 
 @contextmanager
 def _unwound_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the command as Ctrl-C does: what it has started ends with it."""
+    """Let SIGTERM end the command in the same way as Ctrl-C, with all processes that it started."""
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         yield

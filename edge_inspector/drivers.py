@@ -1,8 +1,8 @@
-"""The seams of the station: what a driver must be, and where the drivers are.
+"""The interfaces of drivers, and the list of drivers.
 
-A driver blocks with a timeout, returns data or raises `DeviceError`. Threads, retries, queues and metrics belong to
-the stages. A driver module is imported only when a configuration names it. Each driver class has a nested pydantic
-model `Settings` (frozen, extra keys forbidden, units in the names): its table in the station file.
+A driver call blocks with a timeout. It returns data or raises `DeviceError`. Threads, retries, queues and metrics
+belong to the stages. A driver's module is imported only if a configuration names the driver. Each driver class has a
+nested pydantic model `Settings` (frozen, no extra keys, units in the names) for its table in the station file.
 """
 
 from __future__ import annotations
@@ -30,30 +30,33 @@ from edge_inspector.records import (
 
 
 class DriverSettings(BaseModel):
-    """The base of every driver's `Settings`."""
+    """The base of every driver's `Settings`.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    Write one line of docstring below each field. It becomes the field's description in the JSON Schema.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     @property
     def device(self) -> str | None:
-        """What only one driver may hold at a time: a device path, an address. None where sharing is harmless."""
+        """The device that only one driver may open at a time: a path or an address. None if sharing is harmless."""
         return None
 
     @property
     def free_running_hz(self) -> float | None:
-        """How many pictures a camera takes per second by itself. None where it is triggered, or nobody has said."""
+        """Pictures per second of a camera that runs freely. None if it is triggered or the rate is not set."""
         return None
 
     @property
     def cautions(self) -> Sequence[str]:
-        """What works as it is set, and a person should look into: told by `check`."""
+        """Warnings about settings that work but may be a mistake. `edge-inspector check` prints them."""
         return ()
 
 
 class Camera(Protocol):
-    """Pictures in. Constructed as `Camera(name, settings)`; one thread owns it from open to close.
+    """A source of pictures, constructed as `Camera(name, settings)`. One thread owns it from open to close.
 
-    Drivers inherit from it, for what not every device has.
+    Drivers inherit from this class, which implements what not every device has.
     """
 
     name: str
@@ -64,22 +67,22 @@ class Camera(Protocol):
 
     @abstractmethod
     def grab(self, timeout_s: float) -> Frame | None:
-        """The next frame in order, or None when none came within `timeout_s`.
+        """The next frame in order, or None if none arrived within `timeout_s`.
 
-        Raises FrameIncompleteError for a picture that must not be used, DeviceError when the camera is lost.
+        Raises FrameIncompleteError for a picture that must not be used, and DeviceError if the camera is lost.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Stop and let go. Safe at any time, also twice."""
+        """Stop and disconnect. Safe at any time, also twice."""
 
     def counters(self) -> CameraCounters:
-        """The device's own statistics, zeros where it has none. At any time, at once, without an error."""
+        """The device's own statistics, zeros if it has none. It may be called at any time and never waits or raises."""
         return CameraCounters()
 
 
 class Encoder(Protocol):
-    """The belt's position in. Constructed as `Encoder(settings)`; one thread owns it."""
+    """A source of the belt's position, constructed as `Encoder(settings)`. One thread owns it."""
 
     @abstractmethod
     def open(self) -> None:
@@ -87,15 +90,15 @@ class Encoder(Protocol):
 
     @abstractmethod
     def read(self) -> EncoderSample:
-        """One sample, at once. Raises DeviceError (a timeout too: the connection is then void)."""
+        """Take one sample now. Raises DeviceError, also for a timeout. The connection is unusable after that."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go. Safe at any time, also twice."""
+        """Disconnect. Safe at any time, also twice."""
 
 
 class Segmenter(Protocol):
-    """Pictures to masks. Constructed as `Segmenter(model_dir, settings)`; `info` is valid from construction on."""
+    """Turns pictures into masks. Constructed as `Segmenter(model_dir, settings)`. `info` is valid before open()."""
 
     info: ModelInfo
     max_batch: int
@@ -103,85 +106,86 @@ class Segmenter(Protocol):
 
     @abstractmethod
     def open(self) -> None:
-        """Load, check and warm up. Raises ConfigError for a wrong or damaged model."""
+        """Load, check and warm up the model. Raises ConfigError for a wrong or damaged model."""
 
     @abstractmethod
     def segment(self, images: Sequence[Image]) -> list[Image]:
         """One mask per image: (classes, H / stride, W / stride) uint8, 0..255 for probability 0..1.
 
-        At most `max_batch` images, of any size (larger than the model's input: tiled and merged). May be called by
-        `workers` threads at once. The masks belong to the caller. Raises InferenceError.
+        It takes at most `max_batch` images of any size. An image larger than the model's input is cut into windows,
+        and their masks are merged. `workers` threads may call it at the same time. The masks belong to the caller.
+        Raises InferenceError.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the session. Safe at any time, also twice."""
+        """Release the session. Safe at any time, also twice."""
 
 
 class PlcLink(Protocol):
-    """Decisions out. Constructed as `PlcLink(settings, identity)`; one thread owns it from open to close."""
+    """Sends out verdicts. Constructed as `PlcLink(settings, identity)`. One thread owns it from open to close."""
 
     connected: bool
     events: Mapping[str, int]
-    """How often each thing that an operator should know of has happened, by a name fit for a metric's label."""
+    """How often each event that an operator should know of has happened. The names are labels of a metric."""
     troubles: Mapping[ErrorCode, str]
-    """What is wrong now beside the connection, and why."""
+    """What is wrong now, apart from the connection, and why."""
 
     @property
     @abstractmethod
     def backlog(self) -> int:
-        """How much of what was delivered the peer has not acknowledged yet."""
+        """How many delivered items the peer has not acknowledged yet."""
 
     @abstractmethod
     def open(self) -> None:
-        """Connect, silent: nothing that could fire the gate is sent here. Raises DeviceError."""
+        """Connect. This sends nothing that could fire the gate. Raises DeviceError."""
 
     @abstractmethod
     def probe(self) -> str:
-        """What the peer is and whether it could be served, in a few words; says nothing that it could act on.
+        """Test everything that the daemon will need, and describe the peer in a few words.
 
-        It tries all that the daemon will ask of the peer. Not between open and close. Raises DeviceError, and
-        CautionError for what works and may not stay so.
+        It sends nothing that the peer could act on. Do not call it between open and close. Raises DeviceError, or
+        CautionError for something that works now but may stop working.
         """
 
     @abstractmethod
     def look(self) -> PlcInput | None:
-        """What the peer says, read without writing anything; None where it says nothing.
+        """The peer's data, read without writing anything. None if it has none.
 
-        Not between open and close. Raises DeviceError.
+        Do not call it between open and close. Raises DeviceError.
         """
 
     @abstractmethod
     def exchange(self, status: StationStatus) -> PlcInput | None:
-        """Publish the status and the heartbeat; what the peer says, or None where it says nothing.
+        """Publish the status and the heartbeat, and return the peer's data. None if it has none.
 
-        Called at least once per heartbeat period. Raises DeviceError.
+        It is called at least once per heartbeat period. Raises DeviceError.
         """
 
     @abstractmethod
     def commands(self) -> Sequence[Command]:
-        """What the peer has asked for since the last call, checked; none where it has no way to ask.
+        """The peer's valid commands since the last call. Empty if the peer cannot send commands.
 
-        Called after each exchange. A command's answer comes through its `reply`, from another thread.
+        It is called after each exchange. Another thread answers a command through the command's `reply`.
         """
 
     @abstractmethod
     def incidents(self) -> Sequence[tuple[ErrorCode, str]]:
-        """What has happened since the last call that somebody must see to: each stays a condition until RESET.
+        """Events since the last call that need a person. Each one stays a condition until RESET.
 
-        Called after each exchange.
+        It is called after each exchange.
         """
 
     @abstractmethod
     def deliver(self, verdicts: Sequence[Verdict]) -> int:
-        """How many of these verdicts, from the first on, the peer now holds; fewer when it has no room.
+        """Deliver verdicts in order, and return how many of them the peer now holds. Fewer if it has no room.
 
-        The same verdict may be delivered again after a failure: peers take it once. Raises DeviceError.
+        After a failure the same verdict may be delivered again. Peers process it once. Raises DeviceError.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Say "not ready" if the peer can still hear it, and let go. Safe at any time, also twice."""
+        """Send "not ready" if the peer is still reachable, and disconnect. Safe at any time, also twice."""
 
 
 CAMERAS = {
@@ -231,18 +235,18 @@ OTHER_WORDS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("mosquitto", "broker"), 'for a broker write driver = "mqtt"'),
     },
 }
-"""By family: what people call a driver that has another name here, and what to write instead."""
+"""By family: other names that people use for a driver, and what to write instead."""
 
 FAMILIES = {"cameras": CAMERAS, "encoders": ENCODERS, "segmenters": SEGMENTERS, "plcs": PLC_LINKS}
 
 
 def driver_names(family: str) -> list[str]:
-    """The names a configuration may use in this family, third-party entry points included."""
+    """The driver names that a configuration may use in this family, including third-party entry points."""
     return sorted({*FAMILIES[family], *(point.name for point in entry_points(group=f"edge_inspector.{family}"))})
 
 
 def load_driver(family: str, name: str) -> Any:
-    """The driver class called `name`. Raises KeyError for an unknown name, ImportError for a missing SDK."""
+    """The driver class with this name. Raises KeyError for an unknown name, ImportError for a missing SDK."""
     target = FAMILIES[family].get(name)
     if target is None:
         points = [point for point in entry_points(group=f"edge_inspector.{family}") if point.name == name]

@@ -1,4 +1,4 @@
-"""JSON Schema of everything that others write or read as text: messages, station file, recipe."""
+"""JSON Schema of MQTT messages, station file and recipe."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ NAMES = (*MESSAGES, *REQUESTS, *FILES)
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The schema called `name`, one of NAMES, complete in itself."""
+    """The schema with this name, one of NAMES. It refers to nothing outside itself."""
     if name in MESSAGES:
         return {"$schema": DIALECT, **_open(MESSAGES[name].model_json_schema(mode="serialization"))}
     return {"$schema": DIALECT, **(REQUESTS | FILES)[name].model_json_schema()}
 
 
 def every_schema() -> dict[str, Any]:
-    """All of them in one document: `$defs` has them by the names of their models."""
+    """All schemas in one document, in `$defs` under the names of their models."""
     definitions = message_definitions("#/$defs/{model}") | _definitions(FILES, "validation", "#/$defs/{model}")
     return {"$schema": DIALECT, "$defs": definitions}
 
 
 def message_definitions(ref_template: str) -> dict[str, Any]:
-    """The messages' models and what they are made of, by name."""
+    """The schemas of all messages and of their parts, by model name."""
     definitions: dict[str, Any] = _open(_definitions(MESSAGES, "serialization", ref_template))
     return definitions | _definitions(REQUESTS, "validation", ref_template)
 
@@ -48,7 +48,7 @@ def _definitions(models: dict[str, type[BaseModel]], mode: JsonSchemaMode, ref_t
 
 
 def _open(part: Any) -> Any:
-    """Without the ban on further fields: messages may get new ones at any time, and no reader may refuse them."""
+    """The schema with further fields allowed: messages may get new fields, and readers must accept them."""
     if isinstance(part, list):
         return [_open(each) for each in part]
     if isinstance(part, dict):

@@ -1,4 +1,4 @@
-"""What a checker says of a file that a person has written, in words that say what to type."""
+"""Messages about mistakes in the files of users. Each message says what to type."""
 
 from __future__ import annotations
 
@@ -18,13 +18,20 @@ _UNITS = frozenset({"ns", "us", "ms", "s", "min", "hours", "days", "mm", "m", "p
 
 _ALIKE = 0.7  # of 1: "port" is not meant by "transport"
 
+_IN_WORDS = "patternErrorMessage"  # editors that read JSON Schema show it too
+
 _Schema = Mapping[str, Any]
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """Which of the `known` names is meant by `name`, whatever its capitals; None where none is alike.
+def in_words(what: str) -> dict[str, Any]:
+    """The `json_schema_extra` of a field with a pattern: the end of the message "must be ..."."""
+    return {_IN_WORDS: what}
 
-    A name that another begins with, as `exposure` of `exposure_us`, means that one.
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The `known` name that is most similar to `name`, ignoring case. None if none is similar.
+
+    The beginning of a known name means that name: `exposure` means `exposure_us`.
     """
     by_small = {each.lower(): each for each in known}
     found = [each for each in by_small if each.startswith(f"{name.lower()}_")]
@@ -33,13 +40,13 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question to put behind a message, where one of the `known` names is alike."""
+    """The question "did you mean ...?" for the end of a message. Empty if no `known` name is similar."""
     meant = closest(name, known)
     return f"; did you mean {meant!r}?" if meant else ""
 
 
 def faults_of(error: ValidationError, where: str, model: type[BaseModel] | None = None) -> list[Fault]:
-    """Every fault that pydantic found, each with its key path. `model` is what was validated: it knows the keys."""
+    """All faults that pydantic found, each with its key path. `model` is the validated model, for its keys."""
     tables = _Tables(model)
     found = error.errors(include_url=False)
     unknown = {tuple(each["loc"]): each["input"] for each in found if each["type"] == "extra_forbidden"}
@@ -66,7 +73,7 @@ _Loc = tuple[int | str, ...]
 
 
 def _meant(unknown: Iterable[_Loc], missing: set[_Loc], tables: _Tables) -> dict[_Loc, _Loc]:
-    """By unknown key the key that is meant: rather one that is missing than another."""
+    """The intended key of each unknown key. Missing keys are preferred."""
     meant: dict[_Loc, _Loc] = {}
     for loc in unknown:
         beside = [str(each[-1]) for each in missing if each[:-1] == loc[:-1] and each not in meant.values()]
@@ -77,7 +84,7 @@ def _meant(unknown: Iterable[_Loc], missing: set[_Loc], tables: _Tables) -> dict
 
 
 class _Tables:
-    """The tables of a model, by key path, as its JSON schema describes them."""
+    """The tables of a model by key path, as its JSON Schema describes them."""
 
     def __init__(self, model: type[BaseModel] | None) -> None:
         self._root: _Schema = {}
@@ -88,11 +95,11 @@ class _Tables:
                 self._root = {}
 
     def keys(self, loc: _Loc) -> list[str]:
-        """What may be written in the table at `loc`."""
+        """The keys of the table at `loc`."""
         return list(self._at(loc).get("properties", {}))
 
     def unknown(self, loc: _Loc, value: object, meant: _Loc | None) -> str:
-        """What to say of a key that is not known."""
+        """The message about an unknown key."""
         kind = "unknown table" if isinstance(value, dict) else "unknown key"
         if meant is not None:
             return f"{kind}; did you mean {self._written(meant)}?{_unit_hint(str(loc[-1]), str(meant[-1]))}"
@@ -100,7 +107,7 @@ class _Tables:
         return f"{kind}; keys here: {', '.join(sorted(keys))}" if keys else f"{kind}; take it away"
 
     def missing(self, loc: _Loc) -> str:
-        """What to say of a key that must be there."""
+        """The message about a missing key."""
         schema, written = self._at(loc), self._written(loc)
         if written.startswith("["):
             return f"is missing; write {written}"
@@ -110,7 +117,7 @@ class _Tables:
         return f"is missing; write {written} = ..." + (f", {kind}" if kind else "")
 
     def wrong(self, loc: _Loc, value: object) -> str:
-        """What to say of a value that may not be; "" where the schema does not know either."""
+        """The message about a wrong value. Empty if the schema does not explain it."""
         schema = self._at(loc)
         if schema.get("type") == "array" and isinstance(value, dict) and len(loc) == 1:
             return f"write [[{loc[0]}]], in two brackets: there may be several"
@@ -122,7 +129,7 @@ class _Tables:
         return f"must be {kind}{_given(value)}{_value_hint(schema, value)}" if kind else ""
 
     def resolved(self, schema: _Schema) -> _Schema:
-        """The schema itself, where it is only referred to or may be left out."""
+        """The schema behind a reference, or behind a type that may be left out."""
         if "$ref" in schema:
             return self.resolved(self._root["$defs"][schema["$ref"].rpartition("/")[2]])
         wanted = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
@@ -153,7 +160,7 @@ def _step(schema: _Schema, key: int | str) -> _Schema:
 
 
 def _kind(schema: _Schema, tables: _Tables) -> str:
-    """What may be written, as "a whole number from 1 to 65535"; "" where the schema does not say."""
+    """The allowed kind of value, as "a whole number from 1 to 65535". Empty if the schema does not say."""
     if "anyOf" in schema:
         kinds = [_kind(tables.resolved(each), tables) for each in schema["anyOf"]]
         return " or ".join(dict.fromkeys(filter(None, kinds)))
@@ -165,9 +172,9 @@ def _kind(schema: _Schema, tables: _Tables) -> str:
     if name == "array":
         return f"a list{''.join(_length(schema, 'Items', 'entries'))}"
     if name == "string":
-        # a pattern is a riddle unless its key describes it
+        # A pattern alone explains nothing to a person.
         plain = "" if "pattern" in schema else f"text in quotes{''.join(_length(schema, 'Length', 'characters'))}"
-        return str(schema.get("description", plain))
+        return str(schema.get(_IN_WORDS, plain))
     return {"boolean": "true or false", "object": "a table"}.get(name, "")
 
 

@@ -1,4 +1,4 @@
-"""Basler cameras by pylon, Basler's own SDK (extra `basler`), where Aravis does not suit."""
+"""Basler cameras over pylon, Basler's own SDK (extra `basler`), if Aravis does not suit."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ _STATISTICS = {
 
 
 class BaslerCamera(Camera):
-    """One camera, of any interface that pylon knows. Its clock is learned from the frames' arrivals."""
+    """One camera on any interface that pylon supports. Its clock is estimated from the arrival of frames."""
 
     class Settings(FeatureSettings):
-        """`serial` as printed on the camera."""
+        """A Basler camera, named by its serial number."""
 
         serial: Annotated[str, Field(min_length=1)]
+        """Serial number, as printed on the camera."""
 
         @property
         def device(self) -> str | None:
-            """A camera has room for one controlling program."""
+            """The camera. Only one program can control it."""
             return self.serial
 
     def __init__(self, name: str, settings: Settings) -> None:
@@ -66,7 +67,7 @@ class BaslerCamera(Camera):
 
     @fails_as_device
     def grab(self, timeout_s: float) -> Frame | None:
-        """The next frame that was completed."""
+        """The next complete frame."""
         if self._camera is None:
             raise DeviceError(f"{self.name}: not open")
         if self._camera.IsCameraDeviceRemoved():
@@ -84,7 +85,7 @@ class BaslerCamera(Camera):
             return self._received(result, now)
 
     def close(self) -> None:
-        """Stop and let go."""
+        """Stop and disconnect."""
         camera, self._camera = self._camera, None
         if camera is not None:
             # Whatever a camera that is gone says to it, it is let go.
@@ -93,7 +94,7 @@ class BaslerCamera(Camera):
                     step()
 
     def counters(self) -> CameraCounters:
-        """Pylon's statistics of the stream, where the interface keeps them."""
+        """Pylon's statistics of the stream, if the interface has them."""
         if self._camera is not None:
             # A camera that was unplugged has no statistics any more.
             with contextlib.suppress(DeviceError, genicam.GenericException):

@@ -1,4 +1,4 @@
-"""A folder of pictures as a camera: for replay, for trials of a recipe, and for tests."""
+"""A folder of pictures as a camera, for replay, for tests and to try out a recipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INDEX_NAME: Final = "index.csv"
 
 
 class Item(NamedTuple):
-    """One picture of a folder and what is known of it."""
+    """One picture of a folder, with its mask and class if they are known."""
 
     image: Path
     mask: Path | None
@@ -30,19 +30,23 @@ class Item(NamedTuple):
 
 
 class FolderCamera(Camera):
-    """The pictures in the order of the index or of their names, each at its due time."""
+    """Delivers the pictures in the order of the index or of their names, each at its due time."""
 
     class Settings(DriverSettings):
-        """`interval_ms` is the time from one picture to the next; 0 gives each as soon as it is asked for."""
+        """Where the pictures are and how fast they are played."""
 
         path: Path
+        """Folder with the pictures. An `index.csv` in it selects and orders them, otherwise their names do."""
         interval_ms: Annotated[float, Field(ge=0)] = 100.0
+        """Time from one picture to the next. 0 delivers each picture as soon as it is requested."""
         repeat: bool = False
+        """Start again after the last picture."""
         grey: bool = False
+        """Read the pictures as grey ones."""
 
         @property
         def free_running_hz(self) -> float | None:
-            """As paced; None where each picture comes as soon as it is asked for."""
+            """The rate of `interval_ms`. None if each picture comes as soon as it is requested."""
             return 1000 / self.interval_ms if self.interval_ms else None
 
     def __init__(self, name: str, settings: Settings) -> None:
@@ -65,7 +69,7 @@ class FolderCamera(Camera):
 
     @fails_as_device
     def grab(self, timeout_s: float) -> Frame | None:
-        """The next picture when it is due; None for ever after the last one."""
+        """The next picture when it is due. None after the last one."""
         if self._items is None:
             raise DeviceError(f"{self.name}: not open")
         deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
@@ -81,7 +85,7 @@ class FolderCamera(Camera):
         return self._frame(item, image)
 
     def close(self) -> None:
-        """Forget the list and what was read ahead."""
+        """Forget the list and the picture that was read ahead."""
         self._items = None
         self._next = None
 
@@ -107,9 +111,9 @@ class FolderCamera(Camera):
 
 
 def load_index(path: Path) -> list[Item]:
-    """The pictures that `path`/index.csv names (columns image, mask, class; others are free), else all, by name.
+    """The pictures that `path`/index.csv lists (columns image, mask, class), or all pictures in the order of names.
 
-    Raises DeviceError for a folder that is missing or has none.
+    The index may have other columns. Raises DeviceError if the folder is missing or has no pictures.
     """
     if not path.is_dir():
         raise DeviceError(f"{path}: there is no such folder")

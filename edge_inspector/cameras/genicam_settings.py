@@ -1,4 +1,4 @@
-"""The settings that GenICam cameras have in common, and the features that they come down to."""
+"""The settings that all GenICam cameras share, and the camera features that they set."""
 
 from __future__ import annotations
 
@@ -29,62 +29,79 @@ _TRIGGER_DELAY: Final = ("TriggerDelay", "TriggerDelayAbs")
 
 
 class FeatureSettings(DriverSettings):
-    """What is absent stays as the camera has it; without `trigger_source` it runs freely.
-
-    `roi` is x, y, width, height. Chunks are named as in the camera's ChunkSelector (their features with Chunk before
-    it); `chunk_encoder` is the 32-bit counter that makes a frame's position exact. `stamp_delay_us`: how long after
-    the start of the exposure the camera stamps. `stamp_error_us`: by how much that instant may be wrong on this
-    machine's clock; if not said otherwise, what reading the camera's clock cannot tell, or, for a clock that is known
-    by arrivals alone, the time that a frame takes over 1 Gbit/s. `ptp` lets the camera follow the network's clock.
-    `line_trigger_source` makes a line-scan camera take a row at every `line_trigger_divider`th pulse of that source;
-    the frame is as many rows as `roi` is high. `features` are set last, in their order; true executes a command.
-    """
+    """A setting that is not set stays as the camera has it. Without `trigger_source` the camera runs freely."""
 
     user_set: Text | None = None
+    """Settings stored in the camera that are loaded first, as `Default`."""
     pixel_format: PixelFormat = "Mono8"
+    """Pixel format of the frames. Of formats with more than 8 bits the upper 8 are used."""
     demosaic: Demosaic = "bilinear"
+    """How Bayer frames become colour pictures. Use the method with which the model's pictures were made."""
     roi: tuple[Whole, Whole, Count, Count] | None = None
+    """Area of the sensor in pixels: x, y, width, height. The height of a line-scan frame is its number of rows."""
     binning: Count | None = None
+    """Sensor pixels, in each direction, that are combined into one."""
     frame_rate: Annotated[float, Field(gt=0)] | None = None
+    """Frames per second of a camera that runs freely."""
     exposure_us: Annotated[float, Field(gt=0)] | None = None
+    """Exposure time. Setting it switches automatic exposure off. At 2 m/s, 100 us blur the picture by 0.2 mm."""
     gain: Amount | None = None
+    """Gain in the camera's own unit. Setting it switches automatic gain off."""
     black_level: float | None = None
+    """Black level in the camera's own unit."""
     trigger_source: Text | None = None
+    """Input that triggers a frame, as `Line0`. Not set: the camera runs freely."""
     trigger_selector: Text = "FrameStart"
+    """Kind of trigger that `trigger_source` drives. Change it if your camera has another name for it."""
     trigger_activation: Text | None = None
+    """Edge or level of the signal that triggers, as `RisingEdge`."""
     trigger_delay_us: Amount | None = None
+    """Delay from the trigger signal to the exposure."""
     trigger_divider: Count | None = None
+    """Take a frame at every n-th trigger only."""
     line_trigger_source: Text | None = None
+    """Input that triggers each row of a line-scan camera, as `Encoder0`."""
     line_trigger_divider: Count | None = None
+    """Take a row at every n-th pulse of `line_trigger_source` only."""
     chunk_timestamp: Text | None = None
+    """Chunk with the frame's timestamp, named as in the camera's ChunkSelector: without Chunk before it."""
     chunk_frame_id: Text | None = None
+    """Chunk with the frame's number, named in the same way."""
     chunk_encoder: Text | None = None
+    """Chunk with the 32-bit encoder count of the frame, named in the same way. It makes the position exact."""
     stamp_delay_us: float = 0.0
+    """Time from the start of the exposure to the camera's timestamp. Set it if the camera stamps later."""
     stamp_error_us: Amount | None = None
+    """How wrong the timestamp may be on this machine's clock, if you measured it. Default: docs/cameras.md."""
     ptp: bool | None = None
+    """Let the camera synchronise its clock over the network with PTP."""
     buffers: Annotated[int, Field(ge=2, le=1000)] = 16
+    """Frame buffers. Raise it if `camera_underruns` grows."""
     features: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """More GenICam features, set last and in this order. `true` executes a command."""
 
     @property
     def free_running_hz(self) -> float | None:
-        """`frame_rate`, unless something triggers the camera; `features` may switch a trigger on, too."""
+        """`frame_rate`, or None if the camera is triggered. `features` may switch a trigger on, too."""
         triggered = self.trigger_source or self.line_trigger_source or "TriggerMode" in self.features
         return None if triggered else self.frame_rate
 
 
 class GenicamSettings(FeatureSettings):
-    """`address` of GigE cameras (safest), or `serial`.
-
-    `packet_socket`: receive past the UDP stack where the process may (CAP_NET_RAW). `frame_retention_ms`: how long a
-    frame may pause on its way before it counts as incomplete.
-    """
+    """Name the camera by either `address` or `serial`."""
 
     address: Text | None = None
+    """IP address of a GigE camera. It is safer and faster than `serial`."""
     serial: Text | None = None
+    """Serial number. Use it for USB cameras. A GigE camera is then searched by broadcast, which takes a second."""
     packet_size: Annotated[int, Field(ge=256, le=65000)] | None = None
+    """Size of a network packet in bytes. The port's MTU must be larger. 8192 needs jumbo frames."""
     packet_delay_ns: Whole | None = None
+    """Pause after each packet. Set it if several cameras share one port. Values: docs/cameras.md."""
     packet_socket: bool = True
+    """Receive past the UDP stack if the process has CAP_NET_RAW. Fewer frames are lost on a busy machine."""
     frame_retention_ms: Annotated[int, Field(ge=1, le=60_000)] | None = None
+    """Longest pause within a frame before it counts as incomplete. Raise it for line-scan cameras on a slow belt."""
 
     @model_validator(mode="after")
     def _one_name(self) -> Self:
@@ -94,18 +111,18 @@ class GenicamSettings(FeatureSettings):
 
     @property
     def device(self) -> str | None:
-        """A GenICam camera has room for one controlling program."""
+        """The camera. Only one program can control a GenICam camera."""
         return self.address or self.serial
 
 
 def exposure_ns(device: Features) -> int:
-    """The exposure time that is set; 0 where the camera does not tell."""
+    """The camera's exposure time. 0 if the camera does not report it."""
     feature = first_of(device, _EXPOSURE)
     return int(float(device.read(feature)) * 1000) if feature else 0
 
 
 def patience_ns(device: Features, chosen: FeatureSettings) -> int | None:
-    """How long without a frame means lost; None where a trigger may come at any time or never."""
+    """Time without a frame after which the camera counts as lost. None for a camera that is triggered."""
     rate = first_of(device, _RATE)
     if chosen.trigger_source is not None or chosen.line_trigger_source is not None or rate is None:
         return None
@@ -113,16 +130,16 @@ def patience_ns(device: Features, chosen: FeatureSettings) -> int | None:
 
 
 def ticks_per_s(device: Features) -> int:
-    """How fast the camera's clock counts: in nanoseconds where it does not tell."""
+    """Ticks per second of the camera's clock. 1e9 if the camera does not report it."""
     feature = "GevTimestampTickFrequency"
     return int(device.read(feature)) if device.has(feature) else 1_000_000_000
 
 
 def steps_of(chosen: FeatureSettings) -> list[Step]:
-    """What is to be set, in an order that cameras accept.
+    """The features to set, in an order that cameras accept.
 
-    Formats decide on sizes, auto functions block values, a trigger that is on keeps its source, and rate and exposure
-    bound each other.
+    The order matters: the pixel format limits sizes, an automatic function blocks its value, an active trigger keeps
+    its source, and frame rate and exposure limit each other.
     """
     steps = []
     if chosen.user_set is not None:

@@ -1,4 +1,4 @@
-"""Cameras by a maker's GenTL producer (a .cti file), over Harvesters (extra `gentl`): frame grabbers, and the like."""
+"""Cameras behind a GenTL producer (a .cti file), over Harvesters (extra `gentl`), such as frame grabbers."""
 
 from __future__ import annotations
 
@@ -32,17 +32,19 @@ _loading = threading.Lock()
 
 
 class GentlCamera(Camera):
-    """One camera of a producer. Its clock is learned from the frames' arrivals."""
+    """One camera of a producer. Its clock is estimated from the arrival of frames."""
 
     class Settings(FeatureSettings):
-        """`producer` is the maker's .cti file, `serial` as the producer tells it."""
+        """A camera behind a GenTL producer, named by its serial number."""
 
         producer: Path
+        """The maker's GenTL producer, a .cti file."""
         serial: Annotated[str, Field(min_length=1)]
+        """Serial number, as the producer reports it."""
 
         @property
         def device(self) -> str | None:
-            """A camera has room for one controlling program."""
+            """The camera. Only one program can control it."""
             return self.serial
 
     def __init__(self, name: str, settings: Settings) -> None:
@@ -72,7 +74,7 @@ class GentlCamera(Camera):
 
     @fails_as_device
     def grab(self, timeout_s: float) -> Frame | None:
-        """The next frame that was completed."""
+        """The next complete frame."""
         if self._acquirer is None:
             raise DeviceError(f"{self.name}: not open")
         discarded = self._discarded.count
@@ -94,7 +96,7 @@ class GentlCamera(Camera):
             buffer.queue()
 
     def close(self) -> None:
-        """Stop and let go; the producer too, when this was its last camera."""
+        """Stop and disconnect. The last camera of a producer also closes the producer."""
         acquirer, self._acquirer, self._nodes = self._acquirer, None, None
         # Whatever a camera that is gone says to it, it is let go.
         for step in (acquirer.stop, acquirer.destroy) if acquirer is not None else ():
@@ -105,7 +107,7 @@ class GentlCamera(Camera):
             _unload(self._settings.producer)
 
     def counters(self) -> CameraCounters:
-        """The gaps in the frames' numbers, and the temperature; producers tell the rest each in its own way."""
+        """Gaps in the frame numbers, and the temperature. Producers have no common way to report more."""
         celsius = self._thermometer.celsius if self._thermometer is not None else None
         return CameraCounters(frames_missed=self._ids.missed, temperature_c=celsius)
 

@@ -1,4 +1,4 @@
-"""UVC cameras (V4L2), network streams (RTSP, MJPEG over HTTP) and video files, by OpenCV."""
+"""UVC cameras (V4L2), network streams (RTSP, MJPEG over HTTP) and video files, over OpenCV."""
 
 from __future__ import annotations
 
@@ -37,33 +37,39 @@ Milliseconds = Annotated[float, Field(ge=0, le=60_000)]
 
 
 class OpenCvCamera(Camera):
-    """One V4L2 device, stream or file. What the camera does not accept as set is an error, not a surprise."""
+    """One V4L2 device, stream or file. A setting that the camera does not accept is an error."""
 
     class Settings(DriverSettings):
-        """What is absent stays as the camera has it.
-
-        `backend` is v4l2 for a device and ffmpeg for the rest, if not said otherwise. `buffers`: how many frames V4L2
-        may hold. `read_timeout_s` is how soon the loss of a network stream is known: at least three of its frames.
-        `latency_ms` lies between the middle of the exposure and the stamp: the kernel's for V4L2, else the arrival. It
-        may be wrong by `latency_error_ms`: if not said otherwise, two frames of a network stream and at least 50 ms,
-        2 ms with a V4L2 device, and one frame of a device whose latency is not given. All positions' bounds have it.
-        `password_file` holds the password of the user in `source`. A file comes as fast as asked unless `fps` paces it.
-        """
+        """A setting that is not set stays as the camera has it."""
 
         source: Annotated[str, Field(min_length=1, repr=False)]
+        """Device path, stream URL or video file. For a device, use a path that survives a reboot."""
         password_file: Path | None = None
+        """File with the password of the user in `source`. Only the service should be able to read it."""
         backend: Literal["v4l2", "ffmpeg", "gstreamer"] | None = None
+        """OpenCV backend that reads the source. Not set: `v4l2` for a device, `ffmpeg` for everything else."""
         buffers: Annotated[int, Field(ge=1, le=10)] | None = None
+        """Frames that the V4L2 driver may hold."""
         width: Pixels | None = None
+        """Width of the picture in pixels."""
         height: Pixels | None = None
+        """Height of the picture in pixels."""
         fps: Annotated[float, Field(gt=0)] | None = None
+        """Pictures per second. A video file without it is read as fast as requested."""
         fourcc: Annotated[str, Field(min_length=4, max_length=4)] | None = None
+        """Pixel format as four characters, as `MJPG`."""
         exposure_us: Annotated[int, Field(ge=_V4L2_EXPOSURE_UNIT_US, multiple_of=_V4L2_EXPOSURE_UNIT_US)] | None = None
+        """Exposure time. Shorten it if parts are blurred by the belt's movement."""
         gain: float | None = None
+        """Gain in the camera's own unit."""
         latency_ms: Milliseconds | None = None
+        """Time from the middle of the exposure to the timestamp. Measure it with `edge-inspector focus --latency`."""
         latency_error_ms: Milliseconds | None = None
+        """How wrong `latency_ms` may be: part of every position's error bound. Defaults: docs/cameras.md."""
         open_timeout_s: Seconds = 5.0
+        """Longest wait until a network stream opens."""
         read_timeout_s: Seconds = 1.0
+        """Time without a frame after which a network stream counts as lost. At least three frame intervals."""
 
         @model_validator(mode="after")
         def _told_how_late(self) -> Self:
@@ -82,12 +88,12 @@ class OpenCvCamera(Camera):
 
         @property
         def device(self) -> str | None:
-            """A V4L2 device has room for one reader; streams and files have room for more."""
+            """The path of a V4L2 device, which only one program can read. None for streams and files."""
             return self.source if self.source.startswith("/dev/") else None
 
         @property
         def free_running_hz(self) -> float | None:
-            """None of these can be triggered; without `fps` a device or stream has a rate of its own."""
+            """`fps`: none of these sources can be triggered. Without `fps` the rate is not known."""
             return self.fps
 
     def __init__(self, name: str, settings: Settings) -> None:
@@ -139,7 +145,7 @@ class OpenCvCamera(Camera):
 
     @fails_as_device
     def grab(self, timeout_s: float) -> Frame | None:
-        """The next picture. A network stream waits up to `read_timeout_s` whatever `timeout_s` says."""
+        """The next picture. A network stream waits up to `read_timeout_s`, even if `timeout_s` is shorter."""
         if self._capture is None:
             raise DeviceError(f"{self.name}: not open")
         if not self._wait(timeout_s):
@@ -168,13 +174,13 @@ class OpenCvCamera(Camera):
         )
 
     def close(self) -> None:
-        """Let go of the device."""
+        """Close the device."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None
 
     def counters(self) -> CameraCounters:
-        """A stream's pictures that were left out, as nobody could tell when they were taken."""
+        """The number of stream pictures that were dropped because their capture time was unknown."""
         return CameraCounters(frames_missed=self._left_out)
 
     def _take(self, timeout_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""Which parts are worth the model's time, when there is not enough of it for all."""
+"""Decides which parts the model looks at when it has no time for all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RISES, _SINKS = 0.3, 0.03  # what is learned of the way to the judge is nearer 
 
 @dataclass(slots=True)
 class _Part:
-    """`owed` is how many of its frames the model has yet to see, those that the cameras have yet to take included."""
+    """`owed`: frames of the part that the model has not seen yet, including frames that were not captured yet."""
 
     decide_by: float
     since_ns: int
@@ -20,20 +20,22 @@ class _Part:
     refused: bool = False
 
     def give_up(self) -> None:
-        """Nothing of it is worth looking at any more."""
+        """Refuse the rest of the part."""
         self.refused, self.owed = True, 0
 
 
 class Admission:
-    """Shared by the threads that queue frames, those that infer them, and the one that judges them.
+    """Shared by the threads that queue frames, the threads that infer them, and the thread that judges parts.
 
-    Serving whatever is due first, and nothing else, lets an overloaded station finish each frame a moment too late, and
-    a little of every part. So a part is taken on as a whole, with its first frame, or refused as a whole: when it could
-    not be seen before it must be decided, after all that was taken on before it. With nothing before it, it is tried.
+    An overloaded station that always serves the most urgent frame finishes every frame slightly too late and sees no
+    part whole. Therefore a part is accepted or refused as a whole, with its first frame. A part is refused if, after
+    the work already accepted, its frames could not be inferred before its decision line. If nothing is queued ahead of
+    it, it is always tried.
 
-    All views of a part are to be decided by the same belt position; `tolerance` is how far these may differ.
-    `foreseen(now_ns, at_ns)` is the belt position that will be believed at `at_ns`, None while there is none. `views()`
-    is how many frames a part needs; None where a part not seen whole may pass, so that each frame counts by itself.
+    All views of a part have the same decision line. `tolerance` is how far their values of it may differ.
+    `foreseen(now_ns, at_ns)` is the expected belt position at `at_ns`, or None if it is unknown. `views()` is the
+    number of frames that a part needs. `views` is None if a part may pass without being seen whole: then each frame
+    counts by itself.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Admission:
         self._parts: list[_Part] = []
 
     def accepts(self, decide_by: float, now_ns: int) -> bool:
-        """Whether this frame, just come, shall be inferred: the first of a part decides for all."""
+        """Whether a frame that just arrived should be inferred. The first frame of a part decides for all of it."""
         with self._lock:
             reached = self._forget(now_ns)
             part = self._find(decide_by) if self._views else None
@@ -66,7 +68,7 @@ class Admission:
             return not part.refused
 
     def still_accepts(self, decide_by: float, now_ns: int) -> bool:
-        """Whether this frame, about to be inferred, can still be of use; the part is given up when it is not."""
+        """Whether a frame that is about to be inferred is still useful. If not, the whole part is given up."""
         with self._lock:
             reached = self._forget(now_ns)
             part = self._find(decide_by)

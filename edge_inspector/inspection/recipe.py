@@ -19,59 +19,63 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class ClassLimits(_Table):
     """What counts as a defect of one class, and how much of it a part may have."""
 
     min_confidence: Fraction = 0.5
+    """Lowest confidence at which a pixel counts as a defect. If good parts are rejected, raise `min_area_mm2` first."""
     min_area_mm2: Annotated[float, Field(ge=0)]
+    """Smallest area that counts as a defect. Raise it if good parts are rejected, lower it if bad ones are accepted."""
     max_count: Annotated[int, Field(ge=0, lt=32)] = 0
+    """Defects of this class that a part may have, over all its views. 0 rejects a part with any."""
     max_length_mm: Positive | None = None
+    """Longest defect that a part may have, whatever `max_count` allows. Not set: any length."""
 
 
 class Region(_Table):
-    """The part of a view that is judged, from the frame's upper left corner."""
+    """The area of a view that is judged, measured from the frame's upper left corner. The rest is ignored."""
 
     x_mm: Annotated[float, Field(ge=0)]
+    """Distance from the left edge of the frame to the area."""
     y_mm: Annotated[float, Field(ge=0)]
+    """Distance from the upper edge of the frame to the area."""
     width_mm: Positive
+    """Width of the area."""
     height_mm: Positive
+    """Height of the area."""
 
 
 class PictureLimits(_Table):
-    """What a picture must be, to be judged; else its part is NOT_INSPECTED (`bad_image`).
-
-    Of the pixel values at most these shares may be at the dark end of the scale (10 and less) and at the bright end
-    (250 and more). `min_sharpness` is in percent of the mean, as `edge-inspector focus` shows it. `may_repeat` allows
-    the very same picture twice in a row: no camera that works gives that, a folder of pictures may.
-
-    `guard` "taught": a picture that is not like those of the taught good parts is refused, and the station says while
-    nothing is taught. "none": an empty picture may be accepted, and that is known.
-    """
+    """What a picture must be like. If it fails, it is not judged and its part is NOT_INSPECTED (`bad_image`)."""
 
     max_dark: Fraction = 0.98
+    """Largest share of pixel values of 10 or less. Dark-field lighting may need 1.0."""
     max_saturated: Fraction = 0.98
+    """Largest share of pixel values of 250 or more. Raise it if bright pictures are normal."""
     min_sharpness: Annotated[float, Field(ge=0)] = 0.0
+    """Lowest sharpness in percent of the mean. Write half of what `edge-inspector focus` shows for a good part."""
     may_repeat: bool = False
+    """Allow the same picture twice in a row. No working camera repeats a picture, but a folder of pictures may."""
     guard: Literal["taught", "none"] = "taught"
+    """`taught`: refuse pictures unlike those of taught good parts. `none`: an empty picture may be accepted."""
 
 
 class AlarmLimits(_Table):
-    """When too few parts are inspected, or too many rejected, to go on without a word.
-
-    Shares are of the last `window_parts`. More than `not_inspected_share` makes the station degraded, more than
-    `blind_share` a fault; 1 switches either off. More than `reject_share`, or so many `rejects_in_a_row`, raise the
-    alarm; 0 switches either off. 0.3 is more than chance
-    makes of a line that rejects one part in seven.
-    """
+    """When the station reports too few inspected parts or too many rejected ones. These limits judge no part."""
 
     window_parts: Annotated[int, Field(ge=20, le=10_000)] = 100
+    """Latest parts from which the shares are computed."""
     not_inspected_share: Fraction = 0.02
+    """Share of parts not inspected above which the station is degraded. 1 switches this off."""
     blind_share: Fraction = 0.2
+    """Share of parts not inspected above which the station is in fault. 1 switches this off."""
     rejects_in_a_row: Annotated[int, Field(ge=0, le=10_000)] = 5
+    """Rejected parts in a row that raise the alarm. 0 switches this off."""
     reject_share: Fraction = 0.3
+    """Share of rejected parts that raises the alarm: about three times the usual rate. 0 switches this off."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -81,27 +85,38 @@ class AlarmLimits(_Table):
 
 
 class Recipe(_Table):
-    """One product. `views` are the cameras that must have seen the part before it can be accepted.
-
-    With `model_sha256` no other file of the model's folder may judge: it is the file's SHA-256 in the manifest.
-    `picture` holds for all views but those that have a table of their own in `pictures`.
-    """
+    """How one product is judged."""
 
     id: Annotated[int, Field(ge=1, le=65535)]
+    """Number of the recipe. The PLC and the station must have the same one."""
     name: Annotated[str, Field(min_length=1)]
+    """Name of the product, for people."""
     model: Annotated[str, Field(min_length=1)]
+    """Name of the model's folder in `models_dir`."""
     model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of the model's file, from its manifest. If it is set, no other file of the folder may judge."""
     views: Annotated[list[str], Field(min_length=1)]
+    """Cameras that must have seen the part before it can be accepted."""
     part_length_mm: Positive
+    """Length of the part along the belt."""
     min_pitch_mm: Positive
+    """Smallest distance between the leading edges of two parts. At least `part_length_mm`."""
     position_tolerance_mm: Positive
+    """How far a view may be from its part's expected place. Parts whose position is less certain are NOT_INSPECTED."""
     on_not_inspected: Literal["reject", "accept"] = "reject"
+    """What the gate does with a part that was not inspected. `accept` is at your own risk."""
     review_band: tuple[Fraction, Fraction] = (0.4, 0.6)
+    """Confidence range [low, high] of doubtful parts. Their pictures are kept for a person to review."""
     classes: dict[str, ClassLimits] = {}
+    """Limits of each defect class. A class without a table has the limits that the model suggests."""
     regions: dict[str, Region] = {}
+    """Area to judge in each camera's view. Without one the whole view is judged."""
     picture: PictureLimits = PictureLimits()
+    """Picture limits of all views that have no table in `pictures`."""
     pictures: dict[str, PictureLimits] = {}
+    """Picture limits of single views, by camera. They replace `picture` as a whole."""
     alarm: AlarmLimits = AlarmLimits()
+    """When too many parts are rejected or not inspected."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -121,14 +136,14 @@ class Recipe(_Table):
         return self
 
     def picture_limits(self, camera: str) -> PictureLimits:
-        """Those of this view in `pictures`, else those of all in `picture`."""
+        """The limits of this view: its own table in `pictures` if there is one, otherwise `picture`."""
         return self.pictures.get(camera, self.picture)
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits that change with anything in the recipe that judges a part.
+        """Eight hex digits that change with everything in the recipe that judges a part.
 
-        What came later counts only where it is given, so that older hashes stay.
+        Keys that were added later count only if they are set, so that the hashes of older recipes stay the same.
         """
         unset: dict[str, Any] = {"alarm": True}
         if self.model_sha256 is None:
@@ -150,7 +165,7 @@ class Criteria:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in `path`. Raises ConfigError with every fault found."""
+    """Read the recipe in `path`. Raises ConfigError with all faults at once."""
     try:
         return Recipe.model_validate(read_toml(path))
     except ValidationError as error:

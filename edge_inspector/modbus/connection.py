@@ -1,7 +1,7 @@
 """One Modbus TCP connection with timeouts that hold. Not thread-safe: one thread owns it.
 
-A block is a run of holding registers from its base address on, two bytes in each, the first in the high half: the
-bytes of docs/plc.md in their order.
+A block is a range of holding registers that starts at its base address. Each register holds two bytes, the first in
+its high half. The bytes and their order are those of docs/plc.md.
 """
 
 from __future__ import annotations
@@ -50,29 +50,36 @@ Order = Literal["high-first", "low-first"]
 
 
 class ModbusSettings(DriverSettings):
-    """Where the PLC is, and the addresses (from 0, as on the wire) of the two blocks' first holding registers.
-
-    `max_read_registers` and `max_write_registers`: what the server allows in one request. `word_order` is that of a
-    32-bit value's two registers, `byte_order` that within a register. With `share_connection`, link and encoder take
-    turns on one connection, for servers that have only one. `auth_key_file` is the link's alone (docs/plc.md).
-    """
+    """The PLC's Modbus TCP server and its registers. Link and encoder need the same values."""
 
     host: Host
+    """Name or address of the PLC."""
     port: Annotated[int, Field(ge=1, le=65535)] = 502
+    """TCP port of the server."""
     unit: Annotated[int, Field(ge=0, le=255)] = 1
+    """Unit number of the server. Some servers answer only as 0 or 255."""
     timeout_s: Annotated[float, Field(gt=0, le=5)] = 0.5
+    """Longest wait for the connection and for each answer. Raise it for a slow network."""
     plc_address: Address = 0
+    """First holding register of DB_Plc. Addresses count from 0, as on the wire: register 40001 has address 0."""
     edge_address: Address = 1000
+    """First holding register of DB_Edge, counted as for `plc_address`."""
     max_read_registers: Annotated[int, Field(ge=16, le=125)] = 125
+    """Most registers that the server allows in one read request."""
     max_write_registers: Annotated[int, Field(ge=8, le=123)] = 123
+    """Most registers that the server allows in one write request."""
     word_order: Order = "high-first"
+    """Order of the two registers of a 32-bit value."""
     byte_order: Order = "high-first"
+    """Order of the two bytes within a register."""
     share_connection: bool = False
+    """Let link and encoder take turns on one connection. Set it in both if the server has room for one client only."""
     auth_key_file: Path | None = None
+    """File with the key that signs what the station writes. Only for the link, not for the encoder (docs/plc.md)."""
 
     @staticmethod
     def other(order: Order) -> Order:
-        """The other one of the two."""
+        """The opposite order."""
         return "low-first" if order == "high-first" else "high-first"
 
     @model_validator(mode="after")
@@ -86,7 +93,7 @@ class ModbusSettings(DriverSettings):
 
 
 class ModbusConnection:
-    """Reads and writes of bytes. After any error it is closed and must be opened again."""
+    """Reads and writes bytes. After any error the connection is closed and must be opened again."""
 
     def __init__(self, settings: ModbusSettings) -> None:
         self._settings = settings
@@ -97,12 +104,12 @@ class ModbusConnection:
 
     @property
     def is_open(self) -> bool:
-        """Whether the last call succeeded; the peer may be gone all the same."""
+        """Whether the last call succeeded. The PLC may be gone since then."""
         return self._client is not None
 
     @property
     def round_trip_ns(self) -> tuple[int, int]:
-        """When the last request left this process and when its answer began to arrive, monotonic."""
+        """When the last request was sent and when its answer began to arrive, on the monotonic clock."""
         return (self._wire.sent_ns, self._wire.answered_ns) if self._wire is not None else (0, 0)
 
     def open(self) -> None:
@@ -122,19 +129,19 @@ class ModbusConnection:
         self._client = client
 
     def read(self, block: int, start: int, size: int) -> bytes:
-        """`size` bytes from byte `start` of the block at this address, in ascending order. Raises DeviceError.
+        """Read `size` bytes from byte `start` of the block at this address, in ascending order. Raises DeviceError.
 
-        More than the server allows at once takes more than one request: a record is consistent, the whole need not be.
+        A long range takes several requests. Each record is then consistent, but the whole range may not be.
         """
         register, count = block + start // 2, size // 2
         step = self._settings.max_read_registers // _CELL * _CELL
         return b"".join(self._read(register + at, min(step, count - at)) for at in range(0, count, step))
 
     def write(self, block: int, start: int, content: bytes) -> None:
-        """Write one record. A write that timed out may still be applied. Raises DeviceError.
+        """Write one record. A write that times out may still be applied. Raises DeviceError.
 
-        What takes more than one request is written from its end on: as long as its first bytes, the number, are the old
-        ones, nobody takes it for new.
+        If it takes several requests, the end of the record is written first. The number in its first bytes stays the
+        old one until the last request, so that no reader takes the record for a new one.
         """
         register, count = block + start // 2, len(content) // 2
         step = self._settings.max_write_registers
@@ -181,7 +188,7 @@ class ModbusConnection:
         raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
-        """Let go, without a word to a peer that may be hung."""
+        """Close the connection without a farewell, because the PLC may hang."""
         if self._wire is not None:
             self._wire.close()
         self._client = None

@@ -68,7 +68,7 @@ class _Sent:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What the broker did not take, and why."""
+    """A message that the broker rejected, and why."""
 
     topic: str
     size: int
@@ -80,14 +80,18 @@ class Refusal:
 
 
 class MqttSession:
-    """Starts to connect at once, in paho's thread. `trouble` says why the session ended, `refused` that it would again.
+    """One connection to the broker. It starts to connect at once, in paho's thread. One thread calls all methods.
 
-    `heard` says of the last watched message whether anybody had subscribed to it, `refusal` what it did not take last,
-    `too_large` of how many bytes a verdict was that it refused as too large.
+    With `command_topic` the session receives the messages on that topic, and with `retained` the retained ones too.
+    The constructor raises DeviceError if a password or certificate file cannot be used.
 
-    With `command_topic` it takes what comes there, and with `retained` what came before; `may_read` is the broker's
-    answer to that. `reason` is its answer to the connection. All methods belong to one thread. Raises DeviceError where
-    a password or certificate file cannot be used.
+    - `reason`: the broker's answer to the connection.
+    - `may_read`: the broker's answer to the subscription.
+    - `trouble`: why the session ended.
+    - `refused`: whether a retry would fail too.
+    - `heard`: whether the last watched message had a subscriber.
+    - `refusal`: the last message that the broker rejected.
+    - `too_large`: size in bytes of a verdict that the broker rejected as too large.
     """
 
     def __init__(

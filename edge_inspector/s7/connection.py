@@ -37,20 +37,28 @@ _CODE = re.compile(r"0x([0-9a-f]{2,8})\)?$")
 
 
 class S7Settings(DriverSettings):
-    """Where the PLC is. `auth_key_file` is the link's alone (docs/plc.md)."""
+    """The PLC and its two data blocks."""
 
     host: Host
+    """Name or address of the PLC."""
     port: Annotated[int, Field(ge=1, le=65535)] = 102
+    """TCP port of the PLC."""
     rack: Annotated[int, Field(ge=0, le=7)] = 0
+    """Rack of the CPU: 0 for S7-1200 and S7-1500."""
     slot: Annotated[int, Field(ge=0, le=31)] = 1
+    """Slot of the CPU: 1 for S7-1200 and S7-1500."""
     timeout_s: Annotated[float, Field(gt=0, le=5)] = 0.5
+    """Longest wait for the connection and for each answer. Raise it for a slow network."""
     db_plc: Annotated[int, Field(ge=1, le=65535)] = 100
+    """Number of the data block DB_Plc, which the PLC writes."""
     db_edge: Annotated[int, Field(ge=1, le=65535)] = 101
+    """Number of the data block DB_Edge, which the station writes."""
     auth_key_file: Path | None = None
+    """File with the key that signs what the station writes. Only for the link, not for the encoder (docs/plc.md)."""
 
 
 class S7Connection:
-    """Reads and writes of at most one PDU. After any error it is closed and must be opened again."""
+    """Reads and writes up to one PDU. After any error the connection is closed and must be opened again."""
 
     def __init__(self, settings: S7Settings) -> None:
         self._settings = settings
@@ -60,12 +68,12 @@ class S7Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether the last call succeeded; the peer may be gone all the same."""
+        """Whether the last call succeeded. The PLC may be gone since then."""
         return self._client is not None
 
     @property
     def round_trip_ns(self) -> tuple[int, int]:
-        """When the last request left this process and when its answer began to arrive, monotonic."""
+        """When the last request was sent and when its answer began to arrive, on the monotonic clock."""
         return (self._wire.sent_ns, self._wire.answered_ns) if self._wire is not None else (0, 0)
 
     def open(self) -> None:
@@ -88,7 +96,7 @@ class S7Connection:
         self._client = client
 
     def read(self, db: int, start: int, size: int) -> bytes:
-        """`size` bytes of a data block, one consistent PDU. Raises DeviceError."""
+        """Read `size` bytes of a data block as one consistent PDU. Raises DeviceError."""
         try:
             return bytes(self._opened().db_read(db, start, size))
         except (S7Error, OSError, ValueError) as error:
@@ -97,7 +105,7 @@ class S7Connection:
             raise _translated(error, what, self._advice(error, db)) from error
 
     def write(self, db: int, start: int, content: bytes) -> None:
-        """Write bytes into a data block. A write that timed out may still be applied. Raises DeviceError."""
+        """Write bytes into a data block. A write that times out may still be applied. Raises DeviceError."""
         try:
             self._opened().db_write(db, start, bytearray(content))
         except (S7Error, OSError, ValueError) as error:
@@ -106,7 +114,7 @@ class S7Connection:
             raise _translated(error, what, self._advice(error, db)) from error
 
     def close(self) -> None:
-        """Let go, without a word to a peer that may be hung."""
+        """Close the connection without a farewell, because the PLC may hang."""
         if self._client is not None:
             _drop(self._client)
             self._client = None

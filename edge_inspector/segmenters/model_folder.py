@@ -1,4 +1,4 @@
-"""One model folder, running, whatever the runtime: checked, warmed, tiled where a frame is larger than its input."""
+"""Runs one model folder on any runtime: checks it, warms it up, and cuts large frames into windows."""
 
 from __future__ import annotations
 
@@ -25,21 +25,24 @@ GPU_BATCH = 8
 
 
 class FolderSettings(DriverSettings):
-    """What every runtime is told. On a CPU single images in parallel beat batches; on a GPU it is the reverse.
-
-    With `model_sha256` no other file of the folder is run. A recipe may say it, too.
-    """
+    """How the model runs. On a CPU single images in parallel are faster than batches. On a GPU it is the reverse."""
 
     precision: Precision = "int8"
+    """Which of the model's files runs. `int8` is faster. `fp32` has the precision of the training."""
     workers: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Calls of the model at the same time. Not set: one per core, or one on a GPU. Lower it for shorter latencies."""
     max_batch: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Images per call of the model. Not set: 1 on a CPU, 8 on a GPU."""
     intra_op_threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """CPU threads of each call of the model. If you raise it, lower `workers`."""
     overlap_px: Annotated[int, Field(ge=0)] = 32
+    """Overlap, in pixels, of the windows of a frame that is larger than the model's input."""
     model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of the model's file, from its manifest. If it is set, no other file runs. A recipe may set it, too."""
 
 
 class FolderSegmenter:
-    """The seam, but for loading. `max_batch` and `workers` are final once open() knows the provider."""
+    """Everything of a segmenter except loading. `max_batch` and `workers` are final after open()."""
 
     def __init__(self, model_dir: Path, settings: FolderSettings) -> None:
         self._model_dir = model_dir
@@ -53,7 +56,7 @@ class FolderSegmenter:
     def open(self) -> None:
         """Check the folder again, load it on the best provider and warm every batch size.
 
-        A session that runs already goes on for the other threads until the new one is ready.
+        Other threads keep using an earlier session until the new one is ready.
         """
         with self._opening:
             running = self._load()
@@ -63,7 +66,7 @@ class FolderSegmenter:
             self.info, self.max_batch, self.workers = running.info, running.max_batch, running.workers
 
     def segment(self, images: Sequence[Image]) -> list[Image]:
-        """One mask per image, see the seam; grey and BGR images are converted to what the model takes."""
+        """One mask per image, see `Segmenter`. Grey and BGR images are converted to the model's input."""
         running = self._running
         if running is None:
             raise InferenceError(f"{self.info.label} is not open")
@@ -80,7 +83,7 @@ class FolderSegmenter:
             raise InferenceError(f"{running.info.label}: {error}") from error
 
     def close(self) -> None:
-        """Drop the session and every thread's buffers."""
+        """Release the session and the buffers of all threads."""
         self._running = None
 
     def _load(self) -> Running:

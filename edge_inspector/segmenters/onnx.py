@@ -1,4 +1,4 @@
-"""Masks by ONNX Runtime: on the CPU single frames in parallel, on a GPU batches."""
+"""Masks from ONNX Runtime: single frames in parallel on a CPU, batches on a GPU."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from edge_inspector.segmenters.onnx_session import OnnxEngine, Provider, Wanted,
 
 
 class OnnxSegmenter(FolderSegmenter):
-    """A model folder on the first of `providers` that really runs."""
+    """A model folder on the first provider of `providers` that starts."""
 
     class Settings(FolderSettings):
-        """`engine_cache` keeps the engines that TensorRT builds, for minutes, at the first start."""
+        """The execution providers of ONNX Runtime, and their options."""
 
         providers: Annotated[tuple[Provider, ...], Field(min_length=1)] = ("tensorrt", "cuda", "cpu")
+        """Execution providers in the order in which they are tried. The first that starts is used."""
         require_provider: Provider | None = None
+        """Use this provider only. If it does not start, the station does not start."""
         engine_cache: Path | None = None
+        """Folder for the engines that TensorRT builds. Without it every start may take minutes."""
         gpu: Annotated[int, Field(ge=0, le=15)] = 0
+        """Number of the GPU, from 0."""
 
     _settings: Settings
 

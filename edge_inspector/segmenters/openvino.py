@@ -23,7 +23,7 @@ class OpenVinoSegmenter(FolderSegmenter):
     """A model folder on OpenVINO's CPU plug-in, one stream per worker."""
 
     class Settings(FolderSettings):
-        """As for ONNX Runtime on a CPU."""
+        """The settings of every model. OpenVINO runs on the CPU only."""
 
     def _start(self, manifest: Manifest) -> OpenVinoEngine:
         runtime = import_module("openvino")

@@ -1,4 +1,4 @@
-"""A cheap model looks first; only what it finds suspicious meets the real one."""
+"""A light model looks at every frame. The real model looks only at the suspicious ones."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ from edge_inspector.records import Image, ModelInfo
 
 
 class TwoStageSegmenter:
-    """Two model folders in a row. A frame that the first clears has an empty mask.
+    """Two models in a row. A frame that the first model clears gets an empty mask.
 
-    What the first misses is missed for good: judge both together before using it.
+    A defect that the first model misses stays missed. Evaluate both models together before you use them.
     """
 
     class Settings(DriverSettings):
-        """`first` is the cheap model's folder beside the recipe's; from `suspicion` on the second model looks too."""
+        """A light model looks at every picture. The recipe's model looks only at suspicious ones."""
 
         first: str
+        """Name of the light model's folder, beside that of the recipe's model."""
         suspicion: Annotated[float, Field(gt=0, le=1)] = 0.1
+        """Confidence of the light model from which the second one looks too. Lower it if defects are missed."""
         model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+        """SHA-256 of the second model's file, from its manifest. If it is set, no other file runs."""
         driver: str = "onnx"
+        """Name of the driver that runs both models."""
         settings: dict[str, Any] = Field(default_factory=dict)
+        """That driver's own settings, for both models."""
 
     def __init__(self, model_dir: Path, settings: Settings) -> None:
         if settings.driver == "two-stage":
@@ -56,7 +61,7 @@ class TwoStageSegmenter:
 
     @property
     def info(self) -> ModelInfo:
-        """The second model's: its classes and limits are what parts are judged by. Either's weaknesses count."""
+        """The second model's classes and limits, with the weaknesses of both models."""
         first, second = self._first.info, self._second.info
         return replace(
             second,
@@ -69,22 +74,22 @@ class TwoStageSegmenter:
 
     @property
     def max_batch(self) -> int:
-        """What both can take."""
+        """The largest batch that both models accept."""
         return min(self._first.max_batch, self._second.max_batch)
 
     @property
     def workers(self) -> int:
-        """As many as either wants at most."""
+        """The larger number of workers of the two models."""
         return max(self._first.workers, self._second.workers)
 
     def open(self) -> None:
-        """Open both."""
+        """Open both models."""
         with self._opening:
             self._first.open()
             self._second.open()
 
     def segment(self, images: Sequence[Image]) -> list[Image]:
-        """One mask per image, see the seam."""
+        """One mask per image, see `Segmenter`."""
         looks = self._first.segment(images)
         suspicious = [place for place, look in enumerate(looks) if look.max(initial=0) >= self._suspicion]
         found = self._second.segment([images[place] for place in suspicious])
@@ -92,7 +97,7 @@ class TwoStageSegmenter:
         return [masks[place] if place in masks else self._empty(image) for place, image in enumerate(images)]
 
     def close(self) -> None:
-        """Close both."""
+        """Close both models."""
         self._first.close()
         self._second.close()
 

@@ -1,4 +1,4 @@
-"""A hardware-triggered camera over the simulated line: it exposes when the part is under it."""
+"""A simulated camera with a hardware trigger. It exposes when a part of the simulated line is below it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,33 @@ _BUFFERS = 8  # as many frames as a real camera's driver would keep for a reader
 
 
 class SimulatedCamera(Camera):
-    """Frame n shows part n - 1. The next picture is rendered while its part is still on its way."""
+    """Frame n shows part n - 1. The next picture is rendered before its part arrives."""
 
     class Settings(DriverSettings):
-        """The line it looks at, and what goes wrong on purpose (part numbers from 0; -1: never).
-
-        From `blank_from` on no part is in the picture, from `dark_from` on the lens is covered, from `frozen_from` on
-        the picture is the same again. `stamp_late_ms` is how much later than the exposure its stamp is.
-        """
+        """The simulated line and the faults to simulate. Parts are numbered from 0, and -1 means never."""
 
         line: Path
+        """File that describes the simulated line."""
         lane: Annotated[int, Field(ge=0)] = 0
+        """Which of the cameras side by side this is, from 0."""
         offset_mm: Annotated[float, Field(ge=0)]
+        """Belt travel from the photo-eye to the camera, as in the camera's own table."""
         exposure_us: Annotated[int, Field(ge=1)] = 200
+        """Exposure time."""
         incomplete_every: Annotated[int, Field(ge=0)] = 0
+        """Deliver every n-th frame incomplete. 0 delivers all frames whole."""
         lost_from: int = -1
+        """First part for which the camera is unplugged."""
         lost_until: int = -1
+        """First part for which it is plugged in again."""
         blank_from: int = -1
+        """First part that is no longer in the picture."""
         dark_from: int = -1
+        """First part with the lens covered."""
         frozen_from: int = -1
+        """First part from which on the picture stays the same."""
         stamp_late_ms: float = 0.0
+        """Delay from the exposure to its timestamp."""
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
@@ -49,7 +56,7 @@ class SimulatedCamera(Camera):
         self._captured = (-1, 0)
 
     def open(self) -> None:
-        """Go on with the next part that has not passed. Raises DeviceError for an unreadable line file."""
+        """Continue with the next part that has not passed. Raises DeviceError if the line file cannot be read."""
         try:
             line = Line.read(self._settings.line)
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -65,7 +72,7 @@ class SimulatedCamera(Camera):
         self._rendered = False
 
     def grab(self, timeout_s: float) -> Frame | None:
-        """The next part's picture, when its exposure and transfer are over."""
+        """The picture of the next part, after its exposure and transfer."""
         line = self._opened()
         if self._part >= line.parts:
             time.sleep(timeout_s)
@@ -84,7 +91,7 @@ class SimulatedCamera(Camera):
         return self._delivered(captured_ns)
 
     def close(self) -> None:
-        """Let go."""
+        """Close the camera."""
         self._line = None
 
     def _delivered(self, captured_ns: int) -> Frame:

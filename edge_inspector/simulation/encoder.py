@@ -1,4 +1,4 @@
-"""The simulated belt's encoder, read without a PLC in between."""
+"""The encoder of the simulated belt, read directly and not through a PLC."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from edge_inspector.simulation.line import Line
 
 
 class SimulatedEncoder:
-    """Exact at the instant it is read; no clock of its own."""
+    """Returns the exact count at the time of reading. It has no clock of its own."""
 
     class Settings(DriverSettings):
-        """The line, and where the 32-bit counter starts."""
+        """The simulated line and its 32-bit counter."""
 
         line: Path
+        """File that describes the simulated line."""
         zero: int = 0
+        """Value of the counter at the start of the belt."""
         boot_id: int = 1
+        """Number of the simulated PLC's run."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._line: Line | None = None
 
     def open(self) -> None:
-        """Find the line. Raises DeviceError."""
+        """Read the line file. Raises DeviceError."""
         try:
             self._line = Line.read(self._settings.line)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DeviceError(f"line file {self._settings.line}: {error}") from error
 
     def read(self) -> EncoderSample:
-        """The count now."""
+        """The present count."""
         if self._line is None:
             raise DeviceError("simulated encoder: not open")
         now = time.monotonic_ns()
@@ -41,5 +44,5 @@ class SimulatedEncoder:
         return EncoderSample(count, None, now, now, self._settings.boot_id)
 
     def close(self) -> None:
-        """Let go."""
+        """Close the encoder."""
         self._line = None

@@ -1,4 +1,4 @@
-"""A segmenter without a model, for overload and fault tests: what stands out from its surroundings is a defect."""
+"""A segmenter without a model, for tests of overload and faults. Whatever differs from its surroundings is a defect."""
 
 from __future__ import annotations
 
@@ -32,19 +32,21 @@ _SAYS: Final[dict[str, Callable[[Image], Image]]] = {
 
 
 class SimulatedSegmenter:
-    """The seam's behaviour with a chosen service time and chosen failures. Needs no model folder."""
+    """Behaves like a segmenter with a given service time and given failures. It needs no model folder."""
 
     class Settings(DriverSettings):
-        """`fail_every` = n makes each n-th call fail; 0 none.
-
-        `says` is what the numbers of a mask mean: wrongly exported nets give 0 and 1, classes, or nothing.
-        """
+        """How long the simulated model takes, how it fails, and what its masks contain."""
 
         ms_per_frame: Annotated[float, Field(ge=0)] = 0.0
+        """Time that the model takes for each image."""
         workers: Annotated[int, Field(ge=1, le=64)] = 1
+        """Calls of the model that run at the same time."""
         max_batch: Annotated[int, Field(ge=1, le=64)] = 1
+        """Images per call of the model."""
         fail_every: Annotated[int, Field(ge=0)] = 0
+        """Let every n-th call fail. 0 lets none fail."""
         says: Literal["probabilities", "binary", "class-map", "nothing"] = "probabilities"
+        """Kind of values in the masks. All but `probabilities` simulate a wrongly exported model."""
 
     def __init__(self, model_dir: Path, settings: Settings) -> None:
         del model_dir
@@ -71,7 +73,7 @@ class SimulatedSegmenter:
         self._opened = True
 
     def segment(self, images: Sequence[Image]) -> list[Image]:
-        """The masks, after the simulated service time."""
+        """One mask per image, after the simulated service time."""
         if not self._opened:
             raise InferenceError("simulated segmenter is not open")
         if len(images) > self.max_batch:
@@ -82,7 +84,7 @@ class SimulatedSegmenter:
         return [_SAYS[self._settings.says](_mask(image)) for image in images]
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
         self._opened = False
 
 
