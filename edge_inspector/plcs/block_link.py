@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from edge_inspector.errors import DeviceError
 from edge_inspector.plcs.edge_records import EdgeRecords
-from edge_inspector.plcs.foreign_slots import foreign_slots
+from edge_inspector.plcs.foreign_slots import foreign_slots, replaced
 from edge_inspector.plcs.ownership import Ownership
 from edge_inspector.plcs.plausibility import Finding, Numbers
 from edge_inspector.plcs.probe import probe
@@ -44,8 +44,8 @@ class BlockLink:
     """One connection, owned by one thread. A verdict taken is held and written again until it is acknowledged.
 
     `events`: `doubtful_reading` was ignored, `numbers_anew` are part numbers that began anew without a word,
-    `foreign_slot` is an acknowledgement of what this station never wrote, `fell_silent` and `took_over` are what
-    another daemon on the same PLC led to.
+    `foreign_slot` is a slot that somebody else wrote, `fell_silent` and `took_over` are what another daemon on the
+    same PLC led to.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class BlockLink:
         self._heartbeat = 0
         self._taken: deque[int] = deque(maxlen=_TAKEN_MAX)
         self._incidents: list[tuple[ErrorCode, str]] = []
+        self._unverified: dict[int, bytes] = {}
         self._rewrite = False
         self._armed = False
         self._look_ns = 0
@@ -198,7 +199,7 @@ class BlockLink:
             self._run += boot_id in self._former_runs
             self._former_runs.append(boot_id)
             self._plc_boot_id, self._fresh = boot_id, self._numbers.fresh
-            self._ring.begin(_new_id())
+            self._begin_session()
         elif finding is Finding.NEW_NUMBERS:
             self.events["numbers_anew"] += 1
             self._tell(
@@ -210,6 +211,10 @@ class BlockLink:
 
     def _begin_anew(self) -> None:
         self._run, self._fresh = self._run + 1, False
+        self._begin_session()
+
+    def _begin_session(self) -> None:
+        self._unverified.clear()
         self._ring.begin(_new_id())
 
     def _may_write(self) -> bool:
@@ -226,7 +231,21 @@ class BlockLink:
             self._begin_anew()
         self.events["fell_silent"] += spoke and not owner.speaks
         self._trouble(ErrorCode.OTHER_WRITER, owner.stranger)
+        if owner.speaks:
+            self._verify_a_slot()
         return owner.speaks
+
+    def _verify_a_slot(self) -> None:
+        """Read one slot back: what somebody else wrote over it, the PLC would take for this station's verdict."""
+        if not self._unverified:
+            return
+        slot = next(iter(self._unverified))
+        record = self._unverified.pop(slot)
+        what = replaced(self._wire, self._edge, slot, record)
+        if what:
+            self.events["foreign_slot"] += 1
+            self._tell(ErrorCode.OTHER_WRITER, what)
+            self._number_anew(record)
 
     def _acknowledges_too_much(self, heard: PlcInput) -> bool:
         """Whether this reading cannot be true: one that can, and is read twice, tells of somebody else's slots."""
@@ -260,10 +279,15 @@ class BlockLink:
                 self._write_slot(slot, record)
             self._rewrite = False
 
-    def _number_anew(self) -> None:
-        """The PLC counts slots otherwise (somebody else's header or slot came between): a session of its own."""
+    def _number_anew(self, lost: bytes = b"") -> None:
+        """Offer all that is not acknowledged, and the slot `lost`, in a new session: the PLC counts otherwise.
+
+        Somebody else's header or slot came between.
+        """
         held = [record for _, record in self._ring.unacknowledged()]
-        self._ring.begin(_new_id())
+        if lost and lost not in held:
+            held.insert(0, lost)
+        self._begin_session()
         for record in held:
             seq = self._ring.next_seq()
             self._ring.hold(seq, self._records.renumbered(record, seq, self._ring.session_id))
@@ -282,6 +306,7 @@ class BlockLink:
         except DeviceError:
             self.connected = self._armed = False
             raise
+        self._unverified[slot] = record
 
     def _write_header(self, status: StationStatus) -> None:
         self._heartbeat = (self._heartbeat + 1) & 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""Which parts the PLC was told of by somebody else: slots that it took and that this station never wrote."""
+"""Which parts the PLC was told of by somebody else, in slots that this station never wrote."""
 
 from __future__ import annotations
 
@@ -22,6 +22,20 @@ def foreign_slots(wire: Wire, edge: Place, session_id: int, taken: range) -> str
     return (
         f"the PLC took {which} of {edge.label}, which this station never wrote: {', '.join(told) or 'they are gone'}. "
         "Find out who writes there (docs/plc.md)"
+    )
+
+
+def replaced(wire: Wire, edge: Place, slot: int, record: bytes) -> str:
+    """What the PLC takes for `record` now, in words, where somebody else wrote over it. Raises DeviceError."""
+    raw = wire.read(edge.block, DB_EDGE.offset(VERDICT, slot), VERDICT.size)
+    found, ours = VERDICT.unpack(raw), VERDICT.unpack(record)
+    if raw == record or found is None or ours is None:
+        return ""
+    if (found["seq"], found["session_id"]) != (ours["seq"], ours["session_id"]):
+        return ""  # the PLC does not take it
+    return (
+        f"slot {ours['seq']} of {edge.label} was written over: part {ours['part_seq']} {_name(ours['decision'])} "
+        f"became part {found['part_seq']} {_name(found['decision'])}. Find out who writes there (docs/plc.md)"
     )
 
 

@@ -73,8 +73,14 @@ class MqttLink:
 
     def open(self) -> None:
         """Open the outbox. The first exchange begins to connect. Raises DeviceError for the disk."""
-        self._outbox = Outbox(self._identity.state_dir / "outbox.sqlite", self._settings.outbox_max_rows)
-        self.events["outbox_set_aside"] += self._outbox.set_aside
+        path = self._identity.state_dir / "outbox.sqlite"
+        self._outbox = Outbox(path, self._settings.outbox_max_rows)
+        if self._outbox.set_aside:
+            self.events["outbox_set_aside"] += 1
+            self._lost_ns = time.monotonic_ns()
+            self.troubles[ErrorCode.STATE_LOST] = (
+                f"{path} was damaged and is kept beside it as .damaged: begun anew, and what waited in it was not sent"
+            )
 
     def probe(self) -> str:
         """Connect as the station does, under another name; say nothing but below `check`. Raises DeviceError."""

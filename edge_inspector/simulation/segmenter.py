@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -15,6 +16,7 @@ from pydantic import Field
 from edge_inspector.drivers import DriverSettings
 from edge_inspector.errors import InferenceError
 from edge_inspector.records import Image, ModelInfo
+from edge_inspector.segmenters.probing import probe_pictures
 
 _STRIDE: Final = 2
 # In mask pixels. A blob as large as the window becomes its own surroundings.
@@ -69,7 +71,10 @@ class SimulatedSegmenter:
         self._opened = False
 
     def open(self) -> None:
-        """Nothing to load."""
+        """Load nothing, but look at what its masks hold, as for a real model."""
+        pictures = probe_pictures((self.info.height, self.info.width, self.info.channels))
+        masks = [self._mask(picture) for picture in pictures]
+        self.info = replace(self.info, values=frozenset(int(value) for mask in masks for value in np.unique(mask)))
         self._opened = True
 
     def segment(self, images: Sequence[Image]) -> list[Image]:
@@ -81,11 +86,14 @@ class SimulatedSegmenter:
         time.sleep(self._settings.ms_per_frame * len(images) / 1000)
         if self._settings.fail_every and next(self._calls) % self._settings.fail_every == 0:
             raise InferenceError("simulated failure")
-        return [_SAYS[self._settings.says](_mask(image)) for image in images]
+        return [self._mask(image) for image in images]
 
     def close(self) -> None:
         """Nothing to release."""
         self._opened = False
+
+    def _mask(self, image: Image) -> Image:
+        return _SAYS[self._settings.says](_mask(image))
 
 
 def _mask(image: Image) -> Image:

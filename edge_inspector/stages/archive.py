@@ -180,6 +180,8 @@ class Archive:
                 self._close()
             if self._results is None:
                 self._results = ResultsWriter(results_path(self._state_dir))
+                if self._results.set_aside:
+                    self._trouble("results", _damaged(results_path(self._state_dir)), ErrorCode.STATE_LOST)
             if held:
                 self._results.add(held.entries, held.deliveries, held.objections)
         except DeviceError as error:
@@ -308,3 +310,7 @@ class Archive:
 def _objection(said: Disagreement, now: Moment) -> Objection:
     utc = now.utc_at(said.captured_ns)
     return Objection(said, utc, picture_stem(utc, said.camera, None, said.frame_id))
+
+
+def _damaged(path: Path) -> str:
+    return f"{path} was damaged and is kept beside it as .damaged: begun anew"

@@ -271,6 +271,16 @@ def test_a_damaged_row_is_left_out_and_those_behind_it_arrive(
         link.close()
 
 
+def test_a_damaged_outbox_is_told_and_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "outbox.sqlite").write_bytes(b"garbage" * 1000)
+    link = MqttLink(settings(free_port()), identity(tmp_path))
+    link.open()
+    assert link.events["outbox_set_aside"] == 1
+    assert "outbox.sqlite was damaged" in link.troubles[ErrorCode.STATE_LOST]
+    link.deliver([verdict(1)])
+    link.close()
+
+
 def test_a_hung_broker_never_holds_deliver(broker: DemoBroker, link: MqttLink) -> None:
     run_until(link, lambda: link.connected)
     os.kill(broker.pid, signal.SIGSTOP)

@@ -659,6 +659,54 @@ def test_a_slot_that_somebody_else_wrote_is_told_and_the_link_goes_on_in_a_sessi
     assert (link.backlog, link.incidents()) == (0, [])
 
 
+def _look_again(link: BlockLink) -> None:
+    link._look_ns = 0
+    heard(link)
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_slot_that_somebody_else_wrote_over_is_told_and_the_verdict_comes_again(
+    plc: Plc, link: BlockLink, taken: bool
+) -> None:
+    plc.program.photo_eye(4000)
+    plc.program.photo_eye(8000)
+    plc.scan()
+    ready(link)
+    link.deliver([verdict(1, rejects=True)])
+    session, slot = plc.header()["session_id"], plc.slot(1)
+    assert slot is not None
+    forged = VERDICT.pack(**slot | {"part_seq": 2, "decision": 1})
+    plc.db_edge[DB_EDGE.offset(VERDICT, 1) : DB_EDGE.offset(VERDICT, 2)] = forged
+    if taken:
+        assert plc.scan() == [(2, "in time")]
+    _look_again(link)
+    ((code, what),) = link.incidents()
+    assert code is ErrorCode.OTHER_WRITER
+    assert what == (
+        f"slot 1 of {plc.words('edge')} was written over: part 1 REJECT became part 2 ACCEPT. Find out who writes "
+        "there (docs/plc.md)"
+    )
+    heard(link)
+    assert plc.header()["session_id"] not in (0, session)
+    assert plc.scan() == [(1, "in time")]
+    _look_again(link)
+    assert (link.backlog, link.incidents(), link.events["foreign_slot"]) == (0, [], 1)
+
+
+@pytest.mark.parametrize("change", [{}, {"seq": 9}, {"session_id": 7}, None], ids=["same", "seq", "session", "zeros"])
+def test_a_slot_that_the_plc_does_not_take_is_nobody_elses_verdict(
+    plc: Plc, link: BlockLink, change: dict[str, int] | None
+) -> None:
+    ready(link)
+    link.deliver([verdict(1)])
+    slot = plc.slot(1)
+    assert slot is not None
+    other = bytes(VERDICT.size) if change is None else VERDICT.pack(**slot | change)
+    plc.db_edge[DB_EDGE.offset(VERDICT, 1) : DB_EDGE.offset(VERDICT, 2)] = other
+    _look_again(link)
+    assert (link.incidents(), link.events["foreign_slot"]) == ([], 0)
+
+
 @pytest.mark.parametrize("make", [S7Plc, ModbusPlc], ids=["s7", "modbus"])
 def test_with_a_key_all_that_is_written_carries_its_tag_under_new_numbers_too(make: type[Plc], tmp_path: Path) -> None:
     key = bytes(range(32))

@@ -214,6 +214,18 @@ def test_files_that_are_taken_away_are_noticed_within_a_second_and_made_anew(tmp
     assert [row.boot_id for row in bench.results.parts()] == [BOOT]
 
 
+def test_damaged_results_are_told_and_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "results.sqlite").write_bytes(b"garbage" * 1000)
+    bench = Bench(tmp_path)
+    bench.inbox.put(verdict(1, Decision.REJECT))
+    bench.archive.step()
+    assert bench.why(ErrorCode.STATE_LOST) == {
+        "results": f"{tmp_path}/results.sqlite was damaged and is kept beside it as .damaged: begun anew"
+    }
+    assert [row.seq for row in bench.results.parts()] == [1]
+    bench.archive.stop(failed=False)
+
+
 def test_a_state_folder_that_is_gone_comes_back_with_the_recipe_that_was_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,10 +18,13 @@ from edge_inspector.simulation.wrong.station import RIGHT, Mistake, Outcome, Wro
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """1 when a station was wrong in silence, or a right one complained."""
+    """1 when a station was wrong in silence, or a right one complained; 2 when none was chosen."""
     given = _parser().parse_args(arguments)
     chosen = [each for each in (*RIGHT_ONES, *MISTAKES) if not given.only or given.only in f"{each.family} {each.name}"]
     chosen = chosen[:: given.every]
+    if not chosen:
+        print(f"no station has {given.only!r} in its family and name", file=sys.stderr)
+        return 2
     until = time.monotonic() + given.minutes * 60
 
     def run(mistake: Mistake) -> Outcome | None:
