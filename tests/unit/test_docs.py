@@ -1,4 +1,6 @@
+import ast
 import importlib.util
+import re
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -42,6 +44,20 @@ def test_the_block_tables_are_what_the_code_says(generator: ModuleType) -> None:
 def test_every_reason_and_error_code_is_explained(generator: ModuleType) -> None:
     assert list(EXPLAINED) == list(Reason)
     assert set(generator.CODES) == set(ErrorCode)
+
+
+def test_the_drawing_of_the_architecture_is_the_pipelines_own() -> None:
+    docstring = ast.get_docstring(ast.parse((ROOT / "edge_inspector" / "pipeline.py").read_text())) or ""
+    _, _, drawing = docstring.partition("\n\n")
+    assert f"```\n{drawing}\n```" in (ROOT / "docs" / "architecture.md").read_text(), "quote it as it is"
+
+
+def test_the_architecture_names_the_thread_of_every_stage() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    listed = set(re.findall(r"^\| ([\w-]+) \|", page.partition("## Threads")[2].partition("\n## ")[0], re.MULTILINE))
+    stages = [*(ROOT / "edge_inspector" / "stages").glob("*.py"), ROOT / "edge_inspector" / "web" / "server.py"]
+    named = re.findall(r'^ +(?:self\.)?name = f?"([\w-]+)', "".join(map(Path.read_text, stages)), re.MULTILINE)
+    assert {name.partition("-")[0] for name in named} == {name.partition("-")[0] for name in listed} - {"thread", "log"}
 
 
 def test_every_test_that_safety_md_names_exists() -> None:
