@@ -67,6 +67,14 @@ def test_every_test_that_safety_md_names_exists() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_every_assumption_of_safety_md_names_its_test_or_says_that_there_is_none() -> None:
+    section = (ROOT / "docs" / "safety.md").read_text().partition("## Assumptions about the other side")[2]
+    _, *rows = re.findall(r"^\| (.*) \|$", section.partition("\n## ")[0], re.MULTILINE)
+    cells = [row.split(" | ") for row in rows]
+    assert cells
+    assert [row for row in cells if len(row) != 4 or not (row[3] == "none" or row[3].startswith("tests/"))] == []
+
+
 def test_every_link_between_our_pages_leads_somewhere() -> None:
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")]
     broken = [
