@@ -1,4 +1,6 @@
+import ast
 import importlib.util
+import re
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -44,11 +46,33 @@ def test_every_reason_and_error_code_is_explained(generator: ModuleType) -> None
     assert set(generator.CODES) == set(ErrorCode)
 
 
+def test_the_drawing_of_the_architecture_is_the_pipelines_own() -> None:
+    docstring = ast.get_docstring(ast.parse((ROOT / "edge_inspector" / "pipeline.py").read_text())) or ""
+    _, _, drawing = docstring.partition("\n\n")
+    assert f"```\n{drawing}\n```" in (ROOT / "docs" / "architecture.md").read_text(), "quote it as it is"
+
+
+def test_the_architecture_names_the_thread_of_every_stage() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    listed = set(re.findall(r"^\| ([\w-]+) \|", page.partition("## Threads")[2].partition("\n## ")[0], re.MULTILINE))
+    stages = [*(ROOT / "edge_inspector" / "stages").glob("*.py"), ROOT / "edge_inspector" / "web" / "server.py"]
+    named = re.findall(r'^ +(?:self\.)?name = f?"([\w-]+)', "".join(map(Path.read_text, stages)), re.MULTILINE)
+    assert {name.partition("-")[0] for name in named} == {name.partition("-")[0] for name in listed} - {"thread", "log"}
+
+
 def test_every_test_that_safety_md_names_exists() -> None:
     page = (ROOT / "docs" / "safety.md").read_text()
     named = {word.strip("|") for word in page.split() if word.startswith("tests/")}
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_assumption_of_safety_md_names_its_test_or_says_that_there_is_none() -> None:
+    section = (ROOT / "docs" / "safety.md").read_text().partition("## Assumptions about the other side")[2]
+    _, *rows = re.findall(r"^\| (.*) \|$", section.partition("\n## ")[0], re.MULTILINE)
+    cells = [row.split(" | ") for row in rows]
+    assert cells
+    assert [row for row in cells if len(row) != 4 or not (row[3] == "none" or row[3].startswith("tests/"))] == []
 
 
 def test_every_link_between_our_pages_leads_somewhere() -> None:
