@@ -249,6 +249,7 @@ MISTAKES = (
     Mistake("plc", "part counter set back", ("plc_numbers",), during=_odd("counter_set_back")),
     Mistake("plc", "one poisoned header", ("plc_numbers",), during=_odd("poisoned_header"), may_do_no_harm=True),
     Mistake("plc", "one forged verdict", ("other_writer",), during=_odd("forged_verdict")),
+    Mistake("plc", "one verdict written over", ("other_writer",), during=_odd("verdict_written_over")),
     Mistake(
         "plc",
         "acknowledges what was never written",
@@ -367,9 +368,9 @@ MISTAKES = (
     ),
     Mistake(
         "recipe",
-        "brightness that no picture has",
+        "a sharpness that no picture has",
         ("bad_pictures", *_BLIND),
-        lambda station: (station.folder / _RECIPE).open("a").write("[picture]\nmin_sharpness = 99.0\n"),
+        _recipe('guard = "none"', 'guard = "none"\nmin_sharpness = 99.0'),
     ),
     # The broker, the page, the disk, the clock: nothing of it may stop a verdict, all of it is told.
     Mistake("broker", "killed", ("broker_lost",), during=lambda station: station.kill("broker")),

@@ -6,12 +6,13 @@ import sys
 import time
 from typing import Any
 
+from edge_inspector.records import Decision
 from edge_inspector.s7 import blocks
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, VERDICT, wrap32
 from edge_inspector.simulation import plc
 from edge_inspector.simulation.plc import SimulatedPlc
 
-_FORGED_AFTER_S = 1.0
+_BETWEEN_SCANS = 10  # after a part's edge its verdict has come, and the next part is not there yet
 
 
 class OddPlc(SimulatedPlc):
@@ -22,6 +23,7 @@ class OddPlc(SimulatedPlc):
         self._odd_file = self._panel.with_name("oddity")
         self._odd = ""
         self._odd_scans = 0
+        self._forged = False
 
     def _scan(self) -> None:
         odd = self._odd_file.read_text() if self._odd_file.exists() else ""
@@ -63,16 +65,32 @@ class OddPlc(SimulatedPlc):
             self._program.ack_seq += 40
 
     def _before_forged_verdict(self) -> None:
-        """Somebody else writes the next verdict."""
-        if self._odd_scans:
-            return
+        """Somebody else writes the next verdict, between two of the station's."""
         header = EDGE_HEADER.unpack(bytes(self._db_edge[: EDGE_HEADER.size]))
-        if header is None:
+        if self._forged or header is None or self._odd_scans < _BETWEEN_SCANS:
             return
-        seq = self._program.ack_seq + 1
         fields: dict[str, Any] = dict.fromkeys((field.name for field in VERDICT.fields), 0)
-        fields |= {"seq": seq, "session_id": header["session_id"], "part_seq": self._program.trigger_seq, "decision": 1}
-        at = DB_EDGE.offset(VERDICT, seq % blocks.VERDICT_SLOTS)
+        fields |= {"seq": self._program.ack_seq + 1, "session_id": header["session_id"]}
+        self._write_next_slot(fields | {"part_seq": self._program.trigger_seq, "decision": Decision.ACCEPT})
+        self._forged = True
+
+    def _before_verdict_written_over(self) -> None:
+        """Somebody else turns a verdict that has just come into ACCEPT, before the program takes it."""
+        header = EDGE_HEADER.unpack(bytes(self._db_edge[: EDGE_HEADER.size]))
+        at = self._next_slot_at
+        slot = VERDICT.unpack(bytes(self._db_edge[at : at + VERDICT.size]))
+        if self._forged or header is None or slot is None or slot["decision"] == Decision.ACCEPT:
+            return
+        if (slot["seq"], slot["session_id"]) == (self._program.ack_seq + 1, header["session_id"]):
+            self._write_next_slot(slot | {"decision": Decision.ACCEPT})
+            self._forged = True
+
+    @property
+    def _next_slot_at(self) -> int:
+        return DB_EDGE.offset(VERDICT, (self._program.ack_seq + 1) % blocks.VERDICT_SLOTS)
+
+    def _write_next_slot(self, fields: dict[str, Any]) -> None:
+        at = self._next_slot_at
         self._db_edge[at : at + VERDICT.size] = VERDICT.pack(**fields)
 
     def _before_foreign_header(self) -> None:

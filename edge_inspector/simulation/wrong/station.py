@@ -228,7 +228,6 @@ class _Listener:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="listener")
         self._first: dict[str, tuple[int, str]] = {}
-        self._lines = 0
         self.states: list[str] = []
         self.ended_ns = 0
 
@@ -263,12 +262,10 @@ class _Listener:
 
     def _read_log(self, now: int) -> None:
         """Where the page is not there, the log is; it also has what was told and is over."""
-        lines = self._station.log_lines()
-        for line in lines[self._lines :]:
+        for line in self._station.log_lines():
             for code in self._station.mistake.expects:
                 if f"{code} (E" in line or (" " in code and code in line):
                     self._first.setdefault(code, (now, line))
-        self._lines = len(lines)
 
 
 def draw_parts(folder: Path) -> Path:
