@@ -148,7 +148,7 @@ class FolderSegmenter:
                 desk.run(desk.pixels, desk.masks, count)
             running.info = replace(running.info, values=running.values(probe_pictures(desk.pixels.shape[1:])))
         except running.engine.errors as error:
-            raise ConfigError([Fault(str(self._model_dir), f"does not run: {error}")]) from error
+            raise ConfigError([Fault(str(self._model_dir), f"does not run: {' '.join(str(error).split())}")]) from error
 
 
 def _checked(image: Image) -> Image:
