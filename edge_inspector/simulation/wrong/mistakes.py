@@ -187,13 +187,10 @@ def _odd(name: str) -> Edit:
 
 
 RIGHT_ONES = (
-    Mistake(RIGHT, "as it should be", ("line_mismatch", *_BLIND, "other_writer", "plc_numbers", "many_rejects")),
-    Mistake(
-        RIGHT,
-        "a counter that falls, and is said to",
-        ("line_mismatch", *_BLIND),
-        world={"falling": True},
-    ),
+    Mistake(RIGHT, "as it should be"),
+    Mistake(RIGHT, "a counter that falls, and is said to", world={"falling": True}),
+    Mistake(RIGHT, "a counter modulo 20000, and said to be", world={"modulo": 20_000}),
+    Mistake(RIGHT, "one count for each millimetre", world={"counts_per_mm": 1.0}),
 )
 
 MISTAKES = (

@@ -43,7 +43,7 @@ class Mistake:
 
     family: str
     name: str
-    expects: tuple[str, ...]
+    expects: tuple[str, ...] = ()
     edit: Callable[[WrongStation], object] | None = None
     during: Callable[[WrongStation], object] | None = None
     world: dict[str, Any] = field(default_factory=dict)
