@@ -106,8 +106,8 @@ CODES = {
         "read the log; restart the service when it suits",
     ),
     ErrorCode.STATE_LOST: (
-        "files of `state_dir` were removed or replaced while the daemon had them open, or cannot be used",
-        "the message names file and cause; what was removed is made anew by itself: find out who did it",
+        "files of `state_dir` are damaged, cannot be used, or were removed or replaced while the daemon had them open",
+        "the message names file and cause; the daemon makes a new file by itself: find out who removed or damaged the old one",
     ),
     ErrorCode.CLOCK_STEPPED: (
         "the clock's date is not to be trusted: nothing is deleted by age",
