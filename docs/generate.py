@@ -107,7 +107,7 @@ CODES = {
     ),
     ErrorCode.STATE_LOST: (
         "files of `state_dir` are damaged, cannot be used, or were removed or replaced while the daemon had them open",
-        "the message names file and cause; the daemon makes a new file by itself: find out who removed or damaged the old one",
+        "the message names file and cause; the daemon makes a new file: find out who removed or damaged the old one",
     ),
     ErrorCode.CLOCK_STEPPED: (
         "the clock's date is not to be trusted: nothing is deleted by age",
