@@ -102,7 +102,12 @@ class ChaosLine(Demo):
         if not path.exists():
             return None
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
-            return set(database.execute("SELECT plc_boot_id, part_seq FROM parts"))
+            try:
+                return set(database.execute("SELECT plc_boot_id, part_seq FROM parts"))
+            except sqlite3.OperationalError as error:
+                if "no such table" in str(error):
+                    return None  # made anew this very moment
+                raise
 
     def is_well(self) -> bool:
         """Whether the station says that it is ready, the PLC counts on it and the broker hears it."""
