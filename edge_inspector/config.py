@@ -26,7 +26,7 @@ from edge_inspector.wording import did_you_mean, faults_of
 class ShadowModel:
     """The second model, and its limits by recipe id.
 
-    A class that the recipe limits has the recipe's limits. Any other class has the model's own.
+    For a class that the recipe names, the recipe's limits apply. For any other class the model's own apply.
     """
 
     segmenter: Segmenter

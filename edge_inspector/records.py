@@ -19,7 +19,7 @@ Image = NDArray[np.uint8]
 
 
 class Decision(IntEnum):
-    """What the gate does with a part. The values are those on the wire."""
+    """The decision on a part. The values are those on the wire."""
 
     ACCEPT = 1
     REJECT = 2
@@ -429,7 +429,7 @@ ArchiveItem = Verdict | Delivery | Disagreement | Choice
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A kept frame with its own copy of the image, and the model's mask. None if it was not inferred."""
+    """A kept frame with its image, and the model's mask. The mask is None if the frame was not inferred."""
 
     frame: Frame
     mask: Image | None
@@ -524,7 +524,7 @@ class ModelInfo:
     """A loaded model, and how it really runs.
 
     `fell_back`: a better provider, installed or listed, did not start. `runtime` is the runtime with its version.
-    `before` is a first stage that sorts out frames before this model. `blind` says why its masks can never mean
+    `before` is a first stage that filters out clear frames before this model. `blind` says why its masks can never mean
     "defective". `doubt` says what its numbers may hide. Both are empty if nothing indicates it. `values` are the values
     in the masks of test pictures full of edges, lines and blobs. It is empty if no such pictures were tried.
     """

@@ -171,7 +171,8 @@ class Device:
         if self.is_gige:
             stream.set_property("socket-buffer", _SOCKET_BUFFER_FIXED)
             stream.set_property("socket-buffer-size", SOCKET_BUFFER_BYTES)
-            # Frames of a few large packets need more repeated requests than the usual quarter of their packets.
+            # If frames have only a few large packets, more than the usual quarter of them may have to be requested
+            # again.
             stream.set_property("packet-request-ratio", 1.0)
             if frame_retention_ms is not None:
                 stream.set_property("frame-retention", frame_retention_ms * 1000)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from edge_inspector.inspection.recipe import Criteria, PictureLimits
 from edge_inspector.records import Command, CommandName, CommandResult, PlcInput
 
-_REMEMBERED = 256  # repeated commands within this many are answered without doing them again
+_REMEMBERED = 256  # a repetition of one of this many latest commands is answered without doing it again
 _PATIENCE_NS = 5_000_000_000  # longest wait of a recipe change for data from the PLC
 
 
@@ -67,7 +67,7 @@ class Control:
         return tuple(filter(None, (self._off_by_command, self._off_by_plc)))
 
     def picture_limits(self, camera: str) -> PictureLimits:
-        """The recipe in force sets these limits for this camera's pictures. Any thread may ask."""
+        """The limits that the recipe in force sets for this camera's pictures. Any thread may ask."""
         return self._recipes[self.recipe_id].recipe.picture_limits(camera)
 
     def take(self, command: Command, now_ns: int) -> None:

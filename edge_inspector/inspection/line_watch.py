@@ -61,7 +61,7 @@ class DirectionWatch:
 
 
 class SourceWatch:
-    """Counts are as the counter shows them."""
+    """Compares the photo-eye with the encoder record. Counts are as the counter shows them."""
 
     def __init__(self) -> None:
         self._two_plcs = ""

@@ -142,7 +142,7 @@ class Acquire:
         return False
 
     def _prove(self, *, seen: bool) -> None:
-        """Note that the camera works: it has given a picture, or it has been open for a while."""
+        """Note that the camera works, once it has given a picture or has been open for a while."""
         since_ns = self._unproven_ns
         if since_ns is not None and (seen or time.monotonic_ns() - since_ns > _PROVEN_NS):
             self._unproven_ns = None

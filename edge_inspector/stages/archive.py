@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 _COMMIT_S = 0.2
 _HELD_MAX = 1024  # items that wait here while the disk takes none. The mailbox holds more.
-_HURRY = 256  # if this many items wait, no pictures are saved, so that results are
+_HURRY = 256  # if more items wait, no pictures are saved: results come first
 _EARLY_MAX = 64
 _OBJECTIONS_MAX = 32  # few, because each one carries a mask
 _CALM_S = 30.0  # the trouble is over after this long without an error

@@ -55,7 +55,7 @@ class Retention:
         self.doubt = ""
 
     def horizon(self, now: Moment, stamps: Stamps) -> datetime | None:
-        """Older items may be deleted. None while the date is not trusted. Call it about once a second."""
+        """The date before which items may be deleted. None while it is not trusted. Call it about once a second."""
         passed = timedelta(microseconds=(now.monotonic_ns - self._looked_ns) // 1000)
         self._looked_ns = now.monotonic_ns
         self.doubt = self._doubt(now, stamps)
