@@ -34,9 +34,9 @@ class _Change:
 class Control:
     """Takes commands and the PLC's own requests, one at a time, in the judge's thread.
 
-    A recipe change takes effect between parts: parts in the PLC's next reading were triggered before the change. Until
-    then both recipes are in use, so that each view is judged by the right one. The PLC's choice (`recipe_id` above 0)
-    has priority over all others. `reset()` is called for RESET and for the PLC's reset bit.
+    A recipe change takes effect between parts: parts in the PLC's next reading were triggered before the change.
+    Meanwhile both recipes are in use, so that each view is judged by the right one. The PLC's choice (`recipe_id` above
+    0) has priority over all others. `reset()` is called for RESET and for the PLC's reset bit.
     """
 
     def __init__(self, recipes: Mapping[int, Criteria], first: int, reset: Callable[[], None]) -> None:
