@@ -28,7 +28,7 @@ def recipe_faults(file: StationFile, settings: Sequence[DriverSettings], path: P
     for at, (camera, chosen) in enumerate(zip(file.cameras, settings, strict=True)):
         faults += _late(file, at, camera, recipe)
         if camera.name in recipe.views:
-            faults += _sparse(file, at, camera, chosen, path, recipe)
+            faults += _sparse(file, at, camera=camera, chosen=chosen, path=path, recipe=recipe)
     return faults
 
 
@@ -137,7 +137,7 @@ def _late(file: StationFile, at: int, camera: CameraTable, recipe: Recipe) -> li
 
 
 def _sparse(
-    file: StationFile, at: int, camera: CameraTable, chosen: DriverSettings, path: Path, recipe: Recipe
+    file: StationFile, at: int, *, camera: CameraTable, chosen: DriverSettings, path: Path, recipe: Recipe
 ) -> list[Fault]:
     """A camera that nobody triggers takes its pictures anywhere: one must lie within the tolerance of every part."""
     hz, tolerance_mm = chosen.free_running_hz, recipe.position_tolerance_mm

@@ -59,7 +59,7 @@ from edge_inspector.store.sidecar import StationFacts
 _CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
     """The workers by what they do; they are started in this order's reverse and stopped in this order.
 
@@ -101,7 +101,7 @@ class Pipeline:
 
 
 def build(
-    station: Station, boot_id: int, conditions: Conditions, first_recipe: int, lock: StateLock | None = None
+    station: Station, *, boot_id: int, conditions: Conditions, first_recipe: int, lock: StateLock | None = None
 ) -> Pipeline:
     """Everything connected, nothing started. The segmenter must be open. `first_recipe` judges at first.
 
@@ -120,7 +120,14 @@ def build(
     encoder = load_driver("encoders", file.encoder.driver)(station.encoder_settings)
     speed = SpeedWatch(geometry.counts_per_mm, file.line.speed_max_mm_s, geometry.counter.span)
     counter = CounterWatch(geometry.counter.lowest, geometry.counter.highest, geometry.gate + geometry.reserve)
-    track = Track(encoder, timeline, conditions, file.encoder.interval_ms / 1000, speed, counter)
+    track = Track(
+        encoder,
+        timeline,
+        conditions=conditions,
+        interval_s=file.encoder.interval_ms / 1000,
+        speed=speed,
+        counter=counter,
+    )
 
     recipes = [criteria.recipe for criteria in station.recipes.values()]
     control = Control(station.recipes, first_recipe, conditions.reset)
@@ -141,7 +148,17 @@ def build(
         guard = partial(_guard_of, guards, control, table.name)
         acquire.append(
             Acquire(
-                camera, to_line, timeline.estimate, admission, limits, guard, jobs, inbox, conditions, album, openings
+                camera,
+                to_line=to_line,
+                estimate=timeline.estimate,
+                admission=admission,
+                limits=limits,
+                guard=guard,
+                jobs=jobs,
+                views=inbox,
+                conditions=conditions,
+                album=album,
+                openings=openings,
             )
         )
 
@@ -150,32 +167,42 @@ def build(
     look = Look(lambda: control.in_use, segmenter.info, scales, along)
     measure = Measure(MaskAlarm(look, segmenter.info, conditions), masks, inbox, album)
     segment = [
-        Segment(number, segmenter, admission, jobs, masks, measure.measure, inbox, conditions, album)
+        Segment(
+            number,
+            segmenter,
+            admission=admission,
+            jobs=jobs,
+            masks=masks,
+            measure=measure.measure,
+            views=inbox,
+            conditions=conditions,
+            album=album,
+        )
         for number in range(segmenter.workers)
     ]
     judge = Judge(
-        boot_id,
-        geometry,
-        station.recipes,
-        control,
-        station.basis(),
-        timeline,
-        inbox,
-        verdicts,
-        kept,
-        conditions,
+        boot_id=boot_id,
+        geometry=geometry,
+        recipes=station.recipes,
+        control=control,
+        basis=station.basis(),
+        timeline=timeline,
+        inbox=inbox,
+        links=verdicts,
+        archive=kept,
+        conditions=conditions,
         backlog=lambda: len(jobs),
         arrived=admission.judged,
         seen=lambda: counter.seen,
     )
 
     identity = Identity(
-        file.station.name,
-        boot_id,
-        station.state_dir,
-        geometry.counts_per_mm,
-        tuple(segmenter.info.classes),
-        file.line.speed_max_mm_s / min(recipe.min_pitch_mm for recipe in recipes),
+        station=file.station.name,
+        boot_id=boot_id,
+        state_dir=station.state_dir,
+        counts_per_mm=geometry.counts_per_mm,
+        defect_classes=tuple(segmenter.info.classes),
+        parts_per_s=file.line.speed_max_mm_s / min(recipe.min_pitch_mm for recipe in recipes),
     )
     report = []
     for link, settings, mailbox in zip(file.plcs, station.plc_settings, verdicts, strict=True):
@@ -185,21 +212,31 @@ def build(
             Report(
                 link.name,
                 driver,
-                lost,
-                full,
-                mailbox,
-                inbox,
-                judge.status,
-                judge.submit,
-                conditions,
-                link.interval_ms / 1000,
-                kept,
+                lost=lost,
+                full=full,
+                verdicts=mailbox,
+                heard=inbox,
+                status=judge.status,
+                submit=judge.submit,
+                conditions=conditions,
+                interval_s=link.interval_ms / 1000,
+                archive=kept,
             )
         )
 
     facts = StationFacts(file.station.name, tuple(segmenter.info.classes), segmenter.info.stride, scales)
     drift = DriftWatch(station.state_dir, file.drift, conditions)
-    archive = Archive(station.state_dir, file.archive, facts, kept, album, drift, guards, conditions, lock)
+    archive = Archive(
+        station.state_dir,
+        settings=file.archive,
+        facts=facts,
+        inbox=kept,
+        album=album,
+        drift=drift,
+        guards=guards,
+        conditions=conditions,
+        lock=lock,
+    )
 
     shadow = []
     if station.shadow is not None:
@@ -208,7 +245,15 @@ def build(
         other = Look(lambda: [criteria[each.recipe.id] for each in control.in_use], second.info, scales, along)
         cameras = [camera.name for camera in file.cameras]
         shadow.append(
-            Shadow(second, look, other, cameras, lambda: len(jobs) > 0 or any(s.busy for s in segment), album, kept)
+            Shadow(
+                second,
+                first=look,
+                second=other,
+                cameras=cameras,
+                busy=lambda: len(jobs) > 0 or any(s.busy for s in segment),
+                album=album,
+                archive=kept,
+            )
         )
 
     fifo = file.realtime.fifo_priority

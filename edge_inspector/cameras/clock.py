@@ -96,7 +96,9 @@ class DeviceClock:
         self._anchor = min(points, key=lambda point: point[1] - self._drift * (point[0] - points[0][0]))
 
 
-def middle_of_exposure(clock: DeviceClock, stamp_ns: int, exposure_ns: int, stamp_delay_us: float, now_ns: int) -> int:
+def middle_of_exposure(
+    clock: DeviceClock, stamp_ns: int, *, exposure_ns: int, stamp_delay_us: float, now_ns: int
+) -> int:
     """When, on the host's clock, the frame with this stamp was exposed; from its arrival where there is no stamp."""
     if not clock.known or not stamp_ns:
         return now_ns - exposure_ns // 2

@@ -43,7 +43,7 @@ class Finding(NamedTuple):
     grade: Grade = Grade.OK
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """What the file says of the line.
 
@@ -62,7 +62,7 @@ class Written:
         return abs(self.counts_per_mm)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What was seen: encoder samples, the PLC's block after them, and how long it took to read that.
 

@@ -21,7 +21,7 @@ _SCAN_NS = 250_000_000  # a part may have passed the photo-eye one scan before a
 _STAMP_LATE_S = 0.25  # what no transfer takes longer than, where a camera's clock is known by its arrivals alone
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
     """The line in encoder counts, from the photo-eye."""
 
@@ -33,7 +33,7 @@ class Geometry:
     counter: Counter = Counter()  # noqa: RUF009 -- frozen
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Announced:
     """A trigger that waits for its place; the fields are those of its part."""
 
@@ -58,6 +58,7 @@ class Placing:
         geometry: Geometry,
         timeline: Timeline,
         conditions: Conditions,
+        *,
         tolerance: float,
         longest: float,
         direction: DirectionWatch,
@@ -127,11 +128,11 @@ class Placing:
         trigger, counter = announced.trigger, self._geometry.counter
         count, lost = counter.read(trigger.count), announced.handicap is Reason.TRIGGER_LOST
         nowhere = Part(
-            trigger.part_seq,
-            announced.plc_boot_id,
-            self._timeline.epoch,
-            count,
-            0 if lost else count + self._geometry.gate,
+            part_seq=trigger.part_seq,
+            plc_boot_id=announced.plc_boot_id,
+            epoch=self._timeline.epoch,
+            trigger_count=count,
+            due_count=0 if lost else count + self._geometry.gate,
             positioned=False,
             handicap=announced.handicap,
             announced_ns=announced.announced_ns,

@@ -38,6 +38,7 @@ class Track:
         self,
         encoder: Encoder,
         timeline: Timeline,
+        *,
         conditions: Conditions,
         interval_s: float,
         speed: SpeedWatch,

@@ -12,7 +12,7 @@ from edge_inspector.store.pictures import StoredPicture
 LabelKind = Literal["good", "defect", "unsure"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartRow:
     """One part in a list. `id` is the store's own number; `part_seq` the PLC's, which starts anew with the PLC.
 
@@ -43,7 +43,7 @@ class PartRow:
     labelled: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredView:
     """One camera's look at a part, as in `View`; `encoder_count` and its bound are None where its place is not known.
 
@@ -64,7 +64,7 @@ class StoredView:
     picture: StoredPicture | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
     """What a person said of one view ("" for the whole part)."""
 
@@ -75,7 +75,7 @@ class Label:
     utc: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartStory:
     """All that is known of one part. Times in ns are monotonic: only their differences mean something."""
 
@@ -95,7 +95,7 @@ class PartStory:
     labels: tuple[Label, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Objection:
     """The shadow model `model` would have said otherwise of a view: it "rejects" or "accepts" what was not.
 
