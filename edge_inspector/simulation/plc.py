@@ -347,9 +347,8 @@ def main(arguments: Sequence[str] | None = None, kind: type[SimulatedPlc] = Simu
     sys.setswitchinterval(0.0005)
     with given.ledger.open("a", encoding="utf-8") as ledger:
         panel = given.ledger.with_name("panel.json")
-        kind(Line.read(given.line), port=given.port, ledger=ledger, boot=given.boot, panel=panel).run(
-            stop, no_more_parts
-        )
+        plc = kind(Line.read(given.line), port=given.port, ledger=ledger, boot=given.boot, panel=panel)
+        plc.run(stop, no_more_parts)
     return 0
 
 

@@ -122,9 +122,8 @@ def features(height: int, width: int) -> tuple[Feature, ...]:
         Feature("SensorWidth", "integer", width, writable=False),
         Feature("SensorHeight", "integer", height, writable=False),
         Feature("Width", "integer", width, low=16, high=width, step=4),
-        Feature(
-            "Height", "integer", height, low=2, high=16 * height, step=2
-        ),  # a line-scan frame is as high as one likes
+        # a line-scan frame is as high as one likes
+        Feature("Height", "integer", height, low=2, high=16 * height, step=2),
         Feature("OffsetX", "integer", 0, low=0, high=width - 16, step=2),
         Feature("OffsetY", "integer", 0, low=0, high=height - 2, step=2),
         Feature("BinningHorizontal", "integer", 1, low=1, high=4),
