@@ -109,7 +109,7 @@ def be_camera(address: str, size: int, rate: float, stop: Event) -> None:
     acquiring, plugged = threading.Event(), threading.Event()
     plugged.set()
     memory.watched |= {"AcquisitionStart": lambda _: acquiring.set(), "AcquisitionStop": lambda _: acquiring.clear()}
-    control = ControlChannel(address, memory, lambda *_: None, acquiring.clear, plugged)
+    control = ControlChannel(address, memory, resend=lambda *_: None, released=acquiring.clear, plugged=plugged)
     control.start()
     picture = np.random.default_rng(1).integers(0, 255, (size, size), dtype=np.uint8)
     interval_ns = int(1e9 / rate)
@@ -149,7 +149,7 @@ class Outcome:
         return not self.damaged and not self.missed and self.frames >= 0.97 * self.asked * self.seconds
 
 
-def receive(camera: GenicamCamera, tensor: np.ndarray[Any, Any], until: float, outcome: Outcome, lock: Any) -> None:
+def receive(camera: GenicamCamera, tensor: np.ndarray[Any, Any], *, until: float, outcome: Outcome, lock: Any) -> None:
     """Read one camera; each frame is copied once, into its place in the model's input."""
     frames = damaged = 0
     while time.monotonic() < until:
@@ -166,7 +166,7 @@ def receive(camera: GenicamCamera, tensor: np.ndarray[Any, Any], until: float, o
         outcome.damaged += damaged
 
 
-def run(count: int, size: int, rate: float, seconds: float, packet_size: int, *, packet_socket: bool) -> Outcome:
+def run(count: int, size: int, *, rate: float, seconds: float, packet_size: int, packet_socket: bool) -> Outcome:
     """All cameras at this rate for so long."""
     spawn = multiprocessing.get_context("spawn")
     stop = spawn.Event()
@@ -210,7 +210,9 @@ def _opened(camera: GenicamCamera) -> GenicamCamera:
 def _measure(cameras: list[GenicamCamera], tensors: np.ndarray[Any, Any], seconds: float, outcome: Outcome) -> Outcome:
     lock, until = threading.Lock(), time.monotonic() + seconds
     threads = [
-        threading.Thread(target=receive, args=(camera, tensor, until, outcome, lock))
+        threading.Thread(
+            target=receive, args=(camera, tensor), kwargs={"until": until, "outcome": outcome, "lock": lock}
+        )
         for camera, tensor in zip(cameras, tensors, strict=True)
     ]
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)
@@ -243,7 +245,12 @@ def main() -> None:
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for rate in map(float, given.rates.split(",")):
         found = run(
-            given.cameras, given.size, rate, given.seconds, given.packet_size, packet_socket=given.packet_socket
+            given.cameras,
+            given.size,
+            rate=rate,
+            seconds=given.seconds,
+            packet_size=given.packet_size,
+            packet_socket=given.packet_socket,
         )
         frames = max(1, found.frames)
         print(

@@ -57,7 +57,13 @@ def _rows(folder: Path, manifest: Manifest, data: str, given: argparse.Namespace
     predicts = [model_predictor(folder, precision, driver)[0] for precision, driver in kinds]
     times = interleaved_ms(predicts, blank(manifest), given.repeats)
     limits = limits_of(manifest)
-    seen = gather_each(predicts, len(manifest.classes), manifest.output.stride, parts, confidences_with(limits))
+    seen = gather_each(
+        predicts,
+        classes=len(manifest.classes),
+        stride=manifest.output.stride,
+        parts=parts,
+        confidences=confidences_with(limits),
+    )
     for (precision, driver), each, took in zip(kinds, seen, times, strict=True):
         size = (folder / manifest.files[precision].path).stat().st_size / 1e6  # type: ignore[index]
         command = [sys.executable, __file__, "--rss", str(folder), precision, driver]

@@ -76,7 +76,8 @@ def soak(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     ended = threading.Event()
     with disk.below_new_processes(), demo.running():
         begun_ns = demo.line.belt.time_at(0.0)
-        observer = threading.Thread(target=observe, args=(demo, plan, begun_ns, disk, clients, samples, ended))
+        watched = {"begun_ns": begun_ns, "disk": disk, "clients": clients, "samples": samples, "ended": ended}
+        observer = threading.Thread(target=observe, args=(demo, plan), kwargs=watched)
         observer.start()
         clients.start()
         try:
@@ -103,6 +104,7 @@ def soak(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def observe(
     demo: Demo,
     plan: Plan,
+    *,
     begun_ns: int,
     disk: Disk,
     clients: Clients,

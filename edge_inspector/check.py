@@ -61,7 +61,11 @@ def _rows(station: Station) -> Iterator[Row]:
         yield _row("shadow", file.shadow.model, partial(_model, station.shadow.segmenter))
     frames: dict[str, Frame] = {}
     for camera, settings in zip(file.cameras, station.camera_settings, strict=True):
-        yield _row("camera", camera.name, partial(_camera, station, camera.driver, camera.name, settings, frames))
+        yield _row(
+            "camera",
+            camera.name,
+            partial(_camera, station, driver=camera.driver, name=camera.name, settings=settings, frames=frames),
+        )
         yield from _cautions("camera", camera.name, settings)
     sizes = {name: (frame.image.shape[0], frame.image.shape[1]) for name, frame in frames.items()}
     yield from (Row("picture", *finding) for finding in measure_pictures(station, sizes))
@@ -169,7 +173,7 @@ def _model(segmenter: Segmenter) -> str:
         segmenter.close()
 
 
-def _camera(station: Station, driver: str, name: str, settings: object, frames: dict[str, Frame]) -> str:
+def _camera(station: Station, *, driver: str, name: str, settings: object, frames: dict[str, Frame]) -> str:
     camera = load_driver("cameras", driver)(name, settings)
     try:
         camera.open()
@@ -237,5 +241,9 @@ def _beside_the_encoder(station: Station, link: PlcLink) -> str:
 
 def _identity(station: Station) -> Identity:
     return Identity(
-        station.file.station.name, 0, station.state_dir, station.file.line.scale, station.segmenter.info.classes
+        station=station.file.station.name,
+        boot_id=0,
+        state_dir=station.state_dir,
+        counts_per_mm=station.file.line.scale,
+        defect_classes=station.segmenter.info.classes,
     )

@@ -323,7 +323,7 @@ def _export(given: argparse.Namespace) -> int:
     from edge_inspector.store.results_file import results_path  # noqa: PLC0415
 
     results = results_path(read_state_dir(given.station))
-    for what, count in export(results, given.out, given.format, given.since, given.until).items():
+    for what, count in export(results, given.out, given.format, since=given.since, until=given.until).items():
         print(f"{count:10} {what}")
     return 0
 
@@ -389,7 +389,7 @@ def _bench(given: argparse.Namespace) -> int:
         raise ConfigError(
             [Fault("bench", f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}") for name in unknown]
         )
-    effort = Effort(given.model, given.runtime, given.seconds, given.repeats)
+    effort = Effort(model=given.model, runtime=given.runtime, seconds=given.seconds, repeats=given.repeats)
     with _unwound_by_sigterm():
         return run_bench(given.names, effort, given.out, given.budgets)
 

@@ -33,7 +33,7 @@ class ShadowModel:
     recipes: dict[int, Criteria]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Station:
     """A checked configuration: no fault is left that can be found without the hardware.
 
@@ -76,9 +76,15 @@ def _station(base: Path, raw: dict[str, Any]) -> Station:
     except ValidationError as error:
         raise ConfigError(_faults_of_file(error, raw) + _faults_below(base, raw)) from error
     file = file.model_copy(update={"web": _web(base, file.web, faults)})
-    cameras = [_settings(base, "cameras", f"cameras.{at}", table, faults) for at, table in enumerate(file.cameras)]
-    encoder = _settings(base, "encoders", "encoder", file.encoder, faults)
-    plcs = [_settings(base, "plcs", f"plcs.{at}", table, faults) for at, table in enumerate(file.plcs)]
+    cameras = [
+        _settings(base, family="cameras", where=f"cameras.{at}", table=table, faults=faults)
+        for at, table in enumerate(file.cameras)
+    ]
+    encoder = _settings(base, family="encoders", where="encoder", table=file.encoder, faults=faults)
+    plcs = [
+        _settings(base, family="plcs", where=f"plcs.{at}", table=table, faults=faults)
+        for at, table in enumerate(file.plcs)
+    ]
     faults += _names_twice("cameras", file.cameras) + _names_twice("plcs", file.plcs) + _devices_twice(file, cameras)
     if file.plcs[0].driver == "mqtt":
         faults.append(
@@ -92,27 +98,27 @@ def _station(base: Path, raw: dict[str, Any]) -> Station:
     recipe = _recipe(base / file.station.recipe, faults)
     model = base / file.station.models_dir / recipe.model if recipe is not None else None
     sha256 = recipe.model_sha256 if recipe is not None else None
-    segmenter = _segmenter(base, "segmenter", file.segmenter, model, faults, sha256)
+    segmenter = _segmenter(base, "segmenter", file.segmenter, model=model, faults=faults, sha256=sha256)
     limits: dict[str, ClassLimits] = {}
     if recipe is not None:
         faults += line_faults(file, recipe) + recipe_faults(file, cameras, file.station.recipe, recipe)
         if segmenter is not None:
-            limits = _limits(file, file.station.recipe, recipe, segmenter, faults)
-    recipes = _recipes(base, file, cameras, recipe, limits, segmenter, faults)
+            limits = _limits(file, file.station.recipe, recipe, segmenter=segmenter, faults=faults)
+    recipes = _recipes(base, file, cameras=cameras, first=recipe, limits=limits, segmenter=segmenter, faults=faults)
     shadow = _shadow(base, file, recipes, faults)
     if faults or recipe is None or segmenter is None:
         raise ConfigError(faults)
     return Station(
-        file,
-        recipe,
-        limits,
-        recipes,
-        segmenter,
-        base / file.station.state_dir,
-        tuple(cameras),
-        encoder,
-        tuple(plcs),
-        shadow,
+        file=file,
+        recipe=recipe,
+        limits=limits,
+        recipes=recipes,
+        segmenter=segmenter,
+        state_dir=base / file.station.state_dir,
+        camera_settings=tuple(cameras),
+        encoder_settings=encoder,
+        plc_settings=tuple(plcs),
+        shadow=shadow,
     )
 
 
@@ -156,7 +162,10 @@ def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
     faults: list[Fault] = []
     raw = read_toml(path)
     found = {
-        table.name: (table.driver, _settings(path.parent, "cameras", f"cameras.{at}", table, faults))
+        table.name: (
+            table.driver,
+            _settings(path.parent, family="cameras", where=f"cameras.{at}", table=table, faults=faults),
+        )
         for at, table in enumerate(_read_file(raw).cameras)
     }
     if faults:
@@ -230,7 +239,9 @@ def _faults_below(base: Path, raw: dict[str, Any]) -> list[Fault]:
         driver = table.get("driver", default if family == "segmenters" else None)
         settings = table.get("settings", {})
         if isinstance(driver, str) and isinstance(settings, dict):
-            _settings(base, family, where, SimpleNamespace(driver=driver, settings=settings), faults)
+            _settings(
+                base, family=family, where=where, table=SimpleNamespace(driver=driver, settings=settings), faults=faults
+            )
     station = raw.get("station")
     if isinstance(station, dict):
         listed = station.get("recipes")
@@ -255,7 +266,7 @@ def _camera_names(raw: dict[str, Any]) -> list[str]:
     return [name for name in names if isinstance(name, str)] if all(isinstance(name, str) for name in names) else []
 
 
-def _settings(base: Path, family: str, where: str, table: Any, faults: list[Fault]) -> Any:
+def _settings(base: Path, *, family: str, where: str, table: Any, faults: list[Fault]) -> Any:
     try:
         driver = load_driver(family, table.driver)
         settings: DriverSettings = driver.Settings.model_validate(table.settings)
@@ -347,11 +358,12 @@ def _segmenter(
     base: Path,
     where: str,
     table: SegmenterTable | ShadowTable,
+    *,
     model: Path | None,
     faults: list[Fault],
     sha256: str | None = None,
 ) -> Segmenter | None:
-    settings = _settings(base, "segmenters", where, table, faults)
+    settings = _settings(base, family="segmenters", where=where, table=table, faults=faults)
     if model is None or type(settings) is DriverSettings:
         return None
     if sha256 is not None and "model_sha256" not in type(settings).model_fields:
@@ -383,7 +395,7 @@ def _shadow(base: Path, file: StationFile, recipes: dict[int, Criteria], faults:
     if file.shadow is None:
         return None
     model = base / file.station.models_dir / file.shadow.model
-    segmenter = _segmenter(base, "shadow", file.shadow, model, faults)
+    segmenter = _segmenter(base, "shadow", file.shadow, model=model, faults=faults)
     if segmenter is None:
         return None
     suggested, known = _suggested(file, segmenter), segmenter.info.classes
@@ -397,6 +409,7 @@ def _shadow(base: Path, file: StationFile, recipes: dict[int, Criteria], faults:
 def _recipes(
     base: Path,
     file: StationFile,
+    *,
     cameras: Sequence[DriverSettings],
     first: Recipe | None,
     limits: dict[str, ClassLimits],
@@ -419,7 +432,9 @@ def _recipes(
         if recipe.id in found:
             faults.append(Fault(f"{path}: id", f"{recipe.id} is already the id of {found[recipe.id].recipe.name!r}"))
         if segmenter is not None:
-            found.setdefault(recipe.id, Criteria(recipe, _limits(file, path, recipe, segmenter, faults)))
+            found.setdefault(
+                recipe.id, Criteria(recipe, _limits(file, path, recipe, segmenter=segmenter, faults=faults))
+            )
     return found
 
 
@@ -438,7 +453,7 @@ def _beside(path: Path, first: Recipe, recipe: Recipe) -> list[Fault]:
 
 
 def _limits(
-    file: StationFile, path: Path, recipe: Recipe, segmenter: Segmenter, faults: list[Fault]
+    file: StationFile, path: Path, recipe: Recipe, *, segmenter: Segmenter, faults: list[Fault]
 ) -> dict[str, ClassLimits]:
     """The limits by class: the recipe's own if it has some for the class, otherwise the model's."""
     model = segmenter.info

@@ -110,12 +110,14 @@ class Daemon:
             log.warning("model %s: %s", info.label, what)
         chosen = remembered_choice(station.state_dir, station.recipe.id)
         self._recipe_id = chosen if chosen in station.recipes else station.recipe.id
-        pipeline = build(station, self._boot_id, self._conditions, self._recipe_id, self._lock)
+        pipeline = build(
+            station, boot_id=self._boot_id, conditions=self._conditions, first_recipe=self._recipe_id, lock=self._lock
+        )
         if self._recipe_id != station.recipe.id:
             pipeline.keep(Choice(station.recipe.id, self._recipe_id))
         web = Web(station.file.web, lambda: self._page(pipeline), self._conditions)
         workers = [*pipeline.workers, Worker(web, vital=False)]
-        self._supervisor = Supervisor(workers, self._on_fault, self._on_restart)
+        self._supervisor = Supervisor(workers, on_fault=self._on_fault, on_restart=self._on_restart)
         self._announce()
         self._declare()
         settle(freeze=realtime.gc_freeze)
@@ -143,20 +145,20 @@ class Daemon:
 
     def _plant(self, pipeline: Pipeline) -> Plant:
         return Plant(
-            self._station,
-            self._boot_id,
-            self._station.segmenter.info,
-            line_geometry(self._station),
-            self._conditions,
-            pipeline.timeline,
-            pipeline.album,
-            Results(results_path(self._station.state_dir)),
-            pipeline.scene,
-            pipeline.status,
-            pipeline.submit,
-            self._health,
-            pipeline.drift,
-            pipeline.guards,
+            station=self._station,
+            boot_id=self._boot_id,
+            model=self._station.segmenter.info,
+            geometry=line_geometry(self._station),
+            conditions=self._conditions,
+            timeline=pipeline.timeline,
+            album=pipeline.album,
+            results=Results(results_path(self._station.state_dir)),
+            scene=pipeline.scene,
+            status=pipeline.status,
+            submit=pipeline.submit,
+            health=self._health,
+            drift=pipeline.drift,
+            guards=pipeline.guards,
         )
 
     def _follow_recipe(self, recipe_id: int, keep: Callable[[ArchiveItem], object]) -> None:

@@ -30,7 +30,7 @@ class Finding:
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """The parts of the machine that the doctor checks. Tests pass a different one."""
 
@@ -45,7 +45,7 @@ def examine(station: Path | None = None) -> int:
     """Print one line per finding, and also check what `station` needs. Returns 0 if nothing is to be done, else 1."""
     packages = frozenset((found.name or "").lower().replace("_", "-") for found in distributions())
     cores, free = len(os.sched_getaffinity(0)), shutil.disk_usage("/").free
-    machine = Machine(packages, _ROOT, cores, free, _output)
+    machine = Machine(packages=packages, root=_ROOT, cores=cores, free_bytes=free, run=_output)
     findings = [finding for look in LOOKS for finding in look(machine)]
     if station is not None:
         findings += [Finding(what, remedy) for what, remedy in look_at_station(station, machine.run)]

@@ -55,7 +55,14 @@ def _everything() -> Iterator[Found]:
         for each in aravis.devices():
             by = {"address": each.address} if each.protocol == "GigEVision" else {"serial": each.serial}
             settings = by | {"packet_socket": False}
-            yield Found("genicam", each.vendor, each.model, each.serial, each.address, settings)
+            yield Found(
+                driver="genicam",
+                vendor=each.vendor,
+                model=each.model,
+                serial=each.serial,
+                address=each.address,
+                settings=settings,
+            )
     except DeviceError as error:
         print(error, file=sys.stderr)
     for device in sorted(Path("/sys/class/video4linux").glob("video*")):
@@ -63,7 +70,7 @@ def _everything() -> Iterator[Found]:
         if (device / "index").read_text().strip() == "0":
             path = f"/dev/{device.name}"
             name = printable((device / "name").read_text(errors="replace").strip())
-            yield Found("opencv", "", name, "", path, {"source": path})
+            yield Found(driver="opencv", vendor="", model=name, serial="", address=path, settings={"source": path})
 
 
 def _tell_where(everything: Sequence[Found], only: Sequence[str]) -> None:

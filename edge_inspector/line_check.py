@@ -53,7 +53,7 @@ def measure_line(station: Station, identity: Identity) -> list[Finding]:
     conditions = Conditions(patience_s=2 * seconds)  # messages go into the findings, not into a log
     speed = SpeedWatch(file.line.scale, file.line.speed_max_mm_s, file.counter.span)
     counter = CounterWatch(file.counter.lowest, file.counter.highest, 0)
-    track = Track(encoder, timeline, conditions, interval_s, speed, counter)
+    track = Track(encoder, timeline, conditions=conditions, interval_s=interval_s, speed=speed, counter=counter)
     track.start()
     until = time.monotonic() + seconds
     try:
@@ -67,15 +67,21 @@ def measure_line(station: Station, identity: Identity) -> list[Finding]:
     link: PlcLink = load_driver("plcs", file.plcs[0].driver)(station.plc_settings[0], identity)
     heard, reading_ms = _look(link, file.plcs[0].name)
     measured = Measured(
-        encoder.samples,
-        heard,
-        reading_ms,
-        timeline.reachable(),
-        timeline.reachable(file.line.speed_max_mm_s * file.line.scale),
+        samples=encoder.samples,
+        heard=heard,
+        reading_ms=reading_ms,
+        bound=timeline.reachable(),
+        bound_at_most=timeline.reachable(file.line.speed_max_mm_s * file.line.scale),
     )
     recipes = [criteria.recipe for criteria in station.recipes.values()]
     line = file.line
-    written = Written(line.counts_per_mm, line.speed_max_mm_s, line.reserve_ms, recipes, file.counter.span)
+    written = Written(
+        counts_per_mm=line.counts_per_mm,
+        speed_max_mm_s=line.speed_max_mm_s,
+        reserve_ms=line.reserve_ms,
+        recipes=recipes,
+        values=file.counter.span,
+    )
     return line_findings(measured, written)
 
 

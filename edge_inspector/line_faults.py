@@ -31,7 +31,7 @@ def recipe_faults(file: StationFile, settings: Sequence[DriverSettings], path: P
     for at, (camera, chosen) in enumerate(zip(file.cameras, settings, strict=True)):
         faults += _late(file, at, camera, recipe)
         if camera.name in recipe.views:
-            faults += _sparse(file, at, camera, chosen, path, recipe)
+            faults += _sparse(file, at, camera=camera, chosen=chosen, path=path, recipe=recipe)
     return faults
 
 
@@ -140,7 +140,7 @@ def _late(file: StationFile, at: int, camera: CameraTable, recipe: Recipe) -> li
 
 
 def _sparse(
-    file: StationFile, at: int, camera: CameraTable, chosen: DriverSettings, path: Path, recipe: Recipe
+    file: StationFile, at: int, *, camera: CameraTable, chosen: DriverSettings, path: Path, recipe: Recipe
 ) -> list[Fault]:
     """Whether a free-running camera takes pictures often enough.
 

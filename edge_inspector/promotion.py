@@ -72,8 +72,8 @@ def _swap(path: Path, station: Station, before: str, shadow: str) -> None:
     """Change all files, or none if the station would not start with the change."""
     base, names = path.parent, station.file.station
     old = {each: each.read_text() for each in (path, *(base / name for name in (names.recipe, *names.recipes)))}
-    new = {each: _renamed(each, text, "", before, shadow) for each, text in old.items() if each != path}
-    new[path] = _renamed(path, old[path], "shadow", shadow, before)
+    new = {each: _renamed(each, text, table="", old=before, new=shadow) for each, text in old.items() if each != path}
+    new[path] = _renamed(path, old[path], table="shadow", old=shadow, new=before)
     _write(new)
     try:
         load_station(path)
@@ -82,7 +82,7 @@ def _swap(path: Path, station: Station, before: str, shadow: str) -> None:
         raise
 
 
-def _renamed(path: Path, text: str, table: str, old: str, new: str) -> str:
+def _renamed(path: Path, text: str, *, table: str, old: str, new: str) -> str:
     """`text` with the one line `model = "old"` of this table changed. All comments stay where they are."""
     lines, current, found = text.splitlines(keepends=True), "", []
     for at, line in enumerate(lines):

@@ -8,7 +8,7 @@ along the rows (row 0 passed the camera first).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from enum import IntEnum, StrEnum
 from pathlib import Path
 
@@ -206,6 +206,7 @@ class Defect:
 
     camera: str
     defect_class: str
+    _: KW_ONLY
     area_mm2: float
     length_mm: float
     confidence: float
@@ -225,6 +226,7 @@ class View:
     camera: str
     frame_id: int
     captured_ns: int
+    _: KW_ONLY
     exposure_ns: int = 0
     encoder_count: int | None = None
     defects: tuple[Defect, ...] = ()
@@ -245,8 +247,8 @@ class View:
             frame.camera,
             frame.frame_id,
             frame.captured_ns,
-            frame.exposure_ns,
-            frame.encoder_count,
+            exposure_ns=frame.exposure_ns,
+            encoder_count=frame.encoder_count,
             failure=reason,
             figures=figures,
             captured_error_ns=frame.captured_error_ns,
@@ -309,7 +311,7 @@ class PlacedView:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One triggered part: where its leading edge met the photo-eye, and where the gate will meet it.
 
@@ -338,7 +340,7 @@ class Part:
         return self.plc_boot_id, self.run
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The one final decision on a part. `seq` numbers the verdicts of this daemon's run (`boot_id`) from 1.
 
@@ -408,6 +410,7 @@ class Disagreement:
     camera: str
     frame_id: int
     captured_ns: int
+    _: KW_ONLY
     opinion: str
     model: str
     classes: tuple[str, ...]
@@ -496,6 +499,7 @@ class StationStatus:
     state: StationState
     error_code: ErrorCode
     recipe_id: int
+    _: KW_ONLY
     parts: int = 0
     rejected: int = 0
     not_inspected: int = 0
@@ -504,7 +508,7 @@ class StationStatus:
     alarm: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """The sender on a link: the station's name, this run of it, and what a peer needs to read its numbers.
 

@@ -109,13 +109,13 @@ def run(scenario: Scenario) -> Figures:
     figures["cpu_ms_per_frame"] = (end.cpu_s - begin.cpu_s) * 1000 / max(1, frames)
     return (
         figures
-        | _measured(scenario, line.line, ledger, views, steady_ns, outage_ns)
+        | _measured(scenario, line.line, ledger=ledger, views=views, steady_ns=steady_ns, outage_ns=outage_ns)
         | {"unaccounted": report["unaccounted"]}
     )
 
 
 def _measured(
-    scenario: Scenario, line: Line, ledger: list[Event], views: list[Look], steady_ns: int, outage_ns: Outage
+    scenario: Scenario, line: Line, *, ledger: list[Event], views: list[Look], steady_ns: int, outage_ns: Outage
 ) -> Figures:
     told = {
         event["part"]: event["written_ns"]

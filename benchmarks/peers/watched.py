@@ -105,7 +105,7 @@ def run(python: Path, script: Path, scenario: Scenario, world: World) -> Figures
             "stop_s": _stopped(process),
         }
         time.sleep(0.3)
-        figures |= _measured(scenario, line, sink, first_ns + int(_SETTLE_S * 1e9), outage_ns)
+        figures |= _measured(scenario, line, sink, steady_ns=first_ns + int(_SETTLE_S * 1e9), outage_ns=outage_ns)
         return figures | {"cpu_ms_per_frame": figures["steady_cpu_s"] * 1000 / max(1, figures["steady_frames"])}
 
 
@@ -137,7 +137,9 @@ def _stopped(process: subprocess.Popen[bytes]) -> float | None:
     return time.monotonic() - begun
 
 
-def _measured(scenario: Scenario, line: Line, sink: Sink, steady_ns: int, outage_ns: tuple[int, int] | None) -> Figures:
+def _measured(
+    scenario: Scenario, line: Line, sink: Sink, *, steady_ns: int, outage_ns: tuple[int, int] | None
+) -> Figures:
     end_ns = steady_ns + int(scenario.seconds * 1e9)
     steady = [result for result in sink.results if steady_ns <= result.at_ns < end_ns]
     if scenario.name == "overload":

@@ -35,7 +35,7 @@ def stat(
     title: str, about: str, query: Query, *, unit: str = "short", width: int = 4, shows: str = "value", **options: Any
 ) -> Panel:
     """The last value, or its series' name, large, on a ground of its colour."""
-    panel = _panel("stat", title, about, (query,), unit, width, 4, **options)
+    panel = _panel("stat", title, about, (query,), unit=unit, width=width, height=4, **options)
     panel["options"] = {
         "colorMode": "background",
         "graphMode": "none",
@@ -57,7 +57,7 @@ def series(
     **options: Any,
 ) -> Panel:
     """Lines over time; with thresholds these are drawn as lines as well."""
-    panel = _panel("timeseries", title, about, queries, unit, width, 8, **options)
+    panel = _panel("timeseries", title, about, queries, unit=unit, width=width, height=8, **options)
     defaults = panel["fieldConfig"]["defaults"]
     defaults["custom"] = {
         "drawStyle": "line",
@@ -84,7 +84,7 @@ def series(
 
 def bars(title: str, about: str, *queries: Query, unit: str = "short", width: int = 12, **options: Any) -> Panel:
     """One bar per series, the value in the chosen time range."""
-    panel = _panel("bargauge", title, about, queries, unit, width, 8, **options)
+    panel = _panel("bargauge", title, about, queries, unit=unit, width=width, height=8, **options)
     for target in panel["targets"]:
         target |= {"instant": True, "range": False}
     panel["options"] = {
@@ -99,7 +99,7 @@ def bars(title: str, about: str, *queries: Query, unit: str = "short", width: in
 
 def states(title: str, about: str, *queries: Query, width: int = 12, **options: Any) -> Panel:
     """Coloured bands over time: what was up when."""
-    panel = _panel("state-timeline", title, about, queries, "short", width, 7, **options)
+    panel = _panel("state-timeline", title, about, queries, unit="short", width=width, height=7, **options)
     panel["fieldConfig"]["defaults"]["custom"] = {"fillOpacity": 70, "lineWidth": 0}
     panel["options"] = {
         "mergeValues": True,
@@ -114,7 +114,7 @@ def states(title: str, about: str, *queries: Query, width: int = 12, **options: 
 
 def heat(title: str, about: str, query: str, *, unit: str, width: int = 12) -> Panel:
     """How a histogram's buckets fill over time."""
-    panel = _panel("heatmap", title, about, ((query, "{{le}}"),), unit, width, 8)
+    panel = _panel("heatmap", title, about, ((query, "{{le}}"),), unit=unit, width=width, height=8)
     panel["targets"][0]["format"] = "heatmap"
     panel["options"] = {
         "calculate": False,
@@ -156,10 +156,10 @@ def _panel(
     title: str,
     about: str,
     queries: tuple[Query, ...],
+    *,
     unit: str,
     width: int,
     height: int,
-    *,
     limits: dict[str, Any] | None = None,
     mappings: list[dict[str, Any]] | None = None,
     floor: float | None = 0,

@@ -242,14 +242,14 @@ class Stream:
         if read and _received_bytes(pointer) < width * height * (pixel_format >> 16 & 0xFF) // 8:
             status = _WRONG_SIZE
         return Buffer(
-            pointer,
-            _lent[pointer],
-            status,
-            call("arv_buffer_get_frame_id", pointer),
-            call("arv_buffer_get_timestamp", pointer),
-            pixel_format,
-            width,
-            height,
+            pointer=pointer,
+            memory=_lent[pointer],
+            status=status,
+            frame_id=call("arv_buffer_get_frame_id", pointer),
+            timestamp_ns=call("arv_buffer_get_timestamp", pointer),
+            pixel_format=pixel_format,
+            width=width,
+            height=height,
         )
 
     def keep(self, buffer: Buffer) -> None:
@@ -309,4 +309,6 @@ def _info(index: int) -> DeviceInfo:
     # By name, Aravis takes the first interface that answers, and the frames may be sent to another one.
     address = texts["address"] if is_gige else text(call("arv_get_device_id", index))
     serial = text(call("arv_get_device_serial_nbr", index))
-    return DeviceInfo(texts["vendor"], texts["model"], serial, address, texts["protocol"])
+    return DeviceInfo(
+        vendor=texts["vendor"], model=texts["model"], serial=serial, address=address, protocol=texts["protocol"]
+    )

@@ -142,7 +142,9 @@ class BaslerCamera(Camera):
                 count = _chunk(result, chosen.chunk_encoder)
             # pylon takes its buffer back, so these bytes are copied.
             memory: Image = np.frombuffer(result.GetBuffer(), np.uint8)
-            image = picture(memory, int(result.PixelType), result.Height, result.Width, chosen.demosaic)
+            image = picture(
+                memory, int(result.PixelType), height=result.Height, width=result.Width, demosaic=chosen.demosaic
+            )
         except DeviceError as error:
             raise DeviceError(f"{self.name}: {error}") from error
         if stamp_ns:
@@ -152,10 +154,25 @@ class BaslerCamera(Camera):
         captured_ns = self._captured_ns(stamp_ns, now_ns)
         error_ns = exposure_error_ns(self._clock, stamp_ns, memory.nbytes, chosen.stamp_error_us)
         number = self._ids.next(frame_id)
-        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count, error_ns)
+        return Frame(
+            self.name,
+            number,
+            captured_ns=captured_ns,
+            exposure_ns=self._exposure_ns,
+            received_ns=time.monotonic_ns(),
+            image=image,
+            encoder_count=count,
+            captured_error_ns=error_ns,
+        )
 
     def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:
-        return middle_of_exposure(self._clock, stamp_ns, self._exposure_ns, self._settings.stamp_delay_us, now_ns)
+        return middle_of_exposure(
+            self._clock,
+            stamp_ns,
+            exposure_ns=self._exposure_ns,
+            stamp_delay_us=self._settings.stamp_delay_us,
+            now_ns=now_ns,
+        )
 
 
 class _Nodes:

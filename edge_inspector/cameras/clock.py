@@ -98,7 +98,9 @@ class DeviceClock:
         self._anchor = min(points, key=lambda point: point[1] - self._drift * (point[0] - points[0][0]))
 
 
-def middle_of_exposure(clock: DeviceClock, stamp_ns: int, exposure_ns: int, stamp_delay_us: float, now_ns: int) -> int:
+def middle_of_exposure(
+    clock: DeviceClock, stamp_ns: int, *, exposure_ns: int, stamp_delay_us: float, now_ns: int
+) -> int:
     """The host time of the middle of the frame's exposure.
 
     It is computed from the timestamp, or from the arrival if there is no timestamp.

@@ -192,10 +192,10 @@ class GenicamCamera(Camera):
             image = picture(
                 buffer.memory,
                 buffer.pixel_format,
-                buffer.height,
-                buffer.width,
-                self._settings.demosaic,
-                self._converted,
+                height=buffer.height,
+                width=buffer.width,
+                demosaic=self._settings.demosaic,
+                own=self._converted,
             )
         except DeviceError as error:
             stream.give_back(buffer)
@@ -206,7 +206,16 @@ class GenicamCamera(Camera):
         captured_ns = self._captured_ns(stamp_ns, now_ns)
         error_ns = exposure_error_ns(self._clock, stamp_ns, size, self._settings.stamp_error_us)
         number = self._ids.next(frame_id)
-        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count, error_ns)
+        return Frame(
+            self.name,
+            number,
+            captured_ns=captured_ns,
+            exposure_ns=self._exposure_ns,
+            received_ns=time.monotonic_ns(),
+            image=image,
+            encoder_count=count,
+            captured_error_ns=error_ns,
+        )
 
     def _chunks(self, buffer: aravis.Buffer) -> tuple[int, int, int | None]:
         """Frame id, timestamp and encoder count: from the configured chunks, otherwise from the frame's leader."""
@@ -260,7 +269,13 @@ class GenicamCamera(Camera):
         return found is not None
 
     def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:
-        return middle_of_exposure(self._clock, stamp_ns, self._exposure_ns, self._settings.stamp_delay_us, now_ns)
+        return middle_of_exposure(
+            self._clock,
+            stamp_ns,
+            exposure_ns=self._exposure_ns,
+            stamp_delay_us=self._settings.stamp_delay_us,
+            now_ns=now_ns,
+        )
 
     def _opened(self) -> aravis.Stream:
         if self._stream is None:

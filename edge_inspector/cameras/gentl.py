@@ -159,16 +159,31 @@ class GentlCamera(Camera):
         captured_ns = self._captured_ns(stamp_ns, now_ns)
         error_ns = exposure_error_ns(self._clock, stamp_ns, image.nbytes, chosen.stamp_error_us)
         number = self._ids.next(frame_id)
-        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count, error_ns)
+        return Frame(
+            self.name,
+            number,
+            captured_ns=captured_ns,
+            exposure_ns=self._exposure_ns,
+            received_ns=time.monotonic_ns(),
+            image=image,
+            encoder_count=count,
+            captured_error_ns=error_ns,
+        )
 
     def _picture(self, component: Any) -> Image:
         # The producer takes its buffer back, so the picture is copied.
         memory: Image = component.data.view(np.uint8).copy()
         number = int(component.data_format_value)
-        return picture(memory, number, component.height, component.width, self._settings.demosaic)
+        return picture(memory, number, height=component.height, width=component.width, demosaic=self._settings.demosaic)
 
     def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:
-        return middle_of_exposure(self._clock, stamp_ns, self._exposure_ns, self._settings.stamp_delay_us, now_ns)
+        return middle_of_exposure(
+            self._clock,
+            stamp_ns,
+            exposure_ns=self._exposure_ns,
+            stamp_delay_us=self._settings.stamp_delay_us,
+            now_ns=now_ns,
+        )
 
 
 def _load(producer: Path) -> Any:

@@ -112,6 +112,7 @@ def is_view(pixel_format: int) -> bool:
 def picture(
     memory: Image,
     pixel_format: int,
+    *,
     height: int,
     width: int,
     demosaic: Demosaic = "bilinear",

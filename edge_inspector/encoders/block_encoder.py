@@ -59,7 +59,13 @@ class BlockEncoder:
             # The PLC's clock wraps every 71 minutes.
             self._elapsed_us += (record["time_us"] - self._time_us) & 0xFFFFFFFF
         self._time_us = record["time_us"]
-        return EncoderSample(record["count"], self._elapsed_us * 1000, asked_ns, answered_ns, record["boot_id"])
+        return EncoderSample(
+            count=record["count"],
+            device_ns=self._elapsed_us * 1000,
+            asked_ns=asked_ns,
+            answered_ns=answered_ns,
+            boot_id=record["boot_id"],
+        )
 
     def _record(self) -> dict[str, Any] | None:
         return ENCODER.unpack(self._wire.read(self._block, DB_PLC.offset(ENCODER), ENCODER.size))

@@ -75,7 +75,7 @@ class Jump:
     unsure: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Sample:
     count: int
     device_ns: int
@@ -203,7 +203,9 @@ class Timeline:
                     raise PositionUnknownError("older than the encoder's history")
                 astray = self._motion.speed_max * (self._doubt(low, high) + unsure_ns) / 1e9
                 return Position(after.count, 1 + astray, self._epoch)
-            between = self._between(self._samples[index - 1], after, device_ns, self._doubt(low, high), unsure_ns)
+            between = self._between(
+                self._samples[index - 1], after, device_ns, offset_error_ns=self._doubt(low, high), unsure_ns=unsure_ns
+            )
             return self._evened(between, device_ns, index)
 
     def estimate(self, at_ns: int) -> float | None:
@@ -378,7 +380,7 @@ class Timeline:
         return round(max(self._read_point, 1 - self._read_point) * (high - low))
 
     def _between(
-        self, before: _Sample, after: _Sample, device_ns: int, offset_error_ns: int, unsure_ns: int
+        self, before: _Sample, after: _Sample, device_ns: int, *, offset_error_ns: int, unsure_ns: int
     ) -> Position:
         span_ns = after.device_ns - before.device_ns
         travel = after.count - before.count
@@ -450,7 +452,15 @@ class Timeline:
 
 def _stamped(raw: EncoderSample, count: int) -> _Sample:
     if raw.device_ns is not None:
-        return _Sample(count, raw.device_ns, raw.asked_ns, raw.answered_ns, 0)
+        return _Sample(
+            count=count, device_ns=raw.device_ns, asked_ns=raw.asked_ns, answered_ns=raw.answered_ns, error_ns=0
+        )
     # A source without a clock was read somewhere within the round trip.
     middle = (raw.asked_ns + raw.answered_ns) // 2
-    return _Sample(count, middle, raw.asked_ns, raw.answered_ns, (raw.answered_ns - raw.asked_ns + 1) // 2)
+    return _Sample(
+        count=count,
+        device_ns=middle,
+        asked_ns=raw.asked_ns,
+        answered_ns=raw.answered_ns,
+        error_ns=(raw.answered_ns - raw.asked_ns + 1) // 2,
+    )

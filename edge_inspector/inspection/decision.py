@@ -10,7 +10,7 @@ from edge_inspector.inspection.tracking import Assembly
 from edge_inspector.records import Decision, Defect, Reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """The decision on a part, and its reason."""
 
@@ -26,6 +26,7 @@ def decide(
     assembly: Assembly,
     recipe: Recipe,
     limits: Mapping[str, ClassLimits],
+    *,
     counts_per_mm: float,
     absent: Callable[[str], Reason],
     barred: Reason = Reason.NONE,
@@ -51,7 +52,14 @@ def decide(
     elif not assembly.part.positioned:
         reason = assembly.part.handicap or Reason.POSITION_UNKNOWN
     elif beyond_limits(defects, limits):
-        return Judgement(Decision.REJECT, Reason.DEFECT, "C", True, missing, error_mm)  # noqa: FBT003
+        return Judgement(
+            decision=Decision.REJECT,
+            reason=Reason.DEFECT,
+            grade="C",
+            rejects=True,
+            missing_views=missing,
+            error_mm=error_mm,
+        )
     elif assembly.crowded:
         reason = Reason.POSITION_UNKNOWN
     elif missing:
@@ -60,8 +68,22 @@ def decide(
         reason = Reason.POSITION_UNKNOWN
     if reason is not Reason.NONE:
         rejects = recipe.on_not_inspected == "reject"
-        return Judgement(Decision.NOT_INSPECTED, reason, "", rejects, missing, error_mm)
-    return Judgement(Decision.ACCEPT, Reason.NONE, "B" if defects else "A", False, (), error_mm)  # noqa: FBT003
+        return Judgement(
+            decision=Decision.NOT_INSPECTED,
+            reason=reason,
+            grade="",
+            rejects=rejects,
+            missing_views=missing,
+            error_mm=error_mm,
+        )
+    return Judgement(
+        decision=Decision.ACCEPT,
+        reason=Reason.NONE,
+        grade="B" if defects else "A",
+        rejects=False,
+        missing_views=(),
+        error_mm=error_mm,
+    )
 
 
 def beyond_limits(defects: list[Defect], limits: Mapping[str, ClassLimits]) -> bool:

@@ -23,6 +23,7 @@ _BOX = (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT
 def find_defects(
     camera: str,
     mask: Mask,
+    *,
     classes: Sequence[str],
     limits: Mapping[str, ClassLimits],
     mm_per_px: float,
@@ -40,7 +41,9 @@ def find_defects(
     found: list[Defect] = []
     for index, name in enumerate(classes):
         if name in limits:
-            found += _of_class(camera, name, view[index], limits[name], scale, (left, top))
+            found += _of_class(
+                camera, name=name, plane=view[index], limits=limits[name], scale=scale, origin=(left, top)
+            )
     return tuple(found)
 
 
@@ -76,7 +79,7 @@ def _cut(mask: Mask, scale: tuple[float, float], region: Region | None) -> tuple
 
 
 def _of_class(
-    camera: str, name: str, plane: Mask, limits: ClassLimits, scale: tuple[float, float], origin: tuple[int, int]
+    camera: str, *, name: str, plane: Mask, limits: ClassLimits, scale: tuple[float, float], origin: tuple[int, int]
 ) -> list[Defect]:
     sure = (plane >= math.ceil(level(limits))).view(np.uint8)
     if not sure.any():

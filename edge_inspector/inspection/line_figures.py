@@ -46,7 +46,7 @@ class Finding(NamedTuple):
     grade: Grade = Grade.OK
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """The line's data in the station file.
 
@@ -65,7 +65,7 @@ class Written:
         return abs(self.counts_per_mm)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """The measured data: encoder samples, the PLC's block after them, and how long reading the block took.
 

@@ -30,7 +30,7 @@ class PictureFault(StrEnum):
     UNLIKE = "unlike"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PictureFigures:
     """Figures of the sampled rows.
 

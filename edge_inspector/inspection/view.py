@@ -27,7 +27,7 @@ class Look:
     mm_per_row: Mapping[str, float]
 
     def __call__(
-        self, frame: Frame, mask: Image, begun_ns: int, inference_ns: int, figures: ViewFigures | None = None
+        self, frame: Frame, mask: Image, *, begun_ns: int, inference_ns: int, figures: ViewFigures | None = None
     ) -> View:
         """The view with its defects in millimetres. `mask` is (classes, H, W) uint8 at the model's stride.
 
@@ -65,14 +65,22 @@ class Look:
             for name, peak in zip(self.model.classes, peaks, strict=True)
             if name in limits and peak >= level(limits[name])
         }
-        defects = find_defects(camera, mask, self.model.classes, reached if whole else {}, scale[0], region, scale[1])
+        defects = find_defects(
+            camera,
+            mask,
+            classes=self.model.classes,
+            limits=reached if whole else {},
+            mm_per_px=scale[0],
+            region=region,
+            mm_per_row=scale[1],
+        )
         return View(
             camera,
             frame.frame_id,
             frame.captured_ns,
-            frame.exposure_ns,
-            frame.encoder_count,
-            defects,
+            exposure_ns=frame.exposure_ns,
+            encoder_count=frame.encoder_count,
+            defects=defects,
             failure=Reason.INFERENCE_FAILED if void else Reason.NONE if whole else Reason.BAD_IMAGE,
             received_ns=frame.received_ns,
             doubtful=doubtful(peaks, criteria.recipe.review_band),

@@ -311,7 +311,13 @@ class BlockLink:
     def _write_header(self, status: StationStatus) -> None:
         self._heartbeat = (self._heartbeat + 1) & 0xFFFFFFFF
         ring = self._ring
-        header = self._records.header(status, self._heartbeat, ring.session_id, self._plc_boot_id, ring.last_seq)
+        header = self._records.header(
+            status,
+            heartbeat=self._heartbeat,
+            session_id=ring.session_id,
+            plc_boot_id=self._plc_boot_id,
+            last_seq=ring.last_seq,
+        )
         self._wire.write(self._edge.block, 0, header)
 
     def _tell(self, code: ErrorCode, what: str) -> None:

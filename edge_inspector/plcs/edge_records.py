@@ -24,7 +24,9 @@ class EdgeRecords:
         self._identity = identity
         self._key = key
 
-    def header(self, status: StationStatus, heartbeat: int, session_id: int, plc_boot_id: int, last_seq: int) -> bytes:
+    def header(
+        self, status: StationStatus, *, heartbeat: int, session_id: int, plc_boot_id: int, last_seq: int
+    ) -> bytes:
         """Who speaks, to which run of the PLC, and how the station is."""
         raw = EDGE_HEADER.pack(
             layout_version=blocks.LAYOUT_VERSION,

@@ -164,7 +164,7 @@ class MqttLink:
         late = verdict.late or time.monotonic_ns() >= verdict.due_ns
         message = verdict_message(replace(verdict, late=late), self._identity.station, utc_of(verdict.decided_ns))
         payload = message.model_dump_json().encode()
-        told = Row(self._topic("verdict"), payload, verdict.due_ns, verdict.boot_id, verdict.seq)
+        told = Row(self._topic("verdict"), payload, expires_ns=verdict.due_ns, boot_id=verdict.boot_id, seq=verdict.seq)
         fires = verdict.rejects and not late
         return [replace(told, topic=self._topic("reject"), perishable=True), told] if fires else [told]
 

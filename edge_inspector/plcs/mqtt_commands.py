@@ -71,7 +71,9 @@ class CommandInbox:
         def reply(result: CommandResult) -> None:
             self._answer(request, message.id, result)
 
-        return Command("mqtt", message.id, message.command, reply, message.recipe_id or 0)
+        return Command(
+            source="mqtt", id=message.id, name=message.command, reply=reply, recipe_id=message.recipe_id or 0
+        )
 
     def _answer(self, request: Request, read_id: str | None, result: CommandResult) -> None:
         chosen = request.response_topic

@@ -55,7 +55,7 @@ class Will:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Sent:
     """A message that the broker has not acknowledged yet."""
 
@@ -190,7 +190,9 @@ class MqttSession:
         sent = self._client.publish(topic, payload, 1, retain, properties)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
-        self._sent[sent.mid] = _Sent(row, topic, len(payload), watched, time.monotonic_ns())
+        self._sent[sent.mid] = _Sent(
+            row=row, topic=topic, size=len(payload), watched=watched, sent_ns=time.monotonic_ns()
+        )
         return True
 
     def acknowledged(self) -> list[int]:

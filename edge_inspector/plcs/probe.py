@@ -27,7 +27,7 @@ def probe(wire: Wire, plc: Place, edge: Place, reader: Reader) -> str:
     wire.read(edge.block, DB_EDGE.size - VERDICT.size, VERDICT.size)
     found = f"{wire.address}, both blocks there, trigger {header['trigger_seq']}"
     stood = wire.read(edge.block, 0, EDGE_HEADER.size)
-    runs, alive = _watch(wire, plc, edge, reader, stood)
+    runs, alive = _watch(wire, plc=plc, edge=edge, reader=reader, stood=stood)
     if alive is None:
         wire.write(edge.block, 0, stood)
     else:
@@ -35,7 +35,7 @@ def probe(wire: Wire, plc: Place, edge: Place, reader: Reader) -> str:
     return found if runs else f"{found}; its heartbeat stands still: is the PLC in STOP, or its program not called?"
 
 
-def _watch(wire: Wire, plc: Place, edge: Place, reader: Reader, stood: bytes) -> tuple[bool, str | None]:
+def _watch(wire: Wire, *, plc: Place, edge: Place, reader: Reader, stood: bytes) -> tuple[bool, str | None]:
     """Whether the PLC's heartbeat moves, and who moves the header in DB_Edge."""
     numbers, beats, alive = Numbers(parts_per_s=0.0), set(), None  # only the order of words matters here
     until = time.monotonic() + _WATCH_S

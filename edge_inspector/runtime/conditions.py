@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from edge_inspector.records import ErrorCode, StationState
 
@@ -47,6 +47,7 @@ class Condition:
     code: ErrorCode
     subject: str
     why: str
+    _: KW_ONLY
     since_ns: int
     until_reset: bool = False
     told_ns: int = 0
@@ -80,7 +81,7 @@ class Conditions:
             held = self._held.get(key)
             first = held is None
             if held is None:
-                held = self._held[key] = Condition(code, subject, why, now)
+                held = self._held[key] = Condition(code, subject, why, since_ns=now)
             held.why, held.until_reset = why, held.until_reset or until_reset
             if not first and key in self._expected and now - held.since_ns < self._patience_ns:
                 return

@@ -21,6 +21,7 @@ class Supervisor:
     def __init__(
         self,
         workers: Sequence[Worker],
+        *,
         on_fault: Callable[[str, bool], None],
         on_restart: Callable[[str], None],
         limit: int = 3,

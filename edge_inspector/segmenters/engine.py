@@ -48,7 +48,7 @@ class Engine(Protocol):
 class Running:
     """An engine, what it is and takes, and, for each thread that uses it, a desk of its own."""
 
-    def __init__(self, engine: Engine, info: ModelInfo, max_batch: int, workers: int, fill: Fill) -> None:
+    def __init__(self, engine: Engine, info: ModelInfo, *, max_batch: int, workers: int, fill: Fill) -> None:
         self.engine, self.info, self.max_batch, self.workers = engine, info, max_batch, workers
         self._fill = fill
         self._pixels = (info.height, info.width, info.channels)
@@ -60,7 +60,9 @@ class Running:
         desk: Desk | None = getattr(self._own, "desk", None)
         if desk is None:
             bound = self.engine.bind(self._pixels, self._masks)
-            desk = self._own.desk = Desk(bound, self.max_batch, self._pixels, self._masks, self._fill)
+            desk = self._own.desk = Desk(
+                bound, max_batch=self.max_batch, pixels=self._pixels, masks=self._masks, fill=self._fill
+            )
         return desk
 
     def values(self, pictures: Sequence[Image]) -> frozenset[int]:
@@ -79,7 +81,7 @@ class Desk:
     """One thread's buffers and binding, so that a frame costs no allocation but that of its mask."""
 
     def __init__(
-        self, bound: Bound, max_batch: int, pixels: tuple[int, int, int], masks: tuple[int, int, int], fill: Fill
+        self, bound: Bound, *, max_batch: int, pixels: tuple[int, int, int], masks: tuple[int, int, int], fill: Fill
     ) -> None:
         self.run = bound
         self._mask, self._fill = masks, fill

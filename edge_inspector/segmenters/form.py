@@ -25,7 +25,7 @@ class Port(NamedTuple):
 
 
 def refuse_another_form(
-    path: Path, manifest: Manifest, inputs: Sequence[Port], outputs: Sequence[Port], byte: str
+    path: Path, manifest: Manifest, *, inputs: Sequence[Port], outputs: Sequence[Port], byte: str
 ) -> None:
     """See that both are as the manifest says; `byte` is what the runtime calls uint8. Raises ConfigError.
 

@@ -102,7 +102,7 @@ class FolderSegmenter:
             blind=engine.ending.blind,
             doubt=engine.ending.doubt,
         )
-        running = Running(engine, info, max_batch, workers, manifest.input.fill)
+        running = Running(engine, info, max_batch=max_batch, workers=workers, fill=manifest.input.fill)
         self._warm(running, self._model_dir / manifest.files[engine.kind].path)
         return running
 

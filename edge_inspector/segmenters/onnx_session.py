@@ -41,7 +41,7 @@ _FILES: Final[dict[Provider, dict[Precision, FileKind]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What the station asks of the runtime; `named`: it lists the providers itself."""
 
@@ -58,7 +58,7 @@ class Wanted:
 class OnnxEngine:
     """A session that runs, and what it really is."""
 
-    def __init__(self, runtime: Any, session: Any, provider: Provider, kind: FileKind, ending: Ending) -> None:
+    def __init__(self, runtime: Any, session: Any, *, provider: Provider, kind: FileKind, ending: Ending) -> None:
         self.provider: str = provider
         self.kind, self.ending = kind, ending
         self.runtime = f"onnxruntime {runtime.__version__}"
@@ -123,7 +123,7 @@ def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> OnnxE
     absent: list[ConfigError] = []
     for provider in (wanted.required,) if wanted.required else wanted.providers:
         try:
-            engine = _start(runtime, model_dir, manifest, provider, wanted)
+            engine = _start(runtime, model_dir, manifest, provider=provider, wanted=wanted)
         except ConfigError as error:
             # The providers that nobody named are those of every runtime: one for CPUs offers none of a GPU's.
             (failed if wanted.named or _RUNTIME_NAMES[provider] in offered else absent).append(error)
@@ -135,7 +135,7 @@ def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> OnnxE
     raise ConfigError([fault for error in failed or absent for fault in error.faults])
 
 
-def _start(runtime: Any, model_dir: Path, manifest: Manifest, provider: Provider, wanted: Wanted) -> OnnxEngine:
+def _start(runtime: Any, model_dir: Path, manifest: Manifest, *, provider: Provider, wanted: Wanted) -> OnnxEngine:
     kind, offered = _FILES[provider][wanted.precision], runtime.get_available_providers()
     if _RUNTIME_NAMES[provider] not in offered:
         what = f"the installed onnxruntime offers only {', '.join(offered)}"
@@ -144,7 +144,9 @@ def _start(runtime: Any, model_dir: Path, manifest: Manifest, provider: Provider
         raise ConfigError([Fault(f"provider {provider}", f"{model_dir} has no files.{kind}")])
     file = load_file(model_dir, manifest, kind, provider)
     try:
-        chosen: list[Any] = [(_RUNTIME_NAMES[provider], _provider_options(runtime, file, provider, wanted, manifest))]
+        chosen: list[Any] = [
+            (_RUNTIME_NAMES[provider], _provider_options(runtime, file, provider, wanted=wanted, manifest=manifest))
+        ]
         if provider == "tensorrt":
             chosen.append(_RUNTIME_NAMES["cuda"])  # for the operators that TensorRT does not take
         # TensorRT's cached engines are found again by the path: given bytes it may build them anew at each start.
@@ -158,8 +160,8 @@ def _start(runtime: Any, model_dir: Path, manifest: Manifest, provider: Provider
     if session.get_providers()[0] != _RUNTIME_NAMES[provider]:
         raise ConfigError([Fault(f"provider {provider}", f"did not start; {session.get_providers()[0]} ran instead")])
     inputs, outputs = _ports(session.get_inputs()), _ports(session.get_outputs())
-    refuse_another_form(file.path, manifest, inputs, outputs, "tensor(uint8)")
-    return OnnxEngine(runtime, session, provider, kind, file.ending)
+    refuse_another_form(file.path, manifest, inputs=inputs, outputs=outputs, byte="tensor(uint8)")
+    return OnnxEngine(runtime, session, provider=provider, kind=kind, ending=file.ending)
 
 
 def _session_options(runtime: Any, wanted: Wanted) -> Any:
@@ -176,19 +178,21 @@ def _session_options(runtime: Any, wanted: Wanted) -> Any:
 
 
 def _provider_options(
-    runtime: Any, file: LoadedFile, provider: Provider, wanted: Wanted, manifest: Manifest
+    runtime: Any, file: LoadedFile, provider: Provider, *, wanted: Wanted, manifest: Manifest
 ) -> dict[str, str]:
     if provider == "tensorrt":
         probe = runtime.InferenceSession(file.content, providers=[_RUNTIME_NAMES["cpu"]])
         sha256 = manifest.files[_FILES["tensorrt"][wanted.precision]].sha256
-        return tensorrt_options(wanted, manifest, sha256, probe.get_inputs()[0].name, runtime.__version__)
+        return tensorrt_options(
+            wanted, manifest, sha256=sha256, input_name=probe.get_inputs()[0].name, runtime_version=runtime.__version__
+        )
     if provider == "cuda":
         return {"device_id": str(wanted.gpu), "arena_extend_strategy": "kSameAsRequested"}
     return {}
 
 
 def tensorrt_options(
-    wanted: Wanted, manifest: Manifest, sha256: str, input_name: str, runtime_version: str
+    wanted: Wanted, manifest: Manifest, *, sha256: str, input_name: str, runtime_version: str
 ) -> dict[str, str]:
     """What TensorRT is told: explicit shapes, and where engines built before lie."""
     size = manifest.input

@@ -38,7 +38,9 @@ class OpenVinoSegmenter(FolderSegmenter):
         try:
             core = runtime.Core()
             graph = core.read_model(loaded.content)
-            refuse_another_form(loaded.path, manifest, _ports(graph.inputs), _ports(graph.outputs), "u8")
+            refuse_another_form(
+                loaded.path, manifest, inputs=_ports(graph.inputs), outputs=_ports(graph.outputs), byte="u8"
+            )
             size = manifest.input
             most = self._settings.max_batch or 1
             single = _sizes(graph.inputs[0])[0] == 1

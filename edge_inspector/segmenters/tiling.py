@@ -22,7 +22,7 @@ class Tile(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def plan_tiles(height: int, width: int, tile: tuple[int, int], overlap: int, stride: int) -> tuple[Tile, ...]:
+def plan_tiles(height: int, width: int, *, tile: tuple[int, int], overlap: int, stride: int) -> tuple[Tile, ...]:
     """The tiles that cover a frame, evenly spread. `tile` is (height, width).
 
     Neighbours share at least `overlap` pixels; every tile starts on a multiple of `stride`, so that its mask falls on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Belt:
 
     start_ns: int
     speed_mm_s: float
+    _: KW_ONLY
     ripple: float = 0.01
     pauses: tuple[Pause, ...] = field(default=())
     ramp_s: float = 0.5

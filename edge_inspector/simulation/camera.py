@@ -108,7 +108,14 @@ class SimulatedCamera(Camera):
         if picture is None:
             raise FrameIncompleteError("the file holds no picture", self._part, captured_ns)
         stamped_ns = captured_ns + int(self._settings.stamp_late_ms * 1e6)
-        return Frame(self.name, part + 1, stamped_ns, exposure_ns, time.monotonic_ns(), picture)
+        return Frame(
+            self.name,
+            part + 1,
+            captured_ns=stamped_ns,
+            exposure_ns=exposure_ns,
+            received_ns=time.monotonic_ns(),
+            image=picture,
+        )
 
     def _render(self, line: Line) -> Image | None:
         """The part's picture, or what is seen instead of it."""

@@ -36,7 +36,7 @@ USER, PASSWORD = "demo", "demo-line"  # for the page, which only this machine ca
 _DOWN_S = {"plc": 5.0, "broker": 5.0, "daemon": 1.0, "camera": 3.0}  # how long a killed process stays dead
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
     """What the command line asks for; 0, empty and None mean the default."""
 
@@ -244,21 +244,21 @@ class Demo:
             self.folder,
             line_file,
             self.line,
-            self.station_ports,
-            Variant(
-                self.broker.mqtt_version,
-                options.model,
-                options.model_ms,
-                options.model_fail_every,
-                options.camera_faults,
-                options.gige,
-                options.shadow,
-                options.archive,
-                options.line_scan,
-                options.review_band,
-                options.realtime,
-                options.runtime,
-                options.workers,
+            ports=self.station_ports,
+            variant=Variant(
+                mqtt_version=self.broker.mqtt_version,
+                model=options.model,
+                model_ms=options.model_ms,
+                model_fail_every=options.model_fail_every,
+                camera_faults=options.camera_faults,
+                gige=options.gige,
+                shadow=options.shadow,
+                archive=options.archive,
+                line_scan=options.line_scan,
+                review_band=options.review_band,
+                realtime=options.realtime,
+                runtime=options.runtime,
+                workers=options.workers,
             ),
         )
 

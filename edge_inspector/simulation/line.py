@@ -34,7 +34,7 @@ class Parts(Protocol):
         """The picture that the lane's camera takes of it, None where it cannot be had."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
     """One description, written by the demo and read by every process of it."""
 
@@ -88,7 +88,9 @@ class Line:
         return self._belt(int(Path(self.started_by).read_text()) if self.started_by else self.start_ns)
 
     def _belt(self, start_ns: int) -> Belt:
-        return Belt(start_ns, self.speed_mm_s, self.ripple, tuple(Pause(at, stand) for at, stand in self.pauses))
+        return Belt(
+            start_ns, self.speed_mm_s, ripple=self.ripple, pauses=tuple(Pause(at, stand) for at, stand in self.pauses)
+        )
 
     @cached_property
     def look(self) -> Parts:

@@ -190,7 +190,7 @@ class PlcProgram:
 class SimulatedPlc:
     """The process: server, scan, world, and a ledger of everything that happened (one JSON object per line)."""
 
-    def __init__(self, line: Line, port: int, ledger: TextIO, boot: int, panel: Path) -> None:
+    def __init__(self, line: Line, *, port: int, ledger: TextIO, boot: int, panel: Path) -> None:
         self._line = line
         self._panel, self._panel_ns = panel, 0
         self._ledger = ledger
@@ -347,7 +347,8 @@ def main(arguments: Sequence[str] | None = None, kind: type[SimulatedPlc] = Simu
     sys.setswitchinterval(0.0005)
     with given.ledger.open("a", encoding="utf-8") as ledger:
         panel = given.ledger.with_name("panel.json")
-        kind(Line.read(given.line), given.port, ledger, given.boot, panel).run(stop, no_more_parts)
+        plc = kind(Line.read(given.line), port=given.port, ledger=ledger, boot=given.boot, panel=panel)
+        plc.run(stop, no_more_parts)
     return 0
 
 

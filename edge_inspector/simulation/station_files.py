@@ -89,7 +89,7 @@ reject_share = 0
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """What differs from run to run. `model_ms` above 0 puts a simulated model in; `camera_faults` go to camera 1."""
 
@@ -112,7 +112,7 @@ class Variant:
         return round(0.8 * line.counts_per_mm)
 
 
-def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[str, int], variant: Variant) -> Path:
+def write_station_files(folder: Path, line_file: Path, line: Line, *, ports: dict[str, int], variant: Variant) -> Path:
     """Station and recipe in `folder`; the station file's path."""
     simulated = variant.model_ms > 0
     model = variant.model or ("magnetic-tile-1.6" if line.frames else "tile-1.1")

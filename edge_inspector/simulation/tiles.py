@@ -9,7 +9,7 @@ Everything is a pure function of (seed, part, lane, lanes): two processes see th
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -50,6 +50,7 @@ class TileDefect:
     """One true defect; x along the belt from the plank's leading edge, y across from its left side."""
 
     kind: str
+    _: KW_ONLY
     x_mm: float
     y_mm: float
     size_mm: float
@@ -113,7 +114,9 @@ class TileLine:
         if kind == "chip":
             x, y = self._to_edge(x, y, int(rng.integers(4)))
         angle, strength = rng.uniform(0.0, 2.0 * math.pi), rng.uniform(0.0, 1.0)
-        return TileDefect(kind, x, y, size, angle, strength, int(rng.integers(2**31)))
+        return TileDefect(
+            kind, x_mm=x, y_mm=y, size_mm=size, angle_rad=angle, strength=strength, shape_seed=int(rng.integers(2**31))
+        )
 
     def _to_edge(self, x: float, y: float, edge: int) -> tuple[float, float]:
         return ((0.0, y), (LENGTH_MM, y), (x, 0.0), (x, self.width_mm))[edge]
@@ -179,7 +182,7 @@ def write_textures(path: Path, seed: int) -> None:
     np.savez(path, atlas=_atlas(seed), lights=np.stack(_lights(seed)), noise=_noise_bank(seed))
 
 
-def _smooth_noise(rng: np.random.Generator, size: int, low: float, high: float, slope: float) -> Field:
+def _smooth_noise(rng: np.random.Generator, size: int, *, low: float, high: float, slope: float) -> Field:
     """Periodic noise of unit variance with features between 1/high and 1/low pixels, falling by `slope`."""
     rows, columns = np.fft.fftfreq(size)[:, np.newaxis], np.fft.rfftfreq(size)[np.newaxis, :]
     frequency = np.hypot(rows.astype(np.float32), columns.astype(np.float32))
@@ -191,8 +194,8 @@ def _smooth_noise(rng: np.random.Generator, size: int, low: float, high: float, 
 
 def _veins(rng: np.random.Generator, low: float, high: float, width: float) -> Field:
     """Soft curved bands where a noise crosses zero, 0..1, fading in and out along their way."""
-    crossing = np.abs(_smooth_noise(rng, _ATLAS_PX, low, high, 1.6)) / width
-    presence = np.clip(_smooth_noise(rng, _ATLAS_PX, 1 / 2000, 1 / 250, 1.0), 0.0, 1.5) / 1.5
+    crossing = np.abs(_smooth_noise(rng, _ATLAS_PX, low=low, high=high, slope=1.6)) / width
+    presence = np.clip(_smooth_noise(rng, _ATLAS_PX, low=1 / 2000, high=1 / 250, slope=1.0), 0.0, 1.5) / 1.5
     return np.asarray(np.exp(-(crossing**2)) * presence, np.float32)
 
 
@@ -200,9 +203,9 @@ def _veins(rng: np.random.Generator, low: float, high: float, width: float) -> F
 def _atlas(seed: int) -> Image:
     """Marble of 1.6 m square, periodic, at the cameras' resolution."""
     rng = np.random.default_rng((seed, 101))
-    cloud = _smooth_noise(rng, _ATLAS_PX, 1 / 2000, 1 / 60, 1.3)
-    grain = _smooth_noise(rng, _ATLAS_PX, 1 / 40, 1 / 2.5, 0.3)
-    tint = _smooth_noise(rng, _ATLAS_PX, 1 / 2000, 1 / 200, 1.0)
+    cloud = _smooth_noise(rng, _ATLAS_PX, low=1 / 2000, high=1 / 60, slope=1.3)
+    grain = _smooth_noise(rng, _ATLAS_PX, low=1 / 40, high=1 / 2.5, slope=0.3)
+    tint = _smooth_noise(rng, _ATLAS_PX, low=1 / 2000, high=1 / 200, slope=1.0)
     wide, narrow = _veins(rng, 1 / 1500, 1 / 40, 0.10), _veins(rng, 1 / 900, 1 / 25, 0.05)
     tone = 6.0 * cloud + 1.8 * grain - 34.0 * wide - 30.0 * narrow
     blue, green, red = _GLAZE_BGR
@@ -234,7 +237,7 @@ def _noise_bank(seed: int) -> Image:
 Point: TypeAlias = NDArray[np.float64]
 
 
-def _walk(rng: np.random.Generator, start: Point, angle: float, length_px: float, bend: float) -> Point:
+def _walk(rng: np.random.Generator, start: Point, *, angle: float, length_px: float, bend: float) -> Point:
     """Lay a wandering line of points, (n, 2) as column and row."""
     step = 2.5
     steps = max(2, round(length_px / step))
@@ -253,12 +256,12 @@ def _draw_crack(canvas: Image, centre: Point, defect: TileDefect, rng: np.random
     arm_px = defect.size_mm / 2 / MM_PER_PX
     thickness = 1 + int(rng.random() < defect.size_mm / 90.0)
     for heading in (defect.angle_rad, defect.angle_rad + math.pi):
-        arm = _walk(rng, centre, heading, arm_px, 0.22)
+        arm = _walk(rng, centre, angle=heading, length_px=arm_px, bend=0.22)
         _line(canvas, arm, 255, thickness)
         for _ in range(int(rng.integers(0, 3)) if defect.size_mm > _BRANCHING_MM else 0):
             fork = arm[int(rng.integers(len(arm)))]
             turn = heading + rng.choice((-1.0, 1.0)) * rng.uniform(0.4, 1.0)
-            _line(canvas, _walk(rng, fork, turn, arm_px * rng.uniform(0.2, 0.5), 0.22), 230, 1)
+            _line(canvas, _walk(rng, fork, angle=turn, length_px=arm_px * rng.uniform(0.2, 0.5), bend=0.22), 230, 1)
 
 
 def _draw_scratch(canvas: Image, centre: Point, defect: TileDefect, rng: np.random.Generator) -> None:

@@ -44,6 +44,7 @@ class Acquire:
     def __init__(
         self,
         camera: Camera,
+        *,
         to_line: int,
         estimate: Callable[[int], float | None],
         admission: Admission,

@@ -67,6 +67,7 @@ class Archive:
     def __init__(
         self,
         state_dir: Path,
+        *,
         settings: ArchiveTable,
         facts: StationFacts,
         inbox: Mailbox[ArchiveItem],
@@ -199,23 +200,25 @@ class Archive:
                 view = placed.view
                 if view.camera in entry.stems:
                     facts = view_facts(entry, placed, self._facts)
-                    self._keep(view.camera, view.frame_id, entry.stems[view.camera], facts)
+                    self._keep(view.camera, view.frame_id, stem=entry.stems[view.camera], facts=facts)
         for objection in kept.objections:
             said = objection.said
             facts = objection_facts(objection, self._facts)
-            self._keep(said.camera, said.frame_id, objection.stem, facts, said)
+            self._keep(said.camera, said.frame_id, stem=objection.stem, facts=facts, said=said)
 
     def _keep(
-        self, camera: str, frame_id: int, stem: str, facts: dict[str, object], said: Disagreement | None = None
+        self, camera: str, frame_id: int, *, stem: str, facts: dict[str, object], said: Disagreement | None = None
     ) -> None:
-        trouble = self._save(camera, frame_id, stem, facts, said)
+        trouble = self._save(camera, frame_id, stem=stem, facts=facts, said=said)
         if trouble:
             metrics.archive_left_out.labels("picture").inc()
             self._trouble("pictures", trouble)
         else:
             metrics.archive_pictures.labels(str(facts["kept_because"])).inc()
 
-    def _save(self, camera: str, frame_id: int, stem: str, facts: dict[str, object], said: Disagreement | None) -> str:
+    def _save(
+        self, camera: str, frame_id: int, *, stem: str, facts: dict[str, object], said: Disagreement | None
+    ) -> str:
         """Why the picture could not be kept, or "". A disagreement of the shadow model adds the shadow's mask."""
         if len(self._inbox) > _HURRY:
             return "the disk is too slow: results come first"

@@ -24,7 +24,7 @@ _BACK = 0.8  # of the limit: the warning ends only clearly below the limit
 _REJECTS = "reject rate"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriftState:
     """How far the line is from its reference: an index for each (subject, quantity), and the control chart."""
 
@@ -98,12 +98,12 @@ class DriftWatch:
             self._warn(_REJECTS, "" if chart.in_control else why)
         learnt = window.reference
         self.state = DriftState(
-            learnt.parts,
-            learnt.since_utc,
-            learnt.until_utc,
-            self._settings.psi_limit,
-            indices,
-            (*self._chart, *([chart] if chart else [])),
+            reference_parts=learnt.parts,
+            since_utc=learnt.since_utc,
+            until_utc=learnt.until_utc,
+            limit=self._settings.psi_limit,
+            indices=indices,
+            chart=(*self._chart, *([chart] if chart else [])),
         )
 
     def _warn(self, subject: str, why: str) -> None:

@@ -39,7 +39,7 @@ class _Lesson:
     seen: defaultdict[str, list[Signature]] = field(default_factory=lambda: defaultdict(list))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Teaching:
     """Whether a recipe's guard is taught, or is being taught with `parts` of `wanted` parts up to now."""
 
@@ -80,7 +80,13 @@ class PictureGuards:
         learning = lesson is not None and lesson.recipe_id == recipe_id
         parts = min((len(lesson.seen.get(camera, ())) for camera in views), default=0) if lesson and learning else 0
         taught = all(self.of(recipe_id, camera) is not None for camera in views)
-        return Teaching(recipe_id, taught, learning or self._begin == recipe_id, parts, TAUGHT_PARTS)
+        return Teaching(
+            recipe_id=recipe_id,
+            taught=taught,
+            teaching=learning or self._begin == recipe_id,
+            parts=parts,
+            wanted=TAUGHT_PARTS,
+        )
 
     def add(self, verdict: Verdict) -> None:
         """Add one part. The guard learns from it if it was accepted and its recipe is being taught."""

@@ -61,6 +61,7 @@ class Judge:
 
     def __init__(
         self,
+        *,
         boot_id: int,
         geometry: Geometry,
         recipes: Mapping[int, Criteria],
@@ -93,7 +94,13 @@ class Judge:
         pitch = min(each.recipe.min_pitch_mm for each in recipes.values()) * geometry.counts_per_mm
         self._watching = watching = Watching(geometry, timeline, conditions, pitch)
         self._placing = Placing(
-            geometry, timeline, conditions, min(tolerances.values()), longest, watching.direction, watching.source
+            geometry,
+            timeline,
+            conditions,
+            tolerance=min(tolerances.values()),
+            longest=longest,
+            direction=watching.direction,
+            source=watching.source,
         )
         self._tracker = PartTracker(
             geometry.offsets,
@@ -101,7 +108,13 @@ class Judge:
             geometry.reserve,
             geometry.gate,
         )
-        self._scaling = Scaling(geometry.counts_per_mm, geometry.counter.span, recipes, timeline, conditions)
+        self._scaling = Scaling(
+            counts_per_mm=geometry.counts_per_mm,
+            values=geometry.counter.span,
+            recipes=recipes,
+            timeline=timeline,
+            conditions=conditions,
+        )
         self._intake = TriggerIntake()
         self._telling = Telling(conditions)
         self._plc: PlcInput | None = None
@@ -152,12 +165,12 @@ class Judge:
             state,
             error_code,
             self._control.recipe_id,
-            self._seq,
-            self._totals[Decision.REJECT],
-            self._totals[Decision.NOT_INSPECTED],
-            len(self._tracker) > 0,
-            self._control.enabled,
-            self._conditions.holds(ErrorCode.MANY_REJECTS),
+            parts=self._seq,
+            rejected=self._totals[Decision.REJECT],
+            not_inspected=self._totals[Decision.NOT_INSPECTED],
+            busy=len(self._tracker) > 0,
+            enabled=self._control.enabled,
+            alarm=self._conditions.holds(ErrorCode.MANY_REJECTS),
         )
 
     def scene(self) -> Scene:
@@ -189,7 +202,17 @@ class Judge:
             unseen_ns = self._unseen_ns if handicap is Reason.NONE else 0
             recipe_id = self._control.recipe_id
             self._scaling.announced(heard.boot_id, trigger, handicap, recipe_id)
-            self._placing.announce(Announced(now, unseen_ns, heard.boot_id, trigger, handicap, recipe_id, heard.run))
+            self._placing.announce(
+                Announced(
+                    announced_ns=now,
+                    unseen_ns=unseen_ns,
+                    plc_boot_id=heard.boot_id,
+                    trigger=trigger,
+                    handicap=handicap,
+                    recipe_id=recipe_id,
+                    run=heard.run,
+                )
+            )
         if not self._intake.behind:
             self._unseen_ns = heard.asked_ns
         self._control.hear(heard, whole=not self._intake.behind)
@@ -266,7 +289,7 @@ class Judge:
     def _verdict(self, assembly: Assembly, absent: Callable[[str], Reason]) -> Verdict:
         criteria = self._recipes[assembly.part.recipe_id]
         recipe, scale = criteria.recipe, self._geometry.counts_per_mm
-        judged = decide(assembly, recipe, criteria.limits, scale, absent, self._barred())
+        judged = decide(assembly, recipe, criteria.limits, counts_per_mm=scale, absent=absent, barred=self._barred())
         now = time.monotonic_ns()
         views = tuple(assembly.views.values())
         return Verdict(

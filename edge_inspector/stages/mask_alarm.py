@@ -24,9 +24,9 @@ class MaskAlarm:
         self._told = ""
         self._sizes: set[tuple[str, int, tuple[int, ...]]] = set()
 
-    def __call__(self, frame: Frame, mask: Image, begun_ns: int, inference_ns: int, figures: ViewFigures) -> View:
+    def __call__(self, frame: Frame, mask: Image, *, begun_ns: int, inference_ns: int, figures: ViewFigures) -> View:
         """Make the view and watch the mask."""
-        view = self._look(frame, mask, begun_ns, inference_ns, figures)
+        view = self._look(frame, mask, begun_ns=begun_ns, inference_ns=inference_ns, figures=figures)
         with self._lock:
             self._see(int(mask.max(initial=0)))
             self._hold_limits(frame.camera, mask)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from edge_inspector import metrics
 from edge_inspector.records import Frame, Image, JudgeItem, Segmented, View, ViewFigures
 from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.mailbox import Mailbox
+
+
+class _Look(Protocol):
+    def __call__(
+        self, frame: Frame, mask: Image, /, *, begun_ns: int, inference_ns: int, figures: ViewFigures
+    ) -> View: ...
 
 
 class Measure:
@@ -18,7 +24,7 @@ class Measure:
 
     def __init__(
         self,
-        look: Callable[[Frame, Image, int, int, ViewFigures], View],
+        look: _Look,
         masks: Mailbox[Segmented],
         views: Mailbox[JudgeItem],
         album: Album,
@@ -46,5 +52,12 @@ class Measure:
     def measure(self, segmented: Segmented) -> None:
         """Pass the view on, then put the picture into the album. Any thread may call it."""
         frame, mask = segmented.job.frame, segmented.mask
-        self._views.put(self._look(frame, mask, segmented.begun_ns, segmented.inference_ns, segmented.job.figures))
+        view = self._look(
+            frame,
+            mask,
+            begun_ns=segmented.begun_ns,
+            inference_ns=segmented.inference_ns,
+            figures=segmented.job.figures,
+        )
+        self._views.put(view)
         self._album.put(frame, mask)

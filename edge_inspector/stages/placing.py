@@ -22,7 +22,7 @@ _SCAN_NS = 250_000_000
 _STAMP_LATE_S = 0.25  # longest transfer of a picture, if a camera's clock is known from the arrival of pictures only
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
     """The line in encoder counts, measured from the photo-eye."""
 
@@ -34,7 +34,7 @@ class Geometry:
     counter: Counter = Counter()  # noqa: RUF009 -- frozen
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Announced:
     """A trigger that waits for its position. The fields are those of its part."""
 
@@ -60,6 +60,7 @@ class Placing:
         geometry: Geometry,
         timeline: Timeline,
         conditions: Conditions,
+        *,
         tolerance: float,
         longest: float,
         direction: DirectionWatch,
@@ -132,11 +133,11 @@ class Placing:
         trigger, counter = announced.trigger, self._geometry.counter
         count, lost = counter.read(trigger.count), announced.handicap is Reason.TRIGGER_LOST
         nowhere = Part(
-            trigger.part_seq,
-            announced.plc_boot_id,
-            self._timeline.epoch,
-            count,
-            0 if lost else count + self._geometry.gate,
+            part_seq=trigger.part_seq,
+            plc_boot_id=announced.plc_boot_id,
+            epoch=self._timeline.epoch,
+            trigger_count=count,
+            due_count=0 if lost else count + self._geometry.gate,
             positioned=False,
             handicap=announced.handicap,
             announced_ns=announced.announced_ns,

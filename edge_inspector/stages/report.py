@@ -48,6 +48,7 @@ class Report:
         self,
         name: str,
         link: PlcLink,
+        *,
         lost: ErrorCode,
         full: ErrorCode,
         verdicts: Mailbox[Verdict],

@@ -18,6 +18,7 @@ class Scaling:
 
     def __init__(
         self,
+        *,
         counts_per_mm: float,
         values: int,
         recipes: Mapping[int, Criteria],

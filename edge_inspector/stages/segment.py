@@ -37,6 +37,7 @@ class Segment:
         self,
         number: int,
         segmenter: Segmenter,
+        *,
         admission: Admission,
         jobs: Mailbox[Job],
         masks: Mailbox[Segmented],

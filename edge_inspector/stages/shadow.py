@@ -38,6 +38,7 @@ class Shadow:
     def __init__(
         self,
         segmenter: Segmenter,
+        *,
         first: Look,
         second: Look,
         cameras: Sequence[str],
@@ -77,9 +78,9 @@ class Shadow:
         self._failures = 0
         took_ns = time.monotonic_ns() - begun_ns
         metrics.shadow_seconds.observe(took_ns / 1e9)
-        self._compare(
-            self._first(picture.frame, picture.mask, 0, 0), self._second(picture.frame, mask, begun_ns, took_ns), mask
-        )
+        first = self._first(picture.frame, picture.mask, begun_ns=0, inference_ns=0)
+        second = self._second(picture.frame, mask, begun_ns=begun_ns, inference_ns=took_ns)
+        self._compare(first, second, mask)
 
     def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
         """Close the model."""
@@ -110,11 +111,11 @@ class Shadow:
             first.camera,
             first.frame_id,
             first.captured_ns,
-            opinion,
-            model.label,
-            model.classes,
-            second.defects,
-            mask,
+            opinion=opinion,
+            model=model.label,
+            classes=model.classes,
+            defects=second.defects,
+            mask=mask,
         )
         if len(self._archive) > _WAITING_MAX or self._archive.put(said) is not None:
             metrics.archive_left_out.labels("disagreement").inc()

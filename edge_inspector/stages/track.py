@@ -39,6 +39,7 @@ class Track:
         self,
         encoder: Encoder,
         timeline: Timeline,
+        *,
         conditions: Conditions,
         interval_s: float,
         speed: SpeedWatch,

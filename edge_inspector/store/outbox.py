@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from edge_inspector.errors import StateError
@@ -38,6 +38,7 @@ class Row:
 
     topic: str
     payload: bytes
+    _: KW_ONLY
     expires_ns: int
     boot_id: int
     seq: int
@@ -101,7 +102,7 @@ class Outbox:
                 (perishable, cursor, limit),
             ).fetchall()
         return [
-            Row(topic, payload, expires_ns, boot_id, seq, perishable, row_id)
+            Row(topic, payload, expires_ns=expires_ns, boot_id=boot_id, seq=seq, perishable=perishable, id=row_id)
             for topic, payload, expires_ns, boot_id, seq, row_id in found
         ]
 

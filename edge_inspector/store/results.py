@@ -134,7 +134,7 @@ class Results:
                 for row in found
             ]
 
-    def label(self, part_id: int, view: str, label: LabelKind, defect_class: str, user: str, utc: datetime) -> bool:
+    def label(self, part_id: int, view: str, *, label: LabelKind, defect_class: str, user: str, utc: datetime) -> bool:
         """Store the label that `user` gave a view ("" for the whole part). False if there is no such part or view.
 
         It is a short transaction that runs next to the archive's. It waits for at most two seconds.
@@ -225,10 +225,16 @@ class Results:
             error_mm=part["error_mm"],
             missing_views=tuple(json.loads(part["missing_views"])),
             views=tuple(self._view(view) for view in views),
-            defects=tuple(Defect(*defect) for defect in defects),
+            defects=tuple(Defect(**defect) for defect in defects),
             deliveries=tuple(Delivery(row.boot_id, row.seq, *delivery) for delivery in deliveries),
             labels=tuple(
-                Label(camera, cast("LabelKind", label), defect_class, user, utc_from(utc_us))
+                Label(
+                    camera=camera,
+                    label=cast("LabelKind", label),
+                    defect_class=defect_class,
+                    user=user,
+                    utc=utc_from(utc_us),
+                )
                 for camera, label, defect_class, user, utc_us in labels
             ),
         )

@@ -12,7 +12,7 @@ from edge_inspector.store.pictures import StoredPicture
 LabelKind = Literal["good", "defect", "unsure"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartRow:
     """One part in a list. `id` is the store's own number. `part_seq` is the PLC's, which starts over with the PLC.
 
@@ -42,7 +42,7 @@ class PartRow:
     labelled: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredView:
     """One camera's view of a part, as in `View`.
 
@@ -64,7 +64,7 @@ class StoredView:
     picture: StoredPicture | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
     """The label that a person gave one view ("" for the whole part)."""
 
@@ -75,7 +75,7 @@ class Label:
     utc: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartStory:
     """All data of one part. Times in ns are monotonic, so only their differences mean something."""
 
@@ -95,7 +95,7 @@ class PartStory:
     labels: tuple[Label, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Objection:
     """A view on which the shadow model `model` disagreed: it "rejects" or "accepts", and the first did not.
 

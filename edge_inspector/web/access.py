@@ -9,7 +9,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
@@ -60,6 +60,7 @@ class Entry:
     path: str
     answer: Answer
     role: Role | None = Role.VIEWER
+    _: KW_ONLY
     slow: bool = False
 
 

@@ -61,7 +61,9 @@ class Commands:
             with contextlib.suppress(RuntimeError):  # the page's loop has ended meanwhile
                 loop.call_soon_threadsafe(answer, result)
 
-        self._plant.submit(Command(f"page:{user}", secrets.token_hex(8), name, reply, recipe_id))
+        self._plant.submit(
+            Command(source=f"page:{user}", id=secrets.token_hex(8), name=name, reply=reply, recipe_id=recipe_id)
+        )
         try:
             return await asyncio.wait_for(answered, _ANSWER_S)
         except TimeoutError as error:

@@ -133,7 +133,9 @@ class Parts:
         view, now = text_of(body, "view", 64), utc_of(time.monotonic_ns())
         try:
             async with self._access.turn():
-                done = self._plant.results.label(request.path_params["part"], view, kind, defect_class, user, now)
+                done = self._plant.results.label(
+                    request.path_params["part"], view, label=kind, defect_class=defect_class, user=user, utc=now
+                )
         except DeviceError as error:
             raise RequestError(503, str(error)) from error
         if not done:

@@ -18,7 +18,7 @@ from edge_inspector.stages.placing import Geometry
 from edge_inspector.store.results import Results
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plant:
     """Everything here may be asked from any thread."""
 

@@ -57,7 +57,7 @@ class _Replay(Camera):
         self._count += 1
         now = time.monotonic_ns()
         picture = self._pictures[self._count % len(self._pictures)]
-        return Frame(self.name, self._count, now, 200_000, now, picture)
+        return Frame(self.name, self._count, captured_ns=now, exposure_ns=200_000, received_ns=now, image=picture)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -108,20 +108,30 @@ def _way_of_a_frame(model: str, runtime: str) -> Callable[[], None]:
     openings = Openings(Path(gettempdir()), [_CAMERA])  # nobody writes its notes here
     acquire = Acquire(
         camera,
-        1_000_000,
-        lambda _: 0.0,
-        admission,
-        lambda: _RECIPE.picture,
-        lambda: None,
-        jobs,
-        views,
-        conditions,
-        album,
-        openings,
+        to_line=1_000_000,
+        estimate=lambda _: 0.0,
+        admission=admission,
+        limits=lambda: _RECIPE.picture,
+        guard=lambda: None,
+        jobs=jobs,
+        views=views,
+        conditions=conditions,
+        album=album,
+        openings=openings,
     )
     masks: Mailbox[Segmented] = Mailbox("masks", 8)
     measure = Measure(look, masks, views, album)
-    segment = Segment(0, segmenter, admission, jobs, masks, measure.measure, views, conditions, album)
+    segment = Segment(
+        0,
+        segmenter,
+        admission=admission,
+        jobs=jobs,
+        masks=masks,
+        measure=measure.measure,
+        views=views,
+        conditions=conditions,
+        album=album,
+    )
 
     def frame() -> None:
         acquire.step()

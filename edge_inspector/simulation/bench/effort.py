@@ -11,7 +11,7 @@ PITCH_MM = 220.0
 _DISTINCT = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
     """`seconds` of line for each run, `repeats` rounds in which each way takes its turn once."""
 

@@ -25,7 +25,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """A process at one instant: CPU seconds and page faults since its start, resident megabytes.
 
@@ -39,7 +39,7 @@ class Sample:
     threads: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LineRun:
     """What a run left behind. `samples` are the daemon's; `world_cores` is what the simulated world took meanwhile."""
 
@@ -106,7 +106,14 @@ def run_line(options: DemoOptions) -> LineRun:
             demo.play()
             begun_ns = [view["begun_ns"] for body in demo.recorder.verdicts() for view in body["views"]]
             report = dict(demo.finish())
-    return LineRun(demo.line, report, watch.samples, watch.world_cores, watch.ready_s, begun_ns)
+    return LineRun(
+        line=demo.line,
+        report=report,
+        samples=watch.samples,
+        world_cores=watch.world_cores,
+        ready_s=watch.ready_s,
+        begun_ns=begun_ns,
+    )
 
 
 class _Watch:
@@ -183,7 +190,13 @@ def sample_of(pid: int) -> Sample | None:
             threads[kind] = threads.get(kind, 0.0) + _cpu_s(_stat_of(task))
     except OSError:
         return None
-    return Sample(time.monotonic_ns(), _cpu_s(fields), int(fields[21]) * _PAGE_MB, int(fields[7]), threads)
+    return Sample(
+        at_ns=time.monotonic_ns(),
+        cpu_s=_cpu_s(fields),
+        rss_mb=int(fields[21]) * _PAGE_MB,
+        faults=int(fields[7]),
+        threads=threads,
+    )
 
 
 def _stat_of(process: Path) -> list[str]:

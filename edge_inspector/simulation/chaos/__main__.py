@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     facts: dict[str, Any] = {}
     while pending and time.monotonic() < until:
         with tempfile.TemporaryDirectory(prefix="edge-inspector-chaos-") as folder:
-            done, facts = _on_one_line(Path(folder), given.seed, pending, until, given.keep)
+            done, facts = _on_one_line(Path(folder), seed=given.seed, pending=pending, until=until, keep=given.keep)
         results += done
         pending = pending[len(done) :]
     _print_table(results)
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _on_one_line(
-    folder: Path, seed: int, pending: Sequence[int], until: float, keep: Path | None
+    folder: Path, *, seed: int, pending: Sequence[int], until: float, keep: Path | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Runs until one breaks a promise (the next ones get a line of their own), or all are done."""
     line = ChaosLine(folder.resolve(), seed)

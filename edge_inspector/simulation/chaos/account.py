@@ -14,7 +14,7 @@ Event = dict[str, Any]
 PartKey = tuple[int, int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Account:
     """One run's parts. What `violated` counts must be 0; the store may lack what was decided just before a kill -9.
 
@@ -83,7 +83,7 @@ def account_for(
         found.repeats += sum(numbers.values()) - len(numbers)
         found.late += any(verdict["how"] == "late" for verdict in verdicts)
         if gate is not None:
-            _look_at_gate(found, trigger, gate, verdicts, readiness)
+            _look_at_gate(found, trigger=trigger, gate=gate, verdicts=verdicts, readiness=readiness)
     return found
 
 
@@ -96,7 +96,7 @@ def known_ms(events: Sequence[Event], begun_ns: int, ended_ns: int) -> float | N
 
 
 def _look_at_gate(
-    found: Account, trigger: Event, gate: Event, verdicts: Sequence[Event], readiness: Sequence[tuple[int, bool]]
+    found: Account, *, trigger: Event, gate: Event, verdicts: Sequence[Event], readiness: Sequence[tuple[int, bool]]
 ) -> None:
     if gate["fired"]:
         found.wrong_part += gate["hit"] != gate["part"]

@@ -27,7 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     faults = Faults(
-        given.loss, given.delay_ms, not given.no_resend, given.drift_ppm, given.first_frame_id, given.short_every
+        loss=given.loss,
+        delay_ms=given.delay_ms,
+        resend=not given.no_resend,
+        drift_ppm=given.drift_ppm,
+        first_frame_id=given.first_frame_id,
+        short_every=given.short_every,
     )
     scene = Scene(Line.read(given.line), given.lane, given.offset_mm, given.boot)
     try:

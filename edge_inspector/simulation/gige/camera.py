@@ -24,7 +24,7 @@ _LOOK_UP_S: Final = 0.05  # how often a wait looks whether it still makes sense
 _PTP_EPOCH_NS: Final = 1_790_000_000 * 10**9  # the simulated network's clock is the host's, since another day
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
     """What goes wrong on purpose: packets lost, frames held back, no resending, a clock that runs off.
 
@@ -39,7 +39,7 @@ class Faults:
     short_every: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
     """One exposure to come: its middle and length, the part in the picture, and the trigger line's level.
 
@@ -84,7 +84,9 @@ class SimulatedGigeCamera:
         self._fill_in(address, serial)
         self._wire()
         resend = self._stream.resend if faults.resend else lambda *_: None
-        self._control = ControlChannel(address, self._memory, resend, self._stop_acquisition, self._plugged)
+        self._control = ControlChannel(
+            address, self._memory, resend=resend, released=self._stop_acquisition, plugged=self._plugged
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Expose when triggered, until told to stop."""
@@ -212,15 +214,29 @@ class SimulatedGigeCamera:
         now, exposure_ns = time.monotonic_ns(), int(memory.get("ExposureTime") * 1000)
         delay_ns = int(memory.get("TriggerDelay") * 1000) if triggered else 0
         counts = triggers.row_counts
-        rows = (int(memory.get("Height")), counts) if counts is not None else (0, 0)
+        rows, row_counts = (int(memory.get("Height")), counts) if counts is not None else (0, 0)
         if not by_line:
             wait_ns = delay_ns + exposure_ns // 2 if triggered else int(1e9 / memory.get("AcquisitionFrameRate"))
-            return Shot(now + wait_ns, exposure_ns, self._frames, 0, *rows)
+            return Shot(
+                middle_ns=now + wait_ns,
+                exposure_ns=exposure_ns,
+                part=self._frames,
+                line_level=0,
+                rows=rows,
+                row_counts=row_counts,
+            )
         part = self._scene.next_part(now - delay_ns, triggers.every_frame)
         if part is None:
             time.sleep(_LOOK_UP_S)
             return None
-        return Shot(self._scene.passes_ns(part) + delay_ns, exposure_ns, part, 1, *rows)
+        return Shot(
+            middle_ns=self._scene.passes_ns(part) + delay_ns,
+            exposure_ns=exposure_ns,
+            part=part,
+            line_level=1,
+            rows=rows,
+            row_counts=row_counts,
+        )
 
     def _see(self, shot: Shot) -> Image | None:
         if shot.row_counts:
@@ -260,15 +276,15 @@ class SimulatedGigeCamera:
         if enabled is not None:
             payload += self._chunk_data(enabled, len(payload), shot, ticks)
         picture = Picture(
-            self._frame_id,
-            ticks,
-            pixel_format,
-            cut.shape[1],
-            cut.shape[0],
-            left,
-            top,
-            payload,
-            enabled is not None,
+            block_id=self._frame_id,
+            ticks=ticks,
+            pixel_format=pixel_format,
+            width=cut.shape[1],
+            height=cut.shape[0],
+            left=left,
+            top=top,
+            payload=payload,
+            has_chunks=enabled is not None,
         )
         self._frame_id = self._frame_id % 0xFFFF + 1  # 16 bits, and 0 is no frame
         if self._faults.delay_ms:

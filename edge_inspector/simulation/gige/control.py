@@ -38,6 +38,7 @@ class ControlChannel:
         self,
         address: str,
         memory: Registers,
+        *,
         resend: Callable[[int, int, int], None],
         released: Callable[[], None],
         plugged: threading.Event,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -81,6 +81,7 @@ class Feature:
     name: str
     kind: str
     default: float = 0
+    _: KW_ONLY
     low: float = 0
     high: float = 0xFFFFFFFF
     step: int = 1
@@ -120,19 +121,20 @@ def features(height: int, width: int) -> tuple[Feature, ...]:
     return (
         Feature("SensorWidth", "integer", width, writable=False),
         Feature("SensorHeight", "integer", height, writable=False),
-        Feature("Width", "integer", width, 16, width, 4),
-        Feature("Height", "integer", height, 2, 16 * height, 2),  # a line-scan frame is as high as one likes
-        Feature("OffsetX", "integer", 0, 0, width - 16, 2),
-        Feature("OffsetY", "integer", 0, 0, height - 2, 2),
-        Feature("BinningHorizontal", "integer", 1, 1, 4),
-        Feature("BinningVertical", "integer", 1, 1, 4),
+        Feature("Width", "integer", width, low=16, high=width, step=4),
+        # a line-scan frame is as high as one likes
+        Feature("Height", "integer", height, low=2, high=16 * height, step=2),
+        Feature("OffsetX", "integer", 0, low=0, high=width - 16, step=2),
+        Feature("OffsetY", "integer", 0, low=0, high=height - 2, step=2),
+        Feature("BinningHorizontal", "integer", 1, low=1, high=4),
+        Feature("BinningVertical", "integer", 1, low=1, high=4),
         Feature("PixelFormat", "enumeration", MONO8, entries=tuple((name, FORMATS[name][0]) for name in FORMATS)),
         Feature("UserSetSelector", "enumeration", entries=(("Default", 0),)),
         Feature("UserSetLoad", "command"),
         Feature("AcquisitionMode", "enumeration", entries=(("Continuous", 0),)),
         Feature("AcquisitionStart", "command"),
         Feature("AcquisitionStop", "command"),
-        Feature("AcquisitionFrameRate", "float", 10.0, 0.1, 1000.0),
+        Feature("AcquisitionFrameRate", "float", 10.0, low=0.1, high=1000.0),
         Feature("TriggerSelector", "enumeration", entries=(("FrameStart", FRAME_START), ("LineStart", LINE_START))),
         Feature("TriggerMode", "enumeration", entries=(("Off", 0), ("On", 1))),
         Feature(
@@ -140,16 +142,16 @@ def features(height: int, width: int) -> tuple[Feature, ...]:
             "enumeration",
             entries=(("Software", TRIGGER_SOFTWARE), ("Line0", TRIGGER_LINE), ("Encoder0", TRIGGER_ENCODER)),
         ),
-        Feature("TriggerDivider", "integer", 1, 1, 1000),
+        Feature("TriggerDivider", "integer", 1, low=1, high=1000),
         Feature("TriggerActivation", "enumeration", entries=(("RisingEdge", 0), ("FallingEdge", 1))),
-        Feature("TriggerDelay", "float", 0.0, 0.0, 1e6),
+        Feature("TriggerDelay", "float", 0.0, low=0.0, high=1e6),
         Feature("TriggerSoftware", "command"),
-        Feature("ExposureTime", "float", 200.0, 10.0, 1e6),
-        Feature("Gain", "float", 0.0, 0.0, 24.0, clips=True),
-        Feature("BlackLevel", "float", 0.0, 0.0, 255.0),
+        Feature("ExposureTime", "float", 200.0, low=10.0, high=1e6),
+        Feature("Gain", "float", 0.0, low=0.0, high=24.0, clips=True),
+        Feature("BlackLevel", "float", 0.0, low=0.0, high=255.0),
         Feature("PtpEnable", "boolean"),
         Feature("DeviceTemperature", "float", 41.5, writable=False),
-        Feature("EncoderValue", "integer", 0, -(2**31), 2**31 - 1, writable=False, signed=True),
+        Feature("EncoderValue", "integer", 0, low=-(2**31), high=2**31 - 1, writable=False, signed=True),
         Feature("LineStatusAll", "integer", writable=False),
         Feature("PayloadSize", "integer", writable=False),
         Feature("ChunkModeActive", "boolean"),

@@ -26,7 +26,7 @@ _FIRE_TEST: Final = 1 << 31
 _SIZE_MASK: Final = 0xFFFF
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """What a frame's leader tells of it; `payload` is the pixels and, after them, the chunks."""
 

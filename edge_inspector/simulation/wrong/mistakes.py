@@ -157,9 +157,8 @@ def _outbox_is_a_folder(station: WrongStation) -> None:
     (station.folder / "state" / "outbox.sqlite").mkdir(parents=True)
 
 
-def _clock(seconds: int) -> tuple[Edit, Edit]:
-    """A clock that can be stepped, and its step."""
-    return preload_clock_of, lambda station: step_clock(station.folder, seconds)
+def _step_clock(seconds: int) -> Edit:
+    return lambda station: step_clock(station.folder, seconds)
 
 
 def preload_clock_of(station: WrongStation) -> None:
@@ -407,7 +406,7 @@ MISTAKES = (
         _outbox_is_a_folder,
     ),
     *(
-        Mistake("clock", name, ("clock_stepped",), *_clock(seconds))
+        Mistake("clock", name, ("clock_stepped",), preload_clock_of, during=_step_clock(seconds))
         for name, seconds in (("steps 366 days ahead", 366 * _DAY_S), ("steps back to 1970", -56 * 365 * _DAY_S))
     ),
 )

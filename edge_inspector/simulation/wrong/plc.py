@@ -10,6 +10,7 @@ from edge_inspector.records import Decision
 from edge_inspector.s7 import blocks
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, VERDICT, wrap32
 from edge_inspector.simulation import plc
+from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.plc import SimulatedPlc
 
 _BETWEEN_SCANS = 10  # after a part's edge its verdict has come, and the next part is not there yet
@@ -18,8 +19,8 @@ _BETWEEN_SCANS = 10  # after a part's edge its verdict has come, and the next pa
 class OddPlc(SimulatedPlc):
     """The file `oddity` is read at each scan; without it this is the right PLC."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, line: Line, **wiring: Any) -> None:
+        super().__init__(line, **wiring)
         self._odd_file = self._panel.with_name("oddity")
         self._odd = ""
         self._odd_scans = 0

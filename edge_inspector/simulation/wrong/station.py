@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,6 +45,7 @@ class Mistake:
     name: str
     expects: tuple[str, ...] = ()
     edit: Callable[[WrongStation], object] | None = None
+    _: KW_ONLY
     during: Callable[[WrongStation], object] | None = None
     world: dict[str, Any] = field(default_factory=dict)
     oddity: str = ""
@@ -58,6 +59,7 @@ class Outcome:
 
     family: str
     mistake: str
+    _: KW_ONLY
     refused: bool = False
     told_after_s: float | None = None
     words: str = ""

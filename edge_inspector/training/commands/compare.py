@@ -30,7 +30,13 @@ def run(given: argparse.Namespace) -> int:
     verdicts, seen = [], None
     for manifest, data, (predict, info), took in zip(manifests, judged, opened, times, strict=True):
         limits = limits_of(manifest)
-        seen = gather(predict, len(manifest.classes), info.stride, data.parts(), confidences_with(limits))
+        seen = gather(
+            predict,
+            classes=len(manifest.classes),
+            stride=info.stride,
+            parts=data.parts(),
+            confidences=confidences_with(limits),
+        )
         print(f"{info.label}, {took:.1f} ms per frame of the model's size")
         print("  " + "\n  ".join(lines(figures(seen, manifest.classes, limits))))
         verdicts.append(rejected(seen, limits))

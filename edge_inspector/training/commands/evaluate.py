@@ -31,7 +31,11 @@ def run(given: argparse.Namespace) -> int:
     predict, info = model_predictor(given.model, given.precision, given.driver)
     values: set[int] = set()
     seen = gather(
-        _noting(predict, values), len(manifest.classes), info.stride, judged.parts(), confidences_with(limits)
+        _noting(predict, values),
+        classes=len(manifest.classes),
+        stride=info.stride,
+        parts=judged.parts(),
+        confidences=confidences_with(limits),
     )
     found = figures(seen, manifest.classes, limits)
     (took,) = interleaved_ms([predict], blank(manifest))
@@ -45,9 +49,20 @@ def run(given: argparse.Namespace) -> int:
     if given.cost:
         _print_cheapest(seen, manifest, limits, Cost(*given.cost))
     if not given.dry_run:
-        add_scores(given.model, [score_row(found, **_conditions(given, split, judged.name, round(took, 2), people))])
+        add_scores(
+            given.model,
+            [score_row(found, **_conditions(given, split=split, data=judged.name, ms=round(took, 2), people=people))],
+        )
     if given.report:
-        write_evaluation_report(given.report, info.label, manifest.classes, limits, seen, judged.parts(), predict)
+        write_evaluation_report(
+            given.report,
+            title=info.label,
+            classes=manifest.classes,
+            limits=limits,
+            seen=seen,
+            parts=judged.parts(),
+            predict=predict,
+        )
         print(f"report: {given.report}")
     return 0
 
@@ -92,7 +107,7 @@ def _print_cheapest(seen: Evidence, manifest: Manifest, limits: Sequence[Limit],
 
 
 def _conditions(
-    given: argparse.Namespace, split: str, data: str, ms: float, people: dict[str, float]
+    given: argparse.Namespace, *, split: str, data: str, ms: float, people: dict[str, float]
 ) -> dict[str, object]:
     conditions: dict[str, object] = {
         "data": data,

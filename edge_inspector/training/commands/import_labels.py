@@ -14,9 +14,9 @@ def run(given: argparse.Namespace) -> int:
         given.form,
         given.source,
         given.target,
-        given.val_share,
-        given.group_pattern,
-        convention,
+        val_share=given.val_share,
+        group_pattern=given.group_pattern,
+        convention=convention,
         skip_unlabelled=given.unlabelled == "skip",
     )
     folder = Folder(given.target)

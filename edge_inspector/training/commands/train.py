@@ -47,17 +47,23 @@ def reading(given: argparse.Namespace) -> Reading:
         raise ConfigError([Fault("--draw", f"{unknown[0]!r} is no shape: {', '.join(SHAPES)}")])
     if given.draw_share and not given.draw:
         raise ConfigError([Fault("--draw-share", "needs --draw CLASS=SHAPE at least once")])
-    mix = Mix(given.good_share, given.paste_share, given.draw_share, dict(given.draw), given.soft)
+    mix = Mix(
+        good_share=given.good_share,
+        paste_share=given.paste_share,
+        draw_share=given.draw_share,
+        drawn=dict(given.draw),
+        soft=given.soft,
+    )
     return Reading(
-        given.folds,
-        given.learn_from,
-        given.group,
-        given.shrink,
-        tuple(given.patch),
-        mix,
-        given.colour,
-        given.shade,
-        given.fill,
+        folds=given.folds,
+        learn_from=given.learn_from,
+        group=given.group,
+        shrink=given.shrink,
+        patch=tuple(given.patch),
+        mix=mix,
+        colour=given.colour,
+        shade=given.shade,
+        fill=given.fill,
     )
 
 
@@ -85,16 +91,16 @@ def _order(given: argparse.Namespace, task: Task) -> Order:
     )
     cost = Cost(*given.cost) if given.cost else None
     return Order(
-        plan,
-        tuple(given.window),
-        given.per_class,
-        given.tta,
-        given.false_rejects,
-        cost,
-        _settings(given, task),
-        given.held_out,
-        given.jobs,
-        given.threads,
+        plan=plan,
+        window=tuple(given.window),
+        per_class=given.per_class,
+        tta=given.tta,
+        false_rejects=given.false_rejects,
+        cost=cost,
+        settings=_settings(given, task),
+        held_out=given.held_out,
+        jobs=given.jobs,
+        threads=given.threads,
     )
 
 

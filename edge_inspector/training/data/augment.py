@@ -24,7 +24,7 @@ def certain(image: Image, classes: Image) -> Sample:
     return Sample(image, classes, np.where(classes > 0, np.uint8(255), np.uint8(0)).astype(np.uint8))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
     """How far a sample may be bent: each value is the largest change, 0 switches it off.
 

@@ -18,7 +18,7 @@ Rng: TypeAlias = np.random.Generator
 _SHIFT: Final = 4
 
 
-def draw(shape: str, image: Image, classes: Image, index: int, rng: Rng, shrink: int = 1) -> None:
+def draw(shape: str, image: Image, classes: Image, *, index: int, rng: Rng, shrink: int = 1) -> None:
     """Lay one drawn defect of `shape` (a key of SHAPES) into a patch and its class map, in place.
 
     It is drawn at the camera's resolution and made smaller as the patch was: a hole of ten pixels stays one.

@@ -26,7 +26,7 @@ UNREVIEWED: Final = ("not reviewed", "unsure", "a defect without class and mask"
 _SEVERAL: Final = 4  # masks that cannot all be large by chance
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One image. `marks` holds (1 + class index, mask 0..255) per class; `second` the same by another annotator."""
 

@@ -36,10 +36,10 @@ def import_labels(
     form: str,
     source: Path,
     target: Path,
+    *,
     val_share: float,
     group_pattern: str,
     convention: Convention = _PLAIN,
-    *,
     skip_unlabelled: bool = False,
 ) -> Imported:
     """Write the folder `target`. Raises ConfigError and then leaves nothing behind.

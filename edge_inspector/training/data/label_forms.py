@@ -7,7 +7,7 @@ refused, with the place named.
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -44,6 +44,7 @@ class Labelled:
 
     image: Path
     drawn: dict[str, list[Fill]] = field(default_factory=dict)
+    _: KW_ONLY
     masks: dict[str, Path] = field(default_factory=dict)
     labelled: bool = True
     note: str = ""

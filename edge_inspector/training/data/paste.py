@@ -42,7 +42,7 @@ def cuts(image: Image, mask: NDArray[np.bool_]) -> list[Cut]:
     return found
 
 
-def paste(cut: Cut, image: Image, classes: Image, index: int, rng: np.random.Generator) -> None:
+def paste(cut: Cut, image: Image, classes: Image, *, index: int, rng: np.random.Generator) -> None:
     """Blend a cut, turned and flipped at random, into a patch and its class map, in place."""
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
     ratio, mask = (np.rot90(plane, turns) for plane in (cut.ratio, cut.mask))

@@ -16,7 +16,7 @@ from edge_inspector.training.data.paste import cuts, paste
 Thing = TypeVar("Thing")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
     """Shares of the patches: good ones; ones with pasted and with drawn defects; the rest are as they were taken.
 
@@ -37,6 +37,7 @@ class Patches:
         self,
         classes: tuple[str, ...],
         entries: list[Entry],
+        *,
         mix: Mix,
         patch: tuple[int, int],
         augmentation: Augmentation = SHOP_FLOOR,
@@ -84,7 +85,7 @@ class Patches:
         index = int(rng.choice(list(self._drawn)))
 
         def lay(image: Image, classes: Image) -> None:
-            draw(self._drawn[index], image, classes, index, rng, self._shrink)
+            draw(self._drawn[index], image, classes, index=index, rng=rng, shrink=self._shrink)
 
         return self._spoilt(index, lay, rng)
 
@@ -93,7 +94,7 @@ class Patches:
 
         def lay(image: Image, classes: Image) -> None:
             for _ in range(int(rng.integers(1, 4))):
-                paste(_any(self._cuts[index], rng), image, classes, index, rng)
+                paste(_any(self._cuts[index], rng), image, classes, index=index, rng=rng)
 
         return self._spoilt(index, lay, rng)
 

@@ -43,7 +43,7 @@ class Task(Protocol):
         """The parts of a split that is never learned from."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """How a folder is read: see the options of `model train`."""
 
@@ -85,7 +85,14 @@ class FolderTask:
         held_out = frozenset[str]() if fold is None else self._folds[fold]
         entries = self.folder.entries(self.learns_from, lambda row: self.folder.group_of(row) not in held_out)
         augmentation = replace(SHOP_FLOOR, shade=self._reading.shade, fill=self.fill)
-        return Patches(self.classes, entries, self._reading.mix, self._reading.patch, augmentation, self.shrink)
+        return Patches(
+            self.classes,
+            entries,
+            mix=self._reading.mix,
+            patch=self._reading.patch,
+            augmentation=augmentation,
+            shrink=self.shrink,
+        )
 
     def judged(self, fold: int) -> Iterable[Part]:
         """The images of a fold, without the doubtful ones."""

@@ -41,7 +41,7 @@ class Part:
     views: list[View]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What a model saw, part by part.
 
@@ -109,14 +109,15 @@ def entry_parts(entries: Iterable[Entry]) -> Iterator[Part]:
 
 
 def gather(
-    predict: Predict, classes: int, stride: int, parts: Iterable[Part], confidences: Sequence[float] = CONFIDENCES
+    predict: Predict, *, classes: int, stride: int, parts: Iterable[Part], confidences: Sequence[float] = CONFIDENCES
 ) -> Evidence:
     """Run a model over parts; `confidences` rise."""
-    return gather_each([predict], classes, stride, parts, confidences)[0]
+    return gather_each([predict], classes=classes, stride=stride, parts=parts, confidences=confidences)[0]
 
 
 def gather_each(
     predicts: Sequence[Predict],
+    *,
     classes: int,
     stride: int,
     parts: Iterable[Part],
@@ -126,7 +127,10 @@ def gather_each(
 
     Raises ConfigError where there is no part.
     """
-    rows = [[_seen(predict, classes, stride, part, confidences) for predict in predicts] for part in parts]
+    rows = [
+        [_seen(predict, classes=classes, stride=stride, part=part, confidences=confidences) for predict in predicts]
+        for part in parts
+    ]
     if not rows:
         raise ConfigError([Fault("DATA", "has no part to judge by")])
     return [_tabled(list(seen), confidences) for seen in zip(*rows, strict=True)]
@@ -149,7 +153,9 @@ def _tabled(seen: list[tuple[object, ...]], confidences: Sequence[float]) -> Evi
     )
 
 
-def _seen(predict: Predict, classes: int, stride: int, part: Part, confidences: Sequence[float]) -> tuple[object, ...]:
+def _seen(
+    predict: Predict, *, classes: int, stride: int, part: Part, confidences: Sequence[float]
+) -> tuple[object, ...]:
     shape = (classes, len(confidences))
     areas, overlap, union = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     peaks, present, size = np.zeros(classes), np.zeros(classes, np.bool_), 0.0
@@ -164,7 +170,9 @@ def _seen(predict: Predict, classes: int, stride: int, part: Part, confidences: 
         binary += [float(count) for count in ((found & flawed).sum(), (found | flawed).sum(), flawed.size)]
         for k in range(classes):
             peaks[k] = max(peaks[k], float(cv2.blur(mask[k], (3, 3)).max()) / 255.0)
-            largest = _regions(mask[k], planes[k], confidences, overlap[k], union[k]) * stride**2
+            largest = (
+                _regions(mask[k], planes[k], confidences=confidences, overlap=overlap[k], union=union[k]) * stride**2
+            )
             areas[k] = np.maximum(areas[k], largest)
     return part.name, part.group, areas, peaks, present, part.defective, size, overlap, union, binary
 
@@ -180,6 +188,7 @@ def truth_planes(classes: Image, count: int, stride: int) -> NDArray[np.bool_]:
 def _regions(
     probability: Image,
     truth: NDArray[np.bool_],
+    *,
     confidences: Sequence[float],
     overlap: NDArray[np.float64],
     union: NDArray[np.float64],

@@ -21,7 +21,7 @@ _SEEN: Final = 0.5
 Interval = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """What limits achieve on the parts seen; rates are shares of 1.
 

@@ -62,6 +62,7 @@ def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit],
 
 def write_evaluation_report(
     path: Path,
+    *,
     title: str,
     classes: Sequence[str],
     limits: Sequence[Limit],

@@ -48,7 +48,9 @@ class Lite0(nn.Module):
         inputs = 32
         for repeats, kernel, stride, expansion, outputs in _STAGES:
             for position in range(repeats):
-                blocks.append(_Block(inputs, outputs, kernel, 1 if position else stride, expansion))
+                blocks.append(
+                    _Block(inputs, outputs, kernel=kernel, stride=1 if position else stride, expansion=expansion)
+                )
                 inputs = outputs
         self._blocks = nn.ModuleList(blocks)
 
@@ -95,7 +97,7 @@ def published_weights() -> Path:
 class _Block(nn.Module):
     """Widened, filtered depthwise, narrowed; added to what went in where shapes allow."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         wide = inputs * expansion
         self._widens = expansion > 1

@@ -37,7 +37,7 @@ class Source(Protocol):
         """Give images as the camera would, for the ranges of the activations."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How long and how hard; `steps` batches in the cycle, then `swa_steps` at `swa_rate`.
 

@@ -44,7 +44,9 @@ def measure(model_dir: Path, limits: Sequence[Limit], classes: Sequence[str], pa
     opened = {kind: model_predictor(model_dir, *kind) for kind in kinds}
     predicts, info = [opened[kind][0] for kind in kinds], opened[kinds[0]][1]
     times = interleaved_ms(predicts, blank(read_manifest(model_dir)))
-    seen = gather_each(predicts, len(classes), info.stride, parts, confidences_with(limits))
+    seen = gather_each(
+        predicts, classes=len(classes), stride=info.stride, parts=parts, confidences=confidences_with(limits)
+    )
     scored = {kind: figures(each, classes, limits) for kind, each in zip(kinds, seen, strict=True)}
     outcome = Outcome(scored, dict(zip(kinds, times, strict=True)), ())
     return replace(outcome, objections=tuple(objections(outcome)))

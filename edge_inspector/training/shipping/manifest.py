@@ -4,7 +4,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import date, time
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,7 @@ class Draft:
     classes: Sequence[str]
     shape: tuple[int, int, int]
     stride: int
+    _: KW_ONLY
     fill: Fill = "mirror"
     limits: Sequence[Limit] = ()
     calibration: Mapping[str, object] = field(default_factory=dict)

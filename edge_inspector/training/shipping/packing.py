@@ -20,7 +20,7 @@ from edge_inspector.training.shipping.runs import RUN_FILE, held_out_row, read_j
 CALIBRATION_IMAGES: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shipping:
     """What becomes of a run: the card, where the folders lie, the split that judges, and whether to ship regardless."""
 
@@ -41,7 +41,7 @@ def pack(run: Path, task: Task, shipping: Shipping) -> Path:
         folder.mkdir()
         images = _calibration(task, shape, asked["seed"])
         _write_files(run, folder, images)
-        draft = Draft(shipping.card, task.classes, shape, STRIDE * task.shrink, task.fill, limits)
+        draft = Draft(shipping.card, task.classes, shape, STRIDE * task.shrink, fill=task.fill, limits=limits)
         draft.write(folder)
         outcome = gate.measure(folder, limits, task.classes, task.split(shipping.split))
         split = named(shipping.split, task.name, asked)

@@ -40,7 +40,7 @@ FIGURES_FILE: Final = "figures.json"
 _PR_SET_PDEATHSIG: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What was asked of a run. `settings` is all that would make another net of it; a run is never mixed of two."""
 
@@ -175,9 +175,11 @@ def _fold_evidence(task: Task, order: Order, run: Path, fold: int) -> Evidence:
     with tempfile.TemporaryDirectory() as scratch:
         folder, shape = Path(scratch), _shape(task, order)
         export_onnx(deployed, folder / FILES["fp32"], shape)
-        Draft(Card("fold", str(fold), "none", ""), task.classes, shape, STRIDE * task.shrink, task.fill).write(folder)
+        Draft(Card("fold", str(fold), "none", ""), task.classes, shape, STRIDE * task.shrink, fill=task.fill).write(
+            folder
+        )
         predict, _ = model_predictor(folder, "fp32")
-        seen = gather(predict, len(task.classes), STRIDE * task.shrink, task.judged(fold))
+        seen = gather(predict, classes=len(task.classes), stride=STRIDE * task.shrink, parts=task.judged(fold))
     seen.save(kept)
     return seen
 
