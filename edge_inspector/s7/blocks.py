@@ -113,7 +113,7 @@ EDGE_HEADER = Record(
     Field("parts", "UDINT", "verdicts of this daemon's run"),
     Field("rejected", "UDINT", "of these REJECT"),
     Field("not_inspected", "UDINT", "of these NOT_INSPECTED"),
-    Field("error_code", "UINT", "0: none; see docs/errors.md"),
+    Field("error_code", "UINT", "0: none. Others: [error codes](reference.md#error-codes)"),
     Field("recipe_id", "UINT", "recipe in force"),
 )
 VERDICT = Record(
@@ -127,7 +127,7 @@ VERDICT = Record(
         "due_count", "DINT", "belt position at which the part's leading edge meets the gate; void with reason 16 or 21"
     ),
     Field("decision", "USINT", "1 ACCEPT, 2 REJECT, 3 NOT_INSPECTED"),
-    Field("reason", "USINT", "see docs/errors.md; 0 none, 1 defect, 10.. why not inspected"),
+    Field("reason", "USINT", "0 none, 1 defect, 10.. why not inspected: [reasons](reference.md#decisions-and-reasons)"),
     Field("grade", "USINT", "ASCII: A, B or C; 0: none"),
     Field("defect_class", "USINT", "1 + index in the model's classes of the worst defect; 0: none"),
     Field("flags", "WORD", "bit 0 rejects: the gate fires at due_count"),
