@@ -8,7 +8,7 @@ from typing import Any
 
 Figures = dict[str, Any]
 LANES = 4
-PITCH_MM = 400.0  # from picture to picture; the belt's speed makes the rate
+PITCH_MM = 400.0  # from picture to picture. The belt's speed makes the rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,8 +237,8 @@ class MqttLink:
         """Close the session and use its last events: a broker may close right after a refusal."""
         session.close()
         outbox.delete(session.acknowledged())
-        # A broker need not announce its size limit. After any other end it may be another broker, or be configured
-        # anew.
+        # A broker need not announce its size limit. After any other end it may be another broker, or have another
+        # configuration.
         self._refused_bytes = session.too_large or sys.maxsize
         if session.too_large:
             _log.warning("MQTT broker %s takes no %d bytes: sending less", session.address, session.too_large)

@@ -29,7 +29,7 @@ class BrokerProbe:
         self._address = f"{settings.host}:{settings.port}"
 
     def look(self) -> str:
-        """A few words on the broker. Raises DeviceError for a lack, CautionError for a broker that is too open."""
+        """A few words on the broker. Raises DeviceError for a fault, CautionError if a test was not possible."""
         if not self._connect() or not self._keeps():
             raise CautionError(
                 f"mqtt://{self._address} takes the connection; whether it keeps retained messages and lets "

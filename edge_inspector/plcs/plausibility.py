@@ -24,9 +24,9 @@ class Finding(Enum):
     DOUBTFUL = auto()
     """Ignore it: it may be torn, or come from somebody else."""
     NEW_RUN = auto()
-    """The PLC has started again, or this is its first reading. It counts parts anew, with a new boot_id."""
+    """The PLC has started again, or this is its first reading. It starts a new count of parts, with a new boot_id."""
     NEW_NUMBERS = auto()
-    """The PLC counts parts anew without a new boot_id."""
+    """The PLC has started a new count of parts without a new boot_id."""
     SWAPPED = auto()
     """The words of 32-bit values are in the other order."""
 
