@@ -72,7 +72,7 @@ class Clients:
             thread.start()
 
     def turn(self, phase: str) -> None:
-        """Watch, or stop to watch, as the phase says."""
+        """Watch, or stop watching, as the phase says."""
         if "clients" in phase:
             self._looking.set()
         else:

@@ -196,7 +196,7 @@ class BlockLink:
         return self._reader.read(self._wire.read(self._plc.block, 0, DB_PLC.size), asked_ns)
 
     def _begin(self, finding: Finding, boot_id: int) -> None:
-        """Start a new session if the PLC has started a new count of parts. Verdicts from before are not delivered any more."""
+        """Start a new session if the PLC has started a new count. Earlier verdicts are not delivered any more."""
         if finding is Finding.NEW_RUN:
             # If a boot_id comes back, its part numbers may start again.
             self._run += boot_id in self._former_runs

@@ -55,7 +55,7 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, listener: socket.socket) -> None:
-        """Start to accept clients."""
+        """Start accepting clients."""
         listener.settimeout(0)
         self._keep(self._accept(listener))
 

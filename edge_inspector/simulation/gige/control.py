@@ -60,11 +60,11 @@ class ControlChannel:
         self._thread = threading.Thread(target=self._serve, name="gvcp")
 
     def start(self) -> None:
-        """Start to answer."""
+        """Start answering."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop to answer."""
+        """Stop answering."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()

@@ -29,7 +29,7 @@ class Scene:
         self.width = _up_to(4, max((shape[1] for shape in seen), default=256))
 
     def next_part(self, after_ns: int, every: int = 1) -> int | None:
-        """The first part (or the first of every n-th part) that comes under the lens after this time.
+        """The first part that comes under the lens after this time. Only every `every`th part is considered.
 
         None after the last part, and before the belt starts.
         """
