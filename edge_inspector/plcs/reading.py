@@ -68,7 +68,7 @@ def _triggers(raw: bytes) -> dict[int, dict[str, Any]]:
 def _look_swapped(slots: dict[int, dict[str, Any]]) -> bool:
     """Whether every trigger lies in the slot for its word-swapped number, and not every one in its own."""
     numbers = {slot: int(trigger["part_seq"]) for slot, trigger in slots.items()}
-    swapped = {slot: (number >> 16) | (number & 0xFFFF) << 16 for slot, number in numbers.items()}
+    swapped = {slot: number >> 16 for slot, number in numbers.items()}  # its low word: the high one is no matter here
     return not _in_place(numbers) and _in_place(swapped)
 
 

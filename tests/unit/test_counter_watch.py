@@ -129,6 +129,31 @@ def test_a_value_beyond_the_supposed_end_disproves_the_wrap() -> None:
     assert (watching.why, watching.seen) == ("", None)
 
 
+def test_a_supposed_wrap_with_a_doubt_is_disproved_only_beyond_it() -> None:
+    watching = watch()
+    watching.jumped(10_480, 520, 10_000.0, 10.0)
+    assert watching.seen == (520, 10_519)
+    assert watching.sample(10_519 + 40, 7)
+    assert watching.why
+    assert watching.sample(10_519 + 41, 7)
+    assert watching.why == ""
+
+
+def test_the_limits_of_what_a_width_can_be_are_inclusive() -> None:
+    watching = watch()
+    watching.jumped(9999, 0, 10_012.0, 12.0)  # just as far off as is unsure, and just as many values as were shown
+    assert watching.seen == (0, 9999)
+    watching = watch()
+    watching.jumped(3599, 0, 3610.0, 10.0)
+    watching.jumped(3599, 0, 3610.0, 10.0)
+    assert watching.seen == (0, 3599)
+
+
+def test_nothing_is_said_of_a_counter_that_was_not_looked_at() -> None:
+    watching = CounterWatch(*FULL, WAY)
+    assert (watching.why, watching.seen) == ("", None)
+
+
 def test_a_plc_that_starts_anew_is_asked_anew() -> None:
     watching = watch()
     watching.jumped(9990, 5, 10_000.0, 10.0)

@@ -257,7 +257,10 @@ def pictured(width_mm: float, height_mm: float, **changes: Any) -> list[Finding]
 def test_a_region_that_the_picture_does_not_show_fails(width_mm: float, height_mm: float) -> None:
     (found,) = pictured(width_mm, height_mm, **REGION)
     assert (found.subject, found.grade) == ("top", Grade.FAIL)
-    assert "the region of recipe 7 ends at 25 x 30 mm: no part would be inspected (bad_image)" in found.what
+    assert found.what == (
+        f"the picture shows {width_mm:.4g} x {height_mm:.4g} mm, the region of recipe 7 ends at 25 x 30 mm: no part would "
+        "be inspected (bad_image). Make regions.top smaller, or measure mm_per_px"
+    )
 
 
 def test_a_picture_that_fits_its_recipe_is_not_worth_a_word() -> None:
@@ -269,4 +272,8 @@ def test_a_picture_that_fits_its_recipe_is_not_worth_a_word() -> None:
 def test_a_picture_that_is_far_from_the_part_s_length_is_worth_a_question(height_mm: float, odd: bool) -> None:  # noqa: FBT001
     found = pictured(100, height_mm)
     assert [each.grade for each in found] == [Grade.WARN] * odd
-    assert all("part_length_mm of recipe 7 is 60: is mm_per_px right?" in each.what for each in found)
+    what = (
+        f"the picture shows 100 x {height_mm:.4g} mm, part_length_mm of recipe 7 is 60: is mm_per_px right? It is the width "
+        "of a part in millimetres, divided by its width in pixels"
+    )
+    assert [(each.subject, each.what) for each in found] == [("top", what)] * odd

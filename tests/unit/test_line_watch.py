@@ -9,7 +9,9 @@ S = 1_000_000_000
 
 
 def watch(counts_per_mm: float = 10.0) -> DirectionWatch:
-    return DirectionWatch(counts_per_mm, PITCH)
+    watching = DirectionWatch(counts_per_mm, PITCH)
+    assert watching.why == ""
+    return watching
 
 
 def latch(watching: DirectionWatch, *counts: int, first: int = 1, epoch: int = 1) -> list[bool]:
@@ -40,6 +42,12 @@ def test_for_a_counter_that_falls_by_design_rising_is_the_wrong_way() -> None:
     assert watching.why == (
         "the counter rises while parts arrive: swap the encoder's A and B, or write line.counts_per_mm = 10.0"
     )
+
+
+def test_a_coarse_counter_says_which_way_it_should_count_too() -> None:
+    watching = watch(0.5)
+    latch(watching, 0, -2000, -4000)
+    assert watching.why.startswith("the counter falls while parts arrive")
 
 
 @pytest.mark.parametrize(
@@ -131,12 +139,16 @@ def test_rises_from_before_the_belt_went_back_do_not_count() -> None:
 
 def test_two_plcs_are_told_after_a_moment_with_both_ids() -> None:
     source = SourceWatch()
+    assert source.why == ""
     source.runs(7, 7, 0)
     source.runs(4711, 7, S)
     source.runs(4711, 7, 2 * S)
     assert source.why == ""
     source.runs(4711, 7, 2 * S + 1)
-    assert source.why.startswith("the encoder record says boot_id 4711, the trigger ring 7: two PLCs?")
+    assert source.why == (
+        "the encoder record says boot_id 4711, the trigger ring 7: two PLCs? encoder.settings and plcs.settings must name "
+        "the one that has encoder and photo-eye"
+    )
     source.runs(7, 7, 3 * S)
     assert source.why == ""
     source.runs(4711, 7, 4 * S)
@@ -153,7 +165,10 @@ def test_a_part_latched_where_the_belt_was_not_is_told_until_three_are_right() -
     source.here()
     source.here()
     source.never(18, 70_000, 0, 9999)
-    assert source.why.startswith("part 18 was latched at count 70000, which a counter from 0 to 9999 never shows")
+    assert source.why == (
+        "part 18 was latched at count 70000, which a counter from 0 to 9999 never shows: do photo-eye and encoder record "
+        "use the same counter? else mend encoder.counter_lowest and counter_highest"
+    )
     source.here()
     source.here()
     assert source.why

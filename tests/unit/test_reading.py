@@ -5,8 +5,8 @@ import pytest
 from edge_inspector.errors import LayoutError
 from edge_inspector.plcs.reading import Reader
 from edge_inspector.plcs.wire import Advice
-from edge_inspector.records import PlcInput
-from edge_inspector.s7.blocks import DB_PLC, PLC_HEADER, TRIGGER
+from edge_inspector.records import PlcInput, Trigger
+from edge_inspector.s7.blocks import DB_PLC, PLC_HEADER, TRIGGER, TRIGGER_ANSWERED
 from edge_inspector.s7.word_order import turned
 from edge_inspector.simulation.plc import PlcProgram
 
@@ -35,17 +35,39 @@ def refusal(raw: bytes) -> str:
 
 
 def test_what_the_plc_says_is_read_with_its_triggers_in_order() -> None:
-    heard = reader().read(block(21, control=0b101, recipe_id=4, missing_verdicts=3), 99)
-    assert heard is not None
-    assert (heard.boot_id, heard.trigger_seq, heard.enable, heard.reset, heard.line_running) == (
-        7,
-        21,
-        True,
-        False,
-        True,
+    raw = block(21, heartbeat=33, control=0b101, recipe_id=4, missing_verdicts=3, ack_session=8, ack_seq=9)
+    assert reader().read(raw, 99) == PlcInput(
+        boot_id=7,
+        heartbeat=33,
+        enable=True,
+        reset=False,
+        line_running=True,
+        recipe_id=4,
+        ack_session=8,
+        ack_seq=9,
+        trigger_seq=21,
+        triggers=tuple(Trigger(number, 1000 * number, answered=False) for number in range(6, 22)),
+        missing_verdicts=3,
+        asked_ns=99,
     )
-    assert (heard.recipe_id, heard.missing_verdicts, heard.asked_ns) == (4, 3, 99)
-    assert [trigger.part_seq for trigger in heard.triggers] == list(range(6, 22))
+
+
+@pytest.mark.parametrize("bit", range(3))
+def test_each_bit_of_control_means_one_thing(bit: int) -> None:
+    heard = reader().read(block(control=1 << bit), 0)
+    assert heard is not None
+    assert [heard.enable, heard.reset, heard.line_running] == [bit == 0, bit == 1, bit == 2]
+
+
+def test_a_trigger_says_whether_it_was_answered() -> None:
+    raw = bytearray(block(2))
+    at = DB_PLC.offset(TRIGGER, 1)
+    trigger = TRIGGER.unpack(bytes(raw[at : at + TRIGGER.size]))
+    assert trigger is not None
+    raw[at : at + TRIGGER.size] = TRIGGER.pack(**trigger | {"flags": TRIGGER_ANSWERED})
+    heard = reader().read(bytes(raw), 0)
+    assert heard is not None
+    assert [each.answered for each in heard.triggers] == [True, False]
 
 
 def test_triggers_that_the_header_does_not_speak_of_are_left_out() -> None:

@@ -58,8 +58,9 @@ def test_a_file_that_is_no_key_is_refused_with_what_to_type(tmp_path: Path, cont
     file.chmod(0o600)
     with pytest.raises(
         ConfigError, match=r"must hold 64 hexadecimal digits \(32 bytes\): openssl rand -hex 32 > .*key"
-    ):
+    ) as refused:
         read_key(file)
+    assert [fault.where for fault in refused.value.faults] == ["plcs.settings.auth_key_file"]
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o666])
