@@ -43,8 +43,8 @@ class Basis:
     def of(self, recipe_id: int) -> dict[str, str]:
         """Everything that decides, each under a name that a person understands."""
         criteria, model = self._recipes[recipe_id], self._model()
-        recipe = criteria.recipe.model_dump(mode="json", exclude={"classes", "alarm"})
-        limits = {name: limit.model_dump(mode="json") for name, limit in criteria.limits.items()}
+        recipe = criteria.recipe.model_dump(exclude={"classes", "alarm"})
+        limits = {name: limit.model_dump() for name, limit in criteria.limits.items()}
         return {
             "model": f"{model.name}-{model.version}",
             "model file": model.sha256,

@@ -10,6 +10,7 @@ from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.records import ModelInfo
 
 MODEL = ModelInfo("tile", "1.1", "ab" * 32, ("crack",), 64, 64, 3, 2, "int8", "cpu", runtime="onnxruntime 1.31")
+REGIONS = {"left": {"x_mm": 0, "y_mm": 0, "width_mm": 4, "height_mm": 5}}
 RECIPE = {
     "id": 4,
     "name": "tile",
@@ -18,7 +19,7 @@ RECIPE = {
     "part_length_mm": 100,
     "min_pitch_mm": 120,
     "position_tolerance_mm": 5,
-    "regions": {"left": {"x_mm": 0, "y_mm": 0, "width_mm": 4, "height_mm": 5}},
+    "regions": REGIONS,
 }
 
 
@@ -37,6 +38,10 @@ OTHERWISE = {
         basis(criteria(regions={})),
         [f"recipe.regions.left.{key}: {value} before, now nothing"
          for key, value in (("x_mm", 0), ("y_mm", 0), ("width_mm", 4), ("height_mm", 5))],
+    ),
+    "a region more": (
+        basis(criteria(regions=REGIONS | {"left": {**REGIONS["left"], "x_mm": 1}})),
+        ["recipe.regions.left.x_mm: 0 before, now 1"],
     ),
     "limits that the model suggests": (basis(criteria(9)), ["limits.crack.min_area_mm2: 3 before, now 9"]),
     "the net's file": (basis(sha256="cd" * 32), [f"model file: {'ab' * 32} before, now {'cd' * 32}"]),
@@ -58,6 +63,15 @@ OTHERWISE = {
 def test_whatever_judges_otherwise_changes_the_fingerprint_and_is_named(other: Basis, words: list[str]) -> None:
     assert basis().fingerprint(4) != other.fingerprint(4)
     assert differences(basis().of(4), other.of(4)) == words
+
+
+def test_what_was_not_there_before_is_named_so() -> None:
+    assert differences({}, {"first stage": "light-1.0"}) == ["first stage: nothing before, now light-1.0"]
+
+
+def test_limits_judge_alike_wherever_they_are_written() -> None:
+    written = criteria(classes={"crack": {"min_area_mm2": 3.0}})
+    assert basis(written).fingerprint(4) == basis().fingerprint(4)
 
 
 def test_the_same_has_the_same_fingerprint_in_every_run() -> None:

@@ -160,8 +160,10 @@ def test_numbers_that_cannot_be_are_refused(tmp_path: Path, taught: CameraGuard,
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
-        read_guard(tmp_path / "guard-1.json")
+    path = tmp_path / "guard-1.json"
+    with pytest.raises(ConfigError, match="cannot be read") as refused:
+        read_guard(path)
+    assert [fault.where for fault in refused.value.faults] == [str(path)]
 
 
 RECIPE = Recipe(id=3, name="x", model="m", views=["cam1"], part_length_mm=60, min_pitch_mm=120, position_tolerance_mm=5)
