@@ -1,8 +1,10 @@
-"""Every model folder, FP32 and INT8, on every CPU runtime here, as one table.
+"""Measures every model folder, FP32 and INT8, on every CPU runtime here, and prints one table.
 
-`python benchmarks/models.py tile=tile-line magnetic-tile=DIR runs/other-1.0=DIR`; each DIR has an index.csv, a model is
-one of models/ or any model folder. Each runtime runs in a process of its own for its memory; times are taken in turn
-within one process. Mean IoU is over the classes of defects; binary over "flawed", of whatever class, and "sound".
+`python benchmarks/models.py tile=tile-line magnetic-tile=DIR runs/other-1.0=DIR`. Each DIR has an index.csv. A model is
+one of models/, or any model folder.
+
+Memory is measured in a separate process for each runtime. Times are taken in turn within one process. Mean IoU is over
+the classes of defects. "binary" is over "flawed", of any class, and "sound".
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ def _cells(found: Figures) -> str:
 
 
 def _own_rss(folder: Path, precision: str, driver: str) -> int:
-    """Resident memory, in MB, of a process that has segmented a few frames; the interpreter's own included."""
+    """Resident memory, in MB, of a process that has segmented a few frames. It includes the interpreter."""
     predict, _ = model_predictor(folder, precision, driver)
     for _ in range(5):
         predict(blank(read_manifest(folder)))

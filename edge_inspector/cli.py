@@ -1,4 +1,4 @@
-"""The command line: arguments of every command, and which function each one calls."""
+"""The command line: the arguments of every command, and the function that each command calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _RUNTIMES = ["onnx", "openvino"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong configuration or command line."""
+    """Run one command and return its exit code.
+
+    0: done. 1: failed. 2: wrong configuration or command line.
+    """
     given = _parser().parse_args(arguments)
     try:
         code: int = given.command(given)
@@ -420,7 +423,7 @@ def _demo(given: argparse.Namespace) -> int:
 
 @contextmanager
 def _unwound_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the command in the same way as Ctrl-C, with all processes that it started."""
+    """Let SIGTERM end the command like Ctrl-C does, including all processes that it started."""
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         yield

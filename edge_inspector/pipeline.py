@@ -61,9 +61,9 @@ _CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """The workers by what they do; they are started in this order's reverse and stopped in this order.
+    """The workers by their task. They start in the reverse of this order and stop in this order.
 
-    Any thread may `submit` a command, have something kept by the archive (`keep`) and ask for the `status`.
+    Any thread may `submit` a command, give the archive an item to `keep`, and ask for the `status`.
     """
 
     acquire: list[Worker]
@@ -86,7 +86,7 @@ class Pipeline:
 
     @property
     def workers(self) -> list[Worker]:
-        """All of them, in the order of starting: whoever receives is there before whoever sends."""
+        """All workers in the order in which they start: a receiver starts before its sender."""
         return [
             *self.archive,
             *self.shadow,
@@ -103,9 +103,10 @@ class Pipeline:
 def build(
     station: Station, *, boot_id: int, conditions: Conditions, first_recipe: int, lock: StateLock | None = None
 ) -> Pipeline:
-    """Everything connected, nothing started. The segmenter must be open. `first_recipe` judges at first.
+    """Build and connect all workers without starting them.
 
-    `lock` is that of the state folder; the archive sees to it that it lasts.
+    The segmenter must be open. `first_recipe` judges at the start. `lock` is the lock of the state folder. The archive
+    renews it when needed.
     """
     shared = _share(station, conditions, first_recipe)
     openings = Openings(station.state_dir, [camera.name for camera in station.file.cameras])
@@ -129,7 +130,7 @@ def build(
         segment=[Worker(stage, cores=realtime.model_cores) for stage in segment],
         measure=[Worker(measure)],
         judge=[Worker(judge, fifo=fifo_of("judge", fifo))],
-        # What only tells others may hang with its disk or broker: the PLC has its verdicts all the same.
+        # These workers only report to others and may hang on a disk or broker. The PLC gets its verdicts all the same.
         report=[
             Worker(stage, vital=link.driver not in _CODES, fifo=fifo_of("report", fifo))
             for stage, link in zip(report, plcs, strict=True)
@@ -356,7 +357,7 @@ def _guard_of(guards: PictureGuards, control: Control, camera: str) -> CameraGua
 
 
 def line_geometry(station: Station) -> Geometry:
-    """The station file's millimetres as encoder counts."""
+    """The line's lengths from the station file, converted from millimetres to encoder counts."""
     line = station.file.line
     scale = line.scale
     return Geometry(
@@ -370,7 +371,7 @@ def line_geometry(station: Station) -> Geometry:
 
 
 def line_timeline(station: Station) -> Timeline:
-    """Where the belt was, with what the station file says of encoder and motion."""
+    """The timeline of belt positions, with the encoder and motion settings of the station file."""
     encoder, geometry = station.file.encoder, line_geometry(station)
     return Timeline(
         Motion(geometry.speed_max, station.file.line.acceleration_max_mm_s2 * geometry.counts_per_mm),

@@ -26,7 +26,7 @@ from edge_inspector.records import CameraCounters, Frame, Image
 
 _FAILURES = (gentl.GenericException, genapi.GenericException)
 
-# A producer can be loaded once in a process: its cameras share it. By path, with the number of its users.
+# A process can load a producer only once, so its cameras share it. By path, with the number of its users.
 _loaded: dict[Path, tuple[Any, int]] = {}
 _loading = threading.Lock()
 
@@ -98,7 +98,7 @@ class GentlCamera(Camera):
     def close(self) -> None:
         """Stop and disconnect. The last camera of a producer also closes the producer."""
         acquirer, self._acquirer, self._nodes = self._acquirer, None, None
-        # Whatever a camera that is gone says to it, it is let go.
+        # Whatever error a lost camera causes here, it is released.
         for step in (acquirer.stop, acquirer.destroy) if acquirer is not None else ():
             with contextlib.suppress(*_FAILURES):
                 step()
@@ -144,7 +144,8 @@ class GentlCamera(Camera):
             if chosen.chunk_frame_id is not None:
                 frame_id = int(nodes.read(f"Chunk{chosen.chunk_frame_id}"))
             if chosen.chunk_timestamp is not None:
-                # The frame's own stamp was made nanoseconds by the producer; this one is as the camera sent it.
+                # The producer has converted the frame's own timestamp to nanoseconds. This one is as the camera sent
+                # it.
                 stamp_ns = int(nodes.read(f"Chunk{chosen.chunk_timestamp}")) * 1_000_000_000 // self._ticks_per_s
             if chosen.chunk_encoder is not None:
                 count = int(nodes.read(f"Chunk{chosen.chunk_encoder}"))
@@ -170,7 +171,7 @@ class GentlCamera(Camera):
         )
 
     def _picture(self, component: Any) -> Image:
-        # The producer takes its buffer back, so that this is a copy.
+        # The producer takes its buffer back, so the picture is copied.
         memory: Image = component.data.view(np.uint8).copy()
         number = int(component.data_format_value)
         return picture(memory, number, height=component.height, width=component.width, demosaic=self._settings.demosaic)
@@ -217,7 +218,10 @@ def _create(harvester: Any, serial: str) -> Any:
 
 
 def _look_again(harvester: Any) -> None:
-    """List the cameras that are there now. Harvesters' own `update` closes the producer under those that are open."""
+    """List the cameras that are there now.
+
+    Harvesters' own `update` would close the producer while its cameras are open.
+    """
     listed = []
     for interface in harvester._ifaces:  # noqa: SLF001 -- it has no public look at them
         interface.update_device_info_list(harvester.timeout_for_update)
@@ -226,7 +230,7 @@ def _look_again(harvester: Any) -> None:
 
 
 class _Discarded(Callback):  # type: ignore[misc]
-    """Counts incomplete frames: Harvesters gives them back to the producer, number and stamp with them."""
+    """Counts incomplete frames. Harvesters returns them to the producer with their number and timestamp."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -236,7 +240,7 @@ class _Discarded(Callback):  # type: ignore[misc]
 
 
 class _Nodes:
-    """Features by name, by the GenApi of the standard's own library."""
+    """Features by name, with the GenApi of the standard's own library."""
 
     def __init__(self, nodes: Any) -> None:
         self._nodes = nodes
@@ -264,7 +268,7 @@ class _Nodes:
 
 
 def _stamp_ns(told: Any) -> int:
-    """In nanoseconds, 0 where the producer tells none."""
+    """The timestamp in nanoseconds. 0 if the producer does not report it."""
     try:
         return int(told.timestamp_ns)
     except gentl.GenericException:
@@ -272,5 +276,5 @@ def _stamp_ns(told: Any) -> int:
 
 
 def _told(error: Exception) -> str:
-    """What GenApi says, without where in its sources."""
+    """The message of GenApi's error, without the place in its source code."""
     return re.sub(r" : \w+ thrown in .*", "", str(error))

@@ -12,7 +12,7 @@ from edge_inspector.records import Decision, Defect, Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What is decided of a part and why."""
+    """The decision on a part, and its reason."""
 
     decision: Decision
     reason: Reason
@@ -33,9 +33,10 @@ def decide(
 ) -> Judgement:
     """Judge one part.
 
-    A defect beyond its limits rejects, whatever else is missing. Otherwise only a part seen whole, at a known place and
-    alone there, is accepted. `absent(camera)` says why a view never came; `barred` why the station may not inspect at
-    all. A part whose trigger is lost is told as such in any case: its due count is void, and this reason alone says so.
+    A defect beyond its limits rejects the part, even if views are missing. Otherwise a part is accepted only if it was
+    seen whole, at a known position, with no other part in reach. `absent(camera)` says why a view never came. `barred`
+    says why the station may not inspect at all. A part whose trigger is lost always has that reason, because only this
+    reason tells that its due count is invalid.
     """
     placed = assembly.views.values()
     error_mm = max((view.position.error_counts for view in placed), default=0.0) / counts_per_mm
@@ -86,7 +87,7 @@ def decide(
 
 
 def beyond_limits(defects: list[Defect], limits: Mapping[str, ClassLimits]) -> bool:
-    """Whether the part has more, or longer, defects than the recipe allows."""
+    """Whether the part has more defects, or longer ones, than the recipe allows."""
     counts: dict[str, int] = {}
     for defect in defects:
         limit = limits[defect.defect_class]

@@ -1,4 +1,4 @@
-"""What `check` finds out about a PLC: all that the daemon will do to its blocks, and nothing changes."""
+"""The PLC test of `check`: all requests that the daemon will do to its blocks, without any change."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _LOOK_S = 0.03
 
 
 def probe(wire: Wire, plc: Place, edge: Place, reader: Reader) -> str:
-    """Read both blocks as the daemon does, and write the bytes that stand in DB_Edge's header once more.
+    """Read both blocks as the daemon does, and write the present bytes of DB_Edge's header once more.
 
-    That is done only while no daemon is at work there: its heartbeat would be set back. Raises DeviceError.
+    The write is skipped while a daemon is at work there, because it would set back its heartbeat. Raises DeviceError.
     """
     raw = wire.read(plc.block, 0, DB_PLC.size)
     header = PLC_HEADER.unpack(raw[: PLC_HEADER.size])

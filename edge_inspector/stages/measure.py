@@ -1,4 +1,4 @@
-"""The thread between model and judge: masks to views with their defects in millimetres."""
+"""The thread between model and judge. It turns masks into views with defects in millimetres."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Look(Protocol):
 
 
 class Measure:
-    """Looks at every mask. `look(frame, mask, begun_ns, inference_ns, figures)` makes the view."""
+    """Measures every mask. `look(frame, mask, begun_ns, inference_ns, figures)` makes the view."""
 
     name = "measure"
     beat_within_s = 5.0
@@ -35,22 +35,22 @@ class Measure:
         self._album = album
 
     def start(self) -> None:
-        """Nothing to begin with."""
+        """Nothing to do at the start."""
 
     def step(self) -> None:
-        """One mask."""
+        """Measure one mask."""
         for segmented in self._masks.take(1, timeout_s=0.1):
             metrics.mailbox_items.labels(self._masks.name).set(len(self._masks))
             self.measure(segmented)
 
     def stop(self, *, failed: bool) -> None:
-        """Measure what is left; after a failure it waits for the next start."""
+        """Measure the masks that are left. After a failure they wait for the next start."""
         if not failed:
             for segmented in self._masks.take(self._masks.capacity, timeout_s=0.0):
                 self.measure(segmented)
 
     def measure(self, segmented: Segmented) -> None:
-        """Hand the view on, then put the picture where people look. Any thread may."""
+        """Pass the view on, then put the picture into the album. Any thread may call it."""
         frame, mask = segmented.job.frame, segmented.mask
         view = self._look(
             frame,

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_inspector.inspection import view as view_module
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import Frame, ModelInfo, Reason, View, ViewFigures
@@ -75,6 +76,7 @@ def test_a_region_that_the_picture_does_not_show_whole_was_not_inspected(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     table = dict(zip(("x_mm", "y_mm", "width_mm", "height_mm"), region, strict=True))
+    view_module._say_once.cache_clear()
     number = 1000 + int(100 * sum(region))  # said once for each recipe
     views = [look(criteria(number, regions={"left": table})) for _ in range(3)]
     assert {view.failure for view in views} == {Reason.NONE if shown else Reason.BAD_IMAGE}

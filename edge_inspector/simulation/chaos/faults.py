@@ -1,4 +1,4 @@
-"""What can go wrong around a station, each drawn with its own strength and length."""
+"""The faults around a station, each with random strength and length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_inspector.simulation.chaos.proxy import Weather
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault, ready to happen. `silences` says that the PLC must notice: nothing reaches it while this holds."""
+    """One fault, ready to happen. `silences`: nothing reaches the PLC during the fault, and it must notice."""
 
     name: str
     begin: Callable[[ChaosLine], None]
@@ -120,7 +120,7 @@ def _clock_stepped(chance: random.Random) -> Fault:
 
 
 def _clock_a_year_ahead(chance: random.Random) -> Fault:
-    """Beyond `keep_days`: by this date all that is stored is too old."""
+    """A clock beyond `keep_days`: by this date all that is stored is too old."""
     step_s = 86_400 * chance.choice((366, 3650))
     return Fault(
         "clock a year ahead",
@@ -154,7 +154,7 @@ DRAWS: tuple[Draw, ...] = (
 
 
 def draw_fault(seed: int, run: int) -> Fault:
-    """The fault of a run: each kind once in every round of them, in an order of the round's own."""
+    """The fault of a run. Each round has every kind once, in a random order."""
     order = list(DRAWS)
     random.Random(f"{seed}/round/{run // len(DRAWS)}").shuffle(order)
     return order[run % len(DRAWS)](random.Random(f"{seed}/run/{run}"))

@@ -1,6 +1,6 @@
-"""What the simulated camera is: its bootstrap registers and its features, in memory as GVCP clients see them.
+"""The simulated camera's bootstrap registers and features, in memory as GVCP clients see them.
 
-Everything is big-endian and 4 bytes wide but the texts; a 64-bit chunk is never a register.
+Everything is big-endian and 4 bytes wide except texts. A 64-bit chunk is never a register.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _WRITABLE = {HEARTBEAT_TIMEOUT_MS, TIMESTAMP_CONTROL, PRIVILEGE, STREAM_PORT, PA
 
 
 class Status(IntEnum):
-    """GVCP's answers to what cannot be done."""
+    """GVCP's status codes for refused commands."""
 
     NOT_IMPLEMENTED = 0x8001
     INVALID_PARAMETER = 0x8002
@@ -63,7 +63,7 @@ class Status(IntEnum):
 
 
 class RefusedError(Exception):
-    """The command gets this status for an answer."""
+    """The command is answered with this status."""
 
     def __init__(self, status: Status) -> None:
         self.status = status
@@ -72,10 +72,10 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One GenICam feature and the register behind it.
+    """One GenICam feature and its register.
 
-    `kind` is integer, float, enumeration, boolean or command. Where `clips`, a value out of range is taken as the
-    nearest possible one without a word, as many cameras do; else it is refused.
+    `kind` is integer, float, enumeration, boolean or command. With `clips`, a value out of range silently becomes the
+    nearest possible one, as in many cameras. Without it, the value is refused.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What may follow the picture: its GenICam name, id and size."""
+    """Data that may follow the picture: its GenICam name, id and size."""
 
     name: str
     chunk_id: int
@@ -117,7 +117,7 @@ IMAGE_CHUNK: Final = 0x100
 
 
 def features(height: int, width: int) -> tuple[Feature, ...]:
-    """What a camera with a sensor of this size offers. Light is not simulated: gain and the like are only kept."""
+    """The features of a camera with a sensor of this size. Light is not simulated: gain etc. are only stored."""
     return (
         Feature("SensorWidth", "integer", width, writable=False),
         Feature("SensorHeight", "integer", height, writable=False),
@@ -161,9 +161,9 @@ def features(height: int, width: int) -> tuple[Feature, ...]:
 
 
 class Registers:
-    """Thread-safe. `live` registers are worked out when they are read; `watched` ones call when they are written.
+    """Thread-safe. `live` registers are computed at each read. `watched` ones call a function at each write.
 
-    `locked` features refuse the values for which it is true.
+    `locked` has a function per feature. The feature refuses the values for which it is true.
     """
 
     def __init__(self, offered: tuple[Feature, ...], xml: bytes) -> None:
@@ -180,11 +180,11 @@ class Registers:
         self.set_text(XML_URL, f"Local:edge-inspector.xml;{XML_AT:x};{len(xml):x}")
 
     def address_of(self, name: str) -> int:
-        """Where the feature is."""
+        """The address of the feature."""
         return self._address[name]
 
     def get(self, name: str) -> float:
-        """The feature's value."""
+        """The value of the feature."""
         feature = self._features[self._address[name]]
         value: float = struct.unpack_from(_layout(feature), self._memory, self._address[name])[0]
         return value
@@ -210,7 +210,7 @@ class Registers:
         self._memory[address : address + len(text) + 1] = text.encode() + b"\0"
 
     def read(self, address: int, size: int) -> bytes:
-        """What a client reads. Raises RefusedError."""
+        """Read as a client. Raises RefusedError."""
         if address % 4 or size % 4:
             raise RefusedError(Status.BAD_ALIGNMENT)
         if address + size > SIZE:
@@ -222,7 +222,7 @@ class Registers:
             return bytes(self._memory[address : address + size])
 
     def write(self, address: int, word: int) -> None:
-        """What a client writes. Raises RefusedError."""
+        """Write as a client. Raises RefusedError."""
         with self.lock:
             feature = self._features.get(address)
             if feature is not None:

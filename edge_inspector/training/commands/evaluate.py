@@ -1,4 +1,4 @@
-"""`model evaluate MODEL_DIR DATA`: figures of a model folder on a split, into its manifest."""
+"""`model evaluate MODEL_DIR DATA`: measure a model folder on a split and write the figures into its manifest."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from edge_inspector.training.shipping.manifest import add_scores, named, score_r
 
 
 def run(given: argparse.Namespace) -> int:
-    """Score, print, write."""
+    """Measure, print, write."""
     if given.report and not given.report.parent.is_dir():
         raise ConfigError([Fault("--report", f"{given.report.parent} is no folder")])
     manifest = read_manifest(given.model)
@@ -68,7 +68,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _noting(predict: Predict, values: set[int]) -> Predict:
-    """The same, and `values` has all that ever stood in a mask."""
+    """The same function. It also adds every mask value that occurs to `values`."""
 
     def noting(image: Image) -> Image:
         mask = predict(image)
@@ -79,7 +79,7 @@ def _noting(predict: Predict, values: set[int]) -> Predict:
 
 
 def lines(found: Figures) -> Iterable[str]:
-    """Figures in words."""
+    """The figures as text, line by line."""
     low, high = found.part_recall_95
     yield f"part recall {found.part_recall:.3f} [{low:.3f}, {high:.3f}]: {found.escapes} of {found.defective} escape"
     low, high = found.false_reject_rate_95

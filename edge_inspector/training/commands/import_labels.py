@@ -1,4 +1,4 @@
-"""`model import FORM SOURCE TARGET`: labels of another form as a folder with index.csv."""
+"""`model import FORM SOURCE TARGET`: convert labels of another form into a folder with index.csv."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from edge_inspector.training.data.label_forms import Convention
 
 
 def run(given: argparse.Namespace) -> int:
-    """Write the folder and say what is in it."""
+    """Write the folder and print its content."""
     convention = Convention(given.class_attribute, given.boxes)
     count = import_labels(
         given.form,

@@ -1,4 +1,4 @@
-"""`model quantize RUN DATA`: the model folder of a finished run, if INT8 is worth it."""
+"""`model quantize RUN DATA`: make the model folder of a finished run, if INT8 is good enough."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""`model train DATA`: nets per fold, limits from what they were not shown, the net to ship, a report."""
+"""`model train DATA`: train a net per fold, choose limits on held-out parts, train the net to ship, write a report."""
 
 import argparse
 import hashlib
@@ -22,7 +22,7 @@ from edge_inspector.training.shipping.runs import Order, learned_from, read_limi
 
 
 def run(given: argparse.Namespace) -> int:
-    """Train, or go on training."""
+    """Train, or continue a run."""
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(1)
     _check_sizes(given)
@@ -41,7 +41,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def reading(given: argparse.Namespace) -> Reading:
-    """How DATA is to be read. Raises ConfigError."""
+    """The options that say how to read DATA. Raises ConfigError."""
     unknown = sorted({shape for _, shape in given.draw} - SHAPES.keys())
     if unknown:
         raise ConfigError([Fault("--draw", f"{unknown[0]!r} is no shape: {', '.join(SHAPES)}")])
@@ -105,7 +105,7 @@ def _order(given: argparse.Namespace, task: Task) -> Order:
 
 
 def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
-    """All that decides what comes out, without the paths of this machine."""
+    """All settings that change the result, without the paths of this machine."""
     aside = {"command", "data", "out", "threads", "jobs", "false_rejects", "cost"}
     asked = vars(given).items()
     settings = {key: _content(value) if isinstance(value, Path) else value for key, value in asked if key not in aside}
@@ -113,7 +113,7 @@ def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
 
 
 def _content(path: Path) -> str:
-    """What a file is called and, where it is one, what is in it."""
+    """The name of a path and, if it is a file, the hash of its content."""
     return f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else path.name
 
 
@@ -121,7 +121,7 @@ def _check_sizes(given: argparse.Namespace) -> None:
     step = 32 * given.shrink
     faults = [Fault("--window", f"{side} is no multiple of {step}") for side in given.window if side % step]
     faults += [Fault("--patch", f"{side} is no multiple of 32") for side in given.patch if side % 32]
-    # The tiles of a smaller window would not advance, and a smaller patch has no place around which to cut it.
+    # Tiles of a smaller window would not advance. A smaller patch leaves no place around which to cut it.
     for option in ("window", "patch"):
         faults += [Fault(f"--{option}", f"{side} is less than 64") for side in getattr(given, option) if side < 64]
     for option in ("start", "encoder_weights"):
