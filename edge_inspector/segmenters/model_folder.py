@@ -113,7 +113,7 @@ class FolderSegmenter:
         for image in images:
             height, width = image.shape[:2]
             masks.append(np.zeros((len(running.info.classes), -(-height // stride), -(-width // stride)), np.uint8))
-            plan = plan_tiles(height, width, size, self._settings.overlap_px, stride)
+            plan = plan_tiles(height, width, tile=size, overlap=self._settings.overlap_px, stride=stride)
             jobs.extend((image, masks[-1], tile) for tile in plan)
         for start in range(0, len(jobs), running.max_batch):
             desk.segment_tiles(jobs[start : start + running.max_batch], stride)

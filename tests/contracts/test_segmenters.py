@@ -284,7 +284,7 @@ def test_onnx_tiles_give_what_the_whole_image_gives(tmp_path: Path, shape: tuple
 @pytest.mark.parametrize("length", range(1, 300, 7))
 @pytest.mark.parametrize(("overlap", "stride"), [(0, 1), (32, 2), (62, 2), (17, 4)])
 def test_tiles_cover_and_overlap(length: int, overlap: int, stride: int) -> None:
-    tiles = plan_tiles(length, 64, (64, 64), overlap, stride)
+    tiles = plan_tiles(length, 64, tile=(64, 64), overlap=overlap, stride=stride)
 
     assert tiles[0].top == 0
     assert tiles[-1].bottom == length

@@ -94,7 +94,7 @@ def line(state: Path) -> Iterator[Line]:
 
 def test_ten_years_ahead_for_a_while_cost_nothing_and_are_told(line: Line, state: Path) -> None:
     line.runs()
-    line.bench.results.label(10, "", "defect", "crack", "anna", NOW)
+    line.bench.results.label(10, "", label="defect", defect_class="crack", user="anna", utc=NOW)
     line.clock.utc += TEN_YEARS
     line.runs(14)
     assert "the clock was set 3650 days ahead; nothing is deleted by age until the clock is right" in line.doubt()

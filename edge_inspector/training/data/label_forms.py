@@ -162,9 +162,8 @@ def _via_shape(shape: Any, file: Path, convention: Convention) -> Fill:
         radius = shape.get("r")
         return _shape(file, shapes.ellipse, shape.get("cx"), shape.get("cy"), radius, radius)
     if kind == "ellipse":
-        return _shape(
-            file, shapes.ellipse, *(shape.get(name) for name in ("cx", "cy", "rx", "ry")), shape.get("theta", 0)
-        )
+        sizes = (shape.get(name) for name in ("cx", "cy", "rx", "ry"))
+        return _shape(file, shapes.ellipse, *sizes, turned_rad=shape.get("theta", 0))
     raise _open_shape(kind, file)
 
 
@@ -219,9 +218,9 @@ def _boxed(file: Path, convention: Convention, *box: Any) -> Fill:
     return _shape(file, shapes.rectangle, *box)
 
 
-def _shape(file: Path, make: Callable[..., T], *given: Any) -> T:
+def _shape(file: Path, make: Callable[..., T], *given: Any, **named: Any) -> T:
     try:
-        return make(*given)
+        return make(*given, **named)
     except ValueError as error:
         raise ConfigError([Fault(str(file), str(error))]) from error
 

@@ -43,7 +43,7 @@ def rectangle(x: Any, y: Any, width: Any, height: Any) -> Fill:
     return polygon([left, right, right, left], [top, top, bottom, bottom])
 
 
-def ellipse(x: Any, y: Any, *, along: Any, across: Any, turned_rad: Any = 0.0) -> Fill:
+def ellipse(x: Any, y: Any, along: Any, across: Any, *, turned_rad: Any = 0.0) -> Fill:
     """An ellipse from its centre, half axes and rotation. Raises ValueError."""
     middle_x, middle_y, first, second, turned = map(number, (x, y, along, across, turned_rad))
     turn = np.linspace(0.0, 2 * math.pi, _ROUND, endpoint=False)
