@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from edge_inspector.drivers import OTHER_WORDS, DriverSettings, Segmenter, driver_names, load_driver
+from edge_inspector.driver_table import OTHER_WORDS
+from edge_inspector.drivers import DriverSettings, PeerKind, Segmenter, driver_names, load_driver
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.host_name import is_loopback
 from edge_inspector.inspection.basis import Basis
@@ -74,7 +75,7 @@ def _station(base: Path, raw: dict[str, Any]) -> Station:
     encoder = _settings(base, "encoders", "encoder", file.encoder, faults)
     plcs = [_settings(base, "plcs", f"plcs.{at}", table, faults) for at, table in enumerate(file.plcs)]
     faults += _names_twice("cameras", file.cameras) + _names_twice("plcs", file.plcs) + _devices_twice(file, cameras)
-    if file.plcs[0].driver == "mqtt":
+    if _peer_kind(file.plcs[0]) is PeerKind.BROKER:
         faults.append(
             Fault(
                 "plcs.0.driver",
@@ -160,12 +161,20 @@ def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
 
 def _links_twice(file: StationFile) -> list[Fault]:
     """One PLC announces the parts, and one outbox knows which broker has had what."""
-    kinds = [{"modbus": "PLC", "mqtt": "broker", "s7": "PLC"}.get(link.driver) for link in file.plcs]
+    kinds = [_peer_kind(link) for link in file.plcs]
     return [
         Fault(f"plcs.{at}.driver", f"a second {kind}: at most one PLC and one broker")
         for at, kind in enumerate(kinds)
         if kind and kind in kinds[:at]
     ]
+
+
+def _peer_kind(link: PlcTable) -> PeerKind | None:
+    try:
+        kind: PeerKind | None = load_driver("plcs", link.driver).Settings.peer_kind
+    except (KeyError, ImportError):
+        return None
+    return kind
 
 
 def _with_names(faults: Iterable[Fault], raw: dict[str, Any]) -> list[Fault]:

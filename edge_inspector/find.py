@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 import cv2
 
-from edge_inspector.cameras import aravis
-from edge_inspector.drivers import Camera, load_driver
+from edge_inspector.driver_table import OTHER_WORDS
+from edge_inspector.drivers import Camera, installed_drivers, load_driver
 from edge_inspector.errors import DeviceError, EdgeInspectorError, FrameIncompleteError
-from edge_inspector.texts import printable
 
 _TRIES = 5
 _FRAME_WAIT_S = 2.0
@@ -48,19 +47,12 @@ def find_cameras(only: Sequence[str], snapshots: Path | None) -> int:
 
 
 def _everything() -> Iterator[Found]:
-    try:
-        for each in aravis.devices():
-            by = {"address": each.address} if each.protocol == "GigEVision" else {"serial": each.serial}
-            settings = by | {"packet_socket": False}
-            yield Found("genicam", each.vendor, each.model, each.serial, each.address, settings)
-    except DeviceError as error:
-        print(error, file=sys.stderr)
-    for device in sorted(Path("/sys/class/video4linux").glob("video*")):
-        # A UVC camera has a second device for its metadata: only the first gives pictures.
-        if (device / "index").read_text().strip() == "0":
-            path = f"/dev/{device.name}"
-            name = printable((device / "name").read_text(errors="replace").strip())
-            yield Found("opencv", "", name, "", path, {"source": path})
+    for name, driver in installed_drivers("cameras"):
+        try:
+            for each in getattr(driver, "find", tuple)():
+                yield Found(name, *each)
+        except DeviceError as error:
+            print(error, file=sys.stderr)
 
 
 def _tell_where(everything: Sequence[Found], only: Sequence[str]) -> None:
@@ -76,7 +68,7 @@ def _tell_where(everything: Sequence[Found], only: Sequence[str]) -> None:
         "Has the camera power and a link light? Is its address in one of these networks (ip addr add"
         " 169.254.1.1/16 dev INTERFACE reaches one without an address)? May this user use it (groups: video)?"
     )
-    print('A network stream is not found by itself: write its URL as source of a camera with driver = "opencv".')
+    print(f"A network stream is not found by itself: {OTHER_WORDS['cameras']['rtsp']} and its URL as source")
 
 
 def _interfaces(folder: Path) -> Iterator[str]:

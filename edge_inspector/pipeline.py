@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from edge_inspector.config import Station
-from edge_inspector.drivers import PlcLink, load_driver
+from edge_inspector.drivers import PeerKind, PlcLink, load_driver
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.control import Control
@@ -56,7 +56,9 @@ from edge_inspector.store.lock import StateLock
 from edge_inspector.store.openings import Openings
 from edge_inspector.store.sidecar import StationFacts
 
-_CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
+_CODES: dict[PeerKind | None, tuple[ErrorCode, ErrorCode]] = {
+    PeerKind.BROKER: (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ def build(
     report = []
     for link, settings, mailbox in zip(file.plcs, station.plc_settings, verdicts, strict=True):
         driver: PlcLink = load_driver("plcs", link.driver)(settings, identity)
-        lost, full = _CODES.get(link.driver, (ErrorCode.PLC_LOST, ErrorCode.PLC_RING_FULL))
+        lost, full = _CODES.get(settings.peer_kind, (ErrorCode.PLC_LOST, ErrorCode.PLC_RING_FULL))
         report.append(
             Report(
                 link.name,
@@ -219,8 +221,8 @@ def build(
         judge=[Worker(judge, fifo=fifo_of("judge", fifo))],
         # What only tells others may hang with its disk or broker: the PLC has its verdicts all the same.
         report=[
-            Worker(stage, vital=link.driver not in _CODES, fifo=fifo_of("report", fifo))
-            for stage, link in zip(report, file.plcs, strict=True)
+            Worker(stage, vital=settings.peer_kind is not PeerKind.BROKER, fifo=fifo_of("report", fifo))
+            for stage, settings in zip(report, station.plc_settings, strict=True)
         ],
         track=[Worker(track, fifo=fifo_of("track", fifo))],
         archive=[Worker(archive, vital=False)],
