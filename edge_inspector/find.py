@@ -68,7 +68,8 @@ def _tell_where(everything: Sequence[Found], only: Sequence[str]) -> None:
         "Has the camera power and a link light? Is its address in one of these networks (ip addr add"
         " 169.254.1.1/16 dev INTERFACE reaches one without an address)? May this user use it (groups: video)?"
     )
-    print(f"A network stream is not found by itself: {OTHER_WORDS['cameras']['rtsp']} and its URL as source")
+    hint = OTHER_WORDS["cameras"]["rtsp"]
+    print(f"A network stream is not found by itself. Write its URL as source of a camera: {hint}.")
 
 
 def _interfaces(folder: Path) -> Iterator[str]:

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,24 +20,21 @@ VERDICTS = 12
 pytestmark = pytest.mark.system
 
 
-def install(target: Path) -> None:
-    """What `pip install --target` leaves: the package, and the entry points as its pyproject declares them."""
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
-    shutil.copytree(EXAMPLE / "acme_drivers", target / "acme_drivers", ignore=shutil.ignore_patterns("__pycache__"))
-    info = target / f"acme_drivers-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    groups = [
-        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in points.items())
-        for group, points in project["entry-points"].items()
-    ]
-    (info / "entry_points.txt").write_text("\n".join(groups))
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package as pip installs it, apart from everything else."""
+    source, target = tmp_path_factory.mktemp("source") / "driver", tmp_path_factory.mktemp("installed")
+    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, *offline, "--target", str(target), str(source)], check=True, timeout=120)
+    return target
 
 
 @pytest.fixture
-def station(tmp_path: Path) -> Path:
-    """The example's station file with free ports, and the package in a folder beside it."""
-    install(tmp_path / "installed")
+def station(tmp_path: Path, installed: Path) -> Path:
+    """The example's station file with free ports, and a link to the package beside it."""
+    (tmp_path / "installed").symlink_to(installed)
     shutil.copy(EXAMPLE / "recipe.toml", tmp_path)
     control, camera = free_port(), free_port()
     text = (EXAMPLE / "station.toml").read_text()
