@@ -48,6 +48,7 @@ class AcmeCamera(Camera):
         self._settings = settings
         self._socket: socket.socket | None = None
         self._received = b""
+        self._received_ns = 0
         self._frame_id = 0
         self._device_number = 0
         self._frames_missed = 0
@@ -107,6 +108,7 @@ class AcmeCamera(Camera):
         if not received:
             raise DeviceError(f"{self.name}: the camera closed the connection")
         self._received += received
+        self._received_ns = time.monotonic_ns()
 
     def _next_frame(self) -> Frame | None:
         if len(self._received) < HEADER.size:
@@ -116,9 +118,8 @@ class AcmeCamera(Camera):
         if len(self._received) < end:
             return None
         pixels, self._received = self._received[HEADER.size : end], self._received[end:]
-        now_ns = time.monotonic_ns()
         # The age is as of sending. The transfer took between nothing and its longest time.
-        captured_ns = now_ns - age_us * 1000 - LONGEST_TRANSFER_NS // 2
+        captured_ns = self._received_ns - age_us * 1000 - LONGEST_TRANSFER_NS // 2
         missed = max(0, number - self._device_number - 1) if self._device_number else 0
         self._frames_missed += missed
         self._frame_id += 1 + missed  # goes on when the camera is opened again, or counts from 1 again
@@ -130,7 +131,7 @@ class AcmeCamera(Camera):
             frame_id=self._frame_id,
             captured_ns=captured_ns,
             exposure_ns=self._settings.exposure_us * 1000,
-            received_ns=now_ns,
+            received_ns=self._received_ns,
             image=np.frombuffer(pixels, np.uint8).reshape(height, width),
             captured_error_ns=LONGEST_TRANSFER_NS // 2,
         )
