@@ -1,8 +1,8 @@
-"""Four GigE Vision streams at the highest rate that this machine holds without loss: `python benchmarks/cameras.py`.
+"""The highest rate of four GigE Vision streams without loss on this machine: `python benchmarks/cameras.py`.
 
-The cameras are processes that send one prepared picture over and over, many packets per system call: a simulation that
-draws parts would be the bottleneck. The receiver is the genicam driver, one thread per camera, and each frame is
-copied once, into the place of the model's input.
+The cameras are processes that send one prepared picture again and again, many packets per system call. A simulation
+that renders parts would be the bottleneck. The receiver is the genicam driver, with one thread per camera. Each frame
+is copied once, into its place in the model's input.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from edge_inspector.simulation.gige.registers import Registers
 
 _GVSP_HEADER = 8
 _OVERHEAD = 20 + 8 + _GVSP_HEADER
-_AT_ONCE = 16  # packets per system call; a pause after each keeps the sender from outrunning the reader
-_FULL_PACE = 0.6  # a frame is sent within this part of its interval, as a camera with a packet delay would
+_AT_ONCE = 16  # packets per system call. A pause after each keeps the sender from outrunning the reader
+_FULL_PACE = 0.6  # a frame is sent within this part of its interval, as by a camera with a packet delay
 
 
 class _Vector(ctypes.Structure):
@@ -56,7 +56,7 @@ class _Message(ctypes.Structure):
 
 
 class Sender:
-    """One picture as GVSP packets in memory: only the frame's number and time change from frame to frame."""
+    """One picture as GVSP packets in memory. Only the frame's number and time change from frame to frame."""
 
     def __init__(self, picture: np.ndarray[Any, Any], packet_size: int, connected: socket.socket) -> None:
         room = packet_size - _OVERHEAD
@@ -83,7 +83,7 @@ class Sender:
         self._sendmmsg = ctypes.CDLL(None, use_errno=True).sendmmsg
 
     def send(self, number: int, within_ns: int) -> None:
-        """One frame, spread over this time."""
+        """Send one frame, spread over this time."""
         for packet in self._packets:
             struct.pack_into(">H", packet, 2, number)
         struct.pack_into(">Q", self._packets[0], _GVSP_HEADER + 4, time.monotonic_ns())
@@ -109,7 +109,7 @@ def be_camera(address: str, size: int, rate: float, stop: Event) -> None:
     acquiring, plugged = threading.Event(), threading.Event()
     plugged.set()
     memory.watched |= {"AcquisitionStart": lambda _: acquiring.set(), "AcquisitionStop": lambda _: acquiring.clear()}
-    control = ControlChannel(address, memory, lambda *_: None, acquiring.clear, plugged)
+    control = ControlChannel(address, memory, resend=lambda *_: None, released=acquiring.clear, plugged=plugged)
     control.start()
     picture = np.random.default_rng(1).integers(0, 255, (size, size), dtype=np.uint8)
     interval_ns = int(1e9 / rate)
@@ -132,7 +132,7 @@ def be_camera(address: str, size: int, rate: float, stop: Event) -> None:
 
 @dataclass
 class Outcome:
-    """What was received in one run, and what it cost."""
+    """The result of one run, and its cost."""
 
     asked: float
     frames: int = 0
@@ -145,12 +145,12 @@ class Outcome:
 
     @property
     def whole(self) -> bool:
-        """Nothing lost, and the senders kept the rate."""
+        """Whether nothing was lost and the senders kept the rate."""
         return not self.damaged and not self.missed and self.frames >= 0.97 * self.asked * self.seconds
 
 
-def receive(camera: GenicamCamera, tensor: np.ndarray[Any, Any], until: float, outcome: Outcome, lock: Any) -> None:
-    """Read one camera; each frame is copied once, into its place in the model's input."""
+def receive(camera: GenicamCamera, tensor: np.ndarray[Any, Any], *, until: float, outcome: Outcome, lock: Any) -> None:
+    """Read one camera. Each frame is copied once, into its place in the model's input."""
     frames = damaged = 0
     while time.monotonic() < until:
         try:
@@ -166,8 +166,8 @@ def receive(camera: GenicamCamera, tensor: np.ndarray[Any, Any], until: float, o
         outcome.damaged += damaged
 
 
-def run(count: int, size: int, rate: float, seconds: float, packet_size: int, *, packet_socket: bool) -> Outcome:
-    """All cameras at this rate for so long."""
+def run(count: int, size: int, *, rate: float, seconds: float, packet_size: int, packet_socket: bool) -> Outcome:
+    """Run all cameras at this rate for this long."""
     spawn = multiprocessing.get_context("spawn")
     stop = spawn.Event()
     addresses = [f"127.0.77.{at + 1}" for at in range(count)]
@@ -182,7 +182,7 @@ def run(count: int, size: int, rate: float, seconds: float, packet_size: int, *,
             )
             cameras.append(_opened(GenicamCamera(each, settings)))
         tensors = np.zeros((count, size, size), np.uint8)
-        _measure(cameras, tensors, 1.0, Outcome(rate * count))  # buffers touched, clocks learned
+        _measure(cameras, tensors, 1.0, Outcome(rate * count))  # warms up the buffers and learns the clocks
         before = [camera.counters().frames_missed for camera in cameras]
         outcome = _measure(cameras, tensors, seconds, Outcome(rate * count))
         outcome.missed = sum(camera.counters().frames_missed for camera in cameras) - sum(before)
@@ -210,7 +210,9 @@ def _opened(camera: GenicamCamera) -> GenicamCamera:
 def _measure(cameras: list[GenicamCamera], tensors: np.ndarray[Any, Any], seconds: float, outcome: Outcome) -> Outcome:
     lock, until = threading.Lock(), time.monotonic() + seconds
     threads = [
-        threading.Thread(target=receive, args=(camera, tensor, until, outcome, lock))
+        threading.Thread(
+            target=receive, args=(camera, tensor), kwargs={"until": until, "outcome": outcome, "lock": lock}
+        )
         for camera, tensor in zip(cameras, tensors, strict=True)
     ]
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)
@@ -229,7 +231,7 @@ def _measure(cameras: list[GenicamCamera], tensors: np.ndarray[Any, Any], second
 
 
 def main() -> None:
-    """Raise the rate until something is lost; print what each rate cost."""
+    """Raise the rate until frames are lost. Print the cost of each rate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cameras", type=int, default=4)
     parser.add_argument("--size", type=int, default=2048, help="width and height in pixels")
@@ -243,7 +245,12 @@ def main() -> None:
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for rate in map(float, given.rates.split(",")):
         found = run(
-            given.cameras, given.size, rate, given.seconds, given.packet_size, packet_socket=given.packet_socket
+            given.cameras,
+            given.size,
+            rate=rate,
+            seconds=given.seconds,
+            packet_size=given.packet_size,
+            packet_socket=given.packet_socket,
         )
         frames = max(1, found.frames)
         print(

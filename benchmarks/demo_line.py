@@ -75,7 +75,7 @@ def run(name: str, arguments: list[str], out: Path) -> dict[str, Any]:
 
 
 def table(reports: dict[str, dict[str, Any]]) -> str:
-    """Figures down, runs across, as Markdown."""
+    """One row per figure, one column per run, as Markdown."""
     rows = [f"| | {' | '.join(reports)} |", f"|---|{'---|' * len(reports)}"]
     rows += [f"| {name} | {' | '.join(str(report[name]) for report in reports.values())} |" for name in COLUMNS]
     rows += [

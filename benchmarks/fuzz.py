@@ -1,8 +1,8 @@
-"""Hostile bytes for everything that reads bytes from outside, as many as asked: `make fuzz`.
+"""Sends hostile bytes to everything that reads bytes from outside: `make fuzz`.
 
-With atheris (pip install atheris: Linux on x86-64) the search follows the code's branches; without it the bytes are
-mutations of good examples. One process per target; a crash, a hang or an unexpected error ends it and is printed with
-the bytes that did it.
+With atheris (pip install atheris: Linux on x86-64) the search follows the code's branches. Without it the bytes are
+mutations of good examples. There is one process per target. It ends on a crash, a hang or an unexpected error, and
+prints the bytes that caused it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 _LONGEST = 4096
 _HANG_S = 10
-# The quick ones get more: an execution of the manifest's takes as long as twenty commands.
+# Fast targets get more: one execution of the manifest's takes as long as twenty commands.
 _SHARES = {"gvcp_packet": 4.0, "mqtt_command": 4.0, "verdict_ring": 2.0, "station_file": 0.5, "manifest_file": 0.5}
 
 
 def main() -> int:
-    """0 when no target failed."""
+    """Run all targets. 0 if none failed."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--executions", type=int, default=1_000_000, help="of all targets together (default: 1000000)")
     parser.add_argument("--seed", type=int, default=1)
@@ -108,7 +108,7 @@ def _mutate(target: Callable[[bytes], None], seeds: list[bytes], executions: int
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
-    """`data` with a few bytes changed, taken away, repeated or put in."""
+    """`data` with a few bytes changed, removed, repeated or inserted."""
     found = bytearray(data)
     for _ in range(chance.randint(1, 8)):
         at = chance.randint(0, len(found))

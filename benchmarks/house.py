@@ -1,6 +1,6 @@
-"""Figures of the code and its pages, for one checkout or several side by side: `python benchmarks/house.py [ROOT ...]`.
+"""Figures on the code and its pages, for one or several checkouts: `python benchmarks/house.py [ROOT ...]`.
 
-It reads the files and runs nothing, so that it works on any commit: `git worktree add ../before COMMIT`.
+It reads the files and runs nothing, so it works on any commit: `git worktree add ../before COMMIT`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 from statistics import median, quantiles
 
 PACKAGE = "edge_inspector"
-FEW = 4  # parameters whose order a reader can remember
+FEW = 4  # a reader can remember the order of this many parameters
 ALIKE_LINES = 5  # shorter functions are alike by chance
 BROAD = {"Exception", "BaseException"}
-ROOTS = {"StationFile", "Recipe"}  # files that users write: their tables are found from these two
+ROOTS = {"StationFile", "Recipe"}  # files that users write. Their tables are found from these two
 DRIVERS = "DriverSettings"  # base of every driver's settings
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*|#>]|\d+\.) ?)")  # paragraphs, list items and table rows
@@ -148,7 +148,7 @@ def _fields(table: ast.ClassDef) -> Iterator[tuple[str, bool]]:
 
 
 def _tables(modules: Modules) -> list[ast.ClassDef]:
-    """The tables of the station file and the recipe: each stands in one file with those that it is made of."""
+    """The tables of the station file and the recipe. A file holds the root table and all tables that it uses."""
     found: dict[str, ast.ClassDef] = {}
     for tree in modules.values():
         here = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}

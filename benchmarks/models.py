@@ -1,8 +1,10 @@
-"""Every model folder, FP32 and INT8, on every CPU runtime here, as one table.
+"""Measures every model folder, FP32 and INT8, on every CPU runtime here, and prints one table.
 
-`python benchmarks/models.py tile=tile-line magnetic-tile=DIR runs/other-1.0=DIR`; each DIR has an index.csv, a model is
-one of models/ or any model folder. Each runtime runs in a process of its own for its memory; times are taken in turn
-within one process. Mean IoU is over the classes of defects; binary over "flawed", of whatever class, and "sound".
+`python benchmarks/models.py tile=tile-line magnetic-tile=DIR runs/other-1.0=DIR`. Each DIR has an index.csv. A model is
+one of models/, or any model folder.
+
+Memory is measured in a separate process for each runtime. Times are taken in turn within one process. Mean IoU is over
+the classes of defects. "binary" is over "flawed", of any class, and "sound".
 """
 
 from __future__ import annotations
@@ -57,7 +59,13 @@ def _rows(folder: Path, manifest: Manifest, data: str, given: argparse.Namespace
     predicts = [model_predictor(folder, precision, driver)[0] for precision, driver in kinds]
     times = interleaved_ms(predicts, blank(manifest), given.repeats)
     limits = limits_of(manifest)
-    seen = gather_each(predicts, len(manifest.classes), manifest.output.stride, parts, confidences_with(limits))
+    seen = gather_each(
+        predicts,
+        classes=len(manifest.classes),
+        stride=manifest.output.stride,
+        parts=parts,
+        confidences=confidences_with(limits),
+    )
     for (precision, driver), each, took in zip(kinds, seen, times, strict=True):
         size = (folder / manifest.files[precision].path).stat().st_size / 1e6  # type: ignore[index]
         command = [sys.executable, __file__, "--rss", str(folder), precision, driver]
@@ -75,7 +83,7 @@ def _cells(found: Figures) -> str:
 
 
 def _own_rss(folder: Path, precision: str, driver: str) -> int:
-    """Resident memory, in MB, of a process that has segmented a few frames; the interpreter's own included."""
+    """Resident memory, in MB, of a process that has segmented a few frames. It includes the interpreter."""
     predict, _ = model_predictor(folder, precision, driver)
     for _ in range(5):
         predict(blank(read_manifest(folder)))

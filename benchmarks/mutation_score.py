@@ -1,4 +1,4 @@
-"""The score of the last `make mutation`, and 1 where it is too low."""
+"""Prints the score of the last `make mutation`. Exit code 1 if it is too low."""
 
 from __future__ import annotations
 

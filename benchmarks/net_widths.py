@@ -1,7 +1,7 @@
-"""What INT8 gains by the width of the net: `python benchmarks/net_widths.py 16,32,64,96,128 24,48,80,112,144`.
+"""The gain of INT8 for several widths: `python benchmarks/net_widths.py 16,32,64,96,128 24,48,80,112,144`.
 
-Untrained nets of our design, one window of 256 x 256, FP32 and INT8 on every CPU runtime here, in turn within one
-process: CPU time of one thread. What is in a picture does not change how long it takes.
+Untrained nets of our design run on one window of 256 x 256, in FP32 and INT8 on every CPU runtime here. They take turns
+within one process, and CPU time of one thread is measured. The content of a picture does not change the time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What it costs the line to be looked at: the demo with nobody and with ten screens on its live page.
+"""The cost of the live page: the demo without screens, and with ten screens on it.
 
-`python benchmarks/page.py` prints one table. The runs alternate, since a machine is not equally fast all the time.
+`python benchmarks/page.py` prints one table. The runs alternate, because the speed of a machine changes with time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edge_inspector.simulation.demo import Demo, DemoOptions
 
 
 class Screens:
-    """So many clients of the live feed, in one thread that throws away what it reads."""
+    """This many clients of the live feed, in one thread that discards what it reads."""
 
     def __init__(self, port: int, count: int) -> None:
         self.received_bytes = 0
@@ -33,7 +33,7 @@ class Screens:
 
     @contextmanager
     def watching(self) -> Iterator[Screens]:
-        """They watch while this lasts."""
+        """The screens watch inside this context."""
         self._thread.start()
         try:
             yield self
@@ -63,7 +63,7 @@ class Screens:
 
 
 def run(screens: int, options: DemoOptions) -> dict[str, Any]:
-    """One run's report, with what the screens received."""
+    """One run's report, with the number of bytes that the screens received."""
     with tempfile.TemporaryDirectory() as folder:
         demo = Demo(options, Path(folder))
         with demo.running(), Screens(demo.ports["web"], screens).watching() as watched:
@@ -76,7 +76,7 @@ def run(screens: int, options: DemoOptions) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Alternate without and with screens; print what differs."""
+    """Alternate without and with screens. Print the differences."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--screens", type=int, default=10)
     parser.add_argument("--parts", type=int, default=150)

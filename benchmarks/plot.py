@@ -1,4 +1,4 @@
-"""Draws what `edge-inspector bench` and soak.py wrote: SVGs beside each JSON. Needs matplotlib."""
+"""Plots the results of `edge-inspector bench` and soak.py: SVGs beside each JSON. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEVELS = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
 
 
 def throughput(axes: Axes, found: dict[str, Any]) -> None:
-    """Pipeline against the model alone, round by round."""
+    """The pipeline against the model alone, round by round."""
     numbers = range(1, len(found["rounds"]) + 1)
     ways = {"": found} | ({", one core left": found["one_core_left"]} if "one_core_left" in found else {})
     for way, figures in ways.items():
@@ -29,7 +29,7 @@ def throughput(axes: Axes, found: dict[str, Any]) -> None:
 
 
 def latency(axes: Axes, found: dict[str, Any]) -> None:
-    """Medians of the stages, stacked, for each load; the model's own time left out."""
+    """Medians of the stages, stacked, for each load, without the model's own time."""
     loads = list(found["loads"])
     bottom = [0.0] * len(loads)
     for stage in next(iter(found["loads"].values()))["stages_ms"]:
@@ -42,7 +42,7 @@ def latency(axes: Axes, found: dict[str, Any]) -> None:
 
 
 def tail(axes: Axes, found: dict[str, Any]) -> None:
-    """All that a view takes beside the model, up to the tail, for each load."""
+    """The latency of a view without the model, up to the tail, for each load."""
     loads = list(found["loads"])
     for level, label in LEVELS.items():
         _spread(axes, loads, [found["loads"][load] for load in loads], "added_latency_ms", level, label=label)
@@ -57,14 +57,14 @@ def growth(axes: Axes, found: dict[str, Any]) -> None:
 
 
 def position(axes: Axes, found: dict[str, Any]) -> None:
-    """The error up to its tail for each source."""
+    """The position error up to its tail, for each source."""
     for level, label in LEVELS.items():
         _spread(axes, list(found), list(found.values()), "position_error_mm", level, label=label, line="")
     axes.set(ylabel="position error, mm", ylim=(0, None))
 
 
 def realtime(axes: Axes, found: dict[str, Any]) -> None:
-    """p99 beside the model for each setting that has figures."""
+    """p99 without the model, for each setting that has figures."""
     for situation, tried in found["situations"].items():
         allowed = {name: each for name, each in tried.items() if "rounds" in each}
         _spread(axes, list(allowed), list(allowed.values()), "added_latency_ms", "p99", label=situation, line="")
@@ -73,7 +73,7 @@ def realtime(axes: Axes, found: dict[str, Any]) -> None:
 
 
 def footprint(axes: Axes, found: dict[str, Any]) -> None:
-    """Start and stop, and the memory on a scale of its own."""
+    """Start and stop times, and the memory on a separate scale."""
     for name, label in (("start_s", "ready after, s"), ("stop_s", "stopped after, s")):
         _spread(axes, [label], [found], name, label=label)
     axes.set(ylabel="s", ylim=(0, None))
@@ -83,13 +83,13 @@ def footprint(axes: Axes, found: dict[str, Any]) -> None:
 
 
 def allocations(axes: Axes, found: dict[str, Any]) -> None:
-    """Bytes of a frame at its peak and those that stay; page faults."""
+    """Bytes of a frame at its peak, bytes that stay, and page faults."""
     axes.bar(list(found), list(found.values()), label="for each frame")
     axes.set(ylabel="bytes, or page faults", yscale="symlog")
 
 
 def soak(axes: Axes, found: dict[str, Any]) -> None:
-    """The daemon's memory, once through all phases after the other."""
+    """The daemon's memory, one point per turn through all phases."""
     turns = found["rss_by_turn_mb"]
     length = found["minutes"] / len(turns)
     axes.plot(
@@ -99,7 +99,7 @@ def soak(axes: Axes, found: dict[str, Any]) -> None:
 
 
 def _spread(axes: Axes, places: list[Any], ways: list[dict[str, Any]], *path: str, label: str, line: str = "-") -> None:
-    """The median of the rounds, with bars from the least to the most of them."""
+    """The median of the rounds, with bars from the lowest to the highest."""
     rounds = [[_at(found, path) for found in way["rounds"]] for way in ways]
     middle = [_at(way, path) for way in ways]
     below = [value - min(values) for value, values in zip(middle, rounds, strict=True)]
@@ -113,7 +113,7 @@ def _at(found: Any, path: tuple[str, ...]) -> float:
     return float("nan") if found is None else float(found)
 
 
-# By file: what comes before the first "-" is the benchmark.
+# By file: the text before the first "-" is the benchmark.
 PLOTS: dict[str, Callable[[Axes, dict[str, Any]], None]] = {
     "throughput": throughput,
     "latency": latency,

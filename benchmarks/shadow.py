@@ -1,6 +1,7 @@
-"""Whether the shadow model delays a verdict: the demo without and with it, in pairs that alternate.
+"""Whether the shadow model delays a verdict: alternating pairs of the demo without and with it.
 
-`python benchmarks/shadow.py` prints a row for each run and the difference of the medians. Each pair has the same parts.
+`python benchmarks/shadow.py` prints a row for each run and the difference of the medians. Both runs of a pair have the
+same parts.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FIGURES = ("p50", "p99", "max")
 
 
 def run(shadow: str, parts: int, seed: int) -> dict[str, Any]:
-    """One run's report, with the processor time and how many views the shadow model saw."""
+    """One run's report, with the processor time and the number of views that the shadow model saw."""
     with tempfile.TemporaryDirectory() as folder:
         demo = Demo(DemoOptions(parts=parts, seed=seed, shadow=shadow), Path(folder).resolve())
         with demo.running():
@@ -46,7 +47,7 @@ def row(report: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Alternate without and with; print what differs."""
+    """Alternate without and with the shadow model. Print the differences."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shadow", default="tile-1.1/fp32", help="as in `edge-inspector demo` (default: %(default)s)")
     parser.add_argument("--parts", type=int, default=300)
@@ -57,7 +58,7 @@ def main() -> int:
     print("| shadow | capture to PLC p50 / p99 / max, ms | late | not inspected | unaccounted | views seen | CPU, s |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for pair in range(given.pairs):
-        # The second of a pair must not always be the same one: a machine warms up, or tires.
+        # The second run of a pair must not always be the same kind: a machine warms up, or slows down.
         order = ("", given.shadow) if pair % 2 == 0 else (given.shadow, "")
         for shadow in order:
             sys.stdout, screen = sys.stderr, sys.stdout  # the line's own score is not part of the table

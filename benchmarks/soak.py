@@ -1,8 +1,8 @@
-"""Runs the demo line for an hour (`--minutes` for less) while people watch and the archive's disk misbehaves.
+"""Runs the demo line for an hour (`--minutes` for less), with page clients and a disk that misbehaves.
 
-Four phases, again and again, so that a machine that changes with time does not favour one of them: quiet; with page
-clients; with them and a slow disk; with them and a full one. Prints a table and, with `--report`, writes JSON. Exit
-code 1 when something grew, filled, broke or became slower that must not.
+Four phases repeat, so that a machine that changes with time does not favour one of them: quiet, with page clients, with
+clients and a slow disk, with clients and a full disk. It prints a table and, with `--report`, writes JSON. Exit code 1
+if something grew, filled up, broke or became slower that must not.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> int:
     )
     parser.add_argument("--report", type=Path, help="write what was measured as JSON")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what it has started ends with it
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # all that it has started ends with it
     with tempfile.TemporaryDirectory(prefix="edge-inspector-soak-") as folder:
         report = soak(given, Path(folder).resolve())
     print(table(report))
@@ -76,7 +76,8 @@ def soak(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     ended = threading.Event()
     with disk.below_new_processes(), demo.running():
         begun_ns = demo.line.belt.time_at(0.0)
-        observer = threading.Thread(target=observe, args=(demo, plan, begun_ns, disk, clients, samples, ended))
+        watched = {"begun_ns": begun_ns, "disk": disk, "clients": clients, "samples": samples, "ended": ended}
+        observer = threading.Thread(target=observe, args=(demo, plan), kwargs=watched)
         observer.start()
         clients.start()
         try:
@@ -103,13 +104,14 @@ def soak(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def observe(
     demo: Demo,
     plan: Plan,
+    *,
     begun_ns: int,
     disk: Disk,
     clients: Clients,
     samples: list[Sample],
     ended: threading.Event,
 ) -> None:
-    """A sample a second; at each phase's beginning what it brings."""
+    """Take a sample each second. At the beginning of each phase, apply its conditions."""
     now = plan.phases[0]
     while not ended.wait(1.0):
         at_s = (time.monotonic_ns() - begun_ns) / 1e9
@@ -122,7 +124,7 @@ def observe(
 
 
 def sample(pid: int, folder: Path, at_s: float) -> Sample:
-    """The daemon now, from outside."""
+    """The present state of the daemon, from outside."""
     status = Path(f"/proc/{pid}/status").read_text()
     rss_kb = int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
     files = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 -- links into nowhere are no paths
@@ -132,13 +134,13 @@ def sample(pid: int, folder: Path, at_s: float) -> Sample:
 
 
 def archive_mb(root: Path) -> float:
-    """What the pictures take, in blocks of 4 KiB."""
+    """The size of the pictures, in blocks of 4 KiB."""
     total = 0
     for folder, _, names in os.walk(root):
         for name in names:
             try:
                 total += -(-os.lstat(Path(folder) / name).st_size // 4096) * 4096
-            except FileNotFoundError:  # it gave way just now
+            except FileNotFoundError:  # it was deleted just now
                 continue
     return total / 2**20
 

@@ -1,4 +1,4 @@
-"""What a soak must keep to: nothing lost, nothing grown, nobody slower."""
+"""The bounds of a soak: nothing lost, no growth, no delays."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 from soak_report import Plan, Sample
 
-# Against the quiet phases of the same run: a factor, and what a scheduler on two cores adds by itself.
+# Compared with the quiet phases of the same run: a factor, and the delay that a scheduler on two cores adds.
 P50 = (1.2, 2.0)
 P99 = (1.5, 10.0)
 LATE_MORE = 0.001  # of the parts
 NOT_INSPECTED_MORE = 0.01
 SLOPE_MB_PER_H = 4.0
 SHORT_MIN = 30.0
-GROWN_MB = 12.0  # short runs, from their first turn to their last: the allocator still takes and gives
-FILES_GROWN = 5.0  # clients open a connection for each question
+GROWN_MB = 12.0  # short runs, from their first turn to their last: the allocator is not yet steady
+FILES_GROWN = 5.0  # clients open a connection for each request
 
 
 def judged(
     report: dict[str, Any], plan: Plan, samples: Sequence[Sample], phases: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
-    """Everything in one report. `complaints`: what grew, filled or broke; `slower`: which phase was, and by what."""
+    """One report on everything. `complaints`: what grew, filled up or broke. `slower`: slower phases and figures."""
     warm = [each for each in samples if each.at_s >= plan.turn_s and plan.settled(each.at_s)]
     span_s = warm[-1].at_s - warm[0].at_s
     slope = slope_within_phases(plan, warm, lambda each: each.rss_mb)
@@ -63,7 +63,7 @@ def judged(
         "memory grows": not memory_grows(report["minutes"], slope * 3600, by_turn),
         "open files grow": files_grown < FILES_GROWN,
         "more than a log line a second": lines_per_s <= 1.0,
-        # Seen from outside, file by file, while some come and go.
+        # Seen from outside, file by file, while files come and go.
         "the archive is beyond its budget": result["archive_max_mb"] <= report["archive_budget_mb"] * 1.03,
         "a verdict is missing in the results": report["results_kept"] == report["parts_triggered"],
         "no client was answered": report["client_answers"] > 0,
@@ -75,12 +75,15 @@ def judged(
 
 
 def memory_grows(minutes: float, slope_mb_per_h: float, by_turn: Sequence[float]) -> bool:
-    """By the slope where phases came often; a short run has one warm turn, whose phases slope by themselves."""
+    """Whether memory grows. The slope decides if the phases were repeated often, otherwise the turns decide.
+
+    A short run has only one warm turn, and within one turn the phases themselves make a slope.
+    """
     return by_turn[-1] - by_turn[0] > GROWN_MB if minutes < SHORT_MIN else slope_mb_per_h > SLOPE_MB_PER_H
 
 
 def median_by_turn(plan: Plan, samples: Sequence[Sample]) -> list[float]:
-    """Memory, once through all phases after the other: a leak goes on, an allocator that settles does not."""
+    """Memory, one median per turn through all phases. A leak continues over the turns, an allocator settles."""
     turns: dict[int, list[float]] = {}
     for each in samples:
         if plan.settled(each.at_s):
@@ -89,7 +92,7 @@ def median_by_turn(plan: Plan, samples: Sequence[Sample]) -> list[float]:
 
 
 def slope_within_phases(plan: Plan, samples: Sequence[Sample], value: Callable[[Sample], float]) -> float:
-    """Growth per second, common to all phases, each with a level of its own: clients take memory when they come."""
+    """Growth per second, common to all phases. Each phase has its own level, because clients take memory."""
     above = below = 0.0
     for phase in plan.phases:
         own = [each for each in samples if plan.phase(each.at_s) == phase]
@@ -102,7 +105,7 @@ def slope_within_phases(plan: Plan, samples: Sequence[Sample], value: Callable[[
 
 
 def slower(phases: dict[str, dict[str, Any]]) -> list[str]:
-    """What each phase was worse at than the first one, beyond the tolerance."""
+    """The figures in which each phase was worse than the first one, beyond the tolerance."""
     (_, quiet), *others = phases.items()
     found = []
     for name, phase in others:

@@ -1,4 +1,4 @@
-"""What a soak puts on the station besides its parts: a disk that misbehaves, and people with the page open."""
+"""The extra load of a soak: a disk that misbehaves, and people with the page open."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SLOW_MS = 40
-_NICE = 19  # browsers run on other machines: here they take what is left
+_NICE = 19  # browsers run on other machines: here they only get the idle time
 
 
 class Disk:
-    """The disk below the archive, as slow or full as it is told; only where a C compiler can build it."""
+    """The disk below the archive, as slow or full as requested. Needs a C compiler to build it."""
 
     def __init__(self, folder: Path) -> None:
         self._control = folder / "disk"
@@ -36,7 +36,7 @@ class Disk:
 
     @contextmanager
     def below_new_processes(self) -> Iterator[None]:
-        """What is started here writes through it."""
+        """Programs that start inside this context write through it."""
         if self.available:
             os.environ.update(self._environment)
         try:
@@ -46,12 +46,12 @@ class Disk:
                 os.environ.pop(name, None)
 
     def turn(self, phase: str) -> None:
-        """Be what the phase says."""
+        """Behave as the phase says."""
         self._control.write_text("full" if "full" in phase else str(SLOW_MS) if "slow" in phase else "0")
 
 
 class Clients:
-    """People with the page open: each follows the live stream, and looks something up once a second, while told to."""
+    """People with the page open. While active, each follows the live stream and makes a request once a second."""
 
     def __init__(self, port: int, paths: Sequence[str], count: int) -> None:
         self.answers = self.failures = self.live_bytes = 0
@@ -67,19 +67,19 @@ class Clients:
         ]
 
     def start(self) -> None:
-        """They are there, and do not look yet."""
+        """Start the clients. They do not watch yet."""
         for thread in self._threads:
             thread.start()
 
     def turn(self, phase: str) -> None:
-        """Look, or look away, as the phase says."""
+        """Watch, or stop watching, as the phase says."""
         if "clients" in phase:
             self._looking.set()
         else:
             self._looking.clear()
 
     def stop(self) -> None:
-        """Send them home."""
+        """End the clients."""
         self._looking.clear()
         self._stop.set()
         for thread in self._threads:
@@ -88,7 +88,7 @@ class Clients:
 
     def _ask(self, number: int) -> None:
         _go_last()
-        self._stop.wait(2 * number / len(self._threads))  # people do not ask all at the same instant
+        self._stop.wait(2 * number / len(self._threads))  # people do not all make requests at the same instant
         while not self._stop.wait(1.0):
             if not self._looking.is_set():
                 continue

@@ -1,4 +1,4 @@
-"""What a soak was like: its phases, the parts and samples of each, and the table of it all."""
+"""The report of a soak: its phases, the parts and samples of each, and a table."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from edge_inspector.records import Decision
 from edge_inspector.simulation.line import Line
 from edge_inspector.store.results_file import results_path
 
-_SETTLE_S = 10.0  # after a change of phase: what the last one left behind is not this one's
+_SETTLE_S = 10.0  # after a change of phase: effects of the last phase do not count for this one
 COUNTS = ("parts", "inspected", "not_inspected", "late", "truth_defective", "escapes", "false_rejects", "recall")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The phases come one after the other, `length_s` each, again and again."""
+    """The phases follow each other, `length_s` each, again and again."""
 
     phases: Sequence[str]
     length_s: float
 
     @property
     def turn_s(self) -> float:
-        """Once through all phases."""
+        """The length of one turn through all phases."""
         return self.length_s * len(self.phases)
 
     def phase(self, at_s: float) -> str:
-        """Which one it is then."""
+        """The phase at this time."""
         return self.phases[int(max(0.0, at_s) / self.length_s) % len(self.phases)]
 
     def settled(self, at_s: float) -> bool:
-        """Whether the phase has lasted a little."""
+        """Whether the phase has already lasted long enough."""
         return at_s > 0 and at_s % self.length_s >= min(_SETTLE_S, self.length_s / 3)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the daemon is like at one instant."""
+    """The state of the daemon at one instant."""
 
     at_s: float
     rss_mb: float
@@ -53,7 +53,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the PLC was told of one part. `took_ms` from the last exposure to the PLC's memory; None where unknown."""
+    """The verdict on one part at the PLC. `took_ms`: from the last exposure to the PLC's memory, None if unknown."""
 
     at_s: float
     decision: Decision
@@ -63,7 +63,7 @@ class Told:
 
 
 def told(line: Line, ledger: Sequence[dict[str, Any]], verdicts: Sequence[dict[str, Any]], begun_ns: int) -> list[Told]:
-    """Every part that the PLC has a verdict of, beside the truth about it."""
+    """Every part with a verdict at the PLC, with the truth about it."""
     mqtt = {(body["plc_boot_id"], body["part_seq"]): body for body in verdicts}
     parts = {(event["boot"], event["part_seq"]): event["part"] for event in ledger if event["kind"] == "trigger"}
     found = []
@@ -71,7 +71,7 @@ def told(line: Line, ledger: Sequence[dict[str, Any]], verdicts: Sequence[dict[s
         if event["kind"] != "verdict" or event["how"] == "duplicate":
             continue
         key = event["boot"], event["part_seq"]
-        if key not in parts:  # `unaccounted` and `duplicates` see to it
+        if key not in parts:  # `unaccounted` and `duplicates` count these
             continue
         body, decision, took_ms = mqtt.get(key), Decision(event["decision"]), None
         if body and body["views"] and event["written_ns"] and decision is not Decision.NOT_INSPECTED:
@@ -82,7 +82,7 @@ def told(line: Line, ledger: Sequence[dict[str, Any]], verdicts: Sequence[dict[s
 
 
 def by_phase(plan: Plan, parts: Sequence[Told], samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
-    """The whole run as "all", then each phase, whose latency and memory leave out the first seconds after a change."""
+    """The whole run as "all", then each phase. Latency and memory of a phase leave out its first seconds."""
     columns = {
         phase: counted([part for part in parts if plan.phase(part.at_s) == phase])
         | spread(
@@ -100,7 +100,7 @@ def by_phase(plan: Plan, parts: Sequence[Told], samples: Sequence[Sample]) -> di
 
 
 def counted(parts: Sequence[Told]) -> dict[str, float | None]:
-    """How many there were of each kind. Escapes, false rejects and recall are of inspected parts."""
+    """The number of parts of each kind. Escapes, false rejects and recall are of inspected parts."""
     inspected = [part for part in parts if part.decision is not Decision.NOT_INSPECTED]
     defective = sum(part.defective for part in inspected)
     escapes = sum(part.defective and part.decision is Decision.ACCEPT for part in inspected)
@@ -117,7 +117,7 @@ def counted(parts: Sequence[Told]) -> dict[str, float | None]:
 
 
 def kept(folder: Path) -> dict[str, Any]:
-    """How many verdicts are in the store, and what the archive says that it left out."""
+    """How many verdicts are in the store, and how many pictures the archive left out."""
     said = (folder / "metrics.txt").read_text()
     with closing(sqlite3.connect(results_path(folder / "state"))) as db:
         parts = db.execute("SELECT count(*) FROM parts").fetchone()[0]
@@ -135,7 +135,7 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report as Markdown: a column for the whole run and for each phase."""
+    """The report as Markdown, with a column for the whole run and for each phase."""
     columns = report["phases"]
     rows = ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     rows += [

@@ -1,4 +1,4 @@
-"""How long the daemon takes from exec to READY=1, and from SIGTERM to its exit, on the demo's line: five times each."""
+"""Times on the demo's line, five times each: the daemon from exec to READY=1, and from SIGTERM to its exit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pathlib import Path
 from edge_inspector.simulation.demo import Demo, DemoOptions
 
 RUNS = 5
-RUNNING_S = 4.0  # until cameras are open and parts under way
+RUNNING_S = 4.0  # until cameras are open and parts are on their way
 
 
 def main() -> int:
-    """Print medians and all values as JSON, in seconds; `processor_s` is what starting costs one core."""
+    """Print medians and all values as JSON, in seconds. `processor_s`: the CPU time of the start."""
     with tempfile.TemporaryDirectory() as name:
         demo = Demo(DemoOptions(lead_s=1.0), Path(name))
         with demo.running():

@@ -1,16 +1,16 @@
 #!/bin/sh
 # Installs Edge Inspector as a service, from this checkout. Run it again for an update: configuration and history stay.
 #
-#   sudo deploy/install.sh [--ort cpu|gpu|none]   none: onnxruntime comes from elsewhere (Jetson), into /opt/edge-inspector
-#   deploy/install.sh --dry-run                   says what it would do, and does nothing
+#   sudo deploy/install.sh [--ort cpu|gpu|none]   none: install onnxruntime yourself (Jetson), into /opt/edge-inspector
+#   deploy/install.sh --dry-run                   prints what it would do, and does nothing
 #   sudo deploy/install.sh --uninstall            keeps configuration and history
-#   sudo deploy/install.sh --uninstall --purge    takes those and the user away, too
-#   DESTDIR=/stage deploy/install.sh              only the files, below /stage: for packages and images
+#   sudo deploy/install.sh --uninstall --purge    removes these and the user, too
+#   DESTDIR=/stage deploy/install.sh              installs only the files, below /stage: for packages and images
 #
 # /opt/edge-inspector        program and models, root's        /etc/edge-inspector        station.toml, recipe.toml
 # /var/lib/edge-inspector    outbox and history                /var/cache/edge-inspector  engines that TensorRT built
 set -eu
-umask 022 # the service must read what root may be used to keep for itself
+umask 022 # root's own umask may be stricter, but the service must read these files
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 root=${DESTDIR:-}
@@ -59,7 +59,7 @@ run() {
     if [ -n "$dry" ]; then echo "$*"; else "$@"; fi
 }
 
-# Only where this is the machine that will run the service, and not a folder that becomes one.
+# Only on the machine that will run the service, and not for an image in a folder.
 on_this_machine() {
     [ -z "$root" ]
 }
@@ -85,7 +85,7 @@ add_user() {
             --shell /usr/sbin/nologin edge-inspector
 }
 
-# Both wheels own the same folder: with the other one there, neither is whole.
+# Both wheels own the same folder. If the other one is installed, both are incomplete.
 make_room_for_runtime() {
     case $ort in cpu) other=onnxruntime-gpu ;; gpu) other=onnxruntime ;; none) return 0 ;; esac
     ! /opt/edge-inspector/bin/pip show --quiet "$other" 2>/dev/null ||
@@ -117,9 +117,9 @@ add_system_files() {
     run rm -f "$root/usr/share/doc/edge-inspector/generate.py" "$root/usr/share/doc/edge-inspector/site_hooks.py"
 }
 
-# What somebody may have edited is never overwritten.
+# Never overwrite a file that somebody may have edited.
 add_configuration() {
-    # Set-group: what root adds later, `edge-inspector user add` for one, is the service's to read.
+    # Set-group: the service can read files that root adds later, for example with `edge-inspector user add`.
     run install -d -m 2750 "$root/etc/edge-inspector"
     for name in station.toml recipe.toml; do
         [ -e "$root/etc/edge-inspector/$name" ] || file 0640 "deploy/$name" "/etc/edge-inspector/$name"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the system packages that some tests use, where they are missing and this user may install them.
+# Installs missing system packages that some tests need, if this user may install packages.
 set -u
 missing=""
 PATH="$PATH:/usr/sbin"

@@ -1,4 +1,4 @@
-"""Writes reference.md, asyncapi.yaml and the tables in plc.md from the code. `make docs` runs it; a test compares."""
+"""Writes reference.md, asyncapi.yaml and the tables in plc.md from the code. `make docs` runs it, a test compares."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ CODES = {
         "read the log; restart the service when it suits",
     ),
     ErrorCode.STATE_LOST: (
-        "files of `state_dir` were removed or replaced while the daemon had them open, or cannot be used",
-        "the message names file and cause; what was removed is made anew by itself: find out who did it",
+        "files of `state_dir` are damaged, cannot be used, or were removed or replaced while the daemon had them open",
+        "the message names file and cause; the daemon makes a new file: find out who removed or damaged the old one",
     ),
     ErrorCode.CLOCK_STEPPED: (
         "the clock's date is not to be trusted: nothing is deleted by age",
@@ -128,7 +128,7 @@ CODES = {
     ErrorCode.WORKER_FAILED: ("a thread failed for good or hangs", "read the log; the service manager restarts"),
 }
 
-# What a label can be: nothing from a picture, a message or a part, so that the number of series stays small.
+# The values of each label. None comes from a picture, a message or a part, so the number of series stays small.
 LABELS = {
     "camera": "names in `cameras`",
     "code": "names of the error codes",
@@ -189,7 +189,7 @@ def reference() -> str:
 
 
 def block_tables(page: str) -> str:
-    """`page` with the tables between its markers made anew."""
+    """`page` with new tables between its markers."""
     for block in (DB_PLC, DB_EDGE):
         begin, end = f"<!-- {block.name} -->", f"<!-- /{block.name} -->"
         before, _, rest = page.partition(begin)
@@ -248,7 +248,7 @@ def _channel(name: str, message: str, about: str) -> dict[str, Any]:
 
 
 def _yaml(part: dict[str, Any], indent: str = "") -> Iterator[str]:
-    """Block style; scalars and what is in lists as JSON, which YAML reads too."""
+    """YAML in block style. Scalars and the content of lists are JSON, which YAML reads, too."""
     for key, value in part.items():
         label = f"{indent}{key if key.replace('_', '').isalnum() else json.dumps(key)}:"
         if isinstance(value, dict) and value:
@@ -276,7 +276,7 @@ def _commands() -> str:
 def _leaves(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], prefix: str
 ) -> Iterator[tuple[str, argparse.ArgumentParser, str]]:
-    """Every command, and in place of a command that has its own those."""
+    """Every command. A command that has commands of its own is replaced by those."""
     for choice in commands._choices_actions:
         sub = commands.choices[choice.dest]
         below = [action for action in sub._actions if isinstance(action, argparse._SubParsersAction)]
@@ -295,7 +295,7 @@ def _station_tables() -> Iterator[str]:
         kinds = (
             field.annotation,
             *get_args(field.annotation),
-        )  # the table itself, a list of it, or one that may be left out
+        )  # the table itself, a list of it, or an optional one
         (model,) = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
         yield _settings(name, model)
     for family, drivers in FAMILIES.items():
@@ -331,7 +331,7 @@ def _schema_text(schema: dict[str, Any]) -> str:
 
 
 def _plain(value: object) -> str:
-    """A default, written as TOML writes it."""
+    """A default value in TOML."""
     if value is None:
         return "not set"
     if isinstance(value, BaseModel):

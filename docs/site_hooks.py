@@ -1,7 +1,7 @@
-"""For `make site`: files outside of docs/ that a page links to become part of the site.
+"""For `make site`: a file outside docs/ that a page links to becomes part of the site.
 
-On GitHub a link such as `../deploy/plc/README.md` works as it stands, but a site ends at its own folder. Each file of
-the repository that a page or the navigation names therefore joins the site under its path in the repository. Markdown
+On GitHub a link such as `../deploy/plc/README.md` works as it is, but a site ends at its own folder. Each file of the
+repository that a page or the navigation names therefore joins the site under its path in the repository. Markdown
 becomes a page, and the files that this page links to join as well. Every other file is offered as it is.
 """
 
@@ -22,7 +22,7 @@ LINK = re.compile(r"(?<=\]\()(?![a-z]+:|[#/])([^)\s#]+)")
 
 
 def on_config(config: MkDocsConfig) -> None:
-    """The navigation gets a line for each decision."""
+    """Add a line for each decision to the navigation."""
     decisions = sorted(f"decisions/{path.name}" for path in (ROOT / "docs" / "decisions").glob("0*.md"))
     for section in config.nav or []:
         if "Decisions" in section:
@@ -30,7 +30,7 @@ def on_config(config: MkDocsConfig) -> None:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
-    """The files outside of docs/ join."""
+    """Add the files outside docs/."""
     waiting = [*_named(config.nav), *(file.src_uri for file in files.documentation_pages())]
     seen: set[str] = set()
     while waiting:
@@ -45,7 +45,7 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Links lead to where their target is within the site."""
+    """Change each link to the place of its target within the site."""
     here = page.file.src_uri
 
     def moved(link: re.Match[str]) -> str:
@@ -64,7 +64,7 @@ def _named(nav: Any) -> Iterator[str]:
 
 
 def _site_uri(page: str, target: str) -> str:
-    """Where a page's link leads to within the site. A folder stands for its README.md, the project's for index.md."""
+    """The target of a page's link within the site. A folder means its README.md, the project's means index.md."""
     path = posixpath.normpath((_source(page).parent / target).as_posix())
     if Path(path).is_dir():
         path = f"{path}/README.md"

@@ -12,9 +12,9 @@ from edge_inspector.store.users import Role, new_user, read_users, write_users
 
 
 def add_user(station: Path, name: str, role: str) -> int:
-    """Add a user, or give one a new role and password, which ends their sessions.
+    """Add a user, or give an existing user a new role and password, which ends the user's sessions.
 
-    The password comes from the terminal or, piped, from stdin.
+    The password comes from the terminal, or from stdin if it is piped.
     """
     path = users_path(station)
     users = read_users(path)
@@ -26,7 +26,7 @@ def add_user(station: Path, name: str, role: str) -> int:
 
 
 def remove_user(station: Path, name: str) -> int:
-    """Take a user away, logged in or not."""
+    """Remove a user, even one who is logged in."""
     path = users_path(station)
     users = read_users(path)
     if users.pop(name, None) is None:

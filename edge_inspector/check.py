@@ -1,4 +1,4 @@
-"""`edge-inspector check`: what of a station works, found out without touching the line."""
+"""`edge-inspector check`: test what works at a station, without changing anything on the line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FRAME_WAIT_S = 2.0
 
 
 class Row(NamedTuple):
-    """One line of the table. WARN: it works, and a person should look into it."""
+    """One line of the table. WARN: it works, but a person should look into it."""
 
     kind: str
     name: str
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
 
 def check_station(path: Path) -> int:
-    """Print a table of what works. 0: all of it, 1: not all. Raises ConfigError for faults on paper."""
+    """Print a table of the tests. Returns 0 if all passed, 1 if not. Raises ConfigError for a wrong configuration."""
     rows = list(_rows(load_station(path)))
     width = max(len(row.name) for row in rows)
     for row in rows:
@@ -61,7 +61,11 @@ def _rows(station: Station) -> Iterator[Row]:
         yield _row("shadow", file.shadow.model, partial(_model, station.shadow.segmenter))
     frames: dict[str, Frame] = {}
     for camera, settings in zip(file.cameras, station.camera_settings, strict=True):
-        yield _row("camera", camera.name, partial(_camera, station, camera.driver, camera.name, settings, frames))
+        yield _row(
+            "camera",
+            camera.name,
+            partial(_camera, station, driver=camera.driver, name=camera.name, settings=settings, frames=frames),
+        )
         yield from _cautions("camera", camera.name, settings)
     sizes = {name: (frame.image.shape[0], frame.image.shape[1]) for name, frame in frames.items()}
     yield from (Row("picture", *finding) for finding in measure_pictures(station, sizes))
@@ -98,7 +102,7 @@ def _line(station: Station) -> list[Row]:
 
 
 def _guards(station: Station) -> Iterator[Row]:
-    """Whether a picture without a part would be refused, by each recipe."""
+    """For each recipe, whether a picture without a part would be refused."""
     for number, criteria in sorted(station.recipes.items()):
         recipe, path = criteria.recipe, guard_path(station.state_dir, number)
         wanted = [camera for camera in recipe.views if recipe.picture_limits(camera).guard == "taught"]
@@ -140,7 +144,7 @@ def _page(settings: WebTable) -> str:
 
 def _judging_model(station: Station) -> str:
     found = _model(station.segmenter)
-    # Before the first mask only a net complains of which its own file shows that it can find nothing.
+    # Before the first mask, `remarks` has a complaint only if the model's own file shows that it can find nothing.
     complaint = MaskWatch(station.segmenter.info).complaint(station.recipes.values())
     if complaint:
         raise ConfigError([Fault(station.recipe.model, f"no part can be found defective: {complaint}")])
@@ -169,7 +173,7 @@ def _model(segmenter: Segmenter) -> str:
         segmenter.close()
 
 
-def _camera(station: Station, driver: str, name: str, settings: object, frames: dict[str, Frame]) -> str:
+def _camera(station: Station, *, driver: str, name: str, settings: object, frames: dict[str, Frame]) -> str:
     camera = load_driver("cameras", driver)(name, settings)
     try:
         camera.open()
@@ -187,7 +191,7 @@ def _camera(station: Station, driver: str, name: str, settings: object, frames: 
 
 
 def _place(station: Station, frame: Frame) -> None:
-    """See that a picture's part can be told from its instant. Raises DeviceError."""
+    """Test that a picture can be assigned to its part by its timestamp. Raises DeviceError."""
     speed, error_ms = station.file.line.speed_max_mm_s, frame.captured_error_ns / 1e6
     tolerance = min(each.recipe.position_tolerance_mm for each in station.recipes.values())
     if frame.encoder_count is None and error_ms / 1000 * speed > tolerance:
@@ -221,14 +225,14 @@ def _address(settings: object) -> tuple[object, object] | None:
 
 
 def _beside_the_encoder(station: Station, link: PlcLink) -> str:
-    """Link and encoder at once, as the daemon has them: some PLCs have room for one client only."""
+    """Test the link while the encoder is connected, as in the daemon. Some PLCs accept one client only."""
     encoder: Encoder = load_driver("encoders", station.file.encoder.driver)(station.encoder_settings)
     try:
         encoder.open()
         encoder.read()
     except DeviceError:
         encoder.close()
-        return link.probe()  # what is wrong with the encoder stands in its own row
+        return link.probe()  # the encoder's own row shows a fault of the encoder
     try:
         found = link.probe()
         encoder.read()
@@ -243,5 +247,9 @@ def _beside_the_encoder(station: Station, link: PlcLink) -> str:
 
 def _identity(station: Station) -> Identity:
     return Identity(
-        station.file.station.name, 0, station.state_dir, station.file.line.scale, station.segmenter.info.classes
+        station=station.file.station.name,
+        boot_id=0,
+        state_dir=station.state_dir,
+        counts_per_mm=station.file.line.scale,
+        defect_classes=station.segmenter.info.classes,
     )

@@ -1,4 +1,4 @@
-"""The command line: arguments of every command, and which function each one calls."""
+"""The command line: the arguments of every command, and the function that each command calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _RUNTIME = f"segmenter driver (default: {DEFAULT_RUNTIME})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong configuration or command line."""
+    """Run one command and return its exit code.
+
+    0: done. 1: failed. 2: wrong configuration or command line.
+    """
     given = _parser().parse_args(arguments)
     try:
         code: int = given.command(given)
@@ -321,7 +324,7 @@ def _export(given: argparse.Namespace) -> int:
     from edge_inspector.store.results_file import results_path  # noqa: PLC0415
 
     results = results_path(read_state_dir(given.station))
-    for what, count in export(results, given.out, given.format, given.since, given.until).items():
+    for what, count in export(results, given.out, given.format, since=given.since, until=given.until).items():
         print(f"{count:10} {what}")
     return 0
 
@@ -387,7 +390,7 @@ def _bench(given: argparse.Namespace) -> int:
         raise ConfigError(
             [Fault("bench", f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}") for name in unknown]
         )
-    effort = Effort(given.model, given.runtime, given.seconds, given.repeats)
+    effort = Effort(model=given.model, runtime=given.runtime, seconds=given.seconds, repeats=given.repeats)
     with _unwound_by_sigterm():
         return run_bench(given.names, effort, given.out, given.budgets)
 
@@ -421,7 +424,7 @@ def _demo(given: argparse.Namespace) -> int:
 
 @contextmanager
 def _unwound_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the command in the same way as Ctrl-C, with all processes that it started."""
+    """Let SIGTERM end the command like Ctrl-C does, including all processes that it started."""
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         yield

@@ -1,4 +1,4 @@
-"""The station file: everything that a station is made of, checked before anything starts."""
+"""The station file: the whole configuration of a station, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ from edge_inspector.wording import did_you_mean, faults_of
 
 @dataclass(frozen=True, slots=True)
 class ShadowModel:
-    """The second model, and by the recipe's id its limits: the recipe's for the classes that it knows, else its own."""
+    """The second model, and its limits by recipe id.
+
+    For a class that the recipe names, the recipe's limits apply. For any other class the model's own apply.
+    """
 
     segmenter: Segmenter
     recipes: dict[int, Criteria]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Station:
-    """A checked configuration: nothing in it can still be wrong on paper.
+    """A checked configuration: no fault is left that can be found without the hardware.
 
-    `recipe` and `limits` are what the station starts with; `recipes` has these and the selectable ones by their id.
+    `recipe` and `limits` are in force at the start. `recipes` has this recipe and all selectable ones, by id.
     """
 
     file: StationFile
@@ -50,13 +53,16 @@ class Station:
     shadow: ShadowModel | None = None
 
     def basis(self) -> Basis:
-        """What the verdicts of this station rest on."""
+        """The basis of this station's verdicts: recipes, limits and model."""
         scales = {camera.name: (camera.mm_per_px, self.file.mm_per_row(camera)) for camera in self.file.cameras}
         return Basis(self.recipes, lambda: self.segmenter.info, scales)
 
 
 def load_station(path: Path) -> Station:
-    """The station described in `path`. Raises ConfigError with every fault found in station, recipe and model."""
+    """The station described in `path`.
+
+    Raises ConfigError with every fault found in the station file, the recipes and the model.
+    """
     raw = read_toml(path)
     try:
         return _station(path.parent, raw)
@@ -71,9 +77,15 @@ def _station(base: Path, raw: dict[str, Any]) -> Station:
     except ValidationError as error:
         raise ConfigError(_faults_of_file(error, raw) + _faults_below(base, raw)) from error
     file = file.model_copy(update={"web": _web(base, file.web, faults)})
-    cameras = [_settings(base, "cameras", f"cameras.{at}", table, faults) for at, table in enumerate(file.cameras)]
-    encoder = _settings(base, "encoders", "encoder", file.encoder, faults)
-    plcs = [_settings(base, "plcs", f"plcs.{at}", table, faults) for at, table in enumerate(file.plcs)]
+    cameras = [
+        _settings(base, family="cameras", where=f"cameras.{at}", table=table, faults=faults)
+        for at, table in enumerate(file.cameras)
+    ]
+    encoder = _settings(base, family="encoders", where="encoder", table=file.encoder, faults=faults)
+    plcs = [
+        _settings(base, family="plcs", where=f"plcs.{at}", table=table, faults=faults)
+        for at, table in enumerate(file.plcs)
+    ]
     faults += _names_twice("cameras", file.cameras) + _names_twice("plcs", file.plcs) + _devices_twice(file, cameras)
     if _peer_kind(file.plcs[0]) is PeerKind.BROKER:
         faults.append(
@@ -87,34 +99,34 @@ def _station(base: Path, raw: dict[str, Any]) -> Station:
     recipe = _recipe(base / file.station.recipe, faults)
     model = base / file.station.models_dir / recipe.model if recipe is not None else None
     sha256 = recipe.model_sha256 if recipe is not None else None
-    segmenter = _segmenter(base, "segmenter", file.segmenter, model, faults, sha256)
+    segmenter = _segmenter(base, "segmenter", file.segmenter, model=model, faults=faults, sha256=sha256)
     limits: dict[str, ClassLimits] = {}
     if recipe is not None:
         faults += line_faults(file, recipe) + recipe_faults(file, cameras, file.station.recipe, recipe)
         if segmenter is not None:
-            limits = _limits(file, file.station.recipe, recipe, segmenter, faults)
-    recipes = _recipes(base, file, cameras, recipe, limits, segmenter, faults)
+            limits = _limits(file, file.station.recipe, recipe, segmenter=segmenter, faults=faults)
+    recipes = _recipes(base, file, cameras=cameras, first=recipe, limits=limits, segmenter=segmenter, faults=faults)
     shadow = _shadow(base, file, recipes, faults)
     if faults or recipe is None or segmenter is None:
         raise ConfigError(faults)
     return Station(
-        file,
-        recipe,
-        limits,
-        recipes,
-        segmenter,
-        base / file.station.state_dir,
-        tuple(cameras),
-        encoder,
-        tuple(plcs),
-        shadow,
+        file=file,
+        recipe=recipe,
+        limits=limits,
+        recipes=recipes,
+        segmenter=segmenter,
+        state_dir=base / file.station.state_dir,
+        camera_settings=tuple(cameras),
+        encoder_settings=encoder,
+        plc_settings=tuple(plcs),
+        shadow=shadow,
     )
 
 
 def read_state_dir(path: Path) -> Path:
-    """Where the station described in `path` keeps its state; `path` itself if it is that folder.
+    """The state folder of the station described in `path`, or `path` itself if it is that folder.
 
-    The station's drivers and model need not be there. Raises ConfigError.
+    The station's drivers and model may be missing. Raises ConfigError.
     """
     if path.is_dir():
         return path
@@ -122,9 +134,9 @@ def read_state_dir(path: Path) -> Path:
 
 
 def read_places(path: Path) -> tuple[StationFile, Path, WebTable]:
-    """The station file in `path` by itself, and with paths made whole its state folder and its page's settings.
+    """The station file in `path`, its state folder and the settings of its page, both with absolute paths.
 
-    Drivers' settings, recipe and model are not looked at. Raises ConfigError.
+    This does not check the drivers' settings, the recipes and the model. Raises ConfigError.
     """
     file = _read_file(read_toml(path))
     return file, path.parent / file.station.state_dir, _web(path.parent, file.web, [])
@@ -138,7 +150,7 @@ def _read_file(raw: dict[str, Any]) -> StationFile:
 
 
 def users_path(path: Path) -> Path:
-    """Where the station in `path` keeps the users of its page. Raises ConfigError when its [web] table is wrong."""
+    """The file with the users of the page of the station in `path`. Raises ConfigError for a wrong [web] table."""
     try:
         web = WebTable.model_validate(read_toml(path).get("web", {}))
     except ValidationError as error:
@@ -147,11 +159,14 @@ def users_path(path: Path) -> Path:
 
 
 def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
-    """Driver and settings of each camera of the station in `path`, by name. Raises ConfigError; needs no model."""
+    """Driver and settings of each camera of the station in `path`, by name. No model is needed. Raises ConfigError."""
     faults: list[Fault] = []
     raw = read_toml(path)
     found = {
-        table.name: (table.driver, _settings(path.parent, "cameras", f"cameras.{at}", table, faults))
+        table.name: (
+            table.driver,
+            _settings(path.parent, family="cameras", where=f"cameras.{at}", table=table, faults=faults),
+        )
         for at, table in enumerate(_read_file(raw).cameras)
     }
     if faults:
@@ -160,7 +175,7 @@ def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
 
 
 def _links_twice(file: StationFile) -> list[Fault]:
-    """One PLC announces the parts, and one outbox knows which broker has had what."""
+    """Only one PLC may announce parts, and one outbox can track the deliveries to one broker only."""
     kinds = [_peer_kind(link) for link in file.plcs]
     return [
         Fault(f"plcs.{at}.driver", f"a second {kind}: at most one PLC and one broker")
@@ -178,7 +193,7 @@ def _peer_kind(link: PlcTable) -> PeerKind | None:
 
 
 def _with_names(faults: Iterable[Fault], raw: dict[str, Any]) -> list[Fault]:
-    """Each fault of a camera or link with its name, where it has one."""
+    """The faults of cameras and links, each with the name of its camera or link if it has one."""
     named = []
     for fault in faults:
         family, _, rest = fault.where.partition(".")
@@ -193,7 +208,10 @@ def _with_names(faults: Iterable[Fault], raw: dict[str, Any]) -> list[Fault]:
 
 
 def _faults_of_file(error: ValidationError, raw: dict[str, Any]) -> list[Fault]:
-    """Those of the station file's own keys. A driver's setting that stands beside `settings` is shown its place."""
+    """The faults of the station file's own keys.
+
+    If a driver's setting is outside the `settings` table, the message says where it belongs.
+    """
     faults = faults_of(error, "", StationFile)
     places = {where: (family, table) for family, where, table in _driver_tables(raw)}
     for at, fault in enumerate(faults):
@@ -204,7 +222,7 @@ def _faults_of_file(error: ValidationError, raw: dict[str, Any]) -> list[Fault]:
 
 
 def _driver_tables(raw: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
-    """Every table that names a driver: its family, where it is, and what stands in it."""
+    """Every table that names a driver: its family, its key path and its content."""
     tables = [("encoders", "encoder", raw.get("encoder")), ("segmenters", "segmenter", raw.get("segmenter", {}))]
     tables.append(("segmenters", "shadow", raw.get("shadow")))
     for family in ("cameras", "plcs"):
@@ -223,14 +241,16 @@ def _setting_names(family: str, table: dict[str, Any]) -> Iterable[str]:
 
 
 def _faults_below(base: Path, raw: dict[str, Any]) -> list[Fault]:
-    """What else is wrong, in drivers' settings, recipes and model, when the station file itself is not in order."""
+    """More faults, in drivers' settings, recipes and model, if the station file itself is wrong."""
     faults: list[Fault] = []
     default = SegmenterTable().driver
     for family, where, table in _driver_tables(raw):
         driver = table.get("driver", default if family == "segmenters" else None)
         settings = table.get("settings", {})
         if isinstance(driver, str) and isinstance(settings, dict):
-            _settings(base, family, where, SimpleNamespace(driver=driver, settings=settings), faults)
+            _settings(
+                base, family=family, where=where, table=SimpleNamespace(driver=driver, settings=settings), faults=faults
+            )
     station = raw.get("station")
     if isinstance(station, dict):
         listed = station.get("recipes")
@@ -248,18 +268,18 @@ def _recipe_below(base: Path, path: str, raw: dict[str, Any], faults: list[Fault
 
 
 def _camera_names(raw: dict[str, Any]) -> list[str]:
-    """None where a camera's name is itself at fault."""
+    """The cameras' names. Empty if one of the names is itself wrong."""
     listed = raw.get("cameras")
     tables = listed if isinstance(listed, list) else []
     names = [table.get("name") if isinstance(table, dict) else None for table in tables]
     return [name for name in names if isinstance(name, str)] if all(isinstance(name, str) for name in names) else []
 
 
-def _settings(base: Path, family: str, where: str, table: Any, faults: list[Fault]) -> Any:
+def _settings(base: Path, *, family: str, where: str, table: Any, faults: list[Fault]) -> Any:
     try:
         driver = load_driver(family, table.driver)
         settings: DriverSettings = driver.Settings.model_validate(table.settings)
-        # Paths in a station file are relative to the file, whoever reads them.
+        # Paths in a station file are relative to the file, for every setting that has a path.
         paths = {key: base / value for key, value in settings if isinstance(value, Path)}
         return settings.model_copy(update=paths)
     except KeyError:
@@ -285,7 +305,10 @@ def _driver_hint(family: str, name: str) -> str:
 
 
 def _web(base: Path, web: WebTable, faults: list[Fault]) -> WebTable:
-    """With paths made whole. What goes over a network is encrypted, or someone has said that it need not be."""
+    """The page's settings with absolute paths.
+
+    Traffic over a network must be encrypted, unless the settings explicitly allow plain traffic.
+    """
     pair = {"certificate": web.certificate, "private_key": web.private_key}
     paths = {key: base / path for key, path in pair.items() if path is not None}
     if len(paths) == 1:
@@ -344,11 +367,12 @@ def _segmenter(
     base: Path,
     where: str,
     table: SegmenterTable | ShadowTable,
+    *,
     model: Path | None,
     faults: list[Fault],
     sha256: str | None = None,
 ) -> Segmenter | None:
-    settings = _settings(base, "segmenters", where, table, faults)
+    settings = _settings(base, family="segmenters", where=where, table=table, faults=faults)
     if model is None or type(settings) is DriverSettings:
         return None
     if sha256 is not None and "model_sha256" not in type(settings).model_fields:
@@ -359,7 +383,7 @@ def _segmenter(
         demanded = {"model_sha256": sha256} if sha256 is not None else {}
         segmenter: Segmenter = driver(model, settings.model_copy(update=demanded))
     except ConfigError as error:
-        late = not any(model.parent.glob("*"))  # not there, or empty: a disk that is not mounted yet
+        late = not any(model.parent.glob("*"))  # missing or empty: the disk is not mounted yet
         faults += [replace(fault, may_come=late) for fault in error.faults]
         return None
     faults += _another_name(model, segmenter)
@@ -367,10 +391,10 @@ def _segmenter(
 
 
 def _another_name(model: Path, segmenter: Segmenter) -> list[Fault]:
-    """What judges is called by its folder's name: one model in the folder of another would be recorded as that one."""
+    """The model's own name must be the name of its folder. Otherwise verdicts would be recorded under a wrong name."""
     info = segmenter.info
     told = f"{info.name}-{info.version}"
-    # A driver that runs no model folder has no file, and no name to compare.
+    # A driver without a model folder has no file, and no name to compare.
     if not info.sha256 or model.name == told:
         return []
     return [Fault(str(model / "manifest.toml"), f"says {told}: the folder must be called so, or hold {model.name}")]
@@ -380,7 +404,7 @@ def _shadow(base: Path, file: StationFile, recipes: dict[int, Criteria], faults:
     if file.shadow is None:
         return None
     model = base / file.station.models_dir / file.shadow.model
-    segmenter = _segmenter(base, "shadow", file.shadow, model, faults)
+    segmenter = _segmenter(base, "shadow", file.shadow, model=model, faults=faults)
     if segmenter is None:
         return None
     suggested, known = _suggested(file, segmenter), segmenter.info.classes
@@ -394,13 +418,17 @@ def _shadow(base: Path, file: StationFile, recipes: dict[int, Criteria], faults:
 def _recipes(
     base: Path,
     file: StationFile,
+    *,
     cameras: Sequence[DriverSettings],
     first: Recipe | None,
     limits: dict[str, ClassLimits],
     segmenter: Segmenter | None,
     faults: list[Fault],
 ) -> dict[int, Criteria]:
-    """Every recipe that may judge, by its id. They share cameras and model: both run on while recipes change."""
+    """Every recipe that may judge, by id.
+
+    All of them must have the same cameras and model, because both keep running while recipes change.
+    """
     found: dict[int, Criteria] = {}
     if first is not None:
         found[first.id] = Criteria(first, limits)
@@ -413,7 +441,9 @@ def _recipes(
         if recipe.id in found:
             faults.append(Fault(f"{path}: id", f"{recipe.id} is already the id of {found[recipe.id].recipe.name!r}"))
         if segmenter is not None:
-            found.setdefault(recipe.id, Criteria(recipe, _limits(file, path, recipe, segmenter, faults)))
+            found.setdefault(
+                recipe.id, Criteria(recipe, _limits(file, path, recipe, segmenter=segmenter, faults=faults))
+            )
     return found
 
 
@@ -432,9 +462,9 @@ def _beside(path: Path, first: Recipe, recipe: Recipe) -> list[Fault]:
 
 
 def _limits(
-    file: StationFile, path: Path, recipe: Recipe, segmenter: Segmenter, faults: list[Fault]
+    file: StationFile, path: Path, recipe: Recipe, *, segmenter: Segmenter, faults: list[Fault]
 ) -> dict[str, ClassLimits]:
-    """The recipe's limits, the model's own where the recipe has none for a class."""
+    """The limits by class: the recipe's own if it has some for the class, otherwise the model's."""
     model = segmenter.info
     faults += [
         Fault(f"{path}: classes.{name}", f"the model knows only: {', '.join(model.classes)}")

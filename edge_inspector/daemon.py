@@ -1,4 +1,4 @@
-"""The daemon's life in one place: start, supervise, stop in order."""
+"""The daemon's life cycle in one place: start, supervise, stop in order."""
 
 from __future__ import annotations
 
@@ -41,14 +41,18 @@ from edge_inspector.web.server import Web
 log = logging.getLogger(__name__)
 
 _WATCH_S = 0.25
-_LATE_S = 2.0  # between two looks for what is not there yet
+_LATE_S = 2.0  # between two tries while something is missing
 _WATCHDOG_S = 1.0
 _STOP_NS = 1_500_000_000
-_NOT_FOR_OTHERS = 0o027  # what it writes is for its user, and for its group to read
+_NOT_FOR_OTHERS = 0o027  # umask: only the daemon's user may write its files, and only its group may read them
 
 
 def load_patiently(path: Path) -> Station:
-    """The station in `path`; while all that is wrong may come by itself, it is tried again. Raises ConfigError."""
+    """The station in `path`.
+
+    It tries again as long as every fault may disappear without a change of files, such as a disk that is mounted late.
+    Raises ConfigError.
+    """
     told = ""
     while True:
         try:
@@ -79,7 +83,7 @@ class Daemon:
         self._signals = 0
 
     def run(self) -> int:
-        """Start, supervise until a signal, stop."""
+        """Start, supervise until a signal arrives, and stop."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         os.umask(os.umask(_NOT_FOR_OTHERS) | _NOT_FOR_OTHERS)
@@ -106,12 +110,14 @@ class Daemon:
             log.warning("model %s: %s", info.label, what)
         chosen = remembered_choice(station.state_dir, station.recipe.id)
         self._recipe_id = chosen if chosen in station.recipes else station.recipe.id
-        pipeline = build(station, self._boot_id, self._conditions, self._recipe_id, self._lock)
+        pipeline = build(
+            station, boot_id=self._boot_id, conditions=self._conditions, first_recipe=self._recipe_id, lock=self._lock
+        )
         if self._recipe_id != station.recipe.id:
             pipeline.keep(Choice(station.recipe.id, self._recipe_id))
         web = Web(station.file.web, lambda: self._page(pipeline), self._conditions)
         workers = [*pipeline.workers, Worker(web, vital=False)]
-        self._supervisor = Supervisor(workers, self._on_fault, self._on_restart)
+        self._supervisor = Supervisor(workers, on_fault=self._on_fault, on_restart=self._on_restart)
         self._announce()
         self._declare()
         settle(freeze=realtime.gc_freeze)
@@ -121,7 +127,10 @@ class Daemon:
         return pipeline, self._supervisor
 
     def _begin_without_state(self, error: OSError) -> None:
-        """Judge all the same: a folder that is mounted late is tried again by those who write into it."""
+        """Start and judge parts although the state folder is missing.
+
+        The threads that write into the folder try again, because it may be mounted late.
+        """
         folder, first = self._station.state_dir, self._station.recipe.id
         why = f"station.state_dir {folder}: {folder_words(folder, error)}"
         log.warning("%s; it is tried again", why)
@@ -136,26 +145,26 @@ class Daemon:
 
     def _plant(self, pipeline: Pipeline) -> Plant:
         return Plant(
-            self._station,
-            self._boot_id,
-            self._station.segmenter.info,
-            line_geometry(self._station),
-            self._conditions,
-            pipeline.timeline,
-            pipeline.album,
-            Results(results_path(self._station.state_dir)),
-            pipeline.scene,
-            pipeline.status,
-            pipeline.submit,
-            self._health,
-            pipeline.drift,
-            pipeline.guards,
+            station=self._station,
+            boot_id=self._boot_id,
+            model=self._station.segmenter.info,
+            geometry=line_geometry(self._station),
+            conditions=self._conditions,
+            timeline=pipeline.timeline,
+            album=pipeline.album,
+            results=Results(results_path(self._station.state_dir)),
+            scene=pipeline.scene,
+            status=pipeline.status,
+            submit=pipeline.submit,
+            health=self._health,
+            drift=pipeline.drift,
+            guards=pipeline.guards,
         )
 
     def _follow_recipe(self, recipe_id: int, keep: Callable[[ArchiveItem], object]) -> None:
         if recipe_id == self._recipe_id:
             return
-        if keep(Choice(self._station.recipe.id, recipe_id)) is None:  # else it is tried again
+        if keep(Choice(self._station.recipe.id, recipe_id)) is None:  # otherwise the choice is tried again
             self._recipe_id = recipe_id
             self._announce()
 
@@ -186,7 +195,7 @@ class Daemon:
         )
 
     def _declare(self) -> None:
-        """Metrics that are there from the start, and those that are looked up when they are asked for."""
+        """Start the metrics that exist from the beginning, and those that are computed at each scrape."""
         file, segmenter, folder = self._station.file, self._station.segmenter, self._station.state_dir
         metrics.begin(
             (camera.name for camera in file.cameras),
@@ -194,7 +203,7 @@ class Daemon:
             (worker.name for worker in self._supervisor.workers),
         )
         for provider in ("tensorrt", "cuda", "openvino", "cpu"):
-            # Asked anew each time: a session that is rebuilt may end on another one.
+            # Looked up at each scrape, because a rebuilt session may use another provider.
             metrics.execution_provider.labels(provider).set_function(partial(_runs_on, segmenter, provider))
         metrics.provider_fallback.set_function(lambda: float(segmenter.info.fell_back))
         metrics.state_disk_free.set_function(lambda: _disk(folder)[0])
@@ -243,13 +252,13 @@ class Daemon:
         metrics.show_conditions(held, self._ever_held)
 
     def _halt(self, pipeline: Pipeline, supervisor: Supervisor) -> int:
-        """Sources first, then what they feed, the links last. The exit code."""
+        """Stop the sources first, then the stages that they feed, and the links last. Returns the exit code."""
         begun_ns = time.monotonic_ns()
         notify("STOPPING=1")
         self._conditions.phase(StationState.STOPPING)
         deadline_ns = begun_ns + _STOP_NS
         rest = [worker for worker in supervisor.workers if worker not in pipeline.workers]
-        # A camera's driver may hang in its SDK; the parts must be answered all the same.
+        # A camera's driver may hang in its SDK. The open parts must get a verdict all the same.
         hung = supervisor.stop(pipeline.acquire, begun_ns + _STOP_NS // 2)
         lost: list[str] = []
         for workers in (pipeline.segment, pipeline.measure, pipeline.judge, pipeline.report, pipeline.track, rest):
@@ -291,7 +300,7 @@ def _runs_on(segmenter: Segmenter, provider: str) -> float:
 
 
 def _disk(folder: Path) -> tuple[float, float]:
-    """Free and total bytes of the disk that `folder` is on; nothing free on one that does not answer."""
+    """Free and total bytes of the disk that holds `folder`. Free is 0 if the disk does not answer."""
     try:
         usage = shutil.disk_usage(folder)
     except OSError:

@@ -1,4 +1,4 @@
-"""`edge-inspector doctor`: what on this machine would hurt a station, and what to do about it."""
+"""`edge-inspector doctor`: find settings of this machine that would harm a station, and say what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_inspector.errors import ConfigError
 from edge_inspector.segmenters.onnx_session import load_runtime
 
 _ROOT: Final = Path("/")
-# As deploy/60-edge-inspector-cameras.conf sets it.
+# the value that deploy/60-edge-inspector-cameras.conf sets
 _RMEM_BYTES: Final = 4 << 20
 _FREE_BYTES: Final = 2 << 30
 _PROVIDERS: Final = {"TensorrtExecutionProvider": "TensorRT", "CUDAExecutionProvider": "CUDA"}
@@ -24,15 +24,15 @@ _PROVIDERS: Final = {"TensorrtExecutionProvider": "TensorRT", "CUDAExecutionProv
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `remedy` is empty where all is well."""
+    """One thing that was checked. `remedy` is empty if it is in order."""
 
     what: str
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What the doctor looks at; tests hand in another."""
+    """The parts of the machine that the doctor checks. Tests pass a different one."""
 
     packages: frozenset[str]
     root: Path
@@ -42,10 +42,10 @@ class Machine:
 
 
 def examine(station: Path | None = None) -> int:
-    """Print one line per finding, also about what `station` needs. 0: nothing to do, 1: something."""
+    """Print one line per finding, and also check what `station` needs. Returns 0 if nothing is to be done, else 1."""
     packages = frozenset((found.name or "").lower().replace("_", "-") for found in distributions())
     cores, free = len(os.sched_getaffinity(0)), shutil.disk_usage("/").free
-    machine = Machine(packages, _ROOT, cores, free, _output)
+    machine = Machine(packages=packages, root=_ROOT, cores=cores, free_bytes=free, run=_output)
     findings = [finding for look in LOOKS for finding in look(machine)]
     if station is not None:
         findings += [Finding(what, remedy) for what, remedy in look_at_station(station, machine.run)]
@@ -60,7 +60,7 @@ def examine(station: Path | None = None) -> int:
 def _onnxruntime(machine: Machine) -> Iterator[Finding]:
     wheels = sorted(name for name in machine.packages if name == "onnxruntime" or name.startswith("onnxruntime-"))
     if len(wheels) > 1:
-        # They share one directory: the last installed wins, and removing one leaves nothing.
+        # These packages share one directory. The last one installed wins, and removing one of them removes it all.
         names = " ".join(wheels)
         yield Finding(
             f"{len(wheels)} onnxruntime wheels overwrite each other ({', '.join(wheels)})",
@@ -179,7 +179,7 @@ def _text(path: Path) -> str | None:
 
 
 def _output(command: list[str]) -> str | None:
-    """What a command prints, or None where it is missing, fails or hangs."""
+    """The output of a command. None if it is missing, fails or hangs."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603 -- our own words
     except (OSError, subprocess.SubprocessError):

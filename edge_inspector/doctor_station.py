@@ -1,4 +1,4 @@
-"""What `edge-inspector doctor STATION.toml` looks at beside the machine: what this station needs of it."""
+"""The checks of `edge-inspector doctor STATION.toml` for what this station needs from the machine."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _DAY_S: Final = 86_400
 
 Run = Callable[[list[str]], str | None]
 Look = tuple[str, str]
-"""What was seen, and what to do about it: nothing where all is well."""
+"""What was found, and what to do about it. The remedy is empty if all is in order."""
 
 
 def look_at_station(path: Path, run: Run) -> Iterator[Look]:
-    """What the station in `path` would meet on this machine; `run` runs a command. Raises ConfigError for its file."""
+    """Check this machine for the station in `path`. `run` runs a command. Raises ConfigError for a wrong file."""
     file, state_dir, web = read_places(path)
     yield _state(state_dir)
     yield _page(web, run)

@@ -9,15 +9,15 @@ from edge_inspector.texts import printable, without_passwords
 
 
 class EdgeInspectorError(Exception):
-    """The root: whatever this project raises on purpose."""
+    """The base class of every error that this project raises on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong in a configuration: where (key path or file) and what to do about it.
+    """One fault in a configuration: where it is (key path or file) and what to do about it.
 
-    `whose` is the name of the camera or link whose key it is: nobody counts tables from 0. What `may_come` is not wrong
-    on paper: it may be there in a minute.
+    `whose` is the name of the camera or link that has the key, because people do not count tables from 0. `may_come` is
+    set if the fault may disappear by itself, such as a disk that is mounted in a minute.
     """
 
     where: str
@@ -30,7 +30,7 @@ class Fault:
 
 
 class ConfigError(EdgeInspectorError):
-    """A station, recipe or model that must not run. Holds every fault found, not only the first."""
+    """A station, recipe or model that must not run. It holds every fault found, not only the first."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
@@ -40,7 +40,7 @@ class ConfigError(EdgeInspectorError):
 class DeviceError(EdgeInspectorError):
     """A device or peer failed: close it, wait, open it again. The message names the device and the cause.
 
-    What the device itself said may be part of it: it is made one line, and shows no password.
+    The message may include the device's own text. That text is reduced to one line without passwords.
     """
 
     def __init__(self, message: str) -> None:
@@ -48,19 +48,19 @@ class DeviceError(EdgeInspectorError):
 
 
 class CautionError(EdgeInspectorError):
-    """A probe found nothing broken, and something that a person should look into."""
+    """A probe found no fault, but something that a person should look into."""
 
 
 class DeviceTimeoutError(DeviceError):
-    """A peer did not answer in time. What was asked of it may still be carried out later."""
+    """A peer did not answer in time. It may still carry out the request later."""
 
 
 class StateError(DeviceError):
-    """What the station keeps for itself on its own disk cannot be used. No peer is to blame."""
+    """The station's own files on its own disk cannot be used. No peer is to blame."""
 
 
 class FrameIncompleteError(EdgeInspectorError):
-    """The camera delivered a picture that must not be used. The camera itself goes on."""
+    """The camera delivered a picture that must not be used. The camera itself continues to work."""
 
     def __init__(self, message: str, frame_id: int, captured_ns: int) -> None:
         self.frame_id = frame_id
@@ -69,15 +69,15 @@ class FrameIncompleteError(EdgeInspectorError):
 
 
 class LayoutError(DeviceError):
-    """The PLC's block does not have the layout that this version speaks."""
+    """The PLC's block does not have the layout of this version."""
 
 
 class PositionUnknownError(EdgeInspectorError):
-    """The belt's position at that instant is not known and will not become known."""
+    """The belt's position at that instant is unknown and will stay unknown."""
 
 
 class PositionPendingError(EdgeInspectorError):
-    """The belt's position at that instant is not known yet: ask again after the next encoder sample."""
+    """The belt's position at that instant is not known yet. Ask again after the next encoder sample."""
 
 
 class InferenceError(EdgeInspectorError):

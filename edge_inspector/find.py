@@ -1,4 +1,4 @@
-"""`edge-inspector cameras`: what the network and the buses offer, and a picture of each."""
+"""`edge-inspector cameras`: list the cameras on the network and the buses, with a picture of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FRAME_WAIT_S = 2.0
 
 
 class Found(NamedTuple):
-    """One camera: the driver and the settings that open it, and what it says of itself."""
+    """One camera: the driver and settings that open it, and its own description."""
 
     driver: str
     vendor: str
@@ -30,7 +30,10 @@ class Found(NamedTuple):
 
 
 def find_cameras(only: Sequence[str], snapshots: Path | None) -> int:
-    """Print a table. 1 when there is none, or none of those asked for, or a picture could not be taken."""
+    """Print a table of cameras.
+
+    Returns 1 if no camera was found, if none of the requested ones was found, or if a picture could not be taken.
+    """
     everything = list(_everything())
     found = [each for each in everything if not only or each.serial in only or each.address in only]
     if not found:
@@ -50,7 +53,7 @@ def _everything() -> Iterator[Found]:
     for name, driver in installed_drivers("cameras"):
         try:
             for each in getattr(driver, "find", tuple)():
-                yield Found(name, *each)
+                yield Found(driver=name, **each._asdict())
         except DeviceError as error:
             print(error, file=sys.stderr)
 
@@ -73,7 +76,7 @@ def _tell_where(everything: Sequence[Found], only: Sequence[str]) -> None:
 
 
 def _interfaces(folder: Path) -> Iterator[str]:
-    """The network cards and whether they have a link; a card that is down asks nobody."""
+    """The network cards, and whether each has a link. No camera is searched on a card that is down."""
     for card in sorted(folder.glob("*")):
         if card.name != "lo":
             yield f"{card.name} ({_text(card / 'operstate')})"
@@ -87,7 +90,7 @@ def _text(path: Path) -> str:
 
 
 def _snapshot(found: Found, folder: Path) -> int:
-    # A camera tells its serial number itself: it must not lead out of the folder.
+    # The camera itself reports this serial number. It must not be able to point outside the folder.
     name = re.sub(r"[^\w.-]", "_", found.serial or Path(found.address).name)
     driver = load_driver("cameras", found.driver)
     camera: Camera = driver(name, driver.Settings(**found.settings))

@@ -1,4 +1,4 @@
-"""`edge-inspector focus`: sharpness and exposure of a camera's pictures, live, for whoever turns the lens."""
+"""`edge-inspector focus`: live sharpness and exposure of a camera's pictures, for setting the lens."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from edge_inspector.inspection.picture import PictureFigures, measure
 from edge_inspector.lag import measure_latency
 
 _EVERY_S = 0.5
-_PATIENCE_S = 5.0  # without a picture
+_PATIENCE_S = 5.0  # longest wait for a picture
 _BAR = 30
 
 
 def show_focus(which: str, station: Path | None, count: int, *, triggered: bool, latency: bool = False) -> int:
-    """Print figures twice a second until Ctrl-C, or `count` times; or the `latency`. 1 when no picture comes."""
+    """Print figures twice a second until Ctrl-C, or `count` times. With `latency`, measure the latency instead.
+
+    Returns 1 if no picture arrives.
+    """
     name, settings = _chosen(which, station)
-    # Who sets a lens has no parts running by: the camera is let run freely.
+    # No parts pass while somebody sets a lens. Therefore the camera runs freely.
     if not triggered and getattr(settings, "trigger_source", None) is not None:
         settings = settings.model_copy(update={"trigger_source": None})
     camera: Camera = load_driver("cameras", name)(which, settings)
@@ -46,7 +49,7 @@ def show_focus(which: str, station: Path | None, count: int, *, triggered: bool,
 
 
 def _chosen(which: str, station: Path | None) -> tuple[str, DriverSettings]:
-    """Driver and settings: the station's, or the least that opens a device."""
+    """Driver and settings: those of the station, or the minimum that opens a device."""
     if station is not None:
         cameras = load_cameras(station)
         if which not in cameras:
@@ -60,7 +63,7 @@ def _chosen(which: str, station: Path | None) -> tuple[str, DriverSettings]:
 
 
 def _live(camera: Camera) -> Iterator[tuple[PictureFigures, float]]:
-    """The newest picture's figures and the frame rate, every half second."""
+    """The figures of the newest picture and the frame rate, every half second."""
     shown_s = heard_s = time.monotonic()
     frames = 0
     while True:

@@ -1,4 +1,4 @@
-"""The name or address of a machine, as settings take it."""
+"""The name or address of a machine, as settings accept it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _alone(host: str) -> str:
 
 
 def _apart(host: str) -> str:
-    """What to write instead of an address with its port; "" where there is none."""
+    """What to write instead if the address contains a port. Empty if it does not."""
     found = _WITH_PORT.fullmatch(host) or _IN_BRACKETS.fullmatch(host)
     if found is None:
         return ""
@@ -45,7 +45,7 @@ Host = Annotated[str, Field(min_length=1), AfterValidator(_alone)]
 
 
 def is_address(host: str) -> bool:
-    """Whether no name server is needed to reach it."""
+    """Whether `host` can be reached without a name server."""
     try:
         ip_address(host.partition("%")[0])
     except ValueError:
@@ -54,7 +54,7 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether it is this machine, seen from itself."""
+    """Whether `host` is this machine itself."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""`edge-inspector focus CAMERA --latency`: how old pictures are when they come, by a screen that flashes."""
+"""`edge-inspector focus CAMERA --latency`: measure the age of arriving pictures with a flashing screen."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 
 _FLASHES = 12
-_SEEN = 12.0  # levels of 255 by which a flash changes the picture's mean
+_SEEN = 12.0  # a flash must change the mean of the picture by this many levels of 255
 _LONGEST_S = 15.0
-_SCREEN_MS = 50.0  # a terminal and its screen show a flash up to so much later
+_SCREEN_MS = 50.0  # a terminal and its screen may show a flash this much later
 _BLACK, _WHITE, _PLAIN = "\033[40m\033[2J\033[H", "\033[107m\033[2J\033[H", "\033[0m\033[2J\033[H"
 
 
 def measure_latency(camera: Camera, known_ms: float) -> int:
-    """Flash the terminal and print what to type. The camera's stamps are corrected by `known_ms` already."""
+    """Flash the terminal and print the setting to type. The timestamps are already corrected by `known_ms`."""
     print("Point the camera at this screen, near enough that it sees little else. Ctrl-C ends it.", flush=True)
     time.sleep(2.0)
     try:
@@ -33,10 +33,10 @@ def measure_latency(camera: Camera, known_ms: float) -> int:
 
 
 def flashes(camera: Camera, show: Callable[[str], None], count: int = _FLASHES) -> Iterator[float]:
-    """By how many milliseconds the stamp of the first picture with each flash is late."""
+    """For each flash, how many milliseconds late the timestamp of the first picture with it is."""
     for number in range(count):
         show(_WHITE if number % 2 else _BLACK)
-        # Another time for each, so that no rhythm of the stream hides a part of it.
+        # The time between flashes varies, so that a rhythm of the stream cannot hide part of the latency.
         settled_ns = time.monotonic_ns() + int(random.uniform(1.0, 1.5) * 1e9)
         before = next(level for came_ns, _, level in _pictures(camera) if came_ns > settled_ns)
         show(_BLACK if number % 2 else _WHITE)
@@ -47,7 +47,7 @@ def flashes(camera: Camera, show: Callable[[str], None], count: int = _FLASHES) 
 
 
 def _pictures(camera: Camera) -> Iterator[tuple[int, int, float]]:
-    """When each came, its stamp and its mean. Raises DeviceError when it takes too long."""
+    """For each picture, its arrival time, its timestamp and its mean. Raises DeviceError if it takes too long."""
     until_ns = time.monotonic_ns() + int(_LONGEST_S * 1e9)
     while time.monotonic_ns() < until_ns:
         try:

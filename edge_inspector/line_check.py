@@ -1,4 +1,7 @@
-"""Two seconds of the real line for `edge-inspector check`: the encoder as the daemon polls it, and the trigger ring."""
+"""Measure the real line for two seconds for `edge-inspector check`.
+
+It reads the encoder as the daemon does, and the trigger ring.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.stages.track import Track
 
 _SECONDS: Final = 2.0
-_FEWEST: Final = 10  # samples: fewer say nothing
-_LOOKS: Final = 4  # at a block that the PLC may be writing
+_FEWEST: Final = 10  # samples: fewer prove nothing
+_LOOKS: Final = 4  # attempts to read a block while the PLC may be writing it
 
 
 class _Recorded:
-    """An encoder whose samples are kept."""
+    """An encoder that records its samples."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.samples: list[EncoderSample] = []
@@ -42,15 +45,15 @@ class _Recorded:
 
 
 def measure_line(station: Station, identity: Identity) -> list[Finding]:
-    """What the line is like, held against the file. Nothing is written to the PLC. Raises DeviceError."""
+    """Measure the line and compare it with the station file. Writes nothing to the PLC. Raises DeviceError."""
     file, timeline = station.file, line_timeline(station)
     encoder = _Recorded(load_driver("encoders", file.encoder.driver)(station.encoder_settings))
     interval_s = file.encoder.interval_ms / 1000
     seconds = max(_SECONDS, 2 * _FEWEST * interval_s)
-    conditions = Conditions(patience_s=2 * seconds)  # what it has to say is in the findings, not in a log
+    conditions = Conditions(patience_s=2 * seconds)  # messages go into the findings, not into a log
     speed = SpeedWatch(file.line.scale, file.line.speed_max_mm_s, file.counter.span)
     counter = CounterWatch(file.counter.lowest, file.counter.highest, 0)
-    track = Track(encoder, timeline, conditions, interval_s, speed, counter)
+    track = Track(encoder, timeline, conditions=conditions, interval_s=interval_s, speed=speed, counter=counter)
     track.start()
     until = time.monotonic() + seconds
     try:
@@ -64,15 +67,21 @@ def measure_line(station: Station, identity: Identity) -> list[Finding]:
     link: PlcLink = load_driver("plcs", file.plcs[0].driver)(station.plc_settings[0], identity)
     heard, reading_ms = _look(link, file.plcs[0].name)
     measured = Measured(
-        encoder.samples,
-        heard,
-        reading_ms,
-        timeline.reachable(),
-        timeline.reachable(file.line.speed_max_mm_s * file.line.scale),
+        samples=encoder.samples,
+        heard=heard,
+        reading_ms=reading_ms,
+        bound=timeline.reachable(),
+        bound_at_most=timeline.reachable(file.line.speed_max_mm_s * file.line.scale),
     )
     recipes = [criteria.recipe for criteria in station.recipes.values()]
     line = file.line
-    written = Written(line.counts_per_mm, line.speed_max_mm_s, line.reserve_ms, recipes, file.counter.span)
+    written = Written(
+        counts_per_mm=line.counts_per_mm,
+        speed_max_mm_s=line.speed_max_mm_s,
+        reserve_ms=line.reserve_ms,
+        recipes=recipes,
+        values=file.counter.span,
+    )
     return line_findings(measured, written)
 
 
@@ -88,7 +97,7 @@ def measure_pictures(station: Station, sizes: Mapping[str, tuple[int, int]]) -> 
 
 
 def _look(link: PlcLink, name: str) -> tuple[PlcInput, float]:
-    """What the PLC shows, and how many milliseconds it took to read. Raises DeviceError."""
+    """The PLC's data, and how many milliseconds the reading took. Raises DeviceError."""
     for _ in range(_LOOKS):
         heard = link.look()
         if heard is not None:

@@ -1,4 +1,7 @@
-"""What of a line and of its recipes cannot be, on paper: places, speeds and scales that do not fit each other."""
+"""Faults of a line and its recipes that can be found without the hardware.
+
+Examples are positions, speeds and scales that do not fit each other.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +14,29 @@ from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.station_file import CameraTable, StationFile
 from edge_inspector.wording import closest
 
-_SPEEDS_MM_S = (1.0, 20_000.0)  # of a belt with parts on it: between a millimetre and twenty metres per second
-_COUNTS_PER_MM = 100_000.0  # a hundredth of a micrometre: no belt is measured so finely
-_WAY_MM = (1.0, 100_000.0)  # from the photo-eye to the gate: between a millimetre and a hundred metres
+_SPEEDS_MM_S = (1.0, 20_000.0)  # of a belt that carries parts: from a millimetre to twenty metres per second
+_COUNTS_PER_MM = 100_000.0  # a hundredth of a micrometre per count: no belt is measured so finely
+_WAY_MM = (1.0, 100_000.0)  # from the photo-eye to the gate: from a millimetre to a hundred metres
 
 
 def line_faults(file: StationFile, recipe: Recipe) -> list[Fault]:
-    """What is wrong with line and cameras; all recipes have the views of station.recipe."""
+    """Faults of the line and the cameras. All recipes have the same views as station.recipe."""
     cameras = [camera.name for camera in file.cameras]
     return view_faults(file.station.recipe, recipe, cameras) + (_unit_faults(file) or _reserve_faults(file))
 
 
 def recipe_faults(file: StationFile, settings: Sequence[DriverSettings], path: Path, recipe: Recipe) -> list[Fault]:
-    """What of a recipe this line cannot do. `settings` are those of the file's cameras."""
+    """Demands of a recipe that this line cannot meet. `settings` are those of the cameras in the station file."""
     faults = _tolerance_faults(file, path, recipe)
     for at, (camera, chosen) in enumerate(zip(file.cameras, settings, strict=True)):
         faults += _late(file, at, camera, recipe)
         if camera.name in recipe.views:
-            faults += _sparse(file, at, camera, chosen, path, recipe)
+            faults += _sparse(file, at, camera=camera, chosen=chosen, path=path, recipe=recipe)
     return faults
 
 
 def view_faults(path: Path, recipe: Recipe, cameras: Sequence[str]) -> list[Fault]:
-    """Views and cameras by their names; a mistyped name is one fault, not two."""
+    """Compare the names of views and cameras. A mistyped name is reported as one fault, not as two."""
     unknown = [view for view in recipe.views if view not in cameras]
     meant = {view: closest(view, [name for name in cameras if name not in recipe.views]) for view in unknown}
     there_are = ", ".join(sorted(set(cameras)))
@@ -123,7 +126,7 @@ def _reserve_faults(file: StationFile) -> list[Fault]:
 
 def _late(file: StationFile, at: int, camera: CameraTable, recipe: Recipe) -> list[Fault]:
     line, reserve_mm = file.line, _reserve_mm(file)
-    # A line-scan camera waits for the part's end.
+    # A line-scan camera has to wait for the end of the part.
     seen_mm = camera.offset_mm + (0.0 if camera.line_counts is None else recipe.part_length_mm)
     if reserve_mm >= line.gate_mm or seen_mm < line.gate_mm - reserve_mm:
         return []
@@ -137,9 +140,12 @@ def _late(file: StationFile, at: int, camera: CameraTable, recipe: Recipe) -> li
 
 
 def _sparse(
-    file: StationFile, at: int, camera: CameraTable, chosen: DriverSettings, path: Path, recipe: Recipe
+    file: StationFile, at: int, *, camera: CameraTable, chosen: DriverSettings, path: Path, recipe: Recipe
 ) -> list[Fault]:
-    """A camera that nobody triggers takes its pictures anywhere: one must lie within the tolerance of every part."""
+    """Whether a free-running camera takes pictures often enough.
+
+    Without a trigger its pictures fall anywhere. One must lie within the tolerance of every part.
+    """
     hz, tolerance_mm = chosen.free_running_hz, recipe.position_tolerance_mm
     if hz is None or camera.line_counts is not None or file.line.speed_max_mm_s / hz <= 2 * tolerance_mm * (1 + 1e-9):
         return []

@@ -9,7 +9,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from edge_inspector.records import Decision, ErrorCode, Reason, StationState
 
-# They are a third of all series, and process_start_time_seconds has the same information.
+# These series are a third of all series. process_start_time_seconds has the same information.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -249,7 +249,10 @@ mailbox_items = Gauge("edge_inspector_mailbox_items", "Items waiting in a mailbo
 
 
 def begin(cameras: Iterable[str], links: Iterable[str], workers: Iterable[str]) -> None:
-    """Start every series whose first step matters at 0: `increase` does not see a step from nothing to 1."""
+    """Start every series at 0 if its first increment matters.
+
+    Prometheus' `increase` does not count a step from a missing series to 1.
+    """
     for decision in Decision:
         parts_processed.labels(decision.name.lower())
     for reason in Reason:
@@ -272,9 +275,9 @@ def show_state(state: StationState) -> None:
 
 
 def show_conditions(held: Collection[tuple[ErrorCode, str]], ever_held: Iterable[tuple[ErrorCode, str]]) -> None:
-    """Set conditions that hold to 1 and earlier ones to 0.
+    """Set the conditions that hold to 1, and the earlier ones to 0.
 
-    Nothing is cleared first, because a scrape in between would see no fault.
+    Nothing is cleared first, because a scrape in between would show no fault.
     """
     for code, subject in ever_held:
         condition_active.labels(code.name.lower(), subject).set((code, subject) in held)

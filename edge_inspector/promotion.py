@@ -1,4 +1,4 @@
-"""`edge-inspector shadow`: let the shadow model judge, and take that back."""
+"""`edge-inspector shadow`: make the shadow model the judging model, and undo that."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _RECORD = "promotion.json"
 
 
 def promote(path: Path) -> int:
-    """Swap the recipes' model and the shadow's: the former one looks on from the next start."""
+    """Swap the model of the recipes and the shadow model.
+
+    From the next start the former model runs as the shadow model.
+    """
     with _alone(path) as station:
         before, shadow = _models(station, path)
         _swap(path, station, before, shadow)
@@ -28,7 +31,7 @@ def promote(path: Path) -> int:
 
 
 def roll_back(path: Path) -> int:
-    """Swap them back. Raises ConfigError where they are not as the promotion left them."""
+    """Undo the swap. Raises ConfigError if the files have changed since the promotion."""
     with _alone(path) as station:
         before, shadow = _models(station, path)
         record = station.state_dir / _RECORD
@@ -66,11 +69,11 @@ def _models(station: Station, path: Path) -> tuple[str, str]:
 
 
 def _swap(path: Path, station: Station, before: str, shadow: str) -> None:
-    """In all files or, where the station would not start with it, in none."""
+    """Change all files, or none if the station would not start with the change."""
     base, names = path.parent, station.file.station
     old = {each: each.read_text() for each in (path, *(base / name for name in (names.recipe, *names.recipes)))}
-    new = {each: _renamed(each, text, "", before, shadow) for each, text in old.items() if each != path}
-    new[path] = _renamed(path, old[path], "shadow", shadow, before)
+    new = {each: _renamed(each, text, table="", old=before, new=shadow) for each, text in old.items() if each != path}
+    new[path] = _renamed(path, old[path], table="shadow", old=shadow, new=before)
     _write(new)
     try:
         load_station(path)
@@ -79,8 +82,8 @@ def _swap(path: Path, station: Station, before: str, shadow: str) -> None:
         raise
 
 
-def _renamed(path: Path, text: str, table: str, old: str, new: str) -> str:
-    """`text` with the one line `model = "old"` of this table changed, and every comment where it was."""
+def _renamed(path: Path, text: str, *, table: str, old: str, new: str) -> str:
+    """`text` with the one line `model = "old"` of this table changed. All comments stay where they are."""
     lines, current, found = text.splitlines(keepends=True), "", []
     for at, line in enumerate(lines):
         if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
@@ -106,7 +109,7 @@ def _write(texts: Mapping[Path, str]) -> None:
                 shutil.copystat(path, fresh)
                 os.chown(fresh, path.stat().st_uid, path.stat().st_gid)
             else:
-                fresh.chmod(0o640)  # of those in state_dir, whatever the umask says
+                fresh.chmod(0o640)  # for files in state_dir, whatever the umask is
             fresh.replace(path)
         except OSError as error:
             raise ConfigError([Fault(str(path), f"cannot be written: {error.strerror}")]) from error

@@ -1,14 +1,14 @@
-"""What flows through the station, in the order in which it flows.
+"""The data that flows through the station, in the order of the flow.
 
-Times are `time.monotonic_ns()`. Counts are belt counts, which rise as the belt runs and never wrap. Raw counts, and
-those of a verdict that goes out, are as the PLC's counter shows them. Images are row-major with the belt's direction
+Times are `time.monotonic_ns()`. Counts are belt counts, which rise as the belt runs and never wrap. Raw counts, and the
+counts of a verdict that goes out, are as the PLC's counter shows them. Images are row-major with the belt's direction
 along the rows (row 0 passed the camera first).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from enum import IntEnum, StrEnum
 from pathlib import Path
 
@@ -19,7 +19,7 @@ Image = NDArray[np.uint8]
 
 
 class Decision(IntEnum):
-    """What the gate is told of a part; the values are those on the wire."""
+    """The decision on a part. The values are those on the wire."""
 
     ACCEPT = 1
     REJECT = 2
@@ -27,7 +27,7 @@ class Decision(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why the decision is what it is; the values are those on the wire."""
+    """The reason of a decision. The values are those on the wire."""
 
     NONE = 0
     DEFECT = 1
@@ -54,11 +54,11 @@ class Reason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class EncoderSample:
-    """One look at the encoder.
+    """One reading of the encoder.
 
-    `count` is the raw 32-bit value. `device_ns` is the PLC's own clock at the instant of the count, or None where
-    the source has none. The host asked at `asked_ns` and had the answer at `answered_ns`. A change of `boot_id`
-    makes every earlier position void.
+    `count` is the raw 32-bit value. `device_ns` is the PLC's own clock at the instant of the count, or None if the
+    source has no clock. The host sent the request at `asked_ns` and had the answer at `answered_ns`. A change of
+    `boot_id` makes every earlier position invalid.
     """
 
     count: int
@@ -70,7 +70,7 @@ class EncoderSample:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place on the belt: unwrapped count, the bound on its error in counts, and the epoch in which it is valid."""
+    """A position on the belt: unwrapped count, bound on its error in counts, and the epoch in which it is valid."""
 
     count: float
     error_counts: float
@@ -79,10 +79,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How far a place between two samples may be from the truth, in counts: one for the rounding, and these two.
+    """The largest error of a position between two samples, in counts.
 
-    `bend` is what the belt may do unseen within `span_s`, `doubt` what it moves in the `doubt_s` by which the clocks
-    are not known.
+    It is the sum of three parts. One is the rounding. `bend` is the movement that the belt may make unseen within
+    `span_s`. `doubt` is the movement within `doubt_s`, the uncertainty between the clocks.
     """
 
     bend: float
@@ -92,13 +92,13 @@ class Bound:
 
     @property
     def counts(self) -> float:
-        """All of it."""
+        """The sum of all parts."""
         return 1 + self.bend + self.doubt
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """The PLC's photo-eye saw a part: its number and the raw 32-bit count latched with it."""
+    """The PLC's photo-eye detected a part: its number and the raw 32-bit count latched with it."""
 
     part_seq: int
     count: int
@@ -107,11 +107,12 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class PlcInput:
-    """One consistent reading of what the PLC publishes, asked for at `asked_ns`.
+    """One consistent reading of the data that the PLC publishes, requested at `asked_ns`.
 
-    `missing_verdicts` counts the parts that met the gate without a verdict, modulo 2**16. A PLC that does not count
-    them leaves it 0. `run` counts up whenever the link had to begin anew under one `boot_id`: parts of different runs
-    never match, whatever their numbers. `fresh`: all parts of this run were triggered since the PLC was heard before.
+    `missing_verdicts` counts the parts that reached the gate without a verdict, modulo 2**16. It is 0 if the PLC does
+    not count them. `run` counts up when the link had to start over under the same `boot_id`. Parts of different runs
+    never match, even if their numbers are equal. `fresh`: all parts of this run were triggered after the previous
+    reading of the PLC.
     """
 
     boot_id: int
@@ -131,7 +132,7 @@ class PlcInput:
 
     @property
     def run_key(self) -> tuple[int, int]:
-        """What tells this numbering of parts from every other one."""
+        """The key of this numbering of parts. No other numbering has the same key."""
         return self.boot_id, self.run
 
 
@@ -139,11 +140,11 @@ class PlcInput:
 class Frame:
     """One picture. `image` is (H, W, 3) BGR or (H, W) grey, uint8.
 
-    Whoever refers to `image` holds the picture, for as long as they like and without copying it: a camera writes to
-    the memory again only when nobody refers to it any more. Nobody writes into it, as others may hold it too.
+    A reference to `image` keeps the picture without copying it. A camera reuses the memory only when no reference is
+    left. Nobody may write into the image, because others may refer to it too.
 
-    `captured_ns` is the middle of the exposure, give or take `captured_error_ns`. `encoder_count` is set by cameras
-    that latch it themselves.
+    `captured_ns` is the middle of the exposure, with an error of at most `captured_error_ns`. `encoder_count` is set by
+    cameras that latch it themselves.
     """
 
     camera: str
@@ -158,7 +159,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class CameraCounters:
-    """What a camera's own statistics say since it was opened; temperature None where it tells none."""
+    """A camera's own statistics since it was opened. The temperature is None if the camera does not report it."""
 
     frames_missed: int = 0
     underruns: int = 0
@@ -169,9 +170,10 @@ class CameraCounters:
 
 @dataclass(frozen=True, slots=True)
 class ViewFigures:
-    """What a view's picture is like: mean 0..255, sharpness in percent of it, and the surest pixel of its mask 0..1.
+    """Figures of a view's picture.
 
-    `confidence` is None where the model did not look.
+    Mean 0..255, sharpness in percent of the mean, and the most confident pixel of the mask 0..1. `confidence` is None
+    if the model did not process the picture.
     """
 
     brightness: float
@@ -181,7 +183,7 @@ class ViewFigures:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A frame on its way to the model, the belt position at which its part must be decided, and what it is like."""
+    """A frame that waits for the model, its figures, and the belt position at which its part must be decided."""
 
     frame: Frame
     decide_by: float
@@ -190,7 +192,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
-    """A frame with the mask that the model made of it, when it began and how long it took."""
+    """A frame with the mask from the model, when the model began and how long it took."""
 
     job: Job
     mask: Image
@@ -200,10 +202,11 @@ class Segmented:
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One connected region of one class in one view, measured on the part."""
+    """One connected region of one class in one view, measured in millimetres on the part."""
 
     camera: str
     defect_class: str
+    _: KW_ONLY
     area_mm2: float
     length_mm: float
     confidence: float
@@ -213,15 +216,17 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One camera's look at a part, judged, or the reason why it could not be.
+    """One camera's judged picture of a part, or the reason why it could not be judged.
 
-    `begun_ns` is when the model began with it, `inference_ns` how long that took. The defects are those of recipe
-    `recipe_id` (0: of any recipe); while recipes change, `others` has the same look by the other recipes in use.
+    `begun_ns` is when the model began with it, and `inference_ns` how long the model took. The defects are those of
+    recipe `recipe_id` (0: of any recipe). While recipes change, `others` has the same view judged by the other recipes
+    in use.
     """
 
     camera: str
     frame_id: int
     captured_ns: int
+    _: KW_ONLY
     exposure_ns: int = 0
     encoder_count: int | None = None
     defects: tuple[Defect, ...] = ()
@@ -237,20 +242,23 @@ class View:
 
     @classmethod
     def unseen(cls, frame: Frame, figures: ViewFigures | None, reason: Reason) -> View:
-        """A frame that the model did not look at, and why."""
+        """A view of a frame that the model did not process, and the reason."""
         return cls(
             frame.camera,
             frame.frame_id,
             frame.captured_ns,
-            frame.exposure_ns,
-            frame.encoder_count,
+            exposure_ns=frame.exposure_ns,
+            encoder_count=frame.encoder_count,
             failure=reason,
             figures=figures,
             captured_error_ns=frame.captured_error_ns,
         )
 
     def by(self, recipe_id: int) -> View:
-        """This look as that recipe has it; a failure where the recipe was not yet in use when it was looked at."""
+        """This view as judged by that recipe.
+
+        It is a failure if the recipe was not in use yet when the picture was judged.
+        """
         if self.recipe_id in (0, recipe_id):
             return self
         for view in self.others:
@@ -260,7 +268,7 @@ class View:
 
 
 class CommandName(StrEnum):
-    """What the station can be told."""
+    """The commands that the station accepts."""
 
     SELECT_RECIPE = "select_recipe"
     ENABLE = "enable"
@@ -270,7 +278,7 @@ class CommandName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What became of a command. `error` is empty when it is done; `recipe_id` is the recipe in force now."""
+    """The result of a command. `error` is empty if it was done. `recipe_id` is the recipe in force now."""
 
     error: str
     recipe_id: int
@@ -278,9 +286,10 @@ class CommandResult:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What someone wants of the station. `source` and `id` name it: told again, it is answered but not done again.
+    """A command to the station. `source` and `id` identify it.
 
-    `reply` is called exactly once, from any thread, and must return at once.
+    A repeated command is answered but not done again. `reply` is called exactly once, from any thread, and must return
+    at once.
     """
 
     source: str
@@ -291,25 +300,25 @@ class Command:
 
 
 JudgeItem = View | PlcInput | Command
-"""Whatever may reach the judge."""
+"""Everything that the judge can receive."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedView:
-    """A view together with its place on the belt."""
+    """A view with its position on the belt."""
 
     view: View
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One triggered part: where its leading edge met the photo-eye and where the gate will meet it.
+    """One triggered part: where its leading edge met the photo-eye, and where the gate will meet it.
 
-    Without `positioned` the counts are no places of any epoch. `handicap` says why the station may have missed its
-    views. The station heard of it at `announced_ns`. At `unseen_ns` the PLC did not show it yet, and before
-    `not_before_ns` it was not at the photo-eye (0: not known). `recipe_id` is the recipe in force when it was
-    triggered: that one judges it. `run` tells numberings of parts under one `plc_boot_id` apart.
+    If `positioned` is not set, the counts are not positions of any epoch. `handicap` says why the station may have
+    missed its views. The station learned of the part at `announced_ns`. At `unseen_ns` the PLC did not show it yet.
+    Before `not_before_ns` it was not at the photo-eye (0: not known). `recipe_id` is the recipe in force at the
+    trigger, and this recipe judges the part. `run` separates numberings of parts under one `plc_boot_id`.
     """
 
     part_seq: int
@@ -327,16 +336,16 @@ class Part:
 
     @property
     def run_key(self) -> tuple[int, int]:
-        """As that of the reading which announced it."""
+        """The `run_key` of the reading that announced the part."""
         return self.plc_boot_id, self.run
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The one final word on a part. `seq` numbers the verdicts of this daemon's run (`boot_id`) from 1.
+    """The one final decision on a part. `seq` numbers the verdicts of this daemon's run (`boot_id`) from 1.
 
     `rejects` is what the gate will do. `due_ns` is the earliest host time at which the part can be at the gate.
-    `criteria` is the fingerprint of all that judged: recipe, limits, the net's file and its runtime.
+    `criteria` is the fingerprint of recipe, limits, model file and runtime.
     """
 
     boot_id: int
@@ -361,13 +370,13 @@ class Verdict:
 
     @property
     def latency_ns(self) -> int:
-        """From the last view's middle of exposure to the decision; 0 without a view."""
+        """Time from the middle of the last view's exposure to the decision. 0 without a view."""
         return min((self.decided_ns - placed.view.captured_ns for placed in self.views), default=0)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenPart:
-    """A part between photo-eye and verdict, and the cameras that have seen it so far."""
+    """A part between photo-eye and verdict, and the cameras that have seen it up to now."""
 
     part: Part
     cameras: tuple[str, ...]
@@ -375,7 +384,7 @@ class OpenPart:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The parts on the belt as the judge sees them, and its last verdicts, oldest first: for people to look at."""
+    """For display: the parts on the belt as the judge sees them, and its last verdicts, oldest first."""
 
     parts: tuple[OpenPart, ...]
     verdicts: tuple[Verdict, ...]
@@ -383,7 +392,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A link's peer holds the verdict called (boot_id, seq) since `delivered_ns`."""
+    """A link's peer has held the verdict (boot_id, seq) since `delivered_ns`."""
 
     boot_id: int
     seq: int
@@ -393,14 +402,15 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """The shadow model would have said otherwise of a frame: it `rejects` or `accepts` what the first did not.
+    """A frame on which the shadow model disagrees: it `rejects` or `accepts`, and the first model did not.
 
-    `mask` is the shadow's, as `Segmenter.segment` gives it for its `classes`.
+    `mask` is the mask of the shadow model, as `Segmenter.segment` returns it for its `classes`.
     """
 
     camera: str
     frame_id: int
     captured_ns: int
+    _: KW_ONLY
     opinion: str
     model: str
     classes: tuple[str, ...]
@@ -410,31 +420,31 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The recipe chosen while running, for as long as the station file starts with `configured`."""
+    """The recipe selected at run time. It is valid as long as the station file starts with `configured`."""
 
     configured: int
     chosen: int
 
 
 ArchiveItem = Verdict | Delivery | Disagreement | Choice
-"""Whatever is kept for later."""
+"""Everything that the archive can receive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A frame that was kept, with an image of its own, and the model's mask; None where it was not inferred."""
+    """A kept frame with its image, and the model's mask. The mask is None if the frame was not inferred."""
 
     frame: Frame
     mask: Image | None
 
     @property
     def image(self) -> Image:
-        """The picture itself."""
+        """The pixels of the picture."""
         return self.frame.image
 
 
 class StationState(StrEnum):
-    """What the daemon says of itself, on every link."""
+    """The state that the daemon reports on every link."""
 
     STARTING = "starting"
     READY = "ready"
@@ -445,7 +455,7 @@ class StationState(StrEnum):
 
 
 class ErrorCode(IntEnum):
-    """The number behind DEGRADED or FAULT; the values are those on the wire and never change their meaning."""
+    """The error code behind DEGRADED or FAULT. The values are those on the wire and never change their meaning."""
 
     NONE = 0
     CAMERA_LOST = 101
@@ -489,6 +499,7 @@ class StationStatus:
     state: StationState
     error_code: ErrorCode
     recipe_id: int
+    _: KW_ONLY
     parts: int = 0
     rejected: int = 0
     not_inspected: int = 0
@@ -497,9 +508,9 @@ class StationStatus:
     alarm: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who speaks on a link: the station's name and this run of it, and what a peer needs to read its numbers.
+    """The sender on a link: the station's name, this run of it, and what a peer needs to read its numbers.
 
     `parts_per_s` is the most that belt speed and pitch allow.
     """
@@ -514,12 +525,12 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a loaded model is and how it really runs.
+    """A loaded model, and how it really runs.
 
-    `fell_back`: a better provider, installed or listed, did not start. `runtime` is what runs it, with its version;
-    `before` a first stage that clears frames for it. `blind` says why its masks can never say "defective", `doubt` what
-    its numbers may hide; both are empty where nothing speaks for that. `values` are those in the masks of pictures full
-    of edges, lines and blobs; none where no such pictures were tried.
+    `fell_back`: a better provider, installed or listed, did not start. `runtime` is the runtime with its version.
+    `before` is a first stage that filters out clear frames before this model. `blind` says why its masks can never mean
+    "defective". `doubt` says what its numbers may hide. Both are empty if nothing indicates it. `values` are the values
+    in the masks of test pictures full of edges, lines and blobs. It is empty if no such pictures were tried.
     """
 
     name: str
@@ -542,5 +553,5 @@ class ModelInfo:
 
     @property
     def label(self) -> str:
-        """The model id that verdicts carry."""
+        """The model id in verdicts."""
         return f"{self.name}-{self.version}/{self.precision}/{self.provider}"

@@ -1,4 +1,4 @@
-"""JSON Schema of MQTT messages, station file and recipe."""
+"""JSON Schema of MQTT messages, the station file and the recipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = (*MESSAGES, *REQUESTS, *FILES)
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The schema with this name, one of NAMES. It refers to nothing outside itself."""
+    """The schema with this name, one of NAMES. It has no references to other documents."""
     if name in MESSAGES:
         return {"$schema": DIALECT, **_open(MESSAGES[name].model_json_schema(mode="serialization"))}
     return {"$schema": DIALECT, **(REQUESTS | FILES)[name].model_json_schema()}
@@ -48,7 +48,7 @@ def _definitions(models: dict[str, type[BaseModel]], mode: JsonSchemaMode, ref_t
 
 
 def _open(part: Any) -> Any:
-    """The schema with further fields allowed: messages may get new fields, and readers must accept them."""
+    """The schema with additional fields allowed. Messages may get new fields, and readers must accept them."""
     if isinstance(part, list):
         return [_open(each) for each in part]
     if isinstance(part, dict):

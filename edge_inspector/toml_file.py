@@ -1,4 +1,4 @@
-"""A TOML file that a person has written: what stands in it, or in plain words why it cannot be read."""
+"""Read a TOML file that a person has written. If it cannot be read, say why in plain words."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 from edge_inspector.errors import ConfigError, Fault
 
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
-_LONGEST = 80  # characters of a line that are repeated
-_LOOKED_AT = 500  # of those in which a mistake is looked for
+_LONGEST = 80  # characters of a line that a message repeats
+_LOOKED_AT = 500  # characters of a line that are searched for a mistake
 
 _WORDS = {"true": ("true", "yes", "on"), "false": ("false", "no", "off")}
 _SPELLED = {spelled: right for right, known in _WORDS.items() for spelled in known}
 
-# What people write in a line that TOML refuses, and what to type instead; the first that fits is told.
+# Mistakes that people make in a TOML line, and what to type instead. The first match is reported.
 _MISTAKES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     ("[\u2018-\u201f\u00ab\u00bb]", lambda _: "write plain quotes, \" or ', not typographic ones"),
     (r"=\s*([+-]?\d+),(\d+)\b", lambda found: f"write {found[1]}.{found[2]}, not {found[1]},{found[2]}"),
@@ -37,9 +37,10 @@ _MISTAKES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What stands in a TOML file. Raises ConfigError, also for texts with a NUL, which no path may have.
+    """The content of a TOML file.
 
-    A byte order mark at its head, as Notepad writes it, is passed over.
+    A byte order mark at its beginning, as Notepad writes it, is ignored. Raises ConfigError, also for a text with a
+    NUL, which no path may have.
     """
     try:
         content = path.read_bytes()
@@ -101,7 +102,7 @@ def _again(line: str) -> str:
     return _twice(line) if line.startswith("[") else f"{line.partition('=')[0].strip()} is there twice: take one away"
 
 
-# What TOML's reader says, where that alone tells what to type.
+# Messages of the TOML parser that are enough to know what to type.
 _COMPLAINTS: dict[str, Callable[[str], str]] = {
     "Cannot declare": _twice,
     "Cannot overwrite": _again,
@@ -117,7 +118,10 @@ def _path_hint(written: str) -> str:
 
 
 def _impossible(part: Any, where: str = "") -> Fault | None:
-    """The first text with a character that makes no sense: a NUL, or what an escape became in a Windows path."""
+    """The first text with a character that makes no sense.
+
+    It is a NUL, or the result of an escape in a Windows path.
+    """
     if isinstance(part, str):
         if "\0" in part:
             return Fault(where, "has a NUL character in it")

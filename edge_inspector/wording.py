@@ -56,7 +56,7 @@ def faults_of(error: ValidationError, where: str, model: type[BaseModel] | None 
     for each in found:
         loc = tuple(each["loc"])
         if loc in missing and loc in meant.values():
-            continue  # its name is there, mistyped: one message is enough
+            continue  # its name is there, but mistyped: one message is enough
         if loc in unknown:
             what = tables.unknown(loc, each["input"], meant.get(loc))
         elif loc in missing:
@@ -91,7 +91,7 @@ class _Tables:
         if model is not None:
             try:
                 self._root = model.model_json_schema()
-            except PydanticUserError:  # a driver of somebody else's may take what JSON does not have
+            except PydanticUserError:  # a third-party driver may have types that JSON does not have
                 self._root = {}
 
     def keys(self, loc: _Loc) -> list[str]:

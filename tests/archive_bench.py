@@ -47,7 +47,16 @@ class Bench:
         self.drift = DriftWatch(folder, DriftTable(window_parts=200), self.conditions)
         self.guards = PictureGuards(folder, recipes, self.album, self.conditions)
         self.archive = Archive(
-            folder, table, FACTS, self.inbox, self.album, self.drift, self.guards, self.conditions, lock, clock
+            folder,
+            settings=table,
+            facts=FACTS,
+            inbox=self.inbox,
+            album=self.album,
+            drift=self.drift,
+            guards=self.guards,
+            conditions=self.conditions,
+            lock=lock,
+            clock=clock,
         )
         self.results = Results(results_path(folder))
 

@@ -30,7 +30,9 @@ from edge_inspector.simulation.plc import PlcProgram
 
 ROOT = Path(__file__).parents[1]
 STATUS = StationStatus(StationState.READY, ErrorCode.NONE, 4)
-IDENTITY = Identity("fuzz", 7, Path("/nowhere"), 10.0, ("crack",))
+IDENTITY = Identity(
+    station="fuzz", boot_id=7, state_dir=Path("/nowhere"), counts_per_mm=10.0, defect_classes=("crack",)
+)
 
 
 class Memory:
@@ -184,7 +186,9 @@ class _OneCamera:
             plugged = threading.Event()
             plugged.set()
             memory = Registers(features(480, 640), b"<xml/>")
-            self._channel = ControlChannel(address, memory, lambda *_: None, lambda: None, plugged)
+            self._channel = ControlChannel(
+                address, memory, resend=lambda *_: None, released=lambda: None, plugged=plugged
+            )
         self._channel.answer(packet, sender)
 
     def close(self) -> None:

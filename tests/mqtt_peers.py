@@ -41,7 +41,9 @@ def settings(port: int, **more: Any) -> MqttSettings:
 
 
 def identity(state_dir: Path, boot_id: int = 2) -> Identity:
-    return Identity("press-3", boot_id, state_dir, 10.0, ("scratch",))
+    return Identity(
+        station="press-3", boot_id=boot_id, state_dir=state_dir, counts_per_mm=10.0, defect_classes=("scratch",)
+    )
 
 
 def verdict(seq: int, *, boot_id: int = 2, rejects: bool = True, due_in_ns: int = MINUTE_NS) -> Verdict:

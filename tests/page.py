@@ -135,7 +135,7 @@ def station_files(folder: Path, web: str = "") -> Path:
     """A station with two simulated cameras; `web` is added to its [web] table. The users are named after their role."""
     LINE.write(folder / "line.json")
     ports = {"plc": 1, "broker": 1, "web": free_port()}
-    path = write_station_files(folder, folder / "line.json", LINE, ports, Variant(model_ms=1.0))
+    path = write_station_files(folder, folder / "line.json", LINE, ports=ports, variant=Variant(model_ms=1.0))
     path.write_text(path.read_text().replace("[web]\n", f"[web]\n{web}"))
     recipe = (folder / "recipe.toml").read_text()
     (folder / "other.toml").write_text(recipe.replace("id = 1\n", "id = 2\n"))

@@ -23,7 +23,7 @@ BOOT = 0xDEADBEEF
 
 
 def defect(camera: str = "cam1", defect_class: str = "crack", area_mm2: float = 4.0) -> Defect:
-    return Defect(camera, defect_class, area_mm2, length_mm=3.0, confidence=0.9, x_mm=10.0, y_mm=20.0)
+    return Defect(camera, defect_class, area_mm2=area_mm2, length_mm=3.0, confidence=0.9, x_mm=10.0, y_mm=20.0)
 
 
 def placed(camera: str = "cam1", frame_id: int = 1, defects: Sequence[Defect] = (), **changes: Any) -> PlacedView:
@@ -39,7 +39,9 @@ def verdict(seq: int, decision: Decision = Decision.ACCEPT, **changes: Any) -> V
     return Verdict(
         boot_id=changes.pop("boot_id", BOOT),
         seq=seq,
-        part=Part(part_seq, 7, 1, trigger_count=1000, due_count=9000, announced_ns=1_900_000_000),
+        part=Part(
+            part_seq=part_seq, plc_boot_id=7, epoch=1, trigger_count=1000, due_count=9000, announced_ns=1_900_000_000
+        ),
         decision=decision,
         reason=changes.pop("reason", reasons[decision]),
         rejects=decision is not Decision.ACCEPT,

@@ -1,4 +1,4 @@
-"""The shipped networks at other sizes: they are convolutions only, so the size is nothing but their declared shape."""
+"""The shipped networks at other sizes. They have convolutions only, so a new size only needs a new shape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MODELS = Path(__file__).parents[2] / "models"
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
-    """An ONNX file with its shapes less the batch: pictures (height, width, channels), masks (classes, h, w), uint8."""
+    """An ONNX file with its shapes without batch: pictures (height, width, channels), masks (classes, h, w), uint8."""
 
     file: Path
     shape: tuple[int, int, int]
@@ -19,7 +19,7 @@ class Shaped:
 
 
 def reshaped(name: str, height: int, width: int, folder: Path) -> Shaped:
-    """The FP32 file of a shipped model, for pictures of this size; at its own size the file as it is."""
+    """The FP32 file of a shipped model, for pictures of this size. At the model's own size, the unchanged file."""
     manifest = tomllib.loads((MODELS / name / "manifest.toml").read_text())
     own, stride = manifest["input"], manifest["output"]["stride"]
     shaped = Shaped(

@@ -1,7 +1,7 @@
-"""How fast the shipped networks are on a GPU: `python benchmarks/gpu/run.py`. Prints a table, writes JSON.
+"""Measures the speed of the shipped networks on a GPU: `python benchmarks/gpu/run.py`. Prints a table, writes JSON.
 
-Needs `pip install '.[gpu]' onnx`; on the CPU provider too, for a trial: `--providers cpu --batches 1 2 --seconds 0.2`.
-TensorRT builds an engine for each size first, for minutes; they are kept in the folder of `--cache`.
+Needs `pip install '.[gpu]' onnx`. For a trial on the CPU provider: `--providers cpu --batches 1 2 --seconds 0.2`.
+TensorRT first builds an engine for each size, which takes minutes. The engines are kept in the folder of `--cache`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WARM_UPS = 5
 
 
 def timed(steps: list[Call], seconds: float) -> Row:
-    """Ms for all steps together, after a few times that do not count."""
+    """Ms for all steps together, after a few runs that do not count."""
     for _ in range(_WARM_UPS):
         for call in steps:
             call()
@@ -46,14 +46,14 @@ def timed(steps: list[Call], seconds: float) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """On which provider, for how long each, and where TensorRT keeps its engines."""
+    """The provider, the duration of each measurement, and the folder for TensorRT's engines."""
 
     provider: str
     seconds: float
     cache: Path
 
     def measure(self, work: str, networks: list[Shaped], batch: int, most: int) -> list[Row]:
-        """All networks on a batch each, one after the other: a row for each way to call and each kind of memory."""
+        """Run all networks on a batch, one after the other: a row for each way to call and each kind of memory."""
         buffers = [Buffers(shaped, batch) for shaped in networks]
         sessions = [open_session(shaped, self.provider, most, self.cache) for shaped in networks]
         ways = [calls(session, each) for session, each in zip(sessions, buffers, strict=True)]

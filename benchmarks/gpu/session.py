@@ -24,7 +24,7 @@ PROVIDERS = {
 
 
 def open_session(shaped: Shaped, provider: str, most: int, cache: Path) -> Any:
-    """A session that really runs there. Raises RuntimeError where it does not: the runtime itself falls back."""
+    """A session that runs on `provider`. Raises RuntimeError instead of the runtime's silent fallback."""
     chain: list[Any] = [(PROVIDERS[provider], _options(shaped, provider, most, cache))]
     if provider == "tensorrt":
         chain.append(PROVIDERS["cuda"])
@@ -48,7 +48,7 @@ def _options(shaped: Shaped, provider: str, most: int, cache: Path) -> dict[str,
 
 
 class Buffers:
-    """A batch of pictures and the room for their masks, in the host's memory."""
+    """A batch of pictures and memory for their masks, both in the host's memory."""
 
     def __init__(self, shaped: Shaped, batch: int) -> None:
         self.pixels: Array = np.random.default_rng(7).integers(0, 256, (batch, *shaped.shape), dtype=np.uint8)
@@ -56,7 +56,7 @@ class Buffers:
 
 
 def calls(session: Any, buffers: Buffers) -> dict[str, Call]:
-    """The same work by `run` and by a binding that was made beforehand: masks are in the host's buffer at the end."""
+    """The same work by `run` and by a prepared binding. Both leave the masks in the host's buffer."""
     source, result = session.get_inputs()[0].name, session.get_outputs()[0].name
     binding = session.io_binding()
     pixels, masks = buffers.pixels, buffers.masks
@@ -71,7 +71,7 @@ def calls(session: Any, buffers: Buffers) -> dict[str, Call]:
 
 @contextmanager
 def pinned(buffers: list[Buffers]) -> Iterator[None]:
-    """The buffers locked in memory, so that the GPU copies them by itself. Raises RuntimeError where CUDA refuses."""
+    """Lock the buffers in memory, so that the GPU can copy them itself. Raises RuntimeError if CUDA refuses."""
     runtime = _cuda_runtime()
     arrays = [array for each in buffers for array in (each.pixels, each.masks)]
     locked: list[ctypes.c_void_p] = []
@@ -88,7 +88,7 @@ def pinned(buffers: list[Buffers]) -> Iterator[None]:
 
 
 def _cuda_runtime() -> ctypes.CDLL:
-    """The one that the provider has loaded."""
+    """The CUDA runtime that the provider has loaded."""
     for version in (13, 12):
         try:
             return ctypes.CDLL(f"libcudart.so.{version}")

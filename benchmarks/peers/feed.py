@@ -1,8 +1,8 @@
 """Network cameras that every product can open: uncompressed video (YUV4MPEG2) over HTTP, one port for each lane.
 
-Each picture carries its part's number in its first rows, so that whoever has the picture knows which one it is, and
-whoever has the line knows when it was taken. Frames that a client has no room for are lost, as in a camera. SIGUSR1
-kills the first camera, SIGUSR2 brings it back.
+The first rows of each picture carry its part's number. So a receiver knows which part it is, and with the line it knows
+when the picture was taken. Frames that a client has no room for are lost, as in a camera. SIGUSR1 kills the first
+camera, SIGUSR2 brings it back.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy as np
 from edge_inspector.records import Image
 from edge_inspector.simulation.line import Line, camera_offset_mm
 
-# The rate in the header is a lie where frames come slower: with a low one FFmpeg would first watch for five seconds.
+# The rate in the header is too high if frames come more slowly. With a low rate FFmpeg would first watch for five
+# seconds.
 _HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: video/x-yuv4mpeg\r\n\r\nYUV4MPEG2 W256 H256 F25:1 Ip A1:1 C420jpeg\n"
 _BITS, _CELL = 16, 8
 _NO_PART = 2**_BITS - 1
@@ -44,11 +45,11 @@ class LaneCamera:
         self._server: asyncio.Server | None = None
 
     async def live(self) -> None:
-        """Take clients."""
+        """Accept clients."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
 
     def die(self) -> None:
-        """No port, no connection."""
+        """Close the port and all connections."""
         if self._server is not None:
             self._server.close()
         for client in self._clients:
@@ -64,7 +65,7 @@ class LaneCamera:
         writer.close()
 
     async def _send_frames(self, writer: asyncio.StreamWriter) -> None:
-        planes = cycle(self._planes)  # a camera that repeats its picture is taken for a frozen one
+        planes = cycle(self._planes)  # a camera that repeats its picture would be taken for frozen
         while not self._line.started:  # a stream without pictures does not open
             writer.write(b"FRAME\n" + _numbered(next(planes), _NO_PART).tobytes())
             await asyncio.sleep(0.2)

@@ -1,7 +1,7 @@
-"""Installs each peer into an environment of its own: `python benchmarks/peers/install.py [NAME ...]`.
+"""Installs each peer into its own environment: `python benchmarks/peers/install.py [NAME ...]`.
 
-They bring several gigabytes of files between them. Torch is asked for by itself: where a folder or an index with a CPU
-wheel is given (`--find-links`, or PIP_FIND_LINKS), CUDA stays out.
+Together they bring several gigabytes of files. Torch is installed separately: with a folder or an index with a CPU
+wheel (`--find-links`, or PIP_FIND_LINKS), CUDA is not installed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import venv
 from pathlib import Path
 
-# As tried; newer ones may have another API.
+# The tested versions. Newer ones may have another API.
 PACKAGES = {
     "plain": ("numpy==2.4.6", "opencv-python-headless==5.0.0.93", "onnxruntime==1.31.1"),
     "roboflow": ("torch==2.13.0", "inference-cpu==1.8.3"),
@@ -28,7 +28,7 @@ def python_of(envs: Path, name: str) -> Path:
 
 
 def install(envs: Path, name: str, find_links: str) -> None:
-    """The peer's environment, made where it is missing. pip itself takes ten minutes to resolve these; uv seconds."""
+    """Make the peer's environment if it is missing. pip needs ten minutes to resolve it, uv only seconds."""
     if (envs / name / "installed").exists():
         return
     print(f"{name}: {' '.join(PACKAGES[name])} into {envs / name}", file=sys.stderr)
@@ -41,7 +41,7 @@ def install(envs: Path, name: str, find_links: str) -> None:
 
 
 def main() -> None:
-    """All that are named; all of them without a name."""
+    """Install the named peers, or all of them without a name."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(PACKAGES))
     parser.add_argument("--envs", type=Path, default=ENVS)

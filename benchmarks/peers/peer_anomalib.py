@@ -1,8 +1,8 @@
-"""anomalib's OpenVINOInferencer in place of ONNX Runtime, in the plain loop: it brings no cameras of its own.
+"""anomalib's OpenVINOInferencer in place of ONNX Runtime, in the plain loop, because it has no cameras of its own.
 
 The class feeds float RGB planes from 0 to 1 and takes one picture at a time. So our ONNX is converted once, with
-OpenVINO's own steps from that input to the bytes that the model takes. It takes back one anomaly map for a picture:
-the masks of the classes travel as one, below each other.
+OpenVINO's own steps from that input to the bytes that the model takes. The class returns one anomaly map for a picture,
+so the masks of the classes are joined into one, below each other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MASK_PX = 128
 
 
 def converted(model: Path) -> Path:
-    """Our model as the class wants it, kept in the environment's folder."""
+    """Our model in the form that the class needs, kept in the environment's folder."""
     file = Path(sys.prefix) / f"{model.name}.xml"
     if not file.exists():
         graph = openvino.Core().read_model(model / "model.int8.onnx")
@@ -41,7 +41,7 @@ def converted(model: Path) -> Path:
 
 
 def main() -> None:
-    """Until SIGTERM."""
+    """Run until SIGTERM."""
     chosen = work.task()
     file = converted(chosen.model)
     os.chdir(sys.prefix)  # the class keeps its cache of compiled models where it runs

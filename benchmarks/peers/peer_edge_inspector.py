@@ -1,6 +1,6 @@
-"""Edge Inspector on the peers' work: the real daemon, with PLC and broker, since it has no smaller form.
+"""Edge Inspector on the peers' work: the real daemon, with PLC and broker, because it has no smaller form.
 
-A result is there when the PLC holds the part's verdict; each part has one picture from each of four cameras.
+A result counts when the PLC holds the part's verdict. Each part has one picture from each of four cameras.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edge_inspector.simulation.demo import Demo, DemoOptions
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.report import read_ledger
 
-# Half a picture's distance: these cameras tell no capture time, so a picture is placed by when it arrived.
+# Half a picture's distance: these cameras give no capture time, so a picture is placed by its arrival.
 _TOLERANCE_MM = 0.4 * PITCH_MM
 _SETTLE_NS = 2_000_000_000
 Event = dict[str, Any]
@@ -35,7 +35,7 @@ _SIMULATED = re.compile(r'driver = "simulated"\n(.*?)settings = \{ line = .*?, l
 
 
 class PeerLine(Demo):
-    """The demo's line; over the network its cameras are those of feed.py, read by the shipped `opencv` driver."""
+    """The demo's line. Over the network its cameras are those of feed.py, read by the shipped `opencv` driver."""
 
     def __init__(self, scenario: Scenario, folder: Path) -> None:
         self._network = scenario.network
@@ -53,7 +53,7 @@ class PeerLine(Demo):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """With its cameras."""
+        """Run the line with its cameras."""
         with ExitStack() as self._stack, super().running():
             yield
 
@@ -109,13 +109,13 @@ def run(scenario: Scenario) -> Figures:
     figures["cpu_ms_per_frame"] = (end.cpu_s - begin.cpu_s) * 1000 / max(1, frames)
     return (
         figures
-        | _measured(scenario, line.line, ledger, views, steady_ns, outage_ns)
+        | _measured(scenario, line.line, ledger=ledger, views=views, steady_ns=steady_ns, outage_ns=outage_ns)
         | {"unaccounted": report["unaccounted"]}
     )
 
 
 def _measured(
-    scenario: Scenario, line: Line, ledger: list[Event], views: list[Look], steady_ns: int, outage_ns: Outage
+    scenario: Scenario, line: Line, *, ledger: list[Event], views: list[Look], steady_ns: int, outage_ns: Outage
 ) -> Figures:
     told = {
         event["part"]: event["written_ns"]
@@ -142,7 +142,7 @@ def _measured(
 
 
 def _overload(scenario: Scenario, line: Line, judged: list[Look], ledger: list[Event]) -> Figures:
-    """Every part was announced, so every picture was due; those of parts with a verdict are accounted for."""
+    """Every part was announced, so every picture was due. Pictures of parts with a verdict are accounted for."""
     begin, end = line.belt.time_at(line.eye_mm(0)) + _SETTLE_NS, line.belt.time_at(line.eye_mm(line.parts - 1))
     within = sum(begin <= view["begun_ns"] < end for _, _, view in judged)
     offered = line.parts * LANES

@@ -16,7 +16,7 @@ _RETRY_S = 0.5
 
 
 class Latest:
-    """The newest frame of each camera that nobody has looked at yet."""
+    """The newest frame of each camera that was not taken yet."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -24,21 +24,21 @@ class Latest:
         self.replaced = 0
 
     def put(self, lane: int, image: work.Image, stamp_ns: int) -> None:
-        """In place of an older one."""
+        """Store a frame in place of an older one."""
         with self._changed:
             self.replaced += lane in self._frames
             self._frames[lane] = (image, stamp_ns)
             self._changed.notify()
 
     def take(self, most: int) -> dict[int, tuple[work.Image, int]]:
-        """What is there, at most so many; nothing after a while without frames."""
+        """The stored frames, at most this many. Nothing after a while without frames."""
         with self._changed:
             self._changed.wait_for(lambda: self._frames, 0.1)
             return {lane: self._frames.pop(lane) for lane in list(self._frames)[:most]}
 
 
 def capture(chosen: work.Task, lane: int, latest: Latest, stop: threading.Event) -> None:
-    """The life of one camera."""
+    """Run one camera."""
     open_camera = work.opener(chosen, lane)
     while not stop.is_set():
         camera = open_camera()
@@ -52,7 +52,7 @@ def capture(chosen: work.Task, lane: int, latest: Latest, stop: threading.Event)
 
 
 def run(chosen: work.Task, segment: Segment, workers: int, most: int) -> None:
-    """Until SIGTERM: so many workers share the model, each takes at most so many frames at once."""
+    """Run until SIGTERM. The workers share the model, and each takes at most `most` frames at once."""
     stop, latest, judgement = work.until_stopped(), Latest(), work.Judgement(chosen.model)
 
     def infer() -> None:

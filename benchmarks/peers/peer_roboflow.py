@@ -1,6 +1,6 @@
-"""Roboflow's InferencePipeline with the same model through its custom logic, as its documents advise for live sources.
+"""Roboflow's InferencePipeline with the same model as custom logic, as its documents advise for live sources.
 
-Over the network it opens the cameras itself; pictures from memory come through a video frame producer of ours.
+Over the network it opens the cameras itself. Pictures from memory come through our own video frame producer.
 """
 
 # ruff: noqa: E402 -- the product reads its environment when it is imported
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-# Models of its own that this work does not need, as its warnings advise, and calls home.
+# Other models, which this work does not need, are off, as its warnings advise. So is its telemetry.
 _OFF = (
     "CLIP PE SAM SAM2 SAM3 OWLV2 GAZE DOCTR EASYOCR TROCR PPOCR GROUNDINGDINO YOLO_WORLD",
     "PALIGEMMA FLORENCE2 QWEN_2_5 QWEN_3 QWEN_3_5 QWEN_3_8 SMOLVLM2 MOONDREAM2 GLM_OCR DEPTH_ESTIMATION",
@@ -30,7 +30,7 @@ from inference.core.interfaces.stream.pipeline import SinkMode
 
 
 class Producer(VideoFrameProducer):
-    """Pictures from memory behind its interface, which has no place for a capture time."""
+    """Pictures from memory behind its interface, which has no field for a capture time."""
 
     def __init__(self, chosen: work.Task, lane: int) -> None:
         self._camera = work.MemoryCamera(chosen, lane)
@@ -46,7 +46,7 @@ class Producer(VideoFrameProducer):
         return True, self._image
 
     def release(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
     def isOpened(self) -> bool:  # noqa: N802 -- its name
         """Always."""
@@ -60,19 +60,19 @@ class Producer(VideoFrameProducer):
 
 
 def sources(chosen: work.Task) -> list[str | Callable[[], Producer]]:
-    """What the pipeline is told to open."""
+    """The sources that the pipeline opens."""
     if chosen.pictures is None:
         return list(chosen.urls)
     return [lambda lane=lane: Producer(chosen, lane) for lane in range(chosen.cameras)]
 
 
 def monotonic_ns(stamp: datetime) -> int:
-    """The naive local time that the product attaches, on the clock that everyone shares."""
+    """The product's naive local time, converted to the shared monotonic clock."""
     return int(stamp.timestamp() * 1e9) - time.time_ns() + time.monotonic_ns()
 
 
 def main() -> None:
-    """Until SIGTERM."""
+    """Run until SIGTERM."""
     chosen = work.task()
     stop, sink, judgement = work.until_stopped(), work.Sink(chosen.sink), work.Judgement(chosen.model)
     segment = work.load_model(chosen.model)
@@ -97,7 +97,7 @@ def main() -> None:
         source_buffer_filling_strategy=BufferFillingStrategy.DROP_OLDEST,
         sink_mode=SinkMode.SEQUENTIAL,
         video_processing_mode="auto",
-        # By its stamps a picture is as old as the interval when it comes: its own limit of 0.5 s would drop most.
+        # By its time stamps a picture is one interval old on arrival: its own limit of 0.5 s would drop most.
         max_staleness=2.0,
     )
     pipeline.start(use_main_thread=False)

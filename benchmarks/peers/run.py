@@ -1,4 +1,4 @@
-"""All products on the same work, in turns, in one go: `python benchmarks/peers/run.py`. Prints JSON and a table."""
+"""Runs all products on the same work, in turns: `python benchmarks/peers/run.py`. Prints JSON and a table."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _round(products: dict[str, Run], seconds: float, only: list[str] | None) -> 
     found: Figures = {"products": {name: {} for name in products}}
     for number in range(len(scenarios(seconds, 1.0))):
         for name, run in products.items():
-            # Anew for each: on a machine with other work it is not the same a minute later.
+            # Measured again for each, because other work on the machine changes its speed within a minute.
             scenario = scenarios(seconds, model.frames_per_s(2.0))[number]
             if only and scenario.name not in only:
                 continue

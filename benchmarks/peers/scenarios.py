@@ -1,4 +1,4 @@
-"""What is asked of each product, and how figures are summed up."""
+"""The scenarios for each product, and the summary of figures."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 Figures = dict[str, Any]
 LANES = 4
-PITCH_MM = 400.0  # from picture to picture; the belt's speed makes the rate
+PITCH_MM = 400.0  # from picture to picture. The belt's speed makes the rate
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Four cameras at `frames_per_s` each for so many seconds, over the network or from memory; then an outage."""
+    """Four cameras at `frames_per_s` each for a number of seconds, over the network or from memory, then an outage."""
 
     name: str
     frames_per_s: float
@@ -23,7 +23,7 @@ class Scenario:
 
 
 def scenarios(seconds: float, capacity: float) -> list[Scenario]:
-    """Both of them; `capacity` is what the model alone does here, frames per second."""
+    """Both scenarios. `capacity` is the rate of the model alone here, in frames per second."""
     return [
         Scenario("paced", 2.0, seconds, outage=True),
         Scenario("overload", 2 * capacity / LANES, seconds, network=False),
@@ -31,7 +31,7 @@ def scenarios(seconds: float, capacity: float) -> list[Scenario]:
 
 
 def spread(values: Sequence[float]) -> dict[str, float | int | None]:
-    """How many, and by nearest rank p50, p99 and the extremes; None without values."""
+    """The number of values, p50 and p99 by nearest rank, and the extremes. None without values."""
     ranked = sorted(values)
     if not ranked:
         return {"count": 0, "p50": None, "p99": None, "min": None, "max": None}

@@ -25,7 +25,7 @@ _ROWS = {
 
 
 def table(rounds: list[dict[str, Any]]) -> str:
-    """Markdown; a dash where there is no such figure."""
+    """The table in Markdown. A dash if there is no such figure."""
     names = list(rounds[0]["products"])
     lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for title, path in _ROWS.items():

@@ -1,6 +1,6 @@
-"""Lets PyPI's torchvision, which is built for CUDA, be imported beside a CPU torch; import this first.
+"""Lets PyPI's torchvision, which is built for CUDA, be imported with a CPU torch. Import this module first.
 
-Its compiled operators do not load there. Nothing that is measured here calls them: they are declared, without a body.
+Its compiled operators do not load there. Nothing that is measured here calls them, so they are declared without a body.
 """
 
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""A peer as a process, watched from outside: what it sends, how large it is, how long it takes to start and to stop."""
+"""A peer as a process, measured from outside: its results, its memory, and its start and stop times."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Sink:
 
 
 def run(python: Path, script: Path, scenario: Scenario, world: World) -> Figures:
-    """One scenario's figures of a peer. Raises RuntimeError, with the end of its log, when no result comes."""
+    """One scenario's figures of a peer. Raises RuntimeError, with the end of its log, if no result comes."""
     with tempfile.TemporaryDirectory(prefix="peers-") as name, Sink() as sink, ExitStack() as stack:
         folder, start_ns = Path(name), time.monotonic_ns()
         line = world.line(scenario.frames_per_s, start_ns)
@@ -105,7 +105,7 @@ def run(python: Path, script: Path, scenario: Scenario, world: World) -> Figures
             "stop_s": _stopped(process),
         }
         time.sleep(0.3)
-        figures |= _measured(scenario, line, sink, first_ns + int(_SETTLE_S * 1e9), outage_ns)
+        figures |= _measured(scenario, line, sink, steady_ns=first_ns + int(_SETTLE_S * 1e9), outage_ns=outage_ns)
         return figures | {"cpu_ms_per_frame": figures["steady_cpu_s"] * 1000 / max(1, figures["steady_frames"])}
 
 
@@ -127,7 +127,7 @@ def _sample_at(process: subprocess.Popen[bytes], at_s: float) -> Sample:
 
 
 def _stopped(process: subprocess.Popen[bytes]) -> float | None:
-    """Seconds from SIGTERM until it is gone; None when it had to be killed."""
+    """Seconds from SIGTERM until it is gone. None if it had to be killed."""
     begun = time.monotonic()
     process.terminate()
     try:
@@ -137,7 +137,9 @@ def _stopped(process: subprocess.Popen[bytes]) -> float | None:
     return time.monotonic() - begun
 
 
-def _measured(scenario: Scenario, line: Line, sink: Sink, steady_ns: int, outage_ns: tuple[int, int] | None) -> Figures:
+def _measured(
+    scenario: Scenario, line: Line, sink: Sink, *, steady_ns: int, outage_ns: tuple[int, int] | None
+) -> Figures:
     end_ns = steady_ns + int(scenario.seconds * 1e9)
     steady = [result for result in sink.results if steady_ns <= result.at_ns < end_ns]
     if scenario.name == "overload":
@@ -157,7 +159,7 @@ def _measured(scenario: Scenario, line: Line, sink: Sink, steady_ns: int, outage
 
 
 def _overload(scenario: Scenario, sink: Sink, steady: int) -> Figures:
-    """Offered and lost from each lane's first to its last result; what the product says it lost, over its life."""
+    """Frames offered and lost from each lane's first to its last result, and the product's own count over its life."""
     numbers = [[found.part for found in sink.results if found.lane == lane] for lane in range(LANES)]
     offered = sum(max(parts) - min(parts) + 1 for parts in numbers if parts)
     lost = offered - sum(len(set(parts)) for parts in numbers)

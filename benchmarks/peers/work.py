@@ -1,6 +1,6 @@
-"""The work that each peer does: the same cameras, the same model, the same judgement, the same sink.
+"""The work of each peer: the same cameras, the same model, the same judgement, the same sink.
 
-Runs in the peer's own environment: NumPy, OpenCV and, for the model, ONNX Runtime are all that it needs.
+It runs in the peer's own environment and needs only NumPy, OpenCV and, for the model, ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
-_BUFFERS = 8  # pictures that a camera keeps for a reader that is slow
+_BUFFERS = 8  # a camera keeps this many pictures for a slow reader
 _BITS, _CELL = 16, 8
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the harness asks for: cameras by address, or from memory when `pictures` is given."""
+    """The task from the harness: cameras by address, or from memory if `pictures` is given."""
 
     model: Path
     sink: int
@@ -40,12 +40,12 @@ class Task:
 
     @property
     def cameras(self) -> int:
-        """How many there are."""
+        """The number of cameras."""
         return len(self.urls) or 4
 
 
 def task() -> Task:
-    """From the command line."""
+    """The task from the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--sink", type=int, required=True)
@@ -57,14 +57,14 @@ def task() -> Task:
 
 
 def until_stopped() -> threading.Event:
-    """Set by SIGTERM."""
+    """An event that SIGTERM sets."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     return stop
 
 
 class MemoryCamera:
-    """Pictures that cost nothing to take, when they are due, by OpenCV's `read`; what is not fetched is overwritten."""
+    """Pictures without cost, each when it is due, by OpenCV's `read`. A picture that is not fetched is overwritten."""
 
     def __init__(self, chosen: Task, lane: int) -> None:
         self._pictures = np.load(str(chosen.pictures), mmap_mode="r")[lane]
@@ -89,18 +89,18 @@ class MemoryCamera:
         return True, picture
 
     def release(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
 
 def opener(chosen: Task, lane: int) -> Callable[[], Any]:
-    """Opens the lane's camera, anew after it died."""
+    """A function that opens the lane's camera, also after it died."""
     if chosen.pictures is not None:
         return lambda: MemoryCamera(chosen, lane)
     return lambda: cv2.VideoCapture(chosen.urls[lane], cv2.CAP_FFMPEG)
 
 
 class Judgement:
-    """Defects from masks, by the limits in the model's manifest."""
+    """Finds defects in masks with the limits in the model's manifest."""
 
     def __init__(self, model: Path) -> None:
         manifest = tomllib.loads((model / "manifest.toml").read_text())
@@ -109,7 +109,7 @@ class Judgement:
         self._limits = [(round(255 * limit["min_confidence"]), limit["min_area_px"] / area) for limit in limits]
 
     def defects(self, masks: Image) -> int:
-        """How many connected regions are large enough; `masks` is (classes, H, W) uint8."""
+        """The number of connected regions that are large enough. `masks` is (classes, H, W) uint8."""
         found = 0
         for mask, (level, area) in zip(masks, self._limits, strict=True):
             above = (mask >= level).view(np.uint8)
@@ -120,7 +120,7 @@ class Judgement:
 
 
 def load_model(model: Path, threads: int = 0) -> Callable[[list[Image]], Image]:
-    """Images (256, 256, 3) to masks (n, classes, 128, 128), by ONNX Runtime; 0 threads: as it chooses itself."""
+    """From images (256, 256, 3) to masks (n, classes, 128, 128), by ONNX Runtime. 0 threads: its default."""
     import onnxruntime  # noqa: PLC0415 -- not every peer has it
 
     options = onnxruntime.SessionOptions()
@@ -131,20 +131,20 @@ def load_model(model: Path, threads: int = 0) -> Callable[[list[Image]], Image]:
 
 
 class Sink:
-    """Where results go: one datagram each, to the harness, whose clock says when it was there."""
+    """Sends each result to the harness as one datagram. The clock of the harness gives its time."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.connect(("127.0.0.1", port))
 
     def result(self, lane: int, image: Image, stamp_ns: int | None, defects: int) -> None:
-        """A picture is judged. `stamp_ns` is when the product says that it was taken, None where it says nothing."""
+        """Send the result of a picture. `stamp_ns`: the product's capture time, None if it has none."""
         bits = image[_CELL // 2, _CELL // 2 : _BITS * _CELL : _CELL, 1] > 127
         number = int(sum(1 << bit for bit in range(_BITS) if bits[bit]))
         self._send({"lane": lane, "part": number, "stamp_ns": stamp_ns, "defects": defects})
 
     def lost(self, frames: int) -> None:
-        """What the product itself counted as lost so far."""
+        """Send the product's own count of lost frames so far."""
         self._send({"lost": frames})
 
     def _send(self, message: dict[str, int | None]) -> None:

@@ -1,4 +1,4 @@
-"""What surrounds a product: pictures, a line without a belt for those that know none, network cameras."""
+"""The world around a product: pictures, a line without a belt for products that know none, network cameras."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DISTINCT = 8
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Drawn once for all runs, in `folder`."""
+    """The files in `folder`, drawn once for all runs."""
 
     folder: Path
 
@@ -45,7 +45,7 @@ class World:
         return self.folder / "pictures.npy"
 
     def line(self, frames_per_s: float, start_ns: int) -> Line:
-        """Parts without end, as many per second."""
+        """A line with unlimited parts, this many per second."""
         options = DemoOptions(
             cameras=LANES, speed_mm_s=frames_per_s * PITCH_MM, pitch_mm=PITCH_MM, distinct=DISTINCT, parts=60_000
         )
@@ -66,11 +66,11 @@ class NetworkCameras:
         self._process = subprocess.Popen([sys.executable, str(script), str(line_file), *map(str, self.ports)])
 
     def urls(self) -> list[str]:
-        """One for each lane."""
+        """One URL for each lane."""
         return [f"http://127.0.0.1:{port}/" for port in self.ports]
 
     def outage(self) -> tuple[int, int]:
-        """Kill the first camera and bring it back; the instants of both."""
+        """Kill the first camera and bring it back. Returns the times of both."""
         died_ns = time.monotonic_ns()
         self._process.send_signal(signal.SIGUSR1)
         time.sleep(_DEAD_S)
@@ -80,6 +80,6 @@ class NetworkCameras:
         return died_ns, back_ns
 
     def stop(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.kill()
         self._process.wait()

@@ -1,4 +1,4 @@
-"""Whether the promises are kept, and with how much to spare, for those who look after the station."""
+"""The dashboard for engineers: whether the promises are kept, and with what reserve."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LOW = ((0.01, "1 %"), (0.5, "middle"))
 
 
 def engineers() -> dict[str, Any]:
-    """Whether the promises are kept, and with how much to spare, for those who look after the station."""
+    """The dashboard for the people who maintain the station."""
     return dashboard(
         "edge-inspector-engineers",
         "Edge Inspector: station",

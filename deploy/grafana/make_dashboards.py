@@ -1,4 +1,4 @@
-"""Writes dashboards/*.json; run it after a change. A test compares, and has promtool read every expression."""
+"""Writes dashboards/*.json. Run it after a change. A test compares them and checks all expressions with promtool."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent / "dashboards"
 
 
 def main() -> int:
-    """Write both files."""
+    """Write both dashboards."""
     for name, board in (("operators", operators()), ("engineers", engineers())):
         (FOLDER / f"{name}.json").write_text(json.dumps(board, indent=1) + "\n")
     return 0

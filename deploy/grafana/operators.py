@@ -1,4 +1,4 @@
-"""What happens on the line, for those who run it."""
+"""The dashboard for the operators of the line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from queries import AT, RATE, E, share
 
 
 def operators() -> dict[str, Any]:
-    """What happens on the line, for those who run it."""
+    """The dashboard for the operators of the line."""
     return dashboard(
         "edge-inspector-operators",
         "Edge Inspector: line",
@@ -35,7 +35,7 @@ def operators() -> dict[str, Any]:
 
 def _now() -> list[dict[str, Any]]:
     known = {"starting": CALM, "ready": GOOD, "degraded": WARN, "off": WARN, "fault": BAD, "stopping": CALM}
-    # A number for each state, since only numbers have colours; a station that does not answer has none: "-".
+    # A number for each state, because only numbers have colours. A station that does not answer shows "-".
     state = " or ".join(f'{at} * ({E}station_state{{{AT}, state="{name}"}} == 1)' for at, name in enumerate(known))
     shown = words(**{f"_{at}": (name, color) for at, (name, color) in enumerate(known.items())})
     return [

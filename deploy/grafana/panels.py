@@ -1,4 +1,4 @@
-"""Grafana's panels, as far as two dashboards need them: each function gives one panel's JSON model."""
+"""Grafana's panels for the two dashboards. Each function returns the JSON model of one panel."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ DECISIONS = {"accept": GOOD, "reject": BAD, "not_inspected": WARN}
 
 
 def thresholds(*steps: tuple[float, str], first: str = GOOD) -> dict[str, Any]:
-    """Colours from a value on; `first` below the first of them."""
+    """Each colour applies from its value on. `first` applies below the first value."""
     listed = [{"color": first, "value": None}, *({"color": color, "value": value} for value, color in steps)]
     return {"mode": "absolute", "steps": listed}
 
 
 def words(**meanings: tuple[str, str]) -> list[dict[str, Any]]:
-    """What to show instead of a number: `_1=("ready", GOOD)`."""
+    """Texts to show instead of numbers: `_1=("ready", GOOD)`."""
     options = {
         key.removeprefix("_"): {"text": text, "color": color, "index": at}
         for at, (key, (text, color)) in enumerate(meanings.items())
@@ -34,8 +34,8 @@ YES_NO = words(_0=("no", GOOD), _1=("yes", BAD))
 def stat(
     title: str, about: str, query: Query, *, unit: str = "short", width: int = 4, shows: str = "value", **options: Any
 ) -> Panel:
-    """The last value, or its series' name, large, on a ground of its colour."""
-    panel = _panel("stat", title, about, (query,), unit, width, 4, **options)
+    """The last value, or the name of its series, in large letters on a coloured background."""
+    panel = _panel("stat", title, about, (query,), unit=unit, width=width, height=4, **options)
     panel["options"] = {
         "colorMode": "background",
         "graphMode": "none",
@@ -56,8 +56,8 @@ def series(
     colors: dict[str, str] | None = None,
     **options: Any,
 ) -> Panel:
-    """Lines over time; with thresholds these are drawn as lines as well."""
-    panel = _panel("timeseries", title, about, queries, unit, width, 8, **options)
+    """Lines over time. Thresholds are drawn as lines, too."""
+    panel = _panel("timeseries", title, about, queries, unit=unit, width=width, height=8, **options)
     defaults = panel["fieldConfig"]["defaults"]
     defaults["custom"] = {
         "drawStyle": "line",
@@ -83,8 +83,8 @@ def series(
 
 
 def bars(title: str, about: str, *queries: Query, unit: str = "short", width: int = 12, **options: Any) -> Panel:
-    """One bar per series, the value in the chosen time range."""
-    panel = _panel("bargauge", title, about, queries, unit, width, 8, **options)
+    """One bar per series, with the value in the chosen time range."""
+    panel = _panel("bargauge", title, about, queries, unit=unit, width=width, height=8, **options)
     for target in panel["targets"]:
         target |= {"instant": True, "range": False}
     panel["options"] = {
@@ -98,8 +98,8 @@ def bars(title: str, about: str, *queries: Query, unit: str = "short", width: in
 
 
 def states(title: str, about: str, *queries: Query, width: int = 12, **options: Any) -> Panel:
-    """Coloured bands over time: what was up when."""
-    panel = _panel("state-timeline", title, about, queries, "short", width, 7, **options)
+    """Coloured bands that show states over time."""
+    panel = _panel("state-timeline", title, about, queries, unit="short", width=width, height=7, **options)
     panel["fieldConfig"]["defaults"]["custom"] = {"fillOpacity": 70, "lineWidth": 0}
     panel["options"] = {
         "mergeValues": True,
@@ -113,8 +113,8 @@ def states(title: str, about: str, *queries: Query, width: int = 12, **options: 
 
 
 def heat(title: str, about: str, query: str, *, unit: str, width: int = 12) -> Panel:
-    """How a histogram's buckets fill over time."""
-    panel = _panel("heatmap", title, about, ((query, "{{le}}"),), unit, width, 8)
+    """The buckets of a histogram over time."""
+    panel = _panel("heatmap", title, about, ((query, "{{le}}"),), unit=unit, width=width, height=8)
     panel["targets"][0]["format"] = "heatmap"
     panel["options"] = {
         "calculate": False,
@@ -156,10 +156,10 @@ def _panel(
     title: str,
     about: str,
     queries: tuple[Query, ...],
+    *,
     unit: str,
     width: int,
     height: int,
-    *,
     limits: dict[str, Any] | None = None,
     mappings: list[dict[str, Any]] | None = None,
     floor: float | None = 0,
@@ -222,7 +222,7 @@ def _other_dashboards() -> dict[str, Any]:
 def _variables() -> list[dict[str, Any]]:
     source = {"name": "datasource", "label": "Source", "type": "datasource", "query": "prometheus", "hide": 0}
     station = _query("station", "Station", "label_values(edge_inspector_station_info, station)", 0)
-    # The station's name is on one metric only; all others know their instance.
+    # Only one metric has the station's name. All others have their instance.
     chosen = 'label_values(edge_inspector_station_info{station="$station"}, instance)'
     return [source, station, _query("instance", "Instance", chosen, 2)]
 

@@ -1,4 +1,4 @@
-"""PromQL that more than one panel needs; `AT` narrows every metric to the chosen station."""
+"""PromQL for more than one panel. `AT` limits every metric to the chosen station."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def share(decision: str, window: str) -> str:
 
 
 def spread(metric: str, label: str = "") -> list[tuple[str, str]]:
-    """Middle and 99 % of a histogram, one line for each value of `label`."""
+    """The median and 99 % of a histogram, one line for each value of `label`."""
     prefix = f"{{{{{label}}}}} " if label else ""
     return [(quantile(q, metric, label), prefix + name) for q, name in ((0.5, "middle"), (0.99, "99 %"))]
 

@@ -1,4 +1,4 @@
-"""Aravis' library as Python functions: loaded when first used, errors raised, nothing leaked."""
+"""Aravis' library as Python functions. It is loaded when first used. Errors are raised, and no memory leaks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class _GError(ctypes.Structure):
 
 
 class GValue(ctypes.Structure):
-    """GObject's box for a property's value."""
+    """GObject's container for the value of a property."""
 
     _fields_ = (("type", c_size_t), ("data", c_uint64 * 2))
 
 
-# Name: result, arguments. Those of `_FAILING` take a GError besides.
+# Name: result, arguments. The functions in `_FAILING` also take a GError.
 _PLAIN: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "arv_update_device_list": (None, ()),
     "arv_get_n_devices": (c_uint, ()),
@@ -98,12 +98,12 @@ _FAILING: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
 
 
 def load() -> None:
-    """Raises DeviceError where the library is missing."""
+    """Load the library. Raises DeviceError if it is missing."""
     _functions()
 
 
 def call(name: str, *arguments: Any) -> Any:
-    """Call the function of this name. Raises DeviceError with what its GError says."""
+    """Call the function with this name. Raises DeviceError with the text of its GError."""
     return _functions()[name](*arguments)
 
 
@@ -136,5 +136,5 @@ def _raising(function: Callable[..., Any], clear: Callable[..., Any]) -> Callabl
 
 
 def text(found: bytes | None) -> str:
-    """What a C string says, fit to be shown; empty for none."""
+    """The text of a C string without control characters. Empty for none."""
     return printable((found or b"").decode(errors="replace"))

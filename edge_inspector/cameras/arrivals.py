@@ -1,4 +1,4 @@
-"""What a stream's pictures tell by when they come: which were held back on their way, and by how much at most."""
+"""Finds pictures of a stream that were delayed on their way, and the largest delay, from their arrival times."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-# What came so long after the one before, three times more than usual, was stopped on its way, and more behind it.
+# A picture that arrives this long after the one before, and after three usual intervals, was held up on its way. More
+# pictures behind it were held up too.
 _STOPPED_NS: Final = 200_000_000
-_PAUSED: Final = 2  # times the usual: what came after such a pause, and what came right behind it, may be so much late
-_SINGLY: Final = 2  # so many in a row: one alone may come late because this machine was busy
-_BEHIND_AT_MOST_NS: Final = 1_500_000_000  # a stream that is still in bursts by then always is
-_EVEN: Final = 3  # times the mean: no gap of a stream without bursts is as long
+# times the usual interval: after such a pause, this picture and those right behind it may be late by the excess
+_PAUSED: Final = 2
+_SINGLY: Final = 2  # this many in a row, because a single picture may be late only because this machine was busy
+_BEHIND_AT_MOST_NS: Final = 1_500_000_000  # a stream that still arrives in bursts after this time always does
+_EVEN: Final = 3  # times the mean interval: a stream without bursts has no gap this long
 
 
 @dataclass(slots=True)
 class _Catching:
-    """A stream that catches up since an instant: how many pictures came, the longest gap, and the time waited."""
+    """A stream that is catching up: its start, the number of pictures, the longest gap, and the time spent waiting."""
 
     since_ns: int
     pictures: int = 0
@@ -31,24 +33,25 @@ class _Catching:
         self.waited_ns += waited_ns
 
     def even_ns(self, now_ns: int) -> float | None:
-        """The interval of a stream that comes evenly and is waited for, so that it holds nothing back; else None."""
+        """The interval of a stream whose pictures arrive evenly and after a wait, so none is delayed. Else None."""
         span_ns = now_ns - self.since_ns
         even = self.longest_ns < _EVEN * span_ns / self.pictures and self.waited_ns > span_ns / 4
         return span_ns / self.pictures if even else None
 
 
 class Arrivals:
-    """One stream since it was opened. `interval_ns` is what it says of itself, `slowest_ns` what its settings allow.
+    """One stream since it was opened.
 
-    `late_ns`: by how much more than usual the picture that came last may be late.
+    `interval_ns` is the interval that the stream reports. `slowest_ns` is the longest one that its settings allow.
+    `late_ns`: how much later than usual the last picture may have arrived.
     """
 
     def __init__(self, name: str, interval_ns: float, slowest_ns: float, opened_ns: int) -> None:
         self._name = name
         self._interval_ns = interval_ns
-        # Until the stream has shown its rate, it may be as slow as its settings allow.
+        # Until the stream has shown its rate, assume the slowest one that its settings allow.
         self.usual_ns = slowest_ns
-        # Opening looks into a stream: its first pictures are as old as that took.
+        # Opening a stream reads its first pictures, so they are as old as the opening took.
         self.late_ns = int(slowest_ns)
         self._last_ns = opened_ns
         self._catching: _Catching | None = _Catching(opened_ns)
@@ -56,7 +59,7 @@ class Arrivals:
         self._in_bursts = False
 
     def came(self, received_ns: int, waited_ns: int) -> bool:
-        """Whether the picture that came now, after so long a wait, can be used: not while the stream catches up."""
+        """Whether the picture that arrived after this wait can be used. It cannot while the stream catches up."""
         apart_ns, self._last_ns = received_ns - self._last_ns, received_ns
         self._follow(apart_ns)
         if self._in_bursts:
@@ -71,7 +74,7 @@ class Arrivals:
         return True
 
     def _follow(self, apart_ns: int) -> None:
-        """What a pause held back is late until pictures come one by one again."""
+        """Update the delay: after a pause, pictures are late until they arrive one by one again."""
         late_ns = int(apart_ns - self.usual_ns)
         paused = apart_ns > _PAUSED * self.usual_ns
         if paused and not self.late_ns:
@@ -92,7 +95,7 @@ class Arrivals:
             self._catching = None
             even_ns = catching.even_ns(received_ns)
             if even_ns is not None:
-                # It is quicker than it says of itself: Motion JPEG has no rate, and FFmpeg makes one up.
+                # The stream is faster than it reports. Motion JPEG has no rate, and FFmpeg invents one.
                 self._interval_ns = self.usual_ns = even_ns
                 self.late_ns = 0
                 return

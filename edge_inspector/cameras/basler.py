@@ -88,7 +88,7 @@ class BaslerCamera(Camera):
         """Stop and disconnect."""
         camera, self._camera = self._camera, None
         if camera is not None:
-            # Whatever a camera that is gone says to it, it is let go.
+            # Whatever error a lost camera causes here, it is released.
             for step in (camera.StopGrabbing, camera.Close, camera.DestroyDevice):
                 with contextlib.suppress(genicam.GenericException):
                     step()
@@ -96,7 +96,7 @@ class BaslerCamera(Camera):
     def counters(self) -> CameraCounters:
         """Pylon's statistics of the stream, if the interface has them."""
         if self._camera is not None:
-            # A camera that was unplugged has no statistics any more.
+            # An unplugged camera has no statistics any more.
             with contextlib.suppress(DeviceError, genicam.GenericException):
                 stream = _Nodes(self._camera.GetStreamGrabberNodeMap())
                 told = {key: int(stream.read(name)) for key, name in _STATISTICS.items() if stream.has(name)}
@@ -140,9 +140,11 @@ class BaslerCamera(Camera):
                 stamp_ns = _chunk(result, chosen.chunk_timestamp) * 1_000_000_000 // self._ticks_per_s
             if chosen.chunk_encoder is not None:
                 count = _chunk(result, chosen.chunk_encoder)
-            # pylon takes its buffer back, so that these bytes are a copy.
+            # pylon takes its buffer back, so these bytes are copied.
             memory: Image = np.frombuffer(result.GetBuffer(), np.uint8)
-            image = picture(memory, int(result.PixelType), result.Height, result.Width, chosen.demosaic)
+            image = picture(
+                memory, int(result.PixelType), height=result.Height, width=result.Width, demosaic=chosen.demosaic
+            )
         except DeviceError as error:
             raise DeviceError(f"{self.name}: {error}") from error
         if stamp_ns:
@@ -152,10 +154,25 @@ class BaslerCamera(Camera):
         captured_ns = self._captured_ns(stamp_ns, now_ns)
         error_ns = exposure_error_ns(self._clock, stamp_ns, memory.nbytes, chosen.stamp_error_us)
         number = self._ids.next(frame_id)
-        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count, error_ns)
+        return Frame(
+            self.name,
+            number,
+            captured_ns=captured_ns,
+            exposure_ns=self._exposure_ns,
+            received_ns=time.monotonic_ns(),
+            image=image,
+            encoder_count=count,
+            captured_error_ns=error_ns,
+        )
 
     def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:
-        return middle_of_exposure(self._clock, stamp_ns, self._exposure_ns, self._settings.stamp_delay_us, now_ns)
+        return middle_of_exposure(
+            self._clock,
+            stamp_ns,
+            exposure_ns=self._exposure_ns,
+            stamp_delay_us=self._settings.stamp_delay_us,
+            now_ns=now_ns,
+        )
 
 
 class _Nodes:
@@ -201,5 +218,5 @@ def _chunk(result: Any, name: str) -> int:
 
 
 def _told(error: Exception) -> str:
-    """What pylon says, without where in its sources."""
+    """The message of pylon's error, without the place in its source code."""
     return re.sub(r" : \w+ thrown in .*", "", str(error))

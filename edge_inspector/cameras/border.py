@@ -1,4 +1,4 @@
-"""Where a driver ends: whatever goes wrong in it is the camera's failure, and not the program's."""
+"""The border of a driver: every failure inside it is a failure of the camera, and not of the program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_inspector.errors import DeviceError
 
 log = logging.getLogger(__name__)
 
-# What libraries and conversions raise for values from a camera that make no sense.
+# Libraries and conversions raise these for senseless values from a camera.
 _FAILURES: Final = (
     ArithmeticError,
     AttributeError,
@@ -40,7 +40,7 @@ Result = TypeVar("Result")
 def fails_as_device(
     method: Callable[Concatenate[Owner, Given], Result],
 ) -> Callable[Concatenate[Owner, Given], Result]:
-    """The driver's method, raising DeviceError for what values from outside may have caused."""
+    """The driver's method, which now raises DeviceError for errors that values from outside may cause."""
 
     @wraps(method)
     def guarded(camera: Owner, /, *given: Given.args, **named: Given.kwargs) -> Result:

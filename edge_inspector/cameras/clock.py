@@ -1,24 +1,26 @@
-"""A camera's own clock on the host's monotonic clock, learned from when its stamps were seen here."""
+"""A camera's own clock on the host's monotonic clock, learned from the times at which its timestamps arrive here."""
 
 from __future__ import annotations
 
 from collections import deque
 from itertools import pairwise
 
-# A stamp seen so much earlier than the clocks allow means that the camera's clock was set forward. So much later, that
-# it was set back, or that the stamp was under way for long: in so many slots, with nothing in time between, nothing is.
+# A timestamp that arrives this much too early means that the camera's clock was set forward. One that arrives this much
+# too late means that the clock was set back, or that the timestamp was delayed. The clock was set back if this happens
+# in so many slots, and none in between is in time.
 _STEP_NS = 20_000_000
 _LATE_SLOTS = 5
-_UNSTAMPED_NS = 20_000_000  # what the way into this program may take, beside the transfer
-_STAMPED_NS = 1_000_000  # the same at its quickest, of many frames
+_UNSTAMPED_NS = 20_000_000  # delay into this program for a frame without a timestamp, in addition to the transfer
+_STAMPED_NS = 1_000_000  # the shortest such delay of many frames
 
 
 class DeviceClock:
     """Minimum-offset filter that follows drift.
 
-    What was stamped at `device_ns` was seen here at `seen_ns`, never before: the difference is the clocks' offset
-    plus a delay that is never negative. The least differences of each `slot_ns` lie on a line whose slope is the
-    drift: the edge of their lower hull that spans the middle of the window. `drift_max` bounds its slope.
+    A timestamp `device_ns` arrives here at `seen_ns`, never earlier than it was made. The difference is the offset of
+    the clocks plus a delay that is never negative. The smallest differences of each `slot_ns` lie on a line whose slope
+    is the drift. This line is the edge of their lower hull that spans the middle of the window. `drift_max` limits its
+    slope.
     """
 
     def __init__(self, *, slot_ns: int = 1_000_000_000, slots: int = 30, drift_max: float = 200e-6) -> None:
@@ -32,7 +34,7 @@ class DeviceClock:
 
     @property
     def known(self) -> bool:
-        """Whether anything was learned yet."""
+        """Whether anything has been learned yet."""
         return bool(self._least)
 
     @property
@@ -46,9 +48,9 @@ class DeviceClock:
         return max((error for _, _, error in self._least), default=0) + int(self._drift_max * since_ns)
 
     def add(self, device_ns: int, seen_ns: int, *, latched: bool = False, error_ns: int = 0) -> None:
-        """What the device stamped so was seen here at this instant; `latched` where both are one but for 2 ms.
+        """The device's timestamp arrived here at this instant. `latched`: both are the same instant within 2 ms.
 
-        `error_ns`: how far the two may lie apart at best.
+        `error_ns`: how far the two may be apart at best.
         """
         offset = seen_ns - device_ns
         late_ns = offset - self._line(device_ns)
@@ -63,7 +65,7 @@ class DeviceClock:
         self._fit()
 
     def host_ns(self, device_ns: int) -> int:
-        """The host's time of a device's stamp. Only after the first `add`."""
+        """The host time of a device's timestamp. Call it only after the first `add`."""
         return device_ns + round(self._line(device_ns))
 
     def _was_set(self, device_ns: int, late_ns: float, *, latched: bool) -> bool:
@@ -88,16 +90,21 @@ class DeviceClock:
             ((left, right) for left, right in pairwise(hull) if left[0] <= middle <= right[0]), (hull[0], hull[-1])
         )
         slope = (right[1] - left[1]) / (right[0] - left[0]) if right[0] > left[0] else 0.0
-        # Over a short span the delays' jitter would pass for drift.
+        # Over a short span, jitter of the delays would look like drift.
         if points[-1][0] - points[0][0] < 3 * self._slot_ns:
             slope = 0.0
         self._drift = min(max(slope, -self._drift_max), self._drift_max)
-        # Whatever the slope, no point may lie below the line.
+        # Whatever the slope is, no point may lie below the line.
         self._anchor = min(points, key=lambda point: point[1] - self._drift * (point[0] - points[0][0]))
 
 
-def middle_of_exposure(clock: DeviceClock, stamp_ns: int, exposure_ns: int, stamp_delay_us: float, now_ns: int) -> int:
-    """When, on the host's clock, the frame with this stamp was exposed; from its arrival where there is no stamp."""
+def middle_of_exposure(
+    clock: DeviceClock, stamp_ns: int, *, exposure_ns: int, stamp_delay_us: float, now_ns: int
+) -> int:
+    """The host time of the middle of the frame's exposure.
+
+    It is computed from the timestamp, or from the arrival if there is no timestamp.
+    """
     if not clock.known or not stamp_ns:
         return now_ns - exposure_ns // 2
     start_ns = clock.host_ns(stamp_ns) - int(stamp_delay_us * 1000)
@@ -105,7 +112,7 @@ def middle_of_exposure(clock: DeviceClock, stamp_ns: int, exposure_ns: int, stam
 
 
 def exposure_error_ns(clock: DeviceClock, stamp_ns: int, size_bytes: int, told_us: float | None) -> int:
-    """By how much `middle_of_exposure` may be wrong, if nobody has `told` better."""
+    """The largest error of `middle_of_exposure`. If `told_us` is set, it is used instead of the estimate."""
     if told_us is not None:
         return int(told_us * 1000)
     if not clock.known or not stamp_ns:
@@ -114,12 +121,12 @@ def exposure_error_ns(clock: DeviceClock, stamp_ns: int, size_bytes: int, told_u
 
 
 def arrival_error_ns(size_bytes: int) -> int:
-    """By how much a camera's clock may be wrong that is learned from when frames of this size have come."""
+    """The largest error of a camera's clock that is learned from the arrival of frames of this size."""
     return _STAMPED_NS + _transfer_ns(size_bytes)
 
 
 def _transfer_ns(size_bytes: int) -> int:
-    """Over the slowest wire that there is, 1 Gbit/s."""
+    """The duration over the slowest supported connection, 1 Gbit/s."""
     return 8 * size_bytes
 
 

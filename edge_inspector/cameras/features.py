@@ -1,4 +1,4 @@
-"""Setting GenICam features one after the other, and making sure that the camera took them."""
+"""Sets GenICam features one after the other, and checks that the camera accepted them."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ Value = bool | int | float | str
 
 _TEMPERATURE: Final = ("DeviceTemperature", "TemperatureAbs")
 _TEMPERATURE_EVERY_NS: Final = 10_000_000_000  # it changes slowly
-# Cameras keep times and gains in steps of their own.
+# Cameras round times and gains to their own steps.
 _CLOSE_ENOUGH = 0.02
 
 
 class Features(Protocol):
-    """A camera's features by name. All of it may raise DeviceError."""
+    """A camera's features by name. Every method may raise DeviceError."""
 
     def has(self, feature: str) -> bool:
         """Whether the camera offers the feature now."""
 
     def read(self, feature: str) -> Value:
-        """A feature's value in its own type."""
+        """The value of a feature in its own type."""
 
     def write(self, feature: str, value: Value) -> bool:
-        """Set a feature, or execute it where it is a command: False then, as a command cannot be read back."""
+        """Set a feature, or execute it if it is a command. False for a command, because it cannot be read back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One feature and its value. Several `names` are what different makes call it; the first that exists is set."""
+    """One feature and its value. Different makers use different `names`, and the first existing one is set."""
 
     names: str | tuple[str, ...]
     value: Value
@@ -43,7 +43,7 @@ class Step:
 
 
 def apply(device: Features, steps: Iterable[Step]) -> None:
-    """Set all of them in order. Raises DeviceError at the first that the camera does not have or did not take."""
+    """Set all of them in order. Raises DeviceError at the first one that the camera lacks or does not accept."""
     for step in steps:
         names = (step.names,) if isinstance(step.names, str) else step.names
         feature = first_of(device, names)
@@ -60,7 +60,7 @@ def first_of(device: Features, names: Iterable[str]) -> str | None:
 
 
 class Thermometer:
-    """A camera's temperature, asked for now and then; `celsius` is None where it tells none."""
+    """A camera's temperature, read now and then. `celsius` is None if the camera does not report it."""
 
     def __init__(self, device: Features) -> None:
         self.celsius: float | None = None
@@ -69,7 +69,10 @@ class Thermometer:
         self._looked_ns = -_TEMPERATURE_EVERY_NS
 
     def look(self, now_ns: int) -> None:
-        """To be called right after a frame: a camera that died would hold up any question for seconds."""
+        """Read the temperature if it is time.
+
+        Call it right after a frame, because a dead camera would block any request for seconds.
+        """
         if self._feature is None or now_ns - self._looked_ns < _TEMPERATURE_EVERY_NS:
             return
         self._looked_ns = now_ns
@@ -85,7 +88,7 @@ def _set(device: Features, feature: str, value: Value) -> None:
         if not device.write(feature, value):
             return
     except DeviceError as error:
-        # What cannot be changed may be right as it is.
+        # A value that cannot be changed may already be right.
         with contextlib.suppress(DeviceError):
             if _same(value, device.read(feature)):
                 return

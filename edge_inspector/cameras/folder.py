@@ -56,7 +56,7 @@ class FolderCamera(Camera):
         self._frame_id = 0
         self._due_ns = 0
         self._items: Iterator[Item] | None = None
-        # The next picture, decoded while there is time until it is due; no image where the file is damaged.
+        # The next picture, decoded while there is time until it is due. No image if the file is damaged.
         self._next: tuple[Item, Image | None] | None = None
 
     @fails_as_device
@@ -148,7 +148,10 @@ def _read_index(index: Path) -> list[Item]:
 
 
 def _unfolded(picture: Path, flags: int) -> Image | None:
-    """The picture; None for what is missing, damaged, far too large, or no file: reading a pipe would never end."""
+    """The decoded picture.
+
+    None if it is missing, damaged or far too large, or if it is not a file: reading a pipe would never end.
+    """
     try:
         return cv2.imread(str(picture), flags) if picture.is_file() else None
     except (cv2.error, OSError):

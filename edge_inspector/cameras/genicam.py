@@ -1,7 +1,7 @@
-"""GigE Vision and USB3 Vision cameras of all makes, by GenICam over Aravis.
+"""GigE Vision and USB3 Vision cameras of all makers, by GenICam over Aravis.
 
-A grey or BGR frame stays in the memory into which Aravis received it: that memory goes to the frame's owner, and
-Aravis gets another. Bayer, RGB, YUV and 12-bit frames are converted into an image of their own.
+A grey or BGR frame stays in the memory into which Aravis received it. That memory goes to the frame's owner, and Aravis
+gets another piece. Bayer, RGB, YUV and 12-bit frames are converted into an image of their own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from edge_inspector.records import CameraCounters, Frame
 log = logging.getLogger(__name__)
 
 _ANSWERS_WITHIN_S: Final = 0.3
-_LOOK_UP_S: Final = 0.05  # how often a wait for a frame asks whether the camera is still there
+_LOOK_UP_S: Final = 0.05  # how often a wait for a frame checks that the camera is still there
 _ASK_EVERY_NS: Final = 250_000_000
 _LATCH_EVERY_NS: Final = 500_000_000
 _LATCH_IDLE_EVERY_NS: Final = 2_000_000_000
@@ -37,7 +37,7 @@ _FIRST_LATCHES: Final = 5
 
 
 class GenicamCamera(Camera):
-    """One GenICam camera. What it does not take as set is an error, not a surprise."""
+    """One GenICam camera. A setting that the camera does not accept is an error."""
 
     Settings = GenicamSettings
 
@@ -93,7 +93,7 @@ class GenicamCamera(Camera):
                 return None
 
     def close(self) -> None:
-        """Stop and free everything. With a camera that is dead this takes seconds: Aravis says farewell to it."""
+        """Stop and free everything. With a dead camera this takes seconds, because Aravis tries to sign off."""
         device, self._device = self._device, None
         stream, self._stream = self._stream, None
         probe, self._probe = self._probe, None
@@ -114,7 +114,13 @@ class GenicamCamera(Camera):
         """The GigE Vision and USB3 Vision cameras that answer Aravis. Raises DeviceError."""
         for each in aravis.devices():
             by = {"address": each.address} if each.protocol == "GigEVision" else {"serial": each.serial}
-            yield FoundCamera(each.vendor, each.model, each.serial, each.address, by | {"packet_socket": False})
+            yield FoundCamera(
+                vendor=each.vendor,
+                model=each.model,
+                serial=each.serial,
+                address=each.address,
+                settings=by | {"packet_socket": False},
+            )
 
     @classmethod
     def settings_for(cls, which: str) -> GenicamSettings | None:
@@ -131,7 +137,7 @@ class GenicamCamera(Camera):
             self._device.write("TriggerSoftware", value=True)
 
     def counters(self) -> CameraCounters:
-        """The stream's statistics, the gaps in the frames' numbers, and the temperature as it was lately."""
+        """The stream's statistics, the gaps in the frame numbers, and the last known temperature."""
         if self._stream is not None:
             told = self._stream.counters()
             self._counters = CameraCounters(
@@ -149,7 +155,7 @@ class GenicamCamera(Camera):
         where = chosen.address or _address_of(chosen.serial or "")
         if chosen.address is not None or _is_address(where):
             self._probe = Probe(where)
-            self._probe.wait(_ANSWERS_WITHIN_S)  # Aravis would take 2.5 s to find that out
+            self._probe.wait(_ANSWERS_WITHIN_S)  # Aravis would need 2.5 s to find out
         device = self._device = aravis.Device(where)
         apply(device, steps_of(chosen))
         self._set_packets(device)
@@ -187,7 +193,7 @@ class GenicamCamera(Camera):
             raise DeviceError(f"{self.name}: {why}")
 
     def _unplugged(self, now_ns: int) -> str:
-        """Why the camera on a bus is gone, empty while it is there: asked for while no frame comes."""
+        """Why a camera on a bus is gone. Empty if it is there. The camera is polled only while no frame arrives."""
         if self._device is None or now_ns - max(self._heard_ns, self._asked_ns) < _ASK_EVERY_NS:
             return ""
         self._asked_ns = now_ns
@@ -208,10 +214,10 @@ class GenicamCamera(Camera):
             image = picture(
                 buffer.memory,
                 buffer.pixel_format,
-                buffer.height,
-                buffer.width,
-                self._settings.demosaic,
-                self._converted,
+                height=buffer.height,
+                width=buffer.width,
+                demosaic=self._settings.demosaic,
+                own=self._converted,
             )
         except DeviceError as error:
             stream.give_back(buffer)
@@ -222,10 +228,19 @@ class GenicamCamera(Camera):
         captured_ns = self._captured_ns(stamp_ns, now_ns)
         error_ns = exposure_error_ns(self._clock, stamp_ns, size, self._settings.stamp_error_us)
         number = self._ids.next(frame_id)
-        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count, error_ns)
+        return Frame(
+            self.name,
+            number,
+            captured_ns=captured_ns,
+            exposure_ns=self._exposure_ns,
+            received_ns=time.monotonic_ns(),
+            image=image,
+            encoder_count=count,
+            captured_error_ns=error_ns,
+        )
 
     def _chunks(self, buffer: aravis.Buffer) -> tuple[int, int, int | None]:
-        """Frame id, stamp and encoder count: from the chunks that are configured, else from the frame's leader."""
+        """Frame id, timestamp and encoder count: from the configured chunks, otherwise from the frame's leader."""
         chosen, device = self._settings, self._device
         frame_id, stamp_ns, count = buffer.frame_id, buffer.timestamp_ns, None
         if device is None:
@@ -240,10 +255,10 @@ class GenicamCamera(Camera):
         return frame_id, stamp_ns, count
 
     def _synchronise(self, stamp_ns: int, now_ns: int, size: int) -> None:
-        """Learn from the camera's latched clock, or, where it has none, from the frame's arrival.
+        """Learn the camera's clock from its latched value, or from the frame's arrival if it cannot latch.
 
-        Never from both: an arrival is a transfer late, and that would pass for drift. Asked once in a while, right
-        after a sign of life: a camera that just died would hold this up for seconds.
+        Never both: an arrival is late by the transfer, and that would look like drift. The latch is read only now and
+        then, right after a frame, because a dead camera would block this for seconds.
         """
         if self._thermometer is not None:
             self._thermometer.look(now_ns)
@@ -253,9 +268,9 @@ class GenicamCamera(Camera):
             self._latched_ns = now_ns
 
     def _latch_idle(self, now_ns: int) -> None:
-        """Follow the camera's clock while no frame comes: the first one after hours must not rely on the drift.
+        """Follow the camera's clock while no frame comes, so that the first frame after hours has an exact time.
 
-        Right after a sign of life, as after a frame; one try, however it went.
+        It is read right after the camera answers. It is tried once, whatever the result is.
         """
         if not self._latches or self._probe is None or now_ns - self._latched_ns < _LATCH_IDLE_EVERY_NS:
             return
@@ -276,7 +291,13 @@ class GenicamCamera(Camera):
         return found is not None
 
     def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:
-        return middle_of_exposure(self._clock, stamp_ns, self._exposure_ns, self._settings.stamp_delay_us, now_ns)
+        return middle_of_exposure(
+            self._clock,
+            stamp_ns,
+            exposure_ns=self._exposure_ns,
+            stamp_delay_us=self._settings.stamp_delay_us,
+            now_ns=now_ns,
+        )
 
     def _opened(self) -> aravis.Stream:
         if self._stream is None:

@@ -1,7 +1,8 @@
-"""Looks at a camera's description, GenICam's XML, before a library follows it.
+"""Checks a camera's description, GenICam's XML, before a library follows it.
 
-The description says by which others each of its nodes gets its value. A library follows that by recursion and without
-a limit: a node that leads back to itself ends the whole process. So it is refused here, with words.
+The description says from which other nodes each node gets its value. A library follows these references recursively and
+without a limit. A node that leads back to itself would end the whole process. Therefore such a description is refused
+here with a message.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from edge_inspector.errors import DeviceError
 
 _SIZE_MAX: Final = 1 << 25
 _NESTED_MAX: Final = 256
-_STEPS_MAX: Final = 200  # from a node down to what needs no other; real descriptions take ten
-_READS_MAX: Final = 100_000  # of other nodes for the value of one
+_STEPS_MAX: Final = 200  # from a node down to one that needs no other. Real descriptions need ten
+_READS_MAX: Final = 100_000  # reads of other nodes for the value of one node
 _LENGTH_MAX: Final = 1 << 26  # of a register
-# What a value is made of. The others are no way back: a limit or a selector may name who names it.
+# Elements from which a value is computed. Other references may lead back: a limit or a selector may name a node that
+# names it.
 _FOLLOWED: Final = {
     "pAddress",
     "pChunkID",
@@ -34,18 +36,18 @@ _FOLLOWED: Final = {
     "pVariable",
 }
 _END: Final = b"</RegisterDescription>"
-_good: set[bytes] = set()  # hashes of what was looked at: a camera that comes back need not wait for it again
+_good: set[bytes] = set()  # hashes of accepted descriptions, so that a camera that comes back is not checked again
 
 
 def examine(xml: bytes) -> None:
-    """Raises DeviceError for a description that is damaged, or that leads in circles or too far."""
+    """Check a description. Raises DeviceError if it is damaged, has circles, or has too long chains."""
     if len(xml) > _SIZE_MAX:
         raise DeviceError(f"its GenICam description has {len(xml)} bytes, more than {_SIZE_MAX}")
     key = hashlib.sha256(xml).digest()
     if key in _good:
         return
     description = _Description()
-    # Some cameras send what lies behind it in their memory too.
+    # Some cameras also send the memory behind the description.
     content, end, _ = xml.rpartition(_END)
     description.read(content + end if end else xml)
     description.check_lengths()
@@ -55,15 +57,15 @@ def examine(xml: bytes) -> None:
 
 
 class _Description:
-    """Which nodes each node's value comes from, by name."""
+    """For each node, the names of the nodes that its value comes from."""
 
     def __init__(self) -> None:
         self.leads_to: dict[str, set[str]] = defaultdict(set)
-        self._open: list[tuple[str, str]] = []  # element and node's name, empty where it is none
-        self._numbers: dict[str, str] = {}  # what integers stand for
-        self._others: set[str] = set()  # nodes that are no integers
-        self._lengths: set[str] = set()  # of registers, as they stand there
-        self._measures: set[str] = set()  # nodes whose value is the length of one
+        self._open: list[tuple[str, str]] = []  # element and name of its node, empty if it has none
+        self._numbers: dict[str, str] = {}  # values of integer nodes
+        self._others: set[str] = set()  # nodes that are not integers
+        self._lengths: set[str] = set()  # of registers, as written in the description
+        self._measures: set[str] = set()  # nodes whose value is the length of a register
         self._text: list[str] = []
 
     def read(self, xml: bytes) -> None:
@@ -81,7 +83,7 @@ class _Description:
         plain = self._numbers.keys() - self._others - self.leads_to.keys()
         computed = sorted(self._measures - plain)
         if computed:
-            # What comes out of it nobody can tell beforehand, and a library asks for as much memory.
+            # Nobody can know a computed length beforehand, and a library allocates that much memory.
             raise DeviceError(f"its GenICam description has a register as long as {computed[0][:64]!r} computes")
         for text in self._lengths | {self._numbers[name] for name in self._measures}:
             if not 0 < _whole(text) <= _LENGTH_MAX:
@@ -126,7 +128,7 @@ def _whole(text: str) -> int:
 
 
 def _follow(leads_to: dict[str, set[str]]) -> None:
-    """Walk all ways without recursion. Raises DeviceError for one that comes back, or is too long or too costly."""
+    """Follow all references without recursion. Raises DeviceError for a circle, and for a chain that is too long."""
     steps: dict[str, int] = {}
     reads: dict[str, int] = {}
     for first in list(leads_to):

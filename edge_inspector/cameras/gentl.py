@@ -26,7 +26,7 @@ from edge_inspector.records import CameraCounters, Frame, Image
 
 _FAILURES = (gentl.GenericException, genapi.GenericException)
 
-# A producer can be loaded once in a process: its cameras share it. By path, with the number of its users.
+# A process can load a producer only once, so its cameras share it. By path, with the number of its users.
 _loaded: dict[Path, tuple[Any, int]] = {}
 _loading = threading.Lock()
 
@@ -98,7 +98,7 @@ class GentlCamera(Camera):
     def close(self) -> None:
         """Stop and disconnect. The last camera of a producer also closes the producer."""
         acquirer, self._acquirer, self._nodes = self._acquirer, None, None
-        # Whatever a camera that is gone says to it, it is let go.
+        # Whatever error a lost camera causes here, it is released.
         for step in (acquirer.stop, acquirer.destroy) if acquirer is not None else ():
             with contextlib.suppress(*_FAILURES):
                 step()
@@ -144,7 +144,8 @@ class GentlCamera(Camera):
             if chosen.chunk_frame_id is not None:
                 frame_id = int(nodes.read(f"Chunk{chosen.chunk_frame_id}"))
             if chosen.chunk_timestamp is not None:
-                # The frame's own stamp was made nanoseconds by the producer; this one is as the camera sent it.
+                # The producer has converted the frame's own timestamp to nanoseconds. This one is as the camera sent
+                # it.
                 stamp_ns = int(nodes.read(f"Chunk{chosen.chunk_timestamp}")) * 1_000_000_000 // self._ticks_per_s
             if chosen.chunk_encoder is not None:
                 count = int(nodes.read(f"Chunk{chosen.chunk_encoder}"))
@@ -158,16 +159,31 @@ class GentlCamera(Camera):
         captured_ns = self._captured_ns(stamp_ns, now_ns)
         error_ns = exposure_error_ns(self._clock, stamp_ns, image.nbytes, chosen.stamp_error_us)
         number = self._ids.next(frame_id)
-        return Frame(self.name, number, captured_ns, self._exposure_ns, time.monotonic_ns(), image, count, error_ns)
+        return Frame(
+            self.name,
+            number,
+            captured_ns=captured_ns,
+            exposure_ns=self._exposure_ns,
+            received_ns=time.monotonic_ns(),
+            image=image,
+            encoder_count=count,
+            captured_error_ns=error_ns,
+        )
 
     def _picture(self, component: Any) -> Image:
-        # The producer takes its buffer back, so that this is a copy.
+        # The producer takes its buffer back, so the picture is copied.
         memory: Image = component.data.view(np.uint8).copy()
         number = int(component.data_format_value)
-        return picture(memory, number, component.height, component.width, self._settings.demosaic)
+        return picture(memory, number, height=component.height, width=component.width, demosaic=self._settings.demosaic)
 
     def _captured_ns(self, stamp_ns: int, now_ns: int) -> int:
-        return middle_of_exposure(self._clock, stamp_ns, self._exposure_ns, self._settings.stamp_delay_us, now_ns)
+        return middle_of_exposure(
+            self._clock,
+            stamp_ns,
+            exposure_ns=self._exposure_ns,
+            stamp_delay_us=self._settings.stamp_delay_us,
+            now_ns=now_ns,
+        )
 
 
 def _load(producer: Path) -> Any:
@@ -202,7 +218,10 @@ def _create(harvester: Any, serial: str) -> Any:
 
 
 def _look_again(harvester: Any) -> None:
-    """List the cameras that are there now. Harvesters' own `update` closes the producer under those that are open."""
+    """List the cameras that are there now.
+
+    Harvesters' own `update` would close the producer while its cameras are open.
+    """
     listed = []
     for interface in harvester._ifaces:  # noqa: SLF001 -- it has no public look at them
         interface.update_device_info_list(harvester.timeout_for_update)
@@ -211,7 +230,7 @@ def _look_again(harvester: Any) -> None:
 
 
 class _Discarded(Callback):  # type: ignore[misc]
-    """Counts incomplete frames: Harvesters gives them back to the producer, number and stamp with them."""
+    """Counts incomplete frames. Harvesters returns them to the producer with their number and timestamp."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -221,7 +240,7 @@ class _Discarded(Callback):  # type: ignore[misc]
 
 
 class _Nodes:
-    """Features by name, by the GenApi of the standard's own library."""
+    """Features by name, with the GenApi of the standard's own library."""
 
     def __init__(self, nodes: Any) -> None:
         self._nodes = nodes
@@ -249,7 +268,7 @@ class _Nodes:
 
 
 def _stamp_ns(told: Any) -> int:
-    """In nanoseconds, 0 where the producer tells none."""
+    """The timestamp in nanoseconds. 0 if the producer does not report it."""
     try:
         return int(told.timestamp_ns)
     except gentl.GenericException:
@@ -257,5 +276,5 @@ def _stamp_ns(told: Any) -> int:
 
 
 def _told(error: Exception) -> str:
-    """What GenApi says, without where in its sources."""
+    """The message of GenApi's error, without the place in its source code."""
     return re.sub(r" : \w+ thrown in .*", "", str(error))

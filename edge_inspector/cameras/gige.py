@@ -1,7 +1,7 @@
-"""What GigE Vision offers beside the frames: a sign of life, and the camera's clock on request.
+"""GigE Vision besides the frames: a sign of life, and the camera's clock on request.
 
-The sign of life is asked for over a socket of its own: Aravis would report a lost camera after five seconds, and
-block for two and a half on any question in the meantime.
+The sign of life has its own socket. Aravis would report a lost camera only after five seconds, and block for two and a
+half on any request in the meantime.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _TIMESTAMP_CONTROL, _LATCHED_HIGH, _LATCHED_LOW = 0x0944, 0x0948, 0x094C
 _LATCH: Final = 2
 _SLOWEST_NS: Final = 2_000_000
 _JITTER_NS: Final = 200_000
-_SLOWER_NS: Final = 20_000  # by how much more a round trip may take after each that took too long
+_SLOWER_NS: Final = 20_000  # after each round trip that took too long, this much more is allowed
 _ASK_EVERY_NS: Final = 100_000_000
-# Questions, not milliseconds: a machine that stood still for a while has not lost its cameras. With the wait before
-# the first and after the last, a loss is known within half a second.
+# Requests, not milliseconds: a machine that paused for a while has not lost its cameras. With the wait before the first
+# request and after the last, a loss is known within half a second.
 _PATIENCE: Final = 3
 
 
 class Probe:
-    """Asks the camera who controls it, and hears the answer when it comes. Nothing is asked while frames come."""
+    """Asks the camera which program controls it, and reads the answer when it arrives. No request while frames come."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -49,7 +49,7 @@ class Probe:
             raise DeviceError(f"{address}: {error}") from error
 
     def wait(self, timeout_s: float) -> None:
-        """Return when the camera answers. Raises DeviceError when it does not."""
+        """Return when the camera answers. Raises DeviceError if it does not answer in time."""
         deadline = time.monotonic_ns() + int(timeout_s * 1e9)
         self._ask(time.monotonic_ns())
         while self._unanswered:
@@ -57,15 +57,15 @@ class Probe:
             self._hear()
             if time.monotonic_ns() > deadline:
                 raise DeviceError(f"no camera answers at {self._address}")
-        self._controlled = True  # until then it need not have been
+        self._controlled = True  # before this it need not have been controlled
 
     def alive(self, now_ns: int) -> None:
-        """A frame came."""
+        """A frame arrived."""
         self._unanswered = 0
         self._last_ns = now_ns
 
     def answers(self, within_s: float) -> bool:
-        """Ask now, and wait so long for the answer."""
+        """Send a request now. Whether the answer arrives within this time."""
         self._hear()
         self._ask(time.monotonic_ns())
         select.select([self._socket], [], [], within_s)
@@ -73,8 +73,8 @@ class Probe:
         return not self._unanswered
 
     def silence(self, now_ns: int) -> str:
-        """To be called while no frame comes: how the camera was lost, empty where it was not."""
-        # What waits in the socket is heard first: a program that was held up is no silent camera.
+        """How the camera was lost. Empty if it was not. Call it while no frame arrives."""
+        # Read waiting answers first. If this program was held up, the camera may have answered long ago.
         self._hear()
         if not self._controlled:
             return f"the camera at {self._address} was restarted, or taken by another program"
@@ -86,13 +86,13 @@ class Probe:
         return ""
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         self._socket.close()
 
     def _ask(self, now_ns: int) -> None:
         self._last_ns = now_ns
         self._unanswered += 1
-        # A full socket or a network that is down is as good as no answer.
+        # A full socket or a network that is down counts as no answer.
         with contextlib.suppress(OSError):
             self._socket.send(struct.pack(">BBHHHI", 0x42, 0x01, _READ_REGISTER, 4, 1, _PRIVILEGE))
 
@@ -108,7 +108,7 @@ class Probe:
 
 
 class TimestampLatch:
-    """The camera's clock, read over its control channel: far closer to the truth than a frame's arrival."""
+    """Reads the camera's clock over its control channel, which is far more exact than a frame's arrival."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
@@ -116,9 +116,9 @@ class TimestampLatch:
         self._best_ns = _SLOWEST_NS
 
     def read(self) -> tuple[int, int, int] | None:
-        """The same instant in ns on the camera's clock and on the host's, and how unsure that is.
+        """The same instant in ns on the camera's clock and on the host's, and its error bound.
 
-        None where a round trip was too slow.
+        None if a round trip was too slow.
         """
         if not self.ticks_per_s:
             return None
@@ -128,12 +128,12 @@ class TimestampLatch:
         ticks = self._device.word(_LATCHED_HIGH) << 32 | self._device.word(_LATCHED_LOW)
         round_trip_ns = answered_ns - asked_ns
         if not ticks or round_trip_ns > self._best_ns + _JITTER_NS:
-            # A network may become slower for good.
+            # A network may become slower permanently.
             self._best_ns = min(_SLOWEST_NS, self._best_ns + _SLOWER_NS)
             return None
         self._best_ns = min(self._best_ns, round_trip_ns)
         return self.to_ns(ticks), (asked_ns + answered_ns) // 2, round_trip_ns // 2
 
     def to_ns(self, ticks: int) -> int:
-        """A stamp in ns; Aravis does this for a frame's own stamp, but not for a chunk's."""
+        """A timestamp in ns. Aravis does this for a frame's own timestamp, but not for a chunk's."""
         return ticks * 1_000_000_000 // (self.ticks_per_s or 1_000_000_000)

@@ -9,14 +9,14 @@ import numpy as np
 
 from edge_inspector.records import Image
 
-_UNHELD: Final = 2  # references: the list's, and the question's own
+_UNHELD: Final = 2  # references: one of the list, and one of the call that counts them
 
 
 class Memory:
-    """Knows at most so many pieces; what more is taken is ordinary memory.
+    """Keeps at most `at_most` pieces for reuse. Further ones are ordinary memory.
 
-    New memory costs a page fault for every 4 KiB. A view of an array, however small, refers to the array itself: a
-    piece without other references has no picture in it.
+    New memory costs a page fault for every 4 KiB. A view of an array, however small, refers to the array itself. So a
+    piece without other references holds no picture in use.
     """
 
     def __init__(self, at_most: int) -> None:
@@ -24,7 +24,7 @@ class Memory:
         self._known: list[Image] = []
 
     def take(self, size: int) -> Image:
-        """So many bytes, the caller's and everyone's who refers to them or to a view of them."""
+        """This many bytes. They belong to everyone who refers to them or to a view of them."""
         for at in range(len(self._known)):
             if sys.getrefcount(self._known[at]) <= _UNHELD:
                 if self._known[at].size != size:

@@ -21,13 +21,14 @@ from edge_inspector.texts import printable
 
 _V4L2_MANUAL_EXPOSURE: Final = 1
 _V4L2_EXPOSURE_UNIT_US: Final = 100
-# An older stamp is not this clock's: no driver keeps a frame that long.
+# An older timestamp is from another clock, because no driver keeps a frame that long.
 _OLDEST_STAMP_NS: Final = 2_000_000_000
 _SILENT_AT_LEAST_NS: Final = 500_000_000
-_DAMAGED_AT_MOST: Final = 10  # in a row: after that it is not the pictures but the camera
-_BUFFERS: Final = 4  # that V4L2 fills where nobody says how many
-_MEASURED_ERROR_NS: Final = 2_000_000  # of a latency up to the kernel's stamp: people measure no better
-_STREAM_ERROR_NS: Final = 50_000_000  # at least, of a network's
+_DAMAGED_AT_MOST: Final = 10  # in a row: more of them mean that the camera itself has failed
+_BUFFERS: Final = 4  # buffers that V4L2 fills if nothing is configured
+# error of a measured latency up to the kernel's timestamp: people cannot measure better
+_MEASURED_ERROR_NS: Final = 2_000_000
+_STREAM_ERROR_NS: Final = 50_000_000  # smallest error of a network stream
 _PIXELS_MAX: Final = 1 << 28
 _BACKENDS: Final = {"v4l2": cv2.CAP_V4L2, "ffmpeg": cv2.CAP_FFMPEG, "gstreamer": cv2.CAP_GSTREAMER}
 _USER_ALONE: Final = re.compile(r"\w+://[^\s/:@]+@")
@@ -127,7 +128,7 @@ class OpenCvCamera(Camera):
             limits = [
                 *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(self._settings.open_timeout_s * 1000)),
                 *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(self._settings.read_timeout_s * 1000)),
-                *(cv2.CAP_PROP_N_THREADS, 1),  # every thread more gives the pictures a frame later
+                *(cv2.CAP_PROP_N_THREADS, 1),  # each further thread would deliver the pictures one frame later
             ]
             capture = cv2.VideoCapture(self._with_password(), cv2.CAP_FFMPEG, limits)
         if not capture.isOpened():
@@ -152,7 +153,7 @@ class OpenCvCamera(Camera):
             raise DeviceError(f"{self.name}: not open")
         if not self._wait(timeout_s):
             return None
-        # A V4L2 frame was taken from the driver while waiting for it.
+        # A V4L2 frame was already taken from the driver while waiting for it.
         if self._device:
             self._heard_ns = time.monotonic_ns()
         elif not self._take(timeout_s):
@@ -193,7 +194,7 @@ class OpenCvCamera(Camera):
             if (device / "index").read_text().strip() == "0":
                 path = f"/dev/{device.name}"
                 name = printable((device / "name").read_text(errors="replace").strip())
-                yield FoundCamera("", name, "", path, {"source": path})
+                yield FoundCamera(vendor="", model=name, serial="", address=path, settings={"source": path})
 
     @classmethod
     def settings_for(cls, which: str) -> Settings | None:
@@ -201,7 +202,7 @@ class OpenCvCamera(Camera):
         return cls.Settings(source=which, latency_ms=0) if "/" in which else None
 
     def _take(self, timeout_s: float) -> bool:
-        """Whether the next picture came, beside those that are older than their arrival tells: they are left out."""
+        """Whether the next picture arrived. Pictures that may be older than their arrival suggests are dropped."""
         deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
         while True:
             began_ns, busy_ns = time.monotonic_ns(), time.thread_time_ns()
@@ -218,7 +219,7 @@ class OpenCvCamera(Camera):
         raise DeviceError(f"{self.name}: {self._settings.source} gives no more pictures")
 
     def _error_ns(self, *, stamped: bool) -> int:
-        """By how much the instant of the exposure may be wrong."""
+        """The largest error of the exposure time."""
         chosen = self._settings
         told_ns = None if chosen.latency_error_ms is None else int(chosen.latency_error_ms * 1e6)
         if self._file:
@@ -226,14 +227,17 @@ class OpenCvCamera(Camera):
         if not self._device:
             usual_ns = max(_STREAM_ERROR_NS, int(2 * self._arrivals.usual_ns)) if told_ns is None else told_ns
             return usual_ns + self._arrivals.late_ns
-        # Without the kernel's stamp a frame may have waited in the driver, behind all others.
+        # Without the kernel's timestamp, a frame may have waited in the driver behind all others.
         waited_ns = 0 if stamped else int((chosen.buffers or _BUFFERS) * self._interval_ns)
         if told_ns is None:
             told_ns = int(self._interval_ns) if chosen.latency_ms is None else _MEASURED_ERROR_NS
         return told_ns + waited_ns
 
     def _refuse_damaged(self, received_ns: int) -> None:
-        """A picture that cannot be decoded is one bad picture, until there are too many of them."""
+        """Raise the error for a picture that cannot be decoded.
+
+        One such picture is a bad frame. Many in a row mean that the camera is lost.
+        """
         self._damaged += 1
         source = self._settings.source
         if self._damaged > _DAMAGED_AT_MOST or (self._device and not Path(source).exists()):
@@ -243,7 +247,7 @@ class OpenCvCamera(Camera):
     def _wanted(self) -> list[tuple[str, int, float]]:
         chosen = self._settings
         exposure = chosen.exposure_us
-        # The format comes first: it decides which sizes and rates the camera has.
+        # The format comes first, because it decides which sizes and rates the camera has.
         wanted = [
             ("fourcc", cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*chosen.fourcc) if chosen.fourcc else None),
             ("width", cv2.CAP_PROP_FRAME_WIDTH, chosen.width),
@@ -258,11 +262,11 @@ class OpenCvCamera(Camera):
 
     def _set(self, what: str, key: int, value: float) -> None:
         self._capture.set(key, value)
-        # A size is accepted as a pair: the first half alone may come back as something else until the second is set.
+        # A size is accepted as a pair. The first half may read back as something else until the second is set.
         if what == "width" and self._settings.height is not None:
             self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height)
         found = self._capture.get(key)
-        # Rates, times and gains come in steps of the camera's own.
+        # The camera rounds rates, times and gains to its own steps.
         if abs(found - value) > (0 if what in _EXACT else 0.01 * abs(value)):
             self.close()
             raise DeviceError(f"{self.name}: {self._settings.source} refused {self._refused(what, value, found)}")
@@ -278,7 +282,7 @@ class OpenCvCamera(Camera):
         )
 
     def _with_password(self) -> str:
-        """The source as the camera wants to have it."""
+        """The source in the form that the camera needs, with the password."""
         source, file = self._settings.source, self._settings.password_file
         if file is None:
             return source
@@ -302,7 +306,7 @@ class OpenCvCamera(Camera):
 
     def _wait_for_device(self, timeout_s: float) -> bool:
         try:
-            # OpenCV takes 0 for "for ever".
+            # for OpenCV, 0 means no time limit
             ready, _ = cv2.VideoCapture.waitAny([self._capture], max(1, int(timeout_s * 1e9)))
         except cv2.error as error:
             raise DeviceError(f"{self.name}: {self._settings.source}: {error}") from error
@@ -312,12 +316,12 @@ class OpenCvCamera(Camera):
         return bool(ready)
 
     def _kernel_stamp_ns(self, received_ns: int) -> int | None:
-        """When the frame arrived by the kernel's word; None where it does not speak of the same clock."""
+        """When the kernel received the frame. None if its timestamp is from another clock."""
         stamp_ns = int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
         return stamp_ns if 0 <= received_ns - stamp_ns < _OLDEST_STAMP_NS else None
 
 
 def _letters(code: float) -> str:
-    """A fourcc as it is typed."""
+    """A fourcc as people type it."""
     letters = int(code).to_bytes(8, "little", signed=True)[:4].decode("latin-1")
     return f'"{letters}"' if letters.isascii() and letters.isprintable() else f"format {code:.0f}"

@@ -1,4 +1,4 @@
-"""Pixel formats as cameras send them, and the way from each to grey or BGR."""
+"""The pixel formats of cameras, and the conversion of each to grey or BGR."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ PixelFormat = Literal[
     "YCbCr422_8",
 ]
 
-# From fast to good: 0.04, 0.04 and 0.5 ms for 256 x 256, 3, 3 and 44 ms for 2048 x 2048 on one core.
+# From fast to good: 0.04, 0.04 and 0.5 ms for 256 x 256, and 3, 3 and 44 ms for 2048 x 2048, on one core.
 Demosaic = Literal["bilinear", "edge_aware", "vng"]
 
 
 class _Deep(NamedTuple):
-    """More than eight bits a pixel, of which the upper eight are kept, and how they lie in memory."""
+    """A format with more than eight bits per pixel, and its layout in memory. The upper eight bits are kept."""
 
     bits: int
     layout: Literal["words", "halves", "stream"]
@@ -83,7 +83,7 @@ _DEEP: Final = {
     **{0x0110000C + at: _Deep(10, "words", pattern) for at, pattern in enumerate(_BAYER.values())},
     **{0x01100010 + at: _Deep(12, "words", pattern) for at, pattern in enumerate(_BAYER.values())},
     **{0x0110002E + at: _Deep(16, "words", pattern) for at, pattern in enumerate(_BAYER.values())},
-    # These go by their names: BG, GB, GR, RG, each with 10 and 12 bits.
+    # These are found by their names: BG, GB, GR and RG, each with 10 and 12 bits.
     **{
         (0x010A0052 if bits == 10 else 0x010C0052) + at: _Deep(bits, "stream", pattern)
         for at, (pattern, bits) in enumerate((p, b) for p in ("BGGR", "GBRG", "GRBG", "RGGB") for b in (10, 12))
@@ -105,21 +105,23 @@ _CONVERTED: Final = {
 
 
 def is_view(pixel_format: int) -> bool:
-    """Whether the picture needs no conversion, so that it can stay in the memory into which it was received."""
+    """Whether the picture needs no conversion and can stay in the memory into which it was received."""
     return pixel_format in {_MONO8, _BGR8}
 
 
 def picture(
     memory: Image,
     pixel_format: int,
+    *,
     height: int,
     width: int,
     demosaic: Demosaic = "bilinear",
     own: Memory | None = None,
 ) -> Image:
-    """The pixels at the start of `memory` as grey or BGR. Raises DeviceError for a format that is not known here.
+    """The pixels at the start of `memory` as grey or BGR. Raises DeviceError for an unknown format.
 
-    A view of `memory` where `is_view`, else an image of its own, in memory of `own`'s where it is colour.
+    It is a view of `memory` if `is_view`. Otherwise it is an image of its own. A colour image is then in memory of
+    `own`.
     """
     count = height * width
     if pixel_format == _MONO8:
@@ -147,20 +149,20 @@ def _converted(pixels: Image, conversion: int, own: Memory | None) -> Image:
 
 
 def _of_words(memory: Image, count: int, bits: int) -> Image:
-    """Little-endian, in two bytes each."""
+    """Each pixel is little-endian, in two bytes."""
     return (memory[: 2 * count].view("<u2") >> bits - 8).astype(np.uint8)
 
 
 def _of_halves(memory: Image, count: int, bits: int) -> Image:  # noqa: ARG001 -- the same for ten and twelve
-    """Two pixels in three bytes, what is below their upper eight bits in the middle one."""
+    """Two pixels in three bytes. The middle byte has the bits below the upper eight of both."""
     grey = np.empty(count, np.uint8)
     grey[0::2], grey[1::2] = memory[: 3 * count // 2 : 3], memory[2 : 3 * count // 2 : 3]
     return grey
 
 
 def _of_stream(memory: Image, count: int, bits: int) -> Image:
-    """One behind the other without a gap, the lowest bit first."""
-    together = 8 // (bits - 8)  # so many pixels fill so many whole bytes: four of ten bits, two of twelve
+    """The pixels follow each other without a gap, the lowest bit first."""
+    together = 8 // (bits - 8)  # this many pixels fill whole bytes: four of ten bits, two of twelve
     groups = memory[: count * bits // 8].reshape(-1, together * bits // 8)
     grey = np.empty((len(groups), together), np.uint8)
     for at in range(together):

@@ -1,1 +1,1 @@
-"""Position in: one file per driver, and the timeline."""
+"""The position of the belt: one file per driver, and the timeline."""

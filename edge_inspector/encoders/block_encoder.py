@@ -1,4 +1,4 @@
-"""The encoder count that the PLC publishes with its own clock in DB_Plc, whatever carries the bytes."""
+"""The encoder count that the PLC publishes with its own clock in DB_Plc, for any protocol."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from edge_inspector.errors import DeviceError
 from edge_inspector.records import EncoderSample
 from edge_inspector.s7.blocks import DB_PLC, ENCODER
 
-_TORN_READS = 3  # a read may meet the PLC while it writes; this many in a row is another layout
+_TORN_READS = 3  # a read may meet the PLC while it writes. This many in a row mean another layout
 
 
 class Wire(Protocol):
-    """A connection to the PLC's memory that knows when its last request left and was answered."""
+    """A connection to the PLC's memory that records when its last request left and was answered."""
 
     address: str
 
     @property
     @abstractmethod
     def round_trip_ns(self) -> tuple[int, int]:
-        """When the last request left this process and when its answer began to arrive, monotonic."""
+        """When the last request left this process and when its answer began to arrive, on the monotonic clock."""
 
     @abstractmethod
     def open(self) -> None:
@@ -28,15 +28,15 @@ class Wire(Protocol):
 
     @abstractmethod
     def read(self, block: int, start: int, size: int) -> bytes:
-        """One record, in one request. Raises DeviceError, and is closed by it."""
+        """Read one record in one request. After an error it is closed. Raises DeviceError."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go."""
+        """Close the connection."""
 
 
 class BlockEncoder:
-    """Reads {boot_id, count, time_us} of one scan in one request, over a connection of its own."""
+    """Reads {boot_id, count, time_us} of one scan in one request, over its own connection."""
 
     def __init__(self, wire: Wire, block: int, label: str) -> None:
         self._wire = wire
@@ -50,7 +50,7 @@ class BlockEncoder:
         self._wire.open()
 
     def read(self) -> EncoderSample:
-        """One sample. Raises DeviceError, also for a record whose CRC does not hold."""
+        """Take one sample. Raises DeviceError, also for a record with a wrong CRC."""
         record = next(filter(None, (self._record() for _ in range(_TORN_READS))), None)
         if record is None:
             raise DeviceError(f"{self._wire.address}: encoder record in {self._label} is damaged")
@@ -59,11 +59,17 @@ class BlockEncoder:
             # The PLC's clock wraps every 71 minutes.
             self._elapsed_us += (record["time_us"] - self._time_us) & 0xFFFFFFFF
         self._time_us = record["time_us"]
-        return EncoderSample(record["count"], self._elapsed_us * 1000, asked_ns, answered_ns, record["boot_id"])
+        return EncoderSample(
+            count=record["count"],
+            device_ns=self._elapsed_us * 1000,
+            asked_ns=asked_ns,
+            answered_ns=answered_ns,
+            boot_id=record["boot_id"],
+        )
 
     def _record(self) -> dict[str, Any] | None:
         return ENCODER.unpack(self._wire.read(self._block, DB_PLC.offset(ENCODER), ENCODER.size))
 
     def close(self) -> None:
-        """Let go."""
+        """Close the connection."""
         self._wire.close()

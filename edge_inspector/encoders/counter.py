@@ -1,7 +1,7 @@
-"""The counter behind the encoder: which values it shows, and which way it counts.
+"""The counter of the encoder: its range of values and its direction.
 
-Inside the daemon belt counts rise with the belt and never wrap. What a device shows becomes a belt count here, and a
-belt count becomes what the device will show.
+Inside the daemon, belt counts rise with the belt and never wrap. This module converts the device's values to belt
+counts and back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from edge_inspector.records import PlacedView, Reason, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """Shows `lowest` to `highest`, both included, and begins again there; `falling` where it falls as the belt runs."""
+    """Counts from `lowest` to `highest`, both included, and wraps. `falling`: it falls as the belt runs."""
 
     lowest: int = -(2**31)
     highest: int = 2**31 - 1
@@ -21,11 +21,11 @@ class Counter:
 
     @property
     def span(self) -> int:
-        """How many values it has: it shows the same one again after so many counts."""
+        """How many values it has. After this many counts it shows the same value again."""
         return self.highest - self.lowest + 1
 
     def within(self, limits: tuple[int, int] | None) -> Counter:
-        """The same with another lowest and highest value, where these are known."""
+        """The same counter with these lowest and highest values, if they are known."""
         return self if limits is None else Counter(*limits, self.falling)
 
     def can_show(self, raw: int) -> bool:
@@ -33,7 +33,7 @@ class Counter:
         return self.lowest <= raw <= self.highest
 
     def read(self, raw: int) -> int:
-        """A belt count at which it shows `raw`: the one to begin with."""
+        """A belt count at which it shows `raw`, for the start."""
         return -raw if self.falling else raw
 
     def near(self, raw: int, count: float) -> int:
@@ -42,19 +42,19 @@ class Counter:
         return lowest + (self.read(raw) - lowest) % self.span
 
     def shown(self, count: int) -> int:
-        """What it shows at a belt count."""
+        """The value that it shows at a belt count."""
         return self.lowest + (self.read(count) - self.lowest) % self.span
 
     def told(self, count: int) -> int:
-        """How a belt count is told to people and over MQTT: as shown, but 32 bits without their wrap."""
+        """A belt count as people and MQTT get it: the shown value, but not wrapped if the counter has 32 bits."""
         return self.read(count) if self.span == 2**32 else self.shown(count)
 
 
 def as_told(verdict: Verdict, counter: Counter) -> Verdict:
-    """The verdict for PLC, broker and archive: its counts as the counter shows them."""
+    """The verdict for PLC, broker and archive, with its counts as the counter shows them."""
     part = verdict.part
     if part.handicap is Reason.TRIGGER_LOST:
-        return verdict  # without counts
+        return verdict  # it has no counts
     part = replace(part, trigger_count=counter.told(part.trigger_count), due_count=counter.told(part.due_count))
     return replace(verdict, part=part, views=tuple(_view_as_told(placed, counter) for placed in verdict.views))
 

@@ -1,4 +1,4 @@
-"""The encoder that a PLC publishes in holding registers over Modbus TCP."""
+"""The encoder count that a PLC publishes in holding registers over Modbus TCP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge_inspector.s7.word_order import LowWordFirst
 
 
 class ModbusEncoder(BlockEncoder):
-    """The encoder over function code 3."""
+    """Reads the encoder with function code 3."""
 
     Settings = ModbusSettings
 

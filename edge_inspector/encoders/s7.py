@@ -1,4 +1,4 @@
-"""The encoder that an S7 PLC publishes in DB_Plc."""
+"""The encoder count that an S7 PLC publishes in DB_Plc."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from edge_inspector.s7.connection import S7Connection, S7Settings
 
 
 class S7Encoder(BlockEncoder):
-    """The encoder over PUT/GET."""
+    """Reads the encoder over PUT/GET."""
 
     Settings = S7Settings
 

@@ -1,13 +1,13 @@
-"""Where the belt was at an instant of the host's clock, with a bound on the error.
+"""The belt's position at an instant of the host's clock, with a bound on the error.
 
-The PLC stamps its count with its own clock. Two facts bound the offset between that clock and the host's, with no
-assumption on how the round trip divides:
+The PLC stamps its count with its own clock. Two facts limit the offset between that clock and the host's. They need no
+assumption about how the round trip divides into its two ways:
 
-- what an answer contains was read before the answer came:          offset <= answered - stamp
-- what the next sample contains was not readable when it was asked:  offset >= asked - next stamp (- publish delay)
+- The content of an answer was read before the answer arrived: offset <= answered - stamp.
+- The content of the next sample was not readable at this request: offset >= asked - next stamp (- publish delay).
 
-Each sample narrows the interval from above, each pair of neighbours from below; polls that fall anywhere in the scan
-(dither) close it to little more than a one-way trip. Positions are then interpolated on the PLC's own clock.
+Each sample narrows the interval from above, and each pair of neighbours from below. Polls at random points of the scan
+(dither) narrow it to little more than a one-way trip. Positions are then interpolated on the PLC's own clock.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from edge_inspector.encoders.counter import Counter
 from edge_inspector.errors import PositionPendingError, PositionUnknownError
 from edge_inspector.records import Bound, EncoderSample, Position
 
-_EVEN = 5  # samples, 40 ms with a scan of 10 ms: longer, and belts are not even
-_RUNS = 4  # counts in three spans: less is a belt that rocks
-_UNEVEN = 0.7  # counts off the line: half of one is the rounding of whole numbers
-_RECENT = 8  # samples that tell how a source comes now
-_OLDEST_STAMP_S = 0.25  # a stamp may be one scan old when it is read, and PLCs scan in well under this
+_EVEN = 5  # samples, 40 ms with a scan of 10 ms: belts are not even for longer
+_RUNS = 4  # counts in three spans: fewer may be a rocking belt
+_UNEVEN = 0.7  # counts off the line: half a count is the rounding to whole numbers
+_RECENT = 8  # samples that show how a source behaves now
+_OLDEST_STAMP_S = 0.25  # a timestamp may be one scan old when it is read, and PLCs scan much faster than this
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """What the belt cannot do better than: the limits behind every bound, in counts and seconds."""
+    """The limits of the belt's motion, from which every bound is computed, in counts and seconds."""
 
     speed_max: float
     acceleration_max: float
@@ -50,10 +50,10 @@ class Latched:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """When the belt can first have been at a count. `at_ns` is None where it was nowhere near, for sure.
+    """The earliest time at which the belt can have been at a count. `at_ns` is None if it was surely not there.
 
-    Where the record does not show the count, but begins too late to say, `at_ns` is the beginning of the time asked
-    for. `lowest` and `highest` are where the belt was, as far as it was looked at.
+    If the record does not show the count, but starts too late to exclude it, `at_ns` is the start of the requested
+    time. `lowest` and `highest` are the range of the belt in the searched part of the record.
     """
 
     at_ns: int | None
@@ -63,10 +63,10 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """A count that the belt cannot have reached: it came from raw count `before` to `after` in one sample.
+    """A count that the belt cannot have reached. It went from raw count `before` to `after` in one sample.
 
-    The counter lost `lost` counts of the way that the belt had run by then, give or take `unsure`. Negative: it gained
-    them. 0 where it is not known which way the belt ran.
+    The counter lost `lost` counts of the distance that the belt had run by then, give or take `unsure`. A negative
+    number means that it gained counts. It is 0 if the belt's direction is not known.
     """
 
     before: int
@@ -75,7 +75,7 @@ class Jump:
     unsure: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Sample:
     count: int
     device_ns: int
@@ -85,11 +85,11 @@ class _Sample:
 
 
 class Timeline:
-    """Thread-safe. One thread adds samples; any thread asks.
+    """Thread-safe. One thread adds samples, and any thread may ask.
 
-    `drift` is how fast the two clocks may run apart; `publish_ns` how long the PLC takes, at most, from reading count
-    and clock to showing them. `read_point` is where in the round trip the PLC reads, 0..1: it moves the likeliest
-    offset within its bounds, never the bounds. Samples and latched counts are raw; `counter` makes belt counts of them.
+    `drift` is how fast the two clocks may run apart. `publish_ns` is the longest time of the PLC from reading count and
+    clock to showing them. `read_point` is where in the round trip the PLC reads, 0..1. It moves the most likely offset
+    within its bounds, and never the bounds. Samples and latched counts are raw. `counter` converts them to belt counts.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Timeline:
 
     @property
     def epoch(self) -> int:
-        """Counts up whenever earlier positions become void; 0 before the first sample."""
+        """Counts up whenever earlier positions become invalid. 0 before the first sample."""
         return self._epoch
 
     @property
@@ -133,7 +133,7 @@ class Timeline:
 
     @property
     def jump(self) -> Jump | None:
-        """The impossible count that began this epoch, None where something else did."""
+        """The impossible count that started this epoch. None if the epoch started for another reason."""
         return self._jump
 
     @property
@@ -143,7 +143,7 @@ class Timeline:
             return self._samples[-1].count if self._samples else None
 
     def add(self, raw: EncoderSample) -> bool:
-        """Take one sample. False where it began a new epoch (a restart, an impossible jump, a clock that stepped)."""
+        """Take one sample. False if it started a new epoch: a restart, an impossible jump, or a clock that stepped."""
         with self._lock:
             if self._boot_id != raw.boot_id or not self._samples:
                 self._begin(raw)
@@ -151,7 +151,7 @@ class Timeline:
             last = self._samples[-1]
             sample = _stamped(raw, self._counter.near(raw.count, last.count))
             if self._stamped and sample.device_ns == last.device_ns:
-                # The same scan, seen later: it sharpens the bound from below, but is no sign of life.
+                # The same scan, seen later. It narrows the bound from below, but is no sign of life.
                 self._samples[-1] = replace(last, asked_ns=sample.asked_ns)
                 return True
             if not self._in_order(sample, last):
@@ -172,18 +172,17 @@ class Timeline:
             return True
 
     def fresh(self, now_ns: int) -> bool:
-        """Whether the newest sample is young enough to act on."""
+        """Whether the newest sample is new enough to be used."""
         with self._lock:
             return bool(self._samples) and now_ns - self._samples[-1].answered_ns <= self._stale_ns
 
     def count_at(self, at_ns: int, now_ns: int, tolerance: float = 0.0, unsure_ns: int = 0) -> Position:
         """The position at `at_ns`, between the two samples around it.
 
-        Whoever knows the instant only to `unsure_ns` gets a bound that holds for all of them.
-
-        While the later one is not there yet, the position ahead of the newest sample will do if its bound is within
-        `tolerance` counts. Raises PositionPendingError until then, PositionUnknownError when `at_ns` is too old, or
-        nothing newer came within the stale limit.
+        If the instant is known only to `unsure_ns`, the bound holds for the whole interval. As long as the later sample
+        is missing, the position ahead of the newest sample is returned, if its bound is within `tolerance` counts.
+        Otherwise it raises PositionPendingError. It raises PositionUnknownError if `at_ns` is too old, or if nothing
+        newer came within the stale limit.
         """
         with self._lock:
             if not self._samples:
@@ -204,11 +203,16 @@ class Timeline:
                     raise PositionUnknownError("older than the encoder's history")
                 astray = self._motion.speed_max * (self._doubt(low, high) + unsure_ns) / 1e9
                 return Position(after.count, 1 + astray, self._epoch)
-            between = self._between(self._samples[index - 1], after, device_ns, self._doubt(low, high), unsure_ns)
+            between = self._between(
+                self._samples[index - 1], after, device_ns, offset_error_ns=self._doubt(low, high), unsure_ns=unsure_ns
+            )
             return self._evened(between, device_ns, index)
 
     def estimate(self, at_ns: int) -> float | None:
-        """The likely count at `at_ns`, extrapolated if need be: for ordering work, never for a verdict's position."""
+        """The likely count at `at_ns`, extrapolated if needed.
+
+        Use it to order work, and never for the position in a verdict.
+        """
         with self._lock:
             if len(self._samples) < 2:
                 return float(self._samples[-1].count) if self._samples else None
@@ -218,7 +222,7 @@ class Timeline:
             return last.count + speed * (at_ns - self._likely(low, high) - last.device_ns)
 
     def furthest(self, now_ns: int) -> int | None:
-        """The furthest count that the belt can have reached by now: never less than the truth."""
+        """The furthest count that the belt can have reached by now. It is never below the real count."""
         with self._lock:
             if not self._samples:
                 return None
@@ -228,7 +232,7 @@ class Timeline:
             return last.count + int(self._motion.speed_max * age_s) + 2
 
     def foreseen(self, now_ns: int, at_ns: int) -> float | None:
-        """What `furthest` is likely to say at `at_ns`, as the belt moves now."""
+        """The likely value of `furthest` at `at_ns`, if the belt moves as it does now."""
         likely, then, furthest = self.estimate(now_ns), self.estimate(at_ns), self.furthest(now_ns)
         return None if likely is None or then is None or furthest is None else then + furthest - likely
 
@@ -241,9 +245,10 @@ class Timeline:
             return Latched(self._counter.near(raw_count, near), self._epoch, self._boot_id)
 
     def passage(self, count: int, since_ns: int, until_ns: int, slack: float = 0.0) -> Passage:
-        """When the belt can first have been within `slack` of `count`, between the two host times.
+        """The earliest time, between two host times, at which the belt can have been within `slack` of `count`.
 
-        Raises PositionPendingError while the record does not reach `until_ns`, PositionUnknownError before any sample.
+        Raises PositionPendingError as long as the record does not reach `until_ns`, and PositionUnknownError before any
+        sample.
         """
         with self._lock:
             if not self._samples:
@@ -269,14 +274,14 @@ class Timeline:
             return Passage(None, min(counts), max(counts))
 
     def offset_bounds(self, now_ns: int) -> tuple[int, int]:
-        """Host clock minus source clock: the interval that holds it, ns."""
+        """The interval in ns that contains the host clock minus the source clock."""
         with self._lock:
             return self._offset(now_ns)
 
     def reachable(self, speed: float | None = None) -> Bound | None:
-        """The bound that the latest samples allow, as the belt moves or at `speed` counts per second.
+        """The bound that the latest samples allow, at the present speed or at `speed` counts per second.
 
-        None before there are enough of them.
+        None before there are enough samples.
         """
         with self._lock:
             if len(self._samples) < _RECENT:
@@ -290,9 +295,9 @@ class Timeline:
             return self._bound(travel, span_ns, self._doubt(low, high) + error_ns, 2 * error_ns)
 
     def next_edge(self, after_ns: int) -> tuple[int, int] | None:
-        """The first instant after `after_ns` at which the source should show a new stamp, and how unsure that is, ns.
+        """The first instant after `after_ns` at which the source should show a new timestamp, and its error, in ns.
 
-        None where the source has no clock, or its cycle is not known yet.
+        None if the source has no clock, or if its cycle is not known yet.
         """
         with self._lock:
             if not self._stamped or len(self._samples) < _RECENT:
@@ -350,7 +355,8 @@ class Timeline:
         self._keep(self._lower, sample.answered_ns, bound)
 
     def _keep(self, bounds: deque[tuple[int, int]], at_ns: int, bound: int) -> None:
-        # All bounds age alike, so one that is beaten stays beaten: the first in the queue is always the best.
+        # All bounds age alike, so a bound that is worse than another one stays worse. The first in the queue is always
+        # the best.
         bounds.append((at_ns, bound))
         while bounds[0][0] < at_ns - self._window_ns:
             bounds.popleft()
@@ -374,7 +380,7 @@ class Timeline:
         return round(max(self._read_point, 1 - self._read_point) * (high - low))
 
     def _between(
-        self, before: _Sample, after: _Sample, device_ns: int, offset_error_ns: int, unsure_ns: int
+        self, before: _Sample, after: _Sample, device_ns: int, *, offset_error_ns: int, unsure_ns: int
     ) -> Position:
         span_ns = after.device_ns - before.device_ns
         travel = after.count - before.count
@@ -385,16 +391,16 @@ class Timeline:
         return Position(count, bound.counts + astray, self._epoch)
 
     def _bound(self, travel: float, span_ns: int, doubt_ns: int, stamps_ns: int) -> Bound:
-        """The belt went `travel` in `span_ns`, whose ends are known to `stamps_ns` together."""
+        """The bound if the belt moved by `travel` in `span_ns`. The ends are known to `stamps_ns` together."""
         span_s, doubt_s = span_ns / 1e9, doubt_ns / 1e9
         doubt = self._fastest(travel, span_ns, doubt_ns, stamps_ns) * doubt_s
         return Bound(self._bend(span_s), doubt, span_s, doubt_s)
 
     def _fastest(self, travel: float, span_ns: int, doubt_ns: int, stamps_ns: int) -> float:
-        """The greatest speed anywhere in reach.
+        """The highest speed anywhere in the span.
 
-        It is the mean over the shortest time that the travel can have taken, and what the belt can gain on the way from
-        where it ran at that mean.
+        It is the mean speed over the shortest possible time of the travel, plus what the belt can gain from the place
+        where it ran at this mean.
         """
         gain = self._motion.acceleration_max * (span_ns / 2 + 2 * doubt_ns) / 1e9
         return min(self._motion.speed_max, (travel + 1) / (max(1, span_ns - stamps_ns) / 1e9) + gain)
@@ -404,12 +410,12 @@ class Timeline:
         return min(self._motion.acceleration_max * span_s * span_s / 8, self._motion.speed_max * span_s)
 
     def _astray(self, speed: float, unsure_ns: int) -> float:
-        """How far the belt can be from a place so long before or after it was there, at most at `speed`."""
+        """How far the belt can be from a position within `unsure_ns` before or after it, at `speed` at most."""
         unsure_s = unsure_ns / 1e9
         return min(self._motion.speed_max, speed + self._motion.acceleration_max * unsure_s / 2) * unsure_s
 
     def _ahead(self, device_ns: int, offset_error_ns: int, unsure_ns: int) -> Position | None:
-        """At the speed of the last two spans; None where there are none, or the source has no clock."""
+        """The position at the speed of the last two spans. None if there are none, or if the source has no clock."""
         if not self._stamped or len(self._samples) < 3:
             return None
         before, last = self._samples[-3], self._samples[-1]
@@ -417,7 +423,8 @@ class Timeline:
         error_s = offset_error_ns / 1e9
         acceleration = self._motion.acceleration_max
         speed = (last.count - before.count) / span_s
-        # The belt ran at the mean speed somewhere within the span, give or take one count, and may have gained since.
+        # The belt ran at the mean speed somewhere within the span, give or take one count. It may have become faster
+        # since.
         unsure = 1 / span_s + acceleration * (span_s + ahead_s) / 2
         fastest = min(self._motion.speed_max, abs(speed) + 1 / span_s + acceleration * (span_s + ahead_s + error_s))
         bound = 1 + unsure * ahead_s + fastest * error_s + self._astray(fastest, unsure_ns)
@@ -425,10 +432,10 @@ class Timeline:
         return self._evened(found, device_ns, len(self._samples))
 
     def _evened(self, found: Position, device_ns: int, index: int) -> Position:
-        """The same place as told by the five samples around `index`, if the belt ran evenly along them.
+        """The same position from the five samples around `index`, if the belt ran evenly along them.
 
-        Counts are whole: two samples tell a place to half a count and two spans a speed to one count in their length;
-        a line through five tells both several times as well.
+        Counts are whole numbers. Two samples give a position to half a count, and two spans give a speed to one count
+        in their length. A line through five samples is several times better for both.
         """
         first = min(index - _EVEN // 2, len(self._samples) - _EVEN)
         if first < 0:
@@ -439,13 +446,21 @@ class Timeline:
         speed, offset = linear_regression(times, counts)
         if any(abs(offset + speed * at - count) > _UNEVEN for at, count in zip(times, counts, strict=True)):
             return found
-        # The bound holds around the first of the two: around the other it is wider by what lies between them.
+        # The bound holds around the first position. Around the second it is wider by the distance of the two.
         return Position(found.count + offset, found.error_counts + abs(offset), self._epoch)
 
 
 def _stamped(raw: EncoderSample, count: int) -> _Sample:
     if raw.device_ns is not None:
-        return _Sample(count, raw.device_ns, raw.asked_ns, raw.answered_ns, 0)
-    # Without a clock of its own the source was read somewhere within the round trip.
+        return _Sample(
+            count=count, device_ns=raw.device_ns, asked_ns=raw.asked_ns, answered_ns=raw.answered_ns, error_ns=0
+        )
+    # A source without a clock was read somewhere within the round trip.
     middle = (raw.asked_ns + raw.answered_ns) // 2
-    return _Sample(count, middle, raw.asked_ns, raw.answered_ns, (raw.answered_ns - raw.asked_ns + 1) // 2)
+    return _Sample(
+        count=count,
+        device_ns=middle,
+        asked_ns=raw.asked_ns,
+        answered_ns=raw.answered_ns,
+        error_ns=(raw.answered_ns - raw.asked_ns + 1) // 2,
+    )

@@ -29,7 +29,7 @@ _GOOD: Final = "good"
 _FIELDS: Final = ("image", "mask", "class", "label", "split", "note", "part_id", "camera", "utc", "decision", "by")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One picture and one class in it ("good": nothing), with the mask proposed for it, as large as the picture.
 
@@ -61,7 +61,7 @@ class Sample:
 
 
 def export_dataset(
-    results: Results, out: Path, form: Literal["index", "coco"], since: datetime | None, until: datetime | None
+    results: Results, out: Path, form: Literal["index", "coco"], *, since: datetime | None, until: datetime | None
 ) -> dict[str, int]:
     """Write the pictures of the parts judged in [since, until) into the folder `out`; how many, and how many reviewed.
 
@@ -211,7 +211,15 @@ def _of_part(story: PartStory) -> Iterator[Sample]:
         for name in _classes(label, found):
             mask = proposed.get(name, np.zeros(size, np.uint8)) if name != _GOOD else np.zeros(size, np.uint8)
             note = _note(label, name, drawn=bool(mask.any()))
-            yield Sample(story, view.camera, view.picture, name, mask, note, label.user if label else "")
+            yield Sample(
+                story=story,
+                camera=view.camera,
+                picture=view.picture,
+                defect_class=name,
+                mask=mask,
+                note=note,
+                by=label.user if label else "",
+            )
 
 
 def _label(story: PartStory, camera: str) -> Label | None:

@@ -35,7 +35,7 @@ class Column:
 
 
 def export_tables(
-    results: Path, out: Path, form: Literal["csv", "parquet"], since: datetime | None, until: datetime | None
+    results: Path, out: Path, form: Literal["csv", "parquet"], *, since: datetime | None, until: datetime | None
 ) -> dict[str, int]:
     """Write every table of the parts judged in [since, until) into the folder `out`; the rows of each file.
 
@@ -50,7 +50,7 @@ def export_tables(
             file = out / f"{table}.{form}"
             try:
                 out.mkdir(parents=True, exist_ok=True)
-                rows[file.name] = write(file, columns, _batches(db, table, columns, since, until))
+                rows[file.name] = write(file, columns, _batches(db, table, columns, since=since, until=until))
             except OSError as error:
                 raise EdgeInspectorError(f"{file}: cannot be written: {error.strerror or error}") from error
     return rows
@@ -73,7 +73,7 @@ def _column(name: str, kind: str) -> Column:
 
 
 def _batches(
-    db: sqlite3.Connection, table: str, columns: Sequence[Column], since: datetime | None, until: datetime | None
+    db: sqlite3.Connection, table: str, columns: Sequence[Column], *, since: datetime | None, until: datetime | None
 ) -> Iterator[list[list[Any]]]:
     """Batches of rows, in the order of the parts."""
     join = "" if table == "parts" else "JOIN parts ON parts.id = part_id"

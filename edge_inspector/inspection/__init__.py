@@ -1,1 +1,1 @@
-"""The judgement: pure functions and state machines; no thread, no clock, no I/O."""
+"""The judgement: pure functions and state machines. It has no threads, no clock and no I/O."""

@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-_REMEMBERED_NS = 10_000_000_000  # if the belt stands still or its positions begin anew
-_RISES, _SINKS = 0.3, 0.03  # what is learned of the way to the judge is nearer to the slow ones
+# limit for parts that never pass their line, if the belt stands still or its positions start over
+_REMEMBERED_NS = 10_000_000_000
+# the learned delay to the judge rises fast and falls slowly, so it stays near the slow cases
+_RISES, _SINKS = 0.3, 0.03
 
 
 @dataclass(slots=True)
@@ -80,26 +82,29 @@ class Admission:
             return not part.refused
 
     def spared(self, decide_by: float) -> None:
-        """An accepted frame is not worth inferring: less is owed."""
+        """An accepted frame is not worth inferring. Its part owes one frame less."""
         with self._lock:
             self._settle(decide_by)
 
     def refuse(self, decide_by: float) -> None:
-        """This part will not be seen whole: its other frames need not be looked at."""
+        """This part will not be seen whole, so its other frames need not be inferred."""
         with self._lock:
             part = self._find(decide_by)
             if part is not None:
                 part.give_up()
 
     def took(self, decide_by: Sequence[float], call_ns: int) -> None:
-        """Frames with these lines were inferred in one call: less is owed, and what a frame costs is learned."""
+        """Frames with these decision lines were inferred in one call.
+
+        Their parts owe fewer frames, and the duration updates the learned cost of a frame.
+        """
         with self._lock:
             self._frame_ns += 0.1 * (call_ns / len(decide_by) - self._frame_ns)
             for each in decide_by:
                 self._settle(each)
 
     def judged(self, after_ns: int) -> None:
-        """A view reached the judge so long after the model was done with it."""
+        """A view reached the judge this long after the model had finished it."""
         with self._lock:
             more = after_ns - self._to_judge_ns
             self._to_judge_ns += (_RISES if more > 0 else _SINKS) * more
@@ -118,7 +123,7 @@ class Admission:
         return max(near, key=lambda part: part.owed, default=None)
 
     def _forget(self, now_ns: int) -> float | None:
-        """Nobody asks any more for what the belt has carried past its line, or only to hear that it is late."""
+        """Forget parts that have passed their line, because every later question about them has the answer "late"."""
         reached, oldest = self._foreseen(now_ns, now_ns), now_ns - _REMEMBERED_NS
         self._parts = [part for part in self._parts if part.since_ns >= oldest and not _late(reached, part.decide_by)]
         return reached

@@ -1,4 +1,4 @@
-"""Whether too few parts are inspected, or too many rejected: judged from the verdicts alone, one after the other."""
+"""Whether too few parts are inspected or too many are rejected. The only input is one verdict after another."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from edge_inspector.inspection.reasons import EXPLAINED
 from edge_inspector.inspection.recipe import AlarmLimits
 from edge_inspector.records import Decision, ErrorCode, Reason
 
-_BLIND, _BLIND_OF = 5, 10  # half of the last ten are no chance, whatever the share of a window that has yet to fill
-_OVER_ROW = 20  # where more than a fifth is not inspected, so many inspected in a row come once in a hundred times
+_BLIND, _BLIND_OF = 5, 10  # five misses in the last ten parts are no chance, even if the window is not full yet
+_OVER_ROW = 20  # if more than a fifth is not inspected, a row of this many inspected parts is a 1 % chance
 
-# These end by themselves: they say what the station could not know of a part, not what it cannot do now.
+# These reasons end by themselves. They mean missing knowledge about a part, not a present inability of the station.
 _PASSING = frozenset({Reason.DAEMON_RESTARTED, Reason.PLC_RESTARTED, Reason.STOPPING})
 
 _Value = TypeVar("_Value")
 
 
 class Alarms:
-    """Told of every verdict. `held` is what is to be told of them, each with its reason in words.
+    """Takes every verdict. `held` has the alarms that hold now, each with its reason in words.
 
-    A share is always one of the whole window, also while the window fills: one part of the first three says nothing,
-    and the third of a hundred does. A share that began to be too large ends at half of that.
+    A share is always a share of the whole window, even before the window is full. One part of the first three proves
+    nothing, but a third of a hundred does. An alarm about a share ends when the share falls to half of the limit.
 
-    LINE_BLIND takes the place of PARTS_NOT_INSPECTED. It also begins with the fifth of ten parts, and ends only after
-    20 inspected parts in a row. What was before those is then forgotten, as it is after a restart.
+    LINE_BLIND replaces PARTS_NOT_INSPECTED. It also begins with the fifth missed part of ten, and ends only after 20
+    inspected parts in a row. Older parts are then forgotten, as after a restart.
 
-    Only parts count that were to be inspected: those of a station that is switched off do not.
+    Parts that were deliberately not inspected, because the station was switched off, do not count.
     """
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew: somebody has seen to it."""
+        """Start over: a person has seen the alarm."""
         self.held: dict[ErrorCode, str] = {}
         self._rejects = _Latest[Decision]()
         self._rejects_row = 0
@@ -42,7 +42,7 @@ class Alarms:
         self._forget_parts()
 
     def take(self, decision: Decision, reason: Reason, limits: AlarmLimits) -> None:
-        """One more verdict; `limits` are those of the recipe that judged."""
+        """Take one verdict. `limits` are those of the recipe that judged."""
         if reason is Reason.DISABLED:
             return
         if decision is Decision.NOT_INSPECTED:
@@ -103,9 +103,10 @@ class Alarms:
         return code, f"{what}: {meaning}; {remedy}"
 
     def _leads(self) -> Reason:
-        """The most frequent reason; of a blind line rather one that does not end by itself.
+        """The most frequent reason. If the line is blind, a reason that does not end by itself is preferred.
 
-        The one that led so far leads until another is twice as frequent: each change is a line in the log.
+        The previous leading reason stays until another one is twice as frequent, because each change is a line in the
+        log.
         """
         there = +self._parts.counts
         del there[Reason.NONE]
@@ -126,14 +127,14 @@ class Alarms:
 
 
 class _Latest(Generic[_Value]):
-    """The latest values, and how often each is among them."""
+    """The latest values, and how often each one is among them."""
 
     def __init__(self) -> None:
         self.values: deque[_Value] = deque()
         self.counts: Counter[_Value] = Counter()
 
     def add(self, value: _Value, most: int) -> None:
-        """One more, of which at most so many are kept."""
+        """Add one value, and keep at most `most` values."""
         self.values.append(value)
         self.counts[value] += 1
         while len(self.values) > most:

@@ -1,4 +1,4 @@
-"""What a verdict rests on, and its fingerprint: two verdicts with one fingerprint were judged alike."""
+"""The basis of a verdict and its fingerprint. Verdicts with the same fingerprint were judged in the same way."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from edge_inspector.records import ModelInfo
 
 
 class Basis:
-    """By recipe: everything that decides, and a fingerprint of it. `model()` is what runs at this moment.
+    """Everything that decides, by recipe, and a fingerprint of it. `model()` is the model that runs now.
 
-    `scales` are each camera's millimetres to a pixel across the belt and along it: limits in mm rest on them.
+    `scales` are each camera's millimetres per pixel across the belt and along it, because limits in mm depend on them.
     """
 
     def __init__(
@@ -30,18 +30,18 @@ class Basis:
 
     @property
     def model(self) -> ModelInfo:
-        """What runs. It may be another one after its session was built anew."""
+        """The model that runs now. It may change when its session is rebuilt."""
         return self._model()
 
     def fingerprint(self, recipe_id: int) -> str:
-        """Sixteen hex digits that change with the recipe, the limits in force, the net's file and what runs it."""
+        """Sixteen hex digits that change with the recipe, the limits in force, the model file and its runtime."""
         model = self._model()
         if self._known is None or self._known[0] != model:
             self._known = model, {each: _fingerprint(self.of(each)) for each in self._recipes}
         return self._known[1][recipe_id]
 
     def of(self, recipe_id: int) -> dict[str, str]:
-        """Everything that decides, by the name that a person knows it by."""
+        """Everything that decides, each under a name that a person understands."""
         criteria, model = self._recipes[recipe_id], self._model()
         recipe = criteria.recipe.model_dump(mode="json", exclude={"classes", "alarm"})
         limits = {name: limit.model_dump(mode="json") for name, limit in criteria.limits.items()}
@@ -57,7 +57,7 @@ class Basis:
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What is not as it was, one by one."""
+    """One text for each thing that has changed."""
     return [
         f"{name}: {before.get(name, 'nothing')} before, now {now.get(name, 'nothing')}"
         for name in {**now, **before}

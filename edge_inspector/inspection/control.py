@@ -1,4 +1,4 @@
-"""What the station has been told from outside: which recipe judges the next part, and whether it inspects at all."""
+"""Requests from outside: which recipe judges the next part, and whether the station inspects at all."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from edge_inspector.inspection.recipe import Criteria, PictureLimits
 from edge_inspector.records import Command, CommandName, CommandResult, PlcInput
 
-_REMEMBERED = 256  # commands whose repetition is answered without doing them again
-_PATIENCE_NS = 5_000_000_000  # how long a change of recipe waits for the PLC to speak
+_REMEMBERED = 256  # a repetition of one of this many latest commands is answered without doing it again
+_PATIENCE_NS = 5_000_000_000  # longest wait of a recipe change for data from the PLC
 
 
 @dataclass(frozen=True, slots=True)
 class SwitchedOff:
-    """Who wants no part to be inspected, as in `Command.source` or "plc", and since when."""
+    """Who has switched inspection off, as in `Command.source` or "plc", and since when."""
 
     by: str
     since_ns: int
@@ -24,7 +24,7 @@ class SwitchedOff:
 
 @dataclass(slots=True)
 class _Change:
-    """A recipe that takes effect when the PLC speaks next, and the commands that wait for it."""
+    """A recipe that takes effect at the next data from the PLC, and the commands that wait for it."""
 
     recipe_id: int
     until_ns: int
@@ -32,11 +32,11 @@ class _Change:
 
 
 class Control:
-    """Takes commands and the PLC's own wishes, one at a time, in the judge's thread.
+    """Takes commands and the PLC's own requests, one at a time, in the judge's thread.
 
-    A change of recipe takes effect between parts: what the PLC announces in its next reading was triggered before it.
-    Both recipes are in use meanwhile, so that every view is looked at by the recipe that will judge it. The PLC's
-    choice (`recipe_id` above 0) comes before anybody else's. `reset()` is called for RESET and the PLC's reset bit.
+    A recipe change takes effect between parts: parts in the PLC's next reading were triggered before the change.
+    Meanwhile both recipes are in use, so that each view is judged by the right one. The PLC's choice (`recipe_id` above
+    0) has priority over all others. `reset()` is called for RESET and for the PLC's reset bit.
     """
 
     def __init__(self, recipes: Mapping[int, Criteria], first: int, reset: Callable[[], None]) -> None:
@@ -53,7 +53,7 @@ class Control:
 
     @property
     def mismatch(self) -> bool:
-        """Whether the PLC has chosen a recipe that this station does not have."""
+        """Whether the PLC has selected a recipe that this station does not have."""
         return self._chosen_by_plc not in (0, self.recipe_id)
 
     @property
@@ -63,15 +63,15 @@ class Control:
 
     @property
     def off(self) -> tuple[SwitchedOff, ...]:
-        """Whoever has switched inspection off; nobody while parts are inspected."""
+        """Everybody who has switched inspection off. Empty while parts are inspected."""
         return tuple(filter(None, (self._off_by_command, self._off_by_plc)))
 
     def picture_limits(self, camera: str) -> PictureLimits:
-        """What the recipe in force demands of this camera's pictures. Any thread may ask."""
+        """The limits that the recipe in force sets for this camera's pictures. Any thread may ask."""
         return self._recipes[self.recipe_id].recipe.picture_limits(camera)
 
     def take(self, command: Command, now_ns: int) -> None:
-        """Do it, or say why not; a change of recipe is answered when it has taken effect."""
+        """Do the command, or say why not. A recipe change is answered when it has taken effect."""
         told = self._answers.get((command.source, command.id))
         waiting = self._waiting_as(command)
         if told is not None:
@@ -92,9 +92,10 @@ class Control:
             self._answer(command, "")
 
     def hear(self, heard: PlcInput, *, whole: bool = True) -> None:
-        """After the triggers of this reading were taken: follow the PLC's choice, let a change take effect.
+        """Follow the PLC's recipe choice and let a change take effect.
 
-        A reading that does not show all its parts (not `whole`) changes no recipe: they were triggered before it.
+        Call it after taking the triggers of this reading. A reading that does not show all its parts (not `whole`)
+        changes no recipe, because these parts were triggered before it.
         """
         if heard.reset and not self._reset_bit:
             self._reset()
@@ -113,7 +114,7 @@ class Control:
             self._finish(refusal)
 
     def settle(self, now_ns: int, of_parts: AbstractSet[int]) -> None:
-        """Give up what the PLC keeps waiting, and let go of recipes that no part on its way needs any more."""
+        """Give up a change that the PLC delays too long, and drop recipes that no part on the belt needs any more."""
         if self._change is not None and now_ns >= self._change.until_ns:
             self._finish("the PLC does not speak: the recipe was not changed")
         if len(self.in_use) > 1:
@@ -121,11 +122,11 @@ class Control:
             self.in_use = tuple(criteria for criteria in self.in_use if criteria.recipe.id in needed)
 
     def stop(self) -> None:
-        """Answer what waits."""
+        """Answer the waiting commands."""
         self._finish("the station stops")
 
     def _waiting_as(self, command: Command) -> Command | None:
-        """The command of that source and id whose recipe has yet to take effect."""
+        """The command with that source and id whose recipe has not taken effect yet."""
         waiting = self._change.commands if self._change is not None else []
         return next((each for each in waiting if (each.source, each.id) == (command.source, command.id)), None)
 

@@ -1,22 +1,24 @@
-"""Which values the encoder's counter really shows, held against the station file, one sample after another.
+"""Which values the encoder's counter really shows, compared with the station file sample by sample.
 
-A counter that is narrower than the station file says wraps where nobody expects it. Its first wrap looks like a reset.
-It is a wrap for sure when so many counts are lost as a common counter has values, or as many as the last time.
+A counter that is narrower than the station file says wraps at an unexpected place. Its first wrap looks like a reset.
+It counts as a wrap if the number of lost counts is the number of values of a common counter, or if it is the same as at
+the last jump.
 """
 
 from __future__ import annotations
 
 _STEPS = (10**9, 10**8, 10**7, 10**6, 10**5, 10**4, 1000, 100, 10)
 _COMMON = (*(1 << bits for bits in range(8, 32)), *_STEPS[:-2])
-_PLAIN = 20  # times its doubt a loss must be to say anything
-_ROUND = 4  # times its doubt must lie between two round numbers, for one of them to be no chance
+_PLAIN = 20  # a loss below this many times its doubt proves nothing
+_ROUND = 4  # round numbers must be this many times the doubt apart, or one of them would fit by chance
 
 
 class CounterWatch:
-    """`lowest` to `highest` is what the station file says, `way` how many counts it is to the gate and what it takes.
+    """`lowest` to `highest` are the counter's limits in the station file.
 
-    `why` says what is wrong and what to type, "" while nothing is. `seen` is what it shows in truth, lowest and
-    highest, as far as it was found out.
+    `way` is the distance in counts that it must show without a wrap: to the gate, with the reserve. `why` says what is
+    wrong and what to type, or "" if nothing is. `seen` is the lowest and highest value that the counter really shows,
+    as far as it is known.
     """
 
     def __init__(self, lowest: int, highest: int, way: int) -> None:
@@ -30,7 +32,10 @@ class CounterWatch:
         self._doubt = 0.0
 
     def sample(self, raw: int, boot_id: int) -> bool:
-        """Whether the counter can show this. What was found holds until it shows otherwise, or the PLC starts anew."""
+        """Whether the counter can show this value.
+
+        A finding holds until the counter contradicts it, or until the PLC restarts.
+        """
         if boot_id != self._boot_id:
             self._boot_id = boot_id
             self._forget()
@@ -46,7 +51,7 @@ class CounterWatch:
         return True
 
     def jumped(self, before: int, after: int, lost: float, unsure: float) -> None:
-        """From one sample to the next the counter lost so many counts, give or take `unsure`, while the belt ran."""
+        """From one sample to the next the counter lost `lost` counts, give or take `unsure`, while the belt ran."""
         if lost <= _PLAIN * unsure:
             return
         earlier, earlier_unsure = self._lost
@@ -63,7 +68,8 @@ class CounterWatch:
     def _tell(self, before: int, after: int, width: int, doubt: float) -> None:
         low, high = min(before, after), max(before, after)
         lowest = next((each for each in (0, -width // 2) if each <= low and high < each + width), None)
-        if lowest is None:  # it begins anywhere: before and after are as near to its ends as the belt ran on
+        # it starts at an odd value. `before` and `after` are as near to its limits as the belt moved in between
+        if lowest is None:
             lowest, doubt = low, max(doubt, width - (high - low))
         self.seen, self._doubt = (lowest, lowest + width - 1), doubt
         about = "about " if doubt else ""
@@ -84,7 +90,7 @@ class CounterWatch:
 
 
 def _round_number(value: float, unsure: float, least: int) -> int | None:
-    """The roundest whole number from `least` on that `value` can be; None where one is there by chance."""
+    """The roundest whole number, at least `least`, that `value` can be. None if a round number would fit by chance."""
     for step in _STEPS:
         nearest = round(value / step) * step
         if step >= _ROUND * unsure and abs(nearest - value) <= unsure and nearest >= least:

@@ -10,9 +10,9 @@ from edge_inspector.inspection.tracking import Assembly
 from edge_inspector.records import Decision, Defect, Reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What is decided of a part and why."""
+    """The decision on a part, and its reason."""
 
     decision: Decision
     reason: Reason
@@ -26,15 +26,17 @@ def decide(
     assembly: Assembly,
     recipe: Recipe,
     limits: Mapping[str, ClassLimits],
+    *,
     counts_per_mm: float,
     absent: Callable[[str], Reason],
     barred: Reason = Reason.NONE,
 ) -> Judgement:
     """Judge one part.
 
-    A defect beyond its limits rejects, whatever else is missing. Otherwise only a part seen whole, at a known place and
-    alone there, is accepted. `absent(camera)` says why a view never came; `barred` why the station may not inspect at
-    all. A part whose trigger is lost is told as such in any case: its due count is void, and this reason alone says so.
+    A defect beyond its limits rejects the part, even if views are missing. Otherwise a part is accepted only if it was
+    seen whole, at a known position, with no other part in reach. `absent(camera)` says why a view never came. `barred`
+    says why the station may not inspect at all. A part whose trigger is lost always has that reason, because only this
+    reason tells that its due count is invalid.
     """
     placed = assembly.views.values()
     error_mm = max((view.position.error_counts for view in placed), default=0.0) / counts_per_mm
@@ -50,7 +52,14 @@ def decide(
     elif not assembly.part.positioned:
         reason = assembly.part.handicap or Reason.POSITION_UNKNOWN
     elif beyond_limits(defects, limits):
-        return Judgement(Decision.REJECT, Reason.DEFECT, "C", True, missing, error_mm)  # noqa: FBT003
+        return Judgement(
+            decision=Decision.REJECT,
+            reason=Reason.DEFECT,
+            grade="C",
+            rejects=True,
+            missing_views=missing,
+            error_mm=error_mm,
+        )
     elif assembly.crowded:
         reason = Reason.POSITION_UNKNOWN
     elif missing:
@@ -59,12 +68,26 @@ def decide(
         reason = Reason.POSITION_UNKNOWN
     if reason is not Reason.NONE:
         rejects = recipe.on_not_inspected == "reject"
-        return Judgement(Decision.NOT_INSPECTED, reason, "", rejects, missing, error_mm)
-    return Judgement(Decision.ACCEPT, Reason.NONE, "B" if defects else "A", False, (), error_mm)  # noqa: FBT003
+        return Judgement(
+            decision=Decision.NOT_INSPECTED,
+            reason=reason,
+            grade="",
+            rejects=rejects,
+            missing_views=missing,
+            error_mm=error_mm,
+        )
+    return Judgement(
+        decision=Decision.ACCEPT,
+        reason=Reason.NONE,
+        grade="B" if defects else "A",
+        rejects=False,
+        missing_views=(),
+        error_mm=error_mm,
+    )
 
 
 def beyond_limits(defects: list[Defect], limits: Mapping[str, ClassLimits]) -> bool:
-    """Whether the part has more, or longer, defects than the recipe allows."""
+    """Whether the part has more defects, or longer ones, than the recipe allows."""
     counts: dict[str, int] = {}
     for defect in defects:
         limit = limits[defect.defect_class]

@@ -14,7 +14,7 @@ from edge_inspector.records import Defect
 
 Mask = NDArray[np.uint8]
 
-# One more than a recipe can allow, so none is lost to the decision; a mask of pure noise must not hold up the line.
+# One more than a recipe can allow, so the decision is always right. More would let a mask of pure noise delay the line.
 _LARGEST = 32
 
 _BOX = (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT)
@@ -23,40 +23,43 @@ _BOX = (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT
 def find_defects(
     camera: str,
     mask: Mask,
+    *,
     classes: Sequence[str],
     limits: Mapping[str, ClassLimits],
     mm_per_px: float,
     region: Region | None = None,
     mm_per_row: float | None = None,
 ) -> tuple[Defect, ...]:
-    """The regions of every limited class that are sure and large enough, at most the 32 largest of each class.
+    """The regions of every limited class that are confident and large enough, at most the 32 largest of each class.
 
-    `mask` is (classes, H, W), 0..255 for probability 0..1; `mm_per_px` is per mask pixel, `mm_per_row` where rows lie
-    closer or wider than that. Regions are 8-connected; length is the longer side of the smallest rectangle around
-    them; places are in mm from the frame's corner. `region` must lie within the mask: see `contains`.
+    `mask` is (classes, H, W), 0..255 for probability 0..1. `mm_per_px` is per mask pixel. `mm_per_row` is the distance
+    of mask rows, if it is different. Regions are 8-connected. The length is the longer side of the smallest rectangle
+    around a region. Positions are in mm from the frame's corner. `region` must lie within the mask: see `contains`.
     """
     scale = (mm_per_px, mm_per_px if mm_per_row is None else mm_per_row)
     left, top, view = _cut(mask, scale, region)
     found: list[Defect] = []
     for index, name in enumerate(classes):
         if name in limits:
-            found += _of_class(camera, name, view[index], limits[name], scale, (left, top))
+            found += _of_class(
+                camera, name=name, plane=view[index], limits=limits[name], scale=scale, origin=(left, top)
+            )
     return tuple(found)
 
 
 def level(limits: ClassLimits) -> float:
-    """From which value on, 1..255, a pixel counts."""
+    """The lowest value, 1..255, at which a pixel counts as a defect."""
     return max(1.0, limits.min_confidence * 255)
 
 
 def doubtful(peaks: Sequence[int], band: tuple[float, float]) -> bool:
-    """Whether the surest pixel of any class (0..255 each) lies in the band that a person should look at."""
+    """Whether the highest pixel of any class (0..255 each) is in the range that a person should review."""
     low, high = band[0] * 255, band[1] * 255
     return any(low <= peak <= high for peak in peaks)
 
 
 def contains(mask: Mask, scale: tuple[float, float], region: Region) -> bool:
-    """Whether the mask shows all of the region, but for one pixel of rounding at the far sides."""
+    """Whether the mask covers the whole region. One pixel of rounding may be missing at the right and lower sides."""
     left, top, right, bottom = _box(scale, region)
     height, width = int(mask.shape[1]), int(mask.shape[2])
     return left < right <= width + 1 and top < bottom <= height + 1
@@ -76,7 +79,7 @@ def _cut(mask: Mask, scale: tuple[float, float], region: Region | None) -> tuple
 
 
 def _of_class(
-    camera: str, name: str, plane: Mask, limits: ClassLimits, scale: tuple[float, float], origin: tuple[int, int]
+    camera: str, *, name: str, plane: Mask, limits: ClassLimits, scale: tuple[float, float], origin: tuple[int, int]
 ) -> list[Defect]:
     sure = (plane >= math.ceil(level(limits))).view(np.uint8)
     if not sure.any():

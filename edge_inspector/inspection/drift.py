@@ -1,4 +1,4 @@
-"""Whether the line still looks as it did when its reference was learnt: pure figures over a sliding window."""
+"""Whether the line still looks as in its reference: pure figures over a sliding window."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 from edge_inspector.inspection.reference import Distribution, Reference
 
-ENOUGH = 200  # with fewer values chance alone makes a drift of 0.1
+ENOUGH = 200  # with fewer values, chance alone causes a drift of 0.1
 _BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class RejectRate:
-    """A point on the control chart: the share of rejected parts, and the limits that chance keeps it in (3 sigma)."""
+    """A point on the control chart: the share of rejected parts, and its limits by chance (3 sigma)."""
 
     rate: float
     low: float
@@ -25,12 +25,12 @@ class RejectRate:
 
     @property
     def in_control(self) -> bool:
-        """Whether chance explains the rate."""
+        """Whether chance can explain the rate."""
         return self.low <= self.rate <= self.high
 
 
 def distribution(subject: str, quantity: str, values: Sequence[float]) -> Distribution:
-    """How `values` (at least one) are spread: into ten parts of one size, fewer where values repeat."""
+    """The distribution of `values` (at least one) over ten bins of equal size. Fewer bins if values repeat."""
     tenths = np.quantile(values, np.arange(1, _BINS) / _BINS)
     edges = [float(edge) for edge in np.unique(tenths)]
     return Distribution(
@@ -41,9 +41,9 @@ def distribution(subject: str, quantity: str, values: Sequence[float]) -> Distri
 def psi(reference: Distribution, values: Sequence[float]) -> float:
     """The population stability index of `values` (at least one) against the reference.
 
-    Below 0.1 nothing has changed, above 0.25 it has.
+    Below 0.1 nothing has changed. Above 0.25 it has.
     """
-    least = 0.5 / len(values)  # an empty bin is less than one value, not nothing
+    least = 0.5 / len(values)  # an empty bin means less than one value, not none
     return sum(
         (now - then) * math.log(now / then)
         for now, then in (
@@ -54,18 +54,18 @@ def psi(reference: Distribution, values: Sequence[float]) -> float:
 
 
 def control_limits(rate: float, learnt: int, count: int) -> tuple[float, float]:
-    """Between which the share of `count` parts stays, three standard deviations, where `learnt` parts had `rate`.
+    """The limits of three standard deviations for the share in `count` parts, if `learnt` parts had `rate`.
 
-    The reference is a sample too: one of 200 parts does not know a rate of 15 % to better than 5 %.
+    The reference is a sample too. With 200 parts, it knows a rate of 15 % only to 5 %.
     """
-    least = 0.5 / learnt  # that nothing was rejected does not mean that nothing ever is
+    least = 0.5 / learnt  # no rejects among these parts does not mean that there are never any
     likely = min(max(rate, least), 1 - least)
     spread = 3 * math.sqrt(likely * (1 - likely) * (1 / count + 1 / learnt))
     return max(0.0, rate - spread), min(1.0, rate + spread)
 
 
 class DriftWindow:
-    """The latest `size` values of each quantity that the reference knows, and the latest `size` parts."""
+    """The latest `size` values of each quantity in the reference, and the latest `size` parts."""
 
     def __init__(self, reference: Reference, size: int) -> None:
         self.reference = reference
@@ -74,13 +74,13 @@ class DriftWindow:
         self._rejected: deque[bool] = deque(maxlen=size)
 
     def add(self, subject: str, quantity: str, value: float) -> None:
-        """One more value; what the reference does not know is passed over."""
+        """Add one value. A quantity that is not in the reference is ignored."""
         known = self._values.get((subject, quantity))
         if known is not None:
             known.append(value)
 
     def add_part(self, *, rejected: bool) -> None:
-        """One more part that was inspected."""
+        """Add one inspected part."""
         self._rejected.append(rejected)
 
     def drift(self) -> dict[tuple[str, str], float]:
@@ -88,7 +88,7 @@ class DriftWindow:
         return {key: psi(self._expected[key], values) for key, values in self._values.items() if len(values) >= ENOUGH}
 
     def reject_rate(self) -> RejectRate | None:
-        """The newest point of the control chart; None before there are enough parts."""
+        """The newest point of the control chart. None until there are enough parts."""
         count = len(self._rejected)
         if count < ENOUGH:
             return None

@@ -1,4 +1,4 @@
-"""Whether parts meet the gate without a verdict, by the PLC's own word."""
+"""Whether parts reach the gate without a verdict, as counted by the PLC."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _WRAP, _HALF = 1 << 16, 1 << 15
 class GateWatch:
     """Follows `missing_verdicts` over one connection to one run of the PLC.
 
-    What was on its way unanswered when the connection began may have come too late for any verdict. Such parts are
-    excused until as many others have come as the trigger ring holds.
+    Parts without an answer at the start of the connection may have been too late for any verdict. They are excused
+    until the trigger ring has been filled with new parts.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class GateWatch:
         self._excused_until = 0
 
     def hear(self, heard: PlcInput) -> int:
-        """So many parts more than at the last reading met the gate without a verdict that they should have had."""
+        """How many parts since the last reading reached the gate without a verdict that they should have had."""
         if heard.boot_id != self._boot_id:
             self._boot_id, self._missing = heard.boot_id, heard.missing_verdicts
             self._excused = sum(not trigger.answered for trigger in heard.triggers)
@@ -32,7 +32,7 @@ class GateWatch:
         self._missing = heard.missing_verdicts
         if heard.trigger_seq > self._excused_until:
             self._excused = 0
-        if more >= _HALF:  # it was set back
+        if more >= _HALF:  # the PLC's counter was set back
             return 0
         excused = min(more, self._excused)
         self._excused -= excused

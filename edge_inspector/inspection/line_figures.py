@@ -1,4 +1,7 @@
-"""What two seconds of the real line say, held against the file: one finding for each thing that can be measured."""
+"""Evaluates two seconds of the real line against the station file.
+
+There is one finding for each thing that can be measured.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ from edge_inspector.inspection.scale_watch import (
 )
 from edge_inspector.records import Bound, EncoderSample, PlcInput
 
-_SLOW = 0.3  # of the greatest speed: a belt that never comes near to it may be measured too slow
-_FITS = 7.0  # times the part's length, or part of it, that a picture may show: beyond, its scale is doubtful
+_SLOW = 0.3  # of the maximum speed: if the belt never comes near it, the speed may be measured too low
+_FITS = 7.0  # a picture may show 7 times the part's length, or a seventh of it. Beyond that its scale is doubtful
 _WIDTHS = (*(2**bits for bits in (8, 12, 15, 16, 20, 24, 31)), *(10**digits for digits in range(2, 10)))
-_ODD_STEP = 20  # times the usual step from sample to sample, and back in one: the counter has wrapped
+_ODD_STEP = 20  # if the count steps back this many times the usual step at once, the counter has wrapped
 
 
 class Grade(StrEnum):
-    """How a finding is told; FAIL alone makes `check` fail."""
+    """The kind of a finding. Only FAIL makes `check` fail."""
 
     OK = "ok"
     WARN = "WARN"
@@ -36,18 +39,18 @@ class Grade(StrEnum):
 
 
 class Finding(NamedTuple):
-    """One thing that was measured, and what it means."""
+    """One thing that was measured, and its meaning."""
 
     subject: str
     what: str
     grade: Grade = Grade.OK
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What the file says of the line.
+    """The line's data in the station file.
 
-    `counts_per_mm` is negative where the counter falls as the belt runs. `values` is how many the counter has.
+    `counts_per_mm` is negative if the counter falls as the belt runs. `values` is how many values the counter has.
     """
 
     counts_per_mm: float
@@ -58,15 +61,15 @@ class Written:
 
     @property
     def scale(self) -> float:
-        """Counts per millimetre, whichever way they count."""
+        """Counts per millimetre as a positive number, whatever the direction."""
         return abs(self.counts_per_mm)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was seen: encoder samples, the PLC's block after them, and how long it took to read that.
+    """The measured data: encoder samples, the PLC's block after them, and how long reading the block took.
 
-    `bound` is what a place was known to at the end, `bound_at_most` what it would be at the greatest speed.
+    `bound` is the error bound of a position at the end. `bound_at_most` is the bound at maximum speed.
     """
 
     samples: Sequence[EncoderSample]
@@ -77,11 +80,11 @@ class Measured:
 
 
 def line_findings(measured: Measured, written: Written) -> list[Finding]:
-    """Each thing that could be measured, held against the file."""
+    """Compare each thing that could be measured with the station file."""
     watch = SpeedWatch(written.scale, written.speed_max_mm_s, written.values)
     speeds = [watch.speed_mm_s for sample in measured.samples if watch.add(sample) and watch.speed_mm_s is not None]
     speed_mm_s = max(speeds, key=abs, default=0.0)
-    stands = abs(speed_mm_s) * written.scale < 10  # counts per second, as a belt that trembles may show
+    stands = abs(speed_mm_s) * written.scale < 10  # counts per second, which a trembling belt may show
     found = [_source(measured), *_clock(measured, watch, written), _round_trip(measured), _reserve(measured, written)]
     if stands:
         again = "the belt stands: direction and speed were not measured; turn the belt and run check again"
@@ -93,7 +96,7 @@ def line_findings(measured: Measured, written: Written) -> list[Finding]:
 
 
 def picture_findings(width_mm: float, height_mm: float, recipe: Recipe, camera: str) -> Iterator[Finding]:
-    """Whether a picture of this size can show what the recipe judges."""
+    """Whether a picture of this size can show the things that the recipe judges."""
     region = recipe.regions.get(camera)
     size = f"the picture shows {width_mm:.4g} x {height_mm:.4g} mm"
     if region is not None and (region.x_mm + region.width_mm > width_mm or region.y_mm + region.height_mm > height_mm):
@@ -140,7 +143,7 @@ def _clock(measured: Measured, watch: SpeedWatch, written: Written) -> Iterator[
 
 
 def _scan_ms(samples: Sequence[EncoderSample], values: int) -> float:
-    """The PLC's cycle: the shortest time between two of its stamps, but for the rare one; 0 where it is not known."""
+    """The PLC's cycle time: the shortest usual time between two of its timestamps. 0 if it is not known."""
     steps = sorted(device_ns for _, device_ns, _ in _steps(samples, values) if device_ns)
     return steps[len(steps) // 10] / 1e6 if steps else 0.0
 
@@ -152,7 +155,7 @@ def _round_trip(measured: Measured) -> Finding:
 
 
 def _reserve(measured: Measured, written: Written) -> Finding:
-    """A verdict may have to wait for an exchange that has just begun, and for the PLC's next scan."""
+    """Whether the reserve is enough: a verdict may wait for a running exchange and for the PLC's next scan."""
     trip_ms = median((sample.answered_ns - sample.asked_ns) / 1e6 for sample in measured.samples)
     needed_ms = measured.reading_ms + 2 * trip_ms + _scan_ms(measured.samples, written.values)
     told = f"a verdict is with the PLC after {needed_ms:.3g} ms, line.reserve_ms is {written.reserve_ms:g}"
@@ -187,7 +190,7 @@ def _speed(speed_mm_s: float, watch: SpeedWatch, written: Written) -> Finding:
 
 
 def _width(measured: Measured, written: Written) -> Iterator[Finding]:
-    """Where the counter went back in one step, as a counter does that is narrower than the file says."""
+    """Where the counter went back in one step, as it does if it is narrower than the station file says."""
     steps = [step for step, *_ in _steps(measured.samples, written.values)]
     usual = median(map(abs, steps)) if steps else 0
     for before, after in pairwise(measured.samples):
@@ -238,7 +241,7 @@ def _bounds(measured: Measured, written: Written, *, stands: bool) -> Iterator[F
 
 
 def _steps(samples: Sequence[EncoderSample], values: int) -> Iterator[tuple[int, int, int]]:
-    """From one fresh sample to the next: counts, and nanoseconds by the source's clock (0 without one) and by ours."""
+    """The steps between fresh samples: counts, and ns by the source's clock (0 if it has none) and by the host's."""
     before = samples[0]
     for after in samples[1:]:
         if after.device_ns is not None and after.device_ns == before.device_ns:

@@ -1,18 +1,18 @@
-"""What triggers and encoder say together at run time, held against the station file.
+"""Compares triggers and encoder with the station file at run time.
 
-`DirectionWatch`: belt counts must rise while parts arrive. `SourceWatch`: photo-eye and encoder record must speak of
-the same counter in the same PLC. `why` says what is wrong and what to type, "" while nothing is.
+`DirectionWatch`: belt counts must rise while parts arrive. `SourceWatch`: photo-eye and encoder record must use the
+same counter in the same PLC. `why` says what is wrong and what to type, or "" if nothing is.
 """
 
 from __future__ import annotations
 
-_FALLS = 2  # parts in a row, each latched lower than the one before: no belt that rocks does that
-_RISES = 3  # parts in a row that are right again, before the station is trusted again
-_MOMENT_NS = 1_000_000_000  # a PLC that starts anew may show one boot id here and another there for this long
+_FALLS = 2  # parts in a row, each latched lower than the one before. A rocking belt does not cause that
+_RISES = 3  # correct parts in a row before the station trusts the direction again
+_MOMENT_NS = 1_000_000_000  # a restarting PLC may show different boot ids in two places for this long
 
 
 class DirectionWatch:
-    """`counts_per_mm` is that of the station file with its sign, `pitch` the least belt counts from part to part."""
+    """`counts_per_mm` is the signed value of the station file. `pitch` is the smallest distance of parts, in counts."""
 
     def __init__(self, counts_per_mm: float, pitch: float) -> None:
         self.why = ""
@@ -29,7 +29,7 @@ class DirectionWatch:
         self._last = part_seq, count, epoch
         if (before + 1, before_epoch) != (part_seq, epoch):
             return
-        # The same part seen twice, by a belt that rocks, is nearly no step.
+        # If a rocking belt shows the same part twice, the step is nearly zero.
         if count - before_count <= -self._pitch / 2:
             self._falls, self._rises = self._falls + 1, 0
         elif count - before_count >= self._pitch / 2:
@@ -40,7 +40,7 @@ class DirectionWatch:
             self.why, self._epoch = "", 0
 
     def belt(self, count: int, epoch: int, *, running: bool) -> None:
-        """Where the belt is now. Who lets it run backwards by hand says that the line does not run."""
+        """The belt is at this count now. When people run the belt backwards by hand, `running` is not set."""
         if epoch != self._epoch or not running:
             self._epoch, self._peak = epoch, count
         self._peak = max(self._peak, count)
@@ -61,7 +61,7 @@ class DirectionWatch:
 
 
 class SourceWatch:
-    """Counts are as the counter shows them."""
+    """Compares the photo-eye with the encoder record. Counts are as the counter shows them."""
 
     def __init__(self) -> None:
         self._two_plcs = ""
@@ -71,11 +71,11 @@ class SourceWatch:
 
     @property
     def why(self) -> str:
-        """What is wrong now."""
+        """The present fault in words."""
         return self._two_plcs or self._elsewhere
 
     def runs(self, encoder_boot_id: int, plc_boot_id: int, now_ns: int) -> None:
-        """Encoder record and trigger ring, both read just now, name these runs of the PLC."""
+        """The encoder record and the trigger ring, both just read, have these boot ids of the PLC."""
         if encoder_boot_id == plc_boot_id:
             self._since_ns, self._two_plcs = None, ""
             return
@@ -87,13 +87,13 @@ class SourceWatch:
             )
 
     def here(self) -> None:
-        """A part was latched where the belt was at that time."""
+        """A part was latched at a count where the belt was at that time."""
         self._right += 1
         if self._right >= _RISES:
             self._elsewhere = ""
 
     def elsewhere(self, part_seq: int, shown: int, lowest: int, highest: int) -> None:
-        """A part was latched where the belt was not: the encoder record was between `lowest` and `highest`."""
+        """A part was latched where the belt was not. The encoder record was between `lowest` and `highest`."""
         self._right = 0
         self._elsewhere = (
             f"part {part_seq} was latched at count {shown}, but the encoder record was between {lowest} and {highest} "
@@ -101,7 +101,7 @@ class SourceWatch:
         )
 
     def never(self, part_seq: int, raw: int, lowest: int, highest: int) -> None:
-        """A part was latched at what a counter from `lowest` to `highest` never shows."""
+        """A part was latched at a count that a counter from `lowest` to `highest` never shows."""
         self._right = 0
         self._elsewhere = (
             f"part {part_seq} was latched at count {raw}, which a counter from {lowest} to {highest} never shows: do "

@@ -1,4 +1,7 @@
-"""Whether a net can say "defective" at all: its masks hold 255 times a probability, or something else by mistake."""
+"""Whether a model can report a defect at all.
+
+Its masks should hold 255 times a probability. A wrong export may put something else into them.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,16 @@ from edge_inspector.inspection.recipe import Criteria
 from edge_inspector.records import ModelInfo
 
 FEW = 10
-"""Masks that never hold more than this, of 255, are class numbers or zeros and ones, and no probabilities."""
+"""Masks with values up to this only, of 255, hold class numbers or zeros and ones instead of probabilities."""
 
 _PATIENCE = 20
 
 
 class MaskWatch:
-    """Fed with the largest value of each mask, 0..255.
+    """Takes the largest value of each mask, 0..255.
 
-    A good net may say next to nothing of many good parts. So it is not silent when it has said more of pictures that
-    are full of edges, or when a limit counts the little that it says.
+    A good model may give very low values for many good parts. Therefore there is no complaint if the model gave higher
+    values for pictures full of edges, or if a limit counts such low values.
     """
 
     def __init__(self, model: ModelInfo) -> None:
@@ -27,12 +30,12 @@ class MaskWatch:
         self._masks = 0
 
     def see(self, largest: int) -> None:
-        """One more mask."""
+        """Take the largest value of one mask."""
         self._loudest = max(self._loudest, largest)
         self._masks += 1
 
     def complaint(self, in_use: Collection[Criteria]) -> str:
-        """Why no part can be found defective, "" while nothing speaks for that."""
+        """Why no part can be found defective. "" if nothing indicates that."""
         counts = min((level(limit) for each in in_use for limit in each.limits.values()), default=0.0)
         if self._loudest > FEW or self._loudest >= counts:
             return ""
@@ -44,14 +47,14 @@ class MaskWatch:
 
 
 def remarks(model: ModelInfo) -> list[str]:
-    """What a loaded model shows before it has seen a part, beside `blind`, for people to look into."""
+    """Doubts about a loaded model before it has seen a part, for a person to check. `blind` is not among them."""
     what = "" if model.blind or not model.values else told_of(model.values)
     seen = f"in pictures full of edges, lines and blobs: {what}" if what else ""
     return [each for each in (model.doubt, seen) if each]
 
 
 def told_of(values: Collection[int]) -> str:
-    """What masks look like that hold just these values, "" for probabilities."""
+    """A description of masks that hold only these values. "" if they look like probabilities."""
     largest = max(values, default=0)
     if largest <= FEW:
         return f"largest value {largest} of 255: {_meaning(largest)}"
@@ -61,7 +64,7 @@ def told_of(values: Collection[int]) -> str:
 
 
 def out_of_reach(criteria: Criteria, camera: str, width_mm: float, height_mm: float) -> list[str]:
-    """The classes that can never be a defect in the camera's picture: their least area is more than all of it."""
+    """The classes that can never be a defect for this camera: their `min_area_mm2` exceeds the inspected area."""
     region = criteria.recipe.regions.get(camera)
     area_mm2 = width_mm * height_mm if region is None else region.width_mm * region.height_mm
     return [name for name, limit in criteria.limits.items() if limit.min_area_mm2 > area_mm2]

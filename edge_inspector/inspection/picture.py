@@ -1,4 +1,4 @@
-"""Whether a picture can be judged at all, by statistics of a few of its rows."""
+"""Whether a picture can be judged at all, from statistics of a few of its rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import numpy as np
 from edge_inspector.inspection.recipe import PictureLimits
 from edge_inspector.records import Image
 
-_ROWS: Final = 64  # enough of them to tell: 0.15 ms for 2048 x 2048 grey on one core, 0.6 ms in colour
-_DARKEST: Final = 10  # a covered lens gives this much with black level and noise
+_ROWS: Final = 64  # enough rows to tell. They take 0.15 ms for 2048 x 2048 grey on one core, 0.6 ms in colour
+_DARKEST: Final = 10  # the value of a covered lens, with black level and noise
 _BRIGHTEST: Final = 250
 _LEVELS: Final = np.arange(256)
 
 
 class PictureFault(StrEnum):
-    """Why a picture cannot be judged."""
+    """The reason why a picture cannot be judged."""
 
     DARK = "dark"
     SATURATED = "saturated"
@@ -30,13 +30,13 @@ class PictureFault(StrEnum):
     UNLIKE = "unlike"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PictureFigures:
-    """What the sampled rows say.
+    """Figures of the sampled rows.
 
-    `mean` is 0..255; `dark` and `saturated` are the shares of values at the ends of the scale, 0..1; `sharpness` is
-    how much the brightness changes over two pixels (RMS of both directions) in percent of the mean. `fingerprint` is
-    the same for the same picture.
+    `mean` is 0..255. `dark` and `saturated` are the shares of values at the ends of the scale, 0..1. `sharpness` is the
+    brightness change over two pixels (RMS of both directions) in percent of the mean. `fingerprint` is the same for the
+    same picture.
     """
 
     mean: float
@@ -47,7 +47,7 @@ class PictureFigures:
 
 
 def measure(image: Image) -> PictureFigures:
-    """The figures of a grey or colour picture; colour counts channel by channel."""
+    """The figures of a grey or colour picture. Each colour channel counts separately."""
     height, width = image.shape[:2]
     step = max(1, height // _ROWS)
     rows = np.ascontiguousarray(image[::step])
@@ -68,7 +68,7 @@ def measure(image: Image) -> PictureFigures:
 
 
 def fault_of(figures: PictureFigures, limits: PictureLimits, before: int | None) -> PictureFault | None:
-    """What is wrong with the picture, the likeliest cause first; None where it can be judged.
+    """The fault of the picture, the most likely cause first. None if it can be judged.
 
     `before` is the fingerprint of the camera's last picture.
     """

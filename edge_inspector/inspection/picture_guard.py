@@ -1,7 +1,7 @@
-"""Whether a picture looks like those of the good parts that were taught: an empty belt or a grey picture does not.
+"""Whether a picture looks like those of the taught good parts. An empty belt or a grey picture does not.
 
-A picture's signature is a few figures and a thumbnail of it. A guard knows the middle and the spread of each over
-the good parts. It refuses a picture that lies clearly further away than any of them did.
+A picture's signature is a few figures and a thumbnail of it. A guard has the median and the spread of each number over
+the good parts. It refuses a picture that is clearly further away than all of them were.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from edge_inspector.inspection.picture import PictureFigures, measure
 from edge_inspector.records import Image
 from edge_inspector.wording import faults_of
 
-ENOUGH: Final = 20  # good parts: with fewer, what varies from part to part is not seen
+ENOUGH: Final = 20  # good parts: fewer do not show how much good parts vary
 
 _FIGURES: Final = ("brightness", "sharpness", "contrast", "grain")
 _CELLS: Final = 8  # the thumbnail is 8 x 8
 _LENGTH: Final = len(_FIGURES) + _CELLS * _CELLS
 _ROWS: Final = 64
-# Light and camera vary by this much however even the taught parts were.
+# Light and camera vary by at least this much, even if the taught parts were very uniform.
 _FLOOR: Final = np.array([0.05, 0.15, 0.15, 0.1] + [0.03] * (_CELLS * _CELLS))
 _MARGIN: Final = 1.5  # times as far as the furthest good part
 
@@ -35,9 +35,10 @@ Signature = NDArray[np.float64]
 
 
 def signature(image: Image, figures: PictureFigures | None = None) -> Signature:
-    """What a grey or colour picture is like: (68,) logarithms of brightness, sharpness, contrast, grain; 64 cells.
+    """The signature of a grey or colour picture.
 
-    `figures` are those of `measure`, where somebody has them already.
+    It has 68 numbers: the logarithms of brightness, sharpness, contrast and grain, then 64 cells of the thumbnail.
+    `figures` are those of `measure`, if they are already known.
     """
     figures = figures or measure(image)
     rows = np.ascontiguousarray(image[:: max(1, image.shape[0] // _ROWS)])
@@ -61,9 +62,9 @@ class _Table(BaseModel):
 
 
 class CameraGuard(_Table):
-    """What one camera's pictures of good parts are like: middle and spread of each number of their signatures.
+    """One camera's pictures of good parts: median and spread of each number of their signatures.
 
-    `reach` is how far a picture may be away, in spreads: for each of the four figures, and for the thumbnail.
+    `reach` is the largest allowed distance in spreads, for each of the four figures and for the thumbnail.
     """
 
     parts: Annotated[int, Field(ge=ENOUGH)]
@@ -74,7 +75,7 @@ class CameraGuard(_Table):
     ]
 
     def objection(self, seen: Signature) -> str:
-        """What of the picture is not that of a good part; empty where all of it is."""
+        """Why the picture is not that of a good part. Empty if it may be one."""
         away = _away(seen, np.array(self.middle), np.array(self.spread)) / np.array(self.reach)
         worst = int(away.argmax())
         if away[worst] <= 1:
@@ -84,7 +85,7 @@ class CameraGuard(_Table):
 
 
 class PictureGuard(_Table):
-    """One recipe's guard: what its good parts look like to each camera."""
+    """One recipe's guard: for each camera, how its good parts look."""
 
     schema_version: Literal[1] = 1
     recipe_id: Annotated[int, Field(ge=1, le=65535)]
@@ -114,7 +115,7 @@ def learn(signatures: Sequence[Signature]) -> CameraGuard:
 
 
 def blind_to(guard: CameraGuard) -> list[str]:
-    """Of some pictures without a part, those that this guard would let pass."""
+    """Those of some pictures without a part that this guard would let pass."""
     brightness = float(np.clip(math.exp(guard.middle[0]) - 1, 0, 255))
     chance = np.random.default_rng(1)
     plain = np.full((256, 256), round(brightness), np.uint8)
@@ -127,7 +128,7 @@ def blind_to(guard: CameraGuard) -> list[str]:
 
 
 def guard_path(state_dir: Path, recipe_id: int) -> Path:
-    """Where a station keeps the guard of a recipe."""
+    """The path of a recipe's guard in the state folder of a station."""
     return state_dir / f"guard-{recipe_id}.json"
 
 
@@ -142,7 +143,7 @@ def read_guard(path: Path) -> PictureGuard:
 
 
 def _away(seen: Signature, middle: Signature, spread: Signature) -> NDArray[np.float64]:
-    """How many spreads each figure is off, and the thumbnail on average."""
+    """The distance of each figure in spreads, and the mean distance of the thumbnail."""
     off = np.abs(seen - middle) / spread
     figures = len(_FIGURES)
     return np.array([*off[:figures], math.sqrt(float(np.mean(off[figures:] ** 2)))])

@@ -1,4 +1,4 @@
-"""Why a part was not inspected, in words, and what a person can do about it: for messages and for the documentation."""
+"""The reasons why a part was not inspected, in words, with a remedy. Messages and the documentation use them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_inspector.records import Reason
 
 
 class Explained(NamedTuple):
-    """What a reason means, as the end of a sentence with "because", and what to do. No remedy where none is needed."""
+    """The meaning of a reason, as the end of a sentence with "because", and the remedy. Empty if none is needed."""
 
     meaning: str
     remedy: str = ""

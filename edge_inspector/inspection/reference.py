@@ -1,4 +1,4 @@
-"""What the line looked like when all was well: the file that the drift watch compares with."""
+"""The file with the appearance of the line in good condition. The drift watch compares with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Table(BaseModel):
 
 
 class Distribution(_Table):
-    """How one quantity of one camera or class was spread: the shares below, between and above the edges."""
+    """The distribution of one quantity of one camera or class: the shares below, between and above the edges."""
 
     subject: str
     quantity: str
@@ -37,7 +37,7 @@ class Distribution(_Table):
 
 
 class Reference(_Table):
-    """One recipe's reference, and what it was learnt from."""
+    """One recipe's reference, and the data that it was learnt from."""
 
     schema_version: Literal[1] = 1
     recipe_id: Annotated[int, Field(ge=1, le=65535)]
@@ -49,7 +49,7 @@ class Reference(_Table):
 
 
 def reference_path(state_dir: Path, recipe_id: int) -> Path:
-    """Where a station keeps the reference of a recipe."""
+    """The path of a recipe's reference in the state folder of a station."""
     return state_dir / f"reference-{recipe_id}.json"
 
 

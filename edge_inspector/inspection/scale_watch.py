@@ -1,6 +1,6 @@
-"""Whether the file's counts, millimetres and speeds are those of the belt: what is measured, held against them.
+"""Whether the counts, millimetres and speeds in the station file are those of the belt.
 
-Every fault is one sentence: what was measured, what the file says, and the likely cause.
+Every fault is one sentence: the measured value, the value in the station file, and the likely cause.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from statistics import median
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.records import Bound, EncoderSample, Trigger
 
-_READING_NS = 100_000_000  # long enough that two counts and a late answer are little of it
-_READINGS = 5  # of them the middle one is believed: one jump of the count is no speed
-_MOVING = 0.02  # of the greatest speed: below, the belt stands or creeps
-_SURELY = 1.01  # times what the file says: nearer, it may be the measurement
-_OTHER_SCALE = 1.5  # times: so much faster a belt is not, as a rule, that was written down by somebody
-_CALM_READINGS = 100  # 10 s of a belt that moves as it may: an overspeed is over then, not when the belt stops
-_CLOCK_RATES = (0.5, 2.0)  # a PLC's clock beside this machine's: beyond, it counts in another unit
-_PARTS = 5  # a row of so many is no accident
+_READING_NS = 100_000_000  # long enough that two counts and a late answer do not matter
+_READINGS = 5  # the median of these is used, because a single jump of the count is no speed
+_MOVING = 0.02  # of the maximum speed: below this the belt stands or creeps
+_SURELY = 1.01  # times the speed in the station file: below this it may be a measuring error
+_OTHER_SCALE = 1.5  # times: a belt is normally not this much faster than its written speed, so the scale is wrong
+_CALM_READINGS = 100  # an overspeed is over after 10 s of a belt at allowed speed, and not when the belt stops
+# rate of the PLC's clock on this machine's clock: outside this range it counts in another unit
+_CLOCK_RATES = (0.5, 2.0)
+_PARTS = 5  # this many in a row are no accident
 _PITCHES = 20  # parts that are looked back on
-_NEAR_TWICE = 2  # of them may not lie too near
-_STILL = 2  # counts: so little from part to part is no way
+_NEAR_TWICE = 2  # of these parts may not lie too near
+_STILL = 2  # counts: this little from part to part is no movement
 
-# How far counts_per_mm may be off, and how people get there.
+# How far counts_per_mm may be wrong, and the mistake that causes it.
 _CAUSES = (
     (2.0, "x2 evaluation for x1, or x4 for x2"),
     (4.0, "x4 evaluation for x1"),
@@ -37,7 +38,7 @@ _CAUSES = (
 
 
 def likely_cause(ratio: float, counts_per_mm: float) -> str:
-    """Why there are at least (above 1) or at most (below) `ratio` times the counts that the file lets expect."""
+    """The likely cause of at least (above 1) or at most (below 1) `ratio` times the counts that the file predicts."""
     factor = max(ratio, 1 / ratio)
     known = next(((size, words) for size, words in _CAUSES if factor <= 1.1 * size), None)
     if known is None or factor < 1.2:
@@ -48,7 +49,7 @@ def likely_cause(ratio: float, counts_per_mm: float) -> str:
 
 
 def speed_fault(speed_mm_s: float, speed_max_mm_s: float, counts_per_mm: float) -> str:
-    """The belt is faster than the file allows."""
+    """The belt is faster than the station file allows."""
     ratio = speed_mm_s / speed_max_mm_s
     told = f"the belt runs at {speed_mm_s:.0f} mm/s, line.speed_max_mm_s is {speed_max_mm_s:g}: "
     if ratio < _OTHER_SCALE:
@@ -57,7 +58,7 @@ def speed_fault(speed_mm_s: float, speed_max_mm_s: float, counts_per_mm: float) 
 
 
 def pitch_fault(pitches_mm: Sequence[float], min_pitch_mm: float, counts_per_mm: float) -> str:
-    """All parts come nearer to each other than the recipe allows."""
+    """All parts are closer together than the recipe allows."""
     usual = median(pitches_mm)
     if usual * counts_per_mm <= _STILL:
         return "parts come, and the count stands: is the encoder wired, and does it turn with the belt"
@@ -66,7 +67,7 @@ def pitch_fault(pitches_mm: Sequence[float], min_pitch_mm: float, counts_per_mm:
 
 
 def near_fault(near_mm: Sequence[float], of: int, recipe: Recipe) -> str:
-    """Some of the last parts come nearer than they may. Parts cannot lie within each other."""
+    """Some of the last parts are closer together than allowed. Parts cannot overlap."""
     nearest, length_mm = min(near_mm), recipe.part_length_mm
     told = (
         f"{len(near_mm)} of the last {of} parts were announced nearer than min_pitch_mm = {recipe.min_pitch_mm:g} to "
@@ -89,7 +90,7 @@ def clock_fault(rate: float) -> str:
 
 
 def bound_fault(error_mm: float, tolerance_mm: float, bound: Bound | None, counts_per_mm: float) -> str:
-    """Places are not known well enough, what most of the doubt comes from, and what helps."""
+    """Positions are not known well enough: the main cause of the uncertainty, and a remedy."""
     told = f"places are known to {error_mm:.3g} mm only, position_tolerance_mm is {tolerance_mm:g}"
     if bound is None:
         return told + ": too few encoder samples come"
@@ -108,7 +109,7 @@ def bound_fault(error_mm: float, tolerance_mm: float, bound: Bound | None, count
 
 
 def pitches_mm(triggers: Sequence[Trigger], counts_per_mm: float, values: int) -> list[float]:
-    """From each part to the next, where both are there. The counter has so many values."""
+    """The distance from each part to the next, if both are there. The counter has `values` values."""
     return [
         abs(signed(after.count - before.count, values)) / counts_per_mm
         for before, after in pairwise(triggers)
@@ -117,13 +118,16 @@ def pitches_mm(triggers: Sequence[Trigger], counts_per_mm: float, values: int) -
 
 
 def signed(difference: int, values: int) -> int:
-    """The difference of two raw counts of a counter that has so many values."""
+    """The signed difference of two raw counts of a counter that has `values` values."""
     return (difference + values // 2) % values - values // 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What the encoder did in a tenth of a second or more. `clock_s` is the PLC's word, None where it has no clock."""
+    """The encoder's movement in a tenth of a second or more.
+
+    `clock_s` is the time by the PLC's clock, or None if it has no clock.
+    """
 
     counts: int
     host_s: float
@@ -131,7 +135,7 @@ class _Reading:
     clock_s: float | None
 
     def speeds(self, *, by_clock: bool) -> tuple[float, float]:
-        """Counts per second: the likely speed with its sign, and what the belt had at least."""
+        """Counts per second: the likely speed with its sign, and the lowest speed that explains the counts."""
         if by_clock and self.clock_s is not None:
             seconds, longest_s = self.clock_s, self.clock_s
         else:
@@ -140,10 +144,10 @@ class _Reading:
 
 
 class SpeedWatch:
-    """How fast the belt runs, by the raw samples: the timeline refuses those that the file cannot explain.
+    """Measures the belt's speed from the raw samples, because the timeline refuses samples that contradict the file.
 
-    `faults` has by subject what is wrong: with `scale` no place on the belt is right, with `speed` the belt is only
-    faster than was written down. `speed_mm_s` is signed, None until it is known.
+    `faults` has the faults by subject. With `scale`, no position on the belt is right. With `speed`, the belt is only
+    faster than the file says. `speed_mm_s` is signed, and None until it is known.
     """
 
     def __init__(self, counts_per_mm: float, speed_max_mm_s: float, values: int = 1 << 32) -> None:
@@ -158,7 +162,7 @@ class SpeedWatch:
         self._calm = 0
 
     def add(self, sample: EncoderSample) -> bool:
-        """Take one sample. True where there is news."""
+        """Take one sample. True if it completes a new measurement."""
         begun = self._begun
         if begun is None or begun.boot_id != sample.boot_id:
             self._readings.clear()
@@ -216,7 +220,7 @@ class _Pitch:
 
 
 class PitchWatch:
-    """How far parts lie from each other, by their triggers. `faults` has by subject what is wrong."""
+    """Watches the distance between parts by their triggers. `faults` has the faults by subject."""
 
     def __init__(self, counts_per_mm: float, values: int = 1 << 32) -> None:
         self.faults: dict[str, str] = {}
@@ -227,7 +231,7 @@ class PitchWatch:
         self._pitches: deque[_Pitch] = deque(maxlen=_PITCHES)
 
     def add(self, boot_id: int, trigger: Trigger, recipe: Recipe) -> bool:
-        """Take a trigger whose count is known. True where its part lies within the part before."""
+        """Take a trigger whose count is known. True if its part overlaps the part before."""
         before = self._last
         if boot_id != self._boot_id:
             self._boot_id, before = boot_id, None
@@ -236,7 +240,7 @@ class PitchWatch:
         found = pitches_mm([before, trigger], self._counts_per_mm, self._values) if before is not None else []
         if not found:
             return False
-        # A count at either end is the rounding.
+        # The two counts are for rounding, one at either end.
         self._pitches.append(_Pitch(found[0], found[0] + 2 / self._counts_per_mm < recipe.min_pitch_mm))
         self._judge(recipe)
         return found[0] < recipe.part_length_mm
@@ -244,7 +248,7 @@ class PitchWatch:
     def _judge(self, recipe: Recipe) -> None:
         latest = list(self._pitches)[-_PARTS:]
         near = sum(each.is_near for each in latest)
-        # A photo-eye that bounces shows one true pitch between the false ones: a wrong scale shows none.
+        # A photo-eye that bounces shows one true pitch between the false ones. A wrong scale shows none.
         if near == _PARTS:
             pitches = [each.mm for each in latest]
             self.faults["scale"] = pitch_fault(pitches, recipe.min_pitch_mm, self._counts_per_mm)
@@ -258,7 +262,7 @@ class PitchWatch:
 
 
 class BoundWatch:
-    """Whether parts are placed as well as their recipe asks. `faults` has by subject what is wrong."""
+    """Whether the positions of parts are as exact as their recipe requires. `faults` has the faults by subject."""
 
     def __init__(self, counts_per_mm: float) -> None:
         self._counts_per_mm = counts_per_mm
@@ -266,7 +270,7 @@ class BoundWatch:
         self.faults: Mapping[str, str] = {}
 
     def add(self, error_mm: float, tolerance_mm: float, bound: Bound | None) -> None:
-        """Take the bound of one part's place. `bound` is what can be reached now."""
+        """Take the error bound of one part's position. `bound` is what can be reached now."""
         if error_mm <= tolerance_mm:
             self._within, self._beyond = self._within + 1, 0
             if self._within >= _PARTS:

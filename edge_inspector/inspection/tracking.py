@@ -1,8 +1,8 @@
-"""Which view belongs to which part, and when a part must be decided: all by belt position.
+"""Which view belongs to which part, and when a part must be decided, both by belt position.
 
-A part is decided when every expected view is in, or when it reaches its decision line: the belt position that leaves
-just enough way to the gate to tell the PLC at the belt's greatest speed. The line is a place, not a time, so stops
-and ramps need no special case.
+A part is decided when every expected view is there, or when it reaches its decision line. This is the belt position
+from which a verdict can just reach the PLC before the gate, at the belt's maximum speed. The line is a position and not
+a time, so stops and ramps need no special case.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from dataclasses import dataclass, field, replace
 
 from edge_inspector.records import OpenPart, Part, PlacedView, Reason
 
-_DEPARTED_MAX = 64  # parts that have left and that a new one may lie beside
-_ORPHANS_MAX = 1024  # of one camera: many seconds of one that runs freely, while the PLC is away
+_DEPARTED_MAX = 64  # parts that have left and may still overlap with a new one
+_ORPHANS_MAX = 1024  # of one camera: many seconds of a free-running camera while the PLC is away
 
 
 @dataclass(slots=True)
 class Assembly:
-    """A part and the views of it so far, by camera. `voided` says why its position cannot be trusted any more.
+    """A part and the views of it up to now, by camera. `voided` says why its position is no longer valid.
 
-    `crowded`: another part lies so near that a view of one could be a view of the other.
+    `crowded`: another part is so near that a view of one could be a view of the other.
     """
 
     part: Part
@@ -32,17 +32,17 @@ class Assembly:
 
 @dataclass(frozen=True, slots=True)
 class Ripe:
-    """What must be decided now, and how many views there were for which no part ever came."""
+    """The parts that must be decided now, and the number of views that never found a part."""
 
     assemblies: list[Assembly]
     strays: int
 
 
 class PartTracker:
-    """Parts between photo-eye and verdict. Each part that enters leaves exactly once, when `leave` says so.
+    """Parts between photo-eye and verdict. Each part that enters leaves exactly once, with `leave`.
 
-    `offsets` is the distance in counts from the photo-eye to each expected camera, `tolerances` how far from its
-    expected place a view may lie, by recipe, `reserve` the distance from decision line to gate.
+    `offsets` is the distance in counts from the photo-eye to each expected camera. `tolerances` is, by recipe, how far
+    a view may be from its expected position. `reserve` is the distance from decision line to gate.
     """
 
     def __init__(self, offsets: Mapping[str, int], tolerances: Mapping[int, float], reserve: int, gate: int) -> None:
@@ -61,11 +61,11 @@ class PartTracker:
 
     @property
     def recipes(self) -> set[int]:
-        """The recipes of the parts on their way."""
+        """The recipes of the parts on the belt."""
         return {assembly.part.recipe_id for assembly in self._open.values()}
 
     def add_part(self, part: Part) -> bool:
-        """Follow a part from here on. False when it is followed already."""
+        """Follow a part from now on. False if it is followed already."""
         key = (*part.run_key, part.part_seq)
         if key in self._open:
             return False
@@ -81,10 +81,10 @@ class PartTracker:
         return True
 
     def add_view(self, placed: PlacedView) -> bool:
-        """Give a view to its part, or to all parts that it could be of. False when no part is there (yet).
+        """Give a view to its part, or to all parts that it could show. False if there is no part (yet).
 
-        It is then kept until it could not matter. Of the views that a camera takes while the belt stands, only the
-        newest are kept.
+        The view is then kept as long as it may matter. If a camera takes pictures while the belt stands, only the
+        newest views are kept.
         """
         if sum(self._take(assembly, placed) for assembly in self._open.values()):
             return True
@@ -96,7 +96,7 @@ class PartTracker:
         return False
 
     def void(self, epoch: int, plc_boot_id: int | None, run: int = 0) -> None:
-        """Positions before `epoch` are worthless; parts of another run are no longer known to the PLC."""
+        """Positions before `epoch` are invalid, and the PLC no longer knows parts of another run."""
         self._epoch = epoch
         for assembly in self._open.values():
             if plc_boot_id is not None and assembly.part.run_key != (plc_boot_id, run):
@@ -105,16 +105,17 @@ class PartTracker:
                 assembly.voided = Reason.POSITION_UNKNOWN
 
     def distrust(self) -> None:
-        """No position is worth anything now: what is followed must be decided without one."""
+        """No position is valid now. All followed parts must be decided without one."""
         for assembly in self._open.values():
             if assembly.part.positioned and assembly.voided is Reason.NONE:
                 assembly.voided = Reason.POSITION_UNKNOWN
 
     def ripe(self, furthest: int | None) -> Ripe:
-        """What must be decided now. `furthest` is the furthest count that the belt can have reached."""
+        """The parts that must be decided now. `furthest` is the furthest count that the belt can have reached."""
         if furthest is not None:
             for orphans in self._orphans.values():
-                # In the order of the belt, but for one that ran backwards: then what lies behind waits a little longer.
+                # They are in belt order, unless the belt ran backwards. Then those behind the first one wait a little
+                # longer.
                 while orphans and self._past(orphans[0], furthest):
                     orphans.popleft()
                     self._strays += 1
@@ -122,16 +123,16 @@ class PartTracker:
         return Ripe([assembly for assembly in self._open.values() if self._is_ripe(assembly, furthest)], strays)
 
     def left(self) -> list[Assembly]:
-        """All that are followed, ripe or not."""
+        """All followed parts, due or not."""
         return list(self._open.values())
 
     def leave(self, part: Part) -> None:
-        """The part has its verdict."""
+        """Stop following the part, because it has its verdict."""
         del self._open[*part.run_key, part.part_seq]
         self._departed.append(part)
 
     def open_parts(self) -> tuple[OpenPart, ...]:
-        """What is followed now."""
+        """The parts that are followed now."""
         return tuple(OpenPart(assembly.part, tuple(assembly.views)) for assembly in self._open.values())
 
     def _take(self, assembly: Assembly, placed: PlacedView) -> bool:
@@ -146,7 +147,7 @@ class PartTracker:
         return True
 
     def _crowd(self, part: Part, other: Part) -> bool:
-        """Whether a view could be of either."""
+        """Whether a view could show either part."""
         if not (part.positioned and other.positioned and part.epoch == other.epoch):
             return False
         reach = self._tolerances[part.recipe_id] + self._tolerances[other.recipe_id]
@@ -168,7 +169,10 @@ class PartTracker:
 
 
 def _before_trigger(placed: PlacedView, part: Part) -> bool:
-    """Whether the picture was taken before the part came to the photo-eye, from a place that it reached only after."""
+    """Whether the picture cannot show the part.
+
+    It was taken before the part came to the photo-eye, at a position that the part reached only later.
+    """
     view = placed.view
     ended_ns = view.captured_ns + view.exposure_ns // 2 + view.captured_error_ns
     return placed.position.count > part.trigger_count and ended_ns < part.not_before_ns

@@ -1,18 +1,18 @@
-"""From what the PLC's trigger ring shows to a list of parts, each announced exactly once."""
+"""From the PLC's trigger ring to a list of parts, each announced exactly once."""
 
 from __future__ import annotations
 
 from edge_inspector.records import PlcInput, Reason, Trigger
 from edge_inspector.s7.blocks import TRIGGER_SLOTS
 
-_MOST = 4096  # parts that are announced at once: more were missed in an outage of many minutes, or never were
-_PATIENCE = 5  # readings that a damaged slot gets before its part is announced without a position
+_MOST = 4096  # parts announced at once. Larger gaps come from an outage of many minutes, or the parts never existed
+_PATIENCE = 5  # readings for a damaged slot, before its part is announced without a position
 
 
 class TriggerIntake:
-    """Remembers what was announced, in one run of the PLC's numbers.
+    """Remembers the announced parts of one run of the PLC's numbering.
 
-    `behind`: the last reading speaks of parts that it does not show whole; they come with one of the next.
+    `behind`: the last reading mentions parts that it does not show completely. They will come with a later reading.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,8 @@ class TriggerIntake:
     def take(self, heard: PlcInput) -> list[tuple[Trigger, Reason]]:
         """The parts not announced before, oldest first, each with its handicap.
 
-        A part that the ring no longer shows comes with TRIGGER_LOST: its position is unknown, its verdict is not.
+        A part that the ring no longer shows has the handicap TRIGGER_LOST. Its position is unknown, but it still gets a
+        verdict.
         """
         self.behind = False
         if heard.run_key != self._run:
@@ -45,7 +46,7 @@ class TriggerIntake:
         return found
 
     def _first_contact(self, heard: PlcInput) -> list[tuple[Trigger, Reason]]:
-        # What a run answered before this station heard of it, its ring no longer shows.
+        # The ring no longer shows parts that were answered before this station's first contact with the run.
         most = _MOST if self._run is not None and heard.fresh else TRIGGER_SLOTS
         there = range(max(0, heard.trigger_seq - most) + 1, heard.trigger_seq + 1)
         shown = {trigger.part_seq: trigger for trigger in heard.triggers}

@@ -1,4 +1,4 @@
-"""One camera's look at a part, from the frame and the model's mask."""
+"""Makes one camera's view of a part from the frame and the model's mask."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Called with a frame and its mask. `mm_per_px` is each camera's across the belt, `mm_per_row` along it.
+    """Call it with a frame and its mask. `mm_per_px` is each camera's scale across the belt, `mm_per_row` along it.
 
-    `in_use()` are the recipes by which parts on the line may be judged: one, and a second while recipes change.
+    `in_use()` are the recipes that may judge parts on the line: one, or two while recipes change.
     """
 
     in_use: Callable[[], Sequence[Criteria]]
@@ -27,11 +27,11 @@ class Look:
     mm_per_row: Mapping[str, float]
 
     def __call__(
-        self, frame: Frame, mask: Image, begun_ns: int, inference_ns: int, figures: ViewFigures | None = None
+        self, frame: Frame, mask: Image, *, begun_ns: int, inference_ns: int, figures: ViewFigures | None = None
     ) -> View:
         """The view with its defects in millimetres. `mask` is (classes, H, W) uint8 at the model's stride.
 
-        The picture's `figures` get the mask's.
+        The view's `figures` are those of the picture, completed with those of the mask.
         """
         peaks = [int(plane.max(initial=0)) for plane in mask]
         void = _is_void(mask, peaks)
@@ -44,7 +44,7 @@ class Look:
         return replace(first, others=tuple(others)) if others else first
 
     def size_mm(self, camera: str, mask: Image) -> tuple[float, float]:
-        """Width and height of what the camera's mask shows."""
+        """Width and height of the area that the camera's mask covers."""
         across, along = self._scale(camera)
         return mask.shape[2] * across, mask.shape[1] * along
 
@@ -53,26 +53,34 @@ class Look:
 
     def _by(self, criteria: Criteria, frame: Frame, mask: Image, peaks: Sequence[int], *, void: bool) -> View:
         limits, camera = criteria.limits, frame.camera
-        # A region that the picture does not show was not looked at: to find nothing there proves nothing.
+        # A region outside the picture was not inspected. Finding no defect there proves nothing.
         scale = self._scale(camera)
         region = criteria.recipe.regions.get(camera)
         whole = region is None or contains(mask, scale, region)
         if not whole:
             _say_once(camera, criteria.recipe.id, *self.size_mm(camera, mask))
-        # Most masks are clean: what no pixel reaches need not be searched for.
+        # Most masks are clean. A class needs no search if no pixel reaches its level.
         reached = {
             name: limits[name]
             for name, peak in zip(self.model.classes, peaks, strict=True)
             if name in limits and peak >= level(limits[name])
         }
-        defects = find_defects(camera, mask, self.model.classes, reached if whole else {}, scale[0], region, scale[1])
+        defects = find_defects(
+            camera,
+            mask,
+            classes=self.model.classes,
+            limits=reached if whole else {},
+            mm_per_px=scale[0],
+            region=region,
+            mm_per_row=scale[1],
+        )
         return View(
             camera,
             frame.frame_id,
             frame.captured_ns,
-            frame.exposure_ns,
-            frame.encoder_count,
-            defects,
+            exposure_ns=frame.exposure_ns,
+            encoder_count=frame.encoder_count,
+            defects=defects,
             failure=Reason.INFERENCE_FAILED if void else Reason.NONE if whole else Reason.BAD_IMAGE,
             received_ns=frame.received_ns,
             doubtful=doubtful(peaks, criteria.recipe.review_band),
@@ -82,9 +90,9 @@ class Look:
 
 
 def _is_void(mask: Image, peaks: Sequence[int]) -> bool:
-    """Whether the net's numbers were none: its guard then makes every pixel certain, of every class.
+    """Whether the model's output was not a number. The model's guard then sets every pixel of every class to 255.
 
-    Such a view rejects as any defect does. Where a recipe allows some defects, it must not be accepted either.
+    Such a view rejects like any defect. If a recipe allows some defects, the view must not be accepted either.
     """
     return all(peak == 255 for peak in peaks) and int(mask.min(initial=255)) == 255 and mask.size > 0
 

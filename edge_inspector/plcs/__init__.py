@@ -1,1 +1,1 @@
-"""Decisions out: one file per link."""
+"""The links that deliver verdicts: one file per link."""

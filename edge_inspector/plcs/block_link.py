@@ -1,4 +1,4 @@
-"""What every PLC link over the two blocks does: triggers and acknowledgements in, the ring of verdicts out."""
+"""The common part of all PLC links over the two blocks: it reads triggers and writes the ring of verdicts."""
 
 from __future__ import annotations
 
@@ -35,17 +35,20 @@ _log = logging.getLogger(__name__)
 
 _TAKEN_MAX = 4 * blocks.VERDICT_SLOTS  # far more than can be offered again, since an error ends an offer
 _STUCK_NS = 1_000_000_000  # a PLC that runs takes a slot within a few scans
-_LOOK_NS = 90_000_000  # one request more in every fifth exchange: who else writes DB_Edge?
+_LOOK_NS = 90_000_000  # one request more in every fifth exchange, to see who else writes DB_Edge
 _FORMER_RUNS = 16
 _ADVICE = Advice()
 
 
 class BlockLink:
-    """One connection, owned by one thread. A verdict taken is held and written again until it is acknowledged.
+    """One connection, owned by one thread. A verdict is kept and written again until the PLC acknowledges it.
 
-    `events`: `doubtful_reading` was ignored, `numbers_anew` are part numbers that began anew without a word,
-    `foreign_slot` is a slot that somebody else wrote, `fell_silent` and `took_over` are what another daemon on the
-    same PLC led to.
+    `events` counts what happened on the link:
+
+    - `doubtful_reading`: a reading was ignored.
+    - `numbers_anew`: part numbers began again without a new boot_id.
+    - `foreign_slot`: somebody else wrote a slot.
+    - `fell_silent`, `took_over`: effects of another daemon on the same PLC.
     """
 
     def __init__(
@@ -83,7 +86,7 @@ class BlockLink:
         self._look_ns = 0
 
     def open(self) -> None:
-        """Connect and stay silent until the first exchange. Raises DeviceError."""
+        """Connect, and write nothing before the first exchange. Raises DeviceError."""
         self._wire.open()
         self._owner.begin()
         self._rewrite = True
@@ -91,7 +94,7 @@ class BlockLink:
         self._look_ns = 0
 
     def probe(self) -> str:
-        """Do what the daemon will do, but change nothing. Raises DeviceError."""
+        """Do the same requests as the daemon, but change nothing. Raises DeviceError."""
         self._wire.open()
         try:
             return probe(self._wire, self._plc, self._edge, self._reader)
@@ -99,7 +102,7 @@ class BlockLink:
             self._wire.close()
 
     def look(self) -> PlcInput | None:
-        """Read DB_Plc, write nothing. None where the reading met the PLC in the middle of a write.
+        """Read DB_Plc, write nothing. None if the PLC was writing the block at that moment.
 
         Raises DeviceError.
         """
@@ -112,12 +115,12 @@ class BlockLink:
     def exchange(self, status: StationStatus) -> PlcInput | None:
         """Read DB_Plc, follow restarts and acknowledgements, write the header with its heartbeat.
 
-        None when the reading is torn or not to be believed yet, and while another daemon writes DB_Edge. Raises
-        DeviceError, LayoutError among them.
+        None if the reading is torn or not yet believed, or while another daemon writes DB_Edge. Raises DeviceError, and
+        its subclass LayoutError.
         """
         try:
             heard = self._listen()
-            # What has never shown a valid header may be somebody else's memory.
+            # A block that has never shown a valid header may be somebody else's memory.
             if self._armed and self._owner.speaks:
                 self._write_header(status)
             return heard
@@ -126,16 +129,16 @@ class BlockLink:
             raise
 
     def commands(self) -> Sequence[Command]:
-        """None: a PLC chooses by `recipe_id` and `control` of its header."""
+        """Always empty: a PLC gives its commands by `recipe_id` and `control` of its header."""
         return ()
 
     def incidents(self) -> Sequence[tuple[ErrorCode, str]]:
-        """What has happened to part numbers and verdicts since the last call."""
+        """Problems with part numbers and verdicts since the last call."""
         told, self._incidents = self._incidents, []
         return told
 
     def deliver(self, verdicts: Sequence[Verdict]) -> int:
-        """How many of `verdicts` are in the ring (or void: their run is over). Raises DeviceError."""
+        """How many of `verdicts` are in the ring, or void because their run is over. Raises DeviceError."""
         if not self.connected:
             return 0
         count = 0
@@ -149,7 +152,7 @@ class BlockLink:
         return count
 
     def close(self) -> None:
-        """Tell the PLC "not ready" where it can still be told, and let go."""
+        """Write "not ready" to the PLC if the connection still works, and close."""
         if self._armed and self._owner.speaks and self._wire.is_open:
             with suppress(DeviceError):
                 self._write_header(StationStatus(StationState.STOPPING, ErrorCode.NONE, 0))
@@ -164,7 +167,7 @@ class BlockLink:
     def _listen(self) -> PlcInput | None:
         heard, finding = self._judged()
         if finding is Finding.DOUBTFUL and not self._plc_boot_id:
-            heard, finding = self._judged()  # heard for the first time: two readings must agree
+            heard, finding = self._judged()  # the first readings of this PLC: two must agree
         if heard is None:
             return None
         if finding is Finding.SWAPPED:
@@ -193,9 +196,9 @@ class BlockLink:
         return self._reader.read(self._wire.read(self._plc.block, 0, DB_PLC.size), asked_ns)
 
     def _begin(self, finding: Finding, boot_id: int) -> None:
-        """A new session where the PLC counts parts anew; nothing of before is delivered any more."""
+        """Start a new session if the PLC has started a new count. Earlier verdicts are not delivered any more."""
         if finding is Finding.NEW_RUN:
-            # A boot_id that comes back may number its parts anew.
+            # If a boot_id comes back, its part numbers may start again.
             self._run += boot_id in self._former_runs
             self._former_runs.append(boot_id)
             self._plc_boot_id, self._fresh = boot_id, self._numbers.fresh
@@ -218,7 +221,7 @@ class BlockLink:
         self._ring.begin(_new_id())
 
     def _may_write(self) -> bool:
-        """Whether DB_Edge is this daemon's, looked up now and then, and at every exchange while it is not."""
+        """Whether DB_Edge belongs to this daemon. Checked now and then, and at every exchange while it does not."""
         owner, now = self._owner, time.monotonic_ns()
         if owner.speaks and now - self._look_ns < _LOOK_NS:
             return True
@@ -236,7 +239,7 @@ class BlockLink:
         return owner.speaks
 
     def _verify_a_slot(self) -> None:
-        """Read one slot back: what somebody else wrote over it, the PLC would take for this station's verdict."""
+        """Read one slot back. If somebody else has overwritten it, the PLC would take that for our verdict."""
         if not self._unverified:
             return
         slot = next(iter(self._unverified))
@@ -248,7 +251,7 @@ class BlockLink:
             self._number_anew(record)
 
     def _acknowledges_too_much(self, heard: PlcInput) -> bool:
-        """Whether this reading cannot be true: one that can, and is read twice, tells of somebody else's slots."""
+        """Whether the acknowledgement is impossible. A possible one, read twice, reveals another writer's slots."""
         if not self._is_ahead(heard):
             return False
         again = self._read()
@@ -271,7 +274,7 @@ class BlockLink:
         if heard.ack_seq != self._progress[0] or not self._ring.unacknowledged():
             self._progress = (heard.ack_seq, now)
         elif now - self._progress[1] > _STUCK_NS:
-            # What the PLC waits for may have been overwritten; to write it again does no harm.
+            # The slot that the PLC waits for may have been overwritten. To write it again does no harm.
             self._progress = (heard.ack_seq, now)
             self._rewrite = True
         if self._rewrite:
@@ -280,9 +283,9 @@ class BlockLink:
             self._rewrite = False
 
     def _number_anew(self, lost: bytes = b"") -> None:
-        """Offer all that is not acknowledged, and the slot `lost`, in a new session: the PLC counts otherwise.
+        """Offer all unacknowledged verdicts, and the slot `lost`, in a new session.
 
-        Somebody else's header or slot came between.
+        Somebody else's header or slot came between, so the PLC counts differently.
         """
         held = [record for _, record in self._ring.unacknowledged()]
         if lost and lost not in held:
@@ -311,7 +314,13 @@ class BlockLink:
     def _write_header(self, status: StationStatus) -> None:
         self._heartbeat = (self._heartbeat + 1) & 0xFFFFFFFF
         ring = self._ring
-        header = self._records.header(status, self._heartbeat, ring.session_id, self._plc_boot_id, ring.last_seq)
+        header = self._records.header(
+            status,
+            heartbeat=self._heartbeat,
+            session_id=ring.session_id,
+            plc_boot_id=self._plc_boot_id,
+            last_seq=ring.last_seq,
+        )
         self._wire.write(self._edge.block, 0, header)
 
     def _tell(self, code: ErrorCode, what: str) -> None:

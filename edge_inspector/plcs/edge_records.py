@@ -1,4 +1,4 @@
-"""What the daemon writes into DB_Edge, as bytes."""
+"""The bytes that the daemon writes into DB_Edge."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ _STATUS = {
 
 
 class EdgeRecords:
-    """Header and verdicts of one daemon, with an authentication tag where there is a key."""
+    """Header and verdicts of one daemon. They carry an authentication tag if there is a key."""
 
     def __init__(self, identity: Identity, key: bytes | None) -> None:
         self._identity = identity
         self._key = key
 
-    def header(self, status: StationStatus, heartbeat: int, session_id: int, plc_boot_id: int, last_seq: int) -> bytes:
-        """Who speaks, to which run of the PLC, and how the station is."""
+    def header(
+        self, status: StationStatus, *, heartbeat: int, session_id: int, plc_boot_id: int, last_seq: int
+    ) -> bytes:
+        """The header: the session, the PLC's run that it answers, and the state of the station."""
         raw = EDGE_HEADER.pack(
             layout_version=blocks.LAYOUT_VERSION,
             status=_STATUS[status.state]

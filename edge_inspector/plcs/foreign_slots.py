@@ -1,4 +1,4 @@
-"""Which parts the PLC was told of by somebody else, in slots that this station never wrote."""
+"""Finds the parts whose slots in the ring were written by somebody else and not by this station."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from edge_inspector.records import Decision
 from edge_inspector.s7 import blocks
 from edge_inspector.s7.blocks import DB_EDGE, VERDICT
 
-_NAMED = 8  # each costs a request, and the line runs
+_NAMED = 8  # each costs a request while the line runs
 
 
 def foreign_slots(wire: Wire, edge: Place, session_id: int, taken: range) -> str:
-    """What the ring still shows of the slots with the numbers `taken`, in words. Raises DeviceError."""
+    """The slots with the numbers `taken` that the ring still shows, as text. Raises DeviceError."""
     told = []
     for seq in taken[:_NAMED]:
         at = DB_EDGE.offset(VERDICT, seq % blocks.VERDICT_SLOTS)
@@ -26,7 +26,7 @@ def foreign_slots(wire: Wire, edge: Place, session_id: int, taken: range) -> str
 
 
 def replaced(wire: Wire, edge: Place, slot: int, record: bytes) -> str:
-    """What the PLC takes for `record` now, in words, where somebody else wrote over it. Raises DeviceError."""
+    """The content that replaced `record` in its slot, as text. Empty if nobody overwrote it. Raises DeviceError."""
     raw = wire.read(edge.block, DB_EDGE.offset(VERDICT, slot), VERDICT.size)
     found, ours = VERDICT.unpack(raw), VERDICT.unpack(record)
     if raw == record or found is None or ours is None:

@@ -1,4 +1,4 @@
-"""What goes over MQTT: these models are the published JSON schema. docs/mqtt.md explains each field."""
+"""The MQTT messages. These models are the published JSON schema. docs/mqtt.md explains each field."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edge_inspector.records import (
 
 
 class _Message(BaseModel):
-    # What has a default is sent all the same: the published schema says so.
+    # A field with a default is still always sent, and the published schema says so.
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
 
@@ -39,7 +39,7 @@ class DefectMessage(_Message):
 
 
 class ViewMessage(_Message):
-    """One view that the verdict rests on. Its place is null where the belt's position is not known."""
+    """One view that the verdict uses. Its place is null if the position of the belt is not known."""
 
     camera: str
     frame_id: int
@@ -54,7 +54,7 @@ class ViewMessage(_Message):
 
 
 class VerdictMessage(_Message):
-    """The final word on one part, on `verdict` and, where the gate must fire, on `reject`."""
+    """The final verdict on one part: on `verdict` and, if the gate must fire, on `reject`."""
 
     schema_version: Literal[1] = 1
     station: str
@@ -86,7 +86,7 @@ class VerdictMessage(_Message):
 
 
 class StateMessage(_Message):
-    """What the station says of itself on `state`, retained. Null is what a last will cannot know."""
+    """The state of the station, on `state`, retained. Null marks fields that a last will cannot know."""
 
     schema_version: Literal[1] = 1
     station: str
@@ -103,9 +103,9 @@ class StateMessage(_Message):
 
 
 class CommandMessage(_Message):
-    """What someone wants of the station, on `command`. `id` is the sender's; the same id is done once.
+    """A command to the station, on `command`. The sender chooses `id`. The same id is executed once.
 
-    After `not_after` it is refused: a message may have waited in some queue for days.
+    After `not_after` it is refused, because a message may have waited in some queue for days.
     """
 
     schema_version: Literal[1] = 1
@@ -117,7 +117,7 @@ class CommandMessage(_Message):
     @field_validator("command", mode="before")
     @classmethod
     def _named(cls, value: object) -> object:
-        # strict validation wants the member, JSON has its name
+        # strict validation wants the enum member, but JSON has its name
         return CommandName(value) if isinstance(value, str) and value in set(CommandName) else value
 
     @field_validator("not_after", mode="before")
@@ -136,7 +136,7 @@ class CommandMessage(_Message):
 
 
 class CommandResultMessage(_Message):
-    """What became of a command, on `command/result`. `error` is empty when it is done; `id` null when unreadable."""
+    """The result of a command, on `command/result`. `error` is empty on success. `id` is null if it was unreadable."""
 
     schema_version: Literal[1] = 1
     station: str
@@ -149,7 +149,7 @@ class CommandResultMessage(_Message):
 
 
 def verdict_message(verdict: Verdict, station: str, utc: datetime) -> VerdictMessage:
-    """`verdict` as it is published; `utc` is when it was decided."""
+    """`verdict` as it is published. `utc` is the time of the decision."""
     part = verdict.part
     return VerdictMessage(
         station=station,
@@ -181,14 +181,15 @@ def verdict_message(verdict: Verdict, station: str, utc: datetime) -> VerdictMes
 
 
 def as_late(payload: bytes) -> bytes:
-    """A serialised VerdictMessage, told after the part was due. Raises as `shortened` does."""
+    """A serialised VerdictMessage, marked as sent after the part was due. Raises the errors of `shortened`."""
     return _serialised(json.loads(payload) | {"late": True})
 
 
 def shortened(payload: bytes, longest: int) -> bytes | None:
-    """A serialised VerdictMessage in at most `longest` bytes: fewer defects, the surest stay; None where none fits.
+    """A serialised VerdictMessage in at most `longest` bytes. None if even the shortest one is longer.
 
-    Raises ValueError, TypeError or KeyError for what is none.
+    Defects are left out, the least certain first. Raises ValueError, TypeError or KeyError if `payload` is no such
+    message.
     """
     if len(payload) <= longest:
         return payload
@@ -222,7 +223,7 @@ def state_message(status: StationStatus, identity: Identity, utc: datetime) -> S
 
 
 def offline_message(identity: Identity, utc: datetime | None = None) -> StateMessage:
-    """The station is gone: said by itself at `utc`, or by the broker as its last will."""
+    """The state "gone". The station sends it itself at `utc`, or the broker sends it as the last will."""
     return StateMessage(
         station=identity.station,
         boot_id=identity.boot_id,

@@ -1,4 +1,4 @@
-"""Verdicts into a PLC that speaks Modbus TCP: the two blocks in holding registers."""
+"""Verdicts for a PLC with Modbus TCP: the two blocks lie in holding registers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts over MQTT: committed to the outbox first, then published in order until the broker has them."""
+"""Verdicts over MQTT. They are committed to the outbox first, then published in order until the broker has them."""
 
 from __future__ import annotations
 
@@ -29,20 +29,24 @@ from edge_inspector.store.outbox import Outbox, Row
 _log = logging.getLogger(__name__)
 
 _STATE_EVERY_NS = 10_000_000_000
-_STATE_ROW = 0  # the state is not in the outbox: only the newest counts
+_STATE_ROW = 0  # the state is not in the outbox, because only the newest one counts
 _CATCH_UP_S = 0.05  # how long one exchange may follow acknowledgements while a backlog waits
 _FLUSH_S = 0.4
 _RETRY_S = (0.5, 2.0)
-_GUARD_NS = 500_000_000  # between two looks at whether the outbox's file is still there
-_CALM_NS = 30_000_000_000  # after which a lost file is no trouble any more
+_GUARD_NS = 500_000_000  # interval of the check whether the outbox's file is still there
+_CALM_NS = 30_000_000_000  # after this time a lost file is no trouble any more
 _REST_NS = 10_000_000_000  # for a topic that the broker refuses: each try can cost the connection
 
 
 class MqttLink:
-    """One broker, owned by one thread. A broker that is down costs nothing but room in the outbox.
+    """One broker, owned by one thread. While the broker is down, messages wait in the outbox.
 
-    `events`: `reject_expired` was no longer worth sending, `reject_unheard` had no subscriber, `verdict_shortened` and
-    `message_too_large` are what the broker's limit did, `outbox_set_aside` was a damaged file or row.
+    `events` counts what happened on the link:
+
+    - `reject_expired`: a reject was too old to be sent.
+    - `reject_unheard`: a reject had no subscriber.
+    - `verdict_shortened`, `message_too_large`: effects of the broker's size limit.
+    - `outbox_set_aside`: a file or row of the outbox was damaged.
     """
 
     Settings = MqttSettings
@@ -57,7 +61,7 @@ class MqttLink:
         self._session: MqttSession | None = None
         self._commands = CommandInbox(self._topic("command/result"))
         self._recipe_id = 0
-        self._cursors = {True: 0, False: 0}  # per lane of the outbox: what this session has published
+        self._cursors = {True: 0, False: 0}  # per lane of the outbox: the last row that this session has published
         self._said: tuple[object, ...] = ()
         self._said_ns = 0
         self._retry_s = _RETRY_S[0]
@@ -66,13 +70,13 @@ class MqttLink:
         self._rests_until_ns: dict[str, int] = {}  # by topic
         self._was_heard = False
         self._is_unheard = False
-        self._is_stuck = False  # no acknowledgement has come since the broker was left for want of one
+        self._is_stuck = False  # the last session was ended for lack of acknowledgements, and none has come since
         self._last_trouble = ""
         self._guarded_ns = 0
         self._lost_ns = 0
 
     def open(self) -> None:
-        """Open the outbox. The first exchange begins to connect. Raises DeviceError for the disk."""
+        """Open the outbox. The first exchange begins to connect. Raises DeviceError on disk errors."""
         path = self._identity.state_dir / "outbox.sqlite"
         self._outbox = Outbox(path, self._settings.outbox_max_rows)
         if self._outbox.set_aside:
@@ -83,17 +87,18 @@ class MqttLink:
             )
 
     def probe(self) -> str:
-        """Connect as the station does, under another name; say nothing but below `check`. Raises DeviceError."""
+        """Connect as the station does, but under another name. Publish only below `check`. Raises DeviceError."""
         return BrokerProbe(self._settings, self._client_id(), self._topic("check").removesuffix("/check")).look()
 
     def look(self) -> PlcInput | None:
-        """None: a broker announces no parts."""
+        """Always None: a broker announces no parts."""
         return None
 
     def exchange(self, status: StationStatus) -> PlcInput | None:
-        """Say the state on change and every 10 s, publish what waits. A broker announces no parts: None.
+        """Publish the state on change and every 10 s, and the messages that wait.
 
-        Raises DeviceError when the broker refuses this station, its files cannot be read, or paho's thread has died.
+        Always None, because a broker announces no parts. Raises DeviceError if the broker refuses this station, its
+        files cannot be read, or paho's thread has died.
         """
         outbox = self._opened()
         self._recipe_id = status.recipe_id
@@ -109,15 +114,15 @@ class MqttLink:
         return None
 
     def commands(self) -> Sequence[Command]:
-        """What came on `command`, where `commands = true` lets it; wrong ones are answered and left out."""
+        """Commands received on `command`, if `commands = true`. Invalid ones are answered and left out."""
         return () if self._session is None else self._commands.check(self._session.requests(), self._recipe_id)
 
     def incidents(self) -> Sequence[tuple[ErrorCode, str]]:
-        """None: what is wrong with a broker is over when it is right again."""
+        """Always empty: a problem with a broker ends when the broker works again."""
         return ()
 
     def deliver(self, verdicts: Sequence[Verdict]) -> int:
-        """How many of `verdicts` are now safe in the outbox; fewer when it is full. Raises DeviceError for the disk."""
+        """How many of `verdicts` are now safe in the outbox. Fewer if it is full. Raises DeviceError on disk errors."""
         outbox = self._opened()
         rows: list[Row] = []
         taken = 0
@@ -134,7 +139,7 @@ class MqttLink:
         return taken
 
     def close(self) -> None:
-        """Say `offline`, give the outbox a moment, let go."""
+        """Publish `offline`, give the outbox a moment, and close."""
         outbox, session = self._outbox, self._session
         self._outbox, self._session, self.connected = None, None, False
         try:
@@ -164,7 +169,7 @@ class MqttLink:
         late = verdict.late or time.monotonic_ns() >= verdict.due_ns
         message = verdict_message(replace(verdict, late=late), self._identity.station, utc_of(verdict.decided_ns))
         payload = message.model_dump_json().encode()
-        told = Row(self._topic("verdict"), payload, verdict.due_ns, verdict.boot_id, verdict.seq)
+        told = Row(self._topic("verdict"), payload, expires_ns=verdict.due_ns, boot_id=verdict.boot_id, seq=verdict.seq)
         fires = verdict.rejects and not late
         return [replace(told, topic=self._topic("reject"), perishable=True), told] if fires else [told]
 
@@ -174,7 +179,7 @@ class MqttLink:
         return self._outbox
 
     def _guard(self, outbox: Outbox) -> None:
-        """Notice that the outbox's file was taken away, and go on in another one with what is not delivered yet."""
+        """Detect that the outbox's file was removed. Continue in a new file with the undelivered messages."""
         now = time.monotonic_ns()
         if now - self._guarded_ns < _GUARD_NS:
             return
@@ -195,12 +200,12 @@ class MqttLink:
             self.troubles[ErrorCode.STATE_LOST] = f"{why}; it cannot be made anew: {error}"
             return
         self.troubles[ErrorCode.STATE_LOST] = f"{why}: made anew, with {len(outbox)} messages that wait"
-        if session is not None:  # it knows the messages by the numbers that they had
+        if session is not None:  # the session knows the messages by their old numbers
             self._session, self.connected = None, False
             session.close()
 
     def _follow(self, outbox: Outbox) -> None:
-        """Notice a gained or lost connection; begin the next session when its time has come."""
+        """Detect a gained or lost connection. Begin the next session when its time has come."""
         session = self._session
         if session is not None and (session.over or session.is_stuck):
             if session.is_stuck:
@@ -220,7 +225,7 @@ class MqttLink:
         return session.connected and not self._is_stuck
 
     def _begin_session(self) -> None:
-        self._retry_ns = time.monotonic_ns() + int(self._retry_s * 1e9)  # the earliest for the one after this
+        self._retry_ns = time.monotonic_ns() + int(self._retry_s * 1e9)  # the earliest time for the next session
         self._retry_s = min(self._retry_s * 2, _RETRY_S[1])
         will = Will(self._topic("state"), offline_message(self._identity).model_dump_json().encode())
         commands = self._topic("command") if self._settings.commands else ""
@@ -229,10 +234,11 @@ class MqttLink:
         self._said = ()
 
     def _end_session(self, outbox: Outbox, session: MqttSession) -> None:
-        """Let go, and use what it heard last: a broker may close right after a refusal."""
+        """Close the session and use its last events: a broker may close right after a refusal."""
         session.close()
         outbox.delete(session.acknowledged())
-        # a broker need not say how much it takes; after any other end it may be another one, or set up anew
+        # A broker need not announce its size limit. After any other end it may be another broker, or have another
+        # configuration.
         self._refused_bytes = session.too_large or sys.maxsize
         if session.too_large:
             _log.warning("MQTT broker %s takes no %d bytes: sending less", session.address, session.too_large)
@@ -261,7 +267,7 @@ class MqttLink:
         return time.monotonic_ns() < self._rests_until_ns.get(topic, 0)
 
     def _pump(self, outbox: Outbox, session: MqttSession, status: StationStatus | None = None) -> bool:
-        """Forget what was acknowledged; publish what fits, rejects before history. Whether more is to be done."""
+        """Remove acknowledged messages and publish what fits, rejects before history. Whether more is to be done."""
         taken = session.acknowledged()
         self._is_stuck &= not taken
         outbox.delete(taken)
@@ -270,7 +276,7 @@ class MqttLink:
         if status is not None:
             self._say(session, status)
         self._reply(session)
-        room = session.room  # once: a connection made between the lanes would let history overtake a reject
+        room = session.room  # read once: if a connection came up between the lanes, history would overtake a reject
         for lane, topic in ((True, self._topic("reject")), (False, self._topic("verdict"))):
             if self._rests(topic):
                 continue
@@ -282,16 +288,17 @@ class MqttLink:
         return session.connected and session.unacknowledged > 0 and len(outbox) > 0
 
     def _send(self, outbox: Outbox, session: MqttSession, row: Row, topic: str) -> bool:
-        """`topic` is today's: prefix and station may have had other names when the row was kept."""
+        """Publish one row on `topic`, which uses the present prefix and station name, not those of the row."""
         left_ns = row.expires_ns - time.monotonic_ns() if row.boot_id == self._identity.boot_id else 0
         if row.perishable and left_ns <= 0:
             return self._leave_out(outbox, row, "reject_expired")
         longest = min(session.payload_max(topic), self._refused_bytes - 1)
         try:
             told = row.payload if left_ns > 0 else as_late(row.payload)
-            # halves fit after a few tries; what cannot be made so small is left out only once it was refused itself
+            # Halving fits after a few tries. A message that cannot be made small enough is dropped only after a
+            # refusal.
             payload = shortened(told, min(longest, self._refused_bytes // 2)) or shortened(told, longest)
-        except (ValueError, TypeError, KeyError) as error:  # SQLite has no checksum: a damaged page can look sound
+        except (ValueError, TypeError, KeyError) as error:  # SQLite has no checksum: a damaged page can look valid
             _log.error("outbox: verdict %d of run %d is damaged, left out: %s", row.seq, row.boot_id, error)
             return self._leave_out(outbox, row, "outbox_set_aside")
         if payload is None:
@@ -314,7 +321,8 @@ class MqttLink:
         if heard is not None:
             self.events["reject_unheard"] += not heard
             self._was_heard |= heard
-            # A station whose rejects nobody ever wanted has its gate elsewhere; one that lost its listener has none.
+            # If a station's rejects never had a subscriber, its gate is elsewhere. If the subscriber is lost, it has no
+            # gate.
             self._is_unheard = self._was_heard and not heard
         refused = [topic for topic in self._rests_until_ns if self._rests(topic)]
         if refused:

@@ -1,4 +1,4 @@
-"""Commands over MQTT: what came on `command`, checked before anything acts on it, and the answers to it."""
+"""Commands over MQTT: messages on `command`, checked before anything acts on them, and the answers to them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from edge_inspector.runtime.clock import iso, moment
 
 _log = logging.getLogger(__name__)
 
-_LONGEST = 4096  # bytes; the longest command that means anything has about 150
-_ANSWERS = 256  # kept while the broker is away; whoever asked has long stopped waiting for older ones
+_LONGEST = 4096  # bytes. The longest valid command has about 150
+_ANSWERS = 256  # kept while the broker is away. Nobody waits for older ones any more
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A message on `command` as it came, with what MQTT 5 says about where its answer goes."""
+    """A message on `command` as received, with the MQTT 5 properties that say where its answer goes."""
 
     payload: bytes
     retained: bool = False
@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a request, and where that is to be published. `id` is None where it could not be read."""
+    """The result of a request, and the topic for it. `id` is None if it could not be read."""
 
     topic: str
     correlation: bytes | None
@@ -42,9 +42,10 @@ class Answer:
 
 
 class CommandInbox:
-    """Requests in, checked commands out, answers back. `result_topic` is where answers go by default.
+    """Requests in, checked commands out, answers back. `result_topic` is the default topic for answers.
 
-    A requester may choose a topic below `result_topic` and no other: an answer must not be made a message on `reject`.
+    A requester may choose a topic below `result_topic` and no other. Otherwise an answer could become a message on
+    `reject`.
     """
 
     def __init__(self, result_topic: str) -> None:
@@ -52,7 +53,7 @@ class CommandInbox:
         self._answers: deque[Answer] = deque(maxlen=_ANSWERS)
 
     def check(self, requests: Iterable[Request], recipe_id: int) -> list[Command]:
-        """The commands among `requests`; the others are answered with what is wrong, under the recipe in force."""
+        """The commands among `requests`. The others are answered with the error. Answers name the recipe in force."""
         commands = []
         for request in requests:
             read_id, message, fault = _read(request)
@@ -64,14 +65,16 @@ class CommandInbox:
         return commands
 
     def answers(self, most: int = _ANSWERS) -> list[Answer]:
-        """What is to be published since the last call, the oldest `most`; the others next time."""
+        """Answers to publish since the last call: the oldest `most` of them. The others follow at the next call."""
         return [self._answers.popleft() for _ in range(min(most, len(self._answers)))]
 
     def _command(self, request: Request, message: CommandMessage) -> Command:
         def reply(result: CommandResult) -> None:
             self._answer(request, message.id, result)
 
-        return Command("mqtt", message.id, message.command, reply, message.recipe_id or 0)
+        return Command(
+            source="mqtt", id=message.id, name=message.command, reply=reply, recipe_id=message.recipe_id or 0
+        )
 
     def _answer(self, request: Request, read_id: str | None, result: CommandResult) -> None:
         chosen = request.response_topic
@@ -80,7 +83,7 @@ class CommandInbox:
 
 
 def _read(request: Request) -> tuple[str | None, CommandMessage | None, str]:
-    """The id as far as it can be read, and the message or what is wrong with it."""
+    """The id if it can be read, and the message, or the error in it."""
     if request.retained:
         return None, None, "a retained command would be repeated at every connection: publish it without retain"
     if len(request.payload) > _LONGEST:

@@ -1,4 +1,4 @@
-"""Would a broker serve this station? Found out by what the station does, on a topic that nobody acts on."""
+"""Tests whether a broker can serve this station. It does what the station does, on a topic that nobody acts on."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _HELLO = b'{"probe":"edge-inspector check"}'
 
 
 class BrokerProbe:
-    """Connects as the station does, under names of its own, and with a will of the same kind.
+    """Connects as the station does, with client ids of its own and a last will of the same kind.
 
-    What it publishes goes to `<base>/check` and is taken away again. The station's other topics are not written: who
-    listens there would act on it.
+    It publishes to `<base>/check` and removes the message again. It never writes the station's other topics, because
+    their subscribers would act on it.
     """
 
     def __init__(self, settings: MqttSettings, client_id: str, base: str) -> None:
@@ -29,7 +29,7 @@ class BrokerProbe:
         self._address = f"{settings.host}:{settings.port}"
 
     def look(self) -> str:
-        """What the broker is, in a few words. Raises DeviceError with what it lacks, CautionError with what is open."""
+        """A few words on the broker. Raises DeviceError for a fault, CautionError if a test was not possible."""
         if not self._connect() or not self._keeps():
             raise CautionError(
                 f"mqtt://{self._address} takes the connection; whether it keeps retained messages and lets "
@@ -38,7 +38,7 @@ class BrokerProbe:
         return f"mqtt://{self._address}, MQTT {self._settings.version}"
 
     def _connect(self) -> bool:
-        """Whether the station's own kind of will is taken on the probe's topic; False where that alone is forbidden."""
+        """Connect with the station's kind of will on the probe's topic. False if only the will is forbidden."""
         command = f"{self._base}/command" if self._settings.commands else ""
         with self._session(Will(f"{self._base}/check", b""), command) as session:
             if session.connected:
@@ -72,7 +72,7 @@ class BrokerProbe:
             )
 
     def _keeps(self) -> bool:
-        """Whether what is published retained is taken, and comes back to who subscribes later. Nothing is left."""
+        """Whether the broker keeps a retained message and sends it to later subscribers. The message is removed."""
         topic = f"{self._base}/check"
         with self._session(None) as writer:
             if not self._publish(writer, topic, _HELLO):
@@ -82,11 +82,11 @@ class BrokerProbe:
                     is_back = _until(lambda: any(each.payload == _HELLO for each in reader.requests()))
             finally:
                 self._publish(writer, topic, b"")
-        # With MQTT 5 the broker has said what it keeps and taken the message: this user may only not read it.
+        # With MQTT 5 the broker has announced retained messages and accepted this one. Only this user may not read it.
         return is_back or self._settings.version == "5"
 
     def _publish(self, session: MqttSession, topic: str, payload: bytes) -> bool:
-        """Whether this user may."""
+        """Whether this user may publish on `topic`."""
         session.publish(topic, payload, 1, retain=True)
         if not _until(lambda: bool(session.acknowledged()) or session.refusal is not None or not session.connected):
             raise self._error("acknowledges nothing")

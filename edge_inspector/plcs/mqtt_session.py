@@ -1,7 +1,7 @@
 """One connection to an MQTT broker, from connect to loss.
 
-A session never reconnects: the next connection is a new session with an empty window, so that what was not
-acknowledged is published again from the outbox, in its order, and paho's own memory can neither repeat nor reorder it.
+A session never reconnects. The next connection is a new session with an empty window. Unacknowledged messages are then
+published again from the outbox, in its order. So paho's own memory can neither repeat nor reorder them.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from edge_inspector.plcs.mqtt_words import connection_words, refusal_words
 _log = logging.getLogger(__name__)
 
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
-ANSWER_ROW = -1  # an answer that the broker refuses concerns only who asked
+ANSWER_ROW = -1  # if the broker refuses an answer, only the requester is concerned
 _FAILURE = 0x80  # MQTT 5 reason codes from here on are refusals
-_NOBODY = 0x10  # taken, and nobody has subscribed to it
+_NOBODY = 0x10  # accepted, but nobody has subscribed to it
 _TOO_LARGE = 0x95
-_FRAMING = 32  # bytes of a packet beside topic and payload, at most
+_FRAMING = 32  # most bytes of a packet in addition to topic and payload
 _RETAINED_TOO, _NOT_RETAINED = 0, 2  # whether what was retained before is sent
-_PATIENCE = 2  # keepalives until an acknowledgement must be there; as a rule it takes milliseconds
-_REQUESTS = 8  # that wait for the link, which looks every `interval_ms`; nobody commands a station so often
-_LONGEST_INCOMING = 65_536  # bytes of one packet; only commands come in
+_PATIENCE = 2  # keepalives until an acknowledgement must be there. Normally it takes milliseconds
+_REQUESTS = 8  # that wait for the link, which looks every `interval_ms`. Nobody sends commands so often
+_LONGEST_INCOMING = 65_536  # bytes of one packet. Only commands come in
 
-# mosquitto says so in a PUBACK, which MQTT 5 does not foresee: paho would see a broken packet, and we not whose it was
+# mosquitto reports it in a PUBACK, which MQTT 5 does not allow. paho would see a broken packet, and we not its message
 ReasonCode.names[_TOO_LARGE]["Packet too large"].append(PacketTypes.PUBACK)
 
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """What the broker says for this client, retained, when it is gone without a word."""
+    """The retained message that the broker publishes if this client is gone without a disconnect."""
 
     topic: str
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Sent:
     """A message that the broker has not acknowledged yet."""
 
@@ -134,35 +134,35 @@ class MqttSession:
             properties.MaximumPacketSize = _LONGEST_INCOMING
         self._client.connect_async(settings.host, settings.port, settings.keepalive_s, properties=properties)
         self._client.loop_start()
-        self._thread = self._client._thread  # noqa: SLF001 -- paho has no public look at its thread, and it can die
+        self._thread = self._client._thread  # noqa: SLF001 -- paho has no public access to its thread, which can die
 
     @property
     def over(self) -> bool:
-        """Paho's thread has ended; without `trouble` it died."""
+        """Whether paho's thread has ended. If `trouble` is empty then, the thread died."""
         return self._thread is None or not self._thread.is_alive()
 
     @property
     def room(self) -> int:
-        """How many more messages the broker may be sent before it acknowledges one."""
+        """How many more messages may be sent before the broker acknowledges one."""
         return max(0, self._window - len(self._sent)) if self.connected else 0
 
     @property
     def unacknowledged(self) -> int:
-        """How many messages the broker has not taken yet."""
+        """How many messages the broker has not acknowledged yet."""
         return len(self._sent)
 
     @property
     def is_stuck(self) -> bool:
-        """The broker has owed an acknowledgement for so long that it will not come, however it answers pings."""
+        """Whether an acknowledgement is so late that it will not come, even if the broker answers pings."""
         oldest = next(iter(self._sent.values()), None)
         if oldest is None or self._acks:
             return False
-        # Behind a hundred others a message waits long; while some are acknowledged it is not forgotten.
+        # Behind a hundred others a message waits long. While some are acknowledged, it is not lost.
         waits_ns = time.monotonic_ns() - max(oldest.sent_ns, self._acknowledged_ns)
         return waits_ns > _PATIENCE * self._settings.keepalive_s * 1e9
 
     def payload_max(self, topic: str) -> int:
-        """The longest payload that the broker takes on this topic."""
+        """The longest payload that the broker accepts on this topic."""
         return self.packet_max - len(topic.encode()) - _FRAMING
 
     def publish(
@@ -176,9 +176,9 @@ class MqttSession:
         correlation: bytes | None = None,
         watched: bool = False,
     ) -> bool:
-        """Send with QoS 1; `acknowledged` will name `row`. False when the connection is gone. Never blocks.
+        """Send with QoS 1. `acknowledged` will return `row`. False if the connection is gone. Never blocks.
 
-        Of a `watched` message `heard` will say whether anybody had subscribed to it.
+        If the message is `watched`, `heard` will show whether it had a subscriber.
         """
         properties = None
         if (expiry_s or correlation) and self._settings.version == "5":
@@ -190,14 +190,16 @@ class MqttSession:
         sent = self._client.publish(topic, payload, 1, retain, properties)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
-        self._sent[sent.mid] = _Sent(row, topic, len(payload), watched, time.monotonic_ns())
+        self._sent[sent.mid] = _Sent(
+            row=row, topic=topic, size=len(payload), watched=watched, sent_ns=time.monotonic_ns()
+        )
         return True
 
     def acknowledged(self) -> list[int]:
-        """The rows that the broker has taken since the last call."""
+        """The rows that the broker has acknowledged since the last call."""
         self._progress.clear()
         rows = []
-        # only this thread fills _sent and only here it is read: an acknowledgement cannot overtake its own mid
+        # Only this thread fills _sent, and it is read only here: an acknowledgement cannot overtake its own mid.
         while self._acks:
             mid, reason = self._acks.popleft()
             sent = self._sent.pop(mid, None)
@@ -216,15 +218,15 @@ class MqttSession:
         return rows
 
     def requests(self) -> list[Request]:
-        """What came on the command topic since the last call."""
+        """Messages received on the command topic since the last call."""
         return [self._requests.popleft() for _ in range(len(self._requests))]
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether the broker said anything new within `timeout_s`."""
+        """Whether anything came from the broker within `timeout_s`."""
         return self._progress.wait(timeout_s)
 
     def close(self, grace_s: float = 0.2) -> None:
-        """Disconnect politely within `grace_s`, then hard. Safe twice."""
+        """Disconnect cleanly within `grace_s`, then by force. May be called twice."""
         self._closing = True
         self._client.disconnect()
         self._join(grace_s)
@@ -248,7 +250,7 @@ class MqttSession:
             protocol=_VERSIONS[settings.version],
             reconnect_on_failure=False,
         )
-        client.reconnect_delay_set(0, 0)  # after a failed connect the thread ends at once; the link waits
+        client.reconnect_delay_set(0, 0)  # after a failed connect the thread ends at once, and the link waits
         client.connect_timeout = settings.connect_timeout_s
         client.max_inflight_messages_set(0)  # the window is kept here
         if will is not None:
@@ -273,7 +275,7 @@ class MqttSession:
         return client
 
     def _kept(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """`callback`, called in paho's thread: an exception ends that thread, and must not do so unheard."""
+        """`callback` for paho's thread. An exception ends that thread, so it is kept and raised again later."""
 
         def call(*arguments: Any) -> None:
             try:

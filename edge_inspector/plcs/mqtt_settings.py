@@ -1,4 +1,4 @@
-"""What the station file says of the MQTT link."""
+"""The settings of the MQTT link in the station file."""
 
 from __future__ import annotations
 

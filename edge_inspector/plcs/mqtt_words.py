@@ -1,4 +1,4 @@
-"""What it means when a broker, or the way to it, refuses: in words that say what to do."""
+"""Refusals of a broker, or of the way to it, as texts that say what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from edge_inspector.plcs.mqtt_settings import MqttSettings
 from edge_inspector.runtime.clock import utc_of
 
-NOT_AUTHORIZED = 0x87  # MQTT 5 reason codes; paho says those of 3.1.1 in them too
+NOT_AUTHORIZED = 0x87  # MQTT 5 reason codes. paho translates those of 3.1.1 into them
 NO_RETAIN = 0x9A
 NO_QOS = 0x9B
 SMALLEST_PACKET = 2048  # bytes that hold any verdict without its defects
@@ -19,17 +19,17 @@ KEEPS_NOTHING = "keeps no retained messages: nobody would see the state (mosquit
 QOS_0_ONLY = "allows QoS 0 only: verdicts could be lost (mosquitto: max_qos 1)"
 
 _WRONG_ID, _WRONG_PASSWORD, _BANNED = 0x85, 0x86, 0x8A
-# What OpenSSL says of a certificate (X509_V_ERR_*).
+# OpenSSL's error numbers for a certificate (X509_V_ERR_*).
 _NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
 
 
 def who(settings: MqttSettings) -> str:
-    """As whom this station connects."""
+    """The user, and its certificate, with which this station connects."""
     return "a station without username" if settings.username is None else f"user {settings.username!r}"
 
 
 def refusal_words(reason: Any, settings: MqttSettings) -> str:
-    """Why the broker did not take the connection, by the reason in its answer."""
+    """Why the broker refused the connection, from the reason in its answer."""
     password = settings.password_file or "password_file, which is not set"
     hints = {
         _WRONG_ID: "set client_id to one that the broker allows",
@@ -44,7 +44,7 @@ def refusal_words(reason: Any, settings: MqttSettings) -> str:
 
 
 def connection_words(error: BaseException | None, settings: MqttSettings) -> str:
-    """Why there is no connection, by what came of the try."""
+    """Why there is no connection, from the error of the attempt."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {_certificate_words(error, settings)}"
     if isinstance(error, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(error):

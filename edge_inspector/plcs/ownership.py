@@ -1,4 +1,4 @@
-"""Who writes DB_Edge: one daemon, however many there are. The one that came first goes on, the other one is silent."""
+"""Ensures that only one daemon writes DB_Edge. The first one continues, any other stays silent."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from edge_inspector.s7.blocks import EDGE_HEADER
 
-_WATCH_NS = 300_000_000  # longer than a heartbeat: a header that stands for so long is a dead daemon's
-_GONE_NS = 2_000_000_000  # one that was seen alive may be paused: it gets more time
-_NEAR = 100  # heartbeats; two daemons that began so close together are told apart by their boot_id
+_WATCH_NS = 300_000_000  # longer than a heartbeat: a header that is unchanged for so long belongs to a dead daemon
+_GONE_NS = 2_000_000_000  # a daemon that was seen alive may only be paused: it gets more time
+_NEAR = 100  # heartbeats. If two daemons began so close together, their boot_id decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,16 @@ class _Rival:
 
 
 class Ownership:
-    """Looks at the header in DB_Edge and says whether this daemon may write there. `where`: the block's name.
+    """Checks in the header of DB_Edge whether this daemon may write there. `where`: the block's name.
 
-    At connecting, nothing is written until the header has stood still, is blank or is this daemon's own. Later on, a
-    living header of another boot_id makes the younger of the two silent.
+    After connecting, nothing is written until the header has stood still, is blank or is this daemon's own. Later, if a
+    live header of another boot_id appears, the younger of the two daemons becomes silent.
     """
 
     def __init__(self, boot_id: int, where: str) -> None:
         self.speaks = False
         self.stranger = ""
-        """Who else writes there now, and what this daemon does about it; empty while nobody does."""
+        """Who else writes there now, and how this daemon reacts. Empty while nobody does."""
         self._boot_id = boot_id
         self._where = where
         self._seen: bytes | None = None
@@ -40,13 +40,13 @@ class Ownership:
         self._rival: _Rival | None = None
 
     def begin(self) -> None:
-        """Connected anew: somebody else may have come meanwhile."""
+        """Start again after a new connection: another daemon may have come meanwhile."""
         if self.speaks:
             self.speaks, self.stranger, self._rival = False, "", None
         self._seen = None
 
     def look(self, raw: bytes, heartbeat: int, now_ns: int) -> None:
-        """What stands in the block now. `heartbeat`: the last one that this daemon wrote."""
+        """Judge the present header of the block. `heartbeat`: the last one that this daemon wrote."""
         header = EDGE_HEADER.unpack(raw)
         if self.speaks:
             self._guard(header, raw, heartbeat, now_ns)
@@ -72,7 +72,7 @@ class Ownership:
             self.stranger = ""
         if header is None or header["boot_id"] == self._boot_id:
             return
-        # One header alone may be a write of a dead daemon that came late.
+        # One header alone may be a late write of a dead daemon.
         same = rival is not None and rival.boot_id == header["boot_id"]
         lives = same and rival is not None and (rival.lives or rival.heartbeat != header["heartbeat"])
         self._rival = _Rival(header["boot_id"], header["heartbeat"], now_ns, lives)
@@ -94,7 +94,7 @@ class Ownership:
 
     def _fall_silent(self, header: dict[str, Any] | None) -> None:
         if header is None and self.stranger:
-            return  # torn: the name of before is the better one
+            return  # torn: the earlier name is better
         self.stranger = (
             f"{_name(header)} writes {self._where}. This one came later and writes nothing. Switch one of the two off; "
             f"when the other has been still for {_GONE_NS // 1_000_000_000} s, this one takes over"

@@ -1,6 +1,6 @@
-"""Whether what the PLC says now can follow what it said before: a CRC-16 lets one torn header in 65,536 through.
+"""Checks whether a reading of the PLC can follow the last one: a CRC-16 accepts one torn header in 65,536.
 
-What cannot follow is not believed at once. It is ignored until several readings have said the same for a while.
+A reading that cannot follow is not believed at once. It is ignored until several readings have agreed for some time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from edge_inspector.records import PlcInput
 from edge_inspector.s7.blocks import TRIGGER_SLOTS
 
 _MS = 1_000_000
-_HASTE = 2.0  # the belt may be somewhat faster, and parts closer, than is written down
+_HASTE = 2.0  # the belt may be faster, and parts closer, than configured
 _SWAPPED_WITHIN_NS = 30_000 * _MS  # no PLC scans 65,536 times in 30 s
 
 
@@ -20,20 +20,20 @@ class Finding(Enum):
     """What to do with a reading."""
 
     USUAL = auto()
-    """It follows what was said before."""
+    """It can follow the last reading."""
     DOUBTFUL = auto()
-    """Ignore it: it may be torn, or somebody else's."""
+    """Ignore it: it may be torn, or come from somebody else."""
     NEW_RUN = auto()
-    """The PLC has started again, or is heard for the first time: it counts parts anew, and says so."""
+    """The PLC has started again, or this is its first reading. It starts a new count of parts, with a new boot_id."""
     NEW_NUMBERS = auto()
-    """The PLC counts parts anew and does not say so."""
+    """The PLC has started a new count of parts without a new boot_id."""
     SWAPPED = auto()
     """The words of 32-bit values are in the other order."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
-    """Why a reading cannot follow, and what it takes to believe it: so many readings, over so long a time."""
+    """Why a reading cannot follow, and how many readings over how long a time are needed to believe it."""
 
     why: str
     believed_as: Finding
@@ -46,7 +46,7 @@ _FIRST = _Doubt("heard for the first time", Finding.NEW_RUN, 2, 0)
 
 @dataclass(slots=True)
 class _Suspicion:
-    """The doubtful readings so far, which agree with each other."""
+    """The doubtful readings so far. They agree with each other."""
 
     believed_as: Finding
     since_ns: int
@@ -55,22 +55,22 @@ class _Suspicion:
 
 
 class Numbers:
-    """Judges the readings of one link, one after the other. `parts_per_s`: the most that belt and pitch allow."""
+    """Judges the readings of one link in order. `parts_per_s`: the highest rate that belt speed and pitch allow."""
 
     def __init__(self, parts_per_s: float) -> None:
         self.why = ""
-        """What the last reading is doubted for, or was believed in spite of."""
+        """The reason to doubt the last reading, even if it was believed in the end."""
         self.persists = False
-        """More than one reading has said that part numbers begin anew."""
+        """More than one reading shows that part numbers begin again."""
         self.fresh = False
-        """Of a new run: all its parts were triggered since the PLC was heard before."""
+        """Whether all parts of a new run were triggered since the last believed reading."""
         self._parts_per_s = parts_per_s
         self._last: PlcInput | None = None
         self._counts: dict[int, int] = {}
         self._suspicion: _Suspicion | None = None
 
     def judge(self, heard: PlcInput) -> Finding:
-        """What to do with this reading. What is believed is what later ones are compared with."""
+        """What to do with this reading. Later readings are compared with the last believed one."""
         self.why, self.persists = "", False
         last = self._last
         doubt = _FIRST if last is None else self._doubt(heard, last)
@@ -109,7 +109,7 @@ class Numbers:
         return _Doubt(why, Finding.USUAL, 2, 0) if why else None
 
     def _numbered_anew(self, heard: PlcInput, last: PlcInput) -> str:
-        """The sign that numbers are given a second time; empty where there is none."""
+        """The evidence that part numbers are used a second time. Empty if there is none."""
         if heard.trigger_seq < last.trigger_seq:
             return f"trigger_seq fell from {last.trigger_seq} to {heard.trigger_seq}"
         for trigger in heard.triggers:
@@ -142,13 +142,13 @@ class Numbers:
         self._counts = {part_seq: count for part_seq, count in self._counts.items() if part_seq > oldest}
 
     def _most(self, before: PlcInput, heard: PlcInput) -> int:
-        """How many parts can have come in between. As many as the ring shows at once are always believed."""
+        """The most parts that can have come in between. As many as the ring can show are always believed."""
         elapsed_s = max(0, heard.asked_ns - before.asked_ns) / 1e9
         return TRIGGER_SLOTS + int(_HASTE * self._parts_per_s * elapsed_s)
 
 
 def _unusual(heard: PlcInput, last: PlcInput) -> str:
-    """What may well be, and is worth a second reading; empty where there is nothing."""
+    """Something possible that deserves a second reading. Empty if there is nothing."""
     if heard.trigger_seq > last.trigger_seq and all(each.part_seq != heard.trigger_seq for each in heard.triggers):
         return f"part {heard.trigger_seq} is announced and not shown"
     if heard.recipe_id != last.recipe_id:

@@ -1,4 +1,4 @@
-"""What `check` finds out about a PLC: all that the daemon will do to its blocks, and nothing changes."""
+"""The PLC test of `check`: all requests that the daemon will do to its blocks, without any change."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _LOOK_S = 0.03
 
 
 def probe(wire: Wire, plc: Place, edge: Place, reader: Reader) -> str:
-    """Read both blocks as the daemon does, and write the bytes that stand in DB_Edge's header once more.
+    """Read both blocks as the daemon does, and write the present bytes of DB_Edge's header once more.
 
-    That is done only while no daemon is at work there: its heartbeat would be set back. Raises DeviceError.
+    The write is skipped while a daemon is at work there, because it would set back its heartbeat. Raises DeviceError.
     """
     raw = wire.read(plc.block, 0, DB_PLC.size)
     header = PLC_HEADER.unpack(raw[: PLC_HEADER.size])
@@ -27,7 +27,7 @@ def probe(wire: Wire, plc: Place, edge: Place, reader: Reader) -> str:
     wire.read(edge.block, DB_EDGE.size - VERDICT.size, VERDICT.size)
     found = f"{wire.address}, both blocks there, trigger {header['trigger_seq']}"
     stood = wire.read(edge.block, 0, EDGE_HEADER.size)
-    runs, alive = _watch(wire, plc, edge, reader, stood)
+    runs, alive = _watch(wire, plc=plc, edge=edge, reader=reader, stood=stood)
     if alive is None:
         wire.write(edge.block, 0, stood)
     else:
@@ -35,7 +35,7 @@ def probe(wire: Wire, plc: Place, edge: Place, reader: Reader) -> str:
     return found if runs else f"{found}; its heartbeat stands still: is the PLC in STOP, or its program not called?"
 
 
-def _watch(wire: Wire, plc: Place, edge: Place, reader: Reader, stood: bytes) -> tuple[bool, str | None]:
+def _watch(wire: Wire, *, plc: Place, edge: Place, reader: Reader, stood: bytes) -> tuple[bool, str | None]:
     """Whether the PLC's heartbeat moves, and who moves the header in DB_Edge."""
     numbers, beats, alive = Numbers(parts_per_s=0.0), set(), None  # only the order of words matters here
     until = time.monotonic() + _WATCH_S

@@ -1,4 +1,4 @@
-"""From the bytes of DB_Plc to what the PLC says. Nothing is taken from a block that is not what it should be."""
+"""Decodes the bytes of DB_Plc. Nothing is used from a block whose layout is not as expected."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from edge_inspector.records import PlcInput, Trigger
 from edge_inspector.s7 import blocks
 from edge_inspector.s7.blocks import DB_PLC, PLC_HEADER, TRIGGER
 
-_TORN_READS = 5  # a read may meet the PLC while it writes; this many in a row is another layout
+_TORN_READS = 5  # a read may meet the PLC while it writes. This many in a row mean another layout
 
 
 class Reader:
-    """Reads one block, time after time. `where` names it."""
+    """Reads one block again and again. `where` names it."""
 
     def __init__(self, where: str, advice: Advice) -> None:
         self._where = where
@@ -22,7 +22,7 @@ class Reader:
         self._torn = 0
 
     def read(self, raw: bytes, asked_ns: int) -> PlcInput | None:
-        """What `raw` says, or None when it was met in the middle of a write. Raises LayoutError."""
+        """The decoded `raw`, or None if the PLC was writing it at that moment. Raises LayoutError."""
         header = PLC_HEADER.unpack(raw[: PLC_HEADER.size])
         if header is None:
             self._torn += 1
@@ -41,7 +41,7 @@ class Reader:
         return _said(header, list(slots.values()), asked_ns)
 
     def likely(self, raw: bytes) -> str:
-        """Why there may be no header in these bytes of the block."""
+        """The likely reason why these bytes of the block hold no header."""
         header = raw[: PLC_HEADER.size]
         if not any(header):
             return f"wrong block, or PLC program not running (all bytes are 0): {self._advice.place}"
@@ -51,12 +51,12 @@ class Reader:
         return f"wrong block, another layout, or PLC program not running: {self._advice.place}"
 
     def words_swapped(self, seen: str) -> LayoutError:
-        """The error for a PLC whose 32-bit values have their words in the other order, and the sign of it."""
+        """The error for a PLC that stores the words of 32-bit values in the other order. `seen` is the evidence."""
         return LayoutError(f"{self._where}: the words of 32-bit values are swapped ({seen}): {self._advice.words}")
 
 
 def _triggers(raw: bytes) -> dict[int, dict[str, Any]]:
-    """What the slots hold, by slot; what is damaged or was never written is left out."""
+    """The decoded slots by slot number, without those that are damaged or were never written."""
     first = DB_PLC.offset(TRIGGER)
     found = {
         slot: TRIGGER.unpack(raw[first + slot * TRIGGER.size : first + (slot + 1) * TRIGGER.size])
@@ -66,7 +66,7 @@ def _triggers(raw: bytes) -> dict[int, dict[str, Any]]:
 
 
 def _look_swapped(slots: dict[int, dict[str, Any]]) -> bool:
-    """Whether every trigger lies in the slot of its number with the words swapped, and not every one in its own."""
+    """Whether every trigger lies in the slot for its word-swapped number, and not every one in its own."""
     numbers = {slot: int(trigger["part_seq"]) for slot, trigger in slots.items()}
     swapped = {slot: (number >> 16) | (number & 0xFFFF) << 16 for slot, number in numbers.items()}
     return not _in_place(numbers) and _in_place(swapped)

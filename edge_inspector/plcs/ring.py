@@ -1,4 +1,4 @@
-"""The daemon's side of the verdict ring: numbering, acknowledgement, and never overwriting what is not yet read."""
+"""The daemon's side of the verdict ring. It numbers slots and never overwrites one that is not yet read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CAPACITY = VERDICT_SLOTS - 1
 
 
 class VerdictRing:
-    """Slots written but not acknowledged, in one session. The session id makes slots of earlier ones void."""
+    """Slots written but not acknowledged, in one session. A new session id makes slots of earlier sessions void."""
 
     def __init__(self) -> None:
         self.session_id = 0
@@ -23,19 +23,19 @@ class VerdictRing:
         return CAPACITY - len(self._unacknowledged)
 
     def begin(self, session_id: int) -> None:
-        """Start again at seq 1: the daemon or the PLC is new."""
+        """Start again at seq 1, because the daemon or the PLC is new."""
         self.session_id = session_id
         self.last_seq = self.acknowledged = 0
         self._unacknowledged.clear()
 
     def next_seq(self) -> int:
-        """The number that the next verdict gets. Raises BufferError when there is no room."""
+        """The number for the next verdict. Raises BufferError if there is no room."""
         if not self.room:
             raise BufferError("verdict ring is full")
         return self.last_seq + 1
 
     def hold(self, seq: int, record: bytes) -> None:
-        """Keep a numbered record until it is acknowledged; it may be written any number of times."""
+        """Keep a numbered record until it is acknowledged. It may be written any number of times."""
         self.last_seq = seq
         self._unacknowledged[seq] = record
 
@@ -51,5 +51,5 @@ class VerdictRing:
         return True
 
     def unacknowledged(self) -> list[tuple[int, bytes]]:
-        """(slot, record) of everything to be written again after a reconnect, oldest first."""
+        """(slot, record) of all slots to be written again after a reconnect, oldest first."""
         return [(seq % VERDICT_SLOTS, record) for seq, record in sorted(self._unacknowledged.items())]

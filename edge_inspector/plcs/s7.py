@@ -1,4 +1,4 @@
-"""Verdicts into an S7 PLC: the two blocks as non-optimised data blocks."""
+"""Verdicts for an S7 PLC: the two blocks are non-optimised data blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a link over the two blocks needs of the connection below it."""
+"""The connection that a link over the two blocks needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 
 class Wire(Protocol):
-    """A connection to the PLC's memory, closed by any error. One thread owns it."""
+    """A connection to the PLC's memory. Any error closes it. One thread owns it."""
 
     address: str
 
@@ -22,22 +22,22 @@ class Wire(Protocol):
 
     @abstractmethod
     def read(self, block: int, start: int, size: int) -> bytes:
-        """`size` bytes of a block, in ascending order where it takes more than one request. Raises DeviceError."""
+        """`size` bytes of a block. Several requests, if needed, go in ascending order. Raises DeviceError."""
 
     @abstractmethod
     def write(self, block: int, start: int, content: bytes) -> None:
-        """One record; its first bytes last where it takes more than one request. Raises DeviceError.
+        """Write one record. If it takes several requests, its first bytes go last. Raises DeviceError.
 
-        Applied later, perhaps, when it timed out.
+        A write that timed out may still be applied later.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go, without a word."""
+        """Close without a message to the PLC."""
 
 
 class Advice(NamedTuple):
-    """What to do when a block is not what it should be: words of 32-bit values swapped, bytes swapped, elsewhere."""
+    """Advice for a block that is not as expected: words of 32-bit values swapped, bytes swapped, or another address."""
 
     words: str = "the PLC must write the high word first"
     octets: str = "the PLC must write the high byte first"
@@ -45,7 +45,7 @@ class Advice(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a block is: its number on the wire, and what a person calls it."""
+    """A block's number on the wire, and its name for people."""
 
     block: int
     label: str

@@ -1,1 +1,1 @@
-"""Threads and the operating system; nothing about vision."""
+"""Threads and the operating system, without anything about vision."""

@@ -1,4 +1,4 @@
-"""The most recent pictures, for whoever wants to look at them: the archive, the operator page, a shadow model."""
+"""The most recent pictures, for the archive, the operator page and a shadow model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge_inspector.records import Frame, Image, Picture
 
 
 class Album:
-    """As many pictures as fit into `capacity_bytes`; the oldest go first. Any thread may put and look."""
+    """As many pictures as fit into `capacity_bytes`. The oldest are dropped first. Any thread may put and get."""
 
     def __init__(self, capacity_bytes: int) -> None:
         self._capacity = capacity_bytes
@@ -19,7 +19,7 @@ class Album:
         self._lock = threading.Lock()
 
     def put(self, frame: Frame, mask: Image | None) -> None:
-        """Keep it as it is: whoever holds a frame may look at it for as long as they do."""
+        """Keep the frame without copying it. A reader that holds a frame keeps it alive."""
         picture = Picture(frame, mask)
         if _bytes(picture) > self._capacity:
             return
@@ -32,12 +32,12 @@ class Album:
                 self._drop(next(iter(self._pictures)))
 
     def get(self, camera: str, frame_id: int) -> Picture | None:
-        """This picture, if it is still here."""
+        """This picture, if it is still there."""
         with self._lock:
             return self._pictures.get((camera, frame_id))
 
     def latest(self, camera: str) -> Picture | None:
-        """The picture of this camera that was put last, if it is still here."""
+        """This camera's picture that was put last, if it is still there."""
         with self._lock:
             return self._latest.get(camera)
 

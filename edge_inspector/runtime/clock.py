@@ -1,4 +1,4 @@
-"""UTC for people: the only place where a monotonic instant becomes a date."""
+"""UTC for people. No other module converts a monotonic instant to a date."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)  # no station ran before: an earlier date is that of a clock never set
+# no station ran before this date: an earlier date comes from a clock that was never set
+EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One instant on both clocks: the date, which somebody may set, and the monotonic one, which nobody can."""
+    """One instant on both clocks: the date, which people may set, and the monotonic clock, which nobody can set."""
 
     utc: datetime
     monotonic_ns: int
 
     def utc_at(self, monotonic_ns: int) -> datetime:
-        """The date of another instant, by what the wall clock says at this one."""
+        """The date of another instant, if the wall clock had always run as it does now."""
         return self.utc + timedelta(microseconds=(monotonic_ns - self.monotonic_ns) // 1000)
 
 
 def moment() -> Moment:
-    """This instant."""
+    """The present instant."""
     utc_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
     return Moment(_EPOCH + timedelta(microseconds=utc_ns // 1000), monotonic_ns)
 
@@ -32,16 +33,17 @@ def moment() -> Moment:
 def utc_of(monotonic_ns: int) -> datetime:
     """UTC of an instant of `time.monotonic_ns`, to the microsecond.
 
-    Anchored anew at each call: a box without a battery clock starts in 1970 and is set by NTP while it runs.
+    The wall clock is read at each call, because a box without a battery clock starts in 1970 and is set by NTP while it
+    runs.
     """
     return moment().utc_at(monotonic_ns)
 
 
 def utc_text(monotonic_ns: int) -> str:
-    """As `utc_of`, in ISO 8601 with milliseconds: 2026-11-21T07:06:31.250Z."""
+    """The same as `utc_of`, in ISO 8601 with milliseconds: 2026-11-21T07:06:31.250Z."""
     return iso(utc_of(monotonic_ns))
 
 
 def iso(utc: datetime, timespec: str = "milliseconds") -> str:
-    """A date in UTC as ISO 8601 text; `timespec` as in `datetime.isoformat`."""
+    """A date in UTC as ISO 8601 text. `timespec` is that of `datetime.isoformat`."""
     return utc.isoformat(timespec=timespec).replace("+00:00", "Z")

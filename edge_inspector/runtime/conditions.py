@@ -1,4 +1,4 @@
-"""What is wrong with the station right now, and the state that follows from it."""
+"""The present faults of the station, and the state that follows from them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import logging
 import re
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from edge_inspector.records import ErrorCode, StationState
 
 log = logging.getLogger(__name__)
 
-# These break promise 1. With all others every part still gets a verdict, if only NOT_INSPECTED.
-# LINE_BLIND is here because a station that inspects almost nothing must not be taken for one that works.
+# These break promise 1. With all others every part still gets a verdict, even if it is only NOT_INSPECTED. LINE_BLIND
+# is here because a station that inspects almost nothing must not look like one that works.
 FAULTS = frozenset(
     {
         ErrorCode.PLC_LOST,
@@ -27,25 +27,27 @@ FAULTS = frozenset(
     }
 )
 
-# People should look into these. The PLC need not know, and the station stays ready.
+# People should look into these. The PLC need not know of them, and the station stays ready.
 WARNINGS = frozenset({ErrorCode.DRIFT, ErrorCode.CRITERIA_CHANGED, ErrorCode.PICTURES_UNGUARDED})
 
-# A link is not connected yet when the daemon starts, nor is a camera; that one is left out is news.
+# These are logged even during the start. At that time it is normal that links and cameras are not connected. It is not
+# normal that a camera is left out.
 _NEVER_EXPECTED = FAULTS - {ErrorCode.PLC_LOST} | {ErrorCode.CAMERA_LEFT_OUT}
-_SAME_WORDS_NS = 60_000_000_000  # a reason whose numbers alone change is told again after this time
+_SAME_WORDS_NS = 60_000_000_000  # if only the numbers in a reason change, it is logged again after this time
 _NUMBERS = re.compile(r"[+-]?\d+(?:[.,]\d+)*")
 
 
 @dataclass(slots=True)
 class Condition:
-    """One thing that is wrong: what, with whom, the latest reason, and since when (monotonic).
+    """One present fault: the code, the subject, the latest reason, and since when (monotonic).
 
-    `until_reset`: it stays until somebody gives RESET, even when its cause is gone.
+    `until_reset`: it stays until somebody gives RESET, even if its cause is gone.
     """
 
     code: ErrorCode
     subject: str
     why: str
+    _: KW_ONLY
     since_ns: int
     until_reset: bool = False
     told_ns: int = 0
@@ -53,9 +55,9 @@ class Condition:
 
 
 class Conditions:
-    """What holds now, by code and subject. Any thread may set, clear and ask.
+    """The present conditions by code and subject. Any thread may set, clear and ask.
 
-    While the daemon starts, nothing is connected yet. A condition of that time is logged only when it is set again
+    While the daemon starts, nothing is connected yet. A condition from that time is logged only if it is set again
     `patience_s` later.
     """
 
@@ -69,17 +71,17 @@ class Conditions:
         self.resets = 0
 
     def phase(self, phase: StationState) -> None:
-        """STARTING, READY or STOPPING: what the daemon is about, apart from what is wrong."""
+        """Set the phase of the daemon: STARTING, READY or STOPPING. It is independent of conditions."""
         self._phase = phase
 
     def set(self, code: ErrorCode, subject: str, why: str = "", *, until_reset: bool = False) -> None:
-        """This holds from now on. A new reason replaces the old one, and is logged."""
+        """The condition holds from now on. A new reason replaces the old one and is logged."""
         key, now = (code, subject), time.monotonic_ns()
         with self._lock:
             held = self._held.get(key)
             first = held is None
             if held is None:
-                held = self._held[key] = Condition(code, subject, why, now)
+                held = self._held[key] = Condition(code, subject, why, since_ns=now)
             held.why, held.until_reset = why, held.until_reset or until_reset
             if not first and key in self._expected and now - held.since_ns < self._patience_ns:
                 return
@@ -92,7 +94,7 @@ class Conditions:
         log.log(level, "%s (E%d) %s: %s", code.name.lower(), code, subject, why or "begins")
 
     def clear(self, code: ErrorCode, subject: str) -> None:
-        """This does not hold any more. What was set `until_reset` stays."""
+        """The condition no longer holds. A condition with `until_reset` stays."""
         key = (code, subject)
         with self._lock:
             held = self._held.get(key)
@@ -101,9 +103,9 @@ class Conditions:
             self._drop(held)
 
     def reset(self) -> None:
-        """Someone has seen to it: what stayed until now goes, what was given up may be tried again.
+        """A person has given RESET: drop the conditions that waited for it, and try again what was given up.
 
-        The supervisor follows `resets`.
+        The supervisor watches `resets`.
         """
         self.resets += 1
         log.info("reset")
@@ -112,7 +114,7 @@ class Conditions:
                 self._drop(held)
 
     def held(self, code: ErrorCode, subject: str, within_s: float = 0.0) -> bool:
-        """Whether this holds, or held until at most `within_s` ago."""
+        """Whether the condition holds, or held until at most `within_s` ago."""
         with self._lock:
             if (code, subject) in self._held:
                 return True
@@ -120,22 +122,22 @@ class Conditions:
         return cleared is not None and time.monotonic_ns() - cleared < within_s * 1e9
 
     def holds(self, code: ErrorCode) -> bool:
-        """Whether this holds of anything."""
+        """Whether the condition holds for any subject."""
         with self._lock:
             return any(held == code for held, _ in self._held)
 
     def snapshot(self) -> list[tuple[ErrorCode, str]]:
-        """All that holds, the gravest first."""
+        """All present conditions, the most serious first."""
         return [(held.code, held.subject) for held in self.reasons()]
 
     def reasons(self) -> list[Condition]:
-        """All that holds with its latest reason, the gravest first."""
+        """All present conditions with their latest reasons, the most serious first."""
         with self._lock:
             return sorted(self._held.values(), key=lambda held: (_gravity(held.code), held.code, held.subject))
 
     @property
     def state(self) -> StationState:
-        """What the PLC and the operator are told."""
+        """The state that the PLC and the operator get."""
         if self._phase is not StationState.READY:
             return self._phase
         code = self.error_code
@@ -147,7 +149,7 @@ class Conditions:
 
     @property
     def error_code(self) -> ErrorCode:
-        """The gravest condition's code; a warning is none."""
+        """The code of the most serious condition. Warnings do not count."""
         return next((code for code, _ in self.snapshot() if code not in WARNINGS), ErrorCode.NONE)
 
     def _drop(self, held: Condition) -> None:
@@ -167,7 +169,7 @@ def _gravity(code: ErrorCode) -> int:
 
 
 def _is_news(held: Condition, now: int) -> bool:
-    """Whether the reason says something else than when it was last told. Other numbers alone are news once a minute."""
+    """Whether the reason differs from the one logged last. If only numbers differ, it is news once a minute."""
     if held.why == held.told_why or not held.why:
         return False
     same_words = _NUMBERS.sub("#", held.why) == _NUMBERS.sub("#", held.told_why)

@@ -1,4 +1,4 @@
-"""Log lines: for people in a terminal, as JSON everywhere else, with journald's level where it listens."""
+"""Log lines: for people in a terminal, otherwise as JSON, with levels for journald if it reads them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_inspector.texts import without_passwords
 _LINES_MAX = 1000
 _LAST_WORDS_S = 0.5
 
-# sd-daemon(3): journald takes these three characters off and files the line under that level.
+# sd-daemon(3): journald removes these three characters and stores the line with that level.
 _JOURNAL_LEVELS = {"DEBUG": "<7>", "INFO": "<6>", "WARNING": "<4>", "ERROR": "<3>", "CRITICAL": "<2>"}
 
 
@@ -30,7 +30,7 @@ class JsonLines(logging.Formatter):
         self._levels = _JOURNAL_LEVELS if journal else {}
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
+        """Make one line of the record."""
         line = {
             "time": utc_text(time.monotonic_ns()),
             "level": record.levelname.lower(),
@@ -49,27 +49,27 @@ class TerminalLines(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-8s %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
+        """Make one line of the record."""
         return without_passwords(super().format(record))
 
 
 class Aside(logging.Handler):
-    """Lines for the file `number`, written by a thread of their own.
+    """Log lines for the file descriptor `number`, written by a separate thread.
 
-    A terminal that is paused, or a journal that takes nothing more, must not hold up the line: what finds no room is
-    counted, and told when there is room again.
+    A paused terminal or a journal that accepts nothing must not hold up the line. Lines that find no room are counted.
+    The count is logged when there is room again.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__()
         self._number = number
-        # Not a Queue: its lock would stop a signal's handler that logs while its own thread does.
+        # A Queue has a lock, which would block a signal handler that logs while its own thread holds the lock.
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lost = self._written = self._handed = 0
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand the line over."""
+        """Pass the record to the thread."""
         if self._lines.qsize() >= _LINES_MAX:
             self._lost += 1
             return
@@ -79,7 +79,7 @@ class Aside(logging.Handler):
         self._put(record)
 
     def flush(self) -> None:
-        """Give the thread a moment to write what is left."""
+        """Give the thread a moment to write the lines that are left."""
         until = time.monotonic() + _LAST_WORDS_S
         while self._written < self._handed and time.monotonic() < until:
             time.sleep(0.002)
@@ -87,7 +87,7 @@ class Aside(logging.Handler):
     def _put(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except (TypeError, ValueError, KeyError):  # a log call whose arguments do not fit must not end who made it
+        except (TypeError, ValueError, KeyError):  # a log call with wrong arguments must not end its caller
             self.handleError(record)
         else:
             self._handed += 1
@@ -95,33 +95,37 @@ class Aside(logging.Handler):
 
     def _write(self) -> None:
         while True:
-            # Past Python's own buffer: the lock of one that never empties would be missed at the end of the process.
+            # This bypasses Python's buffer. At the end of the process the interpreter could not get the lock of a
+            # buffer that never empties.
             rest = f"{self._lines.get()}\n".encode(errors="backslashreplace")
             with suppress(OSError):
                 while rest:
-                    select.select([], [self._number], [])  # it may be one that does not wait by itself
+                    select.select([], [self._number], [])  # the file may be non-blocking
                     rest = rest[os.write(self._number, rest) :]
             self._written += 1
 
 
 def set_up_logging() -> None:
-    """Everything from INFO on to stderr."""
+    """Log everything from INFO on to stderr."""
     try:
         output: logging.Handler = Aside(sys.stderr.fileno())
-    except OSError:  # no file behind it: somebody has put an object in its place
+    except OSError:  # no file behind it: an object has replaced stderr
         output = logging.StreamHandler(sys.stderr)
     if sys.stderr.isatty():
         output.setFormatter(TerminalLines())
     else:
         output.setFormatter(JsonLines(journal=_to_journal()))
     logging.basicConfig(level=logging.INFO, handlers=[output])
-    # python-snap7 reports every connect and disconnect on its own; ours say it with the reason.
+    # python-snap7 logs every connect and disconnect. Our own messages say it with the reason.
     logging.getLogger("snap7").setLevel(logging.ERROR)
     logging.getLogger("s7").setLevel(logging.ERROR)
 
 
 def _to_journal() -> bool:
-    """Whether stderr itself, and not that of a parent alone, is journald's: it names the stream by device and inode."""
+    """Whether journald reads this stderr itself, and not only a parent's.
+
+    journald names its stream by device and inode.
+    """
     try:
         stream = os.fstat(sys.stderr.fileno())
     except OSError:

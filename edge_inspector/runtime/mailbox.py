@@ -1,4 +1,4 @@
-"""Bounded hand-over between threads that never loses an item in silence."""
+"""Bounded hand-over between threads. Every item is either delivered or handed back."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """Items in order of `key`, smallest first (without a key: in order of arrival).
+    """Items in order of `key`, smallest first. Without a key they are in order of arrival.
 
-    A full mailbox hands the item with the largest key back to the sender, who answers for it.
+    A full mailbox returns the item with the largest key to the sender, which must answer for it.
     """
 
     def __init__(self, name: str, capacity: int, key: Callable[[T], Any] | None = None) -> None:
@@ -30,7 +30,7 @@ class Mailbox(Generic[T]):
         return len(self._heap)
 
     def put(self, item: T) -> T | None:
-        """Hand `item` over. The item that found no room (it may be `item` itself), or None."""
+        """Hand `item` over. Returns the item that found no room, which may be `item` itself, or None."""
         with self._ready:
             arrival = next(self._arrivals)
             entry = (self._key(item) if self._key else arrival, arrival, item)
@@ -49,7 +49,7 @@ class Mailbox(Generic[T]):
             return evicted
 
     def get(self, timeout_s: float) -> T | None:
-        """The first item, or None when none came within `timeout_s`."""
+        """The first item. None if none arrived within `timeout_s`."""
         items = self.take(1, timeout_s)
         return items[0] if items else None
 

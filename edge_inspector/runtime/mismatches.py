@@ -1,4 +1,4 @@
-"""What one watcher finds wrong about the line, told as conditions."""
+"""Turns one watcher's findings about the line into conditions."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from edge_inspector.runtime.conditions import Conditions
 
 
 class Mismatches:
-    """LINE_MISMATCH by subject. What a watcher does not name any more is over; what another has set stays."""
+    """LINE_MISMATCH by subject. A subject that the watcher no longer names is cleared. Those of other watchers stay."""
 
     def __init__(self, conditions: Conditions) -> None:
         self._conditions = conditions
         self._told: set[str] = set()
 
     def tell(self, faults: Mapping[str, str]) -> None:
-        """These hold now, by subject, each with its reason."""
+        """The present faults by subject, each with its reason."""
         for subject in self._told - faults.keys():
             self._conditions.clear(ErrorCode.LINE_MISMATCH, subject)
         for subject, why in faults.items():

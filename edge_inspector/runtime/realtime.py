@@ -1,14 +1,14 @@
-"""Which threads go first when there are not cores enough, on which cores, and memory that stays where it is.
+"""Priorities and cores of threads on a machine with too few cores, and memory that is never swapped out.
 
 | threads | ordinary | with `realtime.fifo_priority` |
 |---|---|---|
-| track | nice 0 | SCHED_FIFO, priority + 3: a late stamp is a wrong place on the belt |
+| track | nice 0 | SCHED_FIFO, priority + 3: a late timestamp is a wrong position on the belt |
 | report | nice 0 | SCHED_FIFO, priority + 2: verdicts and heartbeat |
 | judge | nice 0 | SCHED_FIFO, priority + 1 |
 | acquire | nice 0 | SCHED_FIFO, priority |
-| measure | nice 0 | nice 0: what it has not done holds up one part, not the line |
+| measure | nice 0 | nice 0: a delay holds up one part, not the line |
 | segment, page | nice 10 | nice 10: work that may wait |
-| archive, shadow | nice 19 | nice 19: work that may never be done; packing pictures costs more than the model |
+| archive, shadow | nice 19 | nice 19: work that may never be done. Packing pictures costs more than the model |
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from pathlib import Path
 from edge_inspector.errors import ConfigError, Fault
 
 _BEHIND = 10
-# Not SCHED_IDLE: such a thread may never run again while it holds the interpreter's lock, and all others wait for it.
+# SCHED_IDLE is not used. Such a thread may never run again while it holds the interpreter's lock, and all others wait
+# for it.
 _LAST = 19
 _AHEAD = {"track": 3, "report": 2, "judge": 1, "acquire": 0}
-# From sys/mman.h: what is there, what will come, and that only once it is touched.
+# From sys/mman.h: lock present memory and future memory, but only once it is touched.
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
 def fifo_of(kind: str, base: int) -> int:
-    """The SCHED_FIFO priority of this kind of thread; 0, which is none, where `base` is 0."""
+    """The SCHED_FIFO priority of this kind of thread. 0 if `base` is 0, which means an ordinary thread."""
     return base + _AHEAD[kind] if base else 0
 
 
@@ -42,9 +43,9 @@ def go_ahead(priority: int) -> None:
 
 
 def go_behind() -> None:
-    """Put the calling thread behind those that keep a deadline. Any user may, on Linux; there is no way back.
+    """Put the calling thread behind those with a deadline. On Linux any user may do this, but not undo it.
 
-    A station that was started at a lower priority than that stays there: only root may go up.
+    A station that was started at an even lower priority stays there, because only root may raise a priority.
     """
     thread = threading.get_native_id()
     os.setpriority(os.PRIO_PROCESS, thread, max(_BEHIND, os.getpriority(os.PRIO_PROCESS, thread)))
@@ -56,13 +57,13 @@ def go_last() -> None:
 
 
 def stay_on(cores: Collection[int]) -> None:
-    """Keep the calling thread, and those that it starts, on these cores."""
+    """Keep the calling thread, and the threads that it starts, on these cores."""
     os.sched_setaffinity(0, cores)
 
 
 @contextmanager
 def opening_on(model_cores: Collection[int]) -> Iterator[None]:
-    """Threads begun within run on `model_cores`, those that are there and those begun later on all other cores.
+    """Threads started within run on `model_cores`. Earlier and later threads run on all other cores.
 
     Without `model_cores` nothing changes. Raises ConfigError.
     """
@@ -71,7 +72,7 @@ def opening_on(model_cores: Collection[int]) -> Iterator[None]:
         return
     allowed = os.sched_getaffinity(0)
     others = allowed - set(model_cores)
-    with suppress(OSError):  # none of them is there: seen below
+    with suppress(OSError):  # none of these cores exists: this is checked below
         stay_on(model_cores)
     if not others or os.sched_getaffinity(0) != set(model_cores):
         stay_on(allowed)
@@ -79,7 +80,7 @@ def opening_on(model_cores: Collection[int]) -> Iterator[None]:
         raise ConfigError(
             [Fault("realtime.model_cores", f"this process may use {there}: name some of them, leave one for the rest")]
         )
-    for thread in _threads() - {threading.get_native_id()}:  # of libraries, since they were imported
+    for thread in _threads() - {threading.get_native_id()}:  # threads of libraries, from their import
         with suppress(ProcessLookupError):
             os.sched_setaffinity(thread, others)
     try:
@@ -93,20 +94,23 @@ def _threads() -> set[int]:
 
 
 def settle(*, freeze: bool) -> None:
-    """Collect what the start left over, and with `freeze` spare the collector what stays: its rounds are jitter."""
+    """Collect the garbage of the start. With `freeze`, exclude all present objects from later collections.
+
+    Collections cause jitter.
+    """
     gc.collect()
     if freeze:
         gc.freeze()
 
 
 def name_thread(name: str) -> None:
-    """Let `top -H`, `ps -L` and profilers show the calling thread by its name, as far as the kernel's 15 letters go."""
+    """Show the calling thread's name in `top -H`, `ps -L` and profilers. The kernel keeps its first 15 letters."""
     with suppress(OSError):
         Path("/proc/thread-self/comm").write_text(name[:15], encoding="ascii", errors="replace")
 
 
 def claim(fifo_priority: int, *, lock_memory: bool) -> None:
-    """Lock the memory if wanted, and make sure that `go_ahead` will be allowed. Raises ConfigError."""
+    """Lock the memory if requested, and check that `go_ahead` will be permitted. Raises ConfigError."""
     if fifo_priority:
         before = os.sched_getscheduler(0), os.sched_getparam(0)
         try:

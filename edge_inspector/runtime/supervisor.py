@@ -1,4 +1,4 @@
-"""Watches the workers: restarts what failed, says so, and knows when to give up."""
+"""Watches the workers. It restarts failed ones, reports failures, and gives up after too many."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ log = logging.getLogger(__name__)
 class Supervisor:
     """Restarts failed workers, at most `limit` times per worker in `window_s`.
 
-    `on_fault(name, faulty)` is told of every worker that fails for good or hangs, and of one that beats again.
+    It calls `on_fault(name, faulty)` for every worker that fails for good or hangs, and for one that is alive again.
     """
 
     def __init__(
         self,
         workers: Sequence[Worker],
+        *,
         on_fault: Callable[[str, bool], None],
         on_restart: Callable[[str], None],
         limit: int = 3,
@@ -36,7 +37,7 @@ class Supervisor:
 
     @property
     def healthy(self) -> bool:
-        """Whether every worker beats that verdicts need."""
+        """Whether every vital worker is alive."""
         return all(worker.beating for worker in self.workers if worker.vital)
 
     def start(self) -> None:
@@ -45,19 +46,19 @@ class Supervisor:
             worker.start()
 
     def watch(self) -> None:
-        """Look once at every worker. Call it a few times a second."""
+        """Check every worker once. Call it a few times a second."""
         for worker in self.workers:
             if not worker.alive:
                 self._revive(worker)
             self._report(worker)
 
     def forgive(self) -> None:
-        """Try again what was given up: every worker may fail as often as at the start."""
+        """Try again what was given up. Every worker may fail as often as at the start."""
         for recent in self._restarts.values():
             recent.clear()
 
     def stop(self, workers: Sequence[Worker], deadline_ns: int) -> list[str]:
-        """Stop these workers together. The names of those that did not end by the deadline."""
+        """Stop these workers together. Returns the names of those that did not end by the deadline."""
         for worker in workers:
             worker.stop()
         return [

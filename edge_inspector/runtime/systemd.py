@@ -1,4 +1,4 @@
-"""sd_notify: a datagram to the service manager, where there is one."""
+"""sd_notify: a datagram to the service manager, if there is one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import socket
 
 
 def notify(message: str) -> bool:
-    """Whether a service manager was told, e.g. `READY=1` or `WATCHDOG=1`."""
+    """Send a message such as `READY=1` or `WATCHDOG=1`. Returns whether a service manager received it."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return False
     if address.startswith("@"):
         address = "\0" + address[1:]
     try:
-        # In here too: the watchdog must not end the daemon because no descriptor is left for a moment.
+        # The socket is created within the try. If no file descriptor is free for a moment, the watchdog message must
+        # not end the daemon.
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
             channel.settimeout(0)
             channel.sendto(message.encode(), address)

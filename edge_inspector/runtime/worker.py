@@ -1,4 +1,4 @@
-"""The only kind of thread in the daemon."""
+"""The worker thread. Every stage of the daemon runs in one."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ log = logging.getLogger(__name__)
 
 
 class Stage(Protocol):
-    """What a worker runs. All three methods are called from the worker's thread."""
+    """The interface of a stage. All three methods are called from the worker's thread."""
 
     name: str
     beat_within_s: float
 
     @abstractmethod
     def start(self) -> None:
-        """Once before the first step, and again after a restart."""
+        """Called once before the first step, and again after a restart."""
 
     @abstractmethod
     def step(self) -> None:
-        """One bounded piece of work; returns within `beat_within_s`, with or without work done."""
+        """Do one bounded piece of work. It returns within `beat_within_s`, with or without work done."""
 
     @abstractmethod
     def stop(self, *, failed: bool) -> None:
-        """Once after the last step. After a failed one `start` may follow. Must not raise."""
+        """Called once after the last step. After a failed step, `start` may follow. It must not raise."""
 
 
 class Worker:
     """A named thread that runs one stage, shows that it is alive, and keeps its error.
 
-    No verdict needs a worker that is not `vital`: when it fails or hangs, the station is degraded and goes on. `fifo`
-    above 0 is its SCHED_FIFO priority; `cores`, if any, are those that it stays on.
+    Verdicts do not depend on a worker that is not `vital`. If it fails or hangs, the station is degraded and continues.
+    `fifo` above 0 is its SCHED_FIFO priority. If `cores` are given, it stays on them.
     """
 
     def __init__(self, stage: Stage, *, vital: bool = True, fifo: int = 0, cores: Collection[int] = ()) -> None:
@@ -58,7 +58,7 @@ class Worker:
 
     @property
     def beating(self) -> bool:
-        """Whether the stage came round within the time that it promised."""
+        """Whether the stage finished its last step within the time that it promised."""
         return self.alive and time.monotonic_ns() - self.beat_ns < self.stage.beat_within_s * 1e9
 
     def start(self) -> None:
@@ -90,7 +90,7 @@ class Worker:
             while not self._stopping.is_set():
                 self.beat_ns = time.monotonic_ns()
                 self.stage.step()
-        except Exception as error:  # broad: the supervisor decides what follows
+        except Exception as error:  # broad, because the supervisor decides what follows
             self.error = error
             log.critical("worker %s failed: %s: %s", self.name, type(error).__name__, error, exc_info=error)
         finally:

@@ -1,7 +1,7 @@
-"""The two data blocks between PLC and daemon: the one definition that both sides and docs/plc.md are made from.
+"""The two data blocks between PLC and daemon. Both sides and docs/plc.md are made from this one definition.
 
-Big-endian, non-optimised. `DB_Plc` is written by the PLC alone, `DB_Edge` by the daemon alone. Every record is at
-most 64 bytes (what small S7 CPUs copy consistently) and ends in a CRC-16/CCITT-FALSE over the bytes before it.
+Big-endian, non-optimised. Only the PLC writes `DB_Plc`, only the daemon writes `DB_Edge`. Every record has at most 64
+bytes (the size that small S7 CPUs copy consistently) and ends in a CRC-16/CCITT-FALSE over the bytes before it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FORMATS = {"USINT": "B", "UINT": "H", "WORD": "H", "DINT": "i", "UDINT": "I", "
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One variable of a record: S7 type and what it means."""
+    """One variable of a record: its S7 type and its meaning."""
 
     name: str
     s7_type: str
@@ -61,12 +61,12 @@ class Record:
         return found
 
     def pack(self, **values: Any) -> bytes:
-        """The record's bytes, CRC included. Every field must be given."""
+        """The record's bytes, with the CRC. Every field must be given."""
         body = self._struct.pack(*(values[field.name] for field in self.fields)) + self._reserved
         return body + crc_hqx(body, 0xFFFF).to_bytes(2, "big")
 
     def unpack(self, raw: bytes | bytearray) -> dict[str, Any] | None:
-        """The fields, or None when the CRC does not hold (torn, blank or foreign)."""
+        """The fields, or None if the CRC is wrong (the record is torn, blank or foreign)."""
         if len(raw) != self.size or crc_hqx(raw[:-2], 0xFFFF) != int.from_bytes(raw[-2:], "big"):
             return None
         values = self._struct.unpack_from(raw)
@@ -113,7 +113,7 @@ EDGE_HEADER = Record(
     Field("parts", "UDINT", "verdicts of this daemon's run"),
     Field("rejected", "UDINT", "of these REJECT"),
     Field("not_inspected", "UDINT", "of these NOT_INSPECTED"),
-    Field("error_code", "UINT", "0: none; see docs/errors.md"),
+    Field("error_code", "UINT", "0: none. Others: [error codes](reference.md#error-codes)"),
     Field("recipe_id", "UINT", "recipe in force"),
 )
 VERDICT = Record(
@@ -127,7 +127,7 @@ VERDICT = Record(
         "due_count", "DINT", "belt position at which the part's leading edge meets the gate; void with reason 16 or 21"
     ),
     Field("decision", "USINT", "1 ACCEPT, 2 REJECT, 3 NOT_INSPECTED"),
-    Field("reason", "USINT", "see docs/errors.md; 0 none, 1 defect, 10.. why not inspected"),
+    Field("reason", "USINT", "0 none, 1 defect, 10.. why not inspected: [reasons](reference.md#decisions-and-reasons)"),
     Field("grade", "USINT", "ASCII: A, B or C; 0: none"),
     Field("defect_class", "USINT", "1 + index in the model's classes of the worst defect; 0: none"),
     Field("flags", "WORD", "bit 0 rejects: the gate fires at due_count"),

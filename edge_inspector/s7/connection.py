@@ -1,7 +1,7 @@
-"""One S7 connection with timeouts that hold. Not thread-safe: one thread owns it.
+"""One S7 connection whose timeouts are kept. Not thread-safe: one thread owns it.
 
-python-snap7 waits 5 s for every connect and answer and its API cannot change that, hence the private calls in `open`
-(pinned to python-snap7 3.3; tests/unit/test_s7_connection.py holds them to it).
+python-snap7 waits 5 s for every connect and answer, and its API cannot change that. Therefore `open` makes private
+calls (pinned to python-snap7 3.3, and held to it by tests/unit/test_s7_connection.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edge_inspector.drivers import DriverSettings, PeerKind
 from edge_inspector.errors import DeviceError, DeviceTimeoutError
 from edge_inspector.host_name import Host
 
-MAX_READ = 462  # bytes in one PDU; more is split silently and no longer one consistent picture
+MAX_READ = 462  # bytes in one PDU. A longer read is split silently and is no longer one consistent picture
 
 
 _PUT_GET = "permit PUT/GET access in TIA Portal: CPU properties, Protection & Security, Connection mechanisms"
@@ -127,7 +127,7 @@ class S7Connection:
         return self._client
 
     def _advice(self, error: Exception, db: int) -> str:
-        """What to do about an error of the PLC; python-snap7 has its code in the text alone where it is an item's."""
+        """What to do about an error of the PLC. For errors of one item, python-snap7 has the code only in the text."""
         found = _CODE.search(str(error))
         code = getattr(error, "error_code", None) or (int(found[1], 16) if found else 0)
         key = "db_plc" if db == self._settings.db_plc else "db_edge"
@@ -135,7 +135,7 @@ class S7Connection:
 
 
 class _Connection(ISOTCPConnection):  # type: ignore[misc]
-    """Connects to names and to addresses of IPv4 and IPv6; python-snap7's own one knows IPv4 alone."""
+    """Connects to names and to addresses of IPv4 and IPv6. python-snap7's own class knows only IPv4."""
 
     def _tcp_connect(self) -> None:
         connected = socket.create_connection((self.host, self.port), self.timeout)
@@ -144,7 +144,7 @@ class _Connection(ISOTCPConnection):  # type: ignore[misc]
 
 
 class _StampedSocket(socket.socket):
-    """Takes the stamps where the bytes leave and come: building and parsing them would double the round trip."""
+    """Takes the times when bytes leave and arrive. With building and parsing, the round trip would be twice as long."""
 
     def __init__(self, connected: socket.socket, timeout_s: float) -> None:
         super().__init__(connected.family, connected.type, connected.proto, connected.detach())

@@ -1,7 +1,8 @@
-"""The optional authentication tag of what the daemon writes: proof for a PLC that can check it.
+"""The optional authentication tag of the daemon's records, for a PLC that can check it.
 
-HMAC-SHA256 with a shared key of 32 bytes over one letter (H: header, V: verdict) and bytes 0..45 of the record, cut to
-its first 16 bytes, at bytes 46..61. Session, number and heartbeat are under the tag: a record that is repeated is old.
+HMAC-SHA256 with a shared key of 32 bytes over one letter (H: header, V: verdict) and bytes 0..45 of the record. Its
+first 16 bytes are at bytes 46..61. The tag covers session, number and heartbeat, so a repeated record is recognised as
+old.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _LETTERS = {EDGE_HEADER: b"H", VERDICT: b"V"}
 
 
 def sealed(record: Record, raw: bytes, key: bytes | None) -> bytes:
-    """The record's bytes with tag and new CRC; unchanged without a key."""
+    """The record's bytes with tag and new CRC. Unchanged without a key."""
     if key is None:
         return raw
     signed = raw[:TAG_AT]
@@ -29,7 +30,7 @@ def sealed(record: Record, raw: bytes, key: bytes | None) -> bytes:
 
 
 def read_key(path: Path | None) -> bytes | None:
-    """The key in the file, None without one. Raises ConfigError."""
+    """The key in the file, or None without a file. Raises ConfigError."""
     if path is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The two blocks for a PLC that keeps the low word of a 32-bit value first: it makes its CRCs over what lies there."""
+"""The two blocks for a PLC that stores the low word of a 32-bit value first. Its CRCs cover the bytes as stored."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Wire(Protocol):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go."""
+        """Close the connection."""
 
 
 class LowWordFirst:
-    """A connection that turns every whole record on its way in and out. `blocks`: their place on the wire -> layout.
+    """A connection that swaps the words of every whole record. `blocks`: their place on the wire -> layout.
 
-    A record whose CRC does not hold is passed on as it is: it says nothing in either order.
+    A record with a wrong CRC is passed on unchanged, because it is invalid in either order.
     """
 
     def __init__(self, wire: Wire, blocks: Mapping[int, Block]) -> None:
@@ -78,12 +78,12 @@ class LowWordFirst:
         self._wire.write(block, start, turned(self._blocks[block], start, content))
 
     def close(self) -> None:
-        """Let go."""
+        """Close the connection."""
         self._wire.close()
 
 
 def turned(block: Block, start: int, raw: bytes) -> bytes:
-    """The bytes from `start` of the block with the words of every 32-bit value the other way round, and new CRCs."""
+    """The bytes from `start` of the block with the two words of every 32-bit value exchanged, and new CRCs."""
     content = bytearray(raw)
     for at, record in _records(block):
         begin, end = at - start, at - start + record.size

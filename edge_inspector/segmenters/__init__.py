@@ -1,1 +1,1 @@
-"""Pictures to masks: one file per runtime."""
+"""Segmenters, which turn pictures into masks: one file per runtime."""

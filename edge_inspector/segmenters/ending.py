@@ -1,7 +1,7 @@
-"""How a graph ends: whether its masks can say "defective", and what becomes of numbers that are none.
+"""Checks the end of a graph: whether its masks can mean "defective", and how it treats invalid numbers.
 
-A cast from float to a byte makes 0 of what is no number (NaN), on every runtime, and 0 says "good". What is beyond 255
-wraps: 256 becomes 0 as well.
+A cast from float to a byte turns an invalid number (NaN) into 0 on every runtime, and 0 means "good". Values beyond 255
+wrap: 256 becomes 0 as well.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Final, NamedTuple
 
 from edge_inspector.segmenters.onnx_file import OnnxFile
 
-# What moves values about and leaves them as they are.
+# Operations that move values and do not change them.
 _MOVES: Final = frozenset(
     {"Cast", "CastLike", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Concat", "Slice"}
     | {"Split", "Gather", "Expand", "Tile", "Pad", "Resize", "Upsample", "Dropout", "MaxPool", "AveragePool"}
     | {"ReduceMax", "ReduceMin", "ReduceMean", "Round", "Floor", "Ceil", "Clip", "Min"}
 )
-# What changes values between the net and the bytes, and what a guard is made of.
+# Operations that change values between the net and the bytes, and those that a guard is made of.
 _FINISHES: Final = _MOVES | {"Mul", "Div", "Add", "Sub", "Max", "Where", "QuantizeLinear", "DequantizeLinear"}
 _GUARDS: Final = frozenset({"IsNaN", "IsInf", "Or", "And", "Not", "Equal", "ReduceSum"})
 _BOUNDED: Final = frozenset({"Clip", "Min", "Sigmoid", "HardSigmoid", "Softmax", "QuantizeLinear"})
@@ -29,14 +29,14 @@ _GUARD: Final = "`edge-inspector model guard MODEL_DIR` mends the file"
 
 
 class Ending(NamedTuple):
-    """`blind`: why its masks can never say "defective". `doubt`: what its numbers would become if it goes wrong."""
+    """`blind`: why its masks can never mean "defective". `doubt`: the result of an invalid number in its masks."""
 
     blind: str
     doubt: str
 
 
 def ending_of(onnx: OnnxFile) -> Ending:
-    """What the last nodes of the graph show."""
+    """The verdict on the last nodes of the graph."""
     sources, doubts = _sources(onnx), []
     if sources and sources <= _AT_MOST_ONE | _CLASS_NUMBERS:
         names = ", ".join(sorted(sources))
@@ -51,7 +51,7 @@ def ending_of(onnx: OnnxFile) -> Ending:
 
 
 def _sources(onnx: OnnxFile) -> set[str]:
-    """The operations that the masks' values come from, unchanged since."""
+    """The operations that compute the values of the masks. Later ones only move these values."""
     made = {name: node for node in onnx.nodes for name in node.outputs}
     found: set[str] = set()
     ahead, seen = list(onnx.outputs), set(onnx.outputs)
@@ -59,7 +59,7 @@ def _sources(onnx: OnnxFile) -> set[str]:
         node = made.get(ahead.pop())
         if node is None or node.op == "Constant":
             continue
-        # Of what is chosen by a condition the values come from the other two inputs, of the rest from the first.
+        # A conditional choice takes its values from the other two inputs, every other operation from the first.
         if node.op in _MOVES or node.op == "Where":
             inputs = node.inputs[1:] if node.op == "Where" else node.inputs if node.op == "Concat" else node.inputs[:1]
             ahead += [name for name in inputs if name not in seen]
@@ -70,7 +70,7 @@ def _sources(onnx: OnnxFile) -> set[str]:
 
 
 def _reached(onnx: OnnxFile) -> set[str]:
-    """The operations between the net's own last ones and the masks, those included."""
+    """The operations from the last ones of the net itself to the masks, inclusive."""
     made = {name: node for node in onnx.nodes for name in node.outputs}
     found: set[str] = set()
     ahead, seen = list(onnx.outputs), set(onnx.outputs)

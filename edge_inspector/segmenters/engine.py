@@ -1,4 +1,4 @@
-"""What a frame meets: a loaded model, and each thread's own buffers and binding to it."""
+"""A loaded model, with buffers and a binding to it for each thread."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from edge_inspector.segmenters.manifest import FileKind, Fill
 from edge_inspector.segmenters.tiling import Tile, place
 
 Bound: TypeAlias = Callable[[Image, Image, int], None]
-"""Computes the masks of the first `count` images, from where they lie to where they are wanted."""
+"""Computes the masks of the first `count` images. Arguments: images, masks, count. Both arrays are used in place."""
 
 
 class Engine(Protocol):
     """A model that a runtime has loaded.
 
-    `errors` are all that it raises; `single`: it takes one image at a time; `fell_back`: another provider should have
-    run and failed to. `runtime` is its name and version; `ending` what the graph's last nodes show.
+    - `errors`: all exceptions that it raises.
+    - `single`: it takes one image at a time.
+    - `fell_back`: another provider was meant to run and failed.
+    - `runtime`: its name and version.
+    - `ending`: the result of the check of the graph's last nodes.
     """
 
     runtime: str
@@ -38,17 +41,17 @@ class Engine(Protocol):
 
     @abstractmethod
     def bind(self, pixels: tuple[int, int, int], masks: tuple[int, int, int]) -> Bound:
-        """A way to run it for one thread, for images and masks of these shapes, both uint8 and contiguous."""
+        """A function that runs it in one thread, for images and masks of these shapes, both uint8 and contiguous."""
 
     @abstractmethod
     def output_shape(self, pixels: Image) -> tuple[int, ...]:
-        """What shape really comes out for a batch of images."""
+        """The real output shape for a batch of images."""
 
 
 class Running:
-    """An engine, what it is and takes, and, for each thread that uses it, a desk of its own."""
+    """An engine with its manifest, and a desk for each thread that uses it."""
 
-    def __init__(self, engine: Engine, info: ModelInfo, max_batch: int, workers: int, fill: Fill) -> None:
+    def __init__(self, engine: Engine, info: ModelInfo, *, max_batch: int, workers: int, fill: Fill) -> None:
         self.engine, self.info, self.max_batch, self.workers = engine, info, max_batch, workers
         self._fill = fill
         self._pixels = (info.height, info.width, info.channels)
@@ -60,35 +63,37 @@ class Running:
         desk: Desk | None = getattr(self._own, "desk", None)
         if desk is None:
             bound = self.engine.bind(self._pixels, self._masks)
-            desk = self._own.desk = Desk(bound, self.max_batch, self._pixels, self._masks, self._fill)
+            desk = self._own.desk = Desk(
+                bound, max_batch=self.max_batch, pixels=self._pixels, masks=self._masks, fill=self._fill
+            )
         return desk
 
     def values(self, pictures: Sequence[Image]) -> frozenset[int]:
-        """All that stands in the masks of these pictures, each of the model's size."""
+        """All values in the masks of these pictures. Each picture has the model's size."""
         masks = [mask for picture in pictures for mask in self.desk().segment_exact([picture])]
         return frozenset(int(value) for mask in masks for value in np.unique(mask))
 
     def check_first_run(self, file: Path) -> None:
-        """Exporters leave axes unnamed or misnamed: only a run shows what really comes out."""
+        """Check the real output shape. Exporters leave axes unnamed or misnamed, so only a run shows it."""
         found = self.engine.output_shape(np.zeros((1, *self._pixels), np.uint8))
         if found != (1, *self._masks):
             raise ConfigError([Fault(f"{file}: output", f"{(1, *self._masks)} expected, {found} came out")])
 
 
 class Desk:
-    """One thread's buffers and binding, so that a frame costs no allocation but that of its mask."""
+    """One thread's buffers and binding. So the mask is the only allocation for a frame."""
 
     def __init__(
-        self, bound: Bound, max_batch: int, pixels: tuple[int, int, int], masks: tuple[int, int, int], fill: Fill
+        self, bound: Bound, *, max_batch: int, pixels: tuple[int, int, int], masks: tuple[int, int, int], fill: Fill
     ) -> None:
         self.run = bound
         self._mask, self._fill = masks, fill
-        # OpenCV's grey images have no channel axis; the memory is the same.
+        # OpenCV's grey images have no channel axis. The memory is the same.
         self.pixels: Image = np.zeros((max_batch, *(pixels if pixels[2] == 3 else pixels[:2])), np.uint8)
         self.masks: Image = np.zeros((max_batch, *masks), np.uint8)
 
     def segment_exact(self, images: list[Image]) -> list[Image]:
-        """Images of the model's own size: a single one is read in place."""
+        """Masks for images of the model's own size. A single image is read in place."""
         masks: Image = np.empty((len(images), *self._mask), np.uint8)
         if len(images) == 1 and images[0].flags.c_contiguous:
             self.run(images[0], masks, 1)
@@ -99,7 +104,7 @@ class Desk:
         return list(masks)
 
     def segment_tiles(self, jobs: list[tuple[Image, Image, Tile]], stride: int) -> None:
-        """One run over at most a batch of tiles, merged into their frames' masks by maximum: no defect is lost."""
+        """Run at most a batch of tiles. The maximum goes into the masks of their frames, so no defect is lost."""
         for (image, _, tile), slot in zip(jobs, self.pixels, strict=False):
             place(image[tile.top : tile.bottom, tile.left : tile.right], slot, self._fill)
         self.run(self.pixels, self.masks, len(jobs))

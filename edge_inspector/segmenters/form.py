@@ -1,4 +1,4 @@
-"""Whether a graph takes and gives what the manifest says; if not, all that is otherwise, and the way on."""
+"""Checks that inputs and outputs of a graph are as in the manifest. If not, it lists all differences and the remedy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WAY_ON: Final = (
 
 
 class Port(NamedTuple):
-    """A tensor that a graph takes or gives, as its runtime tells it; an axis without a fixed size is no int."""
+    """An input or output tensor of a graph, as the runtime reports it. An axis without a fixed size is not an int."""
 
     name: str
     kind: str
@@ -25,11 +25,11 @@ class Port(NamedTuple):
 
 
 def refuse_another_form(
-    path: Path, manifest: Manifest, inputs: Sequence[Port], outputs: Sequence[Port], byte: str
+    path: Path, manifest: Manifest, *, inputs: Sequence[Port], outputs: Sequence[Port], byte: str
 ) -> None:
-    """See that both are as the manifest says; `byte` is what the runtime calls uint8. Raises ConfigError.
+    """Raise ConfigError if inputs or outputs differ from the manifest. `byte` is the runtime's name for uint8.
 
-    An axis without a fixed size matches: the first run tells.
+    An axis without a fixed size matches. The first run checks it.
     """
     size, stride = manifest.input, manifest.output.stride
     expected = {

@@ -1,4 +1,4 @@
-"""What a model says of itself: `models/<name>-<version>/manifest.toml`, checked down to the hash of each file."""
+"""A model's description of itself, `models/<name>-<version>/manifest.toml`, checked with the hash of each file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MANIFEST_NAME = "manifest.toml"
 
 Name = Annotated[str, Field(min_length=1)]
 Stem = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]+$")]
-"""Part of a folder's name: models lie in one, and so do the engines built of them."""
+"""Part of a folder's name. Models, and the engines built from them, lie in such folders."""
 Pixels = Annotated[int, Field(ge=1, le=65536)]
 FileKind = Literal["int8", "fp32", "tensorrt"]
 Precision = Literal["int8", "fp32"]
@@ -29,9 +29,9 @@ class _Table(BaseModel):
 
 
 class ModelInput(_Table):
-    """One image as the graph takes it: uint8, height x width x channels, BGR where there are three.
+    """One input image of the graph: uint8, height x width x channels, BGR if it has three channels.
 
-    What a frame lacks to the right and below is filled with its mirror image or with black, as in training.
+    If a frame is smaller, it is filled to the right and below with its mirror image or with black, as in training.
     """
 
     height: Pixels
@@ -41,13 +41,13 @@ class ModelInput(_Table):
 
 
 class ModelOutput(_Table):
-    """One mask value stands for stride x stride pixels of the input."""
+    """One mask value covers stride x stride pixels of the input."""
 
     stride: Annotated[int, Field(ge=1, le=64)]
 
 
 class ModelFile(_Table):
-    """One artefact beside the manifest; a context `folder` makes validation open and hash it."""
+    """One model file beside the manifest. With a context `folder`, validation opens and hashes it."""
 
     path: Name
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -80,14 +80,14 @@ class ModelFile(_Table):
 
 
 class ClassLimits(_Table):
-    """From where on a region counts as a defect unless the recipe says otherwise."""
+    """The limits from which a region counts as a defect, unless the recipe has others."""
 
     min_confidence: Annotated[float, Field(ge=0, le=1)]
     min_area_px: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Manifest(_Table):
-    """The whole of manifest.toml. `calibration`, `scores` and `training` are evidence, kept as written."""
+    """The whole of manifest.toml. `calibration`, `scores` and `training` are evidence and are kept as written."""
 
     format: Literal[1]
     name: Stem
@@ -128,7 +128,7 @@ class Manifest(_Table):
 
 
 def read_manifest(model_dir: Path) -> Manifest:
-    """The checked manifest of the model in `model_dir`. Raises ConfigError with every fault found."""
+    """The checked manifest of the model in `model_dir`. Raises ConfigError with every fault."""
     path = model_dir / MANIFEST_NAME
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -143,7 +143,7 @@ def read_manifest(model_dir: Path) -> Manifest:
 
 
 def _others(model_dir: Path) -> str:
-    """What could have been meant."""
+    """The models that the user may have meant."""
     names = sorted(each.parent.name for each in model_dir.parent.glob(f"*/{MANIFEST_NAME}"))
     if not names:
         return f"there is no model in {model_dir.parent}: is station.models_dir right, and its disk mounted?"

@@ -1,4 +1,4 @@
-"""The very bytes of a model that a runtime is given: hashed, read, and found to be all that judges."""
+"""Reads the bytes of a model that a runtime gets. Their hash is checked, and no weights may lie elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_inspector.segmenters.onnx_file import read_onnx
 
 @dataclass(frozen=True, slots=True)
 class LoadedFile:
-    """One artefact of a model folder in memory: nobody can exchange it between the check and the runtime."""
+    """One file of a model folder in memory. Nobody can exchange it between the check and the runtime."""
 
     path: Path
     content: bytes
@@ -23,7 +23,7 @@ class LoadedFile:
 
 
 def load_file(model_dir: Path, manifest: Manifest, kind: FileKind, runtime: str) -> LoadedFile:
-    """The file of that kind for `runtime`. Raises ConfigError when it is no ONNX file, or not the manifest's."""
+    """The file of that kind for `runtime`. Raises ConfigError if it is no ONNX file, or not the manifest's."""
     told = manifest.files[kind]
     path = model_dir / told.path
     try:

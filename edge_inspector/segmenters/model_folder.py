@@ -1,4 +1,4 @@
-"""Runs one model folder on any runtime: checks it, warms it up, and cuts large frames into windows."""
+"""Runs one model folder on any runtime: it checks and warms it up, and cuts large frames into windows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FolderSettings(DriverSettings):
 
 
 class FolderSegmenter:
-    """Everything of a segmenter except loading. `max_batch` and `workers` are final after open()."""
+    """The common part of all segmenters except loading. `max_batch` and `workers` are final after open()."""
 
     def __init__(self, model_dir: Path, settings: FolderSettings) -> None:
         self._model_dir = model_dir
@@ -60,7 +60,7 @@ class FolderSegmenter:
         """
         with self._opening:
             running = self._load()
-            # Nobody is to be told of more room than the session has that is running at that moment.
+            # Never report more room than the session has that is running at that moment.
             self.max_batch = min(self.max_batch, running.max_batch)
             self._running = running
             self.info, self.max_batch, self.workers = running.info, running.max_batch, running.workers
@@ -70,7 +70,7 @@ class FolderSegmenter:
         running = self._running
         if running is None:
             raise InferenceError(f"{self.info.label} is not open")
-        # Never self.max_batch: the batch of a session that has just taken over may be more than this one has room for.
+        # Never self.max_batch: a new session may have a larger batch than this one has room for.
         if len(images) > running.max_batch:
             raise InferenceError(f"{running.info.label}: {len(images)} images, at most {running.max_batch} at once")
         flat = [_checked(image) for image in images]
@@ -102,7 +102,7 @@ class FolderSegmenter:
             blind=engine.ending.blind,
             doubt=engine.ending.doubt,
         )
-        running = Running(engine, info, max_batch, workers, manifest.input.fill)
+        running = Running(engine, info, max_batch=max_batch, workers=workers, fill=manifest.input.fill)
         self._warm(running, self._model_dir / manifest.files[engine.kind].path)
         return running
 
@@ -162,7 +162,7 @@ def _info(manifest: Manifest, kind: str, provider: str, precision: str) -> Model
     return ModelInfo(
         name=manifest.name,
         version=manifest.version,
-        # Until a provider has started, a folder without that kind is known by the file that it has.
+        # Until a provider has started, a folder without that kind is identified by the file that it has.
         sha256=next(iter(sorted(manifest.files.items(), key=lambda item: item[0] != kind)))[1].sha256,
         classes=manifest.classes,
         height=manifest.input.height,

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, read without a runtime. Its bytes are hostile: every length is checked."""
+"""Reads the structure of an ONNX file without a runtime. Its bytes may be hostile, so every length is checked."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-# More fields than any net has; a file made of nothing else would take minutes to read.
+# More fields than any net has. A file made of nothing else would take minutes to read.
 _MOST_FIELDS: Final = 2_000_000
 
-# By kind of message: which of its fields hold messages in which a tensor may be. The numbers are those of onnx.proto.
+# By kind of message: the fields that hold messages in which a tensor may be. Numbers as in onnx.proto.
 _INSIDE: Final[dict[str, dict[int, str]]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -23,13 +23,13 @@ _INSIDE: Final[dict[str, dict[int, str]]] = {
 _GRAPH, _NODE, _OUTPUT = 7, 1, 12
 _NODE_INPUT, _NODE_OUTPUT, _OP_TYPE, _VALUE_NAME = 1, 2, 4, 1
 _EXTERNAL_DATA = 13
-# The engine that a GPU's compiler left behind lies in a file of its own, too.
+# The engine that a GPU's compiler has left lies in a separate file, too.
 _COMPILED: Final = "EPContext"
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation of the main graph, by the names of what it reads and makes."""
+    """One operation of the main graph, with the names of its inputs and outputs."""
 
     op: str
     inputs: tuple[str, ...]
@@ -38,7 +38,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class OnnxFile:
-    """The main graph's nodes and outputs; every operation anywhere in the file; whether weights lie in another file."""
+    """Nodes and outputs of the main graph, every operation in the file, and whether weights lie in another file."""
 
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
@@ -47,13 +47,13 @@ class OnnxFile:
 
 
 def read_onnx(content: bytes) -> OnnxFile:
-    """What `content` is made of. Raises ValueError for what is no ONNX file."""
+    """The structure of `content`. Raises ValueError if it is no ONNX file."""
     nodes: list[Node] = []
     outputs: list[str] = []
     operations: set[str] = set()
     elsewhere, graphs, left = False, 0, _MOST_FIELDS
     ahead: list[tuple[str, bool, memoryview]] = [("model", True, memoryview(content))]
-    while ahead:  # and not by recursion: how deep it goes is the file's choice
+    while ahead:  # not recursion, because the file decides how deep it goes
         kind, main, message = ahead.pop()
         if kind == "node":
             node = _node(message)
@@ -77,11 +77,11 @@ def read_onnx(content: bytes) -> OnnxFile:
 
 
 def keeps_weights_elsewhere(content: bytes) -> bool:
-    """Whether a runtime that is given these bytes would read on in another file, which no hash covers."""
+    """Whether a runtime with these bytes would read on in another file, which no hash covers."""
     try:
         return read_onnx(content).weights_elsewhere
     except ValueError:
-        # A runtime will hardly read it either; should one do so, it would have to find these words.
+        # A runtime will hardly read it either. If one did, it would have to find these words.
         return b"location" in content or b"ep_cache_context" in content
 
 
@@ -99,11 +99,11 @@ def _texts(message: memoryview, wanted: int) -> list[str]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of every field of a protobuf message. Raises ValueError where it is none."""
+    """Number and value of every field of a protobuf message. Raises ValueError if it is none."""
     at, end = 0, len(message)
     while at < end:
         key, at = _varint(message, at)
-        number, wire = (key & 0xFFFF_FFFF) >> 3, key & 7  # as parsers do, who keep 32 bits of it
+        number, wire = (key & 0xFFFF_FFFF) >> 3, key & 7  # parsers keep 32 bits of it, too
         if not number:
             raise ValueError("it has a field without a number")
         if wire == 0:

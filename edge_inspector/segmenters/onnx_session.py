@@ -1,4 +1,4 @@
-"""The ONNX Runtime session: which provider with which file, and the proof that it is what the manifest says."""
+"""The ONNX Runtime session: it chooses provider and file, and checks that the model is the manifest's."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _RUNTIME_NAMES: Final[dict[Provider, str]] = {
     "cuda": "CUDAExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
-# TensorRT's INT8 is symmetric and saturates on CPUs without VNNI; CUDA has no INT8 kernels for the CPU's file and
-# would run it slower than FP32. So each provider has its own file, and none ever gets another's.
+# TensorRT's INT8 is symmetric and saturates on CPUs without VNNI. CUDA has no INT8 kernels for the CPU's file and would
+# run it slower than FP32. So each provider has its own file, and none ever gets another's.
 _FILES: Final[dict[Provider, dict[Precision, FileKind]]] = {
     "tensorrt": {"int8": "tensorrt", "fp32": "fp32"},
     "cuda": {"int8": "fp32", "fp32": "fp32"},
@@ -41,9 +41,9 @@ _FILES: Final[dict[Provider, dict[Precision, FileKind]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the station asks of the runtime; `named`: it lists the providers itself."""
+    """What the station wants from the runtime. `named`: the station file lists the providers itself."""
 
     precision: Precision
     providers: tuple[Provider, ...]
@@ -56,9 +56,9 @@ class Wanted:
 
 
 class OnnxEngine:
-    """A session that runs, and what it really is."""
+    """A running session, with its real provider and file."""
 
-    def __init__(self, runtime: Any, session: Any, provider: Provider, kind: FileKind, ending: Ending) -> None:
+    def __init__(self, runtime: Any, session: Any, *, provider: Provider, kind: FileKind, ending: Ending) -> None:
         self.provider: str = provider
         self.kind, self.ending = kind, ending
         self.runtime = f"onnxruntime {runtime.__version__}"
@@ -81,7 +81,7 @@ class OnnxEngine:
         return run
 
     def output_shape(self, pixels: Image) -> tuple[int, ...]:
-        """By running it, for a minute at most: a graph may go round in a loop that hardly ends."""
+        """The real output shape, from a run of at most a minute: a graph may contain a loop that hardly ends."""
         options = self._options()
         end = threading.Timer(_FIRST_RUN_S, lambda: setattr(options, "terminate", True))
         end.start()
@@ -97,7 +97,7 @@ class OnnxEngine:
 
 
 def load_runtime() -> Any:
-    """The onnxruntime module. Raises ConfigError when it is absent or broken."""
+    """The onnxruntime module. Raises ConfigError if it is absent or broken."""
     try:
         runtime = import_module("onnxruntime")
         # Removing one of two onnxruntime wheels leaves a package without content that still imports.
@@ -109,23 +109,23 @@ def load_runtime() -> Any:
 
 
 def runtime_errors() -> tuple[type[Exception], ...]:
-    """Everything a session raises; the runtime's own errors have no common root."""
+    """All exceptions of a session. The runtime's own errors have no common base class."""
     state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
     return (RuntimeError, ValueError, *own)
 
 
 def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> OnnxEngine:
-    """The first of the wanted providers that really runs. Raises ConfigError, saying why for each that does not."""
+    """A session on the first wanted provider that really runs. Raises ConfigError with each provider's failure."""
     runtime = load_runtime()
     offered = runtime.get_available_providers()
     failed: list[ConfigError] = []
     absent: list[ConfigError] = []
     for provider in (wanted.required,) if wanted.required else wanted.providers:
         try:
-            engine = _start(runtime, model_dir, manifest, provider, wanted)
+            engine = _start(runtime, model_dir, manifest, provider=provider, wanted=wanted)
         except ConfigError as error:
-            # The providers that nobody named are those of every runtime: one for CPUs offers none of a GPU's.
+            # Providers that nobody named are the defaults of every runtime, and one for CPUs offers none of a GPU's.
             (failed if wanted.named or _RUNTIME_NAMES[provider] in offered else absent).append(error)
         else:
             for each in failed:
@@ -135,7 +135,7 @@ def create_session(model_dir: Path, manifest: Manifest, wanted: Wanted) -> OnnxE
     raise ConfigError([fault for error in failed or absent for fault in error.faults])
 
 
-def _start(runtime: Any, model_dir: Path, manifest: Manifest, provider: Provider, wanted: Wanted) -> OnnxEngine:
+def _start(runtime: Any, model_dir: Path, manifest: Manifest, *, provider: Provider, wanted: Wanted) -> OnnxEngine:
     kind, offered = _FILES[provider][wanted.precision], runtime.get_available_providers()
     if _RUNTIME_NAMES[provider] not in offered:
         what = f"the installed onnxruntime offers only {', '.join(offered)}"
@@ -144,22 +144,24 @@ def _start(runtime: Any, model_dir: Path, manifest: Manifest, provider: Provider
         raise ConfigError([Fault(f"provider {provider}", f"{model_dir} has no files.{kind}")])
     file = load_file(model_dir, manifest, kind, provider)
     try:
-        chosen: list[Any] = [(_RUNTIME_NAMES[provider], _provider_options(runtime, file, provider, wanted, manifest))]
+        chosen: list[Any] = [
+            (_RUNTIME_NAMES[provider], _provider_options(runtime, file, provider, wanted=wanted, manifest=manifest))
+        ]
         if provider == "tensorrt":
-            chosen.append(_RUNTIME_NAMES["cuda"])  # for the operators that TensorRT does not take
-        # TensorRT's cached engines are found again by the path: given bytes it may build them anew at each start.
+            chosen.append(_RUNTIME_NAMES["cuda"])  # for the operators that TensorRT does not support
+        # TensorRT finds its cached engines by the path. With bytes it may build them again at each start.
         given = str(file.path) if provider == "tensorrt" else file.content
         session = runtime.InferenceSession(given, _session_options(runtime, wanted), providers=chosen)
         if provider == "tensorrt":
-            load_file(model_dir, manifest, kind, provider)  # nobody has exchanged it meanwhile
+            load_file(model_dir, manifest, kind, provider)  # checks that nobody has exchanged it meanwhile
     except runtime_errors() as error:
         raise ConfigError([Fault(str(file.path), f"does not load on {provider}: {error}")]) from error
-    # The runtime does not raise when a GPU or its libraries are missing: it falls back to the CPU.
+    # The runtime does not raise if a GPU or its libraries are missing: it falls back to the CPU.
     if session.get_providers()[0] != _RUNTIME_NAMES[provider]:
         raise ConfigError([Fault(f"provider {provider}", f"did not start; {session.get_providers()[0]} ran instead")])
     inputs, outputs = _ports(session.get_inputs()), _ports(session.get_outputs())
-    refuse_another_form(file.path, manifest, inputs, outputs, "tensor(uint8)")
-    return OnnxEngine(runtime, session, provider, kind, file.ending)
+    refuse_another_form(file.path, manifest, inputs=inputs, outputs=outputs, byte="tensor(uint8)")
+    return OnnxEngine(runtime, session, provider=provider, kind=kind, ending=file.ending)
 
 
 def _session_options(runtime: Any, wanted: Wanted) -> Any:
@@ -176,21 +178,23 @@ def _session_options(runtime: Any, wanted: Wanted) -> Any:
 
 
 def _provider_options(
-    runtime: Any, file: LoadedFile, provider: Provider, wanted: Wanted, manifest: Manifest
+    runtime: Any, file: LoadedFile, provider: Provider, *, wanted: Wanted, manifest: Manifest
 ) -> dict[str, str]:
     if provider == "tensorrt":
         probe = runtime.InferenceSession(file.content, providers=[_RUNTIME_NAMES["cpu"]])
         sha256 = manifest.files[_FILES["tensorrt"][wanted.precision]].sha256
-        return tensorrt_options(wanted, manifest, sha256, probe.get_inputs()[0].name, runtime.__version__)
+        return tensorrt_options(
+            wanted, manifest, sha256=sha256, input_name=probe.get_inputs()[0].name, runtime_version=runtime.__version__
+        )
     if provider == "cuda":
         return {"device_id": str(wanted.gpu), "arena_extend_strategy": "kSameAsRequested"}
     return {}
 
 
 def tensorrt_options(
-    wanted: Wanted, manifest: Manifest, sha256: str, input_name: str, runtime_version: str
+    wanted: Wanted, manifest: Manifest, *, sha256: str, input_name: str, runtime_version: str
 ) -> dict[str, str]:
-    """What TensorRT is told: explicit shapes, and where engines built before lie."""
+    """The options for TensorRT: explicit shapes, and the folder of engines from earlier starts."""
     size = manifest.input
     shape = f"{size.height}x{size.width}x{size.channels}"
     low = str(wanted.precision == "int8")
@@ -205,7 +209,7 @@ def tensorrt_options(
     }
     if wanted.engine_cache is None:
         return options
-    # TensorRT does not notice that a cached engine is another model's, runtime's, GPU's or that options changed.
+    # TensorRT does not notice that a cached engine was built for another model, runtime, GPU or other options.
     made_for = {"sha256": sha256, "onnxruntime": runtime_version, "gpus": gpu_description(), "options": options}
     text = json.dumps(made_for, indent=1, sort_keys=True)
     folder = f"{manifest.name}-{manifest.version}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -221,7 +225,7 @@ def tensorrt_options(
 
 
 def gpu_description(driver: Path = Path("/proc/driver/nvidia")) -> str:
-    """The NVIDIA driver's version and the models of its GPUs as the kernel tells them; empty without one."""
+    """The NVIDIA driver's version and the models of its GPUs, from the kernel. Empty without a driver."""
     lines = []
     for path in (driver / "version", *sorted(driver.glob("gpus/*/information"))):
         try:

@@ -1,4 +1,4 @@
-"""Masks by OpenVINO on the CPU: the same INT8 file as ONNX Runtime's, up to twice as fast."""
+"""Masks from OpenVINO on the CPU: the same INT8 file as for ONNX Runtime, up to twice as fast."""
 
 from __future__ import annotations
 
@@ -33,13 +33,15 @@ class OpenVinoSegmenter(FolderSegmenter):
             raise ConfigError([Fault(str(self._model_dir), f"has no files.{kind}")])
         loaded = load_file(self._model_dir, manifest, kind, "openvino")
         if endless := sorted(loaded.operations & _ENDLESS):
-            # It unrolls them while it compiles, for hours where they are long, and nothing can interrupt it.
+            # It unrolls loops while it compiles. For long ones this takes hours, and nothing can interrupt it.
             what = f"has a {endless[0]}, which openvino may never be done with: export it traced, or use driver "
             raise ConfigError([Fault(str(loaded.path), f'{what}"{DEFAULT_RUNTIME}"')])
         try:
             core = runtime.Core()
             graph = core.read_model(loaded.content)
-            refuse_another_form(loaded.path, manifest, _ports(graph.inputs), _ports(graph.outputs), "u8")
+            refuse_another_form(
+                loaded.path, manifest, inputs=_ports(graph.inputs), outputs=_ports(graph.outputs), byte="u8"
+            )
             size = manifest.input
             most = self._settings.max_batch or 1
             single = _sizes(graph.inputs[0])[0] == 1
@@ -59,13 +61,13 @@ class OpenVinoSegmenter(FolderSegmenter):
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": workers,
             "INFERENCE_NUM_THREADS": workers * threads,
-            # Without it plug-ins may choose half floats, and the masks differ from machine to machine.
+            # Without it plug-ins may choose half floats, and then the masks differ from machine to machine.
             "INFERENCE_PRECISION_HINT": "f32",
         }
 
 
 class OpenVinoEngine:
-    """A compiled model; each thread has a request of its own."""
+    """A compiled model. Each thread has its own request."""
 
     provider = "openvino"
     on_cpu = True
@@ -84,7 +86,8 @@ class OpenVinoEngine:
         def run(images: Image, results: Image, count: int) -> None:
             batch = images.reshape(-1, *pixels)[:count]
             if not batch.flags.writeable:
-                # OpenVINO has no read-only tensors. The copy is named: a tensor does not keep its memory alive.
+                # OpenVINO has no read-only tensors. The copy has a name, because a tensor does not keep its memory
+                # alive.
                 batch = batch.copy()
             request.set_input_tensor(tensor(batch, shared_memory=True))
             request.set_output_tensor(tensor(results[:count], shared_memory=True))
@@ -93,7 +96,7 @@ class OpenVinoEngine:
         return run
 
     def output_shape(self, pixels: Image) -> tuple[int, ...]:
-        """By running it."""
+        """The real output shape, from a run."""
         shape: tuple[int, ...] = self._compiled(np.ascontiguousarray(pixels))[0].shape
         return shape
 

@@ -1,4 +1,4 @@
-"""Pictures full of edges, lines and blobs: a net that finds nothing in them hardly finds anything."""
+"""Test pictures full of edges, lines and blobs. A net that finds nothing in them will hardly find anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A frame larger than the model's input: where its tiles lie, and how a tile is laid into the input buffer."""
+"""Tiles for a frame that is larger than the model's input: their positions, and copying into the input buffer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_inspector.segmenters.manifest import Fill
 
 
 class Tile(NamedTuple):
-    """Which pixels of the frame one run of the model sees: rows top..bottom, columns left..right."""
+    """The pixels of the frame that one run of the model covers: rows top..bottom, columns left..right."""
 
     top: int
     bottom: int
@@ -22,11 +22,11 @@ class Tile(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def plan_tiles(height: int, width: int, tile: tuple[int, int], overlap: int, stride: int) -> tuple[Tile, ...]:
+def plan_tiles(height: int, width: int, *, tile: tuple[int, int], overlap: int, stride: int) -> tuple[Tile, ...]:
     """The tiles that cover a frame, evenly spread. `tile` is (height, width).
 
-    Neighbours share at least `overlap` pixels; every tile starts on a multiple of `stride`, so that its mask falls on
-    the frame's mask grid.
+    Neighbours share at least `overlap` pixels. Every tile starts on a multiple of `stride`, so its mask fits the grid
+    of the frame's mask.
     """
     rows = _starts(height, tile[0], overlap, stride)
     columns = _starts(width, tile[1], overlap, stride)
@@ -45,7 +45,7 @@ def _starts(length: int, tile: int, overlap: int, stride: int) -> list[int]:
 
 
 def place(pixels: Image, slot: Image, fill: Fill) -> None:
-    """Lay pixels into the model's input: channels converted, what is missing filled up."""
+    """Copy pixels into the model's input, convert the channels and fill the missing area."""
     height, width = pixels.shape[:2]
     corner = slot[:height, :width]
     if pixels.ndim == slot.ndim:
@@ -53,12 +53,12 @@ def place(pixels: Image, slot: Image, fill: Fill) -> None:
     else:
         cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY if slot.ndim == 2 else cv2.COLOR_GRAY2BGR, dst=corner)
     if corner.shape != slot.shape:
-        # OpenCV sees that the source already lies in the destination and only draws the border.
+        # OpenCV detects that the source already lies in the destination and only draws the border.
         fill_up(corner, slot.shape[:2], fill, slot)
 
 
 def fill_up(pixels: Image, size: tuple[int, ...], fill: Fill, into: Image | None = None) -> Image:
-    """Grow an image to `size`, (height, width), to the right and below; never squash."""
+    """Extend an image to `size`, (height, width), to the right and below. It is never scaled."""
     below, right = size[0] - pixels.shape[0], size[1] - pixels.shape[1]
     border = cv2.BORDER_CONSTANT
     if fill == "mirror":

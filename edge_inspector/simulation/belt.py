@@ -1,9 +1,9 @@
-"""A belt whose position is a pure function of the monotonic clock, so that processes agree without talking."""
+"""A belt whose position is a pure function of the monotonic clock, so processes agree without communication."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,31 +17,32 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Belt:
-    """Starts from rest at `start_ns`, runs at `speed_mm_s` with a little ripple, and pauses where it is told.
+    """Starts from rest at `start_ns`, runs at `speed_mm_s` with a small ripple, and stops for each pause.
 
-    The motion is worked out on a "drive time" that runs at rate 0..1 of the clock: ramps and pauses bend the drive
-    time, ripple bends the position.
+    The motion is computed on a "drive time" that runs at rate 0..1 of the clock. Ramps and pauses change the drive
+    time, ripple changes the position.
     """
 
     start_ns: int
     speed_mm_s: float
+    _: KW_ONLY
     ripple: float = 0.01
     pauses: tuple[Pause, ...] = field(default=())
     ramp_s: float = 0.5
 
     def position_mm(self, at_ns: int) -> float:
-        """How far the belt has moved since the start."""
+        """The distance that the belt has moved since the start."""
         drive_s = self._drive((at_ns - self.start_ns) / 1e9)
         return self.speed_mm_s * (drive_s + self._ripple(drive_s) - self._ripple(0.0))
 
     def time_at(self, position_mm: float) -> int:
-        """The first instant at which the belt has moved this far, ns."""
+        """The first instant at which the belt has moved this far, in ns."""
         low = self.start_ns
         high = low + int(1e9 * max(1.0, 2 * position_mm / self.speed_mm_s + self.ramp_s))
         high += int(1e9 * sum(pause.stand_s + 2 * pause.ramp_s for pause in self.pauses))
         if self.position_mm(low) >= position_mm:
             return low
-        # The step that a belt at full speed would need: a few of them do, except on ramps and in pauses.
+        # The step of a belt at full speed. A few steps are enough, except on ramps and in pauses.
         guess, quick = low + int(1e9 * (position_mm / self.speed_mm_s + self.ramp_s / 2)), 12
         while high - low > 1:
             middle = guess if quick > 0 and low < guess < high else (low + high) // 2
@@ -56,7 +57,7 @@ class Belt:
         return high
 
     def _ripple(self, drive_s: float) -> float:
-        # A slow and a fast wave, as of a worn roller and a chain; amplitudes in seconds of drive.
+        # A slow and a fast wave, as from a worn roller and a chain. Amplitudes in seconds of drive time.
         slow, fast = 2 * math.pi * 0.7, 2 * math.pi * 3.1
         return self.ripple * (0.6 / slow * math.sin(slow * drive_s) + 0.4 / fast * math.sin(fast * drive_s + 1.0))
 
@@ -70,7 +71,7 @@ class Belt:
 
 
 def _standing(since_s: float, pause: Pause) -> float:
-    """Seconds of drive lost to the pause so far."""
+    """Seconds of drive time lost to the pause so far."""
     ramp, stand = pause.ramp_s, pause.stand_s
     if since_s <= 0:
         return 0.0

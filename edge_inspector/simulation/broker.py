@@ -1,4 +1,4 @@
-"""An MQTT broker of one's own, for the demo and the tests: mosquitto where it is installed, else amqtt."""
+"""A separate MQTT broker for the demo and the tests: mosquitto if it is installed, otherwise amqtt."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _STOP_S = 5.0
 class DemoBroker:
     """A broker on a loopback port, open to every program of this machine. Its files are in `directory`.
 
-    `kind` says which broker it is, `mqtt_version` what it speaks. `extra` are further lines for mosquitto.conf.
-    amqtt keeps no session and promises nothing across `kill`. Raises EdgeInspectorError where neither is there.
+    `kind` is the broker's name, `mqtt_version` its protocol version. `extra` are further lines for mosquitto.conf.
+    amqtt keeps no session and loses messages at `kill`. Raises EdgeInspectorError if neither broker is installed.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class DemoBroker:
 
     @property
     def pid(self) -> int:
-        """The running broker's process."""
+        """The process id of the running broker."""
         if self._process is None:
             raise EdgeInspectorError(f"{self.kind} is not running")
         return self._process.pid
@@ -88,12 +88,12 @@ class DemoBroker:
         self._end(hard=True)
 
     def restart(self) -> None:
-        """Start it again, on the same port and files."""
+        """Start it again, with the same port and files."""
         self.stop()
         self.start()
 
     def stop(self) -> None:
-        """End it in order; hard when it does not end. Safe twice."""
+        """Stop it in order, or by force if it does not end. May be called twice."""
         self._end(hard=False)
 
     def _end(self, *, hard: bool) -> None:
@@ -112,7 +112,7 @@ class DemoBroker:
 
 
 def find_mosquitto() -> str | None:
-    """Where mosquitto is. Debian puts it in sbin, which a user's PATH often lacks."""
+    """The path of mosquitto. Debian installs it in sbin, which a user's PATH often lacks."""
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
@@ -125,16 +125,16 @@ def _mosquitto_config(port: int, directory: Path, *, persistent: bool, extra: Se
     return [
         f"listener {port} 127.0.0.1",
         "set_tcp_nodelay true",
-        "max_queued_messages 0",  # the default of 1000 drops in silence
+        "max_queued_messages 0",  # the default of 1000 drops messages silently
         "log_type error",
         "log_type warning",
-        *(("user root",) if os.geteuid() == 0 else ()),  # else it becomes "mosquitto" and cannot write its files
+        *(("user root",) if os.geteuid() == 0 else ()),  # otherwise it becomes "mosquitto" and cannot write its files
         *(
             (
                 "persistence true",
                 f"persistence_location {directory}/",
                 "autosave_on_changes true",
-                "autosave_interval 1",  # the default of 30 minutes is what a kill -9 would lose
+                "autosave_interval 1",  # with the default a kill -9 would lose 30 minutes
             )
             if persistent
             else ("persistence false",)

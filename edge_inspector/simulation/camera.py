@@ -14,7 +14,7 @@ from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame, Image
 from edge_inspector.simulation.line import Line
 
-_BUFFERS = 8  # as many frames as a real camera's driver would keep for a reader that is slow
+_BUFFERS = 8  # a real camera's driver keeps as many frames for a slow reader
 
 
 class SimulatedCamera(Camera):
@@ -61,7 +61,7 @@ class SimulatedCamera(Camera):
             line = Line.read(self._settings.line)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DeviceError(f"{self.name}: line file {self._settings.line}: {error}") from error
-        for part in range(max(1, line.distinct)):  # what is slow the first time is slow here, not under a part
+        for part in range(max(1, line.distinct)):  # what is slow the first time is slow here, and not under a part
             line.look.render(part, self._settings.lane)
         moved_mm = line.belt.position_mm(time.monotonic_ns()) - self._settings.offset_mm
         while self._part < line.parts and line.eye_mm(self._part) < moved_mm:
@@ -108,10 +108,17 @@ class SimulatedCamera(Camera):
         if picture is None:
             raise FrameIncompleteError("the file holds no picture", self._part, captured_ns)
         stamped_ns = captured_ns + int(self._settings.stamp_late_ms * 1e6)
-        return Frame(self.name, part + 1, stamped_ns, exposure_ns, time.monotonic_ns(), picture)
+        return Frame(
+            self.name,
+            part + 1,
+            captured_ns=stamped_ns,
+            exposure_ns=exposure_ns,
+            received_ns=time.monotonic_ns(),
+            image=picture,
+        )
 
     def _render(self, line: Line) -> Image | None:
-        """The part's picture, or what is seen instead of it."""
+        """The part's picture, or what is seen instead."""
         settings, part = self._settings, self._part
         if 0 <= settings.frozen_from <= part:
             part = settings.frozen_from
@@ -132,7 +139,7 @@ class SimulatedCamera(Camera):
 
     def _capture_ns(self, part: int) -> int:
         line = self._opened()
-        if self._captured[0] == part:  # it is asked for twice, and costs as much as a look at the picture
+        if self._captured[0] == part:  # needed twice, and as expensive as a look at the picture
             return self._captured[1]
         started = line.started
         captured_ns = line.belt.time_at(line.eye_mm(part) + self._settings.offset_mm)

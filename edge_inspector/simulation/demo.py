@@ -37,9 +37,9 @@ USER, PASSWORD = "demo", "demo-line"  # for the page, which only this machine ca
 _DOWN_S = {"plc": 5.0, "broker": 5.0, "daemon": 1.0, "camera": 3.0}  # how long a killed process stays dead
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
-    """What the command line asks for; 0, empty and None mean the default."""
+    """The options of the command line. 0, empty and None mean the default."""
 
     parts: int = 0
     cameras: int = 0
@@ -52,7 +52,7 @@ class DemoOptions:
     seed: int = 7
     report: Path | None = None
     keep: Path | None = None
-    lead_s: float = 0.5  # from when the station is ready until the belt starts
+    lead_s: float = 0.5  # from "ready" until the belt starts
     camera_faults: str = ""
     model_fail_every: int = 0
     gige: bool = False
@@ -65,13 +65,13 @@ class DemoOptions:
     workers: int = 0  # the model's threads
     line_scan: bool = False
     review_band: tuple[float, float] = (0.4, 0.6)
-    dim_from: int = -1  # a part number from 0: from there on the light is weaker
+    dim_from: int = -1  # a part number from 0. From there on the light is weaker
 
 
 def run_demo(options: DemoOptions) -> int:
-    """Run the line, show the score, write the report. 1 when promise 1 was broken.
+    """Run the line, show the score, write the report. 1 if promise 1 was broken.
 
-    Raises ConfigError before anything starts: what cannot be done is not told when the line has run.
+    Raises ConfigError for impossible options before anything starts.
     """
     if faults := [*_contradictions(options), *_missing(options)]:
         raise ConfigError(faults)
@@ -89,13 +89,13 @@ def run_demo(options: DemoOptions) -> int:
 
 
 class Demo:
-    """The processes of one run and what they leave behind."""
+    """The processes of one run and their files."""
 
     def __init__(self, options: DemoOptions, folder: Path) -> None:
         self.options = options
         self.folder = folder
         self.ports = {name: free_port() for name in ("plc", "broker", "web")}
-        self.station_ports = dict(self.ports)  # where the station looks for them: a proxy may stand in between
+        self.station_ports = dict(self.ports)  # the addresses in the station file, where a proxy may stand in between
         self.daemon_environment: dict[str, str] = {}
         self.broker_lines: tuple[str, ...] = ("allow_anonymous true",)
         self.lanes = options.cameras or (1 if options.frames else 4)
@@ -111,12 +111,12 @@ class Demo:
 
     @property
     def page(self) -> str:
-        """The operator page's address."""
+        """The address of the operator page."""
         return f"http://127.0.0.1:{self.ports['web']}/"
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """All processes up; all of them ended afterwards, whatever happens."""
+        """Start all processes, and end all of them afterwards, whatever happens."""
         with ExitStack() as stack:
             self.broker = DemoBroker(self.ports["broker"], self.folder, extra=self.broker_lines)
             stack.callback(self.broker.stop)
@@ -137,7 +137,7 @@ class Demo:
             yield
 
     def play(self) -> None:
-        """Let the line run until its last part is past the gate, or Ctrl-C; kill what is to be killed."""
+        """Let the line run until its last part is past the gate, or Ctrl-C. Kill the processes named in the options."""
         board = Scoreboard(
             self.line, self.broker.kind, self.folder, f"{self.page}   log in as {USER}, password {PASSWORD}"
         )
@@ -163,7 +163,7 @@ class Demo:
             time.sleep(self.line.gate_mm / self.line.speed_mm_s + 0.5)
 
     def _await_station(self) -> None:
-        """Until it is ready, or degraded for good: a camera or the broker may be missing on purpose."""
+        """Wait until it is ready, or permanently degraded: a camera or the broker may be missing on purpose."""
         begun_s = time.monotonic()
         while (waited_s := time.monotonic() - begun_s) < _READY_S:
             self._check_daemon()
@@ -181,7 +181,7 @@ class Demo:
             return {}
 
     def finish(self) -> dict[str, object]:
-        """Stop the daemon, wait for the last words on every link, and measure."""
+        """Stop the daemon, wait for the last messages on every link, and measure."""
         time.sleep(0.3)
         metrics = self._scrape()
         (self.folder / "metrics.txt").write_text(metrics)
@@ -245,21 +245,21 @@ class Demo:
             self.folder,
             line_file,
             self.line,
-            self.station_ports,
-            Variant(
-                self.broker.mqtt_version,
-                options.model,
-                options.model_ms,
-                options.model_fail_every,
-                options.camera_faults,
-                options.gige,
-                options.shadow,
-                options.archive,
-                options.line_scan,
-                options.review_band,
-                options.realtime,
-                options.runtime,
-                options.workers,
+            ports=self.station_ports,
+            variant=Variant(
+                mqtt_version=self.broker.mqtt_version,
+                model=options.model,
+                model_ms=options.model_ms,
+                model_fail_every=options.model_fail_every,
+                camera_faults=options.camera_faults,
+                gige=options.gige,
+                shadow=options.shadow,
+                archive=options.archive,
+                line_scan=options.line_scan,
+                review_band=options.review_band,
+                realtime=options.realtime,
+                runtime=options.runtime,
+                workers=options.workers,
             ),
         )
 
@@ -290,7 +290,7 @@ class Demo:
             )
 
     def kill(self, what: str) -> None:
-        """End plc, broker, daemon or the first camera as a power cut would."""
+        """Kill plc, broker, daemon or the first camera, as a power cut would."""
         if what == "broker":
             self.broker.kill()
             return
@@ -303,7 +303,7 @@ class Demo:
         self._dead.add(what)
 
     def revive(self, what: str) -> None:
-        """Start again what was killed."""
+        """Start again what `kill` ended."""
         self._dead.discard(what)
         if what == "plc":
             self.plc = self._start_plc()
@@ -372,7 +372,7 @@ def free_port() -> int:
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end, and end it after five seconds. Safe twice."""
+    """Ask the process to end, and kill it after five seconds. May be called twice."""
     if process.poll() is None:
         process.terminate()
         try:

@@ -41,7 +41,7 @@ class SimulatedEncoder:
             raise DeviceError("simulated encoder: not open")
         now = time.monotonic_ns()
         count = self._line.raw_count(self._line.belt.position_mm(now), self._settings.zero)
-        return EncoderSample(count, None, now, now, self._settings.boot_id)
+        return EncoderSample(count=count, device_ns=None, asked_ns=now, answered_ns=now, boot_id=self._settings.boot_id)
 
     def close(self) -> None:
         """Close the encoder."""

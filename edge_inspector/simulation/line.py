@@ -1,4 +1,4 @@
-"""The simulated line: where every part is at every instant, what is wrong with it, and how it looks."""
+"""The simulated line: the position of every part at every instant, its defects, and its pictures."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from edge_inspector.simulation.tiles import MM_PER_PX, TileLine
 
 _NEVER_NS = 1 << 62
 DIM = 0.85
-_FIRST_MM = 300.0  # belt that runs before the first part
+_FIRST_MM = 300.0  # length of belt before the first part
 
 
 class Parts(Protocol):
-    """How the parts of a line look and what is truly wrong with them."""
+    """The parts of a line: their pictures and their true defects."""
 
     def defective(self, part: int) -> bool:
-        """The truth about a part."""
+        """Whether the part is truly defective."""
 
     def render(self, part: int, lane: int) -> Image | None:
-        """The picture that the lane's camera takes of it, None where it cannot be had."""
+        """The picture that the lane's camera takes of it, None if there is none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
-    """One description, written by the demo and read by every process of it."""
+    """One description, written by the demo and read by all its processes."""
 
     seed: int
     start_ns: int
@@ -48,14 +48,14 @@ class Line:
     gate_mm: float
     counts_per_mm: float
     frames: str = ""
-    distinct: int = 0  # so many parts, over and over, drawn beforehand: then a picture costs its camera nothing
-    dim_from: int = -1  # from this part on a lamp is broken: DIM of the light is left
-    textures: str = ""  # of rendered parts, drawn once for all processes; empty: each draws its own
+    distinct: int = 0  # this many parts repeat, drawn in advance: then a picture costs its camera nothing
+    dim_from: int = -1  # from this part on a lamp is broken, and DIM of the light is left
+    textures: str = ""  # of rendered parts, drawn once for all processes. Empty: each draws its own
     ripple: float = 0.01
     pauses: tuple[tuple[float, float], ...] = ()
-    started_by: str = ""  # a file that says, once it is there, when the belt starts; then `start_ns` means nothing
+    started_by: str = ""  # a file with the start time of the belt, once it exists. Then `start_ns` is ignored
     falling: bool = False  # the encoder's counter falls as the belt runs
-    modulo: int = 0  # it begins again at 0 when it reaches this; 0: 32 bits, signed
+    modulo: int = 0  # the counter restarts at 0 at this value. 0: 32 bits, signed
 
     @classmethod
     def read(cls, path: Path) -> Line:
@@ -69,16 +69,16 @@ class Line:
 
     @property
     def belt(self) -> Belt:
-        """Its motion; to be asked anew while it is not started."""
+        """The motion of the belt. Read it again while the belt has not started."""
         return self._moving if self.started else self._belt(_NEVER_NS)
 
     @property
     def started(self) -> bool:
-        """Whether it is known when the belt starts, or started."""
+        """Whether the start time of the belt is known."""
         return not self.started_by or "_moving" in self.__dict__ or Path(self.started_by).exists()
 
     def start(self, at_ns: int) -> None:
-        """Tell every process that reads this line when the belt starts."""
+        """Give all processes that read this line the start time of the belt."""
         told = Path(self.started_by)
         told.with_suffix(".new").write_text(str(at_ns))
         told.with_suffix(".new").rename(told)
@@ -88,11 +88,13 @@ class Line:
         return self._belt(int(Path(self.started_by).read_text()) if self.started_by else self.start_ns)
 
     def _belt(self, start_ns: int) -> Belt:
-        return Belt(start_ns, self.speed_mm_s, self.ripple, tuple(Pause(at, stand) for at, stand in self.pauses))
+        return Belt(
+            start_ns, self.speed_mm_s, ripple=self.ripple, pauses=tuple(Pause(at, stand) for at, stand in self.pauses)
+        )
 
     @cached_property
     def look(self) -> Parts:
-        """Its parts."""
+        """The parts of the line."""
         if self.frames:
             parts: Parts = PictureParts(Path(self.frames), self.lanes)
         else:
@@ -107,7 +109,7 @@ class Line:
         return _FIRST_MM + (part + shift) * self.pitch_mm
 
     def part_at_gate(self, position_mm: float) -> int | None:
-        """The part under the gate when the belt has moved this far, None where there is only belt."""
+        """The part under the gate when the belt has moved this far. None if there is only belt."""
         along = position_mm - self.gate_mm
         nearest = round((along - _FIRST_MM) / self.pitch_mm)
         for part in (nearest - 1, nearest, nearest + 1):
@@ -121,11 +123,11 @@ class Line:
         return Counter(0, self.modulo - 1, self.falling) if self.modulo else Counter(falling=self.falling)
 
     def counter_zero(self, boot: int) -> int:
-        """Where the counter starts when the PLC boots for the nth time: near its wrap, so that runs cross it."""
+        """The counter's start value when the PLC boots for the nth time: near its wrap, so that runs cross it."""
         return self.counter.shown(2**31 - 40_000 + 1_000_003 * (boot - 1))
 
     def raw_count(self, position_mm: float, zero: int) -> int:
-        """What a counter that started at `zero` shows."""
+        """The value of a counter that started at `zero`."""
         return self.counter.shown(self.counter.read(zero) + round(position_mm * self.counts_per_mm))
 
 
@@ -147,7 +149,7 @@ class TileParts:
 
 
 class PictureParts:
-    """Real pictures from a folder, in the order of its index, over and over; `lanes` of them make a part."""
+    """Real pictures from a folder, in the order of its index, again and again. One part has `lanes` of them."""
 
     def __init__(self, folder: Path, lanes: int) -> None:
         self._items = load_index(folder)
@@ -158,7 +160,7 @@ class PictureParts:
         return any(_is_defective(self._item(part, lane)) for lane in range(self._lanes))
 
     def render(self, part: int, lane: int) -> Image | None:
-        """The picture as it is, grey or colour; None for a file that is no picture."""
+        """The picture unchanged, grey or colour. None if the file is no picture."""
         picture = cv2.imread(str(self._item(part, lane).image), cv2.IMREAD_ANYCOLOR)
         return None if picture is None else np.asarray(picture, dtype=np.uint8)
 
@@ -167,7 +169,7 @@ class PictureParts:
 
 
 class RepeatedParts:
-    """The first `distinct` parts of another line, over and over; each picture is drawn once."""
+    """The first `distinct` parts of another line, again and again. Each picture is drawn once."""
 
     def __init__(self, parts: Parts, distinct: int) -> None:
         self._parts = parts
@@ -175,11 +177,11 @@ class RepeatedParts:
         self._drawn: dict[tuple[int, int], Image | None] = {}
 
     def defective(self, part: int) -> bool:
-        """As the part that it repeats."""
+        """As for the part that it repeats."""
         return self._parts.defective(part % self._distinct)
 
     def render(self, part: int, lane: int) -> Image | None:
-        """The very same array each time: to be read, not written."""
+        """The same array each time. It must not be changed."""
         key = part % self._distinct, lane
         if key not in self._drawn:
             self._drawn[key] = self._parts.render(*key)
@@ -187,18 +189,18 @@ class RepeatedParts:
 
 
 class DimmedParts:
-    """Another line's parts, in less light from one of them on."""
+    """Another line's parts, with less light from one part on."""
 
     def __init__(self, parts: Parts, dim_from: int) -> None:
         self._parts = parts
         self._dim_from = dim_from
 
     def defective(self, part: int) -> bool:
-        """Light changes nothing about it."""
+        """As in the other line: light does not change defects."""
         return self._parts.defective(part)
 
     def render(self, part: int, lane: int) -> Image | None:
-        """Darker, if the lamp is broken."""
+        """The picture, darker if the lamp is broken."""
         picture = self._parts.render(part, lane)
         if picture is None or part < self._dim_from:
             return picture

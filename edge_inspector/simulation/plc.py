@@ -1,7 +1,7 @@
 """The simulated PLC: a real S7 server, a cyclic scan, and the logic that a controls engineer would program.
 
-`PlcProgram` is that logic, scan by scan, on the same block definitions as the daemon; deploy/plc follows it. The
-process around it plays the world: photo-eye, encoder, and a gate that fires on compare and records what it hit.
+`PlcProgram` is that logic, scan by scan, on the same block definitions as the daemon. deploy/plc follows it. The
+process around it simulates the world: photo-eye, encoder, and a gate that fires on compare and records what it hits.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Tracked:
 
 @dataclass(frozen=True, slots=True)
 class GateAction:
-    """What the gate did when a part came by, and why."""
+    """The gate's action when a part came by, and the reason."""
 
     part_seq: int
     count: int
@@ -64,10 +64,10 @@ class GateAction:
 
 
 class PlcProgram:
-    """The PLC's side of docs/plc.md. Everything it keeps would be a static variable of the function block."""
+    """The PLC's side of docs/plc.md. Its attributes would be static variables of the function block."""
 
     def __init__(self, boot_id: int, gate_counts: int, counter: Counter | None = None) -> None:
-        """`gate_counts` is negative for a counter that falls; without a `counter` it has 32 bits."""
+        """`gate_counts` is negative for a counter that falls. Without a `counter`, the counter has 32 bits."""
         self.boot_id = boot_id
         self._counter = counter or Counter(falling=gate_counts < 0)
         self.triggers: dict[int, Announced] = {}
@@ -89,7 +89,7 @@ class PlcProgram:
         self._edge_heartbeat = (0, -EDGE_DEAD_NS)
 
     def photo_eye(self, count: int) -> int:
-        """A leading edge, latched at `count`. The part's number."""
+        """A leading edge, latched at `count`. Returns the part's number."""
         self.trigger_seq += 1
         self.triggers[self.trigger_seq % blocks.TRIGGER_SLOTS] = Announced(self.trigger_seq, count)
         self.tracked.append(Tracked(self.trigger_seq, count))
@@ -103,7 +103,7 @@ class PlcProgram:
             return []
         if header is not None and header["heartbeat"] != self._edge_heartbeat[0]:
             self._edge_heartbeat = (header["heartbeat"], now_ns)
-        # A header torn by the daemon's write is no news; if it stays so, the heartbeat's age tells.
+        # A header torn by the daemon's write is ignored. If it stays torn, the heartbeat's age shows it.
         self.edge_alive = now_ns - self._edge_heartbeat[1] < EDGE_DEAD_NS
         if header is not None:
             self._edge_status, self.edge_recipe_id = header["status"], header["recipe_id"]
@@ -128,7 +128,7 @@ class PlcProgram:
         return found
 
     def gate(self, count: int) -> list[GateAction]:
-        """Every part whose due count has been reached: fire on REJECT, and where no verdict came."""
+        """Handle every part whose due count is reached: fire on REJECT, and if there is no verdict."""
         actions = []
         for part in [part for part in self.tracked if self._is_due(part, count)]:
             self.tracked.remove(part)
@@ -141,7 +141,7 @@ class PlcProgram:
         return actions
 
     def publish(self, db_plc: bytearray) -> None:
-        """Header and triggers; the encoder's record is written on its own, close to the clock."""
+        """Write header and triggers. The encoder's record is written separately, close to its time stamp."""
         self.heartbeat = (self.heartbeat + 1) & 0xFFFFFFFF
         for slot, trigger in self.triggers.items():
             at = DB_PLC.offset(TRIGGER, slot)
@@ -176,28 +176,29 @@ class PlcProgram:
         return "late"
 
     def _is_due(self, part: Tracked, count: int) -> bool:
-        # Parts lie between photo-eye and gate: around the middle of that way, even a narrow counter tells them apart.
+        # Parts are between photo-eye and gate. Around the middle of this distance, even a narrow counter is
+        # unambiguous.
         middle = self._counter.read(part.count) + abs(self._gate_counts) // 2
         return self._counter.near(count, middle) >= self._counter.near(self._due(part), middle)
 
     def _due(self, part: Tracked) -> int:
-        """As the verdict says, unless the daemon does not know where the part is."""
+        """The due count of the verdict, unless the daemon does not know the part's position."""
         if part.verdict is None or part.verdict["reason"] in (Reason.TRIGGER_LOST, Reason.POSITION_UNKNOWN):
             return self._counter.shown(self._counter.read(part.count) + abs(self._gate_counts))
         return int(part.verdict["due_count"])
 
 
 class SimulatedPlc:
-    """The process: server, scan, world, and a ledger of everything that happened (one JSON object per line)."""
+    """The process: server, scan, world, and a ledger of all events (one JSON object per line)."""
 
-    def __init__(self, line: Line, port: int, ledger: TextIO, boot: int, panel: Path) -> None:
+    def __init__(self, line: Line, *, port: int, ledger: TextIO, boot: int, panel: Path) -> None:
         self._line = line
         self._panel, self._panel_ns = panel, 0
         self._ledger = ledger
         self._zero = line.counter_zero(boot)
         gate_counts = round(line.gate_mm * line.counts_per_mm)
         self._program = PlcProgram(secrets.randbelow(2**32 - 1) + 1, gate_counts, line.counter)
-        # The PLC's clock starts anywhere and runs 40 ppm fast.
+        # The PLC's clock starts at any value and runs 40 ppm fast.
         self._clock = (random.Random(line.seed + boot).randrange(10**15), 1 + 40e-6)
         self._started_ns = time.monotonic_ns()
         self._db_plc = bytearray(DB_PLC.size)
@@ -217,7 +218,7 @@ class SimulatedPlc:
         self._log("boot", boot_id=self._program.boot_id, zero=self._zero)
 
     def run(self, stop: threading.Event, no_more_parts: threading.Event) -> None:
-        """Scan until told to stop."""
+        """Scan until `stop` is set."""
         due = time.monotonic_ns()
         while not stop.is_set():
             due = max(due + SCAN_NS, time.monotonic_ns() - SCAN_NS)
@@ -250,11 +251,11 @@ class SimulatedPlc:
         self._ledger.flush()
 
     def _latched(self) -> int:
-        """What the counter shows as the next part meets the photo-eye."""
+        """The counter's value when the next part meets the photo-eye."""
         return self._line.raw_count(self._line.eye_mm(self._next), self._zero)
 
     def _obey(self) -> None:
-        """What the operator at the PLC's panel has set, in a file: recipe_id and the bits of control."""
+        """Apply the settings of the operator at the PLC's panel, from a file: recipe_id and the bits of control."""
         if self._panel.exists() and self._panel.stat().st_mtime_ns != self._panel_ns:
             self._panel_ns = self._panel.stat().st_mtime_ns
             told = json.loads(self._panel.read_text())
@@ -285,7 +286,7 @@ class SimulatedPlc:
 
     def _fire(self, count: int) -> None:
         for action in self._program.gate(count):
-            # Fired by hardware compare: what is hit is what lies there at that very count, whenever the scan saw it.
+            # Fired by hardware compare, so it hits what is there at that very count, whenever the scan noticed it.
             position_mm = self._position_of(action.count)
             self._log(
                 "gate",
@@ -298,7 +299,7 @@ class SimulatedPlc:
             )
 
     def _position_of(self, count: int) -> float:
-        """The belt position nearest to now at which the counter shows `count`."""
+        """The belt position nearest to now at which the counter has the value `count`."""
         zero, counter = self._line.counter.read(self._zero), self._line.counter
         moved = round(self._line.belt.position_mm(time.monotonic_ns()) * self._line.counts_per_mm)
         return (counter.near(count, zero + moved) - zero) / self._line.counts_per_mm
@@ -347,7 +348,8 @@ def main(arguments: Sequence[str] | None = None, kind: type[SimulatedPlc] = Simu
     sys.setswitchinterval(0.0005)
     with given.ledger.open("a", encoding="utf-8") as ledger:
         panel = given.ledger.with_name("panel.json")
-        kind(Line.read(given.line), given.port, ledger, given.boot, panel).run(stop, no_more_parts)
+        plc = kind(Line.read(given.line), port=given.port, ledger=ledger, boot=given.boot, panel=panel)
+        plc.run(stop, no_more_parts)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""An MQTT subscriber that keeps every verdict it hears."""
+"""An MQTT subscriber that keeps every verdict it receives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from paho.mqtt.properties import Properties
 
 
 class Recorder:
-    """Connects again by itself; its session is durable, so the broker keeps what it misses."""
+    """Reconnects by itself. Its session is durable, so the broker keeps the messages that it misses."""
 
     def __init__(self, port: int, version: str) -> None:
         self._lock = threading.Lock()
@@ -38,13 +38,13 @@ class Recorder:
         self._client.loop_start()
 
     def verdicts(self) -> list[dict[str, Any]]:
-        """All messages on `verdict` so far, repetitions included."""
+        """All messages on `verdict` so far, including repetitions."""
         with self._lock:
             return list(self._heard)
 
     @property
     def count(self) -> int:
-        """How many messages `verdicts` would return."""
+        """The number of messages that `verdicts` would return."""
         return len(self._heard)
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What a run was worth, measured against the truth of the simulated line."""
+"""Measures a run against the truth of the simulated line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STAGES = ("transfer", "wait for the model", "inference", "judgement", "delivery"
 
 
 def read_ledger(path: Path) -> list[Event]:
-    """The PLC's ledger; a last line cut off by kill -9 is left out."""
+    """The PLC's ledger. A last line that kill -9 cut off is left out."""
     events = []
     for text in path.read_text().splitlines():
         try:
@@ -31,7 +31,7 @@ def read_ledger(path: Path) -> list[Event]:
 
 
 def measure(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], metrics: str) -> Event:
-    """The report of `edge-inspector demo --report`; docs/demo.md explains every figure."""
+    """The report of `edge-inspector demo --report`. docs/demo.md explains every figure."""
     triggers = {_key(event): event for event in ledger if event["kind"] == "trigger"}
     plc: dict[PartKey, Event] = {}
     for event in ledger:
@@ -73,7 +73,7 @@ def measure(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], metr
 
 
 def recovery_s(verdicts: Iterable[Event], camera: str, ready_ns: int) -> float | None:
-    """From when the camera was ready again to the first exposure of it that was inspected; None without one."""
+    """Time from a camera's return until its first exposure that was inspected. None without one."""
     views = (view for body in verdicts for view in body["views"] if view["camera"] == camera)
     after = [view["captured_ns"] for view in views if view["captured_ns"] > ready_ns and view["failure"] == "none"]
     return round((min(after) - ready_ns) / 1e9, 3) if after else None
@@ -84,7 +84,7 @@ def _key(event: Event) -> PartKey:
 
 
 def _duplicates(ledger: Iterable[Event], verdicts: Iterable[Event]) -> int:
-    """Parts that were given a second, different verdict; a repeated message with the same number is not one."""
+    """Parts with a second, different verdict. A repeated message with the same number is none."""
     numbers: dict[PartKey, set[PartKey]] = {}
     for body in verdicts:
         numbers.setdefault((body["plc_boot_id"], body["part_seq"]), set()).add((body["boot_id"], body["seq"]))
@@ -140,7 +140,7 @@ def _timing(triggers: dict[PartKey, Event], plc: dict[PartKey, Event], mqtt: dic
 
 
 def _stages(body: Event, written_ns: int) -> dict[str, float]:
-    """Where the time went for the view that was ready last, ns."""
+    """The time in each stage for the view that was ready last, in ns."""
     view = max(body["views"], key=lambda view: view["begun_ns"] + view["inference_us"] * 1000)
     exposed_ns = view["captured_ns"] + view["exposure_us"] * 500
     inferred_ns = view["begun_ns"] + view["inference_us"] * 1000
@@ -155,7 +155,7 @@ def _position(line: Line, ledger: Sequence[Event], triggers: dict[PartKey, Event
         for view in body["views"]:
             if key not in triggers or view["encoder_count"] is None:
                 continue
-            # Every simulated camera exposes when the part is at its place, whatever its clock says.
+            # Every simulated camera exposes when the part is at its place, whatever its clock shows.
             lane = int(view["camera"].removeprefix("cam")) - 1
             moved_mm = line.eye_mm(triggers[key]["part"]) + camera_offset_mm(lane)
             truth = line.counter.read(zeros[key[0]]) + moved_mm * line.counts_per_mm
@@ -193,7 +193,7 @@ def _from_metrics(text: str) -> Event:
 
 
 def _silences(ledger: Iterable[Event]) -> list[float]:
-    """For how long, each time, the PLC held the daemon for dead."""
+    """How long the PLC took the daemon for dead, for each time."""
     found, since = [], None
     for event in ledger:
         if event["kind"] == "edge":
@@ -206,7 +206,7 @@ def _silences(ledger: Iterable[Event]) -> list[float]:
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
-    """p50, p99, p99.9 and max by nearest rank, None without values; `n` is how many there are.
+    """p50, p99, p99.9 and max by nearest rank, None without values. `n` is the number of values.
 
     Up to a thousand values p99.9 is the max.
     """

@@ -1,4 +1,4 @@
-"""What the demo shows in the terminal while it runs, and at its end."""
+"""The display of the demo in the terminal, while it runs and at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MARKS = {Decision.ACCEPT: "·", Decision.REJECT: "R", Decision.NOT_INSPECTED: "
 
 
 class Scoreboard:
-    """Redraws itself in a terminal; prints a line every five seconds elsewhere."""
+    """Redraws itself in a terminal. Otherwise it prints a line every five seconds."""
 
     def __init__(self, line: Line, broker: str, folder: Path, page: str) -> None:
         self._line = line
@@ -38,7 +38,7 @@ class Scoreboard:
         )
 
     def show(self, ledger: Path, recorder: Recorder) -> None:
-        """Bring the board up to date."""
+        """Update the board."""
         self._follow(ledger)
         if not self._live and time.monotonic() < self._next_s:
             return
@@ -52,7 +52,7 @@ class Scoreboard:
             print("  ".join(row.strip() for row in rows[:3]), flush=True)
 
     def note(self, text: str) -> None:
-        """A line below the board."""
+        """Print a line below the board."""
         print(f"\n{text}", flush=True)
 
     def _follow(self, ledger: Path) -> None:
@@ -92,7 +92,7 @@ class Scoreboard:
 
     @staticmethod
     def summary(report: dict[str, Any]) -> None:
-        """The figures that matter, at the end."""
+        """Print the most important figures at the end."""
 
         def spread(name: str) -> str:
             found = report[name]

@@ -1,4 +1,4 @@
-"""The demo's station: the same two files that any station has, written for the simulated line."""
+"""The demo's station: the two files that any station has, written for the simulated line."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ on_not_inspected = "reject"
 review_band = {review_band}
 {classes}{alarm}"""
 
-# Pictures come in the order of their index, all defects in a row perhaps, and the simulated model rejects most parts.
+# Pictures come in the order of their index, where all defects may be in a row. The simulated model rejects most parts.
 _NO_REJECT_ALARM = """
 [alarm]
 rejects_in_a_row = 0
@@ -89,9 +89,9 @@ reject_share = 0
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """What differs from run to run. `model_ms` above 0 puts a simulated model in; `camera_faults` go to camera 1."""
+    """The differences between runs. A `model_ms` above 0 means a simulated model. `camera_faults` go to camera 1."""
 
     mqtt_version: str = "5"
     model: str = ""
@@ -108,12 +108,12 @@ class Variant:
     workers: int = 0
 
     def row_counts(self, line: Line) -> int:
-        """Encoder counts from row to row that make pixels square."""
+        """Encoder counts from row to row for square pixels."""
         return round(0.8 * line.counts_per_mm)
 
 
-def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[str, int], variant: Variant) -> Path:
-    """Station and recipe in `folder`; the station file's path."""
+def write_station_files(folder: Path, line_file: Path, line: Line, *, ports: dict[str, int], variant: Variant) -> Path:
+    """Write station and recipe into `folder`. Returns the station file's path."""
     simulated = variant.model_ms > 0
     model = variant.model or ("magnetic-tile-1.6" if line.frames else "tile-1.1")
     station = _STATION.format(
@@ -156,7 +156,7 @@ def write_station_files(folder: Path, line_file: Path, line: Line, ports: dict[s
         line=line,
         min_pitch=max(line.pitch_mm * 0.9, line.part_length_mm),
         review_band=list(variant.review_band),
-        # What the simulated model is for needs no guard, and its lines shall say that all is well.
+        # Tests with the simulated model need no guard, and their lines must report that all is well.
         classes='[classes.defect]\nmin_area_mm2 = 20.0\n[picture]\nguard = "none"\n' if simulated else "",
         alarm=_NO_REJECT_ALARM if simulated or line.frames else "",
     )

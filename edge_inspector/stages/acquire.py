@@ -1,4 +1,4 @@
-"""One thread per camera: grab, stamp, hand over. It never waits on anything downstream."""
+"""One thread per camera: grab, stamp, hand over. It never waits for a later stage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edge_inspector.store.openings import Openings
 log = logging.getLogger(__name__)
 
 _PUBLISH_EVERY_NS = 1_000_000_000
-_PROVEN_NS = 10_000_000_000  # open for so long without a picture: it waits for its trigger, and hurts nobody
+_PROVEN_NS = 10_000_000_000  # a camera that is open this long without a picture waits for its trigger and harms nobody
 _COUNTED = {
     "frames_missed": metrics.frames_missed,
     "underruns": metrics.camera_underruns,
@@ -33,16 +33,18 @@ _COUNTED = {
 
 
 class Acquire:
-    """Owns one camera. `estimate(captured_ns)` is the likely belt position; None while there is none.
+    """Owns one camera.
 
-    `limits()` is what the recipe in force demands of this camera's pictures, `guard()` what it was taught of them.
+    `estimate(captured_ns)` is the likely belt position, or None if there is none. `limits()` are the picture limits
+    that the recipe in force has for this camera. `guard()` is its picture guard for this camera.
     """
 
-    beat_within_s = 15.0  # opening a camera that does not answer takes this long with the slowest driver
+    beat_within_s = 15.0  # the slowest driver takes this long to open a camera that does not answer
 
     def __init__(
         self,
         camera: Camera,
+        *,
         to_line: int,
         estimate: Callable[[int], float | None],
         admission: Admission,
@@ -66,7 +68,7 @@ class Acquire:
         self._conditions = conditions
         self._album = album
         self._openings = openings
-        self._backoff = Backoff(first_s=0.1, longest_s=0.5)  # a camera that is back is to be in use within a second
+        self._backoff = Backoff(first_s=0.1, longest_s=0.5)  # a camera that comes back must be in use within a second
         self._is_open = False
         self._opened_before = False
         self._unproven_ns: int | None = None
@@ -75,7 +77,7 @@ class Acquire:
         self._published_ns = 0
 
     def start(self) -> None:
-        """Not open yet: the first step tries, with backoff."""
+        """Nothing is open yet. The first step tries to open, with backoff."""
         self._is_open = False
         why = self._openings.left_out(self._camera.name)
         if why:
@@ -83,7 +85,7 @@ class Acquire:
         self._conditions.set(ErrorCode.CAMERA_LOST, self._camera.name, "left out" if why else "not open yet")
 
     def step(self) -> None:
-        """One frame, or one attempt to open the camera."""
+        """Take one frame, or try once to open the camera."""
         if not self._is_open:
             self._open()
             return
@@ -105,7 +107,7 @@ class Acquire:
             self._publish()
 
     def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
-        """Let go of the camera."""
+        """Release the camera."""
         self._publish()
         self._camera.close()
         self._is_open = False
@@ -132,7 +134,7 @@ class Acquire:
         self._conditions.clear(ErrorCode.CAMERA_LOST, self._camera.name)
 
     def _is_left_out(self) -> bool:
-        """Whether the camera ended the daemon too often, and nobody has given RESET since."""
+        """Whether the camera ended the daemon too often, and nobody has given RESET since then."""
         if not self._openings.left_out(self._camera.name):
             return False
         if self._conditions.held(ErrorCode.CAMERA_LEFT_OUT, self._camera.name):
@@ -141,7 +143,7 @@ class Acquire:
         return False
 
     def _prove(self, *, seen: bool) -> None:
-        """A camera that was opened, and has given a picture or has been open for a while, is one that works."""
+        """Note that the camera works, once it has given a picture or has been open for a while."""
         since_ns = self._unproven_ns
         if since_ns is not None and (seen or time.monotonic_ns() - since_ns > _PROVEN_NS):
             self._unproven_ns = None
@@ -157,7 +159,7 @@ class Acquire:
         self._backoff.failed()
 
     def _publish(self) -> None:
-        """The device's statistics as metrics. A number that is lower than before began anew with an `open`."""
+        """Publish the device's statistics as metrics. A number lower than before started again with an `open`."""
         before, found = self._counters, self._camera.counters()
         for name, metric in _COUNTED.items():
             more = getattr(found, name) - getattr(before, name)
@@ -167,8 +169,9 @@ class Acquire:
         self._counters, self._published_ns = found, time.monotonic_ns()
 
     def _receive(self, frame: Frame) -> None:
-        """Look only at what can be seen in time; only a picture that can be judged goes on to the model."""
-        # A count that the camera latched is a raw 32-bit value, for the judge; to order work the estimate will do.
+        """Check the picture, and pass it to the model only if it is in time and can be judged."""
+        # A count that the camera latched is a raw 32-bit value and goes to the judge. The estimate is enough to order
+        # the work.
         count = self._estimate(frame.captured_ns)
         if count is None:
             self._answer(frame, None, Reason.POSITION_UNKNOWN)
@@ -194,7 +197,7 @@ class Acquire:
             self._answer(frame, like, Reason.BAD_IMAGE)
 
     def _unlike(self, frame: Frame, figures: PictureFigures) -> tuple[PictureFault | None, str]:
-        """Whether the picture is not like those of good parts, and in what."""
+        """Whether the picture is unlike those of good parts, and in which figure."""
         guard = self._guard()
         objection = guard.objection(signature(frame.image, figures)) if guard is not None else ""
         return (PictureFault.UNLIKE, objection) if objection else (None, "")

@@ -1,6 +1,6 @@
-"""The archive's thread: every verdict and its deliveries into the results, the pictures worth keeping onto the disk.
+"""The archive's thread: it stores verdicts, their deliveries, and the pictures that are worth keeping.
 
-It comes last in everything: it is behind all other threads, and whatever it cannot keep is counted and forgotten.
+It has the lowest priority of all threads. Items that it cannot keep are counted and dropped.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from edge_inspector.store.sidecar import StationFacts, kept_because, objection_f
 log = logging.getLogger(__name__)
 
 _COMMIT_S = 0.2
-_HELD_MAX = 1024  # items that wait here for a disk that does not take them; the mailbox holds more
-_HURRY = 256  # so many items waiting, and pictures give way to results
+_HELD_MAX = 1024  # items that wait here while the disk takes none. The mailbox holds more.
+_HURRY = 256  # if more items wait, no pictures are saved: results come first
 _EARLY_MAX = 64
-_OBJECTIONS_MAX = 32  # each carries a mask
-_CALM_S = 30.0  # without trouble for so long, and it is over
+_OBJECTIONS_MAX = 32  # few, because each one carries a mask
+_CALM_S = 30.0  # the trouble is over after this long without an error
 _TIDY_NS = 1_000_000_000
-_GUARD_NS = 500_000_000  # between two looks at whether the files are still there
+_GUARD_NS = 500_000_000  # between two checks that the files are still there
 
 
 @dataclass(slots=True)
 class Held:
-    """What came and is not in the results yet."""
+    """Items that have arrived and are not in the results yet."""
 
     entries: list[Entry] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
@@ -62,11 +62,12 @@ class Archive:
     """Owns results and pictures in `state_dir`."""
 
     name = "archive"
-    beat_within_s = 60.0  # a disk that is throttled takes its time
+    beat_within_s = 60.0  # a throttled disk may take this long
 
     def __init__(
         self,
         state_dir: Path,
+        *,
         settings: ArchiveTable,
         facts: StationFacts,
         inbox: Mailbox[ArchiveItem],
@@ -100,12 +101,12 @@ class Archive:
         self._guarded_ns = 0
 
     def start(self) -> None:
-        """Nothing is open yet: the first step tries."""
+        """Nothing is open yet. The first step tries."""
         go_last()
         self._guards.look()
 
     def step(self) -> None:
-        """What came within a fifth of a second, in one commit; then its pictures."""
+        """Commit all items of a fifth of a second together, then save their pictures."""
         if self._take(_COMMIT_S):
             time.sleep(_COMMIT_S / 2)
             self._take(0.0)
@@ -115,9 +116,9 @@ class Archive:
         self._tidy()
 
     def stop(self, *, failed: bool) -> None:
-        """Write what is left, without pictures, and let go."""
+        """Write the items that are left, without pictures, and close the files."""
         if not failed:
-            self._commit()  # so that there is room for what still waits
+            self._commit()  # makes room for the items that still wait
             while self._take(0.0):
                 self._commit()
         if self._held.entries:
@@ -126,7 +127,7 @@ class Archive:
         self._close()
 
     def _take(self, timeout_s: float) -> bool:
-        """Whether there was anything, and room for it."""
+        """Take items from the mailbox if there is room. Whether there were any."""
         room = _HELD_MAX - len(self._held)
         items = self._inbox.take(min(64, room), timeout_s) if room > 0 else []
         for item in items:
@@ -170,9 +171,9 @@ class Archive:
         return Entry(verdict, utc, why, stems if why else {})
 
     def _commit(self) -> Held:
-        """What is in the results from now on."""
+        """Commit the held items. Returns those that are now in the results."""
         held = self._held
-        # A link may be quicker than the judge: what it says of a verdict that is not here yet waits for it.
+        # A link may be quicker than the judge. A delivery waits if its verdict is not here yet.
         early = [delivery for delivery in held.deliveries if delivery.seq > self._seen_seq][-_EARLY_MAX:]
         held.deliveries = [delivery for delivery in held.deliveries if delivery.seq <= self._seen_seq]
         try:
@@ -199,24 +200,26 @@ class Archive:
                 view = placed.view
                 if view.camera in entry.stems:
                     facts = view_facts(entry, placed, self._facts)
-                    self._keep(view.camera, view.frame_id, entry.stems[view.camera], facts)
+                    self._keep(view.camera, view.frame_id, stem=entry.stems[view.camera], facts=facts)
         for objection in kept.objections:
             said = objection.said
             facts = objection_facts(objection, self._facts)
-            self._keep(said.camera, said.frame_id, objection.stem, facts, said)
+            self._keep(said.camera, said.frame_id, stem=objection.stem, facts=facts, said=said)
 
     def _keep(
-        self, camera: str, frame_id: int, stem: str, facts: dict[str, object], said: Disagreement | None = None
+        self, camera: str, frame_id: int, *, stem: str, facts: dict[str, object], said: Disagreement | None = None
     ) -> None:
-        trouble = self._save(camera, frame_id, stem, facts, said)
+        trouble = self._save(camera, frame_id, stem=stem, facts=facts, said=said)
         if trouble:
             metrics.archive_left_out.labels("picture").inc()
             self._trouble("pictures", trouble)
         else:
             metrics.archive_pictures.labels(str(facts["kept_because"])).inc()
 
-    def _save(self, camera: str, frame_id: int, stem: str, facts: dict[str, object], said: Disagreement | None) -> str:
-        """Why the picture could not be kept; "" when it was. With what the shadow model said goes its mask."""
+    def _save(
+        self, camera: str, frame_id: int, *, stem: str, facts: dict[str, object], said: Disagreement | None
+    ) -> str:
+        """Why the picture could not be kept, or "". A disagreement of the shadow model adds the shadow's mask."""
         if len(self._inbox) > _HURRY:
             return "the disk is too slow: results come first"
         picture = self._album.get(camera, frame_id)
@@ -239,7 +242,7 @@ class Archive:
         return ImageArchive(images_dir(self._state_dir), limits, chosen.image_format)
 
     def _guard(self) -> None:
-        """Notice that files were taken away while they are open here; what comes from now on goes into new ones."""
+        """Notice open files that were removed. New items then go into new files."""
         now_ns = time.monotonic_ns()
         if now_ns - self._guarded_ns < _GUARD_NS:
             return
@@ -255,7 +258,7 @@ class Archive:
 
     def _lose(self, what: str, path: Path) -> None:
         self._trouble(what, f"{path} was removed or replaced while the station ran: begun anew", ErrorCode.STATE_LOST)
-        if self._choice is not None:  # its file may be gone too
+        if self._choice is not None:  # its file may be missing too
             with suppress(OSError):
                 self._state_dir.mkdir(parents=True, exist_ok=True)
             self._remember(self._choice)
@@ -267,7 +270,7 @@ class Archive:
         self._tidied_ns = now.monotonic_ns
         with self._telling("pictures"):
             if self._images is None and images_dir(self._state_dir).is_dir():
-                self._images = self._open_images()  # an earlier run's pictures grow old too
+                self._images = self._open_images()  # the pictures of an earlier run must expire too
         with self._telling("results"):
             if self._results is not None and not self._results.broken:
                 self._forgetting.look(now, self._results, self._images)

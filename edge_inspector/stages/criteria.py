@@ -1,4 +1,7 @@
-"""What judges is held against what judged before: a change is told, and stays told until somebody gives RESET."""
+"""Compares the present basis of verdicts with the earlier one.
+
+A change is reported as a condition until somebody gives RESET.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ _MOST_TOLD = 5
 
 
 class CriteriaWatch:
-    """For the daemon's main thread. `look` now and then: a session that is built anew may be another model's file."""
+    """Runs in the daemon's main thread.
+
+    Call `look` now and then, because a rebuilt session may have loaded another model file.
+    """
 
     def __init__(self, state_dir: Path, basis: Basis, recipes: Collection[int], conditions: Conditions) -> None:
         self._state_dir = state_dir
@@ -30,7 +36,10 @@ class CriteriaWatch:
         self._kept: dict[int, KeptBasis] | None = None
 
     def look(self) -> bool:
-        """Tell what judges otherwise than before, be it in an earlier run. Whether another session runs now."""
+        """Report differences to the earlier basis, also to that of an earlier run.
+
+        Returns whether another session runs now.
+        """
         model, first = self._basis.model, self._model is None
         if model == self._model:
             return False
@@ -43,7 +52,7 @@ class CriteriaWatch:
         return not first
 
     def acknowledge(self) -> None:
-        """Somebody has seen it: RESET."""
+        """A person has seen the change and given RESET."""
         self._kept = {each: replace(kept, unseen="") for each, kept in (self._kept or {}).items()}
         self._keep()
 

@@ -1,4 +1,4 @@
-"""The drift watch that runs in the archive's thread: metrics and a warning, no more."""
+"""The drift watch, which runs in the archive's thread. It only sets metrics and a warning."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from edge_inspector.station_file import DriftTable
 
 log = logging.getLogger(__name__)
 
-_POINTS = 60  # of the control chart, for people to look at
-_BACK = 0.8  # of the limit: what comes back must come back clearly
+_POINTS = 60  # of the control chart that people see
+_BACK = 0.8  # of the limit: the warning ends only clearly below the limit
 _REJECTS = "reject rate"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriftState:
-    """How the line looks against its reference: an index for each (subject, quantity), and the control chart so far."""
+    """How far the line is from its reference: an index for each (subject, quantity), and the control chart."""
 
     reference_parts: int
     since_utc: datetime
@@ -37,7 +37,7 @@ class DriftState:
 
 
 class DriftWatch:
-    """Compares the latest parts with the reference of their recipe, if there is one: `edge-inspector reference`."""
+    """Compares the latest parts with the reference of their recipe, if `edge-inspector reference` has made one."""
 
     def __init__(self, state_dir: Path, settings: DriftTable, conditions: Conditions) -> None:
         self._state_dir = state_dir
@@ -49,10 +49,10 @@ class DriftWatch:
         self._warned: set[str] = set()
         self._chart: deque[RejectRate] = deque(maxlen=_POINTS)
         self._parts = self._charted = 0
-        self.state: DriftState | None = None  # any thread may look
+        self.state: DriftState | None = None  # any thread may read it
 
     def add(self, verdict: Verdict) -> None:
-        """One more part."""
+        """Add one part."""
         if verdict.recipe_id != self._recipe_id:
             self._recipe_id, self._version = verdict.recipe_id, 0
             self._load()
@@ -73,7 +73,7 @@ class DriftWatch:
             window.add(defect.defect_class, "area", defect.area_mm2)
 
     def look(self) -> None:
-        """Take up a reference that was learnt anew; tell where the line has drifted. Now and then."""
+        """Load a new reference if there is one, and report drift. Call it now and then."""
         self._load()
         window = self._window
         if window is None:
@@ -87,7 +87,8 @@ class DriftWatch:
             self._warn(f"{subject} {quantity}", why if index > limit else "")
         chart = window.reject_rate()
         if chart is not None:
-            if self._parts - self._charted >= self._settings.window_parts / 10:  # nearer points are nearly the same one
+            # points closer together would be nearly equal
+            if self._parts - self._charted >= self._settings.window_parts / 10:
                 self._chart.append(chart)
                 self._charted = self._parts
             metrics.reject_rate.set(chart.rate)
@@ -97,12 +98,12 @@ class DriftWatch:
             self._warn(_REJECTS, "" if chart.in_control else why)
         learnt = window.reference
         self.state = DriftState(
-            learnt.parts,
-            learnt.since_utc,
-            learnt.until_utc,
-            self._settings.psi_limit,
-            indices,
-            (*self._chart, *([chart] if chart else [])),
+            reference_parts=learnt.parts,
+            since_utc=learnt.since_utc,
+            until_utc=learnt.until_utc,
+            limit=self._settings.psi_limit,
+            indices=indices,
+            chart=(*self._chart, *([chart] if chart else [])),
         )
 
     def _warn(self, subject: str, why: str) -> None:

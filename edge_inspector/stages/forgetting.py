@@ -1,4 +1,7 @@
-"""What the archive lets go of: by age as far as the date can be trusted, by room always, and never in silence."""
+"""Deletes old results and pictures, and logs it.
+
+It deletes by age only as far as the date can be trusted. It deletes for lack of space in any case.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,12 @@ from edge_inspector.store.retention import SETTLED, Retention
 log = logging.getLogger(__name__)
 
 _CLOCK = "clock"
-_GATHER_NS = 10_000_000_000  # so that the first line of a run of deletions has more than its first second in it
+_GATHER_NS = 10_000_000_000  # the first line about a series of deletions then covers more than their first second
 _AGAIN_NS = 3600_000_000_000
 
 
 class Forgetting:
-    """Tidies results and pictures. Every method is the archive's thread's; DeviceError comes from the disk."""
+    """Deletes results and pictures. Only the archive's thread calls it. DeviceError comes from the disk."""
 
     def __init__(self, settings: ArchiveTable, conditions: Conditions) -> None:
         self._settings = settings
@@ -36,7 +39,7 @@ class Forgetting:
         self._next_line_ns = 0
 
     def look(self, now: Moment, results: ResultsWriter, images: ImageArchive | None) -> None:
-        """See what the date is worth beside what is stored. To be done before anything is tidied."""
+        """Compare the date with the stored dates, to find out whether it can be trusted. Call it before deleting."""
         self._before = None
         stamps = results.stamps(now.utc)
         self._oldest = stamps.oldest
@@ -55,19 +58,22 @@ class Forgetting:
             self._conditions.clear(ErrorCode.CLOCK_STEPPED, _CLOCK)
 
     def tidy_results(self, results: ResultsWriter, now: Moment) -> None:
-        """Forget some of what is too old or too much."""
+        """Delete some of the results that are too old or too many."""
         results.tidy(self._before, self._settings.keep_mb * 2**20, now.utc)
         self._count("parts", results.forgotten)
 
     def tidy_pictures(self, images: ImageArchive, now: Moment) -> None:
-        """Give up some of what is too old or too much; of parts that the results still hold, nothing is too old."""
+        """Delete some of the pictures that are too old or too many.
+
+        By age it deletes no pictures of parts that the results still hold.
+        """
         dates = [date for date in (self._before, self._oldest) if date is not None]
         before = f"{min(dates):%Y-%m-%d}" if self._before is not None else ""
         images.tidy(before, f"{now.utc:%Y-%m-%d}")
         self._count("views", images.forgotten)
 
     def tell(self, now: Moment, *, at_once: bool = False) -> None:
-        """A line for what went since the last one: at most one an hour."""
+        """Log the deletions since the last line, at most once an hour."""
         if not self._gone:
             return
         if not self._next_line_ns:
@@ -81,7 +87,7 @@ class Forgetting:
         for why, count in forgotten.items():
             metrics.archive_forgotten.labels(what, why).inc(count)
             self._gone[what, why] += count
-        self._gone += Counter()  # without those that are none
+        self._gone += Counter()  # removes entries with a count of zero
         forgotten.clear()
 
 

@@ -1,4 +1,4 @@
-"""The picture guards of the running station: which are in force, and teaching them from the parts that run."""
+"""The picture guards of the running station: which ones are in force, and how new ones are taught from parts."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ TAUGHT_PARTS = 50
 
 @dataclass(slots=True)
 class _Lesson:
-    """A recipe that is being taught: the signatures so far, by camera."""
+    """A recipe whose guard is being taught: the signatures up to now, by camera."""
 
     recipe_id: int
     seen: defaultdict[str, list[Signature]] = field(default_factory=lambda: defaultdict(list))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Teaching:
-    """Whether a recipe's guard is taught, or being taught: `parts` of `wanted` so far."""
+    """Whether a recipe's guard is taught, or is being taught with `parts` of `wanted` parts up to now."""
 
     recipe_id: int
     taught: bool
@@ -51,9 +51,9 @@ class Teaching:
 
 
 class PictureGuards:
-    """Any thread may ask for a guard and begin to teach one. The archive's thread does the rest.
+    """Any thread may ask for a guard or start to teach one. The archive's thread does the work.
 
-    `recipes` are those that may judge. A guard that was taught by `edge-inspector guard` is taken up by itself.
+    `recipes` are those that may judge. A guard that `edge-inspector guard` has taught is loaded automatically.
     """
 
     def __init__(self, state_dir: Path, recipes: Mapping[int, Criteria], album: Album, conditions: Conditions) -> None:
@@ -67,23 +67,29 @@ class PictureGuards:
         self._lesson: _Lesson | None = None
 
     def of(self, recipe_id: int, camera: str) -> CameraGuard | None:
-        """The guard of this camera's pictures by this recipe; None while there is none."""
+        """The guard of this recipe for this camera's pictures. None if there is none."""
         return self._in_force.get(recipe_id, {}).get(camera)
 
     def teach(self, recipe_id: int) -> None:
-        """Teach this recipe's guard from the next parts that are accepted. The one of before ends at once."""
+        """Teach this recipe's guard from the next accepted parts. The old guard ends at once."""
         self._begin = recipe_id
 
     def teaching(self, recipe_id: int) -> Teaching:
-        """How far that is."""
+        """The progress of teaching this recipe's guard."""
         lesson, views = self._lesson, self._guarded_views(recipe_id)
         learning = lesson is not None and lesson.recipe_id == recipe_id
         parts = min((len(lesson.seen.get(camera, ())) for camera in views), default=0) if lesson and learning else 0
         taught = all(self.of(recipe_id, camera) is not None for camera in views)
-        return Teaching(recipe_id, taught, learning or self._begin == recipe_id, parts, TAUGHT_PARTS)
+        return Teaching(
+            recipe_id=recipe_id,
+            taught=taught,
+            teaching=learning or self._begin == recipe_id,
+            parts=parts,
+            wanted=TAUGHT_PARTS,
+        )
 
     def add(self, verdict: Verdict) -> None:
-        """One more part: an accepted one of the recipe that is being taught is learned from."""
+        """Add one part. The guard learns from it if it was accepted and its recipe is being taught."""
         lesson = self._lesson
         if lesson is None or verdict.recipe_id != lesson.recipe_id or verdict.decision is not Decision.ACCEPT:
             return
@@ -95,7 +101,7 @@ class PictureGuards:
             self._finish(lesson, verdict.decided_ns)
 
     def look(self) -> None:
-        """Take up what was taught elsewhere, begin what was asked for, and tell which recipe is not guarded."""
+        """Load guards taught elsewhere, start requested lessons, and report recipes that have no guard."""
         begin, self._begin = self._begin, 0
         if begin:
             self._lesson = _Lesson(begin)

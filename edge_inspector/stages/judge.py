@@ -1,4 +1,4 @@
-"""The judge's thread: views to parts, parts to verdicts. It alone decides."""
+"""The judge's thread: it assigns views to parts and gives each part its verdict. No other thread decides."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ from edge_inspector.stages.watching import Watching
 
 log = logging.getLogger(__name__)
 
-_RECENTLY_S = 3.0  # a view that never came is blamed on what was wrong this shortly before
-_LOST_TOLD_NS = 500_000_000  # so long that the PLC reads it between two exchanges
-_HANGS_NS = 300_000_000  # with an exchange more, still within one heartbeat
-_SHOW_NS = 50_000_000  # as often as somebody who watches the belt would notice
+_RECENTLY_S = 3.0  # if a view never arrived, a fault from this shortly before is named as the cause
+_LOST_TOLD_NS = 500_000_000  # long enough that the PLC reads it between two exchanges
+_HANGS_NS = 300_000_000  # together with one exchange this is still within one heartbeat
+_SHOW_NS = 50_000_000  # a person who watches the belt notices no shorter delay
 _RECENT = 256
 
 
 class Judge:
     """Owns the parts between photo-eye and verdict. `backlog()` is how many frames wait for the model.
 
-    `arrived(ns)` is told how long a view took from the model to here. `seen()` are the lowest and highest value of the
-    encoder's counter, where these are not those of the station file.
+    It calls `arrived(ns)` with the time that a view took from the model to the judge. `seen()` are the lowest and
+    highest value of the encoder's counter if they differ from the station file.
     """
 
     name = "judge"
@@ -61,6 +61,7 @@ class Judge:
 
     def __init__(
         self,
+        *,
         boot_id: int,
         geometry: Geometry,
         recipes: Mapping[int, Criteria],
@@ -93,7 +94,13 @@ class Judge:
         pitch = min(each.recipe.min_pitch_mm for each in recipes.values()) * geometry.counts_per_mm
         self._watching = watching = Watching(geometry, timeline, conditions, pitch)
         self._placing = Placing(
-            geometry, timeline, conditions, min(tolerances.values()), longest, watching.direction, watching.source
+            geometry,
+            timeline,
+            conditions,
+            tolerance=min(tolerances.values()),
+            longest=longest,
+            direction=watching.direction,
+            source=watching.source,
         )
         self._tracker = PartTracker(
             geometry.offsets,
@@ -101,7 +108,13 @@ class Judge:
             geometry.reserve,
             geometry.gate,
         )
-        self._scaling = Scaling(geometry.counts_per_mm, geometry.counter.span, recipes, timeline, conditions)
+        self._scaling = Scaling(
+            counts_per_mm=geometry.counts_per_mm,
+            values=geometry.counter.span,
+            recipes=recipes,
+            timeline=timeline,
+            conditions=conditions,
+        )
         self._intake = TriggerIntake()
         self._telling = Telling(conditions)
         self._plc: PlcInput | None = None
@@ -113,17 +126,17 @@ class Judge:
         self._recent: deque[Verdict] = deque(maxlen=_RECENT)
 
     def start(self) -> None:
-        """Go on: parts survive a restart of the thread."""
+        """Continue. Parts survive a restart of the thread."""
         self._settled_ns = time.monotonic_ns()
 
     def step(self) -> None:
-        """Take what came, place it, decide what is ripe."""
+        """Take the new items, find their positions, and decide the parts that are due."""
         for item in self._inbox.take(64, timeout_s=0.002 if self._placing.waits_for_encoder else 0.01):
             self._receive(item)
         self._settle()
 
     def stop(self, *, failed: bool) -> None:
-        """Decide everything that is left: nothing leaves without a verdict. After a failure the parts wait."""
+        """Decide all parts that are left, so that each has a verdict. After a failure the parts wait instead."""
         if failed:
             return
         for item in self._inbox.take(self._inbox.capacity, timeout_s=0.0):
@@ -134,15 +147,16 @@ class Judge:
         self._control.stop()
 
     def submit(self, command: Command) -> None:
-        """Hand a command over; it is answered through its `reply`. Any thread may."""
+        """Hand over a command from any thread. The answer comes through its `reply`."""
         kept = replace(command, reply=partial(_answer, command))
         if self._inbox.put(kept) is not None:
             kept.reply(CommandResult("the station is too busy: try again", self._control.recipe_id))
 
     def status(self) -> StationStatus:
-        """What the links say of the station. Any thread may ask.
+        """The state of the station that the links report. Any thread may ask.
 
-        A judge that hangs is a fault before the supervisor finds out: the links would go on to say that all is well.
+        If the judge hangs, this is a fault at once. The supervisor notices it later, and until then the links would
+        report that all is well.
         """
         state, error_code = self._conditions.state, self._conditions.error_code
         if state in (StationState.READY, StationState.DEGRADED, StationState.OFF) and self._hangs:
@@ -151,16 +165,16 @@ class Judge:
             state,
             error_code,
             self._control.recipe_id,
-            self._seq,
-            self._totals[Decision.REJECT],
-            self._totals[Decision.NOT_INSPECTED],
-            len(self._tracker) > 0,
-            self._control.enabled,
-            self._conditions.holds(ErrorCode.MANY_REJECTS),
+            parts=self._seq,
+            rejected=self._totals[Decision.REJECT],
+            not_inspected=self._totals[Decision.NOT_INSPECTED],
+            busy=len(self._tracker) > 0,
+            enabled=self._control.enabled,
+            alarm=self._conditions.holds(ErrorCode.MANY_REJECTS),
         )
 
     def scene(self) -> Scene:
-        """The parts on the belt and the last verdicts, a moment ago. Any thread may ask."""
+        """The parts on the belt and the last verdicts, as they were a moment ago. Any thread may ask."""
         return Scene(self._shown, tuple(self._recent.copy()))
 
     @property
@@ -188,7 +202,17 @@ class Judge:
             unseen_ns = self._unseen_ns if handicap is Reason.NONE else 0
             recipe_id = self._control.recipe_id
             self._scaling.announced(heard.boot_id, trigger, handicap, recipe_id)
-            self._placing.announce(Announced(now, unseen_ns, heard.boot_id, trigger, handicap, recipe_id, heard.run))
+            self._placing.announce(
+                Announced(
+                    announced_ns=now,
+                    unseen_ns=unseen_ns,
+                    plc_boot_id=heard.boot_id,
+                    trigger=trigger,
+                    handicap=handicap,
+                    recipe_id=recipe_id,
+                    run=heard.run,
+                )
+            )
         if not self._intake.behind:
             self._unseen_ns = heard.asked_ns
         self._control.hear(heard, whole=not self._intake.behind)
@@ -247,7 +271,7 @@ class Judge:
 
     def _pronounce(self, assembly: Assembly, absent: Callable[[str], Reason]) -> None:
         verdict = self._verdict(assembly, absent)
-        # What could fail lies behind: a part that failed is still followed, one that was told is not.
+        # Everything that may fail is done by now. A part that failed above is still followed. A delivered one is not.
         self._tracker.leave(assembly.part)
         self._seq = verdict.seq
         self._totals[verdict.decision] += 1
@@ -265,7 +289,7 @@ class Judge:
     def _verdict(self, assembly: Assembly, absent: Callable[[str], Reason]) -> Verdict:
         criteria = self._recipes[assembly.part.recipe_id]
         recipe, scale = criteria.recipe, self._geometry.counts_per_mm
-        judged = decide(assembly, recipe, criteria.limits, scale, absent, self._barred())
+        judged = decide(assembly, recipe, criteria.limits, counts_per_mm=scale, absent=absent, barred=self._barred())
         now = time.monotonic_ns()
         views = tuple(assembly.views.values())
         return Verdict(

@@ -1,4 +1,7 @@
-"""What a link says is wrong, as conditions: its troubles while they last, its incidents until RESET."""
+"""Turns the faults of a link into conditions.
+
+A trouble holds as long as it lasts. An incident holds until RESET.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from edge_inspector.drivers import PlcLink
 from edge_inspector.records import ErrorCode
 from edge_inspector.runtime.conditions import Conditions
 
-_SHOWN = 3  # of the incidents of one kind; the others are counted
+_SHOWN = 3  # of the incidents of one kind. The others are only counted.
 
 
 class LinkConditions:
-    """Follows one link. A condition names the latest incidents since RESET and the trouble that there is now."""
+    """Follows one link. A condition names the latest incidents since RESET and the present trouble."""
 
     def __init__(self, link: PlcLink, label: str, conditions: Conditions) -> None:
         self._link = link
@@ -24,7 +27,7 @@ class LinkConditions:
         self._told: dict[ErrorCode, str] = {}
 
     def follow(self) -> None:
-        """After an exchange: set and clear what the link says."""
+        """Set and clear conditions. Call it after each exchange."""
         if self._resets != self._conditions.resets:
             self._resets = self._conditions.resets
             self._incidents.clear()

@@ -1,4 +1,7 @@
-"""Between the masks and the judge: tells when no part can be found defective, whatever it looks like."""
+"""Watches the masks on their way to the judge.
+
+It raises an alarm if no part could be found defective, however bad the part is.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from edge_inspector.runtime.conditions import Conditions
 
 
 class MaskAlarm:
-    """A `Look` that also watches what it looks at. Any thread may call it."""
+    """A `Look` that also watches the masks that pass through it. Any thread may call it."""
 
     def __init__(self, look: Look, model: ModelInfo, conditions: Conditions) -> None:
         self._look = look
@@ -21,9 +24,9 @@ class MaskAlarm:
         self._told = ""
         self._sizes: set[tuple[str, int, tuple[int, ...]]] = set()
 
-    def __call__(self, frame: Frame, mask: Image, begun_ns: int, inference_ns: int, figures: ViewFigures) -> View:
-        """The view."""
-        view = self._look(frame, mask, begun_ns, inference_ns, figures)
+    def __call__(self, frame: Frame, mask: Image, *, begun_ns: int, inference_ns: int, figures: ViewFigures) -> View:
+        """Make the view and watch the mask."""
+        view = self._look(frame, mask, begun_ns=begun_ns, inference_ns=inference_ns, figures=figures)
         with self._lock:
             self._see(int(mask.max(initial=0)))
             self._hold_limits(frame.camera, mask)
@@ -39,7 +42,7 @@ class MaskAlarm:
         self._told = complaint
 
     def _hold_limits(self, camera: str, mask: Image) -> None:
-        """Hold the limits against each size of picture that comes, once: on paper nobody knows it."""
+        """Check the limits once for each picture size. The size is not known before a picture arrives."""
         for criteria in self._look.in_use():
             size = camera, criteria.recipe.id, mask.shape
             if size in self._sizes:

@@ -1,8 +1,8 @@
-"""The thread between model and judge: masks to views with their defects in millimetres."""
+"""The thread between model and judge. It turns masks into views with defects in millimetres."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from edge_inspector import metrics
 from edge_inspector.records import Frame, Image, JudgeItem, Segmented, View, ViewFigures
@@ -10,15 +10,21 @@ from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.mailbox import Mailbox
 
 
+class _Look(Protocol):
+    def __call__(
+        self, frame: Frame, mask: Image, /, *, begun_ns: int, inference_ns: int, figures: ViewFigures
+    ) -> View: ...
+
+
 class Measure:
-    """Looks at every mask. `look(frame, mask, begun_ns, inference_ns, figures)` makes the view."""
+    """Measures every mask. `look(frame, mask, begun_ns, inference_ns, figures)` makes the view."""
 
     name = "measure"
     beat_within_s = 5.0
 
     def __init__(
         self,
-        look: Callable[[Frame, Image, int, int, ViewFigures], View],
+        look: _Look,
         masks: Mailbox[Segmented],
         views: Mailbox[JudgeItem],
         album: Album,
@@ -29,22 +35,29 @@ class Measure:
         self._album = album
 
     def start(self) -> None:
-        """Nothing to begin with."""
+        """Nothing to do at the start."""
 
     def step(self) -> None:
-        """One mask."""
+        """Measure one mask."""
         for segmented in self._masks.take(1, timeout_s=0.1):
             metrics.mailbox_items.labels(self._masks.name).set(len(self._masks))
             self.measure(segmented)
 
     def stop(self, *, failed: bool) -> None:
-        """Measure what is left; after a failure it waits for the next start."""
+        """Measure the masks that are left. After a failure they wait for the next start."""
         if not failed:
             for segmented in self._masks.take(self._masks.capacity, timeout_s=0.0):
                 self.measure(segmented)
 
     def measure(self, segmented: Segmented) -> None:
-        """Hand the view on, then put the picture where people look. Any thread may."""
+        """Pass the view on, then put the picture into the album. Any thread may call it."""
         frame, mask = segmented.job.frame, segmented.mask
-        self._views.put(self._look(frame, mask, segmented.begun_ns, segmented.inference_ns, segmented.job.figures))
+        view = self._look(
+            frame,
+            mask,
+            begun_ns=segmented.begun_ns,
+            inference_ns=segmented.inference_ns,
+            figures=segmented.job.figures,
+        )
+        self._views.put(view)
         self._album.put(frame, mask)

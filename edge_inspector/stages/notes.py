@@ -1,4 +1,4 @@
-"""Writes down which camera is being opened, so that no camera's thread waits for the disk."""
+"""Writes the notes about cameras that are being opened, so that no camera's thread waits for the disk."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Notes:
         self._openings = openings
 
     def start(self) -> None:
-        """Nothing is open between two notes."""
+        """Nothing to open: no file stays open between two notes."""
 
     def step(self) -> None:
-        """One note, if there is one."""
+        """Write one note, if there is one."""
         self._openings.write(timeout_s=0.2)
 
     def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
-        """The last notes: cameras that were let go."""
+        """Write the last notes: the cameras were closed in order."""
         while self._openings.waiting:
             self._openings.write(timeout_s=0.0)

@@ -1,4 +1,4 @@
-"""Where triggers and views lie on the belt, and when a part can be at the gate: what the judge knows of places."""
+"""Positions of triggers and views on the belt, and the time at which a part can be at the gate, for the judge."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from edge_inspector.inspection.tracking import PartTracker
 from edge_inspector.records import ErrorCode, Part, PlacedView, Position, Reason, Trigger, View
 from edge_inspector.runtime.conditions import Conditions
 
-_PATIENCE_NS = 500_000_000  # how long a trigger waits for the encoder's first sample, at most
-_SAMPLE_NS = 100_000_000  # how long it waits for the encoder sample that covers it
-_SCAN_NS = 250_000_000  # a part may have passed the photo-eye one scan before a reading could show it, no PLC is slower
-_STAMP_LATE_S = 0.25  # what no transfer takes longer than, where a camera's clock is known by its arrivals alone
+_PATIENCE_NS = 500_000_000  # longest wait of a trigger for the encoder's first sample
+_SAMPLE_NS = 100_000_000  # longest wait of a trigger for the encoder sample that covers it
+# A part may have passed the photo-eye one scan before a reading could show it. No PLC has a longer scan.
+_SCAN_NS = 250_000_000
+_STAMP_LATE_S = 0.25  # longest transfer of a picture, if a camera's clock is known from the arrival of pictures only
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
-    """The line in encoder counts, from the photo-eye."""
+    """The line in encoder counts, measured from the photo-eye."""
 
     counts_per_mm: float
     speed_max: float
@@ -33,9 +34,9 @@ class Geometry:
     counter: Counter = Counter()  # noqa: RUF009 -- frozen
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Announced:
-    """A trigger that waits for its place; the fields are those of its part."""
+    """A trigger that waits for its position. The fields are those of its part."""
 
     announced_ns: int
     unseen_ns: int
@@ -47,10 +48,11 @@ class Announced:
 
 
 class Placing:
-    """Triggers and views wait here until the encoder can tell their place, or will not in time. One thread owns it.
+    """Triggers and views wait here until the encoder gives their position, or until it is too late.
 
-    `tolerance` is the least of any recipe, in counts: with half of it as a bound a view finds its part and need not
-    wait to be exact. `longest` part, in counts. The watches hear where parts were latched.
+    One thread owns it. `tolerance` is the smallest tolerance of all recipes, in counts. A view whose error bound is at
+    most half of it need not wait for a better position. `longest` is the longest part, in counts. The watches get the
+    counts at which parts were latched.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Placing:
         geometry: Geometry,
         timeline: Timeline,
         conditions: Conditions,
+        *,
         tolerance: float,
         longest: float,
         direction: DirectionWatch,
@@ -69,7 +72,7 @@ class Placing:
         self._tolerance = tolerance
         self._direction = direction
         self._source = source
-        # A line-scan frame may be stamped when its last row has come.
+        # A line-scan frame may have the timestamp of its last row.
         self._stamp_counts = 2 * longest + _STAMP_LATE_S * geometry.speed_max
         self._way_ns = int((geometry.gate - geometry.reserve) / geometry.speed_max * 1e9)
         self._patience_ns = min(_PATIENCE_NS, self._way_ns)
@@ -78,7 +81,7 @@ class Placing:
 
     @property
     def waits_for_encoder(self) -> bool:
-        """Whether a view or a trigger will be placed by the next sample."""
+        """Whether the next encoder sample will give the position of a waiting view or trigger."""
         return bool(self._views or self._triggers)
 
     @property
@@ -87,35 +90,38 @@ class Placing:
         return {each.recipe_id for each in self._triggers}
 
     def announce(self, announced: Announced) -> None:
-        """A part passed the photo-eye."""
+        """Add a part that passed the photo-eye."""
         self._triggers.append(announced)
 
     def see(self, view: View) -> None:
-        """A camera saw something."""
+        """Add a view from a camera."""
         self._views.append(view)
 
     def settle(self, now: int, tracker: PartTracker, *, last: bool = False) -> None:
-        """Hand over what has a place now, and the parts that will not get one in time; all of them the `last` time.
+        """Hand over the items that have a position now, and the parts that will not get one in time.
 
-        What fails is tried again, and what was handed over before it is not followed twice. A view whose place will
-        never be known is dropped, and counted.
+        With `last` it hands over all of them. After a failure it tries again, and no part is handed over twice. A view
+        whose position can never be known is dropped and counted.
         """
         self._triggers = [each for each in self._triggers if not self._follow(each, now, tracker, last=last)]
         self._views = [view for view in self._views if not self._place(view, now, tracker)]
 
     def due_ns(self, part: Part, now: int) -> int:
-        """The earliest time at which the part can be at the gate: the later of what belt and announcement allow."""
+        """The earliest time at which the part can be at the gate: the later of the two limits.
+
+        One limit comes from the belt's position, the other from the time of the announcement.
+        """
         furthest = self._timeline.furthest(now)
         known: list[int] = []
         if part.positioned and part.epoch == self._timeline.epoch and furthest is not None:
             known.append(now + int(max(0, part.due_count - furthest) / self._geometry.speed_max * 1e9))
         if part.unseen_ns:
-            # Up to one scan of the PLC before it was shown; the reserve has room for one.
+            # The part passed up to one scan of the PLC before it was shown. The reserve has room for one scan.
             known.append(part.unseen_ns + self._way_ns)
         return max(known, default=now + int(self._geometry.reserve / self._geometry.speed_max * 1e9))
 
     def _follow(self, announced: Announced, now: int, tracker: PartTracker, *, last: bool) -> bool:
-        """Whether the trigger became a part; otherwise the encoder has yet to speak of its place."""
+        """Whether the trigger became a part. If not, the encoder cannot give its position yet."""
         try:
             tracker.add_part(self._part(announced, math.inf if last else now - announced.announced_ns))
         except PositionPendingError:
@@ -123,15 +129,15 @@ class Placing:
         return True
 
     def _part(self, announced: Announced, waited_ns: float) -> Part:
-        """The part at its place, or without one. Raises PositionPendingError while it is worth waiting."""
+        """The part at its position, or without one. Raises PositionPendingError as long as it is worth waiting."""
         trigger, counter = announced.trigger, self._geometry.counter
         count, lost = counter.read(trigger.count), announced.handicap is Reason.TRIGGER_LOST
         nowhere = Part(
-            trigger.part_seq,
-            announced.plc_boot_id,
-            self._timeline.epoch,
-            count,
-            0 if lost else count + self._geometry.gate,
+            part_seq=trigger.part_seq,
+            plc_boot_id=announced.plc_boot_id,
+            epoch=self._timeline.epoch,
+            trigger_count=count,
+            due_count=0 if lost else count + self._geometry.gate,
             positioned=False,
             handicap=announced.handicap,
             announced_ns=announced.announced_ns,
@@ -168,9 +174,10 @@ class Placing:
         )
 
     def _not_before(self, announced: Announced, count: int) -> int | None:
-        """Before when the part cannot have been at the photo-eye; None, and told, where it never was by the record.
+        """The earliest time at which the part can have been at the photo-eye.
 
-        Raises PositionPendingError while the encoder has yet to tell where the belt was when it was announced.
+        None if the encoder record never shows the belt at this count. This is then reported as well. Raises
+        PositionPendingError if the record does not reach the time of the announcement yet.
         """
         passage = self._timeline.passage(count, _earliest(announced), announced.announced_ns, self._tolerance)
         if passage.at_ns is None:
@@ -182,7 +189,7 @@ class Placing:
         return passage.at_ns
 
     def _place(self, view: View, now: int, tracker: PartTracker) -> bool:
-        """Whether the view was dealt with; otherwise the encoder's next sample decides."""
+        """Whether the view was handled. If not, the encoder's next sample decides."""
         try:
             position = self._position(view, now)
         except PositionPendingError:
@@ -209,9 +216,10 @@ class Placing:
         return Position(latched.count, 1.0, latched.epoch)
 
     def _compare(self, view: View, count: int, now: int) -> None:
-        """Hold the camera's own count against the encoder: a counter that was reset alone is worth nothing.
+        """Compare the camera's own count with the encoder. A count is useless if only one of the two was reset.
 
-        Nearer than a late stamp explains nothing is wrong for sure; a view so far off finds no part as a rule.
+        A difference that a late timestamp can explain is no proof of a fault. A larger one normally means that the view
+        matches no part.
         """
         try:
             timed = self._timeline.count_at(view.captured_ns, now, math.inf, view.captured_error_ns)
@@ -227,5 +235,8 @@ class Placing:
 
 
 def _earliest(announced: Announced) -> int:
-    """The earliest that the part can have been at the photo-eye, as far as the announcement tells; 0: not known."""
+    """The earliest time at which the part can have been at the photo-eye, according to the announcement.
+
+    0 if it is not known.
+    """
     return max(0, announced.unseen_ns - _SCAN_NS) if announced.unseen_ns else 0

@@ -1,4 +1,4 @@
-"""One thread per link: verdicts out, heartbeat out, what the PLC says in. No link waits for another."""
+"""One thread per link: it sends verdicts and the heartbeat, and reads the PLC. No link waits for another one."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from edge_inspector.stages.link_conditions import LinkConditions
 
 log = logging.getLogger(__name__)
 
-_WAITING_MAX = 10_000  # at 10 parts/s a quarter of an hour; the outbox of a link keeps more
+_WAITING_MAX = 10_000  # a quarter of an hour at 10 parts/s. The outbox of a link holds more.
 _LAST_WORDS_NS = 300_000_000
-_OVERDUE_AT_ONCE = 8  # then whatever is urgent has its turn
-_LATE_TOLD_NS = 500_000_000  # so long that the peer reads it between two exchanges
-_MISSED_TOLD_NS = 5_000_000_000  # nobody else tells of it, and people are to see it
-_UNHEARD_NS = 100_000_000  # one reading that a link does not believe is no loss
-_ANSWERS = (ErrorCode.OTHER_WRITER, ErrorCode.PLC_NUMBERS)  # a link that says so has a PLC that answers
-_USABLE_NS = 5_000_000_000  # without trouble for so long, and the files of a link can be used again
+_OVERDUE_AT_ONCE = 8  # then the urgent verdicts have their turn
+_LATE_TOLD_NS = 500_000_000  # long enough that the peer reads it between two exchanges
+_MISSED_TOLD_NS = 5_000_000_000  # nothing else reports it, and people must be able to see it
+_UNHEARD_NS = 100_000_000  # one reading that a link rejects is no loss
+_ANSWERS = (ErrorCode.OTHER_WRITER, ErrorCode.PLC_NUMBERS)  # with these codes the PLC answers
+_USABLE_NS = 5_000_000_000  # after this long without trouble the files of a link are usable again
 _FROZEN_S = 0.5  # a PLC whose heartbeat stands still this long is in STOP
 
 
 class Report:
-    """Owns one link. Verdicts that the peer does not take are kept, in order, and offered again."""
+    """Owns one link. Verdicts that the peer does not take are kept in order and offered again."""
 
     beat_within_s = 5.0
 
@@ -48,6 +48,7 @@ class Report:
         self,
         name: str,
         link: PlcLink,
+        *,
         lost: ErrorCode,
         full: ErrorCode,
         verdicts: Mailbox[Verdict],
@@ -84,12 +85,12 @@ class Report:
         self._heard_ns = 0
 
     def start(self) -> None:
-        """Not open yet: the first step tries."""
+        """Nothing is open yet. The first step tries."""
         self._is_open = False
         self._conditions.set(self._lost_code, self._label, "not open yet")
 
     def step(self) -> None:
-        """Deliver what waits; exchange when it is time."""
+        """Deliver waiting verdicts, and exchange data with the peer when it is time."""
         if not self._is_open and not self._open():
             self._collect(0.0)
             return
@@ -103,7 +104,7 @@ class Report:
             self._failed(error)
 
     def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
-        """Deliver the rest, then let go: the link says "not ready" last."""
+        """Deliver the rest, then close. The last thing that the link sends is "not ready"."""
         self._collect(0.0)
         until_ns = time.monotonic_ns() + _LAST_WORDS_NS
         try:
@@ -120,7 +121,7 @@ class Report:
     def _open(self) -> bool:
         if not self._backoff.due(wait_s=0.02):
             return False
-        self._gate = GateWatch()  # what happened while nobody was connected is told already
+        self._gate = GateWatch()  # misses from before the connection are already reported
         try:
             self._link.open()
             self._exchange()
@@ -137,7 +138,7 @@ class Report:
 
     def _collect(self, timeout_s: float) -> None:
         for verdict in self._verdicts.take(self._verdicts.capacity, timeout_s):
-            # A part that was missed may be past the gate: hundreds of them, after an outage, must not hold up the rest.
+            # A missed part may be past the gate. After an outage, hundreds of them must not delay the other verdicts.
             (self._overdue if self._announces and verdict.part.handicap else self._waiting).append(verdict)
         for queue in (self._waiting, self._overdue):
             surplus = len(queue) - _WAITING_MAX
@@ -171,8 +172,8 @@ class Report:
             self._conditions.set(self._full_code, self._label, f"{self._waits} verdicts find no room")
 
     def _judge_punctuality(self, verdict: Verdict, left_s: float) -> None:
-        # The promise is the PLC's: a full outbox has a condition of its own. A part with a handicap was as good as past
-        # the gate when this station first heard of it.
+        # The deadline is the PLC's only: a full outbox has its own condition. A part with a handicap was practically
+        # past the gate when this station learned of it.
         if self._announces and left_s < 0 and verdict.part.handicap is Reason.NONE:
             self._late_ns = time.monotonic_ns()
             why = f"the verdict on part {verdict.part.part_seq} was not there when it may have been at the gate"
@@ -228,7 +229,7 @@ class Report:
         return now - self._heartbeat[1] > _FROZEN_S * 1e9
 
     def _failed(self, error: DeviceError) -> None:
-        if isinstance(error, StateError):  # the peer was not even asked
+        if isinstance(error, StateError):  # the peer was not even contacted
             self._unusable_ns = time.monotonic_ns()
             self._conditions.set(ErrorCode.STATE_LOST, self._label, str(error))
             self._conditions.clear(self._lost_code, self._label)

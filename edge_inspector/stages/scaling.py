@@ -1,4 +1,4 @@
-"""What parts tell of the line's scale, held against the file: a part of the judge's thread."""
+"""Compares triggers and views with the line's scale in the station file. It runs in the judge's thread."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from edge_inspector.runtime.mismatches import Mismatches
 
 
 class Scaling:
-    """Told of each trigger and each verdict. One thread owns it. `values` is how many the encoder's counter has."""
+    """Takes each trigger and each verdict. One thread owns it. `values`: how many values the encoder's counter has."""
 
     def __init__(
         self,
+        *,
         counts_per_mm: float,
         values: int,
         recipes: Mapping[int, Criteria],
@@ -34,7 +35,7 @@ class Scaling:
 
     def announced(self, boot_id: int, trigger: Trigger, handicap: Reason, recipe_id: int) -> None:
         """A part passed the photo-eye."""
-        if handicap is Reason.TRIGGER_LOST:  # nobody knows where
+        if handicap is Reason.TRIGGER_LOST:  # its position is unknown
             return
         if self._pitch.add(boot_id, trigger, self._recipes[recipe_id].recipe):
             metrics.triggers_doubled.inc()
@@ -46,7 +47,7 @@ class Scaling:
         if verdict.views:
             error_mm = verdict.error_mm
         elif bound is not None:
-            # Where places are not known well enough, views do not even find their parts.
+            # If positions are not known well enough, views do not even find their parts.
             error_mm = bound.counts / self._counts_per_mm
         else:
             return

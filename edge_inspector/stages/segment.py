@@ -1,4 +1,7 @@
-"""The model's threads: pictures to masks, earliest due first, and never one whose part can no longer make the gate."""
+"""The model's threads: they turn pictures into masks.
+
+The earliest decision line goes first. A picture is skipped if its part can no longer be decided before the gate.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +25,19 @@ _FAILURES_BEFORE_REBUILD = 3
 
 
 class Segment:
-    """One of the threads that share the segmenter; it does nothing else, so that the model's cores never wait.
+    """One of the threads that share the segmenter. It does nothing else, so that the model's cores never wait.
 
-    A free thread takes what waits, up to the segmenter's batch: batches grow under load, and nothing waits for a
-    batch to fill. Masks go on to be measured; frames that get none are answered in `views`.
+    A free thread takes the waiting frames, up to the segmenter's batch. Batches grow under load, and no frame waits for
+    a batch to fill. Masks are passed on to be measured. A frame that gets no mask is answered in `views`.
     """
 
-    beat_within_s = 10.0  # a first batch on a GPU may build kernels
+    beat_within_s = 10.0  # the first batch on a GPU may have to build kernels
 
     def __init__(
         self,
         number: int,
         segmenter: Segmenter,
+        *,
         admission: Admission,
         jobs: Mailbox[Job],
         masks: Mailbox[Segmented],
@@ -55,14 +59,14 @@ class Segment:
         self.busy = False
 
     def start(self) -> None:
-        """Build the session again where the last one failed; the daemon opened the first."""
+        """Rebuild the session if the last one failed. The daemon opened the first one."""
         go_behind()
         if self._failures:
             self._segmenter.open()
             self._failures = 0
 
     def step(self) -> None:
-        """One batch."""
+        """Process one batch."""
         jobs = self._in_time(self._jobs.take(self._segmenter.max_batch, timeout_s=0.1))
         metrics.mailbox_items.labels(self._jobs.name).set(len(self._jobs))
         if not jobs:
@@ -79,7 +83,10 @@ class Segment:
         self._succeeded(jobs, masks, begun_ns, time.monotonic_ns() - begun_ns)
 
     def stop(self, *, failed: bool) -> None:
-        """Answer for what was never inferred; after a failure it waits for the next start, or another thread."""
+        """Answer for the frames that were never inferred.
+
+        After a failure they wait for the next start, or for another thread.
+        """
         if failed:
             return
         for job in self._jobs.take(self._jobs.capacity, timeout_s=0.0):
@@ -98,7 +105,7 @@ class Segment:
     def _succeeded(self, jobs: list[Job], masks: list[Image], begun_ns: int, took_ns: int) -> None:
         for job, mask in zip(jobs, masks, strict=True):
             unmeasured = self._masks.put(Segmented(job, mask, begun_ns, took_ns))
-            if unmeasured is not None:  # masks come faster than they are measured: the model has to wait
+            if unmeasured is not None:  # masks arrive faster than they are measured: the model has to wait
                 self._measure(unmeasured)
         self._failures = 0
         self._conditions.clear(ErrorCode.INFERENCE_FAILED, self.name)

@@ -1,6 +1,6 @@
-"""The shadow model's thread: a second opinion on some pictures, in time that nobody else wants.
+"""The shadow model's thread: a second opinion on some pictures, in spare time.
 
-It sees what the first model has already seen, never what waits for it, and it decides nothing.
+It takes only pictures that the first model has already processed, never waiting ones. It decides nothing.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ from edge_inspector.runtime.realtime import go_last
 log = logging.getLogger(__name__)
 
 _REST_S = 0.02
-_WAITING_MAX = 32  # disagreements carry masks: with a slow disk they are counted only
+_WAITING_MAX = 32  # disagreements carry masks: if the disk is slow, more of them are only counted
 _FAILURES_MAX = 3
 
 
 class Shadow:
-    """Owns the second segmenter. `first` and `second` make views with either model's classes and limits.
+    """Owns the second segmenter. `first` and `second` make views with the classes and limits of either model.
 
-    `busy()` says that the first model works or has work waiting.
+    `busy()` says whether the first model works or has work waiting.
     """
 
     name = "shadow"
-    beat_within_s = 60.0  # loading and warming a model while the line runs
+    beat_within_s = 60.0  # it loads and warms up a model while the line runs
 
     def __init__(
         self,
         segmenter: Segmenter,
+        *,
         first: Look,
         second: Look,
         cameras: Sequence[str],
@@ -56,14 +57,14 @@ class Shadow:
         self._failures = 0
 
     def start(self) -> None:
-        """Load the model, behind everybody else."""
+        """Load the model at the lowest priority."""
         go_last()
         self._segmenter.open()
         self._failures = 0
         log.info("shadow model %s looks on", self._segmenter.info.label)
 
     def step(self) -> None:
-        """One picture, if the first model rests."""
+        """Process one picture if the first model is idle."""
         picture = None if self._busy() else self._next()
         if picture is None or picture.mask is None:
             time.sleep(_REST_S)
@@ -77,16 +78,16 @@ class Shadow:
         self._failures = 0
         took_ns = time.monotonic_ns() - begun_ns
         metrics.shadow_seconds.observe(took_ns / 1e9)
-        self._compare(
-            self._first(picture.frame, picture.mask, 0, 0), self._second(picture.frame, mask, begun_ns, took_ns), mask
-        )
+        first = self._first(picture.frame, picture.mask, begun_ns=0, inference_ns=0)
+        second = self._second(picture.frame, mask, begun_ns=begun_ns, inference_ns=took_ns)
+        self._compare(first, second, mask)
 
     def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
-        """Let go of the model."""
+        """Close the model."""
         self._segmenter.close()
 
     def _next(self) -> Picture | None:
-        """The newest picture, seen by the first model and not yet here, of the camera whose turn it is."""
+        """The newest picture of the camera whose turn it is, if the first model has seen it and the shadow has not."""
         for _ in self._cameras:
             self._cameras.append(self._cameras.pop(0))
             camera = self._cameras[-1]
@@ -110,11 +111,11 @@ class Shadow:
             first.camera,
             first.frame_id,
             first.captured_ns,
-            opinion,
-            model.label,
-            model.classes,
-            second.defects,
-            mask,
+            opinion=opinion,
+            model=model.label,
+            classes=model.classes,
+            defects=second.defects,
+            mask=mask,
         )
         if len(self._archive) > _WAITING_MAX or self._archive.put(said) is not None:
             metrics.archive_left_out.labels("disagreement").inc()

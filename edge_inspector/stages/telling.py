@@ -1,4 +1,4 @@
-"""What the judge tells of itself: that it is switched off, that too few parts are inspected, or too many rejected."""
+"""The judge's own conditions: inspection switched off, too few parts inspected, or too many rejected."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ class Telling:
         self._why_off: dict[str, str] = {}
 
     def count(self, verdict: Verdict, limits: AlarmLimits) -> None:
-        """One more verdict."""
+        """Count one verdict."""
         self._alarms.take(verdict.decision, verdict.reason, limits)
         self._tell_alarms()
 
     def settle(self, off: Sequence[SwitchedOff], recipe: Recipe) -> None:
-        """Follow a RESET, and whoever switched inspection off or on again. `recipe` is the one in force."""
+        """Follow RESET and every change of who has switched inspection off. `recipe` is the one in force."""
         if (off, recipe.on_not_inspected) != self._off:
             self._switch(off, recipe.on_not_inspected)
         for by, why in self._why_off.items():
-            self._conditions.set(ErrorCode.SWITCHED_OFF, by, why)  # again and again, as what begins early is told late
+            # set again and again, because a condition that begins during the start is logged later
+            self._conditions.set(ErrorCode.SWITCHED_OFF, by, why)
         if self._resets != self._conditions.resets:
             self._resets = self._conditions.resets
             self._begin_anew()
@@ -49,7 +50,7 @@ class Telling:
         for by in before.keys() - self._why_off.keys():
             self._conditions.clear(ErrorCode.SWITCHED_OFF, by)
         if off:
-            self._begin_anew()  # what nobody wants to be inspected is no reason to call somebody
+            self._begin_anew()  # nobody needs to be called about parts that are deliberately not inspected
 
     def _begin_anew(self) -> None:
         self._alarms.forget()

@@ -1,4 +1,4 @@
-"""The encoder's thread: polls the position and keeps the timeline true."""
+"""The encoder's thread: it polls the position and keeps the timeline up to date."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from edge_inspector.runtime.mismatches import Mismatches
 
 log = logging.getLogger(__name__)
 
-_EPOCHS_TOLD = 3  # an encoder that is set up wrongly begins a hundred a second: so many lines at most ...
+_EPOCHS_TOLD = 3  # a wrongly set up encoder starts a hundred epochs a second: log this many lines at most ...
 _EPOCHS_TOLD_NS = 5_000_000_000  # ... in this time
 
 
 class Track:
     """Owns the encoder. Polls every `interval_s` on average.
 
-    Half of the polls fall anywhere in the PLC's scan, the others are aimed at the edge where a new sample should
-    appear: seen or not seen, each narrows the offset between the clocks. A poll locked to the scan would do neither.
+    Half of the polls are at random points of the PLC's scan. The others are aimed at the edge where a new sample should
+    appear. Whether the sample is there or not, each poll narrows the offset between the clocks. Polls locked to the
+    scan would not narrow it.
     """
 
     name = "track"
@@ -38,6 +39,7 @@ class Track:
         self,
         encoder: Encoder,
         timeline: Timeline,
+        *,
         conditions: Conditions,
         interval_s: float,
         speed: SpeedWatch,
@@ -58,12 +60,12 @@ class Track:
         self._dither = random.Random()
 
     def start(self) -> None:
-        """Not open yet: the first step tries."""
+        """Nothing is open yet. The first step tries."""
         self._is_open = False
         self._conditions.set(ErrorCode.ENCODER_LOST, "encoder", "not open yet")
 
     def step(self) -> None:
-        """One sample, or one attempt to connect."""
+        """Take one sample, or try once to connect."""
         if not self._is_open and not self._open():
             return
         self._wait()
@@ -89,7 +91,7 @@ class Track:
             self._conditions.set(ErrorCode.ENCODER_LOST, "encoder", "the PLC answers, but its count is not refreshed")
 
     def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
-        """Let go of the encoder."""
+        """Close the encoder."""
         self._encoder.close()
         self._is_open = False
 

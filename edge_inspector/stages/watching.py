@@ -1,4 +1,4 @@
-"""What the judge's thread watches of triggers and encoder, and whether places can be trusted meanwhile."""
+"""The judge's watches over triggers and encoder, and whether positions can be trusted meanwhile."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from edge_inspector.records import ErrorCode, PlcInput
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.stages.placing import Geometry
 
-# While one of these LINE_MISMATCHes holds, no part is where the station believes it to be. Whoever sets one clears it.
+# While one of these LINE_MISMATCHes holds, no part is where the station believes. The code that sets one also clears
+# it.
 _VOIDING = ("counter", "direction", "scale", "source")
 
 
 class Watching:
-    """`pitch` is the least way from part to part of any recipe, in counts. One thread owns it."""
+    """`pitch` is the smallest distance between two parts of any recipe, in counts. One thread owns it."""
 
     def __init__(self, geometry: Geometry, timeline: Timeline, conditions: Conditions, pitch: float) -> None:
         signed = -geometry.counts_per_mm if geometry.counter.falling else geometry.counts_per_mm
@@ -23,12 +24,12 @@ class Watching:
         self._conditions = conditions
 
     def hear(self, heard: PlcInput, now: int) -> None:
-        """What the PLC says now, beside what the encoder does."""
+        """Compare the PLC's newest data with the encoder's."""
         if self._timeline.boot_id is not None and self._timeline.fresh(now):
             self.source.runs(self._timeline.boot_id, heard.boot_id, now)
 
     def trusts(self, *, running: bool) -> bool:
-        """Whether places mean anything now. `running`: the PLC says that the line does."""
+        """Whether positions are valid now. `running`: the PLC reports that the line runs."""
         count = self._timeline.newest
         if count is not None:
             self.direction.belt(count, self._timeline.epoch, running=running)

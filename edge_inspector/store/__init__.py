@@ -1,1 +1,1 @@
-"""What must survive a power cut."""
+"""Data that must survive a power cut."""

@@ -1,11 +1,11 @@
-"""How many pictures are kept for the same reason: all of a few, a steady sample of very many."""
+"""Limits the number of kept pictures per reason. A few are all kept. Of very many, a steady sample is kept."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-_REJECTED_FIRST = 4  # for each other reason so many times fewer
-_SAVED_S = 30.0  # what was not used for so long may be used at once
+_REJECTED_FIRST = 4  # every other reason gets this many times fewer
+_SAVED_S = 30.0  # seconds of unused allowance that may be used at once
 
 
 @dataclass(slots=True)
@@ -18,8 +18,9 @@ class _Purse:
 class Allowance:
     """Lets `per_s` views of rejected parts through on average, and for each other reason a quarter of that.
 
-    Every reason has its own: no flood of NOT_INSPECTED parts costs a rejected one its pictures. And since packing a
-    picture takes longer than the model's look at it, the archive cannot take the cores that an overloaded model needs.
+    Every reason has its own allowance. So a flood of NOT_INSPECTED parts does not use up the pictures of rejected
+    parts. Packing a picture takes longer than its inference. So the limit also keeps the archive from taking the cores
+    of an overloaded model.
     """
 
     def __init__(self, per_s: float) -> None:
@@ -27,7 +28,7 @@ class Allowance:
         self._purses: dict[str, _Purse] = {}
 
     def take(self, why: str, views: int, at_ns: int) -> bool:
-        """Whether a part's `views` are kept, all or none. `at_ns` is of the monotonic clock and does not go back."""
+        """Whether a part's `views` are kept, all or none. `at_ns` is monotonic and must not go back."""
         purse = self._purses.get(why)
         if purse is None:
             per_s = self._per_s if why == "reject" else self._per_s / _REJECTED_FIRST

@@ -1,4 +1,4 @@
-"""What judged at the last run, by recipe, and what has changed since and nobody has seen yet."""
+"""The stored basis of the last run's verdicts, by recipe, and the changes that nobody has seen yet."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _NAME = "criteria.json"
 
 @dataclass(frozen=True, slots=True)
 class KeptBasis:
-    """What a recipe's verdicts rested on, and the words for what has changed until RESET."""
+    """The basis of a recipe's verdicts, and a text about changes, which stays until RESET."""
 
     basis: dict[str, str]
     unseen: str = ""
 
 
 def keep_basis(state_dir: Path, kept: dict[int, KeptBasis]) -> None:
-    """Write all of it, at once. Raises DeviceError."""
+    """Write all of it at once. Raises DeviceError."""
     path, draft = state_dir / _NAME, state_dir / f"{_NAME}.new"
     try:
         with draft.open("w", encoding="utf-8") as file:
@@ -34,7 +34,7 @@ def keep_basis(state_dir: Path, kept: dict[int, KeptBasis]) -> None:
 
 
 def kept_basis(state_dir: Path) -> dict[int, KeptBasis]:
-    """What was kept; nothing at the first run. Raises DeviceError for a file that cannot be read."""
+    """The stored basis. Empty at the first run. Raises DeviceError if the file cannot be read."""
     path = state_dir / _NAME
     try:
         found = json.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The recipe that was chosen while running: forgotten at a crash, it would let the next run judge by a wrong one."""
+"""The recipe selected at run time. It is stored, because after a crash the next run must judge by the same recipe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAME = "recipe.json"
 
 
 def remember_choice(state_dir: Path, configured: int, chosen: int) -> None:
-    """Keep `chosen` across restarts, for as long as the station file starts with `configured`. Raises DeviceError."""
+    """Keep `chosen` across restarts, as long as the station file starts with `configured`. Raises DeviceError."""
     path = state_dir / _NAME
     try:
         replace_file(path, json.dumps({"configured": configured, "chosen": chosen}))
@@ -21,7 +21,7 @@ def remember_choice(state_dir: Path, configured: int, chosen: int) -> None:
 
 
 def remembered_choice(state_dir: Path, configured: int) -> int:
-    """The recipe chosen last; `configured` where none was, or where the station file has been changed since."""
+    """The recipe chosen last. `configured` if there is none, or if the station file was changed since then."""
     try:
         kept = json.loads((state_dir / _NAME).read_bytes())
         same, chosen = kept["configured"] == configured, kept["chosen"]

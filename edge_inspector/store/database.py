@@ -1,4 +1,4 @@
-"""SQLite files that survive kill -9, damage and new versions: opened the same way by all who keep one."""
+"""SQLite files that survive kill -9, damage and new versions. All modules open their database here."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from edge_inspector.errors import StateError
 
 _log = logging.getLogger(__name__)
 
-_KEPT_ASIDE = 9  # damaged files; of more than these the last one is the latest
+_KEPT_ASIDE = 9  # damaged files. If there are more, the last one is replaced
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def open_database(
     path: Path, what: str, migrations: Sequence[str], *, closed_is_sound: bool = False
 ) -> tuple[sqlite3.Connection, bool]:
-    """The database in `path`, brought to the newest schema, and whether a damaged file was set aside for it.
+    """The database in `path` with the newest schema, and whether a damaged file was set aside for it.
 
-    Migration i brings a file from schema i to i + 1; migrations never change once released. WAL with
-    synchronous=NORMAL: what was committed survives kill -9, a power cut can cost the last commits (12 us per commit
-    instead of 4 ms). Every page is looked at, 20 s for each GB; with `closed_is_sound` only after a crash. Raises
-    StateError for a file of a newer version and for what is not ours, sqlite3.Error and OSError as the disk does.
+    Migration i converts a file from schema i to i + 1. A released migration never changes. The file uses WAL with
+    synchronous=NORMAL: a commit survives kill -9. A power cut can cost the last commits (12 us per commit instead of 4
+    ms). Every page is checked, which takes 20 s per GB. With `closed_is_sound` this happens only after a crash. Raises
+    StateError for a file of a newer version or of another program, and sqlite3.Error and OSError for errors of the
+    disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_file():
@@ -46,20 +47,20 @@ def micros(utc: datetime) -> int:
 
 
 def utc_from(stored: int) -> datetime:
-    """The date that `micros` stored."""
+    """The date that `micros` converted."""
     return _EPOCH + timedelta(microseconds=stored)
 
 
 def _connect(path: Path, what: str, migrations: Sequence[str], *, check: bool) -> sqlite3.Connection:
-    # not bound to one thread: whoever cleans up after a dead worker may close it
+    # not bound to one thread, because another thread may have to close it after a worker died
     db = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
     try:
         if not path.stat().st_size:
-            db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # so that freed pages can be given back in small steps
+            db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # so that freed pages can be returned in small steps
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
-        db.execute("PRAGMA cache_size=-512")  # KiB; the usual 2 MB fill over an hour, and look like a leak until then
-        db.execute("PRAGMA journal_size_limit=16777216")  # a log that once grew is cut again
+        db.execute("PRAGMA cache_size=-512")  # in KiB. The usual 2 MB would fill over an hour and look like a leak
+        db.execute("PRAGMA journal_size_limit=16777216")  # a log that has grown is cut again
         health = str(db.execute("PRAGMA quick_check(1)").fetchone()[0]) if check else "ok"
         if health != "ok":
             raise sqlite3.DatabaseError(health)  # noqa: TRY301 -- the connection must be closed here
@@ -86,11 +87,11 @@ def _migrate(db: sqlite3.Connection, path: Path, what: str, migrations: Sequence
 
 
 def set_aside(path: Path, what: str, error: sqlite3.DatabaseError) -> None:
-    """Keep a damaged file under another name, loudly: whoever opens `path` next begins an empty one."""
+    """Rename a damaged file and log an error. The next opening of `path` starts with an empty file."""
     names = [f"{path.name}.damaged", *(f"{path.name}.damaged-{number}" for number in range(2, _KEPT_ASIDE + 1))]
     aside = path.with_name(next((name for name in names if not path.with_name(name).exists()), names[-1]))
     if not path.exists():
-        return  # by an earlier call already
+        return  # an earlier call has already done it
     for suffix in ("", "-wal", "-shm"):
         source = Path(f"{path}{suffix}")
         if source.exists():
@@ -99,7 +100,7 @@ def set_aside(path: Path, what: str, error: sqlite3.DatabaseError) -> None:
 
 
 def is_damaged(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file is to blame, and not the disk or the query."""
-    # an error that quick_check only reported has no code; the low byte is the primary one
+    """Whether the file is damaged. If not, the disk or the query is to blame."""
+    # an error reported by quick_check has no code. The low byte is the primary code
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

@@ -1,4 +1,4 @@
-"""Taught picture guards on the disk."""
+"""Stores taught picture guards on the disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 
 def write_guard(path: Path, guard: BaseModel) -> None:
-    """Replace what is in `path`, whole or not at all. Raises OSError."""
+    """Replace the content of `path` completely or not at all. Raises OSError."""
     draft = path.with_name(f"{path.name}.new")
     with draft.open("w") as file:
         file.write(guard.model_dump_json(indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""The pictures on the disk: within a budget, the oldest give way, and the disk is never filled."""
+"""The pictures on the disk. They have a budget, the oldest are deleted first, and the disk is never filled."""
 
 from __future__ import annotations
 
@@ -21,31 +21,32 @@ from edge_inspector.runtime.clock import EARLIEST
 from edge_inspector.store.pictures import MASK, SIDECAR, days, files_of_day
 from edge_inspector.store.presence import Presence
 
-# Half the time of the library's choice and a tenth smaller: a camera's noise has differences, but nothing that repeats.
+# This takes half the time of the library's default, and the files are a tenth smaller. The noise of a camera has
+# differences to compress, but no repetition.
 _PNG = (
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB),
 )
-_BLOCK = 4096  # what a file takes on the disk comes in these
-_REMEMBERED = 3000  # files, the next to give way
+_BLOCK = 4096  # a file takes whole blocks of this size on the disk
+_REMEMBERED = 3000  # files that are remembered as the next ones to delete
 _FIRST_DAY = f"{EARLIEST:%Y-%m-%d}"
 _NO_LIMIT = "9999-12-31"
-_GIVE_WAY = 64  # at most so many old views for a new one, so that a call stays short
+_GIVE_WAY = 64  # most old views deleted for a new one, so that a call stays short
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """How much the pictures may take, in bytes, and how much of the disk must stay free, whoever fills it."""
+    """The space for pictures in bytes, and the space that must stay free on the disk, whatever else fills it."""
 
     budget: int
     min_free: int
 
 
 class ImageArchive:
-    """Pictures below `root`; one thread owns it. Every method raises DeviceError when the disk does not play.
+    """Pictures below `root`. One thread owns it. Every method raises DeviceError if the disk fails.
 
-    `forgotten` counts the views that were given up, by why; whoever tells of them empties it.
+    `forgotten` counts the deleted views by reason. The code that reports them empties it.
     """
 
     def __init__(self, root: Path, limits: ImageLimits, kind: Literal["png", "jpeg"]) -> None:
@@ -63,7 +64,7 @@ class ImageArchive:
 
     @property
     def lost(self) -> Path | None:
-        """The folder when its path does not lead to it any more; None as long as all is well."""
+        """The folder, if its path does not lead to it any more. None as long as all is well."""
         return self._presence.lost
 
     @property
@@ -72,9 +73,9 @@ class ImageArchive:
         return sum(self._days.values())
 
     def save(self, stem: str, picture: Picture, facts: Mapping[str, Any]) -> bool:
-        """Write image, mask and facts; False, and nothing is written, when there is no room for them.
+        """Write image, mask and facts. False, and nothing is written, if there is no room.
 
-        The image comes last: where it is, the others are.
+        The image is written last. If it exists, the other files exist too.
         """
         files = {SIDECAR: json.dumps(facts, indent=1, allow_nan=False).encode() + b"\n"}
         if picture.mask is not None:
@@ -91,10 +92,10 @@ class ImageArchive:
         return True
 
     def tidy(self, day: str, today: str = _NO_LIMIT) -> None:
-        """Give up views of the days before `day` (as 2026-11-21), and what is beyond the limits; some at each call.
+        """Delete views of the days before `day` (as 2026-11-21) and those beyond the limits, a few at each call.
 
-        A day that cannot be, from a clock that was wrong, does not grow old. Where room is needed, those that are still
-        to come after `today` go first.
+        An impossible day, from a clock that was wrong, never gets too old. If space is needed, days after `today` are
+        deleted first.
         """
         self._today = today
         with self._disk():
@@ -104,14 +105,14 @@ class ImageArchive:
                     return
 
     def oldest_day(self) -> str | None:
-        """The first day with pictures that can be."""
+        """The first possible day that has pictures."""
         return min((day for day in self._days if day >= _FIRST_DAY), default=None)
 
     def _write(self, stem: str, files: Mapping[str, bytes]) -> None:
         day = stem.partition("/")[0]
         (self._root / stem).parent.mkdir(parents=True, exist_ok=True)
         for ending, content in files.items():
-            # Whoever reads along must never see half a file, not even after kill -9.
+            # A reader must never see half a file, not even after kill -9.
             part = self._root / f"{stem}{ending}.part"
             try:
                 part.write_bytes(content)
@@ -135,7 +136,7 @@ class ImageArchive:
         return disk.f_bavail * disk.f_frsize
 
     def _drop(self, days: Iterable[str], why: str) -> bool:
-        """Whether there was a view to give up in one of these days; the first view of the first of them."""
+        """Delete the oldest view of the first of these days that has one. Whether there was one."""
         for day in days:
             if self._doomed_day != day or not self._doomed:
                 self._doomed_day, self._doomed = day, self._first_views(day)
@@ -150,19 +151,19 @@ class ImageArchive:
         return False
 
     def _first_views(self, day: str) -> deque[list[tuple[Path, int]]]:
-        # A day may have a hundred thousand files: only the oldest are remembered.
+        # A day may have a hundred thousand files, so only the oldest are remembered.
         try:
             files = heapq.nsmallest(_REMEMBERED, files_of_day(self._root, day), key=_age)
-        except FileNotFoundError:  # somebody took the folder away
+        except FileNotFoundError:  # somebody has removed the folder
             return deque()
         views = deque([(path, size) for _, path, size in view] for _, view in groupby(files, key=_age))
         if len(files) == _REMEMBERED and len(views) > 1:
-            views.pop()  # some of its files may be missing here
+            views.pop()  # it may be incomplete
         return views
 
     def _remove_folders(self, day: str) -> None:
         folder = self._root / day
-        with suppress(OSError):  # what is not ours keeps it
+        with suppress(OSError):  # a file that is not ours keeps the folder
             for empty in folder.iterdir():
                 with suppress(OSError):
                     empty.rmdir()
@@ -177,7 +178,7 @@ class ImageArchive:
 
 
 def _age(file: tuple[str, Path, int]) -> tuple[str, str]:
-    """Sorts by time whatever the camera, and keeps the files of one view together."""
+    """A key that sorts by time, independently of the camera, and keeps the files of one view together."""
     stem = file[0]
     return stem.rpartition("/")[2], stem
 

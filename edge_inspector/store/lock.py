@@ -1,4 +1,7 @@
-"""One writer for a state folder: the kernel's lock on a file in it, which ends with the process, however that ends."""
+"""Allows one writer in a state folder, with the kernel's lock on a file in it.
+
+The lock ends with the process, in whatever way the process ends.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +22,21 @@ from edge_inspector.store.presence import Presence
 _log = logging.getLogger(__name__)
 
 DAEMON = "daemon.lock"
-COMMANDS = "commands.lock"  # what commands write beside a running daemon: one of them at a time
+COMMANDS = "commands.lock"  # for commands that write while a daemon runs: one of them at a time
 
 _ADVICE = {
     DAEMON: "stop it, or give this station a state_dir of its own",
     COMMANDS: "try again when it has ended",
 }
 
-_PATIENCE_S = 5.0  # a predecessor that was told to stop has ended by then
+_PATIENCE_S = 5.0  # a predecessor that is stopping has ended by then
 _LOOK_S = 0.1
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class StateLock:
-    """The lock on `name` in `state_dir`. Where nothing can be locked the station goes on: it has parts to judge."""
+    """The lock on `name` in `state_dir`. If locking is impossible, the station goes on, because it must judge parts."""
 
     def __init__(self, state_dir: Path, name: str = DAEMON) -> None:
         self._path = state_dir / name
@@ -42,9 +45,10 @@ class StateLock:
         self._cannot = False  # this file system has no locks
 
     def take(self, stop: threading.Event | None = None, patience_s: float = _PATIENCE_S) -> None:
-        """Wait until nobody else holds it. Raises EdgeInspectorError, which names the holder, when that lasts.
+        """Wait until nobody else holds the lock.
 
-        `stop` ends the waiting with the same error. What cannot be locked is said in the log.
+        Raises EdgeInspectorError, which names the holder, if the wait takes too long. `stop` ends the wait with the
+        same error. If the file cannot be locked, this is only logged.
         """
         until_s = time.monotonic() + patience_s
         stop = stop or threading.Event()
@@ -57,7 +61,7 @@ class StateLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """As `take`, until the end of the block."""
+        """Hold the lock, as with `take`, until the end of the block."""
         self.take()
         try:
             yield
@@ -65,13 +69,16 @@ class StateLock:
             self.release()
 
     def release(self) -> None:
-        """Let others in. Safe twice."""
+        """Release the lock. Safe to call twice."""
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
 
     def renew(self) -> str:
-        """Lock again what was removed since, or could not be locked yet. What was wrong, in words; "" for nothing."""
+        """Lock again if the file was removed, or if it could not be locked before.
+
+        Returns a text about the problem, or "".
+        """
         if self._cannot or (self._file is not None and self._presence is not None and not self._presence.lost):
             return ""
         former, self._file = self._file, None
@@ -91,7 +98,7 @@ class StateLock:
         return "" if self._cannot else why
 
     def _try(self) -> str:
-        """Who else holds it; "" when this process does from now on. Raises OSError."""
+        """Try to lock. Returns the other holder, or "" if this process has the lock now. Raises OSError."""
         file = os.open(self._path, _OPEN, 0o640)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,7 +109,7 @@ class StateLock:
                 return holder
             raise
         self._file, self._presence = file, Presence(self._path)
-        with suppress(OSError):  # on a full disk it stays unsigned
+        with suppress(OSError):  # on a full disk the file does not name its holder
             os.ftruncate(file, 0)
             os.pwrite(file, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         return ""

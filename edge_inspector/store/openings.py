@@ -1,10 +1,11 @@
-"""Which camera was being opened when the daemon died: one that ends it again and again is left out.
+"""Which camera was being opened when the daemon died. A camera that ends it again and again is left out.
 
-A camera that a library cannot stand takes the whole process with it, and the next, and the next. So a note is written
-before a camera is opened, and taken back when it has given a picture: a note that is found at the start is a death.
+If a library cannot handle a camera, the whole process dies, and so does every restart. Therefore a note is written
+before a camera is opened. The note is removed when the camera has given a picture. A note that exists at the start
+means that the process died.
 
-Only a young daemon writes notes: in a loop of crashes all are young, and a camera that is away for days wears out no
-disk. A note is not synced: it outlives a crash, but no power cut, which is no camera's fault.
+Only a young daemon writes notes. In a loop of crashes every daemon is young. A camera that is absent for days therefore
+causes no wear of the disk. A note is not synced. It survives a crash but not a power cut, which is no camera's fault.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _KERNEL: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Openings:
-    """The notes of all cameras. Any thread may ask; `write` belongs to one of its own, so that a disk may hang."""
+    """The notes of all cameras. Any thread may ask.
+
+    `write` belongs to a thread of its own, because the disk may hang.
+    """
 
     def __init__(self, folder: Path, cameras: Iterable[str]) -> None:
         self._born_ns = time.monotonic_ns()
@@ -42,7 +46,7 @@ class Openings:
         self._hangs = False
 
     def left_out(self, camera: str) -> str:
-        """Why the camera is not to be opened; empty where it is."""
+        """Why the camera must not be opened. Empty if it may."""
         deaths = len(self._deaths[camera])
         if deaths < _DEATHS:
             return ""
@@ -53,12 +57,15 @@ class Openings:
         )
 
     def forgive(self, camera: str) -> None:
-        """Somebody has seen to the camera: it may be opened, and is left out again when that ends the daemon."""
+        """A person has checked the camera. It may be opened once more. If that ends the daemon, it is left out."""
         with self._lock:
             del self._deaths[camera][0]
 
     def begin(self, camera: str) -> bool:
-        """Whether the camera may be opened now: those that were being opened at a death are opened one by one."""
+        """Whether the camera may be opened now.
+
+        Cameras that were being opened when the daemon died are opened one at a time.
+        """
         if time.monotonic_ns() - self._born_ns > _YOUNG_NS:
             return True
         with self._lock:
@@ -68,13 +75,13 @@ class Openings:
                 self._alone = camera
             self._noted.add(camera)
         written = self._note(camera, time.monotonic_ns())
-        # A disk that hangs must not keep a camera from being opened, and need not be waited for twice.
+        # A disk that hangs must not prevent the opening of a camera, and is waited for only once.
         if not self._hangs:
             self._hangs = not written.wait(_PATIENCE_S)
         return True
 
     def end(self, camera: str, *, worked: bool) -> None:
-        """Nobody died of opening the camera: it `worked`, or failed as cameras do. At any time, also twice."""
+        """The process survived the opening: the camera `worked` or failed normally. Safe at any time, also twice."""
         with self._lock:
             if self._alone == camera:
                 self._alone = None
@@ -91,7 +98,7 @@ class Openings:
         return not self._notes.empty()
 
     def write(self, timeout_s: float) -> None:
-        """Write the next note, if one comes in time."""
+        """Write the next note, if one arrives in time."""
         try:
             file, text, written = self._notes.get(timeout=timeout_s)
         except queue.Empty:
@@ -115,7 +122,7 @@ class Openings:
         return written
 
     def _found(self, file: Path) -> list[int]:
-        """The deaths in the last minutes, by this clock, which begins anew with the machine."""
+        """The deaths in the last minutes, by the monotonic clock, which starts over with the machine."""
         try:
             note = json.loads(file.read_bytes()[:10_000]) if file.is_file() else {}
             if note.get("run") != self._run:

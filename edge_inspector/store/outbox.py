@@ -1,18 +1,18 @@
-"""Messages that must reach a broker, kept on disk until it has them."""
+"""Messages that must reach a broker, stored on disk until the broker has them."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from edge_inspector.errors import StateError
 from edge_inspector.store.database import open_database
 from edge_inspector.store.presence import Presence
 
-# AUTOINCREMENT: an id is never given twice, so a reader's cursor stays valid across deletes.
+# AUTOINCREMENT: an id is never used again, so a reader's position stays valid after deletions.
 _MIGRATIONS = (
     """CREATE TABLE outbox (
         id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, payload BLOB NOT NULL, expires_ns INTEGER NOT NULL,
@@ -25,19 +25,20 @@ _MIGRATIONS = (
 _APPEND = (
     "INSERT OR IGNORE INTO outbox (topic, payload, expires_ns, boot_id, seq, perishable) VALUES (?, ?, ?, ?, ?, ?)"
 )
-_MAX_BYTES = 256_000_000  # read and checked in 2 s where a disk reads 150 MB/s
+_MAX_BYTES = 256_000_000  # read and checked in 2 s if a disk reads 150 MB/s
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One message, named by (boot_id, seq, topic). `id` is its place in the outbox, given on append.
+    """One message, identified by (boot_id, seq, topic). `id` is its place in the outbox, assigned on append.
 
-    `expires_ns` is monotonic: it has a meaning only within the run of the daemon called `boot_id`. A perishable message
-    is worth nothing afterwards and does not wait for the others.
+    `expires_ns` is monotonic and only valid within the run of the daemon called `boot_id`. A perishable message is
+    worthless after its expiry and does not wait for the others.
     """
 
     topic: str
     payload: bytes
+    _: KW_ONLY
     expires_ns: int
     boot_id: int
     seq: int
@@ -46,9 +47,9 @@ class Row:
 
 
 class Outbox:
-    """At most `max_rows` messages and about `max_bytes` in order of arrival. Raises StateError where the disk fails.
+    """At most `max_rows` messages and about `max_bytes`, in order of arrival. Raises StateError if the disk fails.
 
-    What `append` took survives kill -9; a power cut can cost the last commits (WAL, synchronous=NORMAL: 12 us per
+    An appended message survives kill -9. A power cut can cost the last commits (WAL, synchronous=NORMAL: 12 us per
     commit instead of 4 ms). `set_aside` says that a damaged file was found, renamed and replaced by an empty one.
     """
 
@@ -67,7 +68,7 @@ class Outbox:
 
     @property
     def room(self) -> int:
-        """How many more rows fit; none when `max_bytes` are reached."""
+        """How many more rows fit. 0 if `max_bytes` are reached."""
         with self._disk():
             page_bytes, pages, free = (
                 int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
@@ -76,9 +77,9 @@ class Outbox:
         return 0 if page_bytes * (pages - free) >= self.max_bytes else max(0, self.max_rows - self._count)
 
     def append(self, rows: Sequence[Row]) -> bool:
-        """Keep all of `rows` in one commit; or, where they do not fit, none of them: False.
+        """Store all of `rows` in one commit. If they do not fit, it stores none and returns False.
 
-        A row that is already held is not held twice.
+        A row that is already stored is not stored again.
         """
         if len(rows) > self.room:
             return False
@@ -93,7 +94,7 @@ class Outbox:
         return True
 
     def after(self, cursor: int, limit: int, *, perishable: bool = False) -> list[Row]:
-        """The first `limit` rows of this lane whose id is above `cursor`, in order."""
+        """The first `limit` rows of this lane with an id above `cursor`, in order."""
         with self._disk():
             found = self._db.execute(
                 "SELECT topic, payload, expires_ns, boot_id, seq, id FROM outbox"
@@ -101,12 +102,12 @@ class Outbox:
                 (perishable, cursor, limit),
             ).fetchall()
         return [
-            Row(topic, payload, expires_ns, boot_id, seq, perishable, row_id)
+            Row(topic, payload, expires_ns=expires_ns, boot_id=boot_id, seq=seq, perishable=perishable, id=row_id)
             for topic, payload, expires_ns, boot_id, seq, row_id in found
         ]
 
     def delete(self, ids: Iterable[int]) -> None:
-        """Forget these rows: the broker has them, or nobody needs them any more."""
+        """Delete these rows, because the broker has them or nobody needs them any more."""
         with self._disk(), self._db:
             before = self._db.total_changes
             self._db.executemany("DELETE FROM outbox WHERE id = ?", [(row_id,) for row_id in ids])
@@ -115,20 +116,20 @@ class Outbox:
 
     @property
     def lost(self) -> Path | None:
-        """A file that is open here and that its path does not lead to any more; None as long as all is well."""
+        """An open file that its path does not lead to any more. None as long as all is well."""
         return self._presence.lost
 
     def renew(self) -> None:
-        """Open the file that is at the path now, with all that is held here and not there. Ids are others afterwards.
+        """Open the file that is at the path now, and add all rows that it lacks. The ids change.
 
-        A file that was removed can be read as long as it is open. Where this fails the former one is used on.
+        A removed file can be read as long as it is open. If this fails, the former file stays in use.
         """
         with self._disk():
             is_removed = self._presence.lost == self._path
             if is_removed:
                 self._presence.part_with(self._path)
             else:
-                self._db.close()  # brings its log into the file, which is still there
+                self._db.close()  # writes its log into the file, which is still there
             fresh, _ = open_database(self._path, "outbox", _MIGRATIONS)
             if is_removed:
                 self._move_into(fresh)
@@ -136,7 +137,7 @@ class Outbox:
             self._count = self._counted()
 
     def close(self) -> None:
-        """Let go of the file. Safe twice."""
+        """Close the file. Safe to call twice."""
         with self._disk():
             self._presence.part_with(self._path)
             self._db.close()
@@ -167,7 +168,10 @@ class Outbox:
 
 
 def _warm(path: Path) -> None:
-    """Bring the file into memory in its own order: the check on opening hops through it, ten times slower when cold."""
+    """Read the file into memory sequentially.
+
+    The check on opening reads it in random order, which is ten times slower if the file is not cached.
+    """
     if path.is_file():
         with path.open("rb", buffering=0) as file:
             while file.read(1 << 20):

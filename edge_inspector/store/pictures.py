@@ -1,7 +1,7 @@
-"""How the archived pictures lie on the disk: DAY/CAMERA/TIME-partN-frameN with .png or .jpg, -mask.png and .json.
+"""The archived pictures on the disk: DAY/CAMERA/TIME-partN-frameN with .png or .jpg, -mask.png and .json.
 
-What the shadow model objected to says "shadow" instead of the part. The path without an ending, the stem, names all
-files of one view.
+Pictures on which the shadow model disagrees have "shadow" instead of the part. The stem is the path without its ending.
+It names all files of one view.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FILE = re.compile(rf"({_VIEW.pattern})(-mask\.png|\.json|\.png|\.jpg)(\.part)?"
 
 @dataclass(frozen=True, slots=True)
 class StoredPicture:
-    """The files of one view that are there: the image, the model's mask if it was inferred, the facts as JSON."""
+    """The existing files of one view: the image, the model's mask if it was inferred, and the facts as JSON."""
 
     stem: str
     image: Path
@@ -34,16 +34,16 @@ class StoredPicture:
 
 
 def picture_stem(utc: datetime, camera: str, part_seq: int | None, frame_id: int) -> str:
-    """The name of a view's files, decided at `utc`, relative to the images' folder and without ending.
+    """The stem of a view's files, decided at `utc`, relative to the folder of the images.
 
-    Without `part_seq` they are the shadow model's.
+    Without `part_seq` they belong to the shadow model.
     """
     part = "shadow" if part_seq is None else f"part{part_seq}"
     return f"{utc:%Y-%m-%d}/{camera}/{utc:%H%M%S.%f}Z-{part}-frame{frame_id}"
 
 
 def find_picture(root: Path, stem: str) -> StoredPicture | None:
-    """The files called `stem` below `root`; None where there is no image, or where this is no picture's name."""
+    """The files with this `stem` below `root`. None if there is no image, or if this is no stem of a picture."""
     day, _, rest = stem.partition("/")
     camera, _, view = rest.partition("/")
     if not (_DAY.fullmatch(day) and _CAMERA.fullmatch(camera) and _VIEW.fullmatch(view)):
@@ -63,9 +63,9 @@ def days(root: Path) -> list[str]:
 
 
 def files_of_day(root: Path, day: str) -> Iterator[tuple[str, Path, int]]:
-    """Stem, path and bytes of every file of a day that is ours, half-written ones included; nothing else is looked at.
+    """Stem, path and size in bytes of every file of a day that belongs to the archive, including half-written files.
 
-    Raises OSError.
+    All other files are ignored. Raises OSError.
     """
     with os.scandir(root / day) as cameras:
         for camera in cameras:

@@ -1,6 +1,6 @@
-"""What the station has judged, to look at: parts, counts, and what a person should review.
+"""The station's results for reading: parts, counts, and parts that a person should review.
 
-Any thread of any process may ask: each call opens the file on its own, for reading. The archive's thread writes it.
+Any thread of any process may ask. Each call opens its own read-only connection. The archive's thread writes the file.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from edge_inspector.store.results_file import images_dir, open_results
 from edge_inspector.store.rows import Bucket, ClassCount, Label, LabelKind, Objection, PartRow, PartStory, StoredView
 
 _LABELLED = "EXISTS (SELECT 1 FROM labels WHERE labels.part_id = parts.id)"
-# Asked of the defects, which are few, and not of each part anew: a class that no part has is told as quickly.
+# This query searches the few defects once, instead of each part. It is as fast for a class that no part has.
 _SAW_CLASS = "id IN (SELECT part_id FROM defects WHERE defect_class = ?)"
-# No index leads from a picture to its part. It is one of those decided next; a belt holds fewer parts than that.
+# No index leads from a picture to its part. The part is among those decided next, and a belt holds fewer parts than
+# this limit.
 _ITS_PART = (
     "SELECT id FROM (SELECT id FROM parts WHERE utc_us >= said.utc_us ORDER BY utc_us LIMIT 256)"
     " JOIN views ON views.part_id = id AND views.camera = said.camera"
@@ -33,9 +34,9 @@ _NEWEST = f"SELECT *, {_LABELLED} AS labelled FROM parts"  # noqa: S608 -- of co
 
 
 class Results:
-    """The results in `path`; pictures lie beside it in `images`. Every method raises DeviceError.
+    """The results in `path`. Pictures are in `images` next to it. Every method raises DeviceError.
 
-    With `limit_s` that is also what becomes of a look that takes longer.
+    With `limit_s`, a query that takes longer raises it too.
     """
 
     def __init__(self, path: Path, limit_s: float | None = None) -> None:
@@ -44,7 +45,7 @@ class Results:
         self._images = images_dir(path.parent)
 
     def within(self, limit_s: float) -> Results:
-        """The same with a limit."""
+        """The same results with a time limit for each query."""
         return Results(self._path, limit_s)
 
     def parts(
@@ -59,9 +60,9 @@ class Results:
         limit: int = 100,
         before_id: int | None = None,
     ) -> list[PartRow]:
-        """The newest `limit` parts that fit all that is given, newest first; those before `before_id` for the rest.
+        """The newest `limit` parts that match all arguments, newest first. Use `before_id` for the following ones.
 
-        `since_utc` is in the span, `until_utc` is not.
+        `since_utc` belongs to the range, `until_utc` does not.
         """
         wanted: list[tuple[str, Any]] = [
             ("utc_us >= ?", since_utc and micros(since_utc)),
@@ -79,13 +80,13 @@ class Results:
             return self._rows(db, query, [*(value for _, value in given), limit])
 
     def part(self, part_id: int) -> PartStory | None:
-        """All that is known of one part; None where there is no such part (any more)."""
+        """All data of one part. None if there is no such part (any more)."""
         with self._open() as db:
             found = self._rows(db, f"{_NEWEST} WHERE id = ?", [part_id])
             return self._story(db, found[0]) if found else None
 
     def counts(self, since_utc: datetime, until_utc: datetime, bucket_s: int) -> list[Bucket]:
-        """Verdicts in each span of `bucket_s` seconds that has any, oldest first."""
+        """The verdicts in each interval of `bucket_s` seconds that has any, oldest first."""
         width = bucket_s * 1_000_000
         with self._open() as db:
             found = db.execute(
@@ -96,7 +97,7 @@ class Results:
         return [Bucket(utc_from(row[0]), *tuple(row)[1:]) for row in found]
 
     def pareto(self, since_utc: datetime, until_utc: datetime) -> list[ClassCount]:
-        """Each class of defects that was found, that with the most parts first."""
+        """Each class of defects that was found, the one with the most parts first."""
         with self._open() as db:
             found = db.execute(
                 "SELECT defect_class, count(DISTINCT part_id), count(*) FROM defects"
@@ -113,7 +114,7 @@ class Results:
             return self._rows(db, query, [limit])
 
     def objections(self, limit: int) -> list[Objection]:
-        """Where the shadow model would have said otherwise, newest first."""
+        """The views on which the shadow model disagreed, newest first."""
         with self._open() as db:
             found = db.execute(
                 f"SELECT said.*, ({_ITS_PART}) AS part_id FROM disagreements AS said ORDER BY said.id DESC LIMIT ?",  # noqa: S608 -- of constants
@@ -133,10 +134,10 @@ class Results:
                 for row in found
             ]
 
-    def label(self, part_id: int, view: str, label: LabelKind, defect_class: str, user: str, utc: datetime) -> bool:
-        """Write down what `user` said of a view ("" for the whole part). False where there is no such part or view.
+    def label(self, part_id: int, view: str, *, label: LabelKind, defect_class: str, user: str, utc: datetime) -> bool:
+        """Store the label that `user` gave a view ("" for the whole part). False if there is no such part or view.
 
-        A short transaction of its own beside the archive's: it waits for at most two seconds.
+        It is a short transaction that runs next to the archive's. It waits for at most two seconds.
         """
         with self._open("rw") as db, db:
             known = db.execute(
@@ -224,10 +225,16 @@ class Results:
             error_mm=part["error_mm"],
             missing_views=tuple(json.loads(part["missing_views"])),
             views=tuple(self._view(view) for view in views),
-            defects=tuple(Defect(*defect) for defect in defects),
+            defects=tuple(Defect(**defect) for defect in defects),
             deliveries=tuple(Delivery(row.boot_id, row.seq, *delivery) for delivery in deliveries),
             labels=tuple(
-                Label(camera, cast("LabelKind", label), defect_class, user, utc_from(utc_us))
+                Label(
+                    camera=camera,
+                    label=cast("LabelKind", label),
+                    defect_class=defect_class,
+                    user=user,
+                    utc=utc_from(utc_us),
+                )
                 for camera, label, defect_class, user, utc_us in labels
             ),
         )

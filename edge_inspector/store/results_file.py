@@ -1,4 +1,4 @@
-"""The file that holds the results: where it is, its tables, and how readers open it."""
+"""The file of the results: its path, its tables, and how readers open it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Literal
 from edge_inspector.errors import DeviceError
 
 RESULTS_FILE = "results.sqlite"
-_STEPS = 1000  # of SQLite's machine between two looks at the clock: some 20 us, or 1000 reads of a cold disk
+_STEPS = 1000  # steps of SQLite's machine between two checks of the clock: some 20 us, or 1000 reads of a cold disk
 
-# Times called _ns are monotonic: among those of one boot_id only their differences mean something. utc_us is
-# microseconds since 1970. `picture` is a path without its ending below the images' folder, empty where none was to
-# be kept; the file may have been left out or given way since.
+# Times with _ns are monotonic. Only differences between times of the same boot_id mean something. utc_us is
+# microseconds since 1970. `picture` is a path without its ending below the folder of the images, or empty if no picture
+# was to be kept. The file may not have been written, or may have been deleted since.
 MIGRATIONS = (
     """CREATE TABLE parts (
         id INTEGER PRIMARY KEY AUTOINCREMENT, boot_id INTEGER NOT NULL, seq INTEGER NOT NULL, utc_us INTEGER NOT NULL,
@@ -63,12 +63,12 @@ MIGRATIONS = (
 
 
 def results_path(state_dir: Path) -> Path:
-    """Where a station keeps its results."""
+    """The path of a station's results."""
     return state_dir / RESULTS_FILE
 
 
 def images_dir(state_dir: Path) -> Path:
-    """Where a station keeps its pictures."""
+    """The folder of a station's pictures."""
     return state_dir / "images"
 
 
@@ -76,10 +76,10 @@ def images_dir(state_dir: Path) -> Path:
 def open_results(
     path: Path, mode: Literal["ro", "rw"] = "ro", limit_s: float | None = None
 ) -> Iterator[sqlite3.Connection]:
-    """The results in `path`, for one look (or, with "rw", for one short transaction), beside the archive's thread.
+    """The results in `path` for one query, or with "rw" for one short transaction, next to the archive's thread.
 
-    Raises DeviceError, also for whatever goes wrong with the file while it is open, and for a query that still runs
-    `limit_s` seconds after the opening.
+    Raises DeviceError, also for every error of the file while it is open, and for a query that still runs `limit_s`
+    seconds after the opening.
     """
     if not path.exists():
         raise DeviceError(f"results {path}: there are none yet; has the station run?")
@@ -91,7 +91,7 @@ def open_results(
                     f"results {path}: schema {version}, this version reads {len(MIGRATIONS)}:"
                     " run the station with this version once, or use the newer one"
                 )
-            db.execute("PRAGMA cache_size=-512")  # KiB; each thread of the page's would keep room for the usual 2 MB
+            db.execute("PRAGMA cache_size=-512")  # in KiB. Each thread of the page would otherwise keep the usual 2 MB
             db.execute("PRAGMA foreign_keys=ON")
             db.execute("PRAGMA wal_autocheckpoint=0")  # the archive's thread has the time for that
             db.row_factory = sqlite3.Row
@@ -100,7 +100,8 @@ def open_results(
                 db.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
             yield db
     except sqlite3.OperationalError as error:
-        late = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT  # Python's own errors have none
+        # Python's own errors have no such code
+        late = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
         said = f"no answer within {limit_s:g} s; ask for less" if late else str(error)
         raise DeviceError(f"results {path}: {said}") from error
     except (sqlite3.Error, OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The writing side of the results: one owner, a few commits a second."""
+"""Writes the results. One thread owns it and makes a few commits a second."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edge_inspector.store.presence import Presence
 from edge_inspector.store.results_file import MIGRATIONS
 from edge_inspector.store.retention import AHEAD, SETTLED, Stamps
 
-_LARGEST = 2**63 - 1  # a camera may number its frames beyond what SQLite holds
+_LARGEST = 2**63 - 1  # a camera may number its frames beyond the range of SQLite
 _ALWAYS = 2**62
 _FORGET = 500  # parts per call
 _GIVE_BACK = 256  # pages of the file per call
@@ -29,7 +29,7 @@ _GIVE_BACK = 256  # pages of the file per call
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One verdict to keep: when it was decided, why its pictures are kept, and by camera their stems."""
+    """One verdict to store: when it was decided, why its pictures are kept, and their stems by camera."""
 
     verdict: Verdict
     utc: datetime
@@ -39,7 +39,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """One disagreement of the shadow model to keep, and the stem of its picture."""
+    """One disagreement of the shadow model to store, and the stem of its picture."""
 
     said: Disagreement
     utc: datetime
@@ -47,30 +47,30 @@ class Objection:
 
 
 class ResultsWriter:
-    """Keeps verdicts and deliveries in `path`. Every method raises DeviceError when the disk does not play.
+    """Stores verdicts and deliveries in `path`. Every method raises DeviceError if the disk fails.
 
-    One that is `broken` after an error must be closed, and a new one opened: a file that turned out to be damaged has
-    been set aside by then. On a full disk it is not: closed, it would take the readers along. `set_aside` says that a
-    damaged file was found, and replaced by an empty one, when this was opened. `forgotten` counts the parts that went,
-    by why; whoever tells of them empties it.
+    If it is `broken` after an error, close it and open a new one. If the file was found to be damaged, it has been set
+    aside by then. If the disk is full, it has not been set aside, because that would take the results away from the
+    readers. `set_aside` says that a damaged file was found and replaced by an empty one at the opening. `forgotten`
+    counts the deleted parts by reason. The code that reports them empties it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.broken = False
         self.forgotten: Counter[str] = Counter()
-        self._undated = {"parts": 0, "disagreements": 0}  # ids up to which there is no row with a believable date
+        self._undated = {"parts": 0, "disagreements": 0}  # no row up to these ids has a believable date
         with self._disk():
             self._db, self.set_aside = open_database(path, "results", MIGRATIONS, closed_is_sound=True)
         self._presence = Presence.of_database(path)
 
     @property
     def lost(self) -> Path | None:
-        """A file that is open here and that its path does not lead to any more; None as long as all is well."""
+        """An open file that its path does not lead to any more. None as long as all is well."""
         return self._presence.lost
 
     def stamps(self, now: datetime) -> Stamps:
-        """What dates there are in the results."""
+        """The dates in the results."""
         earliest, settled, ahead = micros(EARLIEST), micros(now - SETTLED), micros(now + AHEAD)
         with self._disk():
             return Stamps(
@@ -82,9 +82,9 @@ class ResultsWriter:
     def add(
         self, entries: Sequence[Entry], deliveries: Sequence[Delivery], objections: Sequence[Objection] = ()
     ) -> None:
-        """Keep all of them, in one commit. What is held already is not held twice.
+        """Store all of them in one commit. Items that are already stored are not stored again.
 
-        A delivery of a verdict that is not held is forgotten.
+        A delivery is dropped if its verdict is not stored.
         """
         with self._disk(), self._db:
             for entry in entries:
@@ -101,10 +101,10 @@ class ResultsWriter:
             )
 
     def tidy(self, before_utc: datetime | None, budget: int, now: datetime | None = None) -> None:
-        """Forget what is older than `before_utc` and the oldest of what is beyond `budget` bytes; some at each call.
+        """Delete items older than `before_utc` and the oldest items beyond `budget` bytes, a few at each call.
 
-        Nothing is forgotten by age where `before_utc` is None, and nothing before what was stored earlier. Small steps:
-        neither a reader nor the next commit waits for long.
+        If `before_utc` is None, nothing is deleted by age. No item is deleted before one that was stored earlier. The
+        steps are small, so that no reader and no commit waits for long.
         """
         with self._disk(), self._db:
             if before_utc is not None:
@@ -114,17 +114,17 @@ class ResultsWriter:
             if self.size > budget:
                 self._make_room()
         with self._disk():
-            # A page is a row without columns here: execute would stop after the first.
+            # Each freed page is a row without columns. `execute` would stop after the first.
             self._db.executescript(f"PRAGMA incremental_vacuum({_GIVE_BACK})")
 
     @property
     def size(self) -> int:
-        """Bytes in use; the file gives back what is not, little by little."""
+        """Bytes in use. The file returns its unused bytes little by little."""
         pages, free, page = (self._ask(f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size"))
         return (pages - free) * page
 
     def close(self) -> None:
-        """Let go of the file. Safe twice."""
+        """Close the file. Safe to call twice."""
         with self._disk():
             self._presence.part_with(self._path)
             self._db.close()
@@ -138,12 +138,12 @@ class ResultsWriter:
         return None if found is None else utc_from(found)
 
     def _old(self, table: str, before: int, until: int) -> int:
-        """The id up to which everything is old, 0 for nothing; in the order in which it was stored, whatever its date.
+        """The id up to which everything is too old, in the order of storage. 0 for nothing.
 
-        A row with a date that cannot be, from a clock that was wrong, is as old as those around it.
+        A row with an impossible date, from a clock that was wrong, counts as old as the rows around it.
         """
         dated = self._db.execute(
-            # With the +, SQLite goes by id and not through the index of dates.
+            # The + makes SQLite search by id instead of using the index of dates.
             f"SELECT id, utc_us FROM {table} WHERE id > ? AND +utc_us BETWEEN ? AND ? ORDER BY id LIMIT ?",  # noqa: S608 -- a table of ours
             (self._undated[table], micros(EARLIEST), until, _FORGET),
         ).fetchall()
@@ -157,12 +157,12 @@ class ResultsWriter:
         return old
 
     def _forget(self, table: str, up_to: int, most: int) -> int:
-        """How many of the first `most` rows had an id up to this, and are gone."""
+        """Delete those of the first `most` rows with an id up to `up_to`. Returns how many were deleted."""
         doomed = f"id IN (SELECT id FROM {table} WHERE id <= ? ORDER BY id LIMIT ?)"  # noqa: S608 -- a table of ours
         return self._db.execute(f"DELETE FROM {table} WHERE {doomed}", (up_to, most)).rowcount  # noqa: S608 -- as above
 
     def _make_room(self) -> None:
-        """The same share of parts and of disagreements, those that were stored first, whatever their dates."""
+        """Delete the same share of parts and of disagreements, in the order of storage, whatever their dates are."""
         parts, disagreements = (
             int(self._db.execute(f"SELECT coalesce(max(id) - min(id) + 1, 0) FROM {table}").fetchone()[0])  # noqa: S608 -- tables of ours
             for table in ("parts", "disagreements")

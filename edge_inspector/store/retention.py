@@ -1,6 +1,6 @@
-"""How far back the history may be forgotten by age: only by a date that can be trusted, and never all at once.
+"""The date before which history may be deleted. It is used only if it can be trusted, and never moves in a big step.
 
-Pure: what it knows of clock and history it is told.
+Pure: the caller passes the clock and the dates of the history.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ from datetime import UTC, datetime, timedelta
 from edge_inspector.runtime.clock import EARLIEST, Moment
 
 AHEAD = timedelta(days=1)
-SETTLED = timedelta(days=3)  # a date that goes on for so long is taken for true: longer than a weekend without anybody
+SETTLED = timedelta(days=3)  # a date that lasts this long is trusted: longer than a weekend without people
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PAUSE = timedelta(days=4)  # a long weekend without parts, or a box without a battery that is switched on after it
-_EARLY_NS = 3600_000_000_000  # after the start, in which a box without a battery learns the date
-_SHARE = 10  # of keep_days: so much history is not worth a doubt
-_CATCH_UP = (2, 24)  # hours of history that may be forgotten in one hour of running: as many as keep_days, but not more
+_EARLY_NS = 3600_000_000_000  # time after the start in which a box without a battery gets the date
+_SHARE = 10  # of keep_days: this much history is too little to raise a doubt
+# hours of history that may be deleted per hour of running: as many as keep_days, within these limits
+_CATCH_UP = (2, 24)
 
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """Dates in the history, as far as there are any.
+    """Dates in the history, if there are any.
 
-    `oldest`: the earliest of all. `settled`: the latest one that is SETTLED or more before now. `ahead`: the earliest
-    one that is AHEAD or more after now.
+    `oldest`: the earliest of all. `settled`: the latest one that is at least SETTLED before now. `ahead`: the earliest
+    one that is at least AHEAD after now.
     """
 
     oldest: datetime | None = None
@@ -34,7 +35,10 @@ class Stamps:
 
 
 class Retention:
-    """From which date on history is kept. `doubt` says why the date is not trusted, "" while it is. One thread's."""
+    """The date from which history is kept.
+
+    `doubt` says why the date is not trusted, or "" if it is. One thread owns it.
+    """
 
     def __init__(self, keep: timedelta) -> None:
         self._keep = keep
@@ -43,7 +47,7 @@ class Retention:
         self._first = min(timedelta(days=1), keep / _SHARE)
         self._step = self._pause  # how far ahead the clock may be set while the station runs
         self._begun_ns = 0
-        self._trusted: timedelta | None = None  # date less monotonic clock
+        self._trusted: timedelta | None = None  # date minus monotonic clock
         self._doubted = timedelta.max
         self._doubted_since_ns = 0
         self._horizon: datetime | None = None
@@ -51,7 +55,7 @@ class Retention:
         self.doubt = ""
 
     def horizon(self, now: Moment, stamps: Stamps) -> datetime | None:
-        """What is older may be forgotten; None while the date is not trusted. Call it about once a second."""
+        """The date before which items may be deleted. None while it is not trusted. Call it about once a second."""
         passed = timedelta(microseconds=(now.monotonic_ns - self._looked_ns) // 1000)
         self._looked_ns = now.monotonic_ns
         self.doubt = self._doubt(now, stamps)
@@ -61,7 +65,7 @@ class Retention:
         if self._horizon is not None:
             reached = self._horizon + self._pace * passed
         elif stamps.oldest is not None:
-            reached = stamps.oldest + self._first  # else a box that runs for minutes a day would never catch up
+            reached = stamps.oldest + self._first  # otherwise a box that runs only minutes a day would never catch up
         else:
             reached = wanted
         self._horizon = min(wanted, reached)

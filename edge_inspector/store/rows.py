@@ -1,4 +1,4 @@
-"""What the results hold, as readers get it."""
+"""The rows of the results for readers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from edge_inspector.store.pictures import StoredPicture
 LabelKind = Literal["good", "defect", "unsure"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartRow:
-    """One part in a list. `id` is the store's own number; `part_seq` the PLC's, which starts anew with the PLC.
+    """One part in a list. `id` is the store's own number. `part_seq` is the PLC's, which starts over with the PLC.
 
-    `criteria` is the fingerprint of all that judged it, "" before there was one.
-    `classes` are those of its defects; `picture` is its first view that has one; `labelled` says that a person has
-    looked at it.
+    `criteria` is the fingerprint of everything that judged it, or "" for parts from before there was one. `classes` are
+    those of its defects. `picture` is its first view that has one. `labelled` says that a person has looked at it.
     """
 
     id: int
@@ -43,11 +42,12 @@ class PartRow:
     labelled: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredView:
-    """One camera's look at a part, as in `View`; `encoder_count` and its bound are None where its place is not known.
+    """One camera's view of a part, as in `View`.
 
-    `begun_ns` and `inference_ns` are 0 where the model did not look.
+    `encoder_count` and its bound are None if its position is not known. `begun_ns` and `inference_ns` are 0 if the
+    model did not process it.
     """
 
     camera: str
@@ -64,9 +64,9 @@ class StoredView:
     picture: StoredPicture | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """What a person said of one view ("" for the whole part)."""
+    """The label that a person gave one view ("" for the whole part)."""
 
     camera: str
     label: LabelKind
@@ -75,9 +75,9 @@ class Label:
     utc: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartStory:
-    """All that is known of one part. Times in ns are monotonic: only their differences mean something."""
+    """All data of one part. Times in ns are monotonic, so only their differences mean something."""
 
     row: PartRow
     announced_ns: int
@@ -95,11 +95,11 @@ class PartStory:
     labels: tuple[Label, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Objection:
-    """The shadow model `model` would have said otherwise of a view: it "rejects" or "accepts" what was not.
+    """A view on which the shadow model `model` disagreed: it "rejects" or "accepts", and the first did not.
 
-    `part_id` is None where the view belongs to no part; `classes` are those of the defects that it found.
+    `part_id` is None if the view belongs to no part. `classes` are those of the defects that the shadow model found.
     """
 
     utc: datetime
@@ -114,7 +114,7 @@ class Objection:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Verdicts by decision in the span of time that begins at `utc`."""
+    """Verdicts by decision in the interval that begins at `utc`."""
 
     utc: datetime
     accept: int
@@ -124,7 +124,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """How many parts had defects of one class, and how many defects."""
+    """How many parts had defects of one class, and how many defects there were."""
 
     defect_class: str
     parts: int

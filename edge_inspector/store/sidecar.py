@@ -1,4 +1,4 @@
-"""Which pictures are kept, and the facts that lie beside each as JSON."""
+"""Which pictures are kept, and the JSON file with the facts of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class StationFacts:
-    """What one must know of the station to read its pictures: a mask pixel is `stride` pixels of the image."""
+    """The station's data that a reader of its pictures needs. A mask pixel is `stride` pixels of the image."""
 
     station: str
     classes: tuple[str, ...]
@@ -30,7 +30,7 @@ class StationFacts:
 
 
 def kept_because(verdict: Verdict, accepted_one_in: int) -> str:
-    """Why a part's pictures are kept: reject, not_inspected, review or sample; "" where they are not."""
+    """Why a part's pictures are kept: reject, not_inspected, review or sample. "" if they are not kept."""
     if verdict.decision is not Decision.ACCEPT:
         return verdict.decision.name.lower()
     if verdict.review:
@@ -39,7 +39,7 @@ def kept_because(verdict: Verdict, accepted_one_in: int) -> str:
 
 
 def view_facts(entry: Entry, placed: PlacedView, station: StationFacts) -> dict[str, Any]:
-    """The sidecar of one view; docs/archive.md explains each field."""
+    """The sidecar of one view. docs/archive.md explains each field."""
     verdict, view = entry.verdict, placed.view
     return {
         "schema_version": SCHEMA_VERSION,
@@ -69,7 +69,7 @@ def view_facts(entry: Entry, placed: PlacedView, station: StationFacts) -> dict[
 
 
 def objection_facts(objection: Objection, station: StationFacts) -> dict[str, Any]:
-    """The sidecar of a view of which the shadow model would have said otherwise; the mask beside it is the shadow's."""
+    """The sidecar of a view on which the shadow model disagrees. The mask with it is the shadow's."""
     said = objection.said
     return {
         "schema_version": SCHEMA_VERSION,
@@ -87,7 +87,7 @@ def objection_facts(objection: Objection, station: StationFacts) -> dict[str, An
 
 
 def read_mask(picture: StoredPicture) -> dict[str, Image]:
-    """The mask's planes by class, as the model gave them; empty where there is none or the files are not sound."""
+    """The mask's planes by class, as the model returned them. Empty if there is no mask or if a file is damaged."""
     if picture.mask is None or picture.sidecar is None:
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Whether the state folder can be used as the daemon uses it."""
+"""Whether the daemon can use the state folder."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from uuid import uuid4
 
 from edge_inspector.errors import DeviceError
 
-_PROBE = b"edge-inspector check" * 256  # bytes; more than a file system may keep beside a file's name
+_PROBE = b"edge-inspector check" * 256  # bytes: more than a file system may store together with a file's name
 
 
 def try_folder(folder: Path) -> int:
-    """Make it and a file in it, as the daemon does; the bytes that are free there. Raises DeviceError.
+    """Create the folder and a file in it, as the daemon does. Returns its free bytes. Raises DeviceError.
 
-    Nothing is left: a folder that root made while it tried would be closed to the daemon.
+    Nothing stays behind, because the daemon could not use a folder that root created here.
     """
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
@@ -40,7 +40,7 @@ def try_folder(folder: Path) -> int:
 
 
 def folder_words(folder: Path, error: OSError) -> str:
-    """What is wrong with the folder, and what to do."""
+    """A message about the fault of the folder, with a remedy."""
     if error.errno in (errno.EACCES, errno.EPERM):
         nearest = next(each for each in (folder, *folder.parents) if each.exists())
         return (

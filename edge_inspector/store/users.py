@@ -1,4 +1,4 @@
-"""Who may do what: the users file, and passwords that it does not contain."""
+"""The users file: who may do what. It does not contain the passwords."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edge_inspector.errors import ConfigError, Fault
 
-# 16 MiB and some 50 ms for each guess; OWASP's alternative to N = 2^17 where memory is short, with p = 1.
+# 16 MiB and some 50 ms for each guess. It is OWASP's alternative to N = 2^17 for little memory, with p = 1.
 _COST = {"n": 1 << 14, "r": 8, "p": 1}
 _SALT_BYTES = 16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
@@ -23,7 +23,7 @@ _LONGEST = 256
 
 
 class Role(IntEnum):
-    """What a user may do; each role may do all that the ones before it may."""
+    """The rights of a user. Each role includes the rights of those before it."""
 
     VIEWER = 1
     REVIEWER = 2
@@ -37,7 +37,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One line of the file: `name:role:salt:hash`, the last two in hex."""
+    """One line of the file: `name:role:salt:hash`. Salt and hash are in hex."""
 
     name: str
     role: Role
@@ -48,7 +48,7 @@ class User:
         return f"{self.name}:{self.role.label}:{self.salt.hex()}:{self.digest.hex()}"
 
     def knows(self, password: str) -> bool:
-        """Whether this is the user's password. Takes some 50 ms."""
+        """Whether this is the user's password. The check takes some 50 ms."""
         return hmac.compare_digest(_digest(password, self.salt), self.digest)
 
 
@@ -56,7 +56,7 @@ _NOBODY = User("", Role.VIEWER, bytes(_SALT_BYTES), b"")
 
 
 def new_user(name: str, role: Role, password: str) -> User:
-    """A user with a fresh salt. Raises ConfigError for a name or password that will not do."""
+    """A user with a new salt. Raises ConfigError for an unusable name or password."""
     if not _NAME.fullmatch(name):
         raise ConfigError([Fault("name", "must be 1 to 32 letters, digits, dots, dashes or underscores")])
     if not _SHORTEST <= len(password) <= _LONGEST:
@@ -66,7 +66,7 @@ def new_user(name: str, role: Role, password: str) -> User:
 
 
 def read_users(path: Path) -> dict[str, User]:
-    """The users by name; none where there is no file. Raises ConfigError with every line that is wrong."""
+    """The users by name. Empty if there is no file. Raises ConfigError with every wrong line."""
     try:
         lines = path.read_text().splitlines()
     except FileNotFoundError:
@@ -89,7 +89,7 @@ def read_users(path: Path) -> dict[str, User]:
 
 
 class UsersFile:
-    """The users as the file has them now; read again only when it has changed."""
+    """The present users of the file. It reads the file again only if it has changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -97,7 +97,7 @@ class UsersFile:
         self._users: dict[str, User] = {}
 
     def now(self) -> dict[str, User]:
-        """By name; none where there is no file. Raises ConfigError."""
+        """The users by name. Empty if there is no file. Raises ConfigError."""
         stamp = self._stamped()
         if stamp is None or stamp != self._stamp:
             self._users = read_users(self._path)
@@ -120,11 +120,12 @@ def write_users(path: Path, users: dict[str, User]) -> None:
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
         with os.fdopen(descriptor, "w") as file:
-            os.fchmod(file.fileno(), 0o640)  # whatever the umask says: the service reads it by its group
+            os.fchmod(file.fileno(), 0o640)  # whatever the umask is: the service reads it through its group
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-            with contextlib.suppress(PermissionError):  # root writes what the service must read: the folder's group
+            # root writes a file that the service must read, so it gets the folder's group
+            with contextlib.suppress(PermissionError):
                 os.fchown(file.fileno(), -1, path.parent.stat().st_gid)
         fresh.replace(path)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""From labelled images to a model folder; needs the extra `training`. Nothing the daemon runs imports it."""
+"""From labelled images to a model folder. Needs the extra `training`. The running daemon imports nothing of it."""

@@ -1,1 +1,1 @@
-"""What a browser or Prometheus may ask of the daemon."""
+"""The web server: the operator page for browsers, and metrics for Prometheus."""

@@ -1,4 +1,4 @@
-"""What stands before every answer: the host's name, the session, the role, the CSRF token, the headers."""
+"""The checks before every answer: host name, session, role, CSRF token, headers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
@@ -25,7 +25,7 @@ from edge_inspector.web.sessions import Session, Sessions
 COOKIE = "edge_inspector_session"
 _BODY_BYTES = 4096
 _BODY_S = 5.0
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can say it, UTF-8 and so nothing behind the page cannot
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON allows it. UTF-8 does not, so no later layer can store it
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors "
@@ -51,20 +51,21 @@ class RequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One URL. `role` is the least that may ask; None: anybody, even where reading needs a login.
+    """One URL. `role` is the lowest role that may use it. None: anybody, even if reading needs a login.
 
-    What is `slow` waits for its turn.
+    A `slow` request waits for its turn.
     """
 
     method: str
     path: str
     answer: Answer
     role: Role | None = Role.VIEWER
+    _: KW_ONLY
     slow: bool = False
 
 
 class Access:
-    """Makes routes out of entries."""
+    """Makes routes from entries, with the access checks."""
 
     def __init__(self, sessions: Sessions, *, read_requires_login: bool) -> None:
         self._sessions = sessions
@@ -72,20 +73,20 @@ class Access:
         self._slow = asyncio.Lock()
 
     def routes(self, entries: Sequence[Entry]) -> list[Route]:
-        """Each answers only whom it may."""
+        """One route per entry. Each answers only to those who may use it."""
         return [Route(entry.path, self._guarded(entry), methods=[entry.method]) for entry in entries]
 
     def session(self, request: Request) -> Session | None:
-        """Who asks, if logged in."""
+        """The session of the request. None if nobody is logged in."""
         return self._sessions.find(request.cookies.get(COOKIE, ""))
 
     def may_read(self, request: Request) -> bool:
-        """Whether whoever asks may look, now."""
+        """Whether the sender of the request may read now."""
         return not self._read_requires_login or self.session(request) is not None
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """For what holds up the page's thread: one at a time, and whatever is quick is answered in between."""
+        """A turn for a request that blocks the page's thread: one at a time, with quick answers in between."""
         async with self._slow:
             await asyncio.sleep(0)
             yield
@@ -118,10 +119,10 @@ class Access:
 
 
 class Shell:
-    """The outermost layer: refuses foreign host names (DNS rebinding), puts the security headers on every answer.
+    """The outermost layer: it refuses foreign host names (DNS rebinding) and adds the security headers to every answer.
 
-    `/metrics` and `/healthz` are answered under any name: machines know the station by names that it does not know.
-    A reverse proxy may take `web.path` away or leave it.
+    `/metrics` and `/healthz` are answered under any name, because other machines may use names that the station does
+    not know. A reverse proxy may remove `web.path` or keep it.
     """
 
     def __init__(self, app: ASGIApp, settings: WebTable) -> None:
@@ -132,7 +133,7 @@ class Shell:
         self._names = own | {name.lower() for name in settings.hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Answer one request."""
         if scope["type"] != "http":
             return
 
@@ -148,7 +149,7 @@ class Shell:
         if self._path and scope["path"].startswith(f"{self._path}/"):
             scope = {**scope, "path": scope["path"].removeprefix(self._path)}
         elif self._path and scope["path"] == self._path:
-            app = RedirectResponse(f"{self._path}/")  # what the page names is beside it
+            app = RedirectResponse(f"{self._path}/")  # the page's own links are relative to this folder
         if scope["path"] not in ("/metrics", "/healthz") and not self._knows(Request(scope).headers.get("host", "")):
             app = PlainTextResponse("unknown host name; add it to web.hosts\n", 421)
         await app(scope, receive, dressed)
@@ -162,7 +163,7 @@ class Shell:
 def _framed(ancestors: Sequence[str]) -> dict[str, str]:
     """The headers that say which pages may show this one in a frame."""
     named = " ".join("'self'" if each == "self" else each for each in ancestors) or "'none'"
-    # browsers that know the policy pass the older header over; it cannot name anybody
+    # browsers that know the policy ignore the older header, which cannot name anybody
     older = {} if ancestors else {"X-Frame-Options": "DENY"}
     return {"Content-Security-Policy": _POLICY + named, **older}
 
@@ -187,7 +188,7 @@ async def read_json(request: Request) -> dict[str, Any]:
 
 
 def text_of(body: dict[str, Any], key: str, longest: int = 256) -> str:
-    """A text out of such an object. Raises RequestError."""
+    """The text under `key` in such an object. Raises RequestError."""
     value = body.get(key)
     if not isinstance(value, str) or len(value) > longest or _LONE_SURROGATE.search(value):
         raise RequestError(400, f"{key}: a text of at most {longest} characters is needed")
@@ -195,7 +196,7 @@ def text_of(body: dict[str, Any], key: str, longest: int = 256) -> str:
 
 
 def _same_origin(request: Request) -> bool:
-    """Browsers say where a request comes from; what says nothing is no browser and has no cookie to abuse."""
+    """Whether the request is from our own page. Browsers say so. Other clients do not, and have no cookie to abuse."""
     origin = request.headers.get("origin")
     return origin is None or origin.partition("://")[2] == request.headers.get("host", "")
 

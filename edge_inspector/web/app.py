@@ -24,9 +24,9 @@ from edge_inspector.web.station import StationApi
 from edge_inspector.web.streams import Broadcast
 from edge_inspector.web.watch import Watch
 
-# The page is one document that shows what its address says.
+# The page is one document. It shows what its address names.
 _PAGES = ("/", "/parts", "/parts/{part:part}", "/review", "/health")
-_LOOK_S = 2.0  # for one question to the results, and all that /metrics may have to wait for it
+_LOOK_S = 2.0  # for one query of the results. It is also the longest wait of /metrics for them
 _KINDS = {
     "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -36,7 +36,7 @@ _KINDS = {
 
 
 def make_app(plant: Plant) -> ASGIApp:
-    """Everything that is served."""
+    """The application with everything that is served."""
     settings = plant.station.file.web
     plant = replace(plant, results=plant.results.within(_LOOK_S))
     users = UsersFile(settings.users)
@@ -47,7 +47,7 @@ def make_app(plant: Plant) -> ASGIApp:
 
 
 def entries(plant: Plant, users: UsersFile, sessions: Sessions, access: Access) -> Sequence[Entry]:
-    """Every URL and who may ask for it."""
+    """Every URL and the role that may use it."""
     settings = plant.station.file.web
     live = Live(plant)
     stream = Broadcast(live.news, live.all, access.may_read, settings.max_watchers)
@@ -64,7 +64,7 @@ def entries(plant: Plant, users: UsersFile, sessions: Sessions, access: Access) 
 
 
 def _static() -> list[Entry]:
-    """The page's own files, read once: no path of a request ever becomes a path on the disk."""
+    """The page's own files, read once. A request's path never becomes a path on the disk."""
     found = []
     for file in (files("edge_inspector.web") / "static").iterdir():
         kind = _KINDS.get(file.name.rpartition(".")[2])
@@ -80,7 +80,7 @@ def _static() -> list[Entry]:
 
 
 def _page(path: str, document: _File) -> _File:
-    """The document as it is served there: its own files are named from where it is, whatever is before that."""
+    """The document for this path. Its links to its own files are relative, so any prefix before the path works."""
     up = b"../" * (path.count("/") - 1)
     return _File(document.body.replace(b'="static/', b'="' + up + b"static/"), _KINDS["html"])
 

@@ -1,4 +1,4 @@
-"""What an admin tells the station: recipe, enable, disable, reset."""
+"""The commands of an admin to the station: recipe, enable, disable, reset."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from edge_inspector.web.plant import Plant
 
 log = logging.getLogger(__name__)
 
-_ANSWER_S = 8.0  # a change of recipe waits up to five seconds for the PLC to speak
+_ANSWER_S = 8.0  # a change of recipe waits up to five seconds for the PLC's answer
 
 
 class Commands:
-    """The URL /api/command. Who told the station what is in the log."""
+    """The URL /api/command. The log shows who gave a command."""
 
     def __init__(self, plant: Plant, access: Access) -> None:
         self._plant = plant
         self._access = access
 
     def entries(self) -> Sequence[Entry]:
-        """What it is."""
+        """The URLs of this class."""
         return [Entry("POST", "/api/command", self._command, Role.ADMIN)]
 
     async def _command(self, request: Request) -> Response:
@@ -58,10 +58,12 @@ class Commands:
                 answered.set_result(result)
 
         def reply(result: CommandResult) -> None:
-            with contextlib.suppress(RuntimeError):  # the page's loop has ended meanwhile
+            with contextlib.suppress(RuntimeError):  # the page's loop may have ended meanwhile
                 loop.call_soon_threadsafe(answer, result)
 
-        self._plant.submit(Command(f"page:{user}", secrets.token_hex(8), name, reply, recipe_id))
+        self._plant.submit(
+            Command(source=f"page:{user}", id=secrets.token_hex(8), name=name, reply=reply, recipe_id=recipe_id)
+        )
         try:
             return await asyncio.wait_for(answered, _ANSWER_S)
         except TimeoutError as error:

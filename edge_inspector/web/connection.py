@@ -1,4 +1,4 @@
-"""uvicorn without its process handling, with limits on how many clients there are and how long one may be idle."""
+"""uvicorn without its process handling. The number of clients and their idle time are limited."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from uvicorn.server import ServerState
 
 from edge_inspector.station_file import WebTable
 
-_PATIENCE_S = 30.0  # for a request that does not come, or an answer that is not taken
-_CONNECTIONS = 128  # each takes a file descriptor, of which the PLC's links and the cameras need some, too
+_PATIENCE_S = 30.0  # for a request that does not come, or a client that does not take its answer
+_CONNECTIONS = 128  # each takes a file descriptor, and the PLC's links and the cameras need some, too
 _RETRY_S = 1.0
 _HEADER_BYTES = 16 * 1024
 
 
 class Connection(H11Protocol):
-    """One client. It is overdue when for too long it neither asked for anything nor took what it was sent."""
+    """One client. It is overdue if it has sent no request and taken no data for too long."""
 
     _unused_since_s: float | None = None
 
@@ -31,12 +31,12 @@ class Connection(H11Protocol):
         self.ended = asyncio.Event()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Its place is free."""
+        """Free its place."""
         self.ended.set()
         super().connection_lost(exc)
 
     def overdue(self, now_s: float) -> bool:
-        """Whether to drop it; to be asked regularly."""
+        """Whether to drop it. The server asks regularly."""
         busy = self.cycle is not None and not self.cycle.response_complete
         if busy and not self.flow.write_paused and not self.transport.is_closing():
             self._unused_since_s = None
@@ -46,7 +46,7 @@ class Connection(H11Protocol):
 
 
 class Server:
-    """The listening socket and its connections. Who comes when there are enough waits to be accepted."""
+    """The listening socket and its connections. If there are enough, new clients wait to be accepted."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -55,12 +55,12 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, listener: socket.socket) -> None:
-        """Accept from now on."""
+        """Start accepting clients."""
         listener.settimeout(0)
         self._keep(self._accept(listener))
 
     async def _accept(self, listener: socket.socket) -> None:
-        # asyncio's own server accepts whoever comes, and without a descriptor left it fills the log.
+        # asyncio's own server accepts every client. Without a free descriptor it fills the log.
         while True:
             await self._room.acquire()
             try:
@@ -90,14 +90,14 @@ class Server:
         task.add_done_callback(self._tasks.discard)
 
     def drop_overdue(self) -> None:
-        """End the connections that are held and not used."""
+        """End the connections that are open and not used."""
         now_s = time.monotonic()
         for connection in list(self._state.connections):
             if isinstance(connection, Connection) and connection.overdue(now_s):
                 connection.transport.abort()
 
     async def close(self) -> None:
-        """End all connections at once: an event stream would never end by itself."""
+        """End all connections at once, because an event stream would never end by itself."""
         for connection in list(self._state.connections):
             connection.transport.abort()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -107,8 +107,8 @@ class Server:
 
 
 async def serve_on(listener: socket.socket, settings: WebTable, app: Any) -> Server:
-    """A server on this socket, accepting."""
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # what a client sends wrongly is not worth a line
+    """A server on this socket that accepts clients."""
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # clients' errors are not worth a line
     config = Config(
         app,
         loop="asyncio",
@@ -121,7 +121,7 @@ async def serve_on(listener: socket.socket, settings: WebTable, app: Any) -> Ser
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        limit_concurrency=_CONNECTIONS + 1,  # of requests: some may outlive their connection
+        limit_concurrency=_CONNECTIONS + 1,  # of requests, because some may outlive their connection
         h11_max_incomplete_event_size=_HEADER_BYTES,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.private_key,

@@ -1,4 +1,4 @@
-"""What /healthz says: the station's state, and each reason why it is not ready."""
+"""The content of /healthz: the state of the station, and each reason why it is not ready."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_inspector.runtime.conditions import Conditions
 
 
 def health(conditions: Conditions, workers: Mapping[str, bool], *, supervised: bool) -> tuple[bool, dict[str, Any]]:
-    """Whether parts are inspected and told, and the body that says what is wrong. `workers` are those that beat."""
+    """Whether parts are inspected and verdicts sent, and the body with reasons. `workers`: whether each is alive."""
     now, held, state = time.monotonic_ns(), conditions.reasons(), conditions.state
     body = {
         "state": state.value,

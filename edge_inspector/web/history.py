@@ -1,4 +1,4 @@
-"""The last hours' figures from the results, asked for seldom: they are on every screen, and a query has its price."""
+"""The last hours' figures from the results. They are on every screen, so an expensive query runs only now and then."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class History:
         self._known: dict[str, Any] = {"hours": [], "classes": []}
 
     def now(self) -> dict[str, Any]:
-        """The figures; empty ones while there are no results."""
+        """The figures. Empty ones if there are no results."""
         now = time.monotonic_ns()
         if now - self._read_ns >= _AGE_NS:
             self._read_ns = now

@@ -1,4 +1,4 @@
-"""What the live page shows, gathered four times a second while somebody looks."""
+"""The content of the live page, collected four times a second while somebody watches."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from edge_inspector.web.plant import Plant
 
 _PICTURE_PX = 448
 _THUMB_PX = 144
-_CLOSER = 2  # a thumbnail shows a cut-out, so that a defect can be seen in it
+_CLOSER = 2  # a thumbnail is cut out, so that a defect is large enough to be seen
 _STRIP = 14
 _LINK_LOST = (ErrorCode.PLC_LOST, ErrorCode.BROKER_LOST)
 
 
 class Live:
-    """`news()` is what changed since it was last asked, `all()` what somebody who just came must know."""
+    """`news()` is what changed since its last call. `all()` is all that a new watcher needs."""
 
     def __init__(self, plant: Plant) -> None:
         self._plant = plant
@@ -36,7 +36,7 @@ class Live:
         self._belt = (0, 0.0, 0)
 
     def news(self) -> dict[str, Any]:
-        """State, belt and figures; of pictures and verdicts only the new ones."""
+        """State, belt and figures. Of pictures and verdicts only the new ones."""
         scene = self._plant.scene()
         fresh = [verdict for verdict in scene.verdicts if verdict.seq > self._told_seq][-_STRIP:]
         entries = [self._entry(verdict) for verdict in fresh]
@@ -46,7 +46,7 @@ class Live:
         return self._now(scene) | {"pictures": self._new_pictures(), "strip": entries}
 
     def all(self, news: dict[str, Any]) -> dict[str, Any]:
-        """`news` with all that is still shown of what was told before."""
+        """`news`, and the earlier pictures and verdicts that are still shown."""
         return news | {"whole": True, "pictures": self._pictures, "strip": list(self._strip)}
 
     def _now(self, scene: Scene) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Live:
             return {"known": False, "speed": 0, "parts": []}
         before_ns, before, epoch = self._belt
         passed_s = (now - before_ns) / 1e9
-        if not 0.1 < passed_s < 2 or epoch != timeline.epoch:  # the first look since long, or at another count
+        if not 0.1 < passed_s < 2 or epoch != timeline.epoch:  # the first look for a long time, or another epoch
             earlier = timeline.estimate(now - 100_000_000)
             before, passed_s = (count if earlier is None else earlier), 0.1
         self._belt = (now, count, timeline.epoch)
@@ -89,7 +89,7 @@ class Live:
         return {"known": True, "speed": speed, "parts": self._parts_on_belt(scene, count)}
 
     def _parts_on_belt(self, scene: Scene, count: float) -> list[dict[str, Any]]:
-        """Each part's number, how far it is from the photo-eye in mm, and its decision; 0 while there is none."""
+        """Each part's number, its distance from the photo-eye in mm, and its decision, or 0 before it has one."""
         epoch, scale = self._plant.timeline.epoch, self._plant.geometry.counts_per_mm
         gone = self._plant.recipe.part_length_mm * 2 * scale
         known = [(part.part, 0) for part in scene.parts]
@@ -148,9 +148,9 @@ class Live:
 
 
 def _figures(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Of the last parts: how fast they came, what became of them, how long it took, how much time was left.
+    """Figures of the last parts: their rate, their decisions, the latencies and the time left.
 
-    What was not inspected took no time: it would make a model that is too slow look quick.
+    Parts that were not inspected took no time. With them, a model that is too slow would look fast.
     """
     inspected = [verdict for verdict in verdicts if verdict.decision is not Decision.NOT_INSPECTED]
     judged = sorted(verdict.latency_ns / 1e6 for verdict in inspected)

@@ -29,7 +29,7 @@ class Login:
         self._attempts = Attempts()
 
     def entries(self) -> Sequence[Entry]:
-        """What they are."""
+        """The URLs of this class."""
         return [
             Entry("GET", "/api/session", self._who, role=None),
             Entry("POST", "/api/login", self._login, role=None),
@@ -50,14 +50,14 @@ class Login:
         session = self._sessions.open(user)
         log.info("login of %s (%s) from %s", user.name, user.role.label, address)
         answer = JSONResponse(_told(session))
-        # The browser says so itself where a reverse proxy encrypts.
+        # Behind a reverse proxy that encrypts, the browser itself shows whether the connection is secure.
         secure = self._secure or request.headers.get("origin", "").startswith("https://")
         answer.set_cookie(COOKIE, session.token, path=self._path, httponly=True, samesite="strict", secure=secure)
         return answer
 
     async def _known(self, address: str, name: str, password: str) -> User | None:
         async with self._access.turn():
-            wait_s = self._attempts.wait_s(address)  # asked here and not before: many may have come at once
+            wait_s = self._attempts.wait_s(address)  # checked only here, because many requests may have come at once
             if wait_s:
                 raise RequestError(429, f"too many wrong passwords; wait {math.ceil(wait_s / 60)} min")
             try:

@@ -1,4 +1,4 @@
-"""Parts that were judged, their pictures, and what people say of them."""
+"""The judged parts, their pictures, and people's reviews of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _A_WHILE = {"Cache-Control": "private, max-age=300"}
 
 
 class PartNumber(IntegerConvertor):
-    """The results' number of a part in an address; what is longer than one can be leads nowhere."""
+    """The number of a part in an address, as in the results. A longer number matches no URL."""
 
     regex = "[0-9]{1,18}"
 
@@ -50,7 +50,7 @@ class Parts:
         self._access = access
 
     def entries(self) -> Sequence[Entry]:
-        """What they are."""
+        """The URLs of this class."""
         return [
             Entry("GET", "/api/parts", self._list, slow=True),
             Entry("GET", "/api/review", self._queue, slow=True),
@@ -115,7 +115,7 @@ class Parts:
         image, mask = self._pictures(self._view(request, story))
         if image is None or mask is None:
             raise RequestError(404, "no mask of this picture was kept")
-        zoom = max(1.0, _LAYER_PX / image.shape[1])  # outlines as fine as the screen that they are shown on
+        zoom = max(1.0, _LAYER_PX / image.shape[1])  # outlines as fine as on the screen
         size = round(image.shape[1] * zoom), round(image.shape[0] * zoom)
         layer = tinted(mask, self._plant.thresholds(story.row.recipe_id), size)
         return Response(png(layer), media_type="image/png", headers=_A_WHILE)
@@ -133,7 +133,9 @@ class Parts:
         view, now = text_of(body, "view", 64), utc_of(time.monotonic_ns())
         try:
             async with self._access.turn():
-                done = self._plant.results.label(request.path_params["part"], view, kind, defect_class, user, now)
+                done = self._plant.results.label(
+                    request.path_params["part"], view, label=kind, defect_class=defect_class, user=user, utc=now
+                )
         except DeviceError as error:
             raise RequestError(503, str(error)) from error
         if not done:
@@ -157,7 +159,7 @@ class Parts:
         return view
 
     def _pictures(self, view: StoredView) -> tuple[Image | None, Image | None]:
-        """Image and mask, from the disk or, not archived, while they are still in memory."""
+        """Image and mask, from the disk. If they are not archived, from memory while they are still there."""
         if view.picture is not None:
             return _read(view.picture.image), self._stacked(_read(view.picture.mask))
         kept = self._plant.album.get(view.camera, view.frame_id)
@@ -166,7 +168,10 @@ class Parts:
         return kept.image, kept.mask
 
     def _stacked(self, planes: Image | None) -> Image | None:
-        """On the disk the classes lie below each other. Another model's mask has another number of them."""
+        """The mask as classes x height x width. On disk the classes lie below each other.
+
+        None for a mask of another model with another number of classes.
+        """
         count = len(self._plant.model.classes)
         if planes is None or planes.ndim != 2 or planes.shape[0] % count:
             return None

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_inspector.records import Image
 
-# Okabe and Ito's colours, which people with any colour vision can tell apart; RGB.
+# Okabe and Ito's colours in RGB. People with any colour vision can tell them apart.
 _COLOURS = ("#e69f00", "#56b4e9", "#cc79a7", "#009e73", "#f0e442", "#d55e00", "#0072b2")
 _TINT = 0.35
 _LINE_PX = 2
@@ -22,13 +22,13 @@ def colour_of(index: int) -> str:
 
 
 def overlaid(image: Image, mask: Image | None, thresholds: Sequence[int], width: int) -> Image:
-    """`image` (grey or BGR) at `width` pixels, BGR, with what the mask is sure of tinted and outlined."""
+    """`image` (grey or BGR) at `width` pixels, BGR. The areas above the thresholds are tinted and outlined."""
     height = max(1, round(image.shape[0] * width / image.shape[1]))
     shrinks = width < image.shape[1]
     shown = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     if shown.ndim == 2:
         shown = cv2.cvtColor(shown, cv2.COLOR_GRAY2BGR)
-    # Without a mask there is nothing to pair with.
+    # Without a mask the two lists have different lengths.
     for index, (threshold, plane) in enumerate(zip(thresholds, () if mask is None else mask, strict=False)):
         if int(plane.max(initial=0)) >= threshold:
             _mark(shown, plane, threshold, _bgr(index))
@@ -48,12 +48,12 @@ def tinted(mask: Image, thresholds: Sequence[int], size: tuple[int, int]) -> Ima
 
 
 def jpeg(image: Image) -> bytes:
-    """As JPEG."""
+    """The image as JPEG."""
     return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1])
 
 
 def png(image: Image) -> bytes:
-    """As PNG, without loss."""
+    """The image as PNG, without loss."""
     return bytes(cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])
 
 

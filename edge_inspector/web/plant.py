@@ -1,4 +1,4 @@
-"""What the page can see of the station, and the few things it may ask of it."""
+"""The page's view of the station, and the few things that it may ask of it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from edge_inspector.stages.placing import Geometry
 from edge_inspector.store.results import Results
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plant:
-    """Everything here may be asked from any thread."""
+    """The data of the station. Every method may be called from any thread."""
 
     station: Station
     boot_id: int
@@ -39,19 +39,19 @@ class Plant:
 
     @property
     def recipe(self) -> Recipe:
-        """The one in force."""
+        """The recipe in force."""
         return self.station.recipes[self.status().recipe_id].recipe
 
     @property
     def criteria(self) -> str:
-        """The fingerprint of all that judges now."""
+        """The fingerprint of everything that decides verdicts now."""
         basis = self.station.basis()
         return basis.fingerprint(self.status().recipe_id)
 
     def thresholds(self, recipe_id: int = 0) -> tuple[int, ...]:
-        """From which mask value on a pixel counts by this recipe, or by that in force; per class of the model.
+        """Per class of the model: the mask value from which a pixel counts, by this recipe or by the one in force.
 
-        256, which is never, for a class that is not judged.
+        256, which no pixel reaches, for a class that is not judged.
         """
         criteria = self.station.recipes.get(recipe_id) or self.station.recipes[self.status().recipe_id]
         return tuple(

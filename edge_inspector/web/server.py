@@ -26,9 +26,9 @@ _BACKLOG = 64
 
 
 class Web:
-    """Serves an ASGI application. `make_app()` is called in the web thread, whenever it listens.
+    """Serves an ASGI application. `make_app()` is called in the web thread each time it begins to listen.
 
-    The page is no verdict: while it cannot listen it says so (`page_lost`) and tries again.
+    The page is not vital for verdicts. While it cannot listen, it reports `page_lost` and tries again.
     """
 
     name = "web"
@@ -44,12 +44,12 @@ class Web:
         self._server: Server | None = None
 
     def start(self) -> None:
-        """Not listening yet: the first step tries."""
+        """Nothing yet: the first step begins to listen."""
         go_behind()
         self._loop = asyncio.new_event_loop()
 
     def step(self) -> None:
-        """Serve whoever comes, for a moment; then drop who keeps a connection and does not use it."""
+        """Serve clients for a moment, then drop those that keep a connection and do not use it."""
         if self._loop is None or (self._server is None and not self._begin(self._loop)):
             return
         self._loop.run_until_complete(asyncio.sleep(_STEP_S))
@@ -57,7 +57,7 @@ class Web:
             self._server.drop_overdue()
 
     def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
-        """End every connection and let go of the port."""
+        """End every connection and release the port."""
         if self._loop is not None:
             if self._server is not None:
                 self._loop.run_until_complete(self._server.close())
@@ -69,7 +69,7 @@ class Web:
     def _begin(self, loop: asyncio.AbstractEventLoop) -> bool:
         if not self._backoff.due(wait_s=_STEP_S):
             return False
-        # A quarter of a second of imports on a busy box: here, so that verdicts need not wait for them.
+        # The imports take a quarter of a second on a busy box. In this thread they do not delay verdicts.
         from edge_inspector.web.connection import serve_on  # noqa: PLC0415
 
         try:
@@ -85,7 +85,7 @@ class Web:
 
 
 def listen(settings: WebTable) -> socket.socket:
-    """A socket that takes the page's visitors. Raises DeviceError."""
+    """A listening socket for the page. Raises DeviceError."""
     host, port = settings.host, settings.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

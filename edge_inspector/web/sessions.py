@@ -1,4 +1,4 @@
-"""Who is logged in, and who has tried too often."""
+"""Login sessions, and the limit on failed logins."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edge_inspector.store.users import Role, User, UsersFile
 _SESSIONS = 256
 _ADDRESSES = 1024
 _WINDOW_S = 300.0
-_FAILURES = 5  # per address in a window; guessing eight random characters so takes longer than the machine lasts
+_FAILURES = 5  # per address in a window. So a guess of eight random characters takes longer than a machine lasts
 _FAILURES_ALL = 50  # from everywhere together: each guess costs 50 ms of a core
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One login. `token` is the cookie's value; `csrf` must come back with every change."""
+    """One login. `token` is the cookie's value. `csrf` must come back with every change."""
 
     token: str
     csrf: str
@@ -28,19 +28,19 @@ class Session:
 
     @property
     def name(self) -> str:
-        """Whose it is."""
+        """The name of the user."""
         return self.user.name
 
     @property
     def role(self) -> Role:
-        """What they may do."""
+        """The role of the user."""
         return self.user.role
 
 
 class Sessions:
-    """Kept in memory: a restart of the daemon logs everybody out.
+    """Kept in memory, so a restart of the daemon logs everybody out.
 
-    A session holds as long as the users file says of its user what it said at the login.
+    A session is valid as long as its user's entry in the users file is the same as at the login.
     """
 
     def __init__(self, users: UsersFile, lifetime_s: float) -> None:
@@ -49,7 +49,7 @@ class Sessions:
         self._held: OrderedDict[str, Session] = OrderedDict()
 
     def open(self, user: User) -> Session:
-        """A new session; the oldest one goes when there are too many."""
+        """Start a session. If there are too many, the oldest one ends."""
         session = Session(
             secrets.token_urlsafe(32), secrets.token_urlsafe(32), user, time.monotonic() + self._lifetime_s
         )
@@ -66,14 +66,14 @@ class Sessions:
         try:
             known = self._users.now().get(session.name) == session.user
         except ConfigError:
-            return None  # a damaged file lets nobody in; repaired, it may know the user still
+            return None  # a damaged file lets nobody in. Once it is repaired, it may still have the user
         if known and session.until_s > time.monotonic():
             return session
         self.close(token)
         return None
 
     def close(self, token: str) -> None:
-        """Log out."""
+        """End the session."""
         self._held.pop(token, None)
 
 
@@ -85,13 +85,13 @@ class Attempts:
         self._all: deque[float] = deque()
 
     def wait_s(self, address: str) -> float:
-        """How long this address must wait before it may try again; 0 when it may now."""
+        """How long this address must wait before its next attempt. 0 if it may try now."""
         now = time.monotonic()
         mine = self._by_address.get(address, deque())
         return max(_wait(mine, _FAILURES, now), _wait(self._all, _FAILURES_ALL, now))
 
     def failed(self, address: str) -> None:
-        """Count one."""
+        """Count a failure."""
         now = time.monotonic()
         self._by_address.setdefault(address, deque()).append(now)
         self._by_address.move_to_end(address)

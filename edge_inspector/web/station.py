@@ -1,4 +1,4 @@
-"""What the station is: fixed facts for all pages, and the health page's changing ones."""
+"""Facts about the station: fixed ones for all pages, and the changing ones of the health page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StationApi:
         self._versions = {"edge-inspector": __version__, "python": sys.version.partition(" ")[0]} | _versions()
 
     def entries(self) -> Sequence[Entry]:
-        """What they are."""
+        """The URLs of this class."""
         return [
             Entry("GET", "/metrics", self._metrics, role=None),
             Entry("GET", "/healthz", self._healthz, role=None),
@@ -78,7 +78,7 @@ class StationApi:
         del request
         plant = self._plant
         _, body = plant.health()
-        body.pop("reasons", None)  # they are in `conditions`, without an age: the page draws only what has changed
+        body.pop("reasons", None)  # `conditions` has them, without an age: the page draws only what has changed
         model = plant.station.segmenter.info
         return JSONResponse(
             body
@@ -118,7 +118,7 @@ def _recipe(recipe: Recipe) -> dict[str, Any]:
 
 
 def _samples(names: Sequence[str], label: str) -> dict[str, dict[str, float]]:
-    """The values of these metrics by the value of their label."""
+    """The values of these metrics, by the value of their label."""
     found: dict[str, dict[str, float]] = {}
     for name in names:
         for family in getattr(metrics, name).collect():
@@ -132,7 +132,7 @@ def _samples(names: Sequence[str], label: str) -> dict[str, dict[str, float]]:
 def _disk(plant: Plant) -> dict[str, Any]:
     try:
         usage = shutil.disk_usage(plant.station.state_dir)
-    except OSError:  # somebody took the folder away
+    except OSError:  # somebody has removed the folder
         return {"total_bytes": 0, "free_bytes": 0}
     return {"total_bytes": usage.total, "free_bytes": usage.free}
 
@@ -142,7 +142,7 @@ def _kept() -> dict[str, Any]:
     return {
         "results_bytes": kept.get("results", {}).get("archive_bytes", 0),
         "images_bytes": kept.get("pictures", {}).get("archive_bytes", 0),
-        # What the archive was not meant to keep is no loss.
+        # Pictures that the archive was not meant to keep are no loss.
         "left_out": sum(each.get("archive_left_out", 0) for what, each in kept.items() if what != "sampled"),
     }
 

@@ -1,4 +1,4 @@
-"""Server-sent events: one message made for all who watch, four times a second, and none while nobody does."""
+"""Server-sent events, four times a second: one message for all watchers, and none if there are no watchers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _INTERVAL_S = 0.25
 
 
 class Broadcast:
-    """`news()` makes a message, `whole(news)` the same one for somebody who missed the last.
+    """`news()` makes a message. `whole(news)` makes the full one for a watcher that missed the last one.
 
-    A stream ends when its watcher no longer `may_watch`.
+    A stream ends when `may_watch` is no longer true for its watcher.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Broadcast:
         self._task: asyncio.Task[None] | None = None
 
     async def answer(self, request: Request) -> Response:
-        """A stream for one more watcher, or 503 when there are enough."""
+        """A stream for one more watcher, or 503 if there are enough."""
         if self._watchers >= self._limit:
             return JSONResponse({"error": "too many screens watch already"}, 503, headers={"Retry-After": "10"})
         return _Stream(self, request)
 
     async def watch(self, request: Request, receive: Receive, send: Send) -> None:
-        """Send messages until the client goes. One that is too slow misses some and is then told everything."""
+        """Send messages until the client leaves. A client that is too slow misses some and then gets the full one."""
         self._watchers += 1
         if self._task is None:
             self._task = asyncio.ensure_future(self._run())

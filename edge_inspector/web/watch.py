@@ -1,4 +1,4 @@
-"""Whether the line still looks as it did: drift, what a second model says, and the picture guard."""
+"""Long-term checks for the page: drift, the second model's opinions, and the picture guard."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ OPINIONS = ("agrees", "rejects", "accepts")
 
 
 class Watch:
-    """/api/drift, /api/shadow and /api/guard; null where there is no reference, or no second model."""
+    """/api/drift, /api/shadow and /api/guard. Null if there is no reference, or no second model."""
 
     def __init__(self, plant: Plant, access: Access) -> None:
         self._plant = plant
         self._access = access
 
     def entries(self) -> Sequence[Entry]:
-        """What they are."""
+        """The URLs of this class."""
         return [
             Entry("GET", "/api/drift", self._drift),
             Entry("GET", "/api/shadow", self._shadow, slow=True),
@@ -46,7 +46,7 @@ class Watch:
         return JSONResponse(asdict(found))
 
     async def _teach(self, request: Request) -> Response:
-        """From the parts that run now: whoever asks says that they are good."""
+        """Teach the guard with the parts that run now. The user confirms by this that they are good."""
         recipe_id = self._plant.status().recipe_id
         session = self._access.session(request)
         log.info("picture guard of recipe %d: to be taught, by %s", recipe_id, session.name if session else "?")

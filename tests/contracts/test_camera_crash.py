@@ -40,7 +40,19 @@ for name, kind in (("good", FolderCamera), ("bad", Deadly)):
     limits = lambda: PictureLimits(may_repeat=True)
     views, album = Mailbox("judge", 9), Album(9)
     stages.append(
-        Acquire(camera, 1000, lambda _: 0.0, admission, limits, lambda: None, jobs, views, conditions, album, openings)
+        Acquire(
+            camera,
+            to_line=1000,
+            estimate=lambda _: 0.0,
+            admission=admission,
+            limits=limits,
+            guard=lambda: None,
+            jobs=jobs,
+            views=views,
+            conditions=conditions,
+            album=album,
+            openings=openings,
+        )
     )
 workers = [Worker(stage) for stage in stages]
 for worker in workers:

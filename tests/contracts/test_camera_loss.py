@@ -44,16 +44,16 @@ class Acquiring:
         admission = Admission(lambda _now_ns, _at_ns: 0.0, 10.0, 1, lambda: 1)
         self._stage = Acquire(
             GenicamCamera(name, settings),
-            100_000,
-            lambda _: 0.0,
-            admission,
-            PictureLimits,
-            lambda: None,
-            self._jobs,
-            views,
-            self._conditions,
-            Album(2**20),
-            Openings(Path("nowhere"), [name]),
+            to_line=100_000,
+            estimate=lambda _: 0.0,
+            admission=admission,
+            limits=PictureLimits,
+            guard=lambda: None,
+            jobs=self._jobs,
+            views=views,
+            conditions=self._conditions,
+            album=Album(2**20),
+            openings=Openings(Path("nowhere"), [name]),
         )
 
     @contextmanager

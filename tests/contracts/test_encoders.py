@@ -67,7 +67,7 @@ def s7(work: Path, line: Line, stack: ExitStack) -> Encoder:
     """Through a real S7 server, with the simulated PLC's scan in a thread of this process."""
     ledger = stack.enter_context((work / "ledger.jsonl").open("w", encoding="utf-8"))
     port, stop = free_port(), threading.Event()
-    plc = SimulatedPlc(line, port, ledger, boot=1, panel=work / "panel.json")
+    plc = SimulatedPlc(line, port=port, ledger=ledger, boot=1, panel=work / "panel.json")
     scan = threading.Thread(target=plc.run, args=(stop, threading.Event()))
     scan.start()
     stack.callback(scan.join)

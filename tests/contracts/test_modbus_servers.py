@@ -120,7 +120,10 @@ def server(**odd: Any) -> Iterator[OddServer]:
 
 
 def link_to(settings: ModbusSettings) -> BlockLink:
-    return ModbusLink(settings, Identity("line-1", 50, Path("/nowhere"), 10.0, ()))
+    return ModbusLink(
+        settings,
+        Identity(station="line-1", boot_id=50, state_dir=Path("/nowhere"), counts_per_mm=10.0, defect_classes=()),
+    )
 
 
 @contextmanager

@@ -185,7 +185,10 @@ def test_answers_keep_to_the_brokers_receive_maximum(tmp_path: Path) -> None:
 
 
 def crowded(seq: int, defects: int) -> Verdict:
-    found = tuple(Defect("top", "crack", 1.0, 1.0, number / defects, 1.0, 1.0) for number in range(defects))
+    found = tuple(
+        Defect("top", "crack", area_mm2=1.0, length_mm=1.0, confidence=number / defects, x_mm=1.0, y_mm=1.0)
+        for number in range(defects)
+    )
     return Verdict(**{**_fields(verdict(seq)), "defects": found})
 
 

@@ -27,17 +27,23 @@ def test_nodes7_reads_header_and_verdict_at_the_documented_offsets(tmp_path: Pat
         program = PlcProgram(2**31 + 7, 8000)
         program.photo_eye(-5)
         program.publish(RemoteBlock(server, 100, 320))  # type: ignore[arg-type]
-        named = Identity("press-3", 2**32 - 1, tmp_path, 10.0, ("crack", "pore"))
+        named = Identity(
+            station="press-3",
+            boot_id=2**32 - 1,
+            state_dir=tmp_path,
+            counts_per_mm=10.0,
+            defect_classes=("crack", "pore"),
+        )
         link = S7Link(S7Settings(host="127.0.0.1", port=port), named)
         link.open()
         try:
             link.exchange(StationStatus(StationState.DEGRADED, ErrorCode.CAMERA_LOST, 65535))
-            defect = Defect("top", "pore", 2.5, 3.0, 0.75, 1.0, 1.0)
+            defect = Defect("top", "pore", area_mm2=2.5, length_mm=3.0, confidence=0.75, x_mm=1.0, y_mm=1.0)
             plain = verdict(1)
             told = type(plain)(
                 **{name: getattr(plain, name) for name in plain.__slots__}
                 | {
-                    "part": Part(1, 2**31 + 7, 1, -5, 2**31 + 100),
+                    "part": Part(part_seq=1, plc_boot_id=2**31 + 7, epoch=1, trigger_count=-5, due_count=2**31 + 100),
                     "decision": Decision.REJECT,
                     "reason": Reason.DEFECT,
                     "grade": "C",

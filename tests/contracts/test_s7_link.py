@@ -53,7 +53,9 @@ ROOT = Path(__file__).parents[2]
 BOOT, DAEMON, GATE = 77, 4242, 8000
 READY = StationStatus(StationState.READY, ErrorCode.NONE, 4)
 WRITE = 0x40000  # the server's event for a write
-IDENTITY = Identity("press-3", DAEMON, Path("/nowhere"), 10.0, ("crack", "pore"))
+IDENTITY = Identity(
+    station="press-3", boot_id=DAEMON, state_dir=Path("/nowhere"), counts_per_mm=10.0, defect_classes=("crack", "pore")
+)
 
 
 def freeze(pid: int) -> None:
@@ -81,7 +83,9 @@ def verdict(seq: int, part_seq: int = 0, *, boot: int = BOOT, rejects: bool = Fa
     plain = Verdict(
         boot_id=DAEMON,
         seq=seq,
-        part=Part(part_seq or seq, boot, 1, seq * 4000, seq * 4000 + GATE),
+        part=Part(
+            part_seq=part_seq or seq, plc_boot_id=boot, epoch=1, trigger_count=seq * 4000, due_count=seq * 4000 + GATE
+        ),
         decision=Decision.REJECT if rejects else Decision.ACCEPT,
         reason=Reason.DEFECT if rejects else Reason.NONE,
         rejects=rejects,
@@ -467,7 +471,12 @@ def test_an_exchange_writes_the_header_alone_and_its_heartbeat_counts_up(plc: Pl
 
 def test_the_header_says_who_speaks_to_whom_and_how_the_station_is(plc: Plc, link: BlockLink) -> None:
     ready(link)
-    heard(link, StationStatus(StationState.DEGRADED, ErrorCode.CAMERA_LOST, 4, 10, 2, 2**32 + 3, busy=True))
+    heard(
+        link,
+        StationStatus(
+            StationState.DEGRADED, ErrorCode.CAMERA_LOST, 4, parts=10, rejected=2, not_inspected=2**32 + 3, busy=True
+        ),
+    )
     header = plc.header()
     assert header.pop("heartbeat") > 0
     assert header.pop("session_id") > 0
@@ -537,7 +546,7 @@ def test_triggers_come_in_order_whatever_slot_they_are_in_and_damaged_ones_are_l
 def test_a_verdict_is_written_as_the_manual_says(plc: Plc, link: BlockLink) -> None:
     ready(link)
     defects = tuple(
-        Defect("cam", name, area, 3.0, confidence, 1, 1)
+        Defect("cam", name, area_mm2=area, length_mm=3.0, confidence=confidence, x_mm=1, y_mm=1)
         for name, area, confidence in (("crack", 2, 0.75), ("pore", 1.5, 0.875))
     )
     views = tuple(

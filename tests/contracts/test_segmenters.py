@@ -625,7 +625,9 @@ def wanted(**changes: Any) -> Wanted:
 
 
 def test_tensorrt_is_told_every_shape(tmp_path: Path) -> None:
-    options = tensorrt_options(wanted(), read_manifest(tiny(tmp_path)), "a" * 64, "image", "1.31")
+    options = tensorrt_options(
+        wanted(), read_manifest(tiny(tmp_path)), sha256="a" * 64, input_name="image", runtime_version="1.31"
+    )
     shapes = {key: value for key, value in options.items() if "shapes" in key}
     assert sorted(shapes.values()) == ["image:1x32x48x3", "image:8x32x48x3", "image:8x32x48x3"]
     assert options["trt_int8_enable"] == "True"
@@ -637,7 +639,9 @@ def test_a_cached_engine_is_never_taken_for_another(tmp_path: Path) -> None:
 
     def folder(sha: str = "a" * 64, version: str = "1.31", **changes: Any) -> str:
         chosen = wanted(engine_cache=tmp_path / "cache", **changes)
-        return tensorrt_options(chosen, manifest, sha, "image", version)["trt_engine_cache_path"]
+        return tensorrt_options(chosen, manifest, sha256=sha, input_name="image", runtime_version=version)[
+            "trt_engine_cache_path"
+        ]
 
     others = [
         folder(sha="b" * 64),

@@ -47,7 +47,9 @@ class Station(threading.Thread):
 
     def __init__(self, plc: Plc, boot_id: int) -> None:
         super().__init__()
-        identity = Identity("line-1", boot_id, Path("/nowhere"), 10.0, ())
+        identity = Identity(
+            station="line-1", boot_id=boot_id, state_dir=Path("/nowhere"), counts_per_mm=10.0, defect_classes=()
+        )
         self.link = ModbusLink(ModbusSettings(host="127.0.0.1", port=plc.port), identity)
         self.heard: list[PlcInput] = []
         self.troubled: list[str] = []
@@ -164,7 +166,7 @@ def test_a_daemon_that_was_killed_is_followed_by_the_next_one_within_half_a_seco
     first.kill()
     begun = time.monotonic()
     second = station(SECOND)
-    wait_for(lambda: second.link.connected)
+    wait_for(lambda: bool(second.heard))
     assert time.monotonic() - begun > 0.25, "for so long it looked whether the header was a dead one's"
     assert set(second.troubled) == {""}
     assert second.heard[0].run == 0
@@ -206,7 +208,9 @@ def test_a_daemon_of_an_older_version_that_looks_at_nothing_is_told_of(
 
 
 def test_looking_for_others_costs_one_request_in_five_exchanges(plc: Plc) -> None:
-    identity = Identity("line-1", FIRST, Path("/nowhere"), 10.0, ())
+    identity = Identity(
+        station="line-1", boot_id=FIRST, state_dir=Path("/nowhere"), counts_per_mm=10.0, defect_classes=()
+    )
     link = ModbusLink(ModbusSettings(host="127.0.0.1", port=plc.port), identity)
     link.open()
     link.exchange(READY)

@@ -31,7 +31,7 @@ def station_files(folder: Path, variant: Variant) -> Path:
     )  # fmt: skip
     line.write(folder / "line.json")
     ports = {"plc": free_port(), "broker": free_port(), "web": free_port()}
-    return write_station_files(folder, folder / "line.json", line, ports, variant)
+    return write_station_files(folder, folder / "line.json", line, ports=ports, variant=variant)
 
 
 def web_port(station: Path) -> int:

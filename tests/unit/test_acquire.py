@@ -47,16 +47,16 @@ class Station:
         admission = Admission(lambda _now_ns, _at_ns: reached, 10.0, 1, lambda: 1)
         self.stage = Acquire(
             self.camera,
-            1000,
-            lambda _: 0.0,
-            admission,
-            PictureLimits,
-            lambda: self.guard,
-            self.jobs,
-            self.views,
-            self.conditions,
-            Album(2**20),
-            Openings(folder, [self.name]),
+            to_line=1000,
+            estimate=lambda _: 0.0,
+            admission=admission,
+            limits=PictureLimits,
+            guard=lambda: self.guard,
+            jobs=self.jobs,
+            views=self.views,
+            conditions=self.conditions,
+            album=Album(2**20),
+            openings=Openings(folder, [self.name]),
         )
         self.stage.start()
 

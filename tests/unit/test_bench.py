@@ -48,15 +48,26 @@ def test_a_wrong_budget_file_is_one_clear_fault(tmp_path: Path, text: str) -> No
 
 
 def test_rates_are_those_of_the_steady_time() -> None:
-    line = Line(7, 0, 1000.0, 500.0, 200.0, 20, 2, 2000.0, 10.0, ripple=0.0)
-    begin, end = LineRun(line, {}, [], 0.0, 0.0, []).steady_ns
+    line = Line(
+        seed=7,
+        start_ns=0,
+        speed_mm_s=1000.0,
+        pitch_mm=500.0,
+        part_length_mm=200.0,
+        parts=20,
+        lanes=2,
+        gate_mm=2000.0,
+        counts_per_mm=10.0,
+        ripple=0.0,
+    )
+    begin, end = LineRun(line=line, report={}, samples=[], world_cores=0.0, ready_s=0.0, begun_ns=[]).steady_ns
     second = 1_000_000_000
     samples = [
-        Sample(at, cpu_s, 100.0)
+        Sample(at_ns=at, cpu_s=cpu_s, rss_mb=100.0)
         for at, cpu_s in ((begin - second, 0), (begin, 5), (begin + second, 5.5), (end + 1, 90))
     ]
     begun = [begin - 1, *range(begin, end, second // 20), end]
-    run = LineRun(line, {}, samples, 0.0, 0.0, begun)
+    run = LineRun(line=line, report={}, samples=samples, world_cores=0.0, ready_s=0.0, begun_ns=begun)
     assert run.frames_per_s == pytest.approx(20, rel=0.02)
     assert run.cores == pytest.approx(0.5)
 

@@ -48,16 +48,29 @@ class Machine:
 
 
 def whole_run(took_ms: int) -> LineRun:
-    line = Line(7, 0, 1000.0, 500.0, 200.0, 20, 2, 2000.0, 10.0, ripple=0.0)
-    whole = LineRun(line, {}, [], 0.1, 1.0, [])
+    line = Line(
+        seed=7,
+        start_ns=0,
+        speed_mm_s=1000.0,
+        pitch_mm=500.0,
+        part_length_mm=200.0,
+        parts=20,
+        lanes=2,
+        gate_mm=2000.0,
+        counts_per_mm=10.0,
+        ripple=0.0,
+    )
+    whole = LineRun(line=line, report={}, samples=[], world_cores=0.1, ready_s=1.0, begun_ns=[])
     begin, end = whole.steady_ns
-    samples = [Sample(at, at / 1e9, 100.0, 0, {"segment": at / 1e9}) for at in (begin, end)]
+    samples = [
+        Sample(at_ns=at, cpu_s=at / 1e9, rss_mb=100.0, faults=0, threads={"segment": at / 1e9}) for at in (begin, end)
+    ]
     took = report._spread([float(took_ms)])
     counts = dict.fromkeys(("late", "unaccounted", "not_inspected", "position_bound_broken"), 0)
     told: dict[str, Any] = counts | {"parts_triggered": 20, "daemon_stop_s": 0.5}
     spreads = ("inference_ms", "added_latency_ms", "position_error_mm", "position_bound_mm")
     told |= dict.fromkeys(spreads, took) | {"stages_ms": dict.fromkeys(report.STAGES, took)}
-    return LineRun(line, told, samples, 0.1, 1.0, [begin])
+    return LineRun(line=line, report=told, samples=samples, world_cores=0.1, ready_s=1.0, begun_ns=[begin])
 
 
 @pytest.fixture

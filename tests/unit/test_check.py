@@ -23,7 +23,7 @@ def station(tmp_path: Path) -> Path:
     )  # fmt: skip
     line.write(tmp_path / "line.json")
     ports = {"plc": 1, "broker": 2, "web": free_port()}
-    return write_station_files(tmp_path, tmp_path / "line.json", line, ports, Variant(model_ms=1.0))
+    return write_station_files(tmp_path, tmp_path / "line.json", line, ports=ports, variant=Variant(model_ms=1.0))
 
 
 def rows(station: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:

@@ -65,9 +65,25 @@ def test_other_limits_change_nothing_but_the_limits() -> None:
 
 
 def verdict(counts: tuple[int, int], *places: float, handicap: Reason = Reason.NONE) -> Verdict:
-    part = Part(17, 7, 1, *counts, handicap=handicap)
+    part = Part(part_seq=17, plc_boot_id=7, epoch=1, trigger_count=counts[0], due_count=counts[1], handicap=handicap)
     views = tuple(PlacedView(View("top", 1, 1), Position(place, 2.0, 1)) for place in places)
-    return Verdict(1, 1, part, Decision.ACCEPT, Reason.NONE, False, "A", (), views, 0.2, 4, "", "m", 1, 2)  # noqa: FBT003
+    return Verdict(
+        boot_id=1,
+        seq=1,
+        part=part,
+        decision=Decision.ACCEPT,
+        reason=Reason.NONE,
+        rejects=False,
+        grade="A",
+        defects=(),
+        views=views,
+        error_mm=0.2,
+        recipe_id=4,
+        recipe_hash="",
+        model="m",
+        decided_ns=1,
+        due_ns=2,
+    )
 
 
 @pytest.mark.parametrize(

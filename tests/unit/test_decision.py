@@ -33,7 +33,7 @@ def recipe(**changes: Any) -> Recipe:
 
 
 def defect(defect_class: str = "crack", length_mm: float = 2.0) -> Defect:
-    return Defect("left", defect_class, 3.0, length_mm, 0.9, 1.0, 1.0)
+    return Defect("left", defect_class, area_mm2=3.0, length_mm=length_mm, confidence=0.9, x_mm=1.0, y_mm=1.0)
 
 
 def assembly(
@@ -51,11 +51,18 @@ def assembly(
         )
         for camera in views
     }
-    return Assembly(Part(1, 7, 1, 0, 8000, **part), placed, voided)
+    return Assembly(Part(part_seq=1, plc_boot_id=7, epoch=1, trigger_count=0, due_count=8000, **part), placed, voided)
 
 
 def judge(assembled: Assembly, *, barred: Reason = Reason.NONE, **changes: Any) -> Judgement:
-    return decide(assembled, recipe(**changes), LIMITS, COUNTS_PER_MM, lambda _: Reason.FRAME_MISSING, barred)
+    return decide(
+        assembled,
+        recipe(**changes),
+        LIMITS,
+        counts_per_mm=COUNTS_PER_MM,
+        absent=lambda _: Reason.FRAME_MISSING,
+        barred=barred,
+    )
 
 
 def told(judgement: Judgement) -> tuple[Decision, Reason, str, bool]:
@@ -115,7 +122,7 @@ def test_a_missing_view_is_blamed_on_why_it_never_came() -> None:
 
 def test_the_first_missing_view_of_the_recipe_gives_the_reason() -> None:
     reasons = {"left": Reason.CAMERA_LOST, "right": Reason.LATE}
-    found = decide(assembly(views=()), recipe(), LIMITS, COUNTS_PER_MM, reasons.__getitem__)
+    found = decide(assembly(views=()), recipe(), LIMITS, counts_per_mm=COUNTS_PER_MM, absent=reasons.__getitem__)
     assert told(found) == not_inspected(Reason.CAMERA_LOST)
     assert found.missing_views == ("left", "right")
 

@@ -24,7 +24,9 @@ def mask(*rectangles: tuple[int, int, int, int, int], height: int = 60, width: i
 
 
 def find(picture: NDArray[np.uint8], limits: dict[str, ClassLimits] | None = None, **more: Any) -> tuple[Defect, ...]:
-    return find_defects("cam", picture, ["crack"], LIMITS if limits is None else limits, MM_PER_PX, **more)
+    return find_defects(
+        "cam", picture, classes=["crack"], limits=LIMITS if limits is None else limits, mm_per_px=MM_PER_PX, **more
+    )
 
 
 def test_a_blank_mask_has_no_defects() -> None:
@@ -102,7 +104,7 @@ def test_each_class_has_its_own_limits_and_a_class_without_limits_is_not_looked_
         "pore": ClassLimits(min_area_mm2=1.0),
         "crack": ClassLimits(min_area_mm2=100.0),
     }
-    found = find_defects("cam", picture, ["crack", "pore", "stain"], limits, MM_PER_PX)
+    found = find_defects("cam", picture, classes=["crack", "pore", "stain"], limits=limits, mm_per_px=MM_PER_PX)
     assert [(each.defect_class, each.x_mm) for each in found] == [("pore", pytest.approx(32.5 * 0.5))]
 
 
@@ -157,7 +159,10 @@ def test_a_picture_full_of_specks_does_not_hold_up_the_line() -> None:
 def test_every_class_has_its_own_defects() -> None:
     picture = np.concatenate([mask((10, 10, 4, 4, 255)), mask((30, 30, 4, 4, 255))])
     limits = {name: ClassLimits(min_area_mm2=1.0) for name in ("crack", "pore")}
-    assert [defect.defect_class for defect in find_defects("cam", picture, ["crack", "pore"], limits, 0.5)] == [
+    assert [
+        defect.defect_class
+        for defect in find_defects("cam", picture, classes=["crack", "pore"], limits=limits, mm_per_px=0.5)
+    ] == [
         "crack",
         "pore",
     ]

@@ -14,7 +14,7 @@ def machine(
     free: int = 50 << 30,
     run: Callable[[list[str]], str | None] = lambda _: "yes\n",
 ) -> Machine:
-    return Machine(frozenset(packages), root, cores, free, run)
+    return Machine(packages=frozenset(packages), root=root, cores=cores, free_bytes=free, run=run)
 
 
 def findings(on: Machine) -> list[Finding]:

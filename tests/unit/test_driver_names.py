@@ -107,7 +107,7 @@ def reports(path: Path) -> dict[str, tuple[ErrorCode, ErrorCode, bool]]:
     """The codes of each link, and whether the line stands without it."""
     station = load_station(path)
     station.segmenter.open()
-    workers = build(station, 1, Conditions(), station.recipe.id).report
+    workers = build(station, boot_id=1, conditions=Conditions(), first_recipe=station.recipe.id).report
     return {worker.stage._label: (worker.stage._lost_code, worker.stage._full_code, worker.vital) for worker in workers}
 
 

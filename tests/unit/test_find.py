@@ -84,7 +84,7 @@ class Scanner(Camera):
 
     @classmethod
     def find(cls) -> list[FoundCamera]:
-        return [FoundCamera("Acme", "A1", "4711", "192.0.2.4", {})]
+        return [FoundCamera(vendor="Acme", model="A1", serial="4711", address="192.0.2.4", settings={})]
 
     @classmethod
     def settings_for(cls, which: str) -> DriverSettings | None:

@@ -93,7 +93,7 @@ def test_no_name_becomes_a_formula_in_a_table(tmp_path: Path, name: str) -> None
     writer = ResultsWriter(results_path(state))
     writer.add([Entry(verdict(1, Decision.REJECT, views=views), NOON, "", {})], [])
     writer.close()
-    Results(results_path(state)).label(1, "", "defect", name, name, NOON)
+    Results(results_path(state)).label(1, "", label="defect", defect_class=name, user=name, utc=NOON)
     export(state, tmp_path / "out", "csv")
     assert table(tmp_path / "out" / "defects.csv")[0]["defect_class"] == f"'{name}"
     label = table(tmp_path / "out" / "labels.csv")[0]
@@ -140,11 +140,11 @@ def test_without_a_word_from_a_person_everything_is_noted_as_not_reviewed(state:
 
 def test_what_people_said_comes_first(state: Path, tmp_path: Path) -> None:
     results = Results(results_path(state))
-    results.label(2, "", "defect", "crack", "anna", NOON)
-    results.label(2, "cam1", "good", "", "anna", NOON)
-    results.label(3, "cam1", "defect", "../../scratch", "bob", NOON)
-    results.label(4, "cam1", "good", "", "bob", NOON)
-    results.label(4, "cam1", "defect", "stain", "bob", NOON)
+    results.label(2, "", label="defect", defect_class="crack", user="anna", utc=NOON)
+    results.label(2, "cam1", label="good", defect_class="", user="anna", utc=NOON)
+    results.label(3, "cam1", label="defect", defect_class="../../scratch", user="bob", utc=NOON)
+    results.label(4, "cam1", label="good", defect_class="", user="bob", utc=NOON)
+    results.label(4, "cam1", label="defect", defect_class="stain", user="bob", utc=NOON)
     export(state, tmp_path / "out", "index")
     rows = {row["part_id"]: row for row in table(tmp_path / "out" / "index.csv")}
     said = {part: (row["class"], row["label"], row["note"], row["by"]) for part, row in rows.items()}
@@ -161,20 +161,20 @@ def test_what_people_said_comes_first(state: Path, tmp_path: Path) -> None:
 def test_a_model_is_judged_only_by_what_a_person_stands_for(state: Path, tmp_path: Path) -> None:
     """The masks of the rest are the model's own: by them it would be perfect."""
     results = Results(results_path(state))
-    results.label(2, "", "defect", "crack", "anna", NOON)
-    results.label(3, "cam1", "unsure", "", "anna", NOON)
+    results.label(2, "", label="defect", defect_class="crack", user="anna", utc=NOON)
+    results.label(3, "cam1", label="unsure", defect_class="", user="anna", utc=NOON)
     export(state, tmp_path / "out", "index")
     folder = Folder(tmp_path / "out")
     assert folder.splits() == {"train": 3}
     assert [part.name for part in folder_parts(folder, "train")] == ["2"]
-    results.label(4, "cam1", "good", "", "anna", NOON)
-    results.label(3, "cam1", "defect", "", "anna", NOON)
+    results.label(4, "cam1", label="good", defect_class="", user="anna", utc=NOON)
+    results.label(3, "cam1", label="defect", defect_class="", user="anna", utc=NOON)
     export(state, tmp_path / "out", "index")
     assert [part.name for part in folder_parts(Folder(tmp_path / "out"), "train")] == ["4", "2"]
 
 
 def test_coco_has_boxes_and_outlines(state: Path, tmp_path: Path) -> None:
-    Results(results_path(state)).label(2, "", "defect", "crack", "anna", NOON)
+    Results(results_path(state)).label(2, "", label="defect", defect_class="crack", user="anna", utc=NOON)
     export(state, tmp_path / "out", "coco")
     document = json.loads((tmp_path / "out" / "annotations.json").read_text())
     assert {each["name"] for each in document["categories"]} == {"crack", "stain"}

@@ -81,12 +81,12 @@ class Rig:
         self.counter = counter
         self.recipes = {number: criteria(number) for number in (4, 5)}
         self.geometry = Geometry(
-            COUNTS_PER_MM,
-            COUNTS_PER_S,
-            gate_mm * COUNTS_PER_MM,
-            COUNTS_PER_S // 10,
-            {"top": 500 * COUNTS_PER_MM},
-            counter,
+            counts_per_mm=COUNTS_PER_MM,
+            speed_max=COUNTS_PER_S,
+            gate=gate_mm * COUNTS_PER_MM,
+            reserve=COUNTS_PER_S // 10,
+            offsets={"top": 500 * COUNTS_PER_MM},
+            counter=counter,
         )
         self.timeline = Timeline(Motion(COUNTS_PER_S, 50_000), read_point=read_point, counter=counter)
         self.conditions = Conditions()
@@ -96,16 +96,16 @@ class Rig:
         self.archive: Mailbox[ArchiveItem] = Mailbox("archive", 4096)
         self.control = Control(self.recipes, 4, self.conditions.reset)
         self.judge = Judge(
-            4242,
-            self.geometry,
-            self.recipes,
-            self.control,
-            Basis(self.recipes, lambda: MODEL, {}),
-            self.timeline,
-            self.inbox,
-            [self.link],
-            self.archive,
-            self.conditions,
+            boot_id=4242,
+            geometry=self.geometry,
+            recipes=self.recipes,
+            control=self.control,
+            basis=Basis(self.recipes, lambda: MODEL, {}),
+            timeline=self.timeline,
+            inbox=self.inbox,
+            links=[self.link],
+            archive=self.archive,
+            conditions=self.conditions,
             backlog=lambda: 0,
             arrived=lambda _: None,
             seen=seen,
@@ -302,7 +302,7 @@ def told(rig: Rig) -> tuple[StationState, ErrorCode, bool]:
 def test_rejects_in_a_row_raise_the_alarm_until_a_part_is_accepted() -> None:
     rig = Rig()
     rig.standing()
-    defects = (Defect("top", "crack", 9.0, 3.0, 0.9, 1.0, 1.0),)
+    defects = (Defect("top", "crack", area_mm2=9.0, length_mm=3.0, confidence=0.9, x_mm=1.0, y_mm=1.0),)
     assert {verdict.decision for verdict in parts(rig, 1, 4, defects=defects)} == {Decision.REJECT}
     assert told(rig) == (StationState.READY, ErrorCode.NONE, False)
     parts(rig, 5, 1, defects=defects)
@@ -314,7 +314,7 @@ def test_rejects_in_a_row_raise_the_alarm_until_a_part_is_accepted() -> None:
 def test_a_reset_ends_the_alarm_and_the_count_begins_anew() -> None:
     rig = Rig()
     rig.standing()
-    defects = (Defect("top", "crack", 9.0, 3.0, 0.9, 1.0, 1.0),)
+    defects = (Defect("top", "crack", area_mm2=9.0, length_mm=3.0, confidence=0.9, x_mm=1.0, y_mm=1.0),)
     parts(rig, 1, 5, defects=defects)
     rig.step(Command("page:anna", "1", CommandName.RESET, lambda _: None))
     assert told(rig) == (StationState.READY, ErrorCode.NONE, False)
@@ -427,7 +427,9 @@ def doubled() -> float:
     return REGISTRY.get_sample_value("edge_inspector_triggers_doubled_total") or 0.0
 
 
-@pytest.mark.parametrize("defects", [(), (Defect("top", "crack", 9, 3, 0.9, 1, 1),)])
+@pytest.mark.parametrize(
+    "defects", [(), (Defect("top", "crack", area_mm2=9, length_mm=3, confidence=0.9, x_mm=1, y_mm=1),)]
+)
 @pytest.mark.parametrize("views", [1, 2])
 def test_both_parts_of_a_bounce_get_one_verdict_each_and_neither_is_accepted(
     defects: tuple[Defect, ...], views: int
@@ -528,7 +530,9 @@ def test_while_the_line_is_not_as_described_no_part_is_at_a_known_place(subject:
     rig.standing()
     assert rig.step(heard(1, {1: 50_000})) == []
     rig.conditions.set(ErrorCode.LINE_MISMATCH, subject, "so it is")
-    (verdict,) = rig.step(view(55_000, defects=(Defect("top", "crack", 9.0, 9.0, 0.9, 0.0, 0.0),)))
+    (verdict,) = rig.step(
+        view(55_000, defects=(Defect("top", "crack", area_mm2=9.0, length_mm=9.0, confidence=0.9, x_mm=0.0, y_mm=0.0),))
+    )
     assert (verdict.decision, verdict.reason, verdict.rejects) == (
         Decision.NOT_INSPECTED,
         Reason.POSITION_UNKNOWN,

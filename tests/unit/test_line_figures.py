@@ -66,13 +66,22 @@ def measure(
     values: int = 2**32,
 ) -> dict[str, Finding]:
     measured = Measured(
-        samples() if shown is None else shown,
-        ring(200, 210, 190) if heard is None else heard,
-        reading_ms,
-        bound,
-        bound_at_most,
+        samples=samples() if shown is None else shown,
+        heard=ring(200, 210, 190) if heard is None else heard,
+        reading_ms=reading_ms,
+        bound=bound,
+        bound_at_most=bound_at_most,
     )
-    found = line_findings(measured, Written(counts_per_mm, 660.0, 100.0, list(recipes) or [recipe()], values))
+    found = line_findings(
+        measured,
+        Written(
+            counts_per_mm=counts_per_mm,
+            speed_max_mm_s=660.0,
+            reserve_ms=100.0,
+            recipes=list(recipes) or [recipe()],
+            values=values,
+        ),
+    )
     by_subject = {finding.subject: finding for finding in found}
     assert len(by_subject) == len(found)
     return by_subject

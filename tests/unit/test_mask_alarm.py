@@ -37,7 +37,7 @@ class Line:
         mask = np.zeros((2, 32, 32), np.uint8)
         mask[1, 3, 4] = value
         for _ in range(times):
-            view = self._alarm(FRAME, mask, 1, 2, FIGURES)
+            view = self._alarm(FRAME, mask, begun_ns=1, inference_ns=2, figures=FIGURES)
             assert view.figures is not None
             assert view.figures.confidence == value / 255
 

@@ -29,7 +29,9 @@ from edge_inspector.runtime.clock import utc_of, utc_text
 
 DOCS = Path(__file__).parents[2] / "docs" / "mqtt.md"
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-IDENTITY = Identity("press-3", 77, Path("unused"), 10.0, ("scratch",))
+IDENTITY = Identity(
+    station="press-3", boot_id=77, state_dir=Path("unused"), counts_per_mm=10.0, defect_classes=("scratch",)
+)
 
 
 def verdict(error_mm: float = 0.12, count: float = 1234.5) -> Verdict:
@@ -50,7 +52,7 @@ def verdict(error_mm: float = 0.12, count: float = 1234.5) -> Verdict:
         reason=Reason.DEFECT,
         rejects=True,
         grade="C",
-        defects=(Defect("top", "scratch", 1.5, 4.0, 0.91, 10.0, 20.0),),
+        defects=(Defect("top", "scratch", area_mm2=1.5, length_mm=4.0, confidence=0.91, x_mm=10.0, y_mm=20.0),),
         views=(PlacedView(view, Position(count, 1.0, 1)),),
         error_mm=error_mm,
         recipe_id=4,

@@ -345,7 +345,9 @@ def test_neither_of_two_models_sees_the_pictures_as_the_other_takes_them(
     """Compared with a grey model, one for colour was given grey pictures, if it was named second."""
     grey = tmp_path / "grey"
     shutil.copytree(TILE.with_name("magnetic-tile-1.6"), grey)
-    Draft(Card("grey", "1", "none", ""), CLASSES, (384, 384, 1), 4, "black", [Limit(0.5, 60.0)] * 5).write(grey)
+    Draft(Card("grey", "1", "none", ""), CLASSES, (384, 384, 1), 4, fill="black", limits=[Limit(0.5, 60.0)] * 5).write(
+        grey
+    )
     assert main(["model", "evaluate", str(TILE), str(tiles), "--dry-run"]) == 0
     alone = capsys.readouterr().out.partition("\n")[2].replace("\n", "\n  ").strip()
     assert main(["model", "compare", str(grey), str(TILE), str(tiles)]) == 0

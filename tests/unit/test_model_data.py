@@ -436,7 +436,7 @@ def test_every_class_keeps_its_own_mask_whatever_its_name(tmp_path: Path, names:
     table = json.loads(file.read_text())
     small = {"label": names[1], "points": [[30, 1], [32, 1], [32, 3], [30, 3]]}
     file.write_text(json.dumps(table | {"shapes": [table["shapes"][0] | {"label": names[0]}, small]}))
-    import_labels("labelme", source, tmp_path / "out", 0.0, "")
+    import_labels("labelme", source, tmp_path / "out", val_share=0.0, group_pattern="")
     folder = Folder(tmp_path / "out")
     (bad,) = [entry for entry in folder.entries("train") if entry.defective]
     areas = {folder.classes[kind - 1]: np.count_nonzero(plane) for kind, plane in bad.marks}
@@ -468,13 +468,13 @@ def test_a_mask_of_a_turned_picture_is_refused(tmp_path: Path, orientation: int)
     source = mvtec(tmp_path / "in")
     turned(source / "test" / "pit" / "b_1.png", orientation)
     with pytest.raises(ConfigError, match="is turned by its EXIF"):
-        import_labels("mvtec", source, tmp_path / "out", 0.0, "")
+        import_labels("mvtec", source, tmp_path / "out", val_share=0.0, group_pattern="")
 
 
 def test_polygons_lie_on_a_turned_picture_as_it_is_shown(tmp_path: Path) -> None:
     source = labelme(tmp_path / "in")
     turned(source / "a_1.png", 6)
-    import_labels("labelme", source, tmp_path / "out", 0.0, "")
+    import_labels("labelme", source, tmp_path / "out", val_share=0.0, group_pattern="")
     (bad,) = [entry for entry in Folder(tmp_path / "out").entries("train") if entry.defective]
     assert bad.image.shape == (40, 32, 1)
     assert bad.classes[4:21, 4:21].all()
@@ -483,7 +483,7 @@ def test_polygons_lie_on_a_turned_picture_as_it_is_shown(tmp_path: Path) -> None
 @pytest.mark.parametrize(("form", "make"), [("coco", coco), ("via", via), ("labelme", labelme), ("mvtec", mvtec)])
 def test_labels_of_every_form_come_to_the_same(tmp_path: Path, form: str, make: Any) -> None:
     (tmp_path / "in").mkdir()
-    assert import_labels(form, make(tmp_path / "in"), tmp_path / "out", 0.0, "").images == 2
+    assert import_labels(form, make(tmp_path / "in"), tmp_path / "out", val_share=0.0, group_pattern="").images == 2
 
     folder = Folder(tmp_path / "out")
     entries = folder.entries("train")
@@ -496,12 +496,12 @@ def test_labels_of_every_form_come_to_the_same(tmp_path: Path, form: str, make: 
 
 def test_groups_come_from_the_name_and_stay_together(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    import_labels("coco", coco(tmp_path / "in"), tmp_path / "out", 0.0, r"_(\d+)\.")
+    import_labels("coco", coco(tmp_path / "in"), tmp_path / "out", val_share=0.0, group_pattern=r"_(\d+)\.")
     assert {each["group"] for each in Folder(tmp_path / "out").rows("train")} == {"1"}
     with pytest.raises(ConfigError, match="does not match"):
-        import_labels("coco", tmp_path / "in", tmp_path / "more", 0.0, r"(x)")
+        import_labels("coco", tmp_path / "in", tmp_path / "more", val_share=0.0, group_pattern=r"(x)")
     with pytest.raises(ConfigError, match="no regular expression"):
-        import_labels("coco", tmp_path / "in", tmp_path / "more", 0.0, "(")
+        import_labels("coco", tmp_path / "in", tmp_path / "more", val_share=0.0, group_pattern="(")
 
 
 def annotation(**changes: Any) -> list[dict[str, Any]]:
@@ -539,7 +539,7 @@ def annotation(**changes: Any) -> list[dict[str, Any]]:
 def test_labels_are_not_trusted(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     (tmp_path / "in").mkdir()
     with pytest.raises(ConfigError, match=message):
-        import_labels("coco", coco(tmp_path / "in", **change), tmp_path / "out", 0.2, "")
+        import_labels("coco", coco(tmp_path / "in", **change), tmp_path / "out", val_share=0.2, group_pattern="")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
@@ -553,14 +553,14 @@ def test_regions_of_via_are_not_trusted(tmp_path: Path, change: dict[str, Any], 
     table = json.loads(file.read_text())["_via_img_metadata"]
     file.write_text(json.dumps({"x1": table["x1"] | change}))
     with pytest.raises(ConfigError, match=message):
-        import_labels("via", tmp_path / "in", tmp_path / "out", 0.0, "")
+        import_labels("via", tmp_path / "in", tmp_path / "out", val_share=0.0, group_pattern="")
 
 
 def test_classes_of_via_may_be_a_list(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     file = via(tmp_path / "in") / "via.json"
     file.write_text(file.read_text().replace('{"kind": "pit"}', '["", "pit"]'))
-    import_labels("via", tmp_path / "in", tmp_path / "out", 0.0, "")
+    import_labels("via", tmp_path / "in", tmp_path / "out", val_share=0.0, group_pattern="")
     assert Folder(tmp_path / "out").classes == ("pit",)
 
 
@@ -571,13 +571,19 @@ def test_an_open_line_is_no_outline(tmp_path: Path, form: str, make: Any, line: 
         text = file.read_text().replace('"name": "polygon"', f'"name": "{line}"')
         file.write_text(text.replace('"label":', f'"shape_type": "{line}", "label":'))
     with pytest.raises(ConfigError, match=f"a shape is a {line}: draw polygons"):
-        import_labels(form, tmp_path / "in", tmp_path / "out", 0.0, "")
+        import_labels(form, tmp_path / "in", tmp_path / "out", val_share=0.0, group_pattern="")
 
 
 def test_polygons_far_outside_the_image_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     far = [[-1e300, -1e300, 1e300, -1e300, 1e300, 1e300, -1e300, 1e300]]
-    import_labels("coco", coco(tmp_path / "in", annotations=annotation(segmentation=far)), tmp_path / "out", 0.0, "")
+    import_labels(
+        "coco",
+        coco(tmp_path / "in", annotations=annotation(segmentation=far)),
+        tmp_path / "out",
+        val_share=0.0,
+        group_pattern="",
+    )
     (bad,) = [entry for entry in Folder(tmp_path / "out").entries("train") if entry.defective]
     assert bad.classes.all()
 
@@ -588,12 +594,12 @@ def test_label_files_that_are_no_json(tmp_path: Path, text: str) -> None:
     source.mkdir()
     (source / "x.json").write_text(text)
     with pytest.raises(ConfigError, match=r"x\.json: cannot be read"):
-        import_labels("via", source, tmp_path / "out", 0.2, "")
+        import_labels("via", source, tmp_path / "out", val_share=0.2, group_pattern="")
 
 
 def test_an_import_leaves_alone_what_lies_beside_its_target(tmp_path: Path) -> None:
     (tmp_path / "out.new").mkdir()
-    import_labels("labelme", labelme(tmp_path / "in"), tmp_path / "out", 0.0, "")
+    import_labels("labelme", labelme(tmp_path / "in"), tmp_path / "out", val_share=0.0, group_pattern="")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out", "out.new"]
     assert (tmp_path / "out").stat().st_mode == (tmp_path / "in").stat().st_mode
 
@@ -606,7 +612,7 @@ def test_validation_gets_whole_groups_of_every_class(tmp_path: Path) -> None:
         if number < 8:
             shapes = [{"label": "pit", "points": [[1, 1], [9, 1], [9, 9]]}]
             (source / f"{number}.json").write_text(json.dumps({"imagePath": f"{number}.png", "shapes": shapes}))
-    import_labels("labelme", source, tmp_path / "out", 0.25, "")
+    import_labels("labelme", source, tmp_path / "out", val_share=0.25, group_pattern="")
     folder = Folder(tmp_path / "out")
     assert [each["class"] for each in folder.rows("val")].count("pit") == 2
     assert folder.splits() == {"train": 12, "val": 4}
@@ -614,7 +620,7 @@ def test_validation_gets_whole_groups_of_every_class(tmp_path: Path) -> None:
 
 
 def imported(folder: Path, form: str, **given: Any) -> Folder:
-    import_labels(form, folder, folder.parent / "out", 0.0, "", Convention(**given))
+    import_labels(form, folder, folder.parent / "out", val_share=0.0, group_pattern="", convention=Convention(**given))
     return Folder(folder.parent / "out")
 
 

@@ -56,10 +56,10 @@ def evidence() -> Evidence:
 def doubled(one: Evidence) -> Evidence:
     """The same with a second class like the first."""
     return Evidence(
-        *(
-            np.concatenate([getattr(one, name)] * 2, axis=1) if name in PER_CLASS else getattr(one, name)
+        **{
+            name: np.concatenate([getattr(one, name)] * 2, axis=1) if name in PER_CLASS else getattr(one, name)
             for name in Evidence.__slots__
-        )
+        }
     )
 
 
@@ -82,7 +82,7 @@ def test_what_is_seen_of_a_part() -> None:
         mask[0, 0, 0] = 102  # p = 0.4
         return mask
 
-    seen = gather(predict, 2, 2, [Part("x", "g", defective=True, views=[View(image, classes)])])
+    seen = gather(predict, classes=2, stride=2, parts=[Part("x", "g", defective=True, views=[View(image, classes)])])
 
     assert seen.areas[0, 1].tolist() == [8.0] * 7
     assert seen.areas[0, 0].tolist() == [4.0, 4.0, 0.0, 0.0, 0.0, 0.0, 0.0]
@@ -169,7 +169,7 @@ def test_limits_judge_by_their_own_confidence_and_area() -> None:
         mask = np.zeros((1, 4, 4), np.uint8)
         mask[0, :2, :2] = round(255 * probability)
         part = Part("x", "g", defective=False, views=[View(np.zeros((8, 8, 1), np.uint8), np.zeros((8, 8), np.uint8))])
-        seen = gather(lambda _: mask, 1, 2, [part], confidences_with([limit]))
+        seen = gather(lambda _: mask, classes=1, stride=2, parts=[part], confidences=confidences_with([limit]))
         assert len(Evidence.joined([seen, seen]).chosen(np.array([0])).confidences) == seen.areas.shape[2]
         return bool(rejected(seen, [limit])[0])
 
@@ -182,7 +182,7 @@ def test_limits_judge_by_their_own_confidence_and_area() -> None:
 
 def test_a_class_without_any_evidence_rejects_no_good_part() -> None:
     seen = evidence()
-    blind = Evidence(*(getattr(seen, n)[::-1].copy() if n == "areas" else getattr(seen, n) for n in Evidence.__slots__))
+    blind = replace(seen, areas=seen.areas[::-1].copy())
     assert not rejected(blind, choose_limits([blind], 0.0, 2))[:10].any()
 
 
@@ -266,9 +266,12 @@ def test_two_annotators() -> None:
     one, other = np.zeros((2, 4, 4), np.uint8)
     one[:2], other[1:3] = 255, 255
     blank: Image = np.zeros((4, 4, 1), np.uint8)
-    entry = Entry("x", "x", "g", defective=True, image=blank, marks=((1, one),), second=((1, other),))
+    entry = Entry(name="x", part="x", group="g", defective=True, image=blank, marks=((1, one),), second=((1, other),))
     assert human_level([entry], ("crack", "pit")) == {"crack": pytest.approx(1 / 3)}
-    assert human_level([Entry("y", "y", "g", defective=False, image=blank, marks=())], ("crack", "pit")) == {}
+    assert (
+        human_level([Entry(name="y", part="y", group="g", defective=False, image=blank, marks=())], ("crack", "pit"))
+        == {}
+    )
 
 
 def outcome(iou: float = 0.70, recall: float = 0.9, ms: float = 5.0, false_rejects: int = 0) -> Outcome:
@@ -313,7 +316,7 @@ def test_the_gate_is_not_passed_by_a_split_that_cannot_tell() -> None:
 
 def test_nothing_to_judge_by_is_told() -> None:
     with pytest.raises(ConfigError, match="has no part to judge by"):
-        gather(lambda image: image, 1, 2, [])
+        gather(lambda image: image, classes=1, stride=2, parts=[])
 
 
 def test_a_class_that_does_not_occur_makes_no_mean_iou_worse_or_better() -> None:

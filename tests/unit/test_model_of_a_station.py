@@ -59,7 +59,7 @@ def station_file(
     (model / "manifest.toml").write_text(text, encoding="utf-8")
     LINE.write(folder / "line.json")
     ports = {"plc": 1, "broker": 1, "web": 1}
-    path = write_station_files(folder, folder / "line.json", LINE, ports, Variant(model=name))
+    path = write_station_files(folder, folder / "line.json", LINE, ports=ports, variant=Variant(model=name))
     station = re.sub('models_dir = ".*"', 'models_dir = "models"', path.read_text())
     path.write_text(station.replace('driver = "onnx"\n', 'driver = "onnx"\nsettings = { overlap_px = 8 }\n'))
     (folder / "recipe.toml").write_text(recipe + (folder / "recipe.toml").read_text())

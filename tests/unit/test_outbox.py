@@ -17,7 +17,7 @@ from pathlib import Path
 from edge_inspector.store.outbox import Outbox, Row
 outbox = Outbox(Path(sys.argv[1]), 10_000)
 for seq in range(500):
-    outbox.append([Row("t/verdict", b"{}", 9, 7, seq)])
+    outbox.append([Row("t/verdict", b"{}", expires_ns=9, boot_id=7, seq=seq)])
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

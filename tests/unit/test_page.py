@@ -225,7 +225,14 @@ def test_without_reference_and_second_model_there_is_nothing_to_tell(anybody: Vi
 def test_drift_tells_the_index_of_each_quantity_and_the_control_chart(tmp_path: Path) -> None:
     day = datetime(2026, 11, 21, tzinfo=UTC)
     indices = {("cam1", "sharpness"): 0.02, ("cam1", "brightness"): 0.4}
-    state = DriftState(300, day, day, 0.25, indices, (RejectRate(0.1, 0.05, 0.2), RejectRate(0.3, 0.05, 0.2)))
+    state = DriftState(
+        reference_parts=300,
+        since_utc=day,
+        until_utc=day,
+        limit=0.25,
+        indices=indices,
+        chart=(RejectRate(0.1, 0.05, 0.2), RejectRate(0.3, 0.05, 0.2)),
+    )
     with serving(replace(plant_of(tmp_path), drift=lambda: state)) as page:
         told = page.visitor().ask("GET", "/api/drift").json
     assert (told["parts"], told["since"], told["limit"]) == (300, "2026-11-21T00:00:00.000Z", 0.25)
@@ -240,7 +247,16 @@ def test_the_second_model_tells_how_much_it_saw_and_where_it_disagrees(
         monkeypatch.setattr(metrics, name, Counter(name, name, labels, registry=None))
     monkeypatch.setattr(metrics, "shadow_views", Counter("views", "views", ["opinion"], registry=None))
     plant = plant_of(tmp_path)
-    said = Disagreement("cam1", 2, 5, "accepts", "tile-2.0/int8/cpu", ("crack",), (), np.zeros((1, 4, 4), np.uint8))
+    said = Disagreement(
+        "cam1",
+        2,
+        5,
+        opinion="accepts",
+        model="tile-2.0/int8/cpu",
+        classes=("crack",),
+        defects=(),
+        mask=np.zeros((1, 4, 4), np.uint8),
+    )
     writer = ResultsWriter(results_path(plant.station.state_dir))
     writer.add([], [], [Objection(said, datetime(2026, 11, 21, tzinfo=UTC), "")])
     writer.close()

@@ -28,7 +28,7 @@ def mosaic(pattern: str) -> Image:
 )
 @pytest.mark.parametrize("demosaic", ["bilinear", "edge_aware", "vng"])
 def test_bayer(code: int, pattern: str, demosaic: Demosaic) -> None:
-    image = picture(mosaic(pattern).ravel(), code, 16, 16, demosaic)
+    image = picture(mosaic(pattern).ravel(), code, height=16, width=16, demosaic=demosaic)
     assert image is not None
     for row, column in MIDDLES:
         np.testing.assert_array_equal(image[row, column], QUARTERS[row, column])
@@ -37,7 +37,7 @@ def test_bayer(code: int, pattern: str, demosaic: Demosaic) -> None:
 def test_grey_and_bgr_are_views() -> None:
     memory = np.arange(4 * 6 * 3 + 5, dtype=np.uint8)
     for code, shape in ((0x01080001, (4, 6)), (0x02180015, (4, 6, 3))):
-        image = picture(memory, code, 4, 6)
+        image = picture(memory, code, height=4, width=6)
         assert image is not None
         assert is_view(code)
         assert image.shape == shape
@@ -45,12 +45,12 @@ def test_grey_and_bgr_are_views() -> None:
 
 
 def test_rgb_and_yuv() -> None:
-    rgb = picture(np.ascontiguousarray(QUARTERS[:, :, ::-1]).ravel(), 0x02180014, 16, 16)
+    rgb = picture(np.ascontiguousarray(QUARTERS[:, :, ::-1]).ravel(), 0x02180014, height=16, width=16)
     np.testing.assert_array_equal(rgb, QUARTERS)
     grey = np.full((4, 4), 90, np.uint8)
     neutral = np.full((4, 4), 128, np.uint8)
     for code, first, second in ((0x02100032, grey, neutral), (0x0210001F, neutral, grey)):
-        image = picture(np.stack([first, second], axis=2).ravel(), code, 4, 4)
+        image = picture(np.stack([first, second], axis=2).ravel(), code, height=4, width=4)
         assert image is not None
         np.testing.assert_array_equal(image, cv2.cvtColor(np.full((4, 4), 86, np.uint8), cv2.COLOR_GRAY2BGR))
 
@@ -58,14 +58,14 @@ def test_rgb_and_yuv() -> None:
 def test_twelve_bits_keep_their_upper_eight() -> None:
     values = np.array([0, 16, 0x7FF, 0xFFF, 0x123, 0xABC], np.uint16)
     upper = (values >> 4).astype(np.uint8).reshape(2, 3)
-    np.testing.assert_array_equal(picture(values.astype("<u2").view(np.uint8), 0x01100005, 2, 3), upper)
+    np.testing.assert_array_equal(picture(values.astype("<u2").view(np.uint8), 0x01100005, height=2, width=3), upper)
     pairs = [[high >> 4, (high & 15) | (low & 15) << 4, low >> 4] for high, low in values.reshape(-1, 2).tolist()]
-    np.testing.assert_array_equal(picture(np.array(pairs, np.uint8).ravel(), 0x010C0006, 2, 3), upper)
+    np.testing.assert_array_equal(picture(np.array(pairs, np.uint8).ravel(), 0x010C0006, height=2, width=3), upper)
 
 
 def test_an_unknown_format() -> None:
     with pytest.raises(DeviceError, match=r"0x01080fff is not known here: set pixel_format to one of Mono8, .*BGRa8"):
-        picture(np.zeros(64, np.uint8), 0x01080FFF, 8, 8)
+        picture(np.zeros(64, np.uint8), 0x01080FFF, height=8, width=8)
 
 
 PFNC = {  # the numbers as the convention lists them
@@ -119,14 +119,16 @@ def test_of_deeper_pixels_the_upper_eight_bits_are_kept(name: str, code: int) ->
     assert name in get_args(PixelFormat)
     if name.startswith("Mono"):
         values = np.random.default_rng(1).integers(0, 256, (6, 8), dtype=np.uint8)
-        np.testing.assert_array_equal(picture(stored(values, name), code, 6, 8), values)
+        np.testing.assert_array_equal(picture(stored(values, name), code, height=6, width=8), values)
         return
     pattern = {"RG": "RGGB", "GR": "GRBG", "GB": "GBRG", "BG": "BGGR"}[name[5:7]]
-    image = picture(stored(mosaic(pattern), name), code, 16, 16)
+    image = picture(stored(mosaic(pattern), name), code, height=16, width=16)
     for row, column in MIDDLES:
         np.testing.assert_array_equal(image[row, column], QUARTERS[row, column])
 
 
 @pytest.mark.parametrize(("code", "conversion"), [(0x02200016, cv2.COLOR_BGR2RGBA), (0x02200017, cv2.COLOR_BGR2BGRA)])
 def test_of_four_planes_the_last_is_left_out(code: int, conversion: int) -> None:
-    np.testing.assert_array_equal(picture(cv2.cvtColor(QUARTERS, conversion).ravel(), code, 16, 16), QUARTERS)
+    np.testing.assert_array_equal(
+        picture(cv2.cvtColor(QUARTERS, conversion).ravel(), code, height=16, width=16), QUARTERS
+    )

@@ -28,7 +28,11 @@ def station(tmp_path: Path) -> Path:
     """Two recipes judged by old-1.0, and new-2.0 looking on."""
     LINE.write(tmp_path / "line.json")
     path = write_station_files(
-        tmp_path, tmp_path / "line.json", LINE, {"plc": 1, "broker": 1, "web": 1}, Variant(shadow="new-2.0")
+        tmp_path,
+        tmp_path / "line.json",
+        LINE,
+        ports={"plc": 1, "broker": 1, "web": 1},
+        variant=Variant(shadow="new-2.0"),
     )
     for name in ("old-1.0", "new-2.0"):
         model_called(name, tmp_path / "models")

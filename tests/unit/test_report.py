@@ -82,15 +82,15 @@ class Rig:
         self.report = Report(
             "plc",
             link,
-            ErrorCode.PLC_LOST,
-            full,
-            self.verdicts,
-            judge,
-            lambda: READY,
-            lambda _: None,
-            self.conditions,
-            0.001,
-            archive,
+            lost=ErrorCode.PLC_LOST,
+            full=full,
+            verdicts=self.verdicts,
+            heard=judge,
+            status=lambda: READY,
+            submit=lambda _: None,
+            conditions=self.conditions,
+            interval_s=0.001,
+            archive=archive,
         )
         self.report.start()
         self.report.step()

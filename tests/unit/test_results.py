@@ -237,7 +237,9 @@ def test_a_question_takes_no_longer_when_there_are_more_parts(
         return steps[0]
 
     monkeypatch.setattr(results, "open_results", counting)
-    said = Disagreement("cam1", 7, 0, "rejects", "m", (), (), np.zeros((1, 1, 1), np.uint8))
+    said = Disagreement(
+        "cam1", 7, 0, opinion="rejects", model="m", classes=(), defects=(), mask=np.zeros((1, 1, 1), np.uint8)
+    )
     questions: tuple[Callable[[Results], object], ...] = (
         lambda asked: asked.objections(6),
         lambda asked: asked.parts(defect_class="unheard-of"),
@@ -261,7 +263,7 @@ def test_review_takes_the_doubtful_until_somebody_labels_them(writer: ResultsWri
     results = Results(path)
     assert [row.seq for row in results.to_review(10)] == [3, 1]
     assert [row.seq for row in results.to_review(1)] == [3]
-    assert results.label(3, "cam1", "defect", "crack", "anna", NOON)
+    assert results.label(3, "cam1", label="defect", defect_class="crack", user="anna", utc=NOON)
     assert [row.seq for row in results.to_review(10)] == [1]
     story = results.part(3)
     assert story is not None
@@ -279,9 +281,9 @@ def test_review_takes_the_doubtful_until_somebody_labels_them(writer: ResultsWri
 def test_a_label_needs_a_part_and_a_view_that_are_there(writer: ResultsWriter, path: Path) -> None:
     writer.add([entry(verdict(1))], [])
     results = Results(path)
-    assert results.label(1, "", "good", "", "anna", NOON)
-    assert not results.label(1, "cam9", "good", "", "anna", NOON)
-    assert not results.label(2, "", "good", "", "anna", NOON)
+    assert results.label(1, "", label="good", defect_class="", user="anna", utc=NOON)
+    assert not results.label(1, "cam9", label="good", defect_class="", user="anna", utc=NOON)
+    assert not results.label(2, "", label="good", defect_class="", user="anna", utc=NOON)
 
 
 def test_readers_and_labels_get_through_while_the_writer_writes(writer: ResultsWriter, path: Path) -> None:
@@ -292,7 +294,7 @@ def test_readers_and_labels_get_through_while_the_writer_writes(writer: ResultsW
         while not stop.is_set():
             begun = time.monotonic()
             Results(path).parts(limit=20)
-            assert Results(path).label(1, "", "good", "", "anna", NOON)
+            assert Results(path).label(1, "", label="good", defect_class="", user="anna", utc=NOON)
             slowest[0] = max(slowest[0], time.monotonic() - begun)
 
     readers = [threading.Thread(target=look) for _ in range(2)]
@@ -490,7 +492,9 @@ def test_without_a_date_nothing_is_forgotten_by_age_and_the_budget_holds(writer:
 
 
 def objection(at: int) -> Objection:
-    said = Disagreement("cam1", at, at, "rejects", "m-2", (), (), np.zeros((1, 2, 2), np.uint8))
+    said = Disagreement(
+        "cam1", at, at, opinion="rejects", model="m-2", classes=(), defects=(), mask=np.zeros((1, 2, 2), np.uint8)
+    )
     return Objection(said, NOON, "")
 
 

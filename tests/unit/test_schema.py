@@ -61,7 +61,11 @@ def test_an_unknown_name_is_a_wrong_command_line(capsys: pytest.CaptureFixture[s
 
 
 def test_a_message_has_all_fields_always_and_its_readers_may_meet_new_ones() -> None:
-    said = json.loads(offline_message(Identity("press-3", 1, Path(), 10.0, ())).model_dump_json())
+    said = json.loads(
+        offline_message(
+            Identity(station="press-3", boot_id=1, state_dir=Path(), counts_per_mm=10.0, defect_classes=())
+        ).model_dump_json()
+    )
     state = schema("state")
     assert set(state["required"]) == set(state["properties"]) == set(said)
     for name in ("state", "verdict", "command_result"):

@@ -58,13 +58,13 @@ class Room:
         self.segment = Segment(
             0,
             self.model,
-            admission,
-            self.jobs,
-            self.masks,
-            self.measure.measure,
-            self.views,
-            self.conditions,
-            self.album,
+            admission=admission,
+            jobs=self.jobs,
+            masks=self.masks,
+            measure=self.measure.measure,
+            views=self.views,
+            conditions=self.conditions,
+            album=self.album,
         )
 
     def offer(self, *numbers: int) -> None:
@@ -75,7 +75,7 @@ class Room:
         return [view for view in self.views.take(8, 0.0) if isinstance(view, View)]
 
 
-def look(taken: Frame, mask: Image, begun_ns: int, inference_ns: int, figures: ViewFigures) -> View:
+def look(taken: Frame, mask: Image, *, begun_ns: int, inference_ns: int, figures: ViewFigures) -> View:
     assert mask.shape == SHAPE
     return View(
         taken.camera, taken.frame_id, taken.captured_ns, begun_ns=begun_ns, inference_ns=inference_ns, figures=figures

@@ -44,7 +44,15 @@ class Room:
         segmenter.open()
         scales = {"cam1": 1.0, "cam2": 1.0}
         look = Look(lambda: [Criteria(RECIPE, LIMITS)], segmenter.info, scales, scales)
-        self.shadow = Shadow(segmenter, look, look, ["cam1", "cam2"], lambda: self.busy, self.album, self.archive)
+        self.shadow = Shadow(
+            segmenter,
+            first=look,
+            second=look,
+            cameras=["cam1", "cam2"],
+            busy=lambda: self.busy,
+            album=self.album,
+            archive=self.archive,
+        )
 
     def seen(self, camera: str, number: int, *, spotted: bool, rejected: bool) -> None:
         """A picture with or without a spot, as the first model saw it."""
@@ -161,7 +169,18 @@ def test_a_disagreement_is_archived_with_its_picture_and_finds_its_part(tmp_path
     mask = np.full((1, 20, 30), 50, np.uint8)
     bench.inbox.put(verdict(1, views=(placed(frame_id=1),)))
     for frame_id in (1, 99):
-        bench.inbox.put(Disagreement("cam1", frame_id, 2_000_000_000, "rejects", "m-2/fp32/cpu", ("crack",), (), mask))
+        bench.inbox.put(
+            Disagreement(
+                "cam1",
+                frame_id,
+                2_000_000_000,
+                opinion="rejects",
+                model="m-2/fp32/cpu",
+                classes=("crack",),
+                defects=(),
+                mask=mask,
+            )
+        )
     bench.archive.step()
     unknown, found = bench.results.objections(10)
     assert (unknown.frame_id, unknown.part_id, unknown.picture) == (99, None, None)
@@ -179,7 +198,11 @@ def test_masks_do_not_pile_up_behind_a_dead_disk(tmp_path: Path) -> None:
     (tmp_path / "results.sqlite").mkdir()
     mask = np.zeros((1, 20, 30), np.uint8)
     for frame_id in range(100):
-        bench.inbox.put(Disagreement("cam1", frame_id, 2_000_000_000, "rejects", "m", ("crack",), (), mask))
+        bench.inbox.put(
+            Disagreement(
+                "cam1", frame_id, 2_000_000_000, opinion="rejects", model="m", classes=("crack",), defects=(), mask=mask
+            )
+        )
     bench.archive.step()
     bench.archive.step()
     assert len(bench.archive._held.objections) == 32

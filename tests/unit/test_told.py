@@ -36,7 +36,9 @@ from edge_inspector.web.health import health
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "edge_inspector" / "web" / "static"
-IDENTITY = Identity("press-3", 77, Path("/nowhere"), 10.0, ("crack",))
+IDENTITY = Identity(
+    station="press-3", boot_id=77, state_dir=Path("/nowhere"), counts_per_mm=10.0, defect_classes=("crack",)
+)
 RECIPE = Recipe.model_validate(
     {
         "id": 4,
@@ -60,16 +62,16 @@ class Station:
         self.control = Control(criteria, 4, self.conditions.reset)
         self.telling = Telling(self.conditions)
         judge = Judge(
-            77,
-            Geometry(10.0, 10_000.0, 15_000, 1000, {"top": 5000}),
-            criteria,
-            self.control,
-            ModelInfo("m", "1", "", ("crack",), 8, 8, 1, 1, "int8", "cpu"),
-            Timeline(Motion(10_000, 50_000)),
-            Mailbox("judge", 8),
-            [],
-            Mailbox("archive", 8),
-            self.conditions,
+            boot_id=77,
+            geometry=Geometry(counts_per_mm=10.0, speed_max=10_000.0, gate=15_000, reserve=1000, offsets={"top": 5000}),
+            recipes=criteria,
+            control=self.control,
+            basis=ModelInfo("m", "1", "", ("crack",), 8, 8, 1, 1, "int8", "cpu"),
+            timeline=Timeline(Motion(10_000, 50_000)),
+            inbox=Mailbox("judge", 8),
+            links=[],
+            archive=Mailbox("archive", 8),
+            conditions=self.conditions,
             backlog=lambda: 0,
             arrived=lambda _: None,
         )
@@ -131,7 +133,9 @@ def test_each_reader_is_told_what_the_table_says(what: str) -> None:
 
 
 def plc_cell(status: StationStatus) -> str:
-    header = EDGE_HEADER.unpack(EdgeRecords(IDENTITY, None).header(status, 1, 1, 7, 0))
+    header = EDGE_HEADER.unpack(
+        EdgeRecords(IDENTITY, None).header(status, heartbeat=1, session_id=1, plc_boot_id=7, last_seq=0)
+    )
     assert header is not None
     meaning = next(field.meaning for _, field in EDGE_HEADER.offsets() if field.name == "status")
     names = meaning.removeprefix("bits from 0: ").partition(";")[0].split(", ")

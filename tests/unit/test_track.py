@@ -42,7 +42,14 @@ class Rig:
         self.timeline = Timeline(Motion(6600, 50_000), counter=counter)
         self.conditions = Conditions()
         watch = CounterWatch(counter.lowest, counter.highest, way=9660)
-        self.track = Track(self.encoder, self.timeline, self.conditions, 0.0, SpeedWatch(10.0, 100_000.0), watch)
+        self.track = Track(
+            self.encoder,
+            self.timeline,
+            conditions=self.conditions,
+            interval_s=0.0,
+            speed=SpeedWatch(10.0, 100_000.0),
+            counter=watch,
+        )
         self.track.start()
 
     def show(self, *counts: int) -> None:

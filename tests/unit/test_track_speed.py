@@ -40,7 +40,14 @@ class Rig:
         self.conditions.phase(StationState.READY)
         timeline = Timeline(Motion(SPEED_MAX * SCALE, 50_000))
         counter = CounterWatch(-(2**31), 2**31 - 1, way=9000)
-        self.track = Track(self.encoder, timeline, self.conditions, 1e-6, SpeedWatch(SCALE, SPEED_MAX), counter)
+        self.track = Track(
+            self.encoder,
+            timeline,
+            conditions=self.conditions,
+            interval_s=1e-6,
+            speed=SpeedWatch(SCALE, SPEED_MAX),
+            counter=counter,
+        )
         self.track.start()
 
     def run(self, samples: int) -> dict[str, str]:

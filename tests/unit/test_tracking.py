@@ -21,7 +21,9 @@ def tracker() -> PartTracker:
 
 
 def part(seq: int = 1, count: int = 0, *, boot: int = BOOT, epoch: int = EPOCH, positioned: bool = True) -> Part:
-    return Part(seq, boot, epoch, count, count + GATE, positioned=positioned)
+    return Part(
+        part_seq=seq, plc_boot_id=boot, epoch=epoch, trigger_count=count, due_count=count + GATE, positioned=positioned
+    )
 
 
 def seen(camera: str, count: float, *, epoch: int = EPOCH, frame_id: int = 1) -> PlacedView:
@@ -368,7 +370,14 @@ def test_a_part_takes_the_look_by_its_own_recipe_within_its_own_tolerance() -> N
 
 
 def test_a_view_that_was_not_looked_at_by_the_part_s_recipe_is_a_failure() -> None:
-    seen_by_4 = View("left", 1, 1, defects=(Defect("left", "crack", 1, 1, 1, 0, 0),), doubtful=True, recipe_id=4)
+    seen_by_4 = View(
+        "left",
+        1,
+        1,
+        defects=(Defect("left", "crack", area_mm2=1, length_mm=1, confidence=1, x_mm=0, y_mm=0),),
+        doubtful=True,
+        recipe_id=4,
+    )
     view = replace(seen_by_4, others=(replace(seen_by_4, recipe_id=6),))
     assert view.by(6) == replace(seen_by_4, recipe_id=6)
     assert view.by(5) == View("left", 1, 1, failure=Reason.WRONG_RECIPE, recipe_id=5)
@@ -402,7 +411,7 @@ def test_a_picture_whose_exposure_was_over_before_its_part_s_trigger_belongs_to_
     exposure: int,
     belongs: bool,  # noqa: FBT001
 ) -> None:
-    placed = PlacedView(View("left", 1, captured, exposure), Position(1000, 1.0, EPOCH))
+    placed = PlacedView(View("left", 1, captured, exposure_ns=exposure), Position(1000, 1.0, EPOCH))
     following = tracker()
     following.add_part(replace(part(), not_before_ns=1000))
     assert following.add_view(placed) is belongs

@@ -330,9 +330,11 @@ def test_training_learns_what_can_be_learned() -> None:
     """A bright square on black is a defect."""
     image, mask = np.zeros((2, 64, 64), np.uint8)
     image[20:40, 20:40] = mask[20:40, 20:40] = 255
-    flawed = Entry("a", "a", "a", defective=True, image=image[:, :, None], marks=((1, mask),))
-    sound = Entry("b", "b", "b", defective=False, image=np.zeros((64, 64, 1), np.uint8), marks=())
-    source = Patches(("square",), [flawed, sound], Mix(paste_share=0.0), (64, 64), Augmentation())
+    flawed = Entry(name="a", part="a", group="a", defective=True, image=image[:, :, None], marks=((1, mask),))
+    sound = Entry(name="b", part="b", group="b", defective=False, image=np.zeros((64, 64, 1), np.uint8), marks=())
+    source = Patches(
+        ("square",), [flawed, sound], mix=Mix(paste_share=0.0), patch=(64, 64), augmentation=Augmentation()
+    )
     losses = fit(source, Plan(steps=30, batch=4))[1]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
 
@@ -418,12 +420,14 @@ def entries() -> list[Entry]:
             mask[30:40, 30:40] = 255 if index == 1 else 100
             image[30:40, 30:40] = 20
         marks = ((index, mask),) if index else ()
-        found.append(Entry(str(number), str(number), str(number), defective=index > 0, image=image, marks=marks))
+        found.append(
+            Entry(name=str(number), part=str(number), group=str(number), defective=index > 0, image=image, marks=marks)
+        )
     return found
 
 
 def test_rare_classes_come_up_as_often_as_common_ones() -> None:
-    source = Patches(("common", "rare"), entries(), Mix(good_share=0.2, paste_share=0.0, soft=True), (64, 64))
+    source = Patches(("common", "rare"), entries(), mix=Mix(good_share=0.2, paste_share=0.0, soft=True), patch=(64, 64))
     rng = np.random.default_rng(1)
     drawn: list[Sample] = [source.draw(rng) for _ in range(300)]
     common, rare = (sum(bool((sample.classes == kind).any()) for sample in drawn) for kind in (1, 2))
@@ -432,7 +436,9 @@ def test_rare_classes_come_up_as_often_as_common_ones() -> None:
 
 
 def test_a_net_for_one_class_sees_the_others_as_good() -> None:
-    source = OneClass(Patches(("common", "rare"), entries(), Mix(good_share=0.2, paste_share=0.0), (64, 64)), 0)
+    source = OneClass(
+        Patches(("common", "rare"), entries(), mix=Mix(good_share=0.2, paste_share=0.0), patch=(64, 64)), 0
+    )
     rng = np.random.default_rng(1)
     drawn = [source.draw(rng) for _ in range(100)]
     assert source.classes == ("common",)
@@ -442,7 +448,14 @@ def test_a_net_for_one_class_sees_the_others_as_good() -> None:
 
 def test_a_soft_mask_is_kept_as_certainty() -> None:
     hard, soft = (
-        Patches(("a", "b"), entries(), Mix(0.0, 0.0, soft=soft), (64, 64), Augmentation()) for soft in (False, True)
+        Patches(
+            ("a", "b"),
+            entries(),
+            mix=Mix(good_share=0.0, paste_share=0.0, soft=soft),
+            patch=(64, 64),
+            augmentation=Augmentation(),
+        )
+        for soft in (False, True)
     )
     seen = {int(value) for _ in range(40) for value in np.unique(soft.draw(np.random.default_rng(_)).certainty)}
     assert seen == {0, 100, 255}
@@ -453,8 +466,21 @@ def test_doubt_is_of_the_class_that_it_was_drawn_for() -> None:
     """Whatever class the patch was cut for."""
     crack, pit = np.zeros((2, 80, 90), np.uint8)
     crack[10:20, 10:20], pit[10:20, 15:25], pit[50:60, 50:60] = 100, 90, 100
-    entry = Entry("x", "x", "x", defective=True, image=np.zeros((80, 90, 1), np.uint8), marks=((1, crack), (2, pit)))
-    source = Patches(("crack", "pit"), [entry], Mix(0.0, 0.0, soft=True), (96, 96), Augmentation(flip=False))
+    entry = Entry(
+        name="x",
+        part="x",
+        group="x",
+        defective=True,
+        image=np.zeros((80, 90, 1), np.uint8),
+        marks=((1, crack), (2, pit)),
+    )
+    source = Patches(
+        ("crack", "pit"),
+        [entry],
+        mix=Mix(good_share=0.0, paste_share=0.0, soft=True),
+        patch=(96, 96),
+        augmentation=Augmentation(flip=False),
+    )
     for seed in range(8):
         classes = source.draw(np.random.default_rng(seed)).classes
         assert (classes[12, 12], classes[12, 17], classes[12, 22], classes[55, 55], classes[40, 40]) == (1, 1, 2, 2, 0)
@@ -462,7 +488,13 @@ def test_doubt_is_of_the_class_that_it_was_drawn_for() -> None:
 
 def test_pasted_defects_lie_on_the_part_and_not_in_the_black_around_it() -> None:
     augmentation = Augmentation(flip=False, fill="black")
-    source = Patches(("common",), entries()[:-1], Mix(good_share=0.0, paste_share=1.0), (160, 160), augmentation)
+    source = Patches(
+        ("common",),
+        entries()[:-1],
+        mix=Mix(good_share=0.0, paste_share=1.0),
+        patch=(160, 160),
+        augmentation=augmentation,
+    )
     for seed in range(30):
         sample = source.draw(np.random.default_rng(seed))
         assert not sample.image[80:].any()
@@ -474,7 +506,7 @@ def test_pasted_defects_lie_on_the_part_and_not_in_the_black_around_it() -> None
 
 def test_defects_are_drawn_for_their_class_on_sound_surfaces_only() -> None:
     mix = Mix(good_share=0.0, paste_share=0.0, draw_share=1.0, drawn={"rare": "blob"})
-    source = Patches(("common", "rare"), entries(), mix, (64, 64), SHOP_FLOOR)
+    source = Patches(("common", "rare"), entries(), mix=mix, patch=(64, 64), augmentation=SHOP_FLOOR)
     found = {int(value) for n in range(30) for value in np.unique(source.draw(np.random.default_rng(n)).classes)}
     assert found == {0, 2}
 
@@ -492,7 +524,7 @@ def test_black_around_a_grey_part_changes_nothing_on_it() -> None:
 def test_what_is_drawn_changes_the_picture_where_it_says(shape: str) -> None:
     for seed in range(8):
         image, classes = np.full((96, 96, 1), 120, np.uint8), np.zeros((96, 96), np.uint8)
-        draw(shape, image, classes, 3, np.random.default_rng(seed))
+        draw(shape, image, classes, index=3, rng=np.random.default_rng(seed))
         assert set(np.unique(classes)) <= {0, 3}
         inside = np.abs(image[:, :, 0].astype(int) - 120)[classes == 3]
         assert inside.size < 20 or inside.mean() > 5.0
@@ -505,7 +537,7 @@ def test_what_is_drawn_keeps_its_size_on_the_part() -> None:
         for seed in range(12):
             side = 192 // shrink
             image, classes = np.full((side, side, 1), 120, np.uint8), np.zeros((side, side), np.uint8)
-            draw("blob", image, classes, 1, np.random.default_rng(seed), shrink)
+            draw("blob", image, classes, index=1, rng=np.random.default_rng(seed), shrink=shrink)
             area += int(np.count_nonzero(classes)) * shrink**2
         areas.append(area)
     assert 0.8 < areas[0] / areas[1] < 1.25

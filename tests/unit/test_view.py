@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_inspector.inspection import view as view_module
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import Frame, ModelInfo, Reason, View, ViewFigures
@@ -32,7 +33,7 @@ def criteria(number: int, min_area_mm2: float = 0.0, **changes: Any) -> Criteria
 def look(*in_use: Criteria, confidence: int = 255) -> View:
     mask = np.zeros((1, 32, 32), np.uint8)
     mask[0, 10:14, 10:14] = confidence
-    return Look(lambda: in_use, MODEL, {"left": 0.25}, {"left": 0.25})(FRAME, mask, 1_600, 5_000)
+    return Look(lambda: in_use, MODEL, {"left": 0.25}, {"left": 0.25})(FRAME, mask, begun_ns=1_600, inference_ns=5_000)
 
 
 def test_a_view_keeps_what_identifies_its_frame_and_has_its_defects_in_millimetres() -> None:
@@ -75,6 +76,7 @@ def test_a_region_that_the_picture_does_not_show_whole_was_not_inspected(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     table = dict(zip(("x_mm", "y_mm", "width_mm", "height_mm"), region, strict=True))
+    view_module._say_once.cache_clear()
     number = 1000 + int(100 * sum(region))  # said once for each recipe
     views = [look(criteria(number, regions={"left": table})) for _ in range(3)]
     assert {view.failure for view in views} == {Reason.NONE if shown else Reason.BAD_IMAGE}
@@ -92,7 +94,7 @@ def test_rows_of_another_height_are_measured_as_such() -> None:
     mask = np.zeros((1, 32, 32), np.uint8)
     mask[0, 10:14, 10:14] = 255
     made = Look(lambda: (criteria(4),), MODEL, {"left": 0.25}, {"left": 0.5})
-    (defect,) = made(FRAME, mask, 0, 5_000).defects
+    (defect,) = made(FRAME, mask, begun_ns=0, inference_ns=5_000).defects
     assert defect.area_mm2 == 16 * (0.25 * 2) * (0.5 * 2)
 
 
@@ -101,10 +103,10 @@ def test_the_picture_s_figures_get_the_surest_pixel_of_any_class() -> None:
     mask = np.zeros((2, 32, 32), np.uint8)
     mask[1, 3, 3] = 51
     made = Look(lambda: (criteria(4), criteria(5)), model, {"left": 0.25}, {"left": 0.25})
-    view = made(FRAME, mask, 0, 0, ViewFigures(90.0, 4.0))
+    view = made(FRAME, mask, begun_ns=0, inference_ns=0, figures=ViewFigures(90.0, 4.0))
     assert view.figures == ViewFigures(90.0, 4.0, 0.2) == view.others[0].figures
-    assert made(FRAME, mask, 0, 0).figures is None
-    nothing = made(FRAME, np.zeros((2, 0, 0), np.uint8), 0, 0, ViewFigures(90.0, 4.0))
+    assert made(FRAME, mask, begun_ns=0, inference_ns=0).figures is None
+    nothing = made(FRAME, np.zeros((2, 0, 0), np.uint8), begun_ns=0, inference_ns=0, figures=ViewFigures(90.0, 4.0))
     assert nothing.figures == ViewFigures(90.0, 4.0, 0.0)
 
 
@@ -123,14 +125,16 @@ def test_a_mask_that_is_certain_everywhere_is_none_and_still_no_good_part(lowest
     """So a net's guard says that its numbers were none. A recipe that allows a defect must not accept it."""
     mask = np.full((1, 32, 32), 255, np.uint8)
     mask[0, 31, 31] = lowest
-    view = Look(lambda: [criteria(4)], MODEL, {"left": 0.25}, {"left": 0.25})(FRAME, mask, 1_600, 5_000)
+    view = Look(lambda: [criteria(4)], MODEL, {"left": 0.25}, {"left": 0.25})(
+        FRAME, mask, begun_ns=1_600, inference_ns=5_000
+    )
     assert view.failure is failure
     assert len(view.defects) == 1
 
 
 def test_a_mask_without_a_pixel_says_nothing() -> None:
     view = Look(lambda: [criteria(4)], MODEL, {"left": 0.25}, {"left": 0.25})(
-        FRAME, np.zeros((1, 0, 0), np.uint8), 1_600, 5_000
+        FRAME, np.zeros((1, 0, 0), np.uint8), begun_ns=1_600, inference_ns=5_000
     )
     assert view.failure is Reason.NONE
     assert view.defects == ()

@@ -47,7 +47,9 @@ def station(tmp_path: Path) -> Station:
     )  # fmt: skip
     line.write(tmp_path / "line.json")
     ports = {"plc": 1, "broker": 2, "web": 3}
-    return load_station(write_station_files(tmp_path, tmp_path / "line.json", line, ports, Variant(model_ms=1.0)))
+    return load_station(
+        write_station_files(tmp_path, tmp_path / "line.json", line, ports=ports, variant=Variant(model_ms=1.0))
+    )
 
 
 @pytest.fixture
@@ -72,10 +74,12 @@ def heard(manager: socket.socket, seconds: float) -> int:
 
 def test_one_worker_that_hangs_starves_the_watchdog(station: Station, manager: socket.socket) -> None:
     mill, daemon = Mill(), Daemon(station)
-    supervisor = Supervisor([Worker(mill)], lambda *_: None, lambda _: None)
+    supervisor = Supervisor([Worker(mill)], on_fault=lambda *_: None, on_restart=lambda _: None)
     supervisor.start()
     station.segmenter.open()
-    pipeline = build(station, 1, daemon._conditions, station.recipe.id)  # connected, never started
+    pipeline = build(
+        station, boot_id=1, conditions=daemon._conditions, first_recipe=station.recipe.id
+    )  # connected, never started
     watching = threading.Thread(target=daemon._supervise, args=(pipeline, supervisor))
     watching.start()
     try:

@@ -69,7 +69,7 @@ class Told:
         self.faults.append((name, faulty))
 
     def supervise(self, *workers: Worker, limit: int = 3, window_s: float = 60.0) -> Supervisor:
-        return Supervisor(workers, self.fault, self.restarts.append, limit, window_s)
+        return Supervisor(workers, on_fault=self.fault, on_restart=self.restarts.append, limit=limit, window_s=window_s)
 
 
 def broken() -> None:

@@ -1,1 +1,1 @@
-"""How fast a machine is, on the simulated line: `edge-inspector bench`. Each benchmark returns plain figures."""
+"""Measures a machine's speed on the simulated line: `edge-inspector bench`. Each benchmark returns plain figures."""

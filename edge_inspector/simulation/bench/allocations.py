@@ -1,4 +1,4 @@
-"""What a frame costs in memory on its way from the camera to the judge: the stages themselves, in one thread."""
+"""The memory that a frame takes on its way from camera to judge. The real stages run in one thread."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _RECIPE = Recipe(
 
 
 class _Replay(Camera):
-    """The same few pictures over and over, as a driver whose buffers are all its own."""
+    """The same few pictures again and again, as from a driver that has its own buffers."""
 
     def __init__(self, pictures: list[Image]) -> None:
         self.name = _CAMERA
@@ -57,16 +57,16 @@ class _Replay(Camera):
         self._count += 1
         now = time.monotonic_ns()
         picture = self._pictures[self._count % len(self._pictures)]
-        return Frame(self.name, self._count, now, 200_000, now, picture)
+        return Frame(self.name, self._count, captured_ns=now, exposure_ns=200_000, received_ns=now, image=picture)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
 
 def allocations_per_frame(model: str, runtime: str, frames: int = 1000) -> dict[str, float]:
-    """Bytes taken for one frame at its peak, bytes kept of it, and pages that the kernel had to give."""
+    """Bytes taken for one frame at its peak, bytes that stay, and pages that the kernel had to provide."""
     frame = _way_of_a_frame(model, runtime)
-    for _ in range(300):  # until the album is full and every buffer there
+    for _ in range(300):  # until the album is full and every buffer exists
         frame()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(frames):
@@ -105,23 +105,33 @@ def _way_of_a_frame(model: str, runtime: str) -> Callable[[], None]:
     admission = Admission(lambda _now, _at: 0.0, 0.0, 1, lambda: 1)
     line = TileLine(seed=7, lanes=1)
     camera = _Replay([line.render(part, 0) for part in range(8)])
-    openings = Openings(Path(gettempdir()), [_CAMERA])  # nobody writes its notes here
+    openings = Openings(Path(gettempdir()), [_CAMERA])  # nobody writes notes here
     acquire = Acquire(
         camera,
-        1_000_000,
-        lambda _: 0.0,
-        admission,
-        lambda: _RECIPE.picture,
-        lambda: None,
-        jobs,
-        views,
-        conditions,
-        album,
-        openings,
+        to_line=1_000_000,
+        estimate=lambda _: 0.0,
+        admission=admission,
+        limits=lambda: _RECIPE.picture,
+        guard=lambda: None,
+        jobs=jobs,
+        views=views,
+        conditions=conditions,
+        album=album,
+        openings=openings,
     )
     masks: Mailbox[Segmented] = Mailbox("masks", 8)
     measure = Measure(look, masks, views, album)
-    segment = Segment(0, segmenter, admission, jobs, masks, measure.measure, views, conditions, album)
+    segment = Segment(
+        0,
+        segmenter,
+        admission=admission,
+        jobs=jobs,
+        masks=masks,
+        measure=measure.measure,
+        views=views,
+        conditions=conditions,
+        album=album,
+    )
 
     def frame() -> None:
         acquire.step()

@@ -1,4 +1,4 @@
-"""Figures against the numbers that are held: one TOML, a path to a figure and the most or least it may be."""
+"""Compares figures with budgets. Each budget, in TOML, is a path to a figure and its lowest or highest value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_inspector.wording import faults_of
 
 
 class Budget(BaseModel):
-    """`figure` is a path through a benchmark's result, as `latency.loads.50%.added_latency_ms.p50`."""
+    """`figure` is a path through a benchmark's result, such as `latency.loads.50%.added_latency_ms.p50`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,7 +34,7 @@ def read_budgets(path: Path) -> list[Budget]:
 
 
 def broken(budgets: list[Budget], results: dict[str, Any]) -> list[str]:
-    """One line for each budget that does not hold; those of benchmarks that did not run are passed over."""
+    """One line for each broken budget. Budgets of benchmarks that did not run are skipped."""
     lines = []
     for budget in budgets:
         if budget.figure.partition(".")[0] not in results:

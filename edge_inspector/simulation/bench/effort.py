@@ -1,4 +1,4 @@
-"""How long, how often and on what lines a benchmark runs."""
+"""The duration, repetitions and lines of a benchmark."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ PITCH_MM = 220.0
 _DISTINCT = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """`seconds` of line for each run, `repeats` rounds in which each way takes its turn once."""
+    """`seconds` of line for each run, `repeats` rounds. Each variant runs once per round."""
 
     model: str = "tile-1.1"
     runtime: str = DEFAULT_RUNTIME
@@ -24,13 +24,13 @@ class Effort:
 
 
 def worker_counts() -> list[int]:
-    """A model's thread for every core; for all cores but one."""
+    """The numbers of model threads to try: one for every core, and one for all cores but one."""
     cores = len(os.sched_getaffinity(0))
     return [cores, cores - 1] if cores > 1 else [1]
 
 
 def offering(frames_per_s: float, effort: Effort, cameras: int) -> DemoOptions:
-    """A line on which so many frames come per second."""
+    """A line with this many frames per second."""
     parts_per_s = frames_per_s / cameras
     speed = min(12_000.0, max(200.0, parts_per_s * PITCH_MM))
     pitch = max(PITCH_MM, speed / parts_per_s)
@@ -46,6 +46,6 @@ def offering(frames_per_s: float, effort: Effort, cameras: int) -> DemoOptions:
 
 
 def lasting(options: DemoOptions, seconds: float) -> DemoOptions:
-    """The line for so long, and for 20 parts at least."""
+    """The line for this long, and for 20 parts at least."""
     pitch = options.pitch_mm or 400.0
     return replace(options, parts=max(20, round(seconds * options.speed_mm_s / pitch)))

@@ -19,9 +19,9 @@ _CAMERAS = 8
 
 
 def throughput(effort: Effort) -> Figures:
-    """The whole pipeline, offered more than it can take, against the model alone; in turns, in one go.
+    """The overloaded pipeline against the model alone, in turns within one run.
 
-    With a model's thread on every core, and with one core left for everything else, the simulated world included.
+    With a model's thread on every core, and with one core left for everything else, including the simulated world.
     """
     ways = {str(workers): _saturating(effort, workers) for workers in worker_counts()}
     every, *left = in_turns(ways, effort.repeats).values()
@@ -29,7 +29,7 @@ def throughput(effort: Effort) -> Figures:
 
 
 def latency(effort: Effort) -> Figures:
-    """Capture to PLC by stage, at 10 %, 50 % and 90 % of what the whole line can do, with one core left."""
+    """Latency from capture to PLC by stage, at 10 %, 50 % and 90 % of the line's capacity, with one core left."""
     workers = worker_counts()[-1]
     saturated = _saturating(effort, workers)
     capacity = statistics.median(saturated()["pipeline_frames_per_s"] for _ in range(effort.repeats))
@@ -46,7 +46,7 @@ def latency(effort: Effort) -> Figures:
 
 
 def growth(effort: Effort) -> Figures:
-    """From one camera to many at the same frames per second, and far beyond what the model can do."""
+    """From one camera to many at the same frames per second, and far beyond the model's capacity."""
     alone = RawModel(effort.model, effort.runtime).frames_per_s(3.0)
     most = max(effort.cameras)
 
@@ -59,7 +59,7 @@ def growth(effort: Effort) -> Figures:
 
 
 def position(effort: Effort) -> Figures:
-    """The error of a view's position: from the PLC over S7 with a 10 ms scan, and latched by a GigE Vision camera."""
+    """The position error of a view: from the PLC over S7 with a 10 ms scan, and latched by a GigE Vision camera."""
     sources = {
         "s7_500_mm_s": DemoOptions(speed_mm_s=500.0, pitch_mm=PITCH_MM),
         "s7_2000_mm_s": DemoOptions(),

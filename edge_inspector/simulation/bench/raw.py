@@ -1,4 +1,4 @@
-"""The physical limits: the model alone, on pictures that lie in memory, and threads that hand over nothing."""
+"""The physical limits: the model alone with pictures in memory, and threads that pass on nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RawModel:
         self._pictures: list[Image] = [line.render(part, 0) for part in range(16)]
 
     def frames_per_s(self, seconds: float) -> float:
-        """Batches as the daemon forms them under load, all workers at once, for so long."""
+        """Frames per second with batches as the daemon forms them under load, all workers at once."""
         counts = [0] * self.segmenter.workers
         batch = (self._pictures * self.segmenter.max_batch)[: self.segmenter.max_batch]
         until = time.monotonic() + seconds
@@ -44,7 +44,7 @@ class RawModel:
         return sum(counts) / (time.monotonic() - begun)
 
     def ms_per_frame(self, calls: int = 100) -> float:
-        """One call with nothing beside it: the median."""
+        """The median of single calls with no other load."""
         took = []
         for number in range(calls):
             begun = time.perf_counter()
@@ -54,7 +54,7 @@ class RawModel:
 
 
 def hand_over_ms(hops: int = 3, times: int = 100) -> float:
-    """What it costs at least to get through so many threads that wait for each other: the median."""
+    """The least time to pass through this many threads that wait for each other: the median."""
     boxes: list[Mailbox[int]] = [Mailbox("hop", 1) for _ in range(hops + 1)]
 
     def pass_on(number: int) -> None:
@@ -68,7 +68,7 @@ def hand_over_ms(hops: int = 3, times: int = 100) -> float:
         thread.start()
     took = []
     for _ in range(times):
-        time.sleep(0.02)  # as between frames: the cores have gone to rest
+        time.sleep(0.02)  # as between frames, after which the cores are in an idle state
         begun = time.perf_counter()
         boxes[0].put(1)
         while boxes[-1].get(1.0) is None:

@@ -1,4 +1,4 @@
-"""Each real-time setting against the station as shipped, which differs from it in nothing else."""
+"""Compares each real-time setting with the station as shipped. Nothing else differs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SHIPPED = "as shipped"
 
 
 def settings(workers: int) -> dict[str, str]:
-    """What is tried: lines for the station file's `[realtime]`. The model's threads are as many in all of them."""
+    """The variants to try: lines for the station file's `[realtime]`. All have the same number of model threads."""
     cores = sorted(os.sched_getaffinity(0))[-workers:]
     changed = (
         "gc_freeze = false",
-        "switch_interval_ms = 5",  # the interpreter's own
+        "switch_interval_ms = 5",  # the interpreter's own default
         f"model_cores = {cores}",
         "fifo_priority = 10",
         "lock_memory = true",
@@ -32,7 +32,7 @@ def settings(workers: int) -> dict[str, str]:
 
 
 def realtime(effort: Effort) -> Figures:
-    """Each real-time setting alone: at 40 % load, the same beside two busy processes, and overloaded; in turns."""
+    """Each real-time setting alone, in turns: at 40 % load, at this load beside two busy processes, and overloaded."""
     workers = worker_counts()[-1]
     capacity = RawModel(effort.model, effort.runtime, workers).frames_per_s(3.0)
     moderate, overload = (replace(offering(load * capacity, effort, _CAMERAS), workers=workers) for load in (0.4, 1.5))
@@ -63,7 +63,7 @@ def _run(options: DemoOptions, busy: int) -> Figures:
     except EdgeInspectorError as error:
         if not options.realtime:
             raise
-        # A setting that this machine does not allow ends the daemon before it starts anything, with these words.
+        # If the machine does not allow a setting, the daemon ends with these words before it starts anything.
         lines = str(error).splitlines()
         why = next((line for line in lines if line.startswith("realtime.")), None)
         return {"refused": why} if why else {"failed": lines[0].partition("; its last lines")[0]}

@@ -1,4 +1,4 @@
-"""Several ways in turns, so that whatever else the machine does meets all of them alike."""
+"""Runs several variants in turns, so that other load on the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 Figures = dict[str, Any]
 
 _WITHOUT_FIGURES = {"refused", "failed"}
-# Counts of what must not happen at all: a median would hide the one round in which it did.
+# Counts of events that must not happen at all: a median would hide the one round with such an event.
 _WORST = {"late", "unaccounted", "position_bound_broken"}
 
 
 def in_turns(ways: Mapping[str, Callable[[], Figures]], rounds: int) -> dict[str, Figures]:
-    """The rounds of each way, see `over`; in each round every way takes its turn once."""
+    """The rounds of each variant, see `over`. Each variant runs once per round."""
     found: dict[str, list[Figures]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
@@ -26,8 +26,8 @@ def in_turns(ways: Mapping[str, Callable[[], Figures]], rounds: int) -> dict[str
 def over(rounds: Sequence[Figures]) -> Figures:
     """The medians of all rounds, and under `rounds` the rounds themselves.
 
-    What must not happen is given as it was in its worst round. A way that was refused or failed in a round has only
-    the reason: figures of the rounds that went well would hide it.
+    For events that must not happen, the worst round counts. If a variant was refused or failed in a round, only the
+    reason is returned: figures of the good rounds would hide it.
     """
     without = next((found for found in rounds if found.keys() & _WITHOUT_FIGURES), None)
     return without or {**_median(rounds), "rounds": list(rounds)}
@@ -42,5 +42,5 @@ def _of_all(name: str, values: Sequence[Any]) -> Any:
     if isinstance(values[0], dict):
         return _median(values)
     if any(value is None or math.isnan(value) for value in values):
-        return None  # a round without a figure is not made good by the others
+        return None  # if one round has no figure, the others cannot replace it
     return max(values) if name in _WORST else statistics.median(values)

@@ -1,4 +1,4 @@
-"""What `edge-inspector bench` does: run, write JSON and plots, hold the figures against the budgets."""
+"""The command `edge-inspector bench`: run, write JSON and plots, compare the figures with the budgets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edge_inspector.simulation.bench.tables import table
 
 
 def run_bench(names: Sequence[str], effort: Effort, out: Path, budgets: Path | None) -> int:
-    """Run the named benchmarks (all of them without a name), print their tables. 1 when a budget does not hold."""
+    """Run the named benchmarks (all of them without a name) and print their tables. 1 if a budget is broken."""
     held = read_budgets(budgets) if budgets else []
     try:
         out.mkdir(parents=True, exist_ok=True)

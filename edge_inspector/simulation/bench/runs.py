@@ -1,4 +1,4 @@
-"""One run of the demo line without its scoreboard, watched from outside."""
+"""One run of the demo line without its scoreboard, measured from outside."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """A process at one instant: CPU seconds and page faults since its start, resident megabytes.
 
-    `threads` are CPU seconds by kind of thread: all cameras' are one kind.
+    `threads` are CPU seconds by kind of thread. The threads of all cameras are one kind.
     """
 
     at_ns: int
@@ -39,9 +39,9 @@ class Sample:
     threads: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LineRun:
-    """What a run left behind. `samples` are the daemon's; `world_cores` is what the simulated world took meanwhile."""
+    """The data of one run. `samples` are of the daemon. `world_cores` is the CPU use of the simulated world."""
 
     line: Line
     report: dict[str, Any]
@@ -52,32 +52,32 @@ class LineRun:
 
     @property
     def steady_ns(self) -> tuple[int, int]:
-        """From when every camera has parts until the first of them has none left."""
+        """The steady time: all cameras have parts, and none has seen its last one."""
         belt, line = self.line.belt, self.line
         last_lane = camera_offset_mm(line.lanes - 1) + 2 * line.pitch_mm
         return belt.time_at(line.eye_mm(0) + last_lane), belt.time_at(line.eye_mm(line.parts - 1) + 300.0)
 
     @property
     def frames_per_s(self) -> float:
-        """Frames that went through the model, while the line was steady."""
+        """Frames per second through the model in the steady time."""
         begin, end = self.steady_ns
         return sum(begin <= at < end for at in self.begun_ns) / ((end - begin) / 1e9)
 
     @property
     def cores(self) -> float:
-        """CPU seconds that the daemon took per second, while the line was steady."""
+        """CPU seconds of the daemon per second in the steady time."""
         first, last = self._steady_samples()
         return (last.cpu_s - first.cpu_s) / ((last.at_ns - first.at_ns) / 1e9)
 
     @property
     def faults_per_frame(self) -> float:
-        """Pages that the kernel had to give for each frame through the model: memory that was not there before."""
+        """Pages that the kernel had to provide for each frame through the model: memory that was not there before."""
         first, last = self._steady_samples()
         return (last.faults - first.faults) / ((last.at_ns - first.at_ns) / 1e9) / max(1e-9, self.frames_per_s)
 
     @property
     def threads_ms_per_s(self) -> dict[str, float]:
-        """CPU by kind of thread while the line was steady, most first."""
+        """CPU by kind of thread in the steady time, most first."""
         first, last = self._steady_samples()
         took_s = (last.at_ns - first.at_ns) / 1e9
         used = {kind: (cpu_s - first.threads.get(kind, 0.0)) / took_s for kind, cpu_s in last.threads.items()}
@@ -94,23 +94,30 @@ class LineRun:
 
     @property
     def rss_mb(self) -> float:
-        """What the daemon held at the end of the steady time."""
+        """The daemon's memory at the end of the steady time."""
         return next(sample.rss_mb for sample in reversed(self.samples) if sample.at_ns <= self.steady_ns[1])
 
 
 def run_line(options: DemoOptions) -> LineRun:
-    """The line from first to last part. Raises EdgeInspectorError when the daemon dies."""
+    """Run the line from the first part to the last. Raises EdgeInspectorError if the daemon dies."""
     with tempfile.TemporaryDirectory(prefix="edge-inspector-bench-") as folder, redirect_stdout(io.StringIO()):
         demo = Demo(options, Path(folder))
         with demo.running(), _Watch(demo) as watch:
             demo.play()
             begun_ns = [view["begun_ns"] for body in demo.recorder.verdicts() for view in body["views"]]
             report = dict(demo.finish())
-    return LineRun(demo.line, report, watch.samples, watch.world_cores, watch.ready_s, begun_ns)
+    return LineRun(
+        line=demo.line,
+        report=report,
+        samples=watch.samples,
+        world_cores=watch.world_cores,
+        ready_s=watch.ready_s,
+        begun_ns=begun_ns,
+    )
 
 
 class _Watch:
-    """Samples the daemon four times a second; its processes must be up."""
+    """Samples the daemon four times a second. Its processes must be running."""
 
     def __init__(self, demo: Demo) -> None:
         self._daemon = demo.daemon.pid
@@ -131,7 +138,7 @@ class _Watch:
         self._thread.join()
 
     def _until_ready(self) -> float:
-        """The daemon's age when it first says that it can inspect."""
+        """The age of the daemon when it is first ready."""
         while not self._stop.wait(0.01):
             connection = HTTPConnection("127.0.0.1", self._port, timeout=1)
             try:
@@ -158,7 +165,7 @@ class _Watch:
 
 @contextmanager
 def busy_processes(count: int) -> Iterator[None]:
-    """So many processes that only burn CPU, ended afterwards."""
+    """Run this many processes that only use CPU, and end them afterwards."""
     with ExitStack() as stack:
         for _ in range(count):
             process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
@@ -168,13 +175,13 @@ def busy_processes(count: int) -> Iterator[None]:
 
 
 def age_s(pid: int) -> float:
-    """How long the process has lived, to 10 ms."""
+    """The age of the process, to 10 ms."""
     began_ticks = int(_stat_of(Path(f"/proc/{pid}"))[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - began_ticks / _TICKS_PER_S
 
 
 def sample_of(pid: int) -> Sample | None:
-    """The process now; None when it is gone."""
+    """The process now. None if it is gone."""
     try:
         fields = _stat_of(Path(f"/proc/{pid}"))
         threads: dict[str, float] = {}
@@ -183,7 +190,13 @@ def sample_of(pid: int) -> Sample | None:
             threads[kind] = threads.get(kind, 0.0) + _cpu_s(_stat_of(task))
     except OSError:
         return None
-    return Sample(time.monotonic_ns(), _cpu_s(fields), int(fields[21]) * _PAGE_MB, int(fields[7]), threads)
+    return Sample(
+        at_ns=time.monotonic_ns(),
+        cpu_s=_cpu_s(fields),
+        rss_mb=int(fields[21]) * _PAGE_MB,
+        faults=int(fields[7]),
+        threads=threads,
+    )
 
 
 def _stat_of(process: Path) -> list[str]:

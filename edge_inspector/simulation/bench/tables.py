@@ -1,6 +1,6 @@
-"""A benchmark's figures as a table in Markdown, as they stand in benchmarks/README.md.
+"""A benchmark's figures as a table in Markdown, in the form of benchmarks/README.md.
 
-A figure is the median of the rounds with the least and the most of them in brackets, where these are not the same.
+A figure is the median of the rounds. Brackets show the lowest and highest round, if they differ.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _FEW = "p99.9 of up to 1000 values is the maximum"
 
 
 def table(name: str, found: Figures) -> str:
-    """The table of this benchmark; JSON where there is none."""
+    """The table of this benchmark. JSON if it has none."""
     return _TABLES[name](found) if name in _TABLES else json.dumps(found, indent=1)
 
 
 def spread(found: Figures, *path: str) -> str:
-    """The figure at `path` over the rounds; `-` when one of them has none."""
+    """The figure at `path` over the rounds. `-` if a round has none."""
     values = [_at(each, path) for each in found["rounds"]]
     if None in values:
         return "-"

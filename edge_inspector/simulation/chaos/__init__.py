@@ -1,1 +1,1 @@
-"""A simulated line that is hurt on purpose, one fault after another, and what became of every part: `make chaos`."""
+"""A simulated line with one fault after another, and an account of every part: `make chaos`."""

@@ -1,4 +1,4 @@
-"""The campaign: a line that runs on while one fault after another befalls it, and the table of what became of it."""
+"""The campaign: a running line with one fault after another, and a table with the fate of every part."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _DELIVERY_S = 20.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """1 when a promise was broken in any run."""
+    """Run the campaign. 1 if a promise was broken in any run."""
     given = _parser().parse_args(arguments)
     numbers = [given.only] if given.only is not None else range(given.first, given.first + given.runs)
     until = time.monotonic() + given.minutes * 60
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     facts: dict[str, Any] = {}
     while pending and time.monotonic() < until:
         with tempfile.TemporaryDirectory(prefix="edge-inspector-chaos-") as folder:
-            done, facts = _on_one_line(Path(folder), given.seed, pending, until, given.keep)
+            done, facts = _on_one_line(Path(folder), seed=given.seed, pending=pending, until=until, keep=given.keep)
         results += done
         pending = pending[len(done) :]
     _print_table(results)
@@ -63,9 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _on_one_line(
-    folder: Path, seed: int, pending: Sequence[int], until: float, keep: Path | None
+    folder: Path, *, seed: int, pending: Sequence[int], until: float, keep: Path | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Runs until one breaks a promise (the next ones get a line of their own), or all are done."""
+    """Runs on one line until one breaks a promise or all are done. The next runs then get a new line."""
     line = ChaosLine(folder.resolve(), seed)
     results: list[dict[str, Any]] = []
     facts: dict[str, Any] = {"disk": line.disk}
@@ -90,7 +90,7 @@ def _on_one_line(
 
 
 def _run(line: ChaosLine, fault: Fault, begun_ns: int) -> tuple[Account, int]:
-    """One fault, from calm to calm. The account of the parts triggered since `begun_ns`, and where the next begins."""
+    """One fault, from calm to calm. The account of the parts since `begun_ns`, and the beginning of the next run."""
     time.sleep(0.3)
     held = line.stored_parts() or set()
     hurt_ns = time.monotonic_ns()

@@ -1,4 +1,4 @@
-"""What became of the parts of one run: the world's ledger against what PLC and MQTT subscriber were told."""
+"""The fate of the parts of one run: the simulated world's ledger against the data at PLC and MQTT subscriber."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ Event = dict[str, Any]
 PartKey = tuple[int, int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Account:
-    """One run's parts. What `violated` counts must be 0; the store may lack what was decided just before a kill -9.
+    """The parts of one run. The counts in `violated` must be 0.
 
-    `lost` parts have no verdict anywhere, `lost_mqtt` none over MQTT, `second` a second and different one; `forgotten`
-    were announced by a PLC that died before anyone could read it, or had left its trigger ring before a daemon came
-    back: no daemon can know of them;
-    `wrong_part` was hit by the gate, `missed` not hit though it should have been; `unwarned` reached the gate without a
-    verdict, and until EDGE_DEAD_NS later the PLC counted on the station. `erased` parts were in the store
-    before the fault, whenever they were judged, and are not any more. `repeats` are messages that came twice.
+    - `forgotten`: announced by a PLC that died before anyone could read it, or no longer in its trigger ring when a
+      daemon came back. No daemon can know of them.
+    - `lost`: no verdict anywhere. `lost_mqtt`: no verdict over MQTT. `lost_store`: no verdict in the store, which may
+      lack those decided just before a kill -9.
+    - `second`: a second and different verdict.
+    - `wrong_part`: the gate hit another part. `missed`: the gate should have hit and did not.
+    - `unwarned`: reached the gate without a verdict, and the PLC counted on the station until EDGE_DEAD_NS later.
+    - `erased`: in the store before the fault, whenever judged, and not any more.
+    - `repeats`: messages that came twice.
     """
 
     parts: int = 0
@@ -83,12 +86,12 @@ def account_for(
         found.repeats += sum(numbers.values()) - len(numbers)
         found.late += any(verdict["how"] == "late" for verdict in verdicts)
         if gate is not None:
-            _look_at_gate(found, trigger, gate, verdicts, readiness)
+            _look_at_gate(found, trigger=trigger, gate=gate, verdicts=verdicts, readiness=readiness)
     return found
 
 
 def known_ms(events: Sequence[Event], begun_ns: int, ended_ns: int) -> float | None:
-    """How long after the beginning the PLC held the station for not ready; None where it never had to."""
+    """How long after the start of the fault the PLC saw the station as not ready. None if it never did."""
     for event in events:
         if event["kind"] == "ready" and not event["ready"] and begun_ns <= event["at_ns"] < ended_ns:
             return float((event["at_ns"] - begun_ns) / 1e6)
@@ -96,7 +99,7 @@ def known_ms(events: Sequence[Event], begun_ns: int, ended_ns: int) -> float | N
 
 
 def _look_at_gate(
-    found: Account, trigger: Event, gate: Event, verdicts: Sequence[Event], readiness: Sequence[tuple[int, bool]]
+    found: Account, *, trigger: Event, gate: Event, verdicts: Sequence[Event], readiness: Sequence[tuple[int, bool]]
 ) -> None:
     if gate["fired"]:
         found.wrong_part += gate["hit"] != gate["part"]
@@ -108,7 +111,7 @@ def _look_at_gate(
 
 
 def _forgotten(events: Sequence[Event], trigger: Event) -> bool:
-    """Whether nobody read of the part before its PLC died, or before the ring had other parts in every slot."""
+    """Whether the part was never read before its PLC died, or before other parts filled the whole ring."""
     later: int = 0
     away_at: int | None = 0
     was_read = restarted = False
@@ -127,7 +130,7 @@ def _forgotten(events: Sequence[Event], trigger: Event) -> bool:
 
 
 def _doubted(readiness: Sequence[tuple[int, bool]], since_ns: int, until_ns: int) -> bool:
-    """Whether the PLC held the station for not ready at any time between."""
+    """Whether the PLC saw the station as not ready at any time between."""
     before = [ready for at_ns, ready in readiness if at_ns < since_ns]
     return not (before and before[-1]) or any(not ready for at_ns, ready in readiness if since_ns <= at_ns <= until_ns)
 

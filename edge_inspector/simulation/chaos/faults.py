@@ -1,4 +1,4 @@
-"""What can go wrong around a station, each drawn with its own strength and length."""
+"""The faults around a station, each with random strength and length."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import random
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from edge_inspector.simulation.chaos.line import ChaosLine
 from edge_inspector.simulation.chaos.proxy import Weather
@@ -14,11 +14,12 @@ from edge_inspector.simulation.chaos.proxy import Weather
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault, ready to happen. `silences` says that the PLC must notice: nothing reaches it while this holds."""
+    """One fault, ready to happen. `silences`: nothing reaches the PLC during the fault, and it must notice."""
 
     name: str
     begin: Callable[[ChaosLine], None]
     end: Callable[[ChaosLine], None]
+    _: KW_ONLY
     lasts_s: float
     silences: bool = False
     told: str = ""
@@ -31,7 +32,11 @@ def _killed(what: str) -> Draw:
     def draw(chance: random.Random) -> Fault:
         lasts_s = chance.uniform(0.1, 2.0)
         return Fault(
-            f"{what} killed", lambda line: line.kill(what), lambda line: line.revive(what), lasts_s, what == "daemon"
+            f"{what} killed",
+            lambda line: line.kill(what),
+            lambda line: line.revive(what),
+            lasts_s=lasts_s,
+            silences=what == "daemon",
         )
 
     return draw
@@ -43,7 +48,9 @@ def _stopped(what: str) -> Draw:
 
     def draw(chance: random.Random) -> Fault:
         lasts_s = chance.uniform(0.05, 3.0)
-        return Fault(f"{what} SIGSTOP", send(signal.SIGSTOP), send(signal.SIGCONT), lasts_s, what == "daemon")
+        return Fault(
+            f"{what} SIGSTOP", send(signal.SIGSTOP), send(signal.SIGCONT), lasts_s=lasts_s, silences=what == "daemon"
+        )
 
     return draw
 
@@ -54,7 +61,7 @@ def _restarted(chance: random.Random) -> Fault:
         line.daemon.wait(10)
 
     return Fault(
-        "daemon restarted", end_it, lambda line: line.revive("daemon"), chance.uniform(0.0, 1.0), silences=True
+        "daemon restarted", end_it, lambda line: line.revive("daemon"), lasts_s=chance.uniform(0.0, 1.0), silences=True
     )
 
 
@@ -74,7 +81,7 @@ def _weather(where: str, kind: str, label: str) -> Draw:
             f"{where} {label}",
             lambda line: line.proxies[where].set(weather),
             lambda line: line.proxies[where].set(Weather()),
-            chance.uniform(0.2, 3.0),
+            lasts_s=chance.uniform(0.2, 3.0),
             silences=where == "plc" and kind in ("stall", "swallow", "cut"),
             told=f"{weather.share:g} of the chunks, {weather.delay_s:g} s",
         )
@@ -91,13 +98,13 @@ def _both_cut(chance: random.Random) -> Fault:
         "both cut",
         lambda line: both(line, Weather("cut")),
         lambda line: both(line, Weather()),
-        chance.uniform(0.2, 3.0),
+        lasts_s=chance.uniform(0.2, 3.0),
         silences=True,
     )
 
 
 def _disk_full(chance: random.Random) -> Fault:
-    return Fault("disk full", ChaosLine.fill_disk, ChaosLine.free_disk, chance.uniform(0.5, 3.0))
+    return Fault("disk full", ChaosLine.fill_disk, ChaosLine.free_disk, lasts_s=chance.uniform(0.5, 3.0))
 
 
 def _clock_stepped(chance: random.Random) -> Fault:
@@ -107,19 +114,19 @@ def _clock_stepped(chance: random.Random) -> Fault:
         "clock stepped",
         lambda line: line.step_clock(step_s),
         lambda line: line.step_clock(0),
-        chance.uniform(0.5, 2.0),
+        lasts_s=chance.uniform(0.5, 2.0),
         told=f"{step_s} s",
     )
 
 
 def _clock_a_year_ahead(chance: random.Random) -> Fault:
-    """Beyond `keep_days`: by this date all that is stored is too old."""
+    """A clock beyond `keep_days`: by this date all that is stored is too old."""
     step_s = 86_400 * chance.choice((366, 3650))
     return Fault(
         "clock a year ahead",
         lambda line: line.step_clock(step_s),
         lambda line: line.step_clock(0),
-        4.0,
+        lasts_s=4.0,
         told=f"{step_s} s",
     )
 
@@ -147,7 +154,7 @@ DRAWS: tuple[Draw, ...] = (
 
 
 def draw_fault(seed: int, run: int) -> Fault:
-    """The fault of a run: each kind once in every round of them, in an order of the round's own."""
+    """The fault of a run. Each round has every kind once, in a random order."""
     order = list(DRAWS)
     random.Random(f"{seed}/round/{run // len(DRAWS)}").shuffle(order)
     return order[run % len(DRAWS)](random.Random(f"{seed}/run/{run}"))

@@ -1,4 +1,4 @@
-"""The line under attack: the demo's processes, with proxies in front of PLC and broker, and a disk that can be full."""
+"""The line with faults: the demo's processes, proxies in front of PLC and broker, and a disk that can be full."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Event = dict[str, Any]
 
 
 class ChaosLine(Demo):
-    """A running line. `clock` says how the daemon's wall clock is stepped, `disk` how its disk is filled."""
+    """A running line. `clock`: how the daemon's wall clock is stepped. `disk`: how its disk is filled."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         frames = _draw_parts(folder / "parts")
@@ -44,7 +44,7 @@ class ChaosLine(Demo):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """As the demo's, with everything between daemon, PLC and broker through proxies."""
+        """The demo's processes, with proxies between the daemon and PLC and broker."""
         with ExitStack() as stack:
             self.proxies: dict[str, Proxy] = {}
             self._secure_broker()
@@ -59,11 +59,11 @@ class ChaosLine(Demo):
                 yield
 
     def step_clock(self, seconds: int) -> None:
-        """Let the daemon's wall clock be off by this much."""
+        """Change the daemon's wall clock by this much."""
         step_clock(self.folder, seconds)
 
     def fill_disk(self) -> None:
-        """From now on nothing can be written in the daemon's state directory."""
+        """Let all writes into the daemon's state directory fail from now on."""
         if self.disk != "tmpfs":
             _limit_files(self.daemon.pid, 0)
             return
@@ -76,7 +76,7 @@ class ChaosLine(Demo):
                         break
 
     def free_disk(self) -> None:
-        """Room again."""
+        """Let writes succeed again."""
         if self.disk == "tmpfs":
             (self.folder / "state" / "ballast").unlink(missing_ok=True)
         else:
@@ -97,22 +97,27 @@ class ChaosLine(Demo):
         return self.events
 
     def stored_parts(self) -> set[tuple[int, int]] | None:
-        """(plc_boot_id, part_seq) of every part in the results store; None while there is none."""
+        """(plc_boot_id, part_seq) of every part in the results store. None while there is no store."""
         path = self.folder / "state" / "results.sqlite"
         if not path.exists():
             return None
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
-            return set(database.execute("SELECT plc_boot_id, part_seq FROM parts"))
+            try:
+                return set(database.execute("SELECT plc_boot_id, part_seq FROM parts"))
+            except sqlite3.OperationalError as error:
+                if "no such table" in str(error):
+                    return None  # made anew this very moment
+                raise
 
     def is_well(self) -> bool:
-        """Whether the station says that it is ready, the PLC counts on it and the broker hears it."""
+        """Whether the station reports ready, the PLC counts on it and the broker gets its messages."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['web']}/healthz", timeout=1) as answer:
                 body = json.loads(answer.read())
         except (OSError, ValueError):
             return False
         ready = next((event["ready"] for event in reversed(self.read_events()) if event["kind"] == "ready"), False)
-        # The archive gives way first, and takes its time to come back: that is no promise.
+        # The archive yields first and takes time to come back. There is no promise for it.
         wrong = [each for each in body["conditions"] if not each.startswith("archive_incomplete")]
         return bool(body["state"] in ("ready", "degraded") and not wrong and ready)
 
@@ -121,11 +126,11 @@ class ChaosLine(Demo):
         return any(event["kind"] == "trigger" for event in self.read_events())
 
     def has_history(self) -> bool:
-        """Whether there are parts in the store that a fault could cost."""
+        """Whether the store has parts that a fault could erase."""
         return len(self.stored_parts() or ()) >= _HISTORY_PARTS
 
     def wait_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
-        """Whether it came true in time."""
+        """Whether the condition became true in time."""
         until = time.monotonic() + timeout_s
         while not done():
             if time.monotonic() > until:
@@ -134,7 +139,7 @@ class ChaosLine(Demo):
         return True
 
     def _proxy(self, name: str, port: int) -> Proxy:
-        """On a port that none of the demo's processes is to have: those are chosen, but not taken yet."""
+        """A proxy on a port that none of the demo's processes has. Their ports are chosen, but not in use yet."""
         self.proxies[name] = proxy = Proxy(port, f"{self.options.seed}/{name}")
         if proxy.port not in (*self.ports.values(), self._broker_port):
             return proxy
@@ -156,7 +161,7 @@ class ChaosLine(Demo):
             _succeeds("umount", "--lazy", str(self.folder / "state"))
 
     def _secure_broker(self) -> None:
-        """TLS between daemon and broker: MQTT has no checksum, and a proxy that changes bytes would change verdicts."""
+        """Use TLS between daemon and broker. MQTT has no checksum, so changed bytes would change verdicts."""
         self._broker_port = self.ports["broker"]
         command = (
             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=broker "
@@ -176,7 +181,7 @@ class ChaosLine(Demo):
         if self._broker_port != self.ports["broker"]:
             text = text.replace('version = "', 'tls_ca_file = "broker.pem", version = "')
         station.write_text(text)
-        # What was not inspected would keep the station from being well until long after the fault.
+        # Parts without inspection would keep the station from being well until long after the fault.
         recipe = self.folder / "recipe.toml"
         recipe.write_text(recipe.read_text() + "not_inspected_share = 1\nblind_share = 1\n")
 
@@ -187,7 +192,7 @@ class ChaosLine(Demo):
 
 
 def preload_clock(folder: Path) -> dict[str, str]:
-    """The environment that gives a daemon a wall clock of its own; empty where there is no C compiler."""
+    """The environment that gives a daemon its own wall clock. Empty if there is no C compiler."""
     library, clock = folder / "clock.so", folder / "clock"
     clock.write_bytes(bytes(8))
     try:
@@ -198,16 +203,16 @@ def preload_clock(folder: Path) -> dict[str, str]:
 
 
 def step_clock(folder: Path, seconds: int) -> None:
-    """Let the wall clock made by `preload_clock` be off by this much."""
-    with (folder / "clock").open("r+b") as file:  # in place: the daemon has it mapped
+    """Change the wall clock made by `preload_clock` by this much."""
+    with (folder / "clock").open("r+b") as file:  # in place, because the daemon has it mapped
         file.write(struct.pack("q", seconds * 1_000_000_000))
 
 
 def _draw_parts(folder: Path) -> Path:
-    """Four pictures, one of them with a defect: as cheap as parts can be, for what matters here is what is told."""
+    """Four pictures, one with a defect. They are as cheap as possible, because only the verdicts matter here."""
     folder.mkdir()
     for number in range(4):
-        picture = np.full((128, 128), 90 + number, np.uint8)  # no two the same, or the camera would seem frozen
+        picture = np.full((128, 128), 90 + number, np.uint8)  # all different, otherwise the camera would seem frozen
         if number == 0:
             picture[50:74, 50:74] = 220
         cv2.imwrite(str(folder / f"{number}.png"), picture)

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that treats its bytes badly when told to."""
+"""A TCP proxy on loopback that disturbs its traffic on request."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ _CHUNK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """How bytes fare. `share` is how many of the chunks are hit, `delay_s` what each waits.
+    """How bytes are disturbed. `share`: the share of the chunks concerned. `delay_s`: the delay of each.
 
-    `drop` and `duplicate` take or repeat a few bytes; `truncate` sends half a chunk and resets the connection; `stall`
-    keeps everything back until the weather changes; `swallow` loses everything, and resets when it changes; `cut`
-    resets at once and lets nobody in.
+    - `drop`, `duplicate`: remove or repeat a few bytes.
+    - `truncate`: send half a chunk and reset the connection.
+    - `stall`: hold everything back until the weather changes.
+    - `swallow`: lose everything, and reset when the weather changes.
+    - `cut`: reset at once and accept no connection.
     """
 
     kind: Mistreatment = "none"
@@ -28,7 +30,7 @@ class Weather:
 
 
 class Proxy:
-    """Listens on a free port (`port`) and passes on to `target` while it runs. One thread of its own."""
+    """Listens on a free port (`port`) and forwards to `target` while it runs, in its own thread."""
 
     def __init__(self, target: int, seed: str) -> None:
         self._target = target
@@ -44,11 +46,11 @@ class Proxy:
         self._ready.wait()
 
     def set(self, weather: Weather) -> None:
-        """From now on bytes fare like this."""
+        """Disturb bytes in this way from now on."""
         asyncio.run_coroutine_threadsafe(self._set(weather), self._loop).result()
 
     def stop(self) -> None:
-        """Reset every connection and end the thread. Safe twice."""
+        """Reset every connection and end the thread. May be called twice."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._done.set)
             self._thread.join()
@@ -116,7 +118,7 @@ class Proxy:
         writer.transport.abort() if reader.at_eof() is False else writer.close()
 
     async def _treated(self, chunk: bytes) -> tuple[bytes, bool]:
-        """What is passed on of a chunk, and whether the connection is reset after it."""
+        """The bytes of a chunk to pass on, and whether to reset the connection after them."""
         weather = self._weather
         if weather.kind == "none" or self._random.random() >= weather.share:
             return chunk, False

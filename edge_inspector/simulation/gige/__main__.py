@@ -1,4 +1,4 @@
-"""One simulated GigE Vision camera as a process of its own."""
+"""One simulated GigE Vision camera as a separate process."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from edge_inspector.simulation.line import Line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Be a camera until SIGTERM. Says `ready` and the monotonic time when clients may come.
+    """Run a camera until SIGTERM. Prints `ready` and the monotonic time from which clients may connect.
 
-    SIGUSR1 tells that the PLC was restarted; SIGUSR2 pulls the network cable, and plugs it in again.
+    SIGUSR1 means that the PLC was restarted. SIGUSR2 pulls the network cable, and plugs it in again.
     """
     given = _parser().parse_args(arguments)
     stop = threading.Event()
@@ -27,7 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     faults = Faults(
-        given.loss, given.delay_ms, not given.no_resend, given.drift_ppm, given.first_frame_id, given.short_every
+        loss=given.loss,
+        delay_ms=given.delay_ms,
+        resend=not given.no_resend,
+        drift_ppm=given.drift_ppm,
+        first_frame_id=given.first_frame_id,
+        short_every=given.short_every,
     )
     scene = Scene(Line.read(given.line), given.lane, given.offset_mm, given.boot)
     try:

@@ -20,15 +20,15 @@ from edge_inspector.simulation.gige.scene import Scene
 from edge_inspector.simulation.gige.stream import Picture, StreamChannel
 from edge_inspector.simulation.gige.triggers import Triggers
 
-_LOOK_UP_S: Final = 0.05  # how often a wait looks whether it still makes sense
-_PTP_EPOCH_NS: Final = 1_790_000_000 * 10**9  # the simulated network's clock is the host's, since another day
+_LOOK_UP_S: Final = 0.05  # interval at which a wait checks whether it still makes sense
+_PTP_EPOCH_NS: Final = 1_790_000_000 * 10**9  # the simulated network's clock is the host's, with another epoch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What goes wrong on purpose: packets lost, frames held back, no resending, a clock that runs off.
+    """Intended faults: packets lost, frames held back, no resending, a clock that drifts.
 
-    Each `short_every`th frame ends after half of its rows, as when the part's trigger ends too early; 0 for none.
+    Each `short_every`th frame ends after half of its rows, as when the part's trigger ends too early. 0 for none.
     """
 
     loss: float = 0.0
@@ -39,11 +39,11 @@ class Faults:
     short_every: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """One exposure to come: its middle and length, the part in the picture, and the trigger line's level.
+    """A planned exposure: its middle and length, the part in the picture, and the trigger line's level.
 
-    A line camera's is that of the first of its rows, and they come every so many encoder counts.
+    For a line camera it is the exposure of the first row. Rows follow at a fixed distance in encoder counts.
     """
 
     middle_ns: int
@@ -55,12 +55,12 @@ class Shot:
 
     @property
     def start_ns(self) -> int:
-        """When it begins."""
+        """The start of the exposure."""
         return self.middle_ns - self.exposure_ns // 2
 
 
 class SimulatedGigeCamera:
-    """Raises OSError where the address is taken or not this machine's."""
+    """A camera on one address. Raises OSError if the address is in use or not this machine's."""
 
     def __init__(self, address: str, serial: str, scene: Scene, faults: Faults) -> None:
         self._scene = scene
@@ -71,7 +71,7 @@ class SimulatedGigeCamera:
         self._frames = 0
         self._changed = threading.Condition()
         self._starts = 0
-        self._acquiring = 0  # the number of the start; 0 while stopped
+        self._acquiring = 0  # the number of the start, 0 while stopped
         self._software_triggers = 0
         self._chunks: set[int] = set()
         offered = registers.features(scene.height, scene.width)
@@ -84,10 +84,12 @@ class SimulatedGigeCamera:
         self._fill_in(address, serial)
         self._wire()
         resend = self._stream.resend if faults.resend else lambda *_: None
-        self._control = ControlChannel(address, self._memory, resend, self._stop_acquisition, self._plugged)
+        self._control = ControlChannel(
+            address, self._memory, resend=resend, released=self._stop_acquisition, plugged=self._plugged
+        )
 
     def run(self, stop: threading.Event) -> None:
-        """Expose when triggered, until told to stop."""
+        """Expose on each trigger until `stop` is set."""
         self._control.start()
         try:
             while not stop.is_set():
@@ -95,7 +97,7 @@ class SimulatedGigeCamera:
                 shot = self._next_shot()
                 if shot is None:
                     continue
-                seen = self._see(shot)  # drawn while the part is still on its way
+                seen = self._see(shot)  # rendered while the part is still on its way
                 if self._wait_until(self._end_ns(shot), acquisition, stop):
                     self._expose(shot, seen)
         finally:
@@ -103,11 +105,11 @@ class SimulatedGigeCamera:
             self._stream.close()
 
     def reset_encoder(self) -> None:
-        """The PLC restarted, and its reset line zeroed the counter anew."""
+        """The PLC restarted, and its reset line set the counter to zero."""
         self._scene.boot += 1
 
     def toggle_cable(self) -> None:
-        """Pull the network cable, or plug it in again. The camera goes on without noticing."""
+        """Pull the network cable, or plug it in again. The camera continues unaware."""
         (self._plugged.clear if self._plugged.is_set() else self._plugged.set)()
 
     def _loses(self) -> bool:
@@ -186,7 +188,7 @@ class SimulatedGigeCamera:
             self._memory.set_words({at: ticks >> 32, at + 4: ticks})
 
     def _ticks(self, at_ns: int) -> int:
-        """The camera's own clock: since it was powered, and a little fast; with PTP the network's."""
+        """The camera's own clock: the time since power-on, a little fast. With PTP it is the network's clock."""
         if self._memory.get("PtpEnable"):
             return at_ns + _PTP_EPOCH_NS
         return int((at_ns - self._powered_ns) * (1 + self._faults.drift_ppm * 1e-6))
@@ -199,7 +201,7 @@ class SimulatedGigeCamera:
         return size
 
     def _next_shot(self) -> Shot | None:
-        """The next exposure, None where there is none to wait for now."""
+        """The next exposure, None if there is none to wait for now."""
         memory, triggers = self._memory, self._triggers
         with self._changed:
             triggered = triggers.frames_by is not None
@@ -212,15 +214,29 @@ class SimulatedGigeCamera:
         now, exposure_ns = time.monotonic_ns(), int(memory.get("ExposureTime") * 1000)
         delay_ns = int(memory.get("TriggerDelay") * 1000) if triggered else 0
         counts = triggers.row_counts
-        rows = (int(memory.get("Height")), counts) if counts is not None else (0, 0)
+        rows, row_counts = (int(memory.get("Height")), counts) if counts is not None else (0, 0)
         if not by_line:
             wait_ns = delay_ns + exposure_ns // 2 if triggered else int(1e9 / memory.get("AcquisitionFrameRate"))
-            return Shot(now + wait_ns, exposure_ns, self._frames, 0, *rows)
+            return Shot(
+                middle_ns=now + wait_ns,
+                exposure_ns=exposure_ns,
+                part=self._frames,
+                line_level=0,
+                rows=rows,
+                row_counts=row_counts,
+            )
         part = self._scene.next_part(now - delay_ns, triggers.every_frame)
         if part is None:
             time.sleep(_LOOK_UP_S)
             return None
-        return Shot(self._scene.passes_ns(part) + delay_ns, exposure_ns, part, 1, *rows)
+        return Shot(
+            middle_ns=self._scene.passes_ns(part) + delay_ns,
+            exposure_ns=exposure_ns,
+            part=part,
+            line_level=1,
+            rows=rows,
+            row_counts=row_counts,
+        )
 
     def _see(self, shot: Shot) -> Image | None:
         if shot.row_counts:
@@ -228,7 +244,7 @@ class SimulatedGigeCamera:
         return self._scene.picture(shot.part)
 
     def _end_ns(self, shot: Shot) -> int:
-        """When all is exposed, and the frame can go."""
+        """The time when all is exposed and the frame can be sent."""
         last_ns = shot.middle_ns
         if shot.row_counts:
             last_ns = self._scene.moved_on_ns(shot.middle_ns, (shot.rows - 1) * shot.row_counts)
@@ -260,17 +276,17 @@ class SimulatedGigeCamera:
         if enabled is not None:
             payload += self._chunk_data(enabled, len(payload), shot, ticks)
         picture = Picture(
-            self._frame_id,
-            ticks,
-            pixel_format,
-            cut.shape[1],
-            cut.shape[0],
-            left,
-            top,
-            payload,
-            enabled is not None,
+            block_id=self._frame_id,
+            ticks=ticks,
+            pixel_format=pixel_format,
+            width=cut.shape[1],
+            height=cut.shape[0],
+            left=left,
+            top=top,
+            payload=payload,
+            has_chunks=enabled is not None,
         )
-        self._frame_id = self._frame_id % 0xFFFF + 1  # 16 bits, and 0 is no frame
+        self._frame_id = self._frame_id % 0xFFFF + 1  # 16 bits, and 0 is not a valid number
         if self._faults.delay_ms:
             time.sleep(self._faults.delay_ms / 1000)
         self._stream.send(picture)
@@ -279,7 +295,7 @@ class SimulatedGigeCamera:
         values = {
             "Timestamp": ticks,
             "FrameID": self._frame_id,
-            # Latched in the middle of the exposure: where the part is in the picture.
+            # Latched in the middle of the exposure, to match the part's place in the picture.
             "EncoderValue": self._scene.count(shot.middle_ns),
             "LineStatusAll": shot.line_level,
         }

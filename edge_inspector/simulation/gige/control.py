@@ -1,4 +1,4 @@
-"""GVCP: who may do what with the camera's registers, and for how long."""
+"""GVCP: access to the camera's registers, and the control privilege with its heartbeat."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ Peer = tuple[str, int]
 
 
 class ControlChannel:
-    """Answers commands from its own thread.
+    """Answers commands in its own thread.
 
-    `resend(block_id, first, last)` is called for resend requests, `released()` when the controlling client left or
-    fell silent. Nothing is heard while not `plugged`. Raises OSError where the address is taken: a second camera on
-    one address must not start.
+    `resend(block_id, first, last)` is called for resend requests. `released()` is called when the controlling client
+    has left or its heartbeat has stopped. While not `plugged`, no packet arrives. Raises OSError if the address is in
+    use: a second camera on one address must not start.
     """
 
     def __init__(
         self,
         address: str,
         memory: Registers,
+        *,
         resend: Callable[[int, int, int], None],
         released: Callable[[], None],
         plugged: threading.Event,
@@ -60,11 +61,11 @@ class ControlChannel:
         self._thread = threading.Thread(target=self._serve, name="gvcp")
 
     def start(self) -> None:
-        """Answer from now on."""
+        """Start answering."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -73,7 +74,7 @@ class ControlChannel:
             self._broadcast.close()
 
     def answer(self, packet: bytes, sender: Peer) -> bytes | None:
-        """What `sender` gets for this command, None where it gets nothing."""
+        """The answer to this command from `sender`, None if it gets none."""
         if len(packet) < 8 or packet[0] != _KEY or not self._plugged.is_set():
             return None
         flags, command, size, request_id = struct.unpack(">BHHH", packet[1:8])
@@ -147,7 +148,7 @@ class ControlChannel:
 
     def _receive(self, source: socket.socket) -> None:
         packet, sender = source.recvfrom(2048)
-        # A client on another interface would be sent frames that never leave this machine's loopback.
+        # For a client on another interface, frames would never leave this machine's loopback.
         if source is self._broadcast and ipaddress.ip_address(sender[0]) not in _LOOPBACK:
             return
         answer = self.answer(packet, sender)
@@ -161,7 +162,7 @@ class ControlChannel:
 
 
 def _broadcast_socket() -> socket.socket | None:
-    """Every camera of this machine hears discovery broadcasts: the one port that they must share."""
+    """A socket for discovery broadcasts. All cameras of this machine must share this one port."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

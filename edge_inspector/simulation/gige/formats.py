@@ -1,4 +1,4 @@
-"""A picture as a camera's sensor and its pixel format make it."""
+"""Encodes a picture as a camera with this pixel format does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _converted(conversion: int) -> Callable[[Image], Image]:
 
 
 def _bayer_rg(picture: Image) -> Image:
-    """Red, green / green, blue."""
+    """The Bayer pattern red, green / green, blue."""
     if picture.ndim == 2:
         return picture
     mosaic = picture[:, :, 1].copy()
@@ -38,13 +38,13 @@ def _twelve(picture: Image) -> Image:
 
 
 def _twelve_packed(picture: Image) -> Image:
-    """Two pixels in three bytes, both lower halves (here 0) in the middle one."""
+    """Two pixels in three bytes. The lower bits of both (here 0) are in the middle byte."""
     pairs = _mono(picture).reshape(-1, 2)
     return np.insert(pairs, 1, 0, axis=1)
 
 
 MONO8: Final = 0x01080001
-# The names and numbers of the GenICam Pixel Format Naming Convention; bits 16 to 23 are the bits per pixel.
+# Names and numbers of the GenICam Pixel Format Naming Convention. Bits 16 to 23 are the bits per pixel.
 FORMATS: Final[dict[str, tuple[int, Callable[[Image], Image]]]] = {
     "Mono8": (MONO8, _mono),
     "Mono12": (0x01100005, _twelve),
@@ -64,12 +64,12 @@ def encoded(picture: Image, pixel_format: int) -> bytes:
 
 
 def size_of(width: int, height: int, pixel_format: int) -> int:
-    """How many bytes a picture takes in this format."""
+    """The size of a picture in this format, in bytes."""
     return width * height * (pixel_format >> 16 & 0xFF) // 8
 
 
 def binned(picture: Image, across: int, along: int) -> Image:
-    """Each so many pixels as one, their mean."""
+    """The picture with `across` x `along` pixels averaged into one."""
     height, width = picture.shape[:2]
     size = (width // across, height // along)
     return picture if across == along == 1 else np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))

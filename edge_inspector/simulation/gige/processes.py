@@ -1,4 +1,4 @@
-"""The demo's simulated GigE cameras: one process and one loopback address each, from 127.0.0.2 on."""
+"""The demo's simulated GigE cameras: each has its own process and loopback address, from 127.0.0.2 on."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _MOST: Final = 250
 
 
 def camera_address(lane: int) -> str:
-    """Where the lane's camera is."""
+    """The address of the lane's camera."""
     return f"127.0.0.{lane + 2}"
 
 
 class CameraProcesses:
-    """All of them up after `start`, none after `stop`."""
+    """The camera processes. `start` starts all of them, `stop` ends all."""
 
     def __init__(self, line_file: Path, lanes: int, loss: float) -> None:
         if lanes > _MOST:
@@ -33,35 +33,35 @@ class CameraProcesses:
         self._revived: int | None = None
 
     def start(self) -> None:
-        """Start them side by side. Raises EdgeInspectorError where one does not come up."""
+        """Start them in parallel. Raises EdgeInspectorError if one does not become ready."""
         for lane in range(self._lanes):
             self._spawn(lane)
         for lane in range(self._lanes):
             self._await(lane)
 
     def kill(self, lane: int) -> None:
-        """Cut its power."""
+        """Cut the power of the camera."""
         self._running[lane].kill()
         self._reap(lane)
 
     def revive(self, lane: int) -> None:
-        """Power it again; it takes its time to come up."""
+        """Power it on again. It needs some time to become ready."""
         self._spawn(lane)
         self._revived = lane
 
     @property
     def revived_ns(self) -> int | None:
-        """When the camera that was powered again was ready; None where none was."""
+        """The time when the camera was ready after power came back. None if no camera was revived."""
         return None if self._revived is None else self._await(self._revived)
 
     def reset_encoders(self) -> None:
-        """The PLC restarted and counts from another zero: so do the counters in the cameras."""
+        """The PLC restarted and counts from another zero, so the cameras' counters restart, too."""
         self._boot += 1
         for process in self._running.values():
             process.send_signal(signal.SIGUSR1)
 
     def stop(self) -> None:
-        """End them."""
+        """End the processes."""
         for process in self._running.values():
             process.terminate()
         for lane in list(self._running):
@@ -76,7 +76,7 @@ class CameraProcesses:
         )
 
     def _await(self, lane: int) -> int:
-        """When it was ready."""
+        """The time when the camera became ready."""
         process = self._running[lane]
         word, _, at_ns = (process.stdout.readline() if process.stdout is not None else "").partition(" ")
         if word != "ready":

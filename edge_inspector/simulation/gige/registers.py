@@ -1,6 +1,6 @@
-"""What the simulated camera is: its bootstrap registers and its features, in memory as GVCP clients see them.
+"""The simulated camera's bootstrap registers and features, in memory as GVCP clients see them.
 
-Everything is big-endian and 4 bytes wide but the texts; a 64-bit chunk is never a register.
+Everything is big-endian and 4 bytes wide except texts. A 64-bit chunk is never a register.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -52,7 +52,7 @@ _WRITABLE = {HEARTBEAT_TIMEOUT_MS, TIMESTAMP_CONTROL, PRIVILEGE, STREAM_PORT, PA
 
 
 class Status(IntEnum):
-    """GVCP's answers to what cannot be done."""
+    """GVCP's status codes for refused commands."""
 
     NOT_IMPLEMENTED = 0x8001
     INVALID_PARAMETER = 0x8002
@@ -63,7 +63,7 @@ class Status(IntEnum):
 
 
 class RefusedError(Exception):
-    """The command gets this status for an answer."""
+    """The command is answered with this status."""
 
     def __init__(self, status: Status) -> None:
         self.status = status
@@ -72,15 +72,16 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One GenICam feature and the register behind it.
+    """One GenICam feature and its register.
 
-    `kind` is integer, float, enumeration, boolean or command. Where `clips`, a value out of range is taken as the
-    nearest possible one without a word, as many cameras do; else it is refused.
+    `kind` is integer, float, enumeration, boolean or command. With `clips`, a value out of range silently becomes the
+    nearest possible one, as in many cameras. Without it, the value is refused.
     """
 
     name: str
     kind: str
     default: float = 0
+    _: KW_ONLY
     low: float = 0
     high: float = 0xFFFFFFFF
     step: int = 1
@@ -92,7 +93,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What may follow the picture: its GenICam name, id and size."""
+    """Data that may follow the picture: its GenICam name, id and size."""
 
     name: str
     chunk_id: int
@@ -116,23 +117,24 @@ IMAGE_CHUNK: Final = 0x100
 
 
 def features(height: int, width: int) -> tuple[Feature, ...]:
-    """What a camera with a sensor of this size offers. Light is not simulated: gain and the like are only kept."""
+    """The features of a camera with a sensor of this size. Light is not simulated: gain etc. are only stored."""
     return (
         Feature("SensorWidth", "integer", width, writable=False),
         Feature("SensorHeight", "integer", height, writable=False),
-        Feature("Width", "integer", width, 16, width, 4),
-        Feature("Height", "integer", height, 2, 16 * height, 2),  # a line-scan frame is as high as one likes
-        Feature("OffsetX", "integer", 0, 0, width - 16, 2),
-        Feature("OffsetY", "integer", 0, 0, height - 2, 2),
-        Feature("BinningHorizontal", "integer", 1, 1, 4),
-        Feature("BinningVertical", "integer", 1, 1, 4),
+        Feature("Width", "integer", width, low=16, high=width, step=4),
+        # a line-scan frame is as high as one likes
+        Feature("Height", "integer", height, low=2, high=16 * height, step=2),
+        Feature("OffsetX", "integer", 0, low=0, high=width - 16, step=2),
+        Feature("OffsetY", "integer", 0, low=0, high=height - 2, step=2),
+        Feature("BinningHorizontal", "integer", 1, low=1, high=4),
+        Feature("BinningVertical", "integer", 1, low=1, high=4),
         Feature("PixelFormat", "enumeration", MONO8, entries=tuple((name, FORMATS[name][0]) for name in FORMATS)),
         Feature("UserSetSelector", "enumeration", entries=(("Default", 0),)),
         Feature("UserSetLoad", "command"),
         Feature("AcquisitionMode", "enumeration", entries=(("Continuous", 0),)),
         Feature("AcquisitionStart", "command"),
         Feature("AcquisitionStop", "command"),
-        Feature("AcquisitionFrameRate", "float", 10.0, 0.1, 1000.0),
+        Feature("AcquisitionFrameRate", "float", 10.0, low=0.1, high=1000.0),
         Feature("TriggerSelector", "enumeration", entries=(("FrameStart", FRAME_START), ("LineStart", LINE_START))),
         Feature("TriggerMode", "enumeration", entries=(("Off", 0), ("On", 1))),
         Feature(
@@ -140,16 +142,16 @@ def features(height: int, width: int) -> tuple[Feature, ...]:
             "enumeration",
             entries=(("Software", TRIGGER_SOFTWARE), ("Line0", TRIGGER_LINE), ("Encoder0", TRIGGER_ENCODER)),
         ),
-        Feature("TriggerDivider", "integer", 1, 1, 1000),
+        Feature("TriggerDivider", "integer", 1, low=1, high=1000),
         Feature("TriggerActivation", "enumeration", entries=(("RisingEdge", 0), ("FallingEdge", 1))),
-        Feature("TriggerDelay", "float", 0.0, 0.0, 1e6),
+        Feature("TriggerDelay", "float", 0.0, low=0.0, high=1e6),
         Feature("TriggerSoftware", "command"),
-        Feature("ExposureTime", "float", 200.0, 10.0, 1e6),
-        Feature("Gain", "float", 0.0, 0.0, 24.0, clips=True),
-        Feature("BlackLevel", "float", 0.0, 0.0, 255.0),
+        Feature("ExposureTime", "float", 200.0, low=10.0, high=1e6),
+        Feature("Gain", "float", 0.0, low=0.0, high=24.0, clips=True),
+        Feature("BlackLevel", "float", 0.0, low=0.0, high=255.0),
         Feature("PtpEnable", "boolean"),
         Feature("DeviceTemperature", "float", 41.5, writable=False),
-        Feature("EncoderValue", "integer", 0, -(2**31), 2**31 - 1, writable=False, signed=True),
+        Feature("EncoderValue", "integer", 0, low=-(2**31), high=2**31 - 1, writable=False, signed=True),
         Feature("LineStatusAll", "integer", writable=False),
         Feature("PayloadSize", "integer", writable=False),
         Feature("ChunkModeActive", "boolean"),
@@ -159,9 +161,9 @@ def features(height: int, width: int) -> tuple[Feature, ...]:
 
 
 class Registers:
-    """Thread-safe. `live` registers are worked out when they are read; `watched` ones call when they are written.
+    """Thread-safe. `live` registers are computed at each read. `watched` ones call a function at each write.
 
-    `locked` features refuse the values for which it is true.
+    `locked` has a function per feature. The feature refuses the values for which it is true.
     """
 
     def __init__(self, offered: tuple[Feature, ...], xml: bytes) -> None:
@@ -178,11 +180,11 @@ class Registers:
         self.set_text(XML_URL, f"Local:edge-inspector.xml;{XML_AT:x};{len(xml):x}")
 
     def address_of(self, name: str) -> int:
-        """Where the feature is."""
+        """The address of the feature."""
         return self._address[name]
 
     def get(self, name: str) -> float:
-        """The feature's value."""
+        """The value of the feature."""
         feature = self._features[self._address[name]]
         value: float = struct.unpack_from(_layout(feature), self._memory, self._address[name])[0]
         return value
@@ -208,7 +210,7 @@ class Registers:
         self._memory[address : address + len(text) + 1] = text.encode() + b"\0"
 
     def read(self, address: int, size: int) -> bytes:
-        """What a client reads. Raises RefusedError."""
+        """Read as a client. Raises RefusedError."""
         if address % 4 or size % 4:
             raise RefusedError(Status.BAD_ALIGNMENT)
         if address + size > SIZE:
@@ -220,7 +222,7 @@ class Registers:
             return bytes(self._memory[address : address + size])
 
     def write(self, address: int, word: int) -> None:
-        """What a client writes. Raises RefusedError."""
+        """Write as a client. Raises RefusedError."""
         with self.lock:
             feature = self._features.get(address)
             if feature is not None:

@@ -1,4 +1,4 @@
-"""What passes under one simulated lens, when, and what the encoder counts meanwhile."""
+"""The scene of one simulated camera: which part is under the lens when, and the encoder's count."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ _MM_PER_ROW: Final = {True: 0.2, False: MM_PER_PX}  # of pictures from a folder,
 
 
 class Scene:
-    """One lane of the line, seen at `offset_mm` behind the photo-eye. The sensor is as large as the largest picture."""
+    """One lane of the line, seen at `offset_mm` after the photo-eye. The sensor is as large as the largest picture."""
 
     def __init__(self, line: Line, lane: int, offset_mm: float, boot: int) -> None:
         self._line = line
         self._lane = lane
         self._offset_mm = offset_mm
-        self.boot = boot  # counts up with the PLC: the encoder's counter is zeroed with it
-        # Rendered parts are all of one size; pictures from a folder are looked through.
+        self.boot = boot  # counts up with the PLC, because the encoder's counter restarts with it
+        # Rendered parts all have one size. Pictures from a folder can differ, so all are checked.
         parts = range(min(line.parts, _LOOKED_THROUGH) if line.frames else 1)
         seen = [picture.shape for picture in (line.look.render(part, lane) for part in parts) if picture is not None]
         self.height = _up_to(2, max((shape[0] for shape in seen), default=256))
         self.width = _up_to(4, max((shape[1] for shape in seen), default=256))
 
     def next_part(self, after_ns: int, every: int = 1) -> int | None:
-        """The first part (or the first of every so many) that comes under the lens after this.
+        """The first part that comes under the lens after this time. Only every `every`th part is considered.
 
-        None after the last, and before the belt starts.
+        None after the last part, and before the belt starts.
         """
         if not self._line.started:
             return None
         moved_mm = self._line.belt.position_mm(after_ns) - self._offset_mm
-        # Parts lie at most 4 % off the pitch, so that the search can start a little before.
+        # Parts lie at most 4 % off the pitch, so the search starts a little before.
         guess = max(0, int((moved_mm - self._line.eye_mm(0)) / self._line.pitch_mm) - 2)
         return next(
             (
@@ -48,25 +48,25 @@ class Scene:
         )
 
     def passes_ns(self, part: int) -> int:
-        """When the part is at its place under the lens; for a line camera, when its first row is."""
+        """The time when the part is at its place under the lens. For a line camera, when its first row is."""
         return self._line.belt.time_at(self._line.eye_mm(part) + self._offset_mm)
 
     def moved_on_ns(self, since_ns: int, counts: int) -> int:
-        """When the belt will have moved by so many counts."""
+        """The time when the belt will have moved by this many counts."""
         belt = self._line.belt
         return belt.time_at(belt.position_mm(since_ns) + counts / self._line.counts_per_mm)
 
     def count(self, at_ns: int) -> int:
-        """The 32-bit encoder counter, signed as the PLC's."""
+        """The 32-bit encoder counter, signed as in the PLC."""
         return self._line.raw_count(self._line.belt.position_mm(at_ns), self._line.counter_zero(self.boot))
 
     def picture(self, part: int) -> Image | None:
-        """The part, cut to the sensor's size; a smaller picture stays small, as its frame's leader can tell."""
+        """The part, cut to the sensor's size. A smaller picture stays small, and its frame's leader gives its size."""
         found = self._line.look.render(part % self._line.parts, self._lane)
         return None if found is None else found[: self.height, : self.width]
 
     def scan(self, part: int, rows: int, counts: int) -> Image | None:
-        """The part as a line camera sees it that takes a row every so many counts; beyond it, its last row."""
+        """The part as a line camera with a row every `counts` counts sees it. Beyond the part, its last row repeats."""
         found = self._line.look.render(part % self._line.parts, self._lane)
         if found is None:
             return None

@@ -1,4 +1,4 @@
-"""GVSP: one frame as packets, paced, some of them lost on purpose, and kept for a while in case they are asked for."""
+"""GVSP: one frame as paced packets, some lost on purpose. Packets are kept for a while for resend requests."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _FIRE_TEST: Final = 1 << 31
 _SIZE_MASK: Final = 0xFFFF
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """What a frame's leader tells of it; `payload` is the pixels and, after them, the chunks."""
+    """The content of a frame's leader. `payload`: the pixels, followed by the chunks."""
 
     block_id: int
     ticks: int
@@ -42,7 +42,7 @@ class Picture:
 
 
 class StreamChannel:
-    """Sends to whom the registers say. `loses()` is asked for each packet, resent ones too."""
+    """Sends to the address in the registers. `loses()` is called for each packet, including resent ones."""
 
     def __init__(self, address: str, memory: Registers, loses: Callable[[], bool]) -> None:
         self._memory = memory
@@ -55,7 +55,7 @@ class StreamChannel:
         memory.watched[registers.PACKET_SIZE] = self._packet_size_written
 
     def send(self, picture: Picture) -> None:
-        """One frame, at the pace that the client asked for."""
+        """Send one frame, at the pace that the client has set."""
         packets = _packets(picture, (self._memory.word(registers.PACKET_SIZE) & _SIZE_MASK) - _OVERHEAD)
         with self._lock:
             self._kept[picture.block_id] = packets
@@ -71,14 +71,14 @@ class StreamChannel:
                 time.sleep(ahead_ns / 1e9)
 
     def resend(self, block_id: int, first: int, last: int) -> None:
-        """Send these packets again, or say that they are gone."""
+        """Send these packets again, or report that they are gone."""
         with self._lock:
             packets = self._kept.get(block_id, [])[first : last + 1]
         for packet in packets or [_header(_UNAVAILABLE, block_id, _PAYLOAD, first)]:
             self._send(packet)
 
     def close(self) -> None:
-        """Let go of the port."""
+        """Release the port."""
         self._socket.close()
 
     def _send(self, packet: bytes) -> None:

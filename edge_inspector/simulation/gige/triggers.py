@@ -1,4 +1,4 @@
-"""The camera's triggers: what the trigger registers say depends on which trigger is selected."""
+"""The camera's triggers. The values of the trigger registers depend on the selected trigger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SELECTED: Final = ("TriggerMode", "TriggerSource", "TriggerDivider")
 
 
 class Triggers:
-    """Of frames, and of the rows of a frame."""
+    """The triggers of frames, and of the rows of a frame."""
 
     def __init__(self, memory: Registers) -> None:
         self._memory = memory
@@ -24,7 +24,7 @@ class Triggers:
         memory.locked["TriggerSource"] = lambda _: bool(self._read("TriggerMode"))
 
     def forget(self) -> None:
-        """As when the camera was powered: off."""
+        """Set all triggers to off, as after power-on."""
         self._set = {
             selector: {"TriggerMode": 0, "TriggerSource": registers.TRIGGER_SOFTWARE, "TriggerDivider": 1}
             for selector in (registers.FRAME_START, registers.LINE_START)
@@ -32,17 +32,17 @@ class Triggers:
 
     @property
     def frames_by(self) -> int | None:
-        """The source that starts a frame; None where frames come by themselves."""
+        """The source that starts a frame. None if frames start by themselves."""
         return self._source(registers.FRAME_START)
 
     @property
     def every_frame(self) -> int:
-        """A frame is taken at every so many triggers."""
+        """One frame is taken per this many triggers."""
         return self._set[registers.FRAME_START]["TriggerDivider"]
 
     @property
     def row_counts(self) -> int | None:
-        """Encoder counts from row to row; None where all rows are exposed at once."""
+        """Encoder counts from row to row. None if all rows are exposed at once."""
         if self._source(registers.LINE_START) != registers.TRIGGER_ENCODER:
             return None
         return self._set[registers.LINE_START]["TriggerDivider"]

@@ -1,1 +1,1 @@
-"""The campaign of wrong stations: each differs from the right one by one mistake, and must not be wrong in silence."""
+"""The campaign of wrong stations. Each has one mistake, and every harmful mistake must be reported."""

@@ -1,4 +1,4 @@
-"""The right station, and every way to be wrong that the campaign tries."""
+"""The right station, and every mistake that the campaign tries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _rejects_everything(station: WrongStation) -> None:
 
 
 def _scaled(factor: float) -> Edit:
-    """The station file's counts_per_mm is wrong by a factor; everything else is right."""
+    """The station file's counts_per_mm is wrong by a factor. Everything else is right."""
 
     def edit(station: WrongStation) -> None:
         right = station.line.counts_per_mm * (-1 if station.line.falling else 1)
@@ -51,7 +51,7 @@ def _scaled(factor: float) -> Edit:
 
 
 def _of_32_bits(station: WrongStation) -> None:
-    """The station file does not say that the counter is a narrow one."""
+    """The station file does not say that the counter has fewer than 32 bits."""
     width = f"counter_lowest = 0\ncounter_highest = {station.line.modulo - 1}\n"
     station.rewrite(_STATION, width, "")
 
@@ -97,7 +97,7 @@ def _encoder_elsewhere(station: WrongStation) -> None:
 
 
 def _slow_gateway(delay_s: float, station: WrongStation) -> None:
-    """Between station and encoder lies a gateway that takes its time."""
+    """A slow gateway lies between station and encoder."""
     proxy = Proxy(station.ports["plc"], "gateway")
     proxy.set(Weather("delay", 1.0, delay_s))
     station.helpers.append(proxy.stop)
@@ -105,7 +105,7 @@ def _slow_gateway(delay_s: float, station: WrongStation) -> None:
 
 
 def _second_station(station: WrongStation) -> None:
-    """A spare box with a copy of the files works on the same PLC."""
+    """A spare box with a copy of the files uses the same PLC."""
     copy = station.folder / "spare"
     copy.mkdir()
     for name in (_STATION, _RECIPE):
@@ -127,7 +127,7 @@ def _page_port_taken(station: WrongStation) -> None:
 
 
 def _odd_broker(*lines: str) -> Edit:
-    """The station's broker is another one than the recorder's, with these lines in its configuration."""
+    """The station uses another broker than the recorder, with these lines in its configuration."""
 
     def edit(station: WrongStation) -> None:
         folder = station.folder / "odd-broker"
@@ -157,9 +157,8 @@ def _outbox_is_a_folder(station: WrongStation) -> None:
     (station.folder / "state" / "outbox.sqlite").mkdir(parents=True)
 
 
-def _clock(seconds: int) -> tuple[Edit, Edit]:
-    """A clock that can be stepped, and its step."""
-    return preload_clock_of, lambda station: step_clock(station.folder, seconds)
+def _step_clock(seconds: int) -> Edit:
+    return lambda station: step_clock(station.folder, seconds)
 
 
 def preload_clock_of(station: WrongStation) -> None:
@@ -168,13 +167,13 @@ def preload_clock_of(station: WrongStation) -> None:
 
 
 def _unguarded(station: WrongStation) -> None:
-    """No part is in the pictures, and nobody has taught what a part looks like."""
+    """The pictures show no part, and the guard was never taught."""
     station.rewrite(_RECIPE, 'guard = "none"', 'guard = "taught"')
     station.rewrite(_STATION, "lane = 0,", "lane = 0, blank_from = 8,")
 
 
 def _guarded(station: WrongStation) -> None:
-    """No part is in the pictures, and the guard knows what a part looks like."""
+    """The pictures show no part, and the guard knows what a part looks like."""
     _unguarded(station)
     good = [signature(part) for part in station.good_parts(24)]
     guard = PictureGuard(recipe_id=1, taught_utc=utc_of(time.monotonic_ns()), cameras={"cam1": learn(good)})
@@ -187,13 +186,10 @@ def _odd(name: str) -> Edit:
 
 
 RIGHT_ONES = (
-    Mistake(RIGHT, "as it should be", ("line_mismatch", *_BLIND, "other_writer", "plc_numbers", "many_rejects")),
-    Mistake(
-        RIGHT,
-        "a counter that falls, and is said to",
-        ("line_mismatch", *_BLIND),
-        world={"falling": True},
-    ),
+    Mistake(RIGHT, "as it should be"),
+    Mistake(RIGHT, "a counter that falls, and is said to", world={"falling": True}),
+    Mistake(RIGHT, "a counter modulo 20000, and said to be", world={"modulo": 20_000}),
+    Mistake(RIGHT, "one count for each millimetre", world={"counts_per_mm": 1.0}),
 )
 
 MISTAKES = (
@@ -372,7 +368,7 @@ MISTAKES = (
         ("bad_pictures", *_BLIND),
         _recipe('guard = "none"', 'guard = "none"\nmin_sharpness = 99.0'),
     ),
-    # The broker, the page, the disk, the clock: nothing of it may stop a verdict, all of it is told.
+    # Broker, page, disk and clock: none of their faults may stop a verdict, all of them are reported.
     Mistake("broker", "killed", ("broker_lost",), during=lambda station: station.kill("broker")),
     Mistake("broker", "nobody listens", ("broker_lost",), lambda station: _broker_at(free_port(), station)),
     Mistake(
@@ -410,7 +406,7 @@ MISTAKES = (
         _outbox_is_a_folder,
     ),
     *(
-        Mistake("clock", name, ("clock_stepped",), *_clock(seconds))
+        Mistake("clock", name, ("clock_stepped",), preload_clock_of, during=_step_clock(seconds))
         for name, seconds in (("steps 366 days ahead", 366 * _DAY_S), ("steps back to 1970", -56 * 365 * _DAY_S))
     ),
 )

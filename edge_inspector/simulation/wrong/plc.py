@@ -1,4 +1,4 @@
-"""The simulated PLC with one oddity, which a file beside the ledger names: what real PLCs and their programs do."""
+"""The simulated PLC with one oddity of real PLCs and their programs. A file beside the ledger names the oddity."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from edge_inspector.records import Decision
 from edge_inspector.s7 import blocks
 from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, VERDICT, wrap32
 from edge_inspector.simulation import plc
+from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.plc import SimulatedPlc
 
-_BETWEEN_SCANS = 10  # after a part's edge its verdict has come, and the next part is not there yet
+_BETWEEN_SCANS = 10  # scans. After a part's edge its verdict has come, and the next part is not there yet
 
 
 class OddPlc(SimulatedPlc):
-    """The file `oddity` is read at each scan; without it this is the right PLC."""
+    """Reads the file `oddity` at each scan. Without it this is the right PLC."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, line: Line, **wiring: Any) -> None:
+        super().__init__(line, **wiring)
         self._odd_file = self._panel.with_name("oddity")
         self._odd = ""
         self._odd_scans = 0
@@ -38,12 +39,12 @@ class OddPlc(SimulatedPlc):
             after()
 
     def _before_counter_set_back(self) -> None:
-        """Somebody sets the part counter to 0 at the shift change."""
+        """Somebody sets the part counter to 0 at the change of shift."""
         if self._odd_scans == 0:
             self._program.trigger_seq = 0
 
     def _after_poisoned_header(self) -> None:
-        """One header with a number that cannot be, its CRC right."""
+        """One header has an impossible number and a correct CRC."""
         if self._odd_scans == 0:
             self._rewrite_header(trigger_seq=0xFFFFFFFF)
 
@@ -54,7 +55,7 @@ class OddPlc(SimulatedPlc):
         self._rewrite_header(boot_id=0)
 
     def _after_stopped(self) -> None:
-        """The CPU goes to STOP: memory can be read, nothing in it changes."""
+        """The CPU goes to STOP: memory can be read, but nothing in it changes."""
         time.sleep(30.0)
 
     def _after_never_acknowledges(self) -> None:
@@ -65,7 +66,7 @@ class OddPlc(SimulatedPlc):
             self._program.ack_seq += 40
 
     def _before_forged_verdict(self) -> None:
-        """Somebody else writes the next verdict, between two of the station's."""
+        """Somebody else writes the next verdict between two of the station's verdicts."""
         header = EDGE_HEADER.unpack(bytes(self._db_edge[: EDGE_HEADER.size]))
         if self._forged or header is None or self._odd_scans < _BETWEEN_SCANS:
             return
@@ -75,7 +76,7 @@ class OddPlc(SimulatedPlc):
         self._forged = True
 
     def _before_verdict_written_over(self) -> None:
-        """Somebody else turns a verdict that has just come into ACCEPT, before the program takes it."""
+        """Somebody else changes a new verdict to ACCEPT before the program takes it."""
         header = EDGE_HEADER.unpack(bytes(self._db_edge[: EDGE_HEADER.size]))
         at = self._next_slot_at
         slot = VERDICT.unpack(bytes(self._db_edge[at : at + VERDICT.size]))
@@ -94,7 +95,7 @@ class OddPlc(SimulatedPlc):
         self._db_edge[at : at + VERDICT.size] = VERDICT.pack(**fields)
 
     def _before_foreign_header(self) -> None:
-        """A spare box writes its own header between ours."""
+        """A spare box writes its own header between the station's headers."""
         fields: dict[str, Any] = dict.fromkeys((field.name for field in EDGE_HEADER.fields), 0)
         fields |= {"layout_version": 1, "status": 1, "boot_id": 4711, "heartbeat": self._odd_scans + 1}
         fields |= {"session_id": 99, "plc_boot_id": self._program.boot_id}
@@ -107,7 +108,7 @@ class OddPlc(SimulatedPlc):
             self._program.photo_eye(count)
 
     def _latched(self) -> int:
-        """Where the photo-eye latches another counter than the one in the encoder's record, it is far off."""
+        """The latched count. It is far off if the photo-eye latches another counter than the encoder's record has."""
         return wrap32(super()._latched() + (123_456 if self._odd == "latched_elsewhere" else 0))
 
     def _after_clock_in_milliseconds(self) -> None:

@@ -1,4 +1,4 @@
-"""One station with one mistake: it runs on a simulated line, and what it says of itself is written down."""
+"""One station with one mistake. It runs on a simulated line, and its reports are recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,23 +28,27 @@ from edge_inspector.simulation.report import read_ledger
 _LOOK_S = 0.05
 _ANSWERS_S = 30.0
 _PARTS = 28
-RIGHT = "right"  # the family of stations that have nothing to tell
+RIGHT = "right"  # the family of stations that have nothing to report
 _BAD_ONE_IN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One way to be wrong.
+    """One mistake of a station.
 
-    `world` are fields of the simulated line, `oddity` is one of the simulated PLC, `edit` changes the station's files
-    before the start, `during` happens while parts run. `expects` are the conditions of which one must be told, or
-    words of the refusal where the daemon must not even start. What `may_do_no_harm` need not be told when it did none.
+    - `world`: fields of the simulated line.
+    - `oddity`: an oddity of the simulated PLC.
+    - `edit`: changes the station's files before the start.
+    - `during`: happens while parts run.
+    - `expects`: conditions, one of which must be reported, or words of the refusal if the daemon must not even start.
+    - `may_do_no_harm`: the mistake need not be reported if it did no harm.
     """
 
     family: str
     name: str
-    expects: tuple[str, ...]
+    expects: tuple[str, ...] = ()
     edit: Callable[[WrongStation], object] | None = None
+    _: KW_ONLY
     during: Callable[[WrongStation], object] | None = None
     world: dict[str, Any] = field(default_factory=dict)
     oddity: str = ""
@@ -54,10 +58,11 @@ class Mistake:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a station with a mistake. Times in seconds after the first part, or after what happened then."""
+    """The result of a station with a mistake. Times in seconds after the first part, or after the event of `during`."""
 
     family: str
     mistake: str
+    _: KW_ONLY
     refused: bool = False
     told_after_s: float | None = None
     words: str = ""
@@ -71,12 +76,12 @@ class Outcome:
 
     @property
     def told(self) -> bool:
-        """Whether somebody who reads the station's state, log or metrics knows of it."""
+        """Whether the station's state, log or metrics show the mistake."""
         return self.refused or self.told_after_s is not None
 
     @property
     def silent(self) -> bool:
-        """The mistake was not told, though it did harm, or must be told whatever it does."""
+        """Whether the mistake was not reported, although it did harm or must be reported in any case."""
         harm = self.bad_accepted or self.not_inspected > 1 or self.without_verdict
         return self.family != RIGHT and not self.told and bool(harm or not self.may_do_no_harm)
 
@@ -94,7 +99,7 @@ class WrongStation(Demo):
         super().__init__(options, folder)
 
     def rewrite(self, name: str, old: str, new: str) -> None:
-        """Put `new` in place of `old` in one of the station's files. ValueError where `old` is not there."""
+        """Replace `old` by `new` in one of the station's files. Raises ValueError if `old` is not there."""
         path = self.folder / name
         text = path.read_text()
         if old not in text:
@@ -102,7 +107,7 @@ class WrongStation(Demo):
         path.write_text(text.replace(old, new))
 
     def run(self) -> Outcome:
-        """From the start to the last part's gate."""
+        """Run from the start until the last part is at the gate."""
         outcome = Outcome(self.mistake.family, self.mistake.name, may_do_no_harm=self.mistake.may_do_no_harm)
         with self.running():
             if self.daemon.poll() is not None:
@@ -123,7 +128,7 @@ class WrongStation(Demo):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """As the demo's, and whatever the mistake has started ends with it."""
+        """As in the demo. Everything that the mistake has started ends with it."""
         try:
             with super().running():
                 yield
@@ -132,13 +137,13 @@ class WrongStation(Demo):
                 stop()
 
     def good_parts(self, count: int) -> list[Image]:
-        """Pictures of good parts, as the camera takes them."""
+        """Pictures of good parts, as taken by the camera."""
         look = self.line.look
         good = [part for part in range(4 * count) if not look.defective(part)][:count]
         return [picture for part in good if (picture := look.render(part, 0)) is not None]
 
     def plc_oddity(self, name: str) -> None:
-        """Let the simulated PLC be odd in this way from now on."""
+        """Give the simulated PLC this oddity from now on."""
         draft = self.folder / "oddity.new"
         draft.write_text(name)
         draft.replace(self.folder / "oddity")
@@ -162,11 +167,11 @@ class WrongStation(Demo):
         module = "edge_inspector.simulation.wrong.plc"
         arguments = [str(self.folder / "line.json"), str(self.ports["plc"]), str(self.ledger)]
         command = [sys.executable, "-m", module, *arguments, "--boot", str(self._boots)]
-        with (self.folder / "plc.log").open("a") as log:  # a server that is asked for what it lacks says so each time
+        with (self.folder / "plc.log").open("a") as log:  # a server logs each request for a missing block
             return subprocess.Popen(command, start_new_session=True, env=dict(os.environ), stdout=log, stderr=log)
 
     def _await_station(self) -> None:
-        """Until it says anything of itself, or has ended."""
+        """Wait until the station reports anything, or has ended."""
         until = time.monotonic() + _ANSWERS_S
         while time.monotonic() < until and self.daemon.poll() is None:
             state = str(self.health().get("state", self.recorder.state))
@@ -176,7 +181,7 @@ class WrongStation(Demo):
             time.sleep(0.05)
 
     def health(self) -> dict[str, Any]:
-        """What /healthz says, also where it says that the station is not well. Empty where nobody answers."""
+        """The content of /healthz, even if the station is not well. Empty if nobody answers."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['web']}/healthz", timeout=1) as answer:
                 return dict(json.loads(answer.read()))
@@ -186,7 +191,7 @@ class WrongStation(Demo):
             return {}
 
     def log_lines(self) -> list[str]:
-        """The log so far, of a spare station too."""
+        """The log so far, including that of a spare station."""
         logs = (path.read_text(errors="replace") for path in sorted(self.folder.glob("**/daemon.log")))
         return [line for log in logs for line in log.splitlines()]
 
@@ -221,7 +226,7 @@ class WrongStation(Demo):
 
 
 class _Listener:
-    """Asks the station what it says of itself, many times a second, and remembers when each thing was first said."""
+    """Polls the reports of the station many times a second, and records when each was first made."""
 
     def __init__(self, station: WrongStation) -> None:
         self._station = station
@@ -240,7 +245,7 @@ class _Listener:
         self._thread.join()
 
     def told(self, codes: tuple[str, ...]) -> tuple[int | None, str]:
-        """When one of these conditions was first held, and the words. None where none was."""
+        """When one of these conditions was first reported, and its text. None if none was."""
         found = [self._first[code] for code in codes if code in self._first]
         at_ns, words = min(found, default=(None, ""))
         return at_ns, words
@@ -261,7 +266,7 @@ class _Listener:
             self._read_log(now)
 
     def _read_log(self, now: int) -> None:
-        """Where the page is not there, the log is; it also has what was told and is over."""
+        """Read the log, which works without the page. It also has reports that are over."""
         for line in self._station.log_lines():
             for code in self._station.mistake.expects:
                 if f"{code} (E" in line or (" " in code and code in line):
@@ -269,7 +274,7 @@ class _Listener:
 
 
 def draw_parts(folder: Path) -> Path:
-    """Eight pictures of parts on a dark belt, every fourth with a spot that is a defect, and their index."""
+    """Eight pictures of parts on a dark belt, and their index. Every fourth has a spot that is a defect."""
     folder.mkdir()
     rng = np.random.default_rng(5)
     rows = []

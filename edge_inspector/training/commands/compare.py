@@ -1,4 +1,4 @@
-"""`model compare A B DATA`: two models on the same parts, and on which parts they differ."""
+"""`model compare A B DATA`: judge two models on the same parts, and list the parts on which they differ."""
 
 import argparse
 
@@ -18,19 +18,25 @@ _NAMED = 10
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print both, then who catches what the other misses."""
+    """Print the figures of both models, then the defects that only one of them catches."""
     folders = (given.one, given.other)
     manifests = [read_manifest(folder) for folder in folders]
     if manifests[0].classes != manifests[1].classes:
         raise ConfigError([Fault(str(given.other), f"has other classes: {', '.join(manifests[1].classes)}")])
-    # Each reads the pictures as it takes them: what grey lacks would be missing to both.
+    # Each model reads the pictures in its own form. If one read served both, a grey model would hide colours from both.
     judged = [open_judged(given.data, given.split, manifest) for manifest in manifests]
     opened = [model_predictor(folder, "int8", given.driver) for folder in folders]
     times = interleaved_ms([predict for predict, _ in opened], blank(manifests[0]))
     verdicts, seen = [], None
     for manifest, data, (predict, info), took in zip(manifests, judged, opened, times, strict=True):
         limits = limits_of(manifest)
-        seen = gather(predict, len(manifest.classes), info.stride, data.parts(), confidences_with(limits))
+        seen = gather(
+            predict,
+            classes=len(manifest.classes),
+            stride=info.stride,
+            parts=data.parts(),
+            confidences=confidences_with(limits),
+        )
         print(f"{info.label}, {took:.1f} ms per frame of the model's size")
         print("  " + "\n  ".join(lines(figures(seen, manifest.classes, limits))))
         verdicts.append(rejected(seen, limits))

@@ -1,4 +1,4 @@
-"""`model evaluate MODEL_DIR DATA`: figures of a model folder on a split, into its manifest."""
+"""`model evaluate MODEL_DIR DATA`: measure a model folder on a split and write the figures into its manifest."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from edge_inspector.training.shipping.manifest import add_scores, named, score_r
 
 
 def run(given: argparse.Namespace) -> int:
-    """Score, print, write."""
+    """Measure, print, write."""
     if given.report and not given.report.parent.is_dir():
         raise ConfigError([Fault("--report", f"{given.report.parent} is no folder")])
     manifest = read_manifest(given.model)
@@ -31,7 +31,11 @@ def run(given: argparse.Namespace) -> int:
     predict, info = model_predictor(given.model, given.precision, given.driver)
     values: set[int] = set()
     seen = gather(
-        _noting(predict, values), len(manifest.classes), info.stride, judged.parts(), confidences_with(limits)
+        _noting(predict, values),
+        classes=len(manifest.classes),
+        stride=info.stride,
+        parts=judged.parts(),
+        confidences=confidences_with(limits),
     )
     found = figures(seen, manifest.classes, limits)
     (took,) = interleaved_ms([predict], blank(manifest))
@@ -45,15 +49,26 @@ def run(given: argparse.Namespace) -> int:
     if given.cost:
         _print_cheapest(seen, manifest, limits, Cost(*given.cost))
     if not given.dry_run:
-        add_scores(given.model, [score_row(found, **_conditions(given, split, judged.name, round(took, 2), people))])
+        add_scores(
+            given.model,
+            [score_row(found, **_conditions(given, split=split, data=judged.name, ms=round(took, 2), people=people))],
+        )
     if given.report:
-        write_evaluation_report(given.report, info.label, manifest.classes, limits, seen, judged.parts(), predict)
+        write_evaluation_report(
+            given.report,
+            title=info.label,
+            classes=manifest.classes,
+            limits=limits,
+            seen=seen,
+            parts=judged.parts(),
+            predict=predict,
+        )
         print(f"report: {given.report}")
     return 0
 
 
 def _noting(predict: Predict, values: set[int]) -> Predict:
-    """The same, and `values` has all that ever stood in a mask."""
+    """The same function. It also adds every mask value that occurs to `values`."""
 
     def noting(image: Image) -> Image:
         mask = predict(image)
@@ -64,7 +79,7 @@ def _noting(predict: Predict, values: set[int]) -> Predict:
 
 
 def lines(found: Figures) -> Iterable[str]:
-    """Figures in words."""
+    """The figures as text, line by line."""
     low, high = found.part_recall_95
     yield f"part recall {found.part_recall:.3f} [{low:.3f}, {high:.3f}]: {found.escapes} of {found.defective} escape"
     low, high = found.false_reject_rate_95
@@ -92,7 +107,7 @@ def _print_cheapest(seen: Evidence, manifest: Manifest, limits: Sequence[Limit],
 
 
 def _conditions(
-    given: argparse.Namespace, split: str, data: str, ms: float, people: dict[str, float]
+    given: argparse.Namespace, *, split: str, data: str, ms: float, people: dict[str, float]
 ) -> dict[str, object]:
     conditions: dict[str, object] = {
         "data": data,

@@ -1,4 +1,4 @@
-"""`model guard MODEL_DIR`: make the numbers of a model folder's files fail closed, without training anew."""
+"""`model guard MODEL_DIR`: add the guard for invalid numbers to a model folder's files, without new training."""
 
 import argparse
 import hashlib
@@ -12,7 +12,7 @@ from edge_inspector.training.shipping.manifest import write_table
 
 
 def run(given: argparse.Namespace) -> int:
-    """Mend, hash, write; the manifest last."""
+    """Repair the files, hash them and write. The manifest is written last."""
     manifest = read_manifest(given.model)
     table = tomllib.loads((given.model / MANIFEST_NAME).read_text(encoding="utf-8"))
     for kind, file in manifest.files.items():

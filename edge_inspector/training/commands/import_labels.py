@@ -1,4 +1,4 @@
-"""`model import FORM SOURCE TARGET`: labels of another form as a folder with index.csv."""
+"""`model import FORM SOURCE TARGET`: convert labels of another form into a folder with index.csv."""
 
 import argparse
 
@@ -8,15 +8,15 @@ from edge_inspector.training.data.label_forms import Convention
 
 
 def run(given: argparse.Namespace) -> int:
-    """Write the folder and say what is in it."""
+    """Write the folder and print its content."""
     convention = Convention(given.class_attribute, given.boxes)
     count = import_labels(
         given.form,
         given.source,
         given.target,
-        given.val_share,
-        given.group_pattern,
-        convention,
+        val_share=given.val_share,
+        group_pattern=given.group_pattern,
+        convention=convention,
         skip_unlabelled=given.unlabelled == "skip",
     )
     folder = Folder(given.target)

@@ -1,4 +1,4 @@
-"""`model quantize RUN DATA`: the model folder of a finished run, if INT8 is worth it."""
+"""`model quantize RUN DATA`: make the model folder of a finished run, if INT8 is good enough."""
 
 import argparse
 
@@ -13,11 +13,11 @@ def run(given: argparse.Namespace) -> int:
     """Quantise, measure, write."""
     asked = read_json(given.run / RUN_FILE)
     reading = Reading(
-        asked["folds"],
-        asked.get("learn_from", "train"),
-        asked["group"],
-        asked["shrink"],
-        tuple(asked["patch"]),
+        folds=asked["folds"],
+        learn_from=asked.get("learn_from", "train"),
+        group=asked["group"],
+        shrink=asked["shrink"],
+        patch=tuple(asked["patch"]),
         colour=asked["colour"],
         fill=asked.get("fill", "mirror"),
     )
@@ -29,6 +29,10 @@ def run(given: argparse.Namespace) -> int:
     if asked.get("data_sha256", now) != now:
         raise ConfigError([Fault("DATA", "is not what the run learned from any more: train again, with another --out")])
     card = Card(given.name, given.version, given.licence, given.description)
-    folder = pack(given.run, task, Shipping(card, given.models, given.split, given.force, given.machine))
+    folder = pack(
+        given.run,
+        task,
+        Shipping(card=card, models=given.models, split=given.split, force=given.force, machine=given.machine),
+    )
     print(f"written: {folder}")
     return 0

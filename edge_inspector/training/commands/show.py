@@ -1,4 +1,4 @@
-"""`model show MODEL_DIR`: what a manifest says, in words."""
+"""`model show MODEL_DIR`: print the content of a manifest as text."""
 
 import argparse
 from typing import Final
@@ -9,7 +9,7 @@ _WHERE: Final = ("data", "split", "precision", "runtime")
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print; the files' hashes have been checked when this prints anything."""
+    """Print. The hashes of the files are checked first."""
     manifest = read_manifest(given.model)
     size = manifest.input
     print(f"{manifest.name} {manifest.version}: {manifest.description}")

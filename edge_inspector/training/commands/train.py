@@ -1,4 +1,4 @@
-"""`model train DATA`: nets per fold, limits from what they were not shown, the net to ship, a report."""
+"""`model train DATA`: train a net per fold, choose limits on held-out parts, train the net to ship, write a report."""
 
 import argparse
 import hashlib
@@ -22,7 +22,7 @@ from edge_inspector.training.shipping.runs import Order, learned_from, read_limi
 
 
 def run(given: argparse.Namespace) -> int:
-    """Train, or go on training."""
+    """Train, or continue a run."""
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(1)
     _check_sizes(given)
@@ -41,23 +41,29 @@ def run(given: argparse.Namespace) -> int:
 
 
 def reading(given: argparse.Namespace) -> Reading:
-    """How DATA is to be read. Raises ConfigError."""
+    """The options that say how to read DATA. Raises ConfigError."""
     unknown = sorted({shape for _, shape in given.draw} - SHAPES.keys())
     if unknown:
         raise ConfigError([Fault("--draw", f"{unknown[0]!r} is no shape: {', '.join(SHAPES)}")])
     if given.draw_share and not given.draw:
         raise ConfigError([Fault("--draw-share", "needs --draw CLASS=SHAPE at least once")])
-    mix = Mix(given.good_share, given.paste_share, given.draw_share, dict(given.draw), given.soft)
+    mix = Mix(
+        good_share=given.good_share,
+        paste_share=given.paste_share,
+        draw_share=given.draw_share,
+        drawn=dict(given.draw),
+        soft=given.soft,
+    )
     return Reading(
-        given.folds,
-        given.learn_from,
-        given.group,
-        given.shrink,
-        tuple(given.patch),
-        mix,
-        given.colour,
-        given.shade,
-        given.fill,
+        folds=given.folds,
+        learn_from=given.learn_from,
+        group=given.group,
+        shrink=given.shrink,
+        patch=tuple(given.patch),
+        mix=mix,
+        colour=given.colour,
+        shade=given.shade,
+        fill=given.fill,
     )
 
 
@@ -85,21 +91,21 @@ def _order(given: argparse.Namespace, task: Task) -> Order:
     )
     cost = Cost(*given.cost) if given.cost else None
     return Order(
-        plan,
-        tuple(given.window),
-        given.per_class,
-        given.tta,
-        given.false_rejects,
-        cost,
-        _settings(given, task),
-        given.held_out,
-        given.jobs,
-        given.threads,
+        plan=plan,
+        window=tuple(given.window),
+        per_class=given.per_class,
+        tta=given.tta,
+        false_rejects=given.false_rejects,
+        cost=cost,
+        settings=_settings(given, task),
+        held_out=given.held_out,
+        jobs=given.jobs,
+        threads=given.threads,
     )
 
 
 def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
-    """All that decides what comes out, without the paths of this machine."""
+    """All settings that change the result, without the paths of this machine."""
     aside = {"command", "data", "out", "threads", "jobs", "false_rejects", "cost"}
     asked = vars(given).items()
     settings = {key: _content(value) if isinstance(value, Path) else value for key, value in asked if key not in aside}
@@ -107,7 +113,7 @@ def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
 
 
 def _content(path: Path) -> str:
-    """What a file is called and, where it is one, what is in it."""
+    """The name of a path and, if it is a file, the hash of its content."""
     return f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else path.name
 
 
@@ -115,7 +121,7 @@ def _check_sizes(given: argparse.Namespace) -> None:
     step = 32 * given.shrink
     faults = [Fault("--window", f"{side} is no multiple of {step}") for side in given.window if side % step]
     faults += [Fault("--patch", f"{side} is no multiple of 32") for side in given.patch if side % 32]
-    # The tiles of a smaller window would not advance, and a smaller patch has no place around which to cut it.
+    # Tiles of a smaller window would not advance. A smaller patch leaves no place around which to cut it.
     for option in ("window", "patch"):
         faults += [Fault(f"--{option}", f"{side} is less than 64") for side in getattr(given, option) if side < 64]
     for option in ("start", "encoder_weights"):

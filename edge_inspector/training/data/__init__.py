@@ -1,1 +1,1 @@
-"""What nets learn from and are judged on."""
+"""The data that nets are trained and judged on."""

@@ -1,4 +1,4 @@
-"""What a shop floor does to a picture: light, gamma, tint, blur, noise, and parts that lie a little differently."""
+"""Augmentation as on a shop floor: light, gamma, tint, blur, noise, and parts that lie a little differently."""
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -12,7 +12,12 @@ from edge_inspector.training.data.folder import Image
 
 
 class Sample(NamedTuple):
-    """Image [H, W, C]; class map [H, W], 0 good, else 1 + the position of the class; certainty [H, W], 0..255."""
+    """One sample of an image, its labels and their certainty.
+
+    - image [H, W, C]
+    - class map [H, W]: 0 is good, otherwise 1 + the index of the class
+    - certainty of the label [H, W], 0..255
+    """
 
     image: Image
     classes: Image
@@ -20,16 +25,19 @@ class Sample(NamedTuple):
 
 
 def certain(image: Image, classes: Image) -> Sample:
-    """A sample whose labels are beyond doubt."""
+    """A sample whose labels are certain."""
     return Sample(image, classes, np.where(classes > 0, np.uint8(255), np.uint8(0)).astype(np.uint8))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """How far a sample may be bent: each value is the largest change, 0 switches it off.
+    """How far a sample may be changed: each value is the largest change, 0 switches it off.
 
-    `elastic_px` moves pixels by up to so many, smoothly; `noise` is in grey levels, `blur` a sigma in pixels; `shade`
-    is light that falls unevenly; `fill` lies beyond the picture.
+    - `elastic_px`: pixels move smoothly by up to this distance.
+    - `noise`: in grey levels.
+    - `blur`: a sigma in pixels.
+    - `shade`: uneven light.
+    - `fill`: what lies beyond the picture.
     """
 
     gain: float = 0.0
@@ -45,7 +53,7 @@ class Augmentation:
     fill: Fill = "mirror"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Bend one sample."""
+        """Change one sample at random."""
         moved = self._move(sample, rng)
         return moved._replace(image=self._light(moved.image, rng))
 
@@ -92,7 +100,7 @@ class Augmentation:
 
 
 def _waves(shape: tuple[int, ...], reach: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A field [H, W] that wanders smoothly between about -reach and reach."""
+    """A smooth random field [H, W] with values between about -reach and reach."""
     if not reach:
         return np.zeros((1, 1), np.float32)
     coarse = rng.uniform(-reach, reach, (5, 5)).astype(np.float32)
@@ -105,5 +113,5 @@ def _remapped(plane: Image, where: list[NDArray[np.float32]], how: int, fill: Fi
 
 
 SHOP_FLOOR: Final = Augmentation(gain=0.3, gamma=0.35, noise=4.0, blur=0.8, turn_deg=8.0, scale=0.25, elastic_px=2.0)
-# The renderer varies light and texture itself; the tint is a lamp that ages.
+# The renderer varies light and texture itself. The tint simulates a lamp that ages.
 RENDERED: Final = Augmentation(gain=0.06, tint=0.02, gamma=0.06, noise=1.5)

@@ -1,6 +1,6 @@
-"""Defects drawn onto sound surfaces: lines, blobs, chips and bands, for classes of which there are few pictures.
+"""Drawn defects on good surfaces: lines, blobs, chips and bands, for classes with few pictures.
 
-Each is a change of brightness relative to the surface, so that it takes the light of where it lies.
+Each changes the brightness relative to the surface, so it takes the light of its place.
 """
 
 import math
@@ -18,10 +18,10 @@ Rng: TypeAlias = np.random.Generator
 _SHIFT: Final = 4
 
 
-def draw(shape: str, image: Image, classes: Image, index: int, rng: Rng, shrink: int = 1) -> None:
-    """Lay one drawn defect of `shape` (a key of SHAPES) into a patch and its class map, in place.
+def draw(shape: str, image: Image, classes: Image, *, index: int, rng: Rng, shrink: int = 1) -> None:
+    """Draw one defect of `shape` (a key of SHAPES) into a patch and its class map, in place.
 
-    It is drawn at the camera's resolution and made smaller as the patch was: a hole of ten pixels stays one.
+    It is drawn at the camera's resolution and then shrunk like the patch: a hole of ten camera pixels keeps this size.
     """
     cover = np.zeros([side * shrink for side in classes.shape], np.uint8)
     change = SHAPES[shape](cover, rng)
@@ -33,7 +33,7 @@ def draw(shape: str, image: Image, classes: Image, index: int, rng: Rng, shrink:
 
 
 def _line(cover: Image, rng: Rng) -> NDArray[np.float32]:
-    """A crack: it wanders and grows thin, mostly from a side inwards."""
+    """A crack: a wandering line that grows thin, mostly from a side inwards."""
     height, width = cover.shape
     steps = int(rng.integers(8, 60))
     if rng.random() < 0.6:
@@ -95,7 +95,7 @@ def _at_side(cover: Image, rng: Rng) -> tuple[NDArray[np.float64], float]:
 
 
 def _band(cover: Image, rng: Rng) -> NDArray[np.float32]:
-    """A stretch of uneven grinding: streaks along the columns, stronger than around it."""
+    """A band of uneven grinding: streaks along the columns, stronger than around it."""
     height, width = cover.shape
     top, left = int(rng.uniform(-0.2, 0.8) * height), int(rng.uniform(-0.3, 0.6) * width)
     bottom, right = top + int(rng.uniform(0.1, 0.6) * height), left + int(rng.uniform(0.4, 1.3) * width)
@@ -131,4 +131,4 @@ SHAPES: Final[dict[str, Callable[[Image, Rng], NDArray[np.float32]]]] = {
     "chip": _chip,
     "band": _band,
 }
-"""What can be drawn."""
+"""The shapes that can be drawn."""

@@ -1,8 +1,22 @@
-"""A folder of labelled images: `index.csv` beside them says what each is. Its content is checked, not trusted.
+"""A folder of labelled images. Its `index.csv` describes each image. The content is checked, not trusted.
 
-Columns: image, mask (may be empty on good images), class, label (0 good, 1 defective), split; and where they exist a
-grouping key (see GROUP_COLUMNS), fold, part (several views of one part), note (why the image is doubtful), mask2 (a
-second annotator's). An image with defects of several classes has one row for each.
+Columns that every index has:
+
+- image
+- mask: may be empty for good images
+- class
+- label: 0 good, 1 defective
+- split
+
+Optional columns:
+
+- a grouping key, see GROUP_COLUMNS
+- fold
+- part: several images can be views of one part
+- note: why the image is doubtful
+- mask2: the mask of a second annotator
+
+An image with defects of several classes has one row for each class.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,15 +34,15 @@ from edge_inspector.training.data.pictures import is_grey, read_picture
 
 Image: TypeAlias = NDArray[np.uint8]
 GROUP_COLUMNS: Final = ("group", "session", "item", "tile", "location", "part_id")
-"""Looked for in this order: what must never lie on both sides of a split."""
+"""The grouping columns, in the order in which they are tried. A group must never lie on both sides of a split."""
 UNREVIEWED: Final = ("not reviewed", "unsure", "a defect without class and mask")
-"""Notes of `edge-inspector export` on rows that repeat the model or say nothing: no model may be judged by them."""
-_SEVERAL: Final = 4  # masks that cannot all be large by chance
+"""Notes of `edge-inspector export` on rows that repeat the model or have no label. They never judge a model."""
+_SEVERAL: Final = 4  # masks. So many cannot all be large by chance
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One image. `marks` holds (1 + class index, mask 0..255) per class; `second` the same by another annotator."""
+    """One image. `marks` has (class index + 1, mask 0..255) per class. `second`: the same by another annotator."""
 
     name: str
     part: str
@@ -40,18 +54,18 @@ class Entry:
 
     @property
     def classes(self) -> Image:
-        """Class map [H, W]: 0 good, else 1 + the position of the class; the last of several classes wins."""
+        """Class map [H, W]: 0 good, otherwise 1 + the index of the class. Where classes overlap, the last one wins."""
         return _painted(self.marks, self.image.shape[:2])
 
     @property
     def certainty(self) -> Image:
-        """How sure the annotator was, [H, W], 0..255."""
+        """The certainty of the annotator, [H, W], 0..255."""
         planes = [mask for _, mask in self.marks]
         return np.maximum.reduce(planes) if planes else np.zeros(self.image.shape[:2], np.uint8)
 
     @property
     def likeliest(self) -> Image:
-        """Class map [H, W] below half, too: of which class the annotator was surest."""
+        """Class map [H, W] that also counts pixels below half: the class of which the annotator was most certain."""
         kinds, most = np.zeros((2, *self.image.shape[:2]), np.uint8)
         for index, mask in self.marks:
             kinds[(mask > 0) & (mask >= most)] = index
@@ -72,9 +86,9 @@ def _painted(marks: tuple[tuple[int, Image], ...], shape: tuple[int, ...]) -> Im
 
 
 class Folder:
-    """The index of a folder, checked; images are read when `entries` asks for them. Raises ConfigError.
+    """The checked index of a folder. `entries` reads the images. Raises ConfigError.
 
-    `group` is a grouping column that comes before GROUP_COLUMNS where the index has it.
+    `group` names a grouping column. If the index has it, it is used before those of GROUP_COLUMNS.
     """
 
     def __init__(self, root: Path, *, grey: bool | None = None, group: str = "", shrink: int = 1) -> None:
@@ -96,20 +110,20 @@ class Folder:
         return {name: names.count(name) for name in sorted(set(names))}
 
     def leaks(self) -> list[str]:
-        """Groups that lie in more than one split: a score taken there is worth nothing."""
+        """Groups that lie in more than one split. They make every score worthless."""
         seen: dict[str, set[str]] = {}
         for row in self._rows:
             seen.setdefault(self.group_of(row), set()).add(row["split"])
         return sorted(group for group, splits in seen.items() if len(splits) > 1)
 
     def refuse_leaks(self) -> None:
-        """See that no group lies in more than one split. Raises ConfigError."""
+        """Raise ConfigError if a group lies in more than one split."""
         if leaks := self.leaks():
             what = f"the splits leak: {self.group_kind} {leaks[0]} lies in two ({len(leaks)} such groups)"
             raise ConfigError([Fault(str(self.root), what)])
 
     def refuse_one_kind(self, split: str) -> None:
-        """See that a split has good pictures and defective ones to learn from. Raises ConfigError."""
+        """Raise ConfigError unless a split has both good and defective pictures to train on."""
         found = {row["label"] for row in self.sure_rows(split)}
         if found == {"1"}:
             what = f"every picture of {split!r} is defective: limits cannot be chosen without good ones"
@@ -119,25 +133,25 @@ class Folder:
             raise ConfigError([Fault(str(self.root / INDEX), what)])
 
     def rows(self, split: str) -> list[Row]:
-        """The rows of a split, or of several that a + joins."""
+        """The rows of a split, or of several splits joined by +."""
         wanted = {split} if split in self.splits() else set(split.split("+"))
         return [row for row in self._rows if row["split"] in wanted]
 
     def sure_rows(self, split: str, *, doubtful: bool = False) -> list[Row]:
-        """The rows of the images without any note, to learn from; with the doubtful ones, those to judge by."""
+        """The rows of images without a note, for training. `doubtful` adds rows with a note, except UNREVIEWED."""
         rows = self.rows(split)
         left_out = {row["image"] for row in rows if row.get("note") and (not doubtful or row["note"] in UNREVIEWED)}
         return [row for row in rows if row["image"] not in left_out]
 
     @property
     def group_kind(self) -> str:
-        """What a group is, for messages."""
+        """The name of a group's kind, for messages."""
         return self.group_column or "part"
 
     def group_of(self, row: Row) -> str:
-        """What must not be torn from this row: the rows of its key, else of its part, and all that is joined to them.
+        """The group of a row: the rows with the same key, otherwise of the same part, and all rows joined to them.
 
-        A part or an image that lies in two groups makes them one, which has the smaller name.
+        If a part or an image lies in two groups, they become one group with the smaller name.
         """
         return self._groups[row["image"]]
 
@@ -185,7 +199,7 @@ class Folder:
         return tuple(found)
 
     def _refuse_inverted(self, entries: Iterable[Entry]) -> None:
-        """See that not every mask is mostly defect: then somebody drew what is good. Raises ConfigError."""
+        """Raise ConfigError if every mask is mostly defect: then somebody has drawn the good areas."""
         shares = [float((mask > 127).mean()) for entry in entries for _, mask in entry.marks]
         if len(shares) >= _SEVERAL and min(shares) > 0.5:
             what = (
@@ -194,14 +208,14 @@ class Folder:
             raise ConfigError([Fault(str(self.root / INDEX), what)])
 
     def _refuse_marked(self, rows: Iterable[Row]) -> None:
-        """See that what is said to be good has no defect in its mask. Raises ConfigError."""
+        """Raise ConfigError if a good image has a defect in its mask."""
         for row in rows:
             if row.get("mask") and self._mask(row["mask"]).any():
                 what = f"shows a defect, but {row['image']} is said to be good (label 0): one of the two is wrong"
                 raise ConfigError([Fault(row["mask"], what)])
 
     def _mask(self, name: str) -> Image:
-        """A small pixel is flawed where any of its pixels is, as everywhere else: thin defects survive."""
+        """A shrunk pixel is defective if any of its pixels is, as everywhere in training. So thin defects stay."""
         blocks = _blocks(read_mask(self.root / name), self.shrink)
         return np.asarray(blocks.max(axis=(1, 3)), np.uint8)
 
@@ -218,7 +232,7 @@ def smaller(image: Image, shrink: int) -> Image:
 
 
 def _blocks(image: Image, side: int) -> Image:
-    """[H, W, ...] -> [H/side, side, W/side, side, ...], grown at the far sides to whole blocks."""
+    """[H, W, ...] -> [H/side, side, W/side, side, ...], extended at the far sides to whole blocks."""
     below, beside = -image.shape[0] % side, -image.shape[1] % side
     grown = np.pad(image, ((0, below), (0, beside), (0, 0))[: image.ndim], mode="edge")
     height, width = grown.shape[:2]
@@ -226,7 +240,7 @@ def _blocks(image: Image, side: int) -> Image:
 
 
 def part_of(row: Row) -> str:
-    """What a row's image is a view of; without a column that says so, each image is a part of its own."""
+    """The part that a row's image is a view of. Without a column for it, each image is its own part."""
     return row.get("part") or row.get("part_id") or row["image"]
 
 
@@ -243,6 +257,6 @@ def _joined(rows: Iterable[Row], column: str) -> dict[str, str]:
     for row in rows:
         key = row[column] if column else part_of(row)
         tops = [top(node) for node in (("group", key), ("image", row["image"]), ("part", part_of(row)))]
-        # "group" comes first in the alphabet: what is joined is named after a key, never after an image of it.
+        # "group" comes first in the alphabet, so a joined group gets the name of a key and never of an image.
         above.update(dict.fromkeys(tops, min(tops)))
     return {row["image"]: top(("image", row["image"]))[1] for row in rows}

@@ -1,4 +1,4 @@
-"""Cross-validation that cannot leak: what belongs together is held out together."""
+"""Cross-validation without leaks: a whole group is held out together."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from edge_inspector.training.data.index_file import Row
 def grouped_folds(folder: Folder, split: str, count: int) -> list[frozenset[str]]:
     """Groups of a split in `count` folds, each fold with its share of every class.
 
-    The index's own folds are used where they are that many and no group lies in two of them.
+    The index's own folds are used if there are `count` of them and no group lies in two of them.
     """
     rows = folder.rows(split)
     own = _own_folds(folder, rows)
@@ -45,7 +45,7 @@ def _refuse_overlap(folds: list[frozenset[str]], folder: Folder) -> None:
 
 
 def _dealt(groups: Mapping[str, Counter[str]], count: int) -> list[frozenset[str]]:
-    """Largest groups of the rarest classes first, each to the fold that has least of what it brings."""
+    """Deal the largest groups of the rarest classes first, each to the fold that has least of their classes."""
     total: Counter[str] = sum((Counter(kinds) for kinds in groups.values()), Counter())
     folds: list[set[str]] = [set() for _ in range(count)]
     held: list[Counter[str]] = [Counter() for _ in range(count)]

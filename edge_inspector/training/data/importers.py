@@ -1,4 +1,4 @@
-"""Labels of another form as a folder with index.csv, every name made anew and every image read once."""
+"""Converts labels of another form into a folder with index.csv. Every file gets a new name, every image is read."""
 
 import csv
 import re
@@ -25,7 +25,7 @@ _CLASS_NAME: Final = re.compile(r"[\w][\w .+-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """How many images came in; how many of them no label file names, and how many have a region to ignore."""
+    """How many images were imported, how many of them have no label, and how many have a region to ignore."""
 
     images: int
     unlabelled: int
@@ -36,15 +36,15 @@ def import_labels(
     form: str,
     source: Path,
     target: Path,
+    *,
     val_share: float,
     group_pattern: str,
     convention: Convention = _PLAIN,
-    *,
     skip_unlabelled: bool = False,
 ) -> Imported:
-    """Write the folder `target`. Raises ConfigError and then leaves nothing behind.
+    """Write the folder `target`. On ConfigError nothing is left behind.
 
-    A picture that no label file names is good, unless it is to be left out.
+    A picture without a label counts as good, unless it is to be left out.
     """
     group = _grouping(group_pattern)
     if target.exists():
@@ -99,7 +99,7 @@ def _rows(found: Iterable[Labelled], target: Path, group: Callable[[Path], str])
             yield {**shared, "mask": "", "class": "good", "label": "0"}
         for place, kind in enumerate(kinds):
             mask = _mask(labelled, kind, size)
-            # Names of classes cannot tell files apart: written in ASCII, many are the same.
+            # The names of classes cannot keep files apart: written in ASCII, many are the same.
             file = f"masks/{name}_{place}.png"
             cv2.imwrite(str(target / file), mask)
             yield {**shared, "mask": file, "class": kind, "label": "1"}
@@ -124,7 +124,7 @@ def _mask(labelled: Labelled, kind: str, shape: tuple[int, int]) -> Image:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """Height and width of a picture as it is shown, to whoever draws polygons on it too."""
+    """Height and width of a picture as viewers show it. Polygons are drawn on this view, too."""
     height, width = read_picture(path, grey=True).shape
     if max(height, width) > LARGEST_SIDE:
         raise ConfigError([Fault(str(path), f"has more than {LARGEST_SIDE} px a side")])
@@ -132,14 +132,14 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def _refuse_turned(path: Path) -> None:
-    """See that a picture is shown as it is stored: nobody can tell how its mask lies else. Raises ConfigError."""
+    """Raise ConfigError if a picture is stored in a turned position: its mask could belong to either position."""
     stored = read_pixels(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
     if not np.array_equal(stored, read_pixels(path, cv2.IMREAD_GRAYSCALE)):
         raise ConfigError([Fault(str(path), "is turned by its EXIF, its mask is not: save it upright")])
 
 
 def _split(rows: list[dict[str, str]], val_share: float) -> None:
-    """Whole groups to `val`, every nth of those with the same classes."""
+    """Assign whole groups to `val`: every nth of those with the same classes."""
     kinds: dict[str, set[str]] = {}
     for row in rows:
         kinds.setdefault(row["group"], set()).add(row["class"])

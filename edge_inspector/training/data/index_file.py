@@ -1,4 +1,4 @@
-"""The file index.csv of a folder of labelled images: read, checked, and answered with what to write."""
+"""Reads and checks the file index.csv of a folder of labelled images. Each fault says what to write instead."""
 
 import csv
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ def read_index(root: Path) -> list[Row]:
     """The rows of the folder's index. Raises ConfigError with the first twenty faults."""
     path = root / INDEX
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel begins with a mark
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel puts a byte order mark first
             rows = list(csv.DictReader(file, restval=""))
     except UnicodeDecodeError as error:
         raise ConfigError([Fault(str(path), "is not UTF-8: save it as CSV UTF-8")]) from error
@@ -43,7 +43,7 @@ def _columns_wanted(missing: Iterable[str], rows: list[Row]) -> str:
 
 
 def _contradictions(rows: Iterable[Row]) -> Iterable[str]:
-    """What no single row shows: one picture good and bad, one class spelled in two ways."""
+    """Faults that no single row shows: one picture good and bad, one class spelled in two ways."""
     labels: dict[str, set[str]] = {}
     spellings: dict[str, set[str]] = {}
     for row in rows:
@@ -78,7 +78,7 @@ def _wrong(root: Path, row: Row) -> Iterable[str]:
 
 
 def misplaced(folder: Path, name: str) -> str:
-    """What is wrong with a file that an index or a label file names; "" where it lies in the folder."""
+    """The fault in a file name of an index or a label file. "" if the file lies in the folder."""
     try:
         path = (folder / name).resolve()
         if not path.is_relative_to(folder.resolve()):

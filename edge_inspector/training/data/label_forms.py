@@ -1,13 +1,13 @@
-"""Label files of other tools, read with suspicion: MVTec-AD's layout, and shapes by COCO, VIA and labelme.
+"""Reads label files of other tools: MVTec-AD's layout, and shapes from COCO, VIA and labelme.
 
-They come from anywhere: names that leave the folder, lists without end and coordinates that are no numbers are
-refused, with the place named.
+The files can come from anywhere. Names that leave the folder, endless lists and invalid coordinates are refused, and
+the message names the place.
 """
 
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -26,9 +26,9 @@ _PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", 
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """What a tool's file leaves open. `class_attribute` is VIA's attribute that names the class.
+    """Choices that a tool's file leaves open. `class_attribute`: VIA's attribute that names the class.
 
-    `boxes`: rectangles are masks too, though most of what they mark is good.
+    `boxes`: rectangles count as masks, although most of their area is good.
     """
 
     class_attribute: str = ""
@@ -37,20 +37,21 @@ class Convention:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One image and, per class, its mask's file or its shapes; nothing for a good image.
+    """One image with a mask file or shapes per class. A good image has none.
 
-    `labelled` is false where no label file names the image. `note` says why it is not to be learned from.
+    `labelled` is false if no label file names the image. `note` says why it must not be used for training.
     """
 
     image: Path
     drawn: dict[str, list[Fill]] = field(default_factory=dict)
+    _: KW_ONLY
     masks: dict[str, Path] = field(default_factory=dict)
     labelled: bool = True
     note: str = ""
 
 
 def _mvtec(source: Path, _: Convention) -> Iterator[Labelled]:
-    """train/good, test/CLASS and ground_truth/CLASS/*_mask.png; its own split has no defect to learn from."""
+    """train/good, test/CLASS and ground_truth/CLASS/*_mask.png. MVTec's own training split has no defects."""
     for path in _pictures(source / "train" / "good"):
         yield Labelled(path)
     test = source / "test"
@@ -91,7 +92,7 @@ def _coco(source: Path, convention: Convention) -> Iterator[Labelled]:
 
 
 def _segments(annotation: Any, file: Path, convention: Convention) -> Iterator[Fill]:
-    """Its polygons or run lengths; its box where that will do."""
+    """The polygons or run lengths of an annotation, or its box if boxes are allowed."""
     found = _field(annotation, "segmentation", file)
     if isinstance(found, dict):
         yield _shape(file, shapes.run_lengths, found.get("counts"), found.get("size"))
@@ -123,7 +124,7 @@ def _via(source: Path, convention: Convention) -> Iterator[Labelled]:
 
 
 def _menus(table: Any) -> dict[str, dict[str, Any]]:
-    """VIA's choices: by attribute, what a stored number stands for."""
+    """VIA's menus: for each attribute, the text for each stored number."""
     attributes = table.get("_via_attributes") if isinstance(table, dict) else None
     regions = attributes.get("region") if isinstance(attributes, dict) else None
     found = regions.items() if isinstance(regions, dict) else ()
@@ -133,7 +134,7 @@ def _menus(table: Any) -> dict[str, dict[str, Any]]:
 def _via_classes(
     attributes: Any, menus: dict[str, dict[str, Any]], file: Path, convention: Convention
 ) -> Iterator[str]:
-    """What a region is: one class or, by check boxes, several."""
+    """The classes of a region: one, or several with check boxes."""
     given = attributes if isinstance(attributes, dict) else {}
     if isinstance(attributes, list):
         given = {"class": next((each for each in attributes if each), "")}
@@ -147,7 +148,7 @@ def _via_classes(
     value = filled.get(name, "defect")
     chosen = [key for key, ticked in value.items() if ticked] if isinstance(value, dict) else [value]
     menu = menus.get(name, {})
-    # A check box's option is kept as its own name too; a menu's choice as a number that stands for it.
+    # VIA may store a check box's option by its own name, but a menu's choice by a number that stands for it.
     yield from (str(menu.get(str(key)) or key) for key in chosen)
 
 
@@ -168,7 +169,7 @@ def _via_shape(shape: Any, file: Path, convention: Convention) -> Fill:
 
 
 def _labelme(source: Path, convention: Convention) -> Iterator[Labelled]:
-    """One *.json per image with shapes; an image without one has no defect, or was never looked at."""
+    """One *.json with shapes per image. An image without one has no defect, or nobody has looked at it."""
     labelled: set[Path] = set()
     for file in _label_files(source):
         table = _read(file)
@@ -226,7 +227,7 @@ def _shape(file: Path, make: Callable[..., T], *given: Any) -> T:
 
 
 def _open_shape(shape: Any, file: Path) -> ConfigError:
-    """A line along a crack: filled, it would be all that its ends embrace."""
+    """The error for an open line along a crack: filled, it would cover all the area between its ends."""
     return ConfigError([Fault(str(file), f"a shape is a {str(shape)[:40]}: draw polygons around the defects")])
 
 
@@ -268,13 +269,13 @@ def _list(table: Any, name: str, file: Path) -> list[Any]:
 
 
 def _values(table: Any, name: str, file: Path) -> list[Any]:
-    """Those of a list, or of a table whose keys do not matter."""
+    """The items of a list, or the values of a table whose keys do not matter."""
     value = _field(table, name, file)
     return list(value.values()) if isinstance(value, dict) else _list(table, name, file)
 
 
 def _picture(source: Path, name: str, file: Path) -> Path:
-    """Where a picture that a label file names is: in the folder, or in its `images` or a folder of that."""
+    """The path of a picture that a label file names: in the folder, or in its `images`, or in a folder of that."""
     base = name.replace("\\", "/").rpartition("/")[2]
     what = misplaced(source, name)
     if what == "is missing":
@@ -288,7 +289,7 @@ def _picture(source: Path, name: str, file: Path) -> Path:
 
 
 def _literal(name: str) -> str:
-    """A name whose signs mean themselves to `glob`."""
+    """A name for `glob`, with its special characters escaped."""
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
 
 

@@ -1,4 +1,4 @@
-"""Masks as people store them: what is clear is read, and what could mean two things is refused with what to write."""
+"""Reads mask files as different tools store them. An ambiguous mask is refused with a hint on what to write."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Image: TypeAlias = NDArray[np.uint8]
 _FLAWED: Final = 255
 _HALF: Final = 128
 _FAINTEST: Final = 16
-"""A value below this is the number of a class, not how sure somebody was."""
+"""Values below this are class numbers, not degrees of certainty."""
 _RULE: Final = "write 0 where the part is good and 255 where it is flawed, grey, 8 bits"
 
 
 def read_mask(path: Path) -> Image:
-    """[H, W], from 0, good, to 255, flawed beyond doubt. Raises ConfigError for what is no such mask."""
+    """[H, W], from 0 for good to 255 for certainly defective. Raises ConfigError if the file is no such mask."""
     stored = read_pixels(path, cv2.IMREAD_UNCHANGED)
     if stored.dtype != np.uint8:
         raise _refused(path, f"has {stored.dtype.itemsize * 8} bits a value, at most {stored.max()}")
@@ -40,7 +40,7 @@ def read_mask(path: Path) -> Image:
 
 
 def _refuse_numbers(path: Path, mask: Image) -> None:
-    """See that the values say how sure somebody was. Raises ConfigError for numbers of classes and lone greys."""
+    """Raise ConfigError if the values are class numbers or a single grey, and not degrees of certainty."""
     values = [int(value) for value in np.flatnonzero(cv2.calcHist([mask], [0], None, [256], [0, 256])) if value]
     if not values:
         return

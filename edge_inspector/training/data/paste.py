@@ -1,4 +1,4 @@
-"""Defects cut from one picture and blended into another: a handful of flawed surfaces seen on many sound ones."""
+"""Defects cut from one picture and blended into another, so that a few defects appear on many good surfaces."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,14 +11,14 @@ Image = NDArray[np.uint8]
 
 _MARGIN_PX: Final = 8
 _SMALLEST_AREA_PX: Final = 16
-"""Less is a slip of the annotator's brush."""
+"""A smaller area is a slip of the annotator's brush."""
 _LARGEST_PX: Final = 128
-"""A cut larger than this is mostly background, and would carry its surface along."""
+"""A larger cut is mostly background and would bring its own surface along."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One defect: how bright it is relative to the surface around it, and where it is, both [h, w]."""
+    """One defect: its brightness relative to the surface around it, and its shape, both [h, w]."""
 
     ratio: NDArray[np.float32]
     mask: NDArray[np.bool_]
@@ -42,7 +42,7 @@ def cuts(image: Image, mask: NDArray[np.bool_]) -> list[Cut]:
     return found
 
 
-def paste(cut: Cut, image: Image, classes: Image, index: int, rng: np.random.Generator) -> None:
+def paste(cut: Cut, image: Image, classes: Image, *, index: int, rng: np.random.Generator) -> None:
     """Blend a cut, turned and flipped at random, into a patch and its class map, in place."""
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
     ratio, mask = (np.rot90(plane, turns) for plane in (cut.ratio, cut.mask))
@@ -53,7 +53,7 @@ def paste(cut: Cut, image: Image, classes: Image, index: int, rng: np.random.Gen
     box = slice(top, top + height), slice(left, left + width)
     ratio, mask = ratio[:height, :width], mask[:height, :width]
     alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.5)
-    # What lies in the cut is laid on as a change of brightness, so that it takes the light of where it goes.
+    # The cut is applied as a change of brightness, so that it takes the light of its new place.
     strength = np.float32(rng.uniform(0.7, 1.2))
     change = 1.0 + alpha * strength * (ratio - 1.0)
     image[box] = np.clip(image[box] * change[:, :, np.newaxis], 0.0, 255.0).astype(np.uint8)

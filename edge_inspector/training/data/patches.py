@@ -1,4 +1,4 @@
-"""What a net is shown: patches of labelled images, balanced so that rare classes come up as often as common ones."""
+"""The patches that a net is trained on. They are balanced, so that rare classes appear as often as common ones."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,11 +16,11 @@ from edge_inspector.training.data.paste import cuts, paste
 Thing = TypeVar("Thing")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """Shares of the patches: good ones; ones with pasted and with drawn defects; the rest are as they were taken.
+    """Shares of the patches: good ones, with pasted defects, with drawn defects. The rest is unchanged.
 
-    `drawn` names for each class what is drawn for it, a key of draw.SHAPES. `soft` takes masks as certainty.
+    `drawn` gives for each class the shape to draw, a key of draw.SHAPES. With `soft`, masks are read as certainty.
     """
 
     good_share: float = 0.35
@@ -31,12 +31,13 @@ class Mix:
 
 
 class Patches:
-    """Patches, drawn without end, of images that were made `shrink` times smaller."""
+    """An endless supply of random patches from images that were shrunk `shrink` times."""
 
     def __init__(
         self,
         classes: tuple[str, ...],
         entries: list[Entry],
+        *,
         mix: Mix,
         patch: tuple[int, int],
         augmentation: Augmentation = SHOP_FLOOR,
@@ -63,7 +64,7 @@ class Patches:
         return self._augmentation(self._raw(rng), rng)
 
     def calibration(self, count: int, rng: np.random.Generator) -> list[Image]:
-        """Patches as the camera gives them: augmentation would widen the ranges."""
+        """Patches as the camera delivers them, because augmentation would widen the ranges."""
         picks = rng.integers(len(self._all), size=count)
         return [self._cut(self._all[int(pick)], 0, rng).image for pick in picks]
 
@@ -80,25 +81,25 @@ class Patches:
         return self._cut(_any(self._by_class[index], rng), index, rng)
 
     def _with_drawn(self, rng: np.random.Generator) -> Sample:
-        """A sound surface with a drawn defect."""
+        """A good surface with a drawn defect."""
         index = int(rng.choice(list(self._drawn)))
 
         def lay(image: Image, classes: Image) -> None:
-            draw(self._drawn[index], image, classes, index, rng, self._shrink)
+            draw(self._drawn[index], image, classes, index=index, rng=rng, shrink=self._shrink)
 
         return self._spoilt(index, lay, rng)
 
     def _with_pasted(self, index: int, rng: np.random.Generator) -> Sample:
-        """A sound surface with one to three defects of a class laid on it."""
+        """A good surface with one to three pasted defects of a class."""
 
         def lay(image: Image, classes: Image) -> None:
             for _ in range(int(rng.integers(1, 4))):
-                paste(_any(self._cuts[index], rng), image, classes, index, rng)
+                paste(_any(self._cuts[index], rng), image, classes, index=index, rng=rng)
 
         return self._spoilt(index, lay, rng)
 
     def _spoilt(self, index: int, spoil: Callable[[Image, Image], None], rng: np.random.Generator) -> Sample:
-        """The whole picture is spoilt before it is cut: chips and cracks lie where the part ends, not the patch."""
+        """A patch of a picture with added defects. They are added before cutting, so chips lie at edges of the part."""
         entry = _any(self._good, rng)
         image, classes = entry.image.copy(), entry.classes
         spoil(image, classes)
@@ -106,7 +107,7 @@ class Patches:
         return self._cut(replace(entry, image=image, marks=((index, mark),)), index, rng)
 
     def _cut(self, entry: Entry, index: int, rng: np.random.Generator) -> Sample:
-        """Cut a patch around some pixel of a class, not centred on it, as windows of a frame are not either."""
+        """Cut a patch around some pixel of a class. It is not centred, because windows of a frame are not either."""
         fill = self._augmentation.fill
         image, classes = (padded(plane, self._patch, fill) for plane in (entry.image, entry.classes))
         limits = np.array(classes.shape) - np.array(self._patch)

@@ -1,4 +1,4 @@
-"""Files as arrays of eight bits: pictures as the station would show them to a model, and masks. None is trusted."""
+"""Files as arrays of eight bits: masks, and pictures as the station gives them to a model. No file is trusted."""
 
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -16,10 +16,10 @@ _PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 
 def read_picture(path: Path, *, grey: bool) -> Image:
-    """[H, W] grey or [H, W, 3] BGR, turned as its EXIF says. Raises ConfigError."""
+    """[H, W] grey or [H, W, 3] BGR, turned as its EXIF data says. Raises ConfigError."""
     picture = read_pixels(path, cv2.IMREAD_ANYCOLOR if grey else cv2.IMREAD_COLOR)
     if grey and picture.ndim == 3:
-        # As the daemon does where a model wants less than the camera gives; imread's own grey differs by a level.
+        # Convert to grey as the daemon does. imread's own grey differs by a level.
         picture = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
     return np.asarray(picture, np.uint8)
 
@@ -31,11 +31,11 @@ def is_grey(path: Path) -> bool:
 
 
 def read_pixels(path: Path, flags: int) -> NDArray[np.integer[Any]]:
-    """What OpenCV makes of a file with its IMREAD_* `flags`. Raises ConfigError."""
+    """The pixels of a file, read by OpenCV with its IMREAD_* `flags`. Raises ConfigError."""
     try:
         content = path.read_bytes()
         if content.startswith(_PNG):
-            # It can be a thousand times smaller than what it unfolds to.
+            # The file can be a thousand times smaller than its pixels.
             _refuse_large(path, int.from_bytes(content[16:20]) * int.from_bytes(content[20:24]))
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except (OSError, cv2.error):

@@ -1,4 +1,4 @@
-"""The rendered tile line as something to learn from and to be judged by."""
+"""The rendered tile line as data for training and judging."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -11,14 +11,14 @@ from edge_inspector.training.data.folder import Image
 from edge_inspector.training.judging.evidence import Part, View
 
 TILE_LINE: Final = "tile-line"
-"""The name that stands for the rendered line where a folder could be given."""
+"""The name of the rendered line, used in place of a folder."""
 
 _HELD_OUT_SEEDS: Final = range(95001, 95011)
 _LANES: Final = 4
 
 
 class RenderedTiles:
-    """Planks rendered on demand from several seeds, three defective frames to one good one."""
+    """Planks rendered on demand from several seeds. Three of four frames are defective."""
 
     classes = CLASSES
     channels = 3
@@ -29,7 +29,7 @@ class RenderedTiles:
         self._good = [TileLine(seed, lanes, 0.0) for seed in seeds for lanes in (1, 2, 4)]
 
     def draw(self, rng: np.random.Generator) -> Sample:
-        """Render one frame."""
+        """Render one frame at random."""
         part = int(rng.integers(2**31))
         if rng.random() < self._good_share:
             line = self._good[int(rng.integers(len(self._good)))]
@@ -40,17 +40,17 @@ class RenderedTiles:
         return RENDERED(certain(line.render(part, lane), line.truth(part, lane)), rng)
 
     def calibration(self, count: int, rng: np.random.Generator) -> list[Image]:
-        """Give frames for calibration."""
+        """Frames for calibration."""
         return [self.draw(rng).image for _ in range(count)]
 
 
 def held_out_parts() -> Iterator[Part]:
-    """2000 planks of seeds that nothing else uses; as many are defective as on the demo line."""
+    """2000 planks from seeds that nothing else uses, with the defect rate of the demo line."""
     return rendered_parts(_HELD_OUT_SEEDS, _LANES, 200, 0.15)
 
 
 def rendered_parts(seeds: range, lanes: int, parts: int, defect_rate: float) -> Iterator[Part]:
-    """The parts of several lines, one view per lane; a line is a group."""
+    """The parts of several lines, one view per lane. Each line is a group."""
     clean = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
     for seed in seeds:
         line = TileLine(seed, lanes, defect_rate)

@@ -1,4 +1,4 @@
-"""The shapes that labelling tools draw, each as a filled mask. Lines and points are refused: they have no inside."""
+"""The shapes of labelling tools, each as a filled mask. Lines and points are refused, because they have no inside."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Image: TypeAlias = NDArray[np.uint8]
 Polygon: TypeAlias = list[tuple[float, float]]
 Fill: TypeAlias = Callable[[Image], None]
-"""Paints 255 into a mask, [H, W], where the shape is. Raises ValueError for what does not fit the picture."""
+"""Writes 255 into a mask, [H, W], inside the shape. Raises ValueError if the shape does not fit the picture."""
 
 LARGEST_SIDE: Final = 16384
 _MOST_POINTS: Final = 100_000
@@ -37,14 +37,14 @@ def polygon(xs: Sequence[Any], ys: Sequence[Any]) -> Fill:
 
 
 def rectangle(x: Any, y: Any, width: Any, height: Any) -> Fill:
-    """A box by its corner and size, in pixels. Raises ValueError."""
+    """A box from its corner and size, in pixels. Raises ValueError."""
     left, top = number(x), number(y)
     right, bottom = left + number(width), top + number(height)
     return polygon([left, right, right, left], [top, top, bottom, bottom])
 
 
-def ellipse(x: Any, y: Any, along: Any, across: Any, turned_rad: Any = 0.0) -> Fill:
-    """An ellipse by its middle, its half axes and how far it is turned. Raises ValueError."""
+def ellipse(x: Any, y: Any, *, along: Any, across: Any, turned_rad: Any = 0.0) -> Fill:
+    """An ellipse from its centre, half axes and rotation. Raises ValueError."""
     middle_x, middle_y, first, second, turned = map(number, (x, y, along, across, turned_rad))
     turn = np.linspace(0.0, 2 * math.pi, _ROUND, endpoint=False)
     a, b = first * np.cos(turn), second * np.sin(turn)
@@ -53,7 +53,7 @@ def ellipse(x: Any, y: Any, along: Any, across: Any, turned_rad: Any = 0.0) -> F
 
 
 def run_lengths(counts: Any, size: Any) -> Fill:
-    """COCO's run lengths, a list or its text form: column by column, first what is good. Raises ValueError."""
+    """COCO's run lengths, as list or text: column by column, starting with good pixels. Raises ValueError."""
     if not (isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) for side in size)):
         raise ValueError("the size of run lengths is not [height, width]")
     height, width = size
@@ -73,7 +73,7 @@ def run_lengths(counts: Any, size: Any) -> Fill:
 
 
 def stamp(encoded: Any, corner: Any) -> Fill:
-    """Labelme's mask: a small PNG in base64 and where its upper left corner lies. Raises ValueError."""
+    """Labelme's mask: a small PNG in base64, and the position of its upper left corner. Raises ValueError."""
     try:
         raw = base64.b64decode(encoded, validate=True)
         small = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -100,7 +100,10 @@ def number(value: Any) -> float:
 
 
 def _unpacked(text: str) -> list[int]:
-    """COCO's text form: six bits a character, five of them value; from the third run on, differences to two before."""
+    """COCO's text form: six bits a character, five of them value. From the third run on, a value is a difference.
+
+    The difference is to the run two before.
+    """
     runs: list[int] = []
     at = 0
     while at < len(text):

@@ -1,4 +1,4 @@
-"""What there is to learn from and to be judged by: a folder of images, or the rendered tile line."""
+"""The data of a training run: a folder of images, or the rendered tile line."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -18,13 +18,13 @@ from edge_inspector.training.judging.splits import folder_parts
 from edge_inspector.training.learning.train import Source
 
 _TRAIN_SEEDS: Final = tuple(range(11, 23))
-# Ten seeds each: textures differ more between seeds than between parts of one.
+# Ten seeds each: textures differ more between seeds than between parts of one seed.
 _TUNE_SEEDS: Final = range(81001, 81011)
 _LANES: Final = 4
 
 
 class Task(Protocol):
-    """Data with its splits; a fold is held out of what `source` gives and is what `judged` gives."""
+    """Data with its splits. A fold is left out of `source` and is returned by `judged`."""
 
     name: str
     classes: tuple[str, ...]
@@ -34,18 +34,18 @@ class Task(Protocol):
     fill: Fill
 
     def source(self, fold: int | None) -> Source:
-        """What to learn from: all but a fold, or everything."""
+        """The training data: all but a fold, or everything."""
 
     def judged(self, fold: int) -> Iterable[Part]:
         """The parts of a fold."""
 
     def split(self, name: str) -> Iterable[Part]:
-        """The parts of a split that is never learned from."""
+        """The parts of a split that is never trained on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How a folder is read: see the options of `model train`."""
+    """How a folder is read, see the options of `model train`."""
 
     folds: int = 3
     learn_from: str = "train"
@@ -59,7 +59,7 @@ class Reading:
 
 
 class FolderTask:
-    """What is learned from in a folder, as a rule its split `train`, in grouped folds."""
+    """The training data of a folder, normally its split `train`, in grouped folds."""
 
     def __init__(self, root: Path, reading: Reading) -> None:
         grey = None if reading.colour is None else not reading.colour
@@ -85,23 +85,30 @@ class FolderTask:
         held_out = frozenset[str]() if fold is None else self._folds[fold]
         entries = self.folder.entries(self.learns_from, lambda row: self.folder.group_of(row) not in held_out)
         augmentation = replace(SHOP_FLOOR, shade=self._reading.shade, fill=self.fill)
-        return Patches(self.classes, entries, self._reading.mix, self._reading.patch, augmentation, self.shrink)
+        return Patches(
+            self.classes,
+            entries,
+            mix=self._reading.mix,
+            patch=self._reading.patch,
+            augmentation=augmentation,
+            shrink=self.shrink,
+        )
 
     def judged(self, fold: int) -> Iterable[Part]:
-        """The images of a fold, without the doubtful ones."""
+        """The images of a fold, without doubtful ones."""
         return folder_parts(self._native(), self.learns_from, self._folds[fold])
 
     def split(self, name: str) -> Iterable[Part]:
-        """The images of a split, doubtful ones too."""
+        """The images of a split, including doubtful ones."""
         return folder_parts(self._native(), name)
 
     def _native(self) -> Folder:
-        """The images as the camera took them: a shrinking net shrinks them itself."""
+        """The images at the camera's resolution, because a shrinking net shrinks them itself."""
         return Folder(self.folder.root, grey=self.channels == 1, group=self._reading.group)
 
 
 class TileLineTask:
-    """Rendered planks. There is no end of them, so one fold of fresh seeds is held out of training for good."""
+    """Rendered planks. Their number is unlimited, so one fold of other seeds is always held out of training."""
 
     name = "rendered tile line"
     classes = RenderedTiles.classes
@@ -115,7 +122,7 @@ class TileLineTask:
         return RenderedTiles(_TRAIN_SEEDS)
 
     def judged(self, fold: int) -> Iterable[Part]:  # noqa: ARG002
-        """Planks that limits are chosen on, half of them defective."""
+        """Planks for the choice of limits, half of them defective."""
         return rendered_parts(_TUNE_SEEDS, _LANES, 160, 0.5)
 
     def split(self, name: str) -> Iterable[Part]:

@@ -1,1 +1,1 @@
-"""How good a model is; needs a runtime, no training library."""
+"""Measures how good a model is. Needs a runtime, but no training library."""

@@ -1,7 +1,7 @@
-"""What a model saw on every part: enough to choose limits and to judge it by any.
+"""The results of a model on every part. They are enough to choose limits, and to judge the model with any limits.
 
-A part is rejected when, in any view's mask, for any class, the pixels with p >= min_confidence form a connected
-region (8-connectivity, at the mask's resolution) of at least min_area_px input pixels: the line's own rule.
+A part is rejected if, in any view's mask and for any class, the pixels with p >= min_confidence form a connected region
+(8-connectivity, at the mask's resolution) of at least min_area_px input pixels. This is the rule of the line.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,15 +17,15 @@ from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.folder import Entry, Image
 
 CONFIDENCES: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""What limits are chosen from."""
+"""The confidences from which limits are chosen."""
 
 Predict: TypeAlias = Callable[[Image], Image]
-"""A frame of any size to its mask [K, H/stride, W/stride]."""
+"""From a frame of any size to its mask [K, H/stride, W/stride]."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One frame of a part, with the class map of what is truly there."""
+    """One frame of a part, with the class map of the true defects."""
 
     image: Image
     classes: Image
@@ -33,7 +33,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Everything seen of one part; `group` is what it must not be torn from when figures are resampled."""
+    """All views of one part. Resampling draws whole groups, so parts with the same `group` stay together."""
 
     name: str
     group: str
@@ -41,15 +41,17 @@ class Part:
     views: list[View]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What a model saw, part by part.
+    """The results of a model, part by part.
 
-    confidences: those that regions were taken at, rising [levels]. areas: largest region in input pixels
-    [parts, classes, levels]; peaks: highest probability of a 3 x 3 of mask
-    pixels [parts, classes]; true: which classes a part has [parts, classes]; sizes: its largest true defect in input
-    pixels [parts]; overlap and union: pixel counts per part [parts, classes, levels]. `binary` counts what is
-    flawed at p >= 0.5, of whatever class: overlap, union and all mask pixels [parts, 3].
+    - `confidences`: the levels at which regions were measured, rising [levels].
+    - `areas`: the largest region in input pixels [parts, classes, levels].
+    - `peaks`: the highest probability of a 3 x 3 of mask pixels [parts, classes].
+    - `true`: which classes a part has [parts, classes].
+    - `sizes`: its largest true defect in input pixels [parts].
+    - `overlap`, `union`: pixel counts per part [parts, classes, levels].
+    - `binary`: counts of defective pixels at p >= 0.5, of any class: overlap, union and all mask pixels [parts, 3].
     """
 
     names: NDArray[np.str_]
@@ -65,7 +67,7 @@ class Evidence:
     confidences: NDArray[np.float64] = field(default_factory=lambda: np.array(CONFIDENCES))
 
     def save(self, path: Path) -> None:
-        """Keep it as .npz; a power cut leaves none, or the whole."""
+        """Write it as .npz. After a power cut there is no file or the whole file."""
         fresh = path.with_suffix(".new")
         with fresh.open("wb") as file:
             np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
@@ -73,7 +75,7 @@ class Evidence:
 
     @staticmethod
     def load(path: Path) -> "Evidence":
-        """What `save` kept."""
+        """Read a file that `save` wrote."""
         with np.load(path, allow_pickle=False) as parts:
             return Evidence(**{name: parts[name] for name in parts.files})
 
@@ -85,13 +87,13 @@ class Evidence:
         )
 
     def at(self, level: int) -> "Evidence":
-        """What it is at one of its confidences."""
+        """The evidence at one of its confidences."""
         one = slice(level, level + 1)
         regions = {name: getattr(self, name)[:, :, one] for name in ("areas", "overlap", "union")}
         return replace(self, **regions, confidences=self.confidences[one])
 
     def chosen(self, which: NDArray[np.intp]) -> "Evidence":
-        """Some parts of it, in any order, repeated if repeated."""
+        """The evidence of the given parts, in the given order. An index may be repeated."""
         return replace(self, **{name: getattr(self, name)[which] for name in _BY_PART})
 
 
@@ -99,7 +101,7 @@ _BY_PART: Final = tuple(field.name for field in fields(Evidence) if field.name !
 
 
 def entry_parts(entries: Iterable[Entry]) -> Iterator[Part]:
-    """Images of a folder as parts; those that name the same part are its views."""
+    """Images of a folder as parts. Images with the same part are its views."""
     parts: dict[str, list[Entry]] = {}
     for entry in entries:
         parts.setdefault(entry.part, []).append(entry)
@@ -109,24 +111,28 @@ def entry_parts(entries: Iterable[Entry]) -> Iterator[Part]:
 
 
 def gather(
-    predict: Predict, classes: int, stride: int, parts: Iterable[Part], confidences: Sequence[float] = CONFIDENCES
+    predict: Predict, *, classes: int, stride: int, parts: Iterable[Part], confidences: Sequence[float] = CONFIDENCES
 ) -> Evidence:
-    """Run a model over parts; `confidences` rise."""
-    return gather_each([predict], classes, stride, parts, confidences)[0]
+    """Run a model over parts. `confidences` must rise."""
+    return gather_each([predict], classes=classes, stride=stride, parts=parts, confidences=confidences)[0]
 
 
 def gather_each(
     predicts: Sequence[Predict],
+    *,
     classes: int,
     stride: int,
     parts: Iterable[Part],
     confidences: Sequence[float] = CONFIDENCES,
 ) -> list[Evidence]:
-    """Run several models, or one on several runtimes, over the same parts, each read only once.
+    """Run several models, or one on several runtimes, over the same parts. Each part is read only once.
 
-    Raises ConfigError where there is no part.
+    Raises ConfigError if there is no part.
     """
-    rows = [[_seen(predict, classes, stride, part, confidences) for predict in predicts] for part in parts]
+    rows = [
+        [_seen(predict, classes=classes, stride=stride, part=part, confidences=confidences) for predict in predicts]
+        for part in parts
+    ]
     if not rows:
         raise ConfigError([Fault("DATA", "has no part to judge by")])
     return [_tabled(list(seen), confidences) for seen in zip(*rows, strict=True)]
@@ -149,7 +155,9 @@ def _tabled(seen: list[tuple[object, ...]], confidences: Sequence[float]) -> Evi
     )
 
 
-def _seen(predict: Predict, classes: int, stride: int, part: Part, confidences: Sequence[float]) -> tuple[object, ...]:
+def _seen(
+    predict: Predict, *, classes: int, stride: int, part: Part, confidences: Sequence[float]
+) -> tuple[object, ...]:
     shape = (classes, len(confidences))
     areas, overlap, union = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     peaks, present, size = np.zeros(classes), np.zeros(classes, np.bool_), 0.0
@@ -164,13 +172,15 @@ def _seen(predict: Predict, classes: int, stride: int, part: Part, confidences: 
         binary += [float(count) for count in ((found & flawed).sum(), (found | flawed).sum(), flawed.size)]
         for k in range(classes):
             peaks[k] = max(peaks[k], float(cv2.blur(mask[k], (3, 3)).max()) / 255.0)
-            largest = _regions(mask[k], planes[k], confidences, overlap[k], union[k]) * stride**2
+            largest = (
+                _regions(mask[k], planes[k], confidences=confidences, overlap=overlap[k], union=union[k]) * stride**2
+            )
             areas[k] = np.maximum(areas[k], largest)
     return part.name, part.group, areas, peaks, present, part.defective, size, overlap, union, binary
 
 
 def truth_planes(classes: Image, count: int, stride: int) -> NDArray[np.bool_]:
-    """Class map -> [K, H/stride, W/stride], true where any of the input pixels is."""
+    """Class map -> [K, H/stride, W/stride], true if any of the input pixels is."""
     height, width = classes.shape
     even = np.pad(classes, ((0, -height % stride), (0, -width % stride)))
     blocks = even.reshape(even.shape[0] // stride, stride, even.shape[1] // stride, stride)
@@ -180,11 +190,12 @@ def truth_planes(classes: Image, count: int, stride: int) -> NDArray[np.bool_]:
 def _regions(
     probability: Image,
     truth: NDArray[np.bool_],
+    *,
     confidences: Sequence[float],
     overlap: NDArray[np.float64],
     union: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Largest region per confidence, in mask pixels; adds to the pixel counts in place."""
+    """Largest region per confidence, in mask pixels. Adds to the pixel counts in place."""
     largest = np.zeros(len(confidences))
     extent, peak = int(truth.sum()), int(probability.max())
     for level, confidence in enumerate(confidences):

@@ -1,4 +1,4 @@
-"""How good a model is, as a factory asks: what escapes, what is refused in vain, how sure that is, at which size."""
+"""The quality of a model in a factory's terms: escapes, false rejects, their uncertainty, and recall by size."""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -14,22 +14,25 @@ from edge_inspector.training.judging.limits import Limit, rates, recall_at, reje
 
 _RESAMPLES: Final = 500
 _TIE_BREAK: Final = 1e-12
-"""Per pixel: even the largest picture that is read stays below a step of a peak."""
+"""Per pixel. Even for the largest picture that can be read, the sum is below one step of a peak."""
 _SEEN: Final = 0.5
-"""From this probability on a pixel counts as found: the masks are judged, not the limits."""
+"""From this probability on a pixel counts as defective. This judges the masks, not the limits."""
 
 Interval = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What limits achieve on the parts seen; rates are shares of 1.
+    """The results of limits on the measured parts. Rates are shares of 1.
 
-    Intervals hold 95 % of resamples of whole groups; where all or none of the parts were refused, in which no resample
-    differs, they end at the rate that so many groups would show nothing of once in twenty times. class_recall counts a
-    part caught by whatever class. average_precision ranks parts by the peak of the class, then by its largest region at
-    the highest confidence; "any" by the highest of all classes. iou and mean_iou are at p >= 0.5, over the classes of
-    defects that occur; binary_mean_iou over "flawed", of whatever class, and "sound", as much of the literature counts.
+    Intervals hold 95 % of the resamples of whole groups. If all or none of the parts were rejected, every resample is
+    identical. The interval then ends at the 95 % bound for zero events in that many groups (1 - 0.05^(1/n)).
+
+    - `class_recall`: a part counts as caught whatever class was found.
+    - `average_precision`: parts are ranked by the peak of the class, then by its largest region at the highest
+      confidence. "any" ranks by the highest of all classes.
+    - `iou`, `mean_iou`: at p >= 0.5, over the defect classes that occur.
+    - `binary_mean_iou`: over "flawed", of any class, and "sound", as in much of the literature.
     """
 
     parts: int
@@ -81,7 +84,7 @@ def figures(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit], see
 
 
 def iou(seen: Evidence, classes: Sequence[str]) -> dict[str, float]:
-    """Overlap over union per class that occurs, over all pixels of all parts."""
+    """Overlap over union for each class that occurs, over all pixels of all parts."""
     level = int(np.searchsorted(seen.confidences, _SEEN - 1e-9))
     overlap, union = seen.overlap[:, :, level].sum(axis=0), seen.union[:, :, level].sum(axis=0)
     return {name: float(overlap[k] / max(1.0, union[k])) for k, name in enumerate(classes) if seen.true[:, k].any()}
@@ -96,7 +99,7 @@ def _binary_mean_iou(seen: Evidence) -> float:
 def bootstrap(
     seen: Evidence, measure: Callable[[Evidence], Sequence[float]], seed: int, resamples: int = _RESAMPLES
 ) -> list[Interval]:
-    """95 % of what a measure gives when whole groups are drawn again with replacement."""
+    """The interval of 95 % of a measure's values when whole groups are drawn again with replacement."""
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(seen.groups == group) for group in sorted(set(seen.groups))]
     values = []
@@ -115,7 +118,7 @@ def _interval(column: NDArray[np.float64]) -> Interval:
 
 
 def _widened(found: Interval, groups: NDArray[np.str_]) -> Interval:
-    """0 of 16 is not 0 %: whoever has seen that may have missed 17 %."""
+    """Widen an interval at 0 or 1. None of 16 is not 0 %: the true rate may still be 17 %."""
     if found not in {(0.0, 0.0), (1.0, 1.0)}:
         return found
     unseen = 1.0 - 0.05 ** (1.0 / len(set(groups)))
@@ -123,14 +126,14 @@ def _widened(found: Interval, groups: NDArray[np.str_]) -> Interval:
 
 
 def _average_precisions(seen: Evidence, classes: Sequence[str]) -> dict[str, float]:
-    # Eight bits end at 1: among parts that a model is sure of, the larger region comes first.
+    # Eight bits end at 1. Among parts with the highest probability, the larger region ranks first.
     ranks = seen.peaks + _TIE_BREAK * seen.areas[:, :, -1]
     found = {name: average_precision(ranks[:, k], seen.true[:, k]) for k, name in enumerate(classes)}
     return {**found, "any": average_precision(ranks.max(axis=1), seen.defective)}
 
 
 def average_precision(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
-    """Mean precision over the positives, ranked by score, ties counted against us; nan without a positive."""
+    """Mean precision over the positives, ranked by score. Ties count against us. nan without a positive."""
     if not positive.any():
         return float("nan")
     order = np.lexsort((positive, -scores))
@@ -155,7 +158,7 @@ def _by_size(seen: Evidence, refused: NDArray[np.bool_]) -> dict[str, float]:
 
 
 def human_level(entries: Iterable[Entry], classes: Sequence[str]) -> dict[str, float]:
-    """Overlap over union between the two annotators per class, where an image has both; empty without any."""
+    """Overlap over union between the two annotators per class, for images that have both. Empty without any."""
     overlap, union = np.zeros(len(classes)), np.zeros(len(classes))
     for entry in entries:
         second = entry.second_classes

@@ -1,4 +1,4 @@
-"""From what a model saw to the limits that it is judged by."""
+"""Chooses limits from the results of a model, and judges parts with them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence
 
-# Below three mask pixels a region is indistinguishable from a flicker of the quantised sigmoid.
+# A region of fewer than three mask pixels cannot be told from a flicker of the quantised sigmoid.
 _SMALLEST_REGION: Final = 3.0
 _SCALES: Final = np.geomspace(0.02, 50.0, 200)
 _REVIEW_FACTOR: Final = 2.0
-"""A part is for a second look when limits twice or half as large would change its verdict."""
+"""A part needs a second look if limits twice or half as large would change its verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """From when on a region of one class counts as a defect."""
+    """The limits from which a region of one class counts as a defect."""
 
     min_confidence: float
     min_area_px: float
@@ -27,7 +27,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a mistake costs, and how many of a hundred parts are defective on this line."""
+    """The cost of each mistake, and how many of a hundred parts are defective on this line."""
 
     escape: float
     false_reject: float
@@ -35,14 +35,14 @@ class Cost:
 
 
 def rejected(seen: Evidence, limits: Sequence[Limit]) -> NDArray[np.bool_]:
-    """The verdict on every part; where no area is asked for, there must be a region all the same."""
+    """The verdict on every part. Even with a minimum area of 0 there must be a region."""
     areas = np.stack([seen.areas[:, k, level_of(seen, limit)] for k, limit in enumerate(limits)])
     least = np.array([[limit.min_area_px] for limit in limits])
     return np.asarray(((areas > 0) & (areas >= least)).any(axis=0), np.bool_)
 
 
 def rates(seen: Evidence, limits: Sequence[Limit]) -> tuple[float, float]:
-    """Recall and false-reject rate; nan where there is nothing to take it from."""
+    """Recall and false-reject rate. nan if there are no such parts."""
     return _rates(rejected(seen, limits), seen.defective)
 
 
@@ -58,12 +58,12 @@ def review_share(seen: Evidence, limits: Sequence[Limit]) -> float:
 
 
 def confidences_with(limits: Sequence[Limit]) -> tuple[float, ...]:
-    """What evidence is to be gathered at, so that these limits judge exactly as they do on a line."""
+    """The confidences at which to gather evidence, so that these limits judge exactly as on a line."""
     return tuple(sorted({*CONFIDENCES, *(limit.min_confidence for limit in limits)}))
 
 
 def level_of(seen: Evidence, limit: Limit) -> int:
-    """Where a limit's confidence lies in those of the evidence, the next higher one if it is none of them."""
+    """The index of a limit's confidence in the evidence, or of the next higher one."""
     levels = seen.confidences
     return min(int(np.searchsorted(levels, limit.min_confidence - 1e-9)), len(levels) - 1)
 
@@ -71,8 +71,9 @@ def level_of(seen: Evidence, limit: Limit) -> int:
 def choose_limits(folds: Sequence[Evidence], budget: float, stride: int) -> list[Limit]:
     """Limits that catch the most defective parts while the share of good parts rejected is within the budget.
 
-    They have one confidence for all classes, with which limits chosen on all folds but one serve that one best: where
-    each class had its own, they fitted the folds that they were chosen on, and no other (decision 0042).
+    All classes share one confidence. It is chosen by cross-validation: limits are fitted on all folds but one and
+    scored on that one. With a confidence per class, limits fitted only the folds that they were chosen on (decision
+    0042).
     """
     seen = Evidence.joined(folds)
 
@@ -91,7 +92,7 @@ def choose_limits(folds: Sequence[Evidence], budget: float, stride: int) -> list
 def elsewhere(
     folds: Sequence[Evidence], choose: Callable[[Sequence[Evidence]], Sequence[Limit]]
 ) -> tuple[float, float]:
-    """Recall and false-reject rate on each fold of limits that were chosen on the others; of one, on itself."""
+    """Recall and false-reject rate on each fold, with limits chosen on the other folds. A single fold judges itself."""
     refused, bad = [], []
     for index, fold in enumerate(folds):
         others = [*folds[:index], *folds[index + 1 :]] or [fold]
@@ -103,7 +104,7 @@ def elsewhere(
 def _areas(seen: Evidence, budget: float, stride: int) -> list[Limit]:
     """Limits at the one confidence of the evidence.
 
-    Each class starts with no false reject; then, one at a time, the class that gains most may have one more.
+    Each class starts without a false reject. Then, step by step, the class that gains most may have one more.
     """
     count = seen.true.shape[1]
     allowed = [0] * count
@@ -114,7 +115,7 @@ def _areas(seen: Evidence, budget: float, stride: int) -> list[Limit]:
         affordable = [trial for trial in trials if rates(seen, trial[2])[1] <= budget]
         caught = rates(seen, limits)[0]
         best = max(affordable, key=lambda trial: (rates(seen, trial[2])[0] - caught) / trial[1], default=None)
-        # Without a defective part both are nan, and nothing is gained either.
+        # Without a defective part both are nan, so nothing is gained either.
         if best is None or not rates(seen, best[2])[0] > caught:
             return limits
         allowed[best[0]] += best[1]
@@ -122,7 +123,10 @@ def _areas(seen: Evidence, budget: float, stride: int) -> list[Limit]:
 
 
 def cheapest(seen: Evidence, limits: Sequence[Limit], cost: Cost) -> tuple[list[Limit], float]:
-    """All areas scaled by the one factor that costs least per part, and that cost. Raises ConfigError."""
+    """The limits with all areas scaled by the one factor that costs least per part, and this cost.
+
+    Raises ConfigError.
+    """
     if seen.defective.all() or not seen.defective.any():
         raise ConfigError([Fault("--cost", "needs good parts and defective ones: these are all of one kind")])
 
@@ -132,21 +136,22 @@ def cheapest(seen: Evidence, limits: Sequence[Limit], cost: Cost) -> tuple[list[
         return share * (1.0 - recall) * cost.escape + (1.0 - share) * refused * cost.false_reject
 
     prices = np.array([expense(float(factor)) for factor in _SCALES])
-    # The middle of the cheapest stretch leaves as much margin on either side.
+    # The middle of the cheapest range leaves the same margin on both sides.
     best = np.flatnonzero(prices <= prices.min() + 1e-12)
     factor = float(_SCALES[best[len(best) // 2]])
     return scaled(limits, factor), float(prices.min())
 
 
 def scaled(limits: Sequence[Limit], factor: float) -> list[Limit]:
-    """The same limits with all areas times a factor."""
+    """The same limits with all areas multiplied by a factor."""
     return [Limit(limit.min_confidence, limit.min_area_px * factor) for limit in limits]
 
 
 def recall_at(seen: Evidence, limits: Sequence[Limit], budget: float) -> float:
     """The best recall within a false-reject rate when all areas are scaled by one factor.
 
-    This looks at the very parts it is measured on: it describes the model, it is no setting to ship.
+    The factor is chosen on the same parts that it is measured on. So the figure describes the model and is no setting
+    to ship.
     """
     points = [rates(seen, scaled(limits, float(factor))) for factor in _SCALES]
     return max((recall for recall, refused in points if refused <= budget), default=0.0)
@@ -159,15 +164,15 @@ def _replaced(limits: list[Limit], k: int, limit: Limit) -> list[Limit]:
 def _choose(seen: Evidence, k: int, allowed: int, stride: int) -> Limit:
     """One class's limit, at the one confidence of the evidence, that rejects at most `allowed` good parts.
 
-    Between the largest region on good parts that must pass and the smallest on defective parts that must not, the
-    area is set at their geometric mean: as much margin on either side.
+    The area is the geometric mean of two regions: the largest on good parts that must pass, and the smallest on
+    defective parts that must not pass. So the margin is the same on both sides.
     """
     good, bad = np.sort(seen.areas[~seen.defective, k, 0]), seen.areas[seen.true[:, k], k, 0]
     pixel = float(stride**2)
     floor = _SMALLEST_REGION * pixel
     if len(good):
         floor = max(floor, float(good[-1 - min(allowed, len(good) - 1)]) + pixel)
-    # Where a class cannot be told from good parts at all, it must at least not reject those.
+    # If a class cannot be told from good parts at all, it must at least not reject those.
     ceiling = float(np.min(bad[bad >= floor], initial=np.inf))
     area = floor if np.isinf(ceiling) else round(float(np.sqrt(floor * ceiling)), 1)
     return Limit(float(seen.confidences[0]), area)

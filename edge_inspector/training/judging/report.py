@@ -1,4 +1,4 @@
-"""One HTML file that shows a run or an evaluation: plots, figures and pictures of the worst mistakes, all inside it."""
+"""Writes one HTML file on a run or an evaluation. It contains plots, figures and pictures of the worst mistakes."""
 
 import base64
 import html
@@ -33,7 +33,7 @@ _SHOWN: Final = (2, 8)
 
 
 def write_shown(run: Path, draw: Callable[[], Sample]) -> None:
-    """`shown.png`: patches as the net is given them, below each the same with what is defective outlined."""
+    """Write `shown.png`: patches as the net gets them, and below each the same one with its defects outlined."""
     rows, columns = _SHOWN
     sheet = np.vstack([np.hstack([_labelled(draw()) for _ in range(columns)]) for _ in range(rows)])
     fresh = run / "shown.new"
@@ -42,7 +42,7 @@ def write_shown(run: Path, draw: Callable[[], Sample]) -> None:
 
 
 def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit], parts: Iterable[Part]) -> None:
-    """`report.html` of a finished run: what it learned from and how, what was held out, the worst mistakes there."""
+    """Write `report.html` of a finished run: its data and settings, the held-out results, the worst mistakes."""
     seen = Evidence.load(run / "held-out.npz")
     curves = {
         path.name.removesuffix(".losses.json"): json.loads(path.read_text(encoding="utf-8"))["loss"]
@@ -62,6 +62,7 @@ def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit],
 
 def write_evaluation_report(
     path: Path,
+    *,
     title: str,
     classes: Sequence[str],
     limits: Sequence[Limit],
@@ -69,7 +70,7 @@ def write_evaluation_report(
     parts: Iterable[Part],
     predict: Predict,
 ) -> None:
-    """A page on one model and one split; the pictures show truth in green and what the model saw in red."""
+    """Write a page on one model and one split. Pictures show the truth in green and the model's result in red."""
     body = [*_judgement(seen, classes, limits), _section("Worst mistakes", _pictures(seen, limits, parts, predict))]
     _write(path, title, body)
 
@@ -122,13 +123,13 @@ def _plot(draw: Callable[[Any], None]) -> str:
 
 
 def _pictures(seen: Evidence, limits: Sequence[Limit], parts: Iterable[Part], predict: Predict | None) -> str:
-    """The mistakes furthest from being right."""
+    """The worst mistakes."""
     wrong = rejected(seen, limits) != seen.defective
     closeness = np.max(
         [seen.areas[:, k, level_of(seen, limit)] / max(1.0, limit.min_area_px) for k, limit in enumerate(limits)],
         axis=0,
     )
-    # An escape is the worse the less was seen, a false reject the more.
+    # The smaller its largest region, the worse an escape. The larger, the worse a false reject.
     badness = np.where(seen.defective, 1.0 / (closeness + 0.01), closeness)
     order = [int(one) for one in np.argsort(-badness) if wrong[one]][:_WORST]
     wanted = {str(seen.names[one]): rank for rank, one in enumerate(order)}

@@ -1,4 +1,4 @@
-"""Model folders and model files, run as a station runs them; needs only a runtime, no training library."""
+"""Runs model folders and model files as a station does. Needs only a runtime, no training library."""
 
 import importlib.util
 import time
@@ -17,12 +17,12 @@ from edge_inspector.segmenters.manifest import Manifest
 from edge_inspector.training.data.folder import Image
 from edge_inspector.training.judging.evidence import Predict
 
-# Two graphs of one file may round differently, but a visible share of far-off pixels means saturation.
+# Two graphs of one file may round differently. Many pixels that are far off mean saturation.
 MAX_DISAGREEMENT: Final = 1e-3
 
 
 def model_predictor(model_dir: Path, precision: str, driver: str = DEFAULT_RUNTIME) -> tuple[Predict, Any]:
-    """A function from a frame to its mask by the very driver that a station uses, and what runs (ModelInfo).
+    """A function from a frame to its mask that uses a station's own driver, and the ModelInfo of the running model.
 
     Raises ConfigError.
     """
@@ -50,18 +50,18 @@ def model_predictor(model_dir: Path, precision: str, driver: str = DEFAULT_RUNTI
 
 
 def blank(manifest: Manifest) -> Image:
-    """A grey image of the model's size: what is in it does not change how long it takes."""
+    """A grey image of the model's size. The time of a run does not depend on its content."""
     size = manifest.input
     return np.full((size.height, size.width, size.channels), 128, np.uint8)
 
 
 def cpu_drivers() -> list[str]:
-    """The segmenter drivers that can run here, the quicker last."""
+    """The segmenter drivers that can run here, the fastest last."""
     return [name for name, package in RUNTIMES.items() if importlib.util.find_spec(package)]
 
 
 def open_session(path: Path, *, optimised: bool = True) -> ort.InferenceSession:
-    """A file on ONNX Runtime, one thread on the CPU."""
+    """A session of ONNX Runtime for a file, with one thread on the CPU."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     level = ort.GraphOptimizationLevel
@@ -84,9 +84,10 @@ def disagreement(int8: Path, images: Sequence[Image]) -> float:
 
 
 def interleaved_ms(predicts: Sequence[Predict], image: Image, repeats: int = 40) -> list[float]:
-    """Median time of one frame by each, in turn, as CPU time of this process: what else a machine does is not in it.
+    """Median time of one frame for each model, run in turn, in CPU time of this process.
 
-    Each computes in one thread, so that on an idle machine the clock on the wall says the same.
+    CPU time excludes other work of the machine. Each model computes in one thread, so on an idle machine the wall clock
+    shows the same.
     """
     times: list[list[float]] = [[] for _ in predicts]
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""The parts that a model folder is judged on, and its limits; needs no training library."""
+"""The parts that a model folder is judged on, and its limits. Needs no training library."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from edge_inspector.training.judging.limits import Limit
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A split of some data; both are read anew each time they are asked for."""
+    """One split of some data. Each call reads its parts or entries again."""
 
     name: str
     folder: Folder | None
@@ -27,12 +27,15 @@ class Judged:
         return held_out_parts() if self.folder is None else folder_parts(self.folder, self.split)
 
     def entries(self) -> Iterable[Entry]:
-        """Image by image; none of the rendered line."""
+        """Image by image. Empty for the rendered line."""
         return () if self.folder is None else self.folder.entries(self.split, doubtful=True)
 
 
 def open_judged(data: str, split: str, manifest: Manifest) -> Judged:
-    """The split of DATA, if its classes are among the model's and no group is in another too. Raises ConfigError."""
+    """The split of DATA. Raises ConfigError.
+
+    Its classes must be among the model's, and no group may also be in another split.
+    """
     if data == TILE_LINE:
         if split != "val":
             raise ConfigError([Fault("--split", f"the rendered line has no split {split!r}, only val")])
@@ -42,7 +45,7 @@ def open_judged(data: str, split: str, manifest: Manifest) -> Judged:
     if not set(folder.classes) <= set(manifest.classes):
         what = f"has the classes {', '.join(folder.classes)}, the model {', '.join(manifest.classes)}"
         raise ConfigError([Fault(data, what)])
-    # The model's planes are counted by its own order, and a folder need not have a picture of each.
+    # The planes of the mask follow the model's order of classes, and a folder need not have every class.
     folder.classes = manifest.classes
     if split not in folder.splits():
         raise ConfigError([Fault("--split", f"{data} has no split {split!r}, only {', '.join(folder.splits())}")])
@@ -53,7 +56,7 @@ def open_judged(data: str, split: str, manifest: Manifest) -> Judged:
 
 
 def limits_of(manifest: Manifest) -> list[Limit]:
-    """The manifest's suggested limits, one per class. Raises ConfigError where one is missing."""
+    """The manifest's suggested limits, one per class. Raises ConfigError if one is missing."""
     missing = sorted(set(manifest.classes) - manifest.limits.keys())
     if missing:
         raise ConfigError([Fault(f"limits.{missing[0]}", "is missing: the model cannot be judged without")])
@@ -61,7 +64,7 @@ def limits_of(manifest: Manifest) -> list[Limit]:
 
 
 def folder_parts(folder: Folder, split: str, groups: frozenset[str] | None = None) -> Iterator[Part]:
-    """Parts of a split, read one at a time: all of them, or without the doubtful those of some groups."""
+    """Parts of a split, read one at a time. With `groups`, only those groups and without doubtful images."""
     of_part: dict[str, set[str]] = {}
     for row in folder.sure_rows(split, doubtful=groups is None):
         if groups is None or folder.group_of(row) in groups:

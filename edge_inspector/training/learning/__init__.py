@@ -1,1 +1,1 @@
-"""Nets and how they learn; all of it needs PyTorch."""
+"""Nets and their training. All of it needs PyTorch."""

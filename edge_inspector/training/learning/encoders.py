@@ -1,6 +1,6 @@
-"""Known encoders by name, lite0 and those of segmentation_models_pytorch and timm, under our own light decoder.
+"""Known encoders by name, lite0 and those of segmentation_models_pytorch and timm, with our own light decoder.
 
-Nothing is downloaded: they start at random, or from a state dict that `--encoder-weights` names.
+Nothing is downloaded. Weights start at random, or come from the state dict in `--encoder-weights`.
 """
 
 import importlib
@@ -15,11 +15,11 @@ from edge_inspector.training.learning.lite import Lite0, published_weights
 from edge_inspector.training.learning.unet import SIZES, Decoder, Segmenter, head
 
 PUBLISHED: Final = Path("imagenet")
-"""In place of a file: the weights of lite0 that a package brings."""
+"""Used in place of a file: the weights of lite0 from an installed package."""
 
 
 class EncodedSegmenter(nn.Module):
-    """A known encoder's five levels, narrowed to our decoder's widths; the same interface as Segmenter."""
+    """A known encoder's five levels, narrowed to our decoder's widths. It has the same interface as Segmenter."""
 
     def __init__(self, encoder: Any, classes: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class EncodedSegmenter(nn.Module):
         self.head = head(widths[0], classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Give the logits."""
+        """The logits."""
         levels = self.encoder(image)[-len(self.fit) :]
         fitted = [fit(level) for fit, level in zip(self.fit, levels, strict=True)]
         logits: Tensor = self.head(self.up(fitted))
@@ -64,7 +64,7 @@ def _library() -> Any:
     try:
         try:
             return importlib.import_module(name)
-        except RuntimeError:  # where torchvision is whole, to declare its operators would end the process
+        except RuntimeError:  # if torchvision is complete, declaring its operators again would end the process
             _declare_missing_operators()
             return importlib.import_module(name)
     except (ImportError, RuntimeError) as error:
@@ -73,9 +73,9 @@ def _library() -> Any:
 
 
 def _declare_missing_operators() -> None:
-    """A torchvision built for CUDA does not import beside a CPU's torch, for want of two operators nobody calls."""
+    """Declare two operators that nobody calls. Without them torchvision for CUDA fails to import with a CPU torch."""
     for name in ("nms", "qnms"):
         try:
             torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         except RuntimeError:
-            return  # declared already
+            return  # already declared

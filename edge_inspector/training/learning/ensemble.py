@@ -1,4 +1,4 @@
-"""One binary net per class instead of one net for all: each sees its class against everything else."""
+"""An ensemble of one binary net per class, instead of one net for all. Each net separates its class from the rest."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from edge_inspector.training.learning.train import Source
 
 
 class OneClass:
-    """One class of a source against everything else, for an ensemble of binary nets."""
+    """A source for one binary net of an ensemble: one class against everything else."""
 
     def __init__(self, source: Source, index: int) -> None:
         self.classes: tuple[str, ...] = (source.classes[index],)
@@ -27,5 +27,5 @@ class OneClass:
         return Sample(sample.image, kept, sample.certainty * kept)
 
     def calibration(self, count: int, rng: np.random.Generator) -> list[Image]:
-        """As the source."""
+        """The images of the source."""
         return self._source.calibration(count, rng)

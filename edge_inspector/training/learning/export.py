@@ -15,16 +15,16 @@ OPSET: Final = 17
 
 
 def export_onnx(deployed: Deployed, path: Path, shape: tuple[int, int, int]) -> None:
-    """Write the FP32 graph for images [H, W, C]; the batch size is free, height and width are fixed.
+    """Write the FP32 graph for images [H, W, C]. The batch size is free, height and width are fixed.
 
-    A power cut leaves no file, or the whole.
+    After a power cut there is no file or the whole file.
     """
     fresh = path.with_suffix(".new")
     example = torch.zeros((1, *shape), dtype=torch.uint8)
     with warnings.catch_warnings():
-        # The older exporter takes seconds where the newer takes a minute; the graphs run equally fast.
+        # The older exporter takes seconds, the newer one a minute. The graphs run equally fast.
         warnings.simplefilter("ignore", DeprecationWarning)
-        # The number of channels decides how to normalise, once and for all.
+        # The number of channels decides how to normalise, and it is fixed from here on.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
             deployed.eval(),
@@ -38,7 +38,7 @@ def export_onnx(deployed: Deployed, path: Path, shape: tuple[int, int, int]) -> 
         )
     model, stride = onnx.load(str(fresh)), STRIDE * deployed.shrink
     _fold_shrinking(model.graph)
-    # The mask's true size, which the exporter's shape inference leaves open.
+    # The true size of the mask. The exporter's shape inference leaves it open.
     dims = model.graph.output[0].type.tensor_type.shape.dim
     dims[2].dim_value, dims[3].dim_value = shape[0] // stride, shape[1] // stride
     add_guard(model)
@@ -48,9 +48,10 @@ def export_onnx(deployed: Deployed, path: Path, shape: tuple[int, int, int]) -> 
 
 
 def _fold_shrinking(graph: onnx.GraphProto) -> None:
-    """Let the first convolution do the shrinking, where nothing else reads the small picture (docs/decisions/0038).
+    """Let the first convolution do the shrinking, if nothing else reads the small picture (docs/decisions/0038).
 
-    The mean of n x n pixels and then a kernel of k x k is one kernel of nk x nk, its values spread and divided.
+    The mean of n x n pixels followed by a kernel of k x k equals one kernel of nk x nk, with its values spread and
+    divided.
     """
     for pool in [node for node in graph.node if node.op_type == "AveragePool"]:
         readers = [node for node in graph.node if pool.output[0] in node.input]

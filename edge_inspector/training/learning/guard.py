@@ -1,7 +1,7 @@
-"""The end of a graph whose numbers fail closed: what is no number makes the whole mask certain, nothing wraps.
+"""A guard at the end of a graph: an invalid number makes the whole mask 255, and no value wraps.
 
-A cast from float to a byte makes 0 of NaN, and 0 says "good". A mask that is 255 everywhere, in every class, is one
-that the station takes for no mask: `inference_failed`.
+A cast from float to a byte turns NaN into 0, and 0 means "good". The station treats a mask that is 255 everywhere, in
+every class, as no mask: `inference_failed`.
 """
 
 from typing import Final
@@ -16,9 +16,9 @@ _MARK: Final = "guard"
 
 
 def add_guard(model: ModelProto) -> bool:
-    """Put the guard before the last cast, in place; masks of finite numbers from 0 to 255 stay what they are.
+    """Put the guard before the last cast, in place. Masks of finite numbers from 0 to 255 do not change.
 
-    False where there is nothing to do: it has one, or does not end in a cast to bytes.
+    False if there is nothing to do: the graph has a guard, or does not end in a cast to bytes.
     """
     if not ending_of(read_onnx(model.SerializeToString())).doubt:
         return False
@@ -28,7 +28,7 @@ def add_guard(model: ModelProto) -> bool:
         return False
     place = list(graph.node).index(last)
     opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
-    # Not 255: OpenVINO cuts off before it adds the half that rounds, and would make 254 of the largest.
+    # Not 255: OpenVINO cuts off before it adds the half that rounds, so the largest value would become 254.
     floats = {"certain": 255.0, "most": 255.5, "least": 0.0}
     constants = {name: np.array(value, np.float32) for name, value in floats.items()}
     if opset >= 13:
@@ -42,7 +42,7 @@ def add_guard(model: ModelProto) -> bool:
 
 
 def _last_cast(graph: GraphProto) -> NodeProto | None:
-    """The cast to bytes that makes the masks; moves of bytes behind it change nothing."""
+    """The cast to bytes that makes the masks. Operations after it only move bytes."""
     made = {name: node for node in graph.node for name in node.output}
     node = made.get(graph.output[0].name)
     while node is not None and node.op_type in {"Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze"}:
@@ -57,7 +57,7 @@ def _nodes(source: str, opset: int) -> list[NodeProto]:
         name = f"{_MARK}/{op}"
         return helper.make_node(op, inputs, [f"{name}_output"], name=name, **attributes)
 
-    # One sum tells of every number of a picture, which is quicker than to ask each.
+    # One sum checks all numbers of a picture, which is faster than to check each.
     values = node("Cast", [source], to=TensorProto.FLOAT)
     if opset >= 13:
         total = node("ReduceSum", [values.output[0], f"{_MARK}/axes"], keepdims=1)

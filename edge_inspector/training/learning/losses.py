@@ -1,4 +1,4 @@
-"""What a wrong answer costs while training."""
+"""The loss functions of training."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,10 +12,12 @@ LossKind = Literal["dice-bce", "focal"]
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Dice plus weighted BCE, or Dice plus focal loss; callable on logits and targets [N, K, H, W] in 0..1.
+    """Dice plus weighted BCE, or Dice plus focal loss. Callable on logits and targets [N, K, H, W] in 0..1.
 
-    A target between 0 and 1 is an annotator's doubt. `class_weights`: one per class, default all 1. `any_weight`: also
-    learn that something is wrong at all, whatever it is: a part is refused for that, and rare classes help each other.
+    A target between 0 and 1 expresses the annotator's doubt. `class_weights`: one per class, default all 1.
+
+    `any_weight`: weight of an extra loss for "any defect", whatever its class. A part is rejected for any class, and
+    rare classes help each other.
     """
 
     kind: LossKind = "dice-bce"
@@ -24,11 +26,11 @@ class Loss:
     any_weight: float = 0.5
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Give the loss, a scalar."""
+        """The loss, a scalar."""
         weights = torch.tensor(self.class_weights or (1.0,) * logits.shape[1]).to(logits)
         probability = torch.sigmoid(logits)
         cross = focal(logits, targets) if self.kind == "focal" else bce(logits, targets, self.positive_weight)
-        # Pixels of defects are a few in a thousand: unscaled, the mean over all pixels would be next to nothing.
+        # Defects have a few pixels in a thousand. Unscaled, the mean over all pixels would be almost 0.
         loss = missed(probability, targets, weights) + 10.0 * (cross * weights[:, None, None]).mean()
         if self.any_weight and logits.shape[1] > 1:
             whatever = probability.amax(1, keepdim=True), targets.amax(1, keepdim=True)
@@ -37,7 +39,7 @@ class Loss:
 
 
 def missed(probability: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """1 - Dice over the whole batch, for the classes present only, so that an absent one cannot dominate."""
+    """1 - Dice over the whole batch. Only classes that are present count, so an absent one cannot dominate."""
     overlap = (probability * targets).sum((0, 2, 3))
     total = (probability + targets).sum((0, 2, 3))
     present = (targets.amax((0, 2, 3)) > 0) * weights
@@ -46,13 +48,13 @@ def missed(probability: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
 
 def bce(logits: Tensor, targets: Tensor, positive_weight: float) -> Tensor:
-    """Cross entropy per pixel, positive pixels weighted."""
+    """Cross entropy per pixel, with weighted positive pixels."""
     weight = torch.full((1, logits.shape[1], 1, 1), positive_weight).to(logits)
     return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight, reduction="none")
 
 
 def focal(logits: Tensor, targets: Tensor, gamma: float = 2.0, alpha: float = 0.75) -> Tensor:
-    """Cross entropy per pixel that pixels answered well hardly count in (Lin et al. 2017), for soft targets too."""
+    """Cross entropy per pixel in which well predicted pixels hardly count (Lin et al. 2017). For soft targets, too."""
     cross = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     distance = (torch.sigmoid(logits) - targets).abs()
     return (alpha * targets + (1.0 - alpha) * (1.0 - targets)) * distance**gamma * cross * 4.0

@@ -1,7 +1,7 @@
-"""The training loop: seeded, resumable to the bit, one cosine cycle; what it gives is the running mean of the net.
+"""The training loop: seeded, resumable to the bit, one cosine cycle. Its result is the running mean of the net.
 
-With stochastic weight averaging (SWA: Izmailov et al. 2018) the cycle is followed by steps at a constant rate, and the
-mean of all of them is given instead.
+With stochastic weight averaging (SWA: Izmailov et al. 2018), steps at a constant rate follow the cycle. The result is
+then the mean of all of these.
 """
 
 import copy
@@ -25,24 +25,24 @@ _EMA: Final = 0.995
 
 
 class Source(Protocol):
-    """Anything that samples can be drawn from without end."""
+    """An endless source of samples."""
 
     classes: tuple[str, ...]
     channels: int
 
     def draw(self, rng: np.random.Generator) -> Sample:
-        """Give one sample."""
+        """One sample."""
 
     def calibration(self, count: int, rng: np.random.Generator) -> list[Image]:
-        """Give images as the camera would, for the ranges of the activations."""
+        """Images as from the camera, for the ranges of the activations."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How long and how hard; `steps` batches in the cycle, then `swa_steps` at `swa_rate`.
+    """Length and rates of a training: `steps` batches in the cycle, then `swa_steps` at `swa_rate`.
 
-    `start`, a state dict or a run's checkpoint (`keep_head`: of the same classes), and `encoder_weights`, a state
-    dict, are where to begin from.
+    `start` is a state dict or a run's checkpoint to start from. With `keep_head` it has the same classes.
+    `encoder_weights` is a state dict for the encoder.
     """
 
     net: str = "light"
@@ -61,7 +61,7 @@ class Plan:
 
 
 class Training:
-    """A training under way: everything that must be kept to go on where it stopped. Raises ConfigError."""
+    """A training in progress, with everything that is needed to resume it. Raises ConfigError."""
 
     def __init__(self, source: Source, plan: Plan) -> None:
         torch.manual_seed(plan.seed)
@@ -82,7 +82,7 @@ class Training:
         self.losses: list[float] = []
 
     def step(self) -> float:
-        """Learn one batch; its loss."""
+        """Train on one batch and return its loss."""
         self.net.train()
         images, targets = _batch(self.source, self.plan.batch, self.rng)
         loss = self.plan.loss(self.net(images), targets)
@@ -96,7 +96,7 @@ class Training:
         return self.losses[-1]
 
     def save(self, path: Path) -> None:
-        """Keep everything; a power cut leaves the previous file."""
+        """Write a checkpoint. After a power cut the previous file is still there."""
         parts: dict[str, Any] = {name: getattr(self, name).state_dict() for name in _KEPT}
         parts |= {"losses": self.losses, "rng": self.rng.bit_generator.state, "torch": torch.get_rng_state()}
         fresh = path.with_suffix(".new")
@@ -104,7 +104,7 @@ class Training:
         fresh.replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a kept file."""
+        """Resume from a checkpoint."""
         parts = torch.load(path, weights_only=True)
         for name in _KEPT:
             getattr(self, name).load_state_dict(parts[name])
@@ -113,7 +113,7 @@ class Training:
         torch.set_rng_state(parts["torch"])
 
     def _set_rate(self) -> None:
-        """For the next step."""
+        """Set the learning rate of the next step."""
         if len(self.losses) < self.plan.steps:
             self.schedule.step()
         if len(self.losses) + 1 == self.plan.steps:
@@ -136,12 +136,12 @@ _KEPT: Final = ("net", "mean", "optimiser", "schedule")
 
 
 def _warm_up(steps: int) -> float:
-    """The share of the cycle in which the rate rises: the schedule divides by that many steps less one."""
+    """The share of the cycle in which the rate rises. The schedule divides by these steps less one."""
     return 0.2 if steps == 10 else 0.1
 
 
 def fit(source: Source, plan: Plan, checkpoint: Path | None = None) -> tuple[nn.Module, list[float]]:
-    """The trained net, ready for export, and the loss of every step; goes on from the checkpoint if there is one."""
+    """The trained net, ready for export, and the loss of every step. Continues from the checkpoint if there is one."""
     training = Training(source, plan)
     name = f"{checkpoint.stem}: " if checkpoint is not None else ""
     if checkpoint is not None and checkpoint.exists():
@@ -161,10 +161,10 @@ def fit(source: Source, plan: Plan, checkpoint: Path | None = None) -> tuple[nn.
 
 
 def begin_from(net: nn.Module, weights: dict[str, Tensor], *, keep_head: bool = False) -> int:
-    """Take over what fits from another net's state dict (a colour stem is summed for grey); how many weights did.
+    """Copy the weights that fit from another net's state dict, and return how many fitted.
 
-    Counters are none: nets of any size have those. Its head knows other classes, unless the net was made for the same
-    ones.
+    For grey, the weights of a colour stem are summed. Counters do not count, because nets of any size have them. The
+    head is left out, because it has other classes, unless `keep_head` is set.
     """
     own = net.state_dict()
     taken = {}
@@ -180,7 +180,7 @@ def begin_from(net: nn.Module, weights: dict[str, Tensor], *, keep_head: bool = 
 
 
 def _rated(net: nn.Module, plan: Plan) -> list[dict[str, Any]]:
-    """All parameters with their highest rates: what an encoder knows already is changed with care."""
+    """All parameters with their highest rates. A pretrained encoder gets a low rate."""
     known = [value for name, value in net.named_parameters() if name.startswith("encoder.")]
     fresh = [value for name, value in net.named_parameters() if not name.startswith("encoder.")]
     groups = [{"params": fresh, "lr": plan.rate}]
@@ -193,6 +193,6 @@ def _batch(source: Source, size: int, rng: np.random.Generator) -> tuple[Tensor,
     classes = torch.from_numpy(np.stack([sample.classes for sample in samples]))
     certainty = torch.from_numpy(np.stack([sample.certainty for sample in samples])).to(torch.float32) / 255.0
     planes = torch.stack([(classes == 1 + index) * certainty for index in range(len(source.classes))], dim=1)
-    # A mask pixel is positive where any of its input pixels is: thin defects survive the halving.
+    # A mask pixel is positive if any of its input pixels is. So thin defects survive the halving.
     targets = nn.functional.max_pool2d(planes, STRIDE)
     return images.contiguous(memory_format=torch.channels_last), targets

@@ -1,4 +1,4 @@
-"""U-Nets that are quick in INT8: dense convolutions, no full-resolution layer, additive skips."""
+"""U-Nets that are fast in INT8: dense convolutions, no full-resolution layer, additive skips."""
 
 from itertools import pairwise
 from typing import Final
@@ -10,10 +10,10 @@ STRIDE: Final = 2
 """Input pixels per mask pixel."""
 
 _MIRRORED: Final = ((0,), (1,), (0, 1))
-"""How an image is turned over for test-time augmentation: upside down, left for right, both."""
+"""The axes over which test-time augmentation mirrors an image: upside down, left for right, both."""
 
 _BLACK: Final = -1.85
-"""Pixels below are no part of the part: 9 of 255, which the noise of training leaves of black."""
+"""Pixels below this lie beyond the part: 9 of 255, which covers black with the noise of training."""
 _DARKEST: Final = -4.0
 
 SIZES: Final = {"light": (16, 32, 64, 96, 128), "large": (24, 48, 80, 112, 144)}
@@ -26,7 +26,7 @@ def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Seq
 
 
 class Decoder(nn.Module):
-    """Features at 1/2 ... 1/32 -> features at 1/2, by way of dense convolutions of `widths`."""
+    """Features at 1/2 ... 1/32 -> features at 1/2, through dense convolutions of `widths`."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -35,19 +35,19 @@ class Decoder(nn.Module):
         self.merge = nn.ModuleList(_conv(shallow, shallow) for shallow, _ in pairs)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """Merge the levels from the deepest up."""
+        """Merge the levels, starting from the deepest."""
         *skips, features = levels
         for narrow, merge in zip(self.narrow, self.merge, strict=True):
-            # Narrowed before it grows: the 1x1 convolution then costs a quarter.
+            # Narrow before upsampling: the 1x1 convolution then costs a quarter.
             raised = nn.functional.interpolate(narrow(features), scale_factor=2, mode="nearest")
             features = merge(raised + skips.pop())
         return features
 
 
 class Segmenter(nn.Module):
-    """[N, C, H, W] normalised -> logits [N, K, H/2, W/2]; H and W are multiples of 32.
+    """[N, C, H, W] normalised -> logits [N, K, H/2, W/2]. H and W are multiples of 32.
 
-    Depthwise layers would save arithmetic but not time: INT8 pays on dense convolutions only.
+    Depthwise layers would save arithmetic but no time, because INT8 is faster only on dense convolutions.
     """
 
     def __init__(self, channels: int, classes: int, widths: tuple[int, ...] = SIZES["light"]) -> None:
@@ -61,7 +61,7 @@ class Segmenter(nn.Module):
         self.head = head(widths[0], classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Give the logits."""
+        """The logits."""
         levels = [image]
         for level in self.down:
             levels.append(level(levels[-1]))
@@ -70,7 +70,7 @@ class Segmenter(nn.Module):
 
 
 def head(inputs: int, classes: int) -> nn.Conv2d:
-    """The last layer. Defects are rare: starting from a low probability spares the first epochs."""
+    """The last layer. Defects are rare, so starting from a low probability saves the first epochs."""
     layer = nn.Conv2d(inputs, classes, 1)
     nn.init.constant_(layer.bias, -4.0)
     return layer
@@ -79,9 +79,9 @@ def head(inputs: int, classes: int) -> nn.Conv2d:
 def normalise(image: Tensor, shrink: int = 1) -> Tensor:
     """uint8 NHWC -> float NCHW, by scalars: per-channel constants block a layout optimisation of ONNX Runtime.
 
-    Grey pictures are brought to one brightness and contrast each: the same surface comes under many exposures, and
-    grey carries no colour fault that this could hide. It is done to the smaller picture, as that is what training saw:
-    the grain that shrinking takes away is contrast too. Black, which lies beyond the part, does not count.
+    Each grey picture is brought to the same brightness and contrast, because one surface appears under many exposures.
+    A grey picture has no colour fault that this could hide. It is done after shrinking, as in training: the grain that
+    shrinking removes is contrast, too. Black does not count, because it lies beyond the part.
     """
     pixels = (image.permute(0, 3, 1, 2).to(torch.float32) - 128.0) * (1.0 / 64.0)
     if shrink > 1:
@@ -98,9 +98,9 @@ def normalise(image: Tensor, shrink: int = 1) -> Tensor:
 class Deployed(nn.Module):
     """The net as it is shipped: uint8 images [N, H, W, C] in, uint8 probabilities [N, K, H/s, W/s] out.
 
-    With `shrink` the graph itself makes the image smaller first, so that the daemon feeds it native pixels; s is then
-    2 * shrink. Several nets are an ensemble: each contributes its classes. `tta` is test-time augmentation: the net
-    also looks at the mirrored image, and the mean of the four answers counts.
+    With `shrink` the graph itself shrinks the image first, so that the daemon gives it native pixels. s is then 2 *
+    shrink. Several nets form an ensemble: each adds its classes. `tta` is test-time augmentation: the net also sees the
+    mirrored images, and the result is the mean of the four answers.
     """
 
     def __init__(self, nets: list[nn.Module], shrink: int = 1, *, tta: bool = False) -> None:
@@ -109,9 +109,9 @@ class Deployed(nn.Module):
         self.shrink, self.tta = shrink, tta
 
     def forward(self, image: Tensor) -> Tensor:
-        """Give the probabilities."""
+        """The probabilities."""
         if self.tta:
-            # Before anything else: bytes are quick to turn.
+            # First of all, because bytes are fast to mirror.
             image = torch.cat([image, *(image.flip([1 + side for side in sides]) for sides in _MIRRORED)])
         pixels = normalise(image, self.shrink)
         logits = [net(pixels) for net in self.nets]

@@ -1,4 +1,4 @@
-"""Whether the INT8 file may be shipped: measured against FP32 on the same parts and the same machine."""
+"""Decides whether the INT8 file may be shipped. It is compared with FP32 on the same parts and machine."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +21,12 @@ from edge_inspector.training.judging.runtimes import (
 )
 
 MAX_LOSS: Final = 0.005
-"""Half a point of any of the three scores, and of false rejects."""
+"""Half a percentage point, for any of the three scores and for false rejects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Figures and time per frame of each (precision, runtime) measured, and what speaks against the INT8 file."""
+    """Figures and time per frame of each (precision, runtime), and the objections to the INT8 file."""
 
     figures: Mapping[tuple[str, str], Figures]
     ms: Mapping[tuple[str, str], float]
@@ -34,7 +34,7 @@ class Outcome:
 
     @property
     def quickest(self) -> str:
-        """The runtime that INT8 is quickest on."""
+        """The runtime on which INT8 is fastest."""
         return min((runtime for precision, runtime in self.ms if precision == "int8"), key=lambda r: self.ms["int8", r])
 
 
@@ -44,14 +44,16 @@ def measure(model_dir: Path, limits: Sequence[Limit], classes: Sequence[str], pa
     opened = {kind: model_predictor(model_dir, *kind) for kind in kinds}
     predicts, info = [opened[kind][0] for kind in kinds], opened[kinds[0]][1]
     times = interleaved_ms(predicts, blank(read_manifest(model_dir)))
-    seen = gather_each(predicts, len(classes), info.stride, parts, confidences_with(limits))
+    seen = gather_each(
+        predicts, classes=len(classes), stride=info.stride, parts=parts, confidences=confidences_with(limits)
+    )
     scored = {kind: figures(each, classes, limits) for kind, each in zip(kinds, seen, strict=True)}
     outcome = Outcome(scored, dict(zip(kinds, times, strict=True)), ())
     return replace(outcome, objections=tuple(objections(outcome)))
 
 
 def refuse_blind(split: str, parts: Iterable[Part]) -> None:
-    """See that there is something to lose and something to refuse in vain. Raises ConfigError."""
+    """Raise ConfigError unless the split has both good and defective parts."""
     missing = {True: "defective", False: "good"}
     for part in parts:
         missing.pop(part.defective, None)
@@ -70,7 +72,7 @@ def objections(outcome: Outcome) -> Iterable[str]:
             ("average precision", full.average_precision["any"], small.average_precision["any"]),
             ("part recall", full.part_recall, small.part_recall),
         ):
-            # Where there is nothing to take a score from, it is nan, and no loss of it can be ruled out.
+            # If there is nothing to score, the score is nan, and a loss cannot be ruled out.
             if not before - after <= MAX_LOSS:
                 points = 100 * (before - after)
                 yield f"{runtime}: INT8 loses {points:.1f} points of {what} ({before:.3f} to {after:.3f})"
@@ -83,7 +85,7 @@ def objections(outcome: Outcome) -> Iterable[str]:
 
 
 def saturates(int8: Path, images: Sequence[Image]) -> str | None:
-    """What is wrong when the file's sums overflow on this CPU, or None."""
+    """The fault if the file's sums overflow on this CPU, or None."""
     far = disagreement(int8, images)
     if far > MAX_DISAGREEMENT:
         return f"saturates on this CPU: {far:.2%} of mask values are far from those of the unoptimised graph"

@@ -1,10 +1,10 @@
-"""Writes the manifest beside a model's files: what it is, how to judge with it, how good it is, where it comes from."""
+"""Writes the manifest of a model folder: name, files, limits, scores and origin."""
 
 import hashlib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import date, time
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ FILES: Final = {"int8": "model.int8.onnx", "fp32": "model.fp32.onnx", "tensorrt"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a person must say about a model."""
+    """The details of a model that only a person can give."""
 
     name: str
     version: str
@@ -29,12 +29,13 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Everything that manifest.toml says; `write` adds the hashes of those of FILES that lie beside it."""
+    """The content of manifest.toml. `write` adds the hashes of those FILES that lie in the folder."""
 
     card: Card
     classes: Sequence[str]
     shape: tuple[int, int, int]
     stride: int
+    _: KW_ONLY
     fill: Fill = "mirror"
     limits: Sequence[Limit] = ()
     calibration: Mapping[str, object] = field(default_factory=dict)
@@ -75,13 +76,13 @@ def _hashed(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def named(split: str, data: str, training: Mapping[str, Any]) -> str:
-    """A split as scores call it: nobody may take for a score what was measured on what the net has learned."""
+    """The name of a split in scores. It marks training data, so that nobody takes such a figure for a score."""
     learned = {*str(training.get("learn_from", "train")).split("+")} if training.get("data", data) == data else set()
     return f"{split}, learned from" if learned & {*split.split("+")} else split
 
 
 def score_row(figures: Figures, **conditions: object) -> dict[str, object]:
-    """Figures as a [[scores]] table: rounded, with the conditions that they were measured under."""
+    """Figures as a [[scores]] table: rounded, with the conditions of the measurement."""
     row: dict[str, object] = dict(conditions)
     for name in Figures.__slots__:
         row[name] = _rounded(getattr(figures, name))
@@ -89,7 +90,7 @@ def score_row(figures: Figures, **conditions: object) -> dict[str, object]:
 
 
 def add_scores(folder: Path, scores: Sequence[Mapping[str, object]]) -> None:
-    """Replace the scores of a manifest that have the same data, split, precision and runtime; keep the others."""
+    """Replace the scores of a manifest that have the same data, split, precision and runtime. Keep the others."""
     path = folder / MANIFEST_NAME
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -106,7 +107,7 @@ def _key(score: Mapping[str, object]) -> tuple[object, ...]:
 
 
 def write_table(folder: Path, table: Mapping[str, Any]) -> None:
-    """Write a manifest's table as TOML, at once: a reader sees the old or the new."""
+    """Write a manifest's table as TOML in one step: a reader sees the old or the new file."""
     fresh = folder / f".{MANIFEST_NAME}.new"
     fresh.write_text("\n".join(_toml(table)).lstrip("\n") + "\n", encoding="utf-8")
     fresh.replace(folder / MANIFEST_NAME)
@@ -131,7 +132,7 @@ def _is_section(key: str, value: object) -> bool:
 
 
 def _value(value: object) -> str:
-    # JSON's strings and whole numbers are valid TOML; tables, infinity and what is not a number differ, dates are none.
+    # JSON's strings and whole numbers are valid TOML. Tables, infinity and nan differ. JSON has no dates.
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_name(key)} = {_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, float):

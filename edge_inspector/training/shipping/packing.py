@@ -1,4 +1,4 @@
-"""From a finished run to a model folder: both INT8 files, the gate, the manifest."""
+"""Makes a model folder from a finished run: both INT8 files, the gate, the manifest."""
 
 import shutil
 import tempfile
@@ -20,9 +20,9 @@ from edge_inspector.training.shipping.runs import RUN_FILE, held_out_row, read_j
 CALIBRATION_IMAGES: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shipping:
-    """What becomes of a run: the card, where the folders lie, the split that judges, and whether to ship regardless."""
+    """How to ship a run: the card, the folders, the split that judges, and whether to ship despite objections."""
 
     card: Card
     models: Path
@@ -32,7 +32,7 @@ class Shipping:
 
 
 def pack(run: Path, task: Task, shipping: Shipping) -> Path:
-    """Write models/NAME-VERSION and return it. Raises ConfigError when INT8 is not worth shipping."""
+    """Write models/NAME-VERSION and return it. Raises ConfigError if INT8 is not worth shipping."""
     asked, limits = read_json(run / RUN_FILE), read_limits(run)
     shape = (*asked["window"], task.channels)
     gate.refuse_blind(shipping.split, task.split(shipping.split))
@@ -41,7 +41,7 @@ def pack(run: Path, task: Task, shipping: Shipping) -> Path:
         folder.mkdir()
         images = _calibration(task, shape, asked["seed"])
         _write_files(run, folder, images)
-        draft = Draft(shipping.card, task.classes, shape, STRIDE * task.shrink, task.fill, limits)
+        draft = Draft(shipping.card, task.classes, shape, STRIDE * task.shrink, fill=task.fill, limits=limits)
         draft.write(folder)
         outcome = gate.measure(folder, limits, task.classes, task.split(shipping.split))
         split = named(shipping.split, task.name, asked)
@@ -68,12 +68,12 @@ def _write_files(run: Path, folder: Path, images: list[Any]) -> None:
     quantize.quantize_for_tensorrt(fp32, folder / FILES["tensorrt"], images)
     wrong = gate.saturates(folder / FILES["int8"], images[:20])
     if wrong:
-        # Never shipped, force or not: its masks are wrong without a word.
+        # Never shipped, even with force: its masks are wrong and nothing shows it.
         raise ConfigError([Fault(FILES["int8"], wrong)])
 
 
 def _calibration(task: Task, shape: tuple[int, int, int], seed: int) -> list[Any]:
-    """Windows as the camera gives them, in the graph's native size."""
+    """Windows as from the camera, in the graph's native size."""
     images = task.source(None).calibration(CALIBRATION_IMAGES, np.random.default_rng(seed))
     grown = [np.repeat(np.repeat(image, task.shrink, 0), task.shrink, 1) for image in images]
     return [padded(image, shape[:2], task.fill)[: shape[0], : shape[1]] for image in grown]
@@ -107,7 +107,7 @@ def _scores(outcome: gate.Outcome, task: Task, split: str, machine: str) -> list
 def _installed(folder: Path, shipping: Shipping) -> Path:
     target = shipping.models / f"{shipping.card.name}-{shipping.card.version}"
     target.mkdir(parents=True, exist_ok=True)
-    # The manifest last: whoever reads it finds the files whose hashes it tells.
+    # The manifest last: a reader of it finds the files with its hashes.
     for path in sorted(folder.iterdir(), key=lambda path: path.name == MANIFEST_NAME):
         shutil.copy(path, target / path.name)
     return target

@@ -1,8 +1,9 @@
 """Two INT8 files from one net, both static QDQ.
 
-For CPUs: unsigned activations, signed weights per channel, range reduced to seven bits. The reduced range is not
-optional: without VNNI the 8-bit multiply-add saturates, silently, and the mask with it; `runtimes.disagreement` shows
-it. For TensorRT: signed and symmetric, every zero point 0, which on such CPUs saturates and must never run there.
+For CPUs: unsigned activations, signed weights per channel, range reduced to seven bits. The reduced range is required.
+Without VNNI the 8-bit multiply-add saturates silently, and the mask with it. `runtimes.disagreement` shows it.
+
+For TensorRT: signed and symmetric, every zero point 0. This file saturates on such CPUs and must never run there.
 """
 
 import contextlib
@@ -23,8 +24,8 @@ from edge_inspector.training.shipping.rounding import round_weights
 CPU_METHOD: Final = "MinMax, U8S8 per-channel reduce_range, weights rounded by what they read (GPTQ)"
 TENSORRT_METHOD: Final = "MinMax, S8S8 symmetric per-channel"
 _QUANTISED_OPS: Final = ["Conv", "Add", "Resize", "MaxPool", "Concat"]
-# What a rectifier cuts off must not take part in the range: tensors become eight bits where they are read, so that none
-# does between a convolution and its rectifier. Runtimes then make one kernel of both (docs/decisions/0037).
+# Values that a rectifier cuts off must not widen the range. Therefore tensors become eight bits where they are read,
+# and none does between a convolution and its rectifier. Runtimes then make one kernel of both (docs/decisions/0037).
 _WHERE_READ: Final = {"OpTypesToExcludeOutputQuantization": ["Conv", "Add"]}
 _TENSORRT: Final[dict[str, Any]] = {
     "activation_type": QuantType.QInt8,
@@ -50,7 +51,7 @@ class _Frames(CalibrationDataReader):  # type: ignore[misc]
 def quantize_for_cpu(
     fp32: Path, target: Path, images: Sequence[NDArray[np.uint8]], *, reduce_range: bool = True
 ) -> None:
-    """Calibrate on the images [H, W, C] and write the CPUs' file."""
+    """Calibrate on the images [H, W, C] and write the file for CPUs."""
     how = {"activation_type": QuantType.QUInt8, "extra_options": _WHERE_READ}
     with _prepared(fp32) as prepared:
         _quantize(prepared, target, images, reduce_range=reduce_range, **how)
@@ -58,7 +59,7 @@ def quantize_for_cpu(
 
 
 def quantize_for_tensorrt(fp32: Path, target: Path, images: Sequence[NDArray[np.uint8]]) -> None:
-    """Calibrate on the images [H, W, C] and write TensorRT's file."""
+    """Calibrate on the images [H, W, C] and write the file for TensorRT."""
     with _prepared(fp32) as prepared:
         _quantize(prepared, target, images, reduce_range=False, **_TENSORRT)
 
@@ -80,10 +81,11 @@ def _quantize(prepared: Path, target: Path, images: Sequence[NDArray[np.uint8]],
 
 
 def _kept_in_float(prepared: Path) -> list[str]:
-    """All before the first convolution and behind the last: a picture's contrast, the sigmoid's steep middle, the mean.
+    """The nodes that stay in float: all before the first convolution and after the last.
 
-    And the first of grey nets itself: the contrast of each picture has another scale, and no eight bits suit them all.
-    A colour picture is read with the eight bits that it came with.
+    They compute a picture's contrast, the steep middle of the sigmoid, and the mean. In grey nets the first convolution
+    stays in float, too: each picture's contrast has another scale, so no eight bits fit all. A colour picture is read
+    with its original eight bits.
     """
     nodes = onnx.load(str(prepared)).graph.node
     convolutions = [position for position, node in enumerate(nodes) if node.op_type == "Conv"]
@@ -95,7 +97,7 @@ def _kept_in_float(prepared: Path) -> list[str]:
 
 @contextlib.contextmanager
 def _prepared(fp32: Path) -> Iterator[Path]:
-    """The net with its constants folded, as quantize_static wants it."""
+    """The net with its constants folded, as quantize_static needs it."""
     with tempfile.TemporaryDirectory() as scratch, _quiet():
         prepared = Path(scratch) / "prepared.onnx"
         quant_pre_process(str(fp32), str(prepared), skip_symbolic_shape=True)
@@ -104,7 +106,7 @@ def _prepared(fp32: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """quantize_static advises its own pre-processing through the root logger even where it was done."""
+    """Silence quantize_static. It recommends its pre-processing in the root logger even after this was done."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)

@@ -1,9 +1,9 @@
-"""Weights rounded so that what each convolution gives stays as it was.
+"""Rounds weights so that the outputs of each convolution stay almost the same.
 
-Each weight rounded to its nearest step is a different net: the errors of a thousand weights add up, most where a defect
-is. Here they are rounded one after another, and what an error does to the sum is made up for by those still to come,
-given what the layer really reads (Frantar et al. 2022, GPTQ, arXiv:2210.17323); what is left on average goes into the
-bias (Nagel et al. 2019, arXiv:1906.04721).
+If each weight is rounded to its nearest step, the errors of a thousand weights add up, most at defects. Here weights
+are rounded one after another, and those still to come compensate for the error in the sum. This uses the real inputs of
+the layer (Frantar et al. 2022, GPTQ, arXiv:2210.17323). The mean error that is left goes into the bias (Nagel et al.
+2019, arXiv:1906.04721).
 """
 
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ from onnxruntime import InferenceSession
 
 _IMAGES: Final = 100
 _PLACES: Final = 200
-"""Images, and places in each, at which a layer's inputs are taken."""
+"""Number of images, and of places in each, at which a layer's inputs are sampled."""
 _DAMPING: Final = 0.01
-"""Of the mean of the inputs' squares: what was hardly ever seen is rounded to the nearest."""
+"""Share of the mean of the inputs' squares. Weights of rare inputs are rounded to the nearest step."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(slots=True)
 class _Read:
-    """What a convolution of G groups read at `count` places, K values for each of its sums.
+    """The inputs of a convolution of G groups at `count` places, K values for each of its sums.
 
-    The sums of these [G, K] and of their products [G, K, K].
+    It holds the sums of these [G, K] and of their products [G, K, K].
     """
 
     sums: Floats
@@ -39,9 +39,9 @@ class _Read:
 
 
 def round_weights(fp32: Path, int8: Path, images: Sequence[NDArray[np.uint8]], most: int) -> None:
-    """Round the INT8 file's convolutions anew, to -`most`..`most`, in place.
+    """Round the weights of the INT8 file's convolutions again, to -`most`..`most`, in place.
 
-    `fp32` has the same nodes; images [H, W, C].
+    `fp32` has the same nodes. Images are [H, W, C].
     """
     whole, rounded = onnx.load(str(fp32)), onnx.load(str(int8))
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in whole.graph.initializer}
@@ -60,7 +60,7 @@ def round_weights(fp32: Path, int8: Path, images: Sequence[NDArray[np.uint8]], m
 
 
 def _layer(weight: NDArray[np.float32], steps: NDArray[np.float32], read: _Read, most: int) -> tuple[Floats, Floats]:
-    """The weights in steps, of their shape [O, C/G, h, w], and what each sum then lacks on average [O]."""
+    """The rounded weights in steps, [O, C/G, h, w], and the mean error of each sum [O]."""
     groups, values = read.sums.shape
     flat = weight.reshape(groups, -1, values).astype(float)
     step = np.broadcast_to(steps, len(weight)).reshape(groups, -1).astype(float)
@@ -72,7 +72,7 @@ def _layer(weight: NDArray[np.float32], steps: NDArray[np.float32], read: _Read,
 
 
 def round_rows(rows: Floats, moments: Floats, steps: Floats, most: int) -> Floats:
-    """`rows` [O, K] in `steps` [O], given the second moments [K, K] of what is read: what matters most first."""
+    """`rows` [O, K] in `steps` [O], given the second moments [K, K] of the inputs. The most important come first."""
     order = np.argsort(-np.diag(moments))
     damped = moments[np.ix_(order, order)] + np.eye(len(order)) * max(1e-9, _DAMPING * np.diag(moments).mean())
     passes_on = np.linalg.cholesky(np.linalg.inv(damped)).T
@@ -90,7 +90,7 @@ def _read(
     weights: dict[str, NDArray[Any]],
     images: Sequence[NDArray[np.uint8]],
 ) -> list[_Read]:
-    """What each convolution reads at random places of the images."""
+    """The inputs of each convolution at random places of the images."""
     rng = np.random.default_rng(1)
     names = list(dict.fromkeys(node.input[0] for node in convolutions))
     watched = ModelProto()
@@ -116,7 +116,7 @@ def _read(
 def _seen(
     tensor: NDArray[np.float32], node: NodeProto, kernel: Sequence[int], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """What the kernel covers at random places of [C, H, W]: [places, C, h * w]."""
+    """The inputs under the kernel at random places of [C, H, W]: [places, C, h * w]."""
     how = _attributes(node)
     top, left, bottom, right = how.get("pads", (0, 0, 0, 0))
     padded = np.pad(tensor, ((0, 0), (top, bottom), (left, right)))

@@ -1,8 +1,12 @@
-"""A training run: a folder that holds every finished step, so that the same command goes on where it stopped.
+"""A training run: a folder with every finished step, so that the same command continues after a stop.
 
-`run.json` says what was asked; `shown.png` what is learned from; `fold-N.npz` what a net that never saw fold N saw
-there; `figures.json` the limits and scores from all folds together, and what limits do elsewhere, on folds that they
-were not chosen on; `model.fp32.onnx` the net trained on everything; `report.html` shows it.
+- `run.json`: what was asked.
+- `shown.png`: samples of the training data.
+- `fold-N.npz`: the results on fold N of a net that was trained without it.
+- `figures.json`: limits and scores from all folds together. Also the results of limits on folds that they were not
+  chosen on.
+- `model.fp32.onnx`: the net trained on everything.
+- `report.html`: a report on all of it.
 """
 
 import ctypes
@@ -41,9 +45,9 @@ FIGURES_FILE: Final = "figures.json"
 _PR_SET_PDEATHSIG: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What was asked of a run. `settings` is all that would make another net of it; a run is never mixed of two."""
+    """What was asked of a run. `settings` are all that change the net. A run never mixes two settings."""
 
     plan: Plan
     window: tuple[int, int]
@@ -57,12 +61,12 @@ class Order:
     threads: int = 1
 
     def folds(self, task: Task) -> range:
-        """Those that a net is trained without and judged on: all, or the first ones when time is short."""
+        """The folds to train and judge on: all, or only the first ones to save time."""
         return range(min(task.folds, self.held_out or task.folds))
 
 
 def train_run(task: Task, order: Order, run: Path) -> Figures:
-    """Cross-validate, choose limits on what was held out, train on everything, export; the held-out figures."""
+    """Cross-validate, choose limits on held-out parts, train on everything, export. Returns the held-out figures."""
     _begin(run, order)
     _show(task, order, run)
     if order.jobs > 1:
@@ -87,31 +91,31 @@ def train_run(task: Task, order: Order, run: Path) -> Figures:
 
 
 def _learn_side_by_side(task: Task, order: Order, run: Path) -> None:
-    """The folds, and then the net to ship, in processes of their own; what comes out is the same as in turn."""
+    """Train the folds, and then the net to ship, in parallel processes. The result is the same as one by one."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(order.jobs, context, _begin_worker, (order.threads,)) as pool:
         folds = [pool.submit(_fold_evidence, task, order, run, fold) for fold in order.folds(task)]
-        folds[0].result()  # where the net to ship goes on from
+        folds[0].result()  # the net to ship continues from it
         pool.submit(_net_to_ship, task, order, run).result()
         for fold in folds[1:]:
             fold.result()
 
 
 def _begin_worker(threads: int) -> None:
-    """Ends with its parent, however that ended: the same command starts another that writes the same files."""
+    """Prepare a worker process. It ends with its parent, because a restarted command writes the same files."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     torch.set_num_threads(threads)
 
 
 def _net_to_ship(task: Task, order: Order, run: Path) -> None:
     if not (run / FILES["fp32"]).exists():
-        # One fold only: its net has seen all that there is to learn from.
+        # With one fold, its net has seen all training data already.
         deployed = _deployed(task, order, run, 0 if task.folds == 1 else None)
         export_onnx(deployed, run / FILES["fp32"], _shape(task, order))
 
 
 def learned_from(task: Task) -> str:
-    """SHA-256 of all that is learned from: with another label it is another net, and another run."""
+    """SHA-256 of all training data. A changed label makes another net, so it needs another run."""
     if not isinstance(task, FolderTask):
         return ""
     rows = task.folder.rows(task.learns_from)
@@ -127,7 +131,7 @@ def read_limits(run: Path) -> list[Limit]:
 
 
 def held_out_row(run: Path, task: Task) -> dict[str, object]:
-    """What a run's nets achieved on the folds that they were trained without, as scores. Raises ConfigError."""
+    """The scores of a run's nets on the folds that they were trained without. Raises ConfigError."""
     table = read_json(run / FIGURES_FILE)
     learned = task.learns_from if isinstance(task, FolderTask) else "train"
     conditions = {
@@ -137,12 +141,12 @@ def held_out_row(run: Path, task: Task) -> dict[str, object]:
         "runtime": DEFAULT_RUNTIME,
     }
     row = score_row(Figures(**table["held_out"]), **conditions)
-    # What limits do on parts that they were not chosen on: of the two the one to reckon with.
+    # The results of limits on parts that they were not chosen on. Trust these figures.
     return {**row, "elsewhere": {name: round(share, 4) for name, share in table.get("elsewhere", {}).items()}}
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A file of a run. Raises ConfigError when the run has not come that far."""
+    """A file of a run. Raises ConfigError if the run has not come that far."""
     try:
         table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -166,7 +170,7 @@ def _begin(run: Path, order: Order) -> None:
 
 
 def _show(task: Task, order: Order, run: Path) -> None:
-    """What a net is shown, before it takes an hour: what is wrong there no figure tells."""
+    """Show the training samples before an hour of training: no figure shows a fault in them."""
     if not (run / SHOWN_FILE).exists():
         write_shown(run, partial(task.source(None).draw, np.random.default_rng(order.plan.seed)))
         print(f"what is learned from: {run / SHOWN_FILE}", flush=True)
@@ -181,9 +185,11 @@ def _fold_evidence(task: Task, order: Order, run: Path, fold: int) -> Evidence:
     with tempfile.TemporaryDirectory() as scratch:
         folder, shape = Path(scratch), _shape(task, order)
         export_onnx(deployed, folder / FILES["fp32"], shape)
-        Draft(Card("fold", str(fold), "none", ""), task.classes, shape, STRIDE * task.shrink, task.fill).write(folder)
+        Draft(Card("fold", str(fold), "none", ""), task.classes, shape, STRIDE * task.shrink, fill=task.fill).write(
+            folder
+        )
         predict, _ = model_predictor(folder, "fp32")
-        seen = gather(predict, len(task.classes), STRIDE * task.shrink, task.judged(fold))
+        seen = gather(predict, classes=len(task.classes), stride=STRIDE * task.shrink, parts=task.judged(fold))
     seen.save(kept)
     return seen
 
@@ -204,7 +210,7 @@ def _net(source: Source, order: Order, run: Path, name: str) -> nn.Module:
 
 
 def _plan(plan: Plan, run: Path, name: str) -> Plan:
-    """The net to ship goes on where that of the first fold stopped: that fold is all that is new to it."""
+    """The plan for the net to ship. It continues the net of the first fold, for which only that fold is new."""
     if not name.startswith("net"):
         return plan
     first = run / f"fold-0{name.removeprefix('net')}.checkpoint"

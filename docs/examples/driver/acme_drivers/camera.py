@@ -93,7 +93,9 @@ class AcmeCamera(Camera):
             socket.create_connection(("127.0.0.1", 4101), 0.2).close()
         except OSError:
             return
-        yield FoundCamera("Acme", "TCP camera", "1", "127.0.0.1", {"host": "127.0.0.1"})
+        yield FoundCamera(
+            vendor="Acme", model="TCP camera", serial="1", address="127.0.0.1", settings={"host": "127.0.0.1"}
+        )
 
     def _receive(self, timeout_s: float) -> None:
         if self._socket is None:
