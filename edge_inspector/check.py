@@ -215,7 +215,13 @@ def _encoder(station: Station) -> str:
 
 def _link(station: Station, driver: str, settings: object) -> str:
     link: PlcLink = load_driver("plcs", driver)(settings, _identity(station))
-    return link.probe() if driver != station.file.encoder.driver else _beside_the_encoder(station, link)
+    same = _address(settings) is not None and _address(settings) == _address(station.encoder_settings)
+    return _beside_the_encoder(station, link) if same else link.probe()
+
+
+def _address(settings: object) -> tuple[object, object] | None:
+    host = getattr(settings, "host", None)
+    return None if host is None else (host, getattr(settings, "port", None))
 
 
 def _beside_the_encoder(station: Station, link: PlcLink) -> str:

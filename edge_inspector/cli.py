@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 from edge_inspector import __version__
+from edge_inspector.driver_table import DEFAULT_RUNTIME, RUNTIMES
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
 from edge_inspector.texts import without_passwords
 from edge_inspector.training.arguments import add_model_commands
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 -- argparse has no other name
 
-_RUNTIMES = ["onnx", "openvino"]
+_RUNTIME = f"segmenter driver (default: {DEFAULT_RUNTIME})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -151,7 +152,7 @@ def _add_demo(commands: _Commands) -> None:
     demo.add_argument(
         "--model", default="", help="model folder name (default: tile-1.1, with --frames magnetic-tile-1.6)"
     )
-    demo.add_argument("--runtime", choices=_RUNTIMES, default="onnx", help="segmenter driver (default: onnx)")
+    demo.add_argument("--runtime", choices=list(RUNTIMES), default=DEFAULT_RUNTIME, help=_RUNTIME)
     demo.add_argument("--workers", type=_whole, default=0, help="threads of the model (default: one per core)")
     demo.add_argument(
         "--model-ms",
@@ -213,7 +214,7 @@ def _add_bench(commands: _Commands) -> None:
         help="throughput, latency, growth, position, realtime, footprint, allocations (default: all, about 35 minutes)",
     )
     bench.add_argument("--model", default="tile-1.1", help="model folder name (default: tile-1.1)")
-    bench.add_argument("--runtime", choices=_RUNTIMES, default="onnx", help="segmenter driver (default: onnx)")
+    bench.add_argument("--runtime", choices=list(RUNTIMES), default=DEFAULT_RUNTIME, help=_RUNTIME)
     bench.add_argument("--seconds", type=_positive, default=12.0, help="duration of each run of the line (default: 12)")
     bench.add_argument(
         "--repeats", type=_whole, default=3, help="rounds: each variant runs once per round (default: 3)"

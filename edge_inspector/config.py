@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from edge_inspector.drivers import OTHER_WORDS, DriverSettings, Segmenter, driver_names, load_driver
+from edge_inspector.driver_table import OTHER_WORDS
+from edge_inspector.drivers import DriverSettings, PeerKind, Segmenter, driver_names, load_driver
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.host_name import is_loopback
 from edge_inspector.inspection.basis import Basis
@@ -86,7 +87,7 @@ def _station(base: Path, raw: dict[str, Any]) -> Station:
         for at, table in enumerate(file.plcs)
     ]
     faults += _names_twice("cameras", file.cameras) + _names_twice("plcs", file.plcs) + _devices_twice(file, cameras)
-    if file.plcs[0].driver == "mqtt":
+    if _peer_kind(file.plcs[0]) is PeerKind.BROKER:
         faults.append(
             Fault(
                 "plcs.0.driver",
@@ -175,12 +176,20 @@ def load_cameras(path: Path) -> dict[str, tuple[str, DriverSettings]]:
 
 def _links_twice(file: StationFile) -> list[Fault]:
     """Only one PLC may announce parts, and one outbox can track the deliveries to one broker only."""
-    kinds = [{"modbus": "PLC", "mqtt": "broker", "s7": "PLC"}.get(link.driver) for link in file.plcs]
+    kinds = [_peer_kind(link) for link in file.plcs]
     return [
         Fault(f"plcs.{at}.driver", f"a second {kind}: at most one PLC and one broker")
         for at, kind in enumerate(kinds)
         if kind and kind in kinds[:at]
     ]
+
+
+def _peer_kind(link: PlcTable) -> PeerKind | None:
+    try:
+        kind: PeerKind | None = load_driver("plcs", link.driver).Settings.peer_kind
+    except (KeyError, ImportError):
+        return None
+    return kind
 
 
 def _with_names(faults: Iterable[Fault], raw: dict[str, Any]) -> list[Fault]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_inspector.config import read_places
+from edge_inspector.drivers import DriverSettings, PeerKind, load_driver
 from edge_inspector.errors import ConfigError, DeviceError
 from edge_inspector.host_name import is_loopback
 from edge_inspector.runtime.clock import utc_of
@@ -88,14 +89,23 @@ def _users(station: Path, web: WebTable) -> Look:
 
 
 def _peer(name: str, driver: str, settings: dict[str, Any]) -> Iterator[Look]:
+    kind = DriverSettings
+    try:
+        kind = load_driver("plcs", driver).Settings
+    except KeyError:
+        pass  # `check` names the drivers that there are
+    except ImportError as error:
+        yield f"{name!r}: driver {driver!r} needs a package that is not installed", str(error)
     host = settings.get("host")
-    port = settings.get("port", {"s7": 102, "modbus": 502, "mqtt": 1883}.get(driver))
+    port = settings.get("port", kind.model_fields["port"].default if "port" in kind.model_fields else None)
     if not isinstance(host, str) or not isinstance(port, int):
         return
     try:
         socket.create_connection((host, port), _REACH_S).close()
     except OSError as error:
-        start = "systemctl start mosquitto" if driver == "mqtt" and is_loopback(host) else f"ping {host}"
+        start = (
+            "systemctl start mosquitto" if kind.peer_kind is PeerKind.BROKER and is_loopback(host) else f"ping {host}"
+        )
         yield f"{name!r} does not answer on {host} port {port}: {error}", start
     else:
         yield f"{name!r} answers on {host} port {port}", ""

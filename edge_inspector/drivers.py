@@ -8,13 +8,15 @@ nested pydantic model `Settings` (frozen, no extra keys, units in the names) for
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from edge_inspector.driver_table import FAMILIES
 from edge_inspector.records import (
     CameraCounters,
     Command,
@@ -29,6 +31,15 @@ from edge_inspector.records import (
 )
 
 
+class PeerKind(StrEnum):
+    """What a link talks to."""
+
+    PLC = "PLC"
+    """It announces the parts and drives the gate. The line stands without it."""
+    BROKER = "broker"
+    """It passes messages on to others. The line runs without it."""
+
+
 class DriverSettings(BaseModel):
     """The base of every driver's `Settings`.
 
@@ -36,6 +47,12 @@ class DriverSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    peer_kind: ClassVar[PeerKind | None] = None
+    """What a link with these settings talks to. A station has one PLC and one broker at most.
+
+    None is for drivers that do not say it. They count as a PLC, and a station may have several.
+    """
 
     @property
     def device(self) -> str | None:
@@ -51,6 +68,16 @@ class DriverSettings(BaseModel):
     def cautions(self) -> Sequence[str]:
         """Warnings about settings that work but may be a mistake. `edge-inspector check` prints them."""
         return ()
+
+
+class FoundCamera(NamedTuple):
+    """A camera that answers: what it says about itself, and the settings that open it."""
+
+    vendor: str
+    model: str
+    serial: str
+    address: str
+    settings: dict[str, Any]
 
 
 class Camera(Protocol):
@@ -79,6 +106,20 @@ class Camera(Protocol):
     def counters(self) -> CameraCounters:
         """The device's own statistics, zeros if it has none. It may be called at any time and never waits or raises."""
         return CameraCounters()
+
+    @classmethod
+    def find(cls) -> Iterable[FoundCamera]:
+        """The cameras that answer now, for `edge-inspector cameras`. Raises DeviceError."""
+        return ()
+
+    @classmethod
+    def settings_for(cls, which: str) -> DriverSettings | None:
+        """The fewest settings that open `which`, for `edge-inspector focus`: an address, a serial number or a path.
+
+        None if this driver opens no such thing.
+        """
+        del which
+        return None
 
 
 class Encoder(Protocol):
@@ -188,58 +229,6 @@ class PlcLink(Protocol):
         """Send "not ready" if the peer is still reachable, and disconnect. Safe at any time, also twice."""
 
 
-CAMERAS = {
-    "simulated": "edge_inspector.simulation.camera:SimulatedCamera",
-    "folder": "edge_inspector.cameras.folder:FolderCamera",
-    "opencv": "edge_inspector.cameras.opencv:OpenCvCamera",
-    "genicam": "edge_inspector.cameras.genicam:GenicamCamera",
-    "basler": "edge_inspector.cameras.basler:BaslerCamera",
-    "gentl": "edge_inspector.cameras.gentl:GentlCamera",
-}
-ENCODERS = {
-    "simulated": "edge_inspector.simulation.encoder:SimulatedEncoder",
-    "s7": "edge_inspector.encoders.s7:S7Encoder",
-    "modbus": "edge_inspector.encoders.modbus:ModbusEncoder",
-}
-SEGMENTERS = {
-    "simulated": "edge_inspector.simulation.segmenter:SimulatedSegmenter",
-    "onnx": "edge_inspector.segmenters.onnx:OnnxSegmenter",
-    "openvino": "edge_inspector.segmenters.openvino:OpenVinoSegmenter",
-    "two-stage": "edge_inspector.segmenters.two_stage:TwoStageSegmenter",
-}
-PLC_LINKS = {
-    "s7": "edge_inspector.plcs.s7:S7Link",
-    "modbus": "edge_inspector.plcs.modbus:ModbusLink",
-    "mqtt": "edge_inspector.plcs.mqtt:MqttLink",
-}
-_BY_OPENCV = 'for USB cameras, network streams and video files write driver = "opencv"'
-_BY_GENICAM = 'for GigE Vision and USB3 Vision cameras write driver = "genicam"'
-_PROFILE = "for any other PLC let it serve Modbus TCP: docs/plc.md has the registers"
-OTHER_WORDS: dict[str, dict[str, str]] = {
-    "cameras": {
-        **dict.fromkeys(("usb", "uvc", "v4l2", "webcam", "rtsp", "onvif", "ip", "mjpeg", "http", "video"), _BY_OPENCV),
-        **dict.fromkeys(("gige", "gigevision", "gige-vision", "usb3", "u3v", "usb3-vision", "aravis"), _BY_GENICAM),
-        **dict.fromkeys(("pylon", "pypylon"), 'for Basler\'s own driver write driver = "basler"'),
-        **dict.fromkeys(("harvesters", "cti"), 'for a maker\'s GenTL producer write driver = "gentl"'),
-        **dict.fromkeys(("file", "files", "images", "pictures", "png"), 'for pictures write driver = "folder"'),
-    },
-    "encoders": {
-        **dict.fromkeys(("siemens", "snap7", "s7-1200", "s7-1500"), 'for Siemens write driver = "s7"'),
-        **dict.fromkeys(("opcua", "opc-ua", "ethernetip", "ethernet-ip", "ads", "beckhoff", "allen-bradley"), _PROFILE),
-        **dict.fromkeys(("time", "none"), "an encoder must be: without one nobody knows where a part is"),
-    },
-    "segmenters": {"tensorrt": 'TensorRT is a provider: write driver = "onnx"'},
-    "plcs": {
-        **dict.fromkeys(("siemens", "snap7", "s7-1200", "s7-1500"), 'for Siemens write driver = "s7"'),
-        **dict.fromkeys(("opcua", "opc-ua", "ethernetip", "ethernet-ip", "ads", "beckhoff", "allen-bradley"), _PROFILE),
-        **dict.fromkeys(("mosquitto", "broker"), 'for a broker write driver = "mqtt"'),
-    },
-}
-"""By family: other names that people use for a driver, and what to write instead."""
-
-FAMILIES = {"cameras": CAMERAS, "encoders": ENCODERS, "segmenters": SEGMENTERS, "plcs": PLC_LINKS}
-
-
 def driver_names(family: str) -> list[str]:
     """The driver names that a configuration may use in this family, including third-party entry points."""
     return sorted({*FAMILIES[family], *(point.name for point in entry_points(group=f"edge_inspector.{family}"))})
@@ -255,3 +244,12 @@ def load_driver(family: str, name: str) -> Any:
         return points[0].load()
     module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)
+
+
+def installed_drivers(family: str) -> Iterator[tuple[str, Any]]:
+    """The name and the class of each driver whose packages are installed."""
+    for name in driver_names(family):
+        try:
+            yield name, load_driver(family, name)
+        except ImportError:
+            continue

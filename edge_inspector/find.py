@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 import cv2
 
-from edge_inspector.cameras import aravis
-from edge_inspector.drivers import Camera, load_driver
+from edge_inspector.driver_table import OTHER_WORDS
+from edge_inspector.drivers import Camera, installed_drivers, load_driver
 from edge_inspector.errors import DeviceError, EdgeInspectorError, FrameIncompleteError
-from edge_inspector.texts import printable
 
 _TRIES = 5
 _FRAME_WAIT_S = 2.0
@@ -51,26 +50,12 @@ def find_cameras(only: Sequence[str], snapshots: Path | None) -> int:
 
 
 def _everything() -> Iterator[Found]:
-    try:
-        for each in aravis.devices():
-            by = {"address": each.address} if each.protocol == "GigEVision" else {"serial": each.serial}
-            settings = by | {"packet_socket": False}
-            yield Found(
-                driver="genicam",
-                vendor=each.vendor,
-                model=each.model,
-                serial=each.serial,
-                address=each.address,
-                settings=settings,
-            )
-    except DeviceError as error:
-        print(error, file=sys.stderr)
-    for device in sorted(Path("/sys/class/video4linux").glob("video*")):
-        # A UVC camera has a second device for its metadata. Only the first one gives pictures.
-        if (device / "index").read_text().strip() == "0":
-            path = f"/dev/{device.name}"
-            name = printable((device / "name").read_text(errors="replace").strip())
-            yield Found(driver="opencv", vendor="", model=name, serial="", address=path, settings={"source": path})
+    for name, driver in installed_drivers("cameras"):
+        try:
+            for each in getattr(driver, "find", tuple)():
+                yield Found(driver=name, **each._asdict())
+        except DeviceError as error:
+            print(error, file=sys.stderr)
 
 
 def _tell_where(everything: Sequence[Found], only: Sequence[str]) -> None:
@@ -86,7 +71,8 @@ def _tell_where(everything: Sequence[Found], only: Sequence[str]) -> None:
         "Has the camera power and a link light? Is its address in one of these networks (ip addr add"
         " 169.254.1.1/16 dev INTERFACE reaches one without an address)? May this user use it (groups: video)?"
     )
-    print('A network stream is not found by itself: write its URL as source of a camera with driver = "opencv".')
+    hint = OTHER_WORDS["cameras"]["rtsp"]
+    print(f"A network stream is not found by itself. Write its URL as source of a camera: {hint}.")
 
 
 def _interfaces(folder: Path) -> Iterator[str]:

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from edge_inspector.config import load_cameras
-from edge_inspector.drivers import Camera, DriverSettings, load_driver
+from edge_inspector.drivers import Camera, DriverSettings, installed_drivers, load_driver
 from edge_inspector.errors import ConfigError, DeviceError, Fault, FrameIncompleteError
 from edge_inspector.inspection.picture import PictureFigures, measure
 from edge_inspector.lag import measure_latency
@@ -55,11 +55,11 @@ def _chosen(which: str, station: Path | None) -> tuple[str, DriverSettings]:
         if which not in cameras:
             raise ConfigError([Fault(f"{station}: cameras", f"none is called {which!r}: {', '.join(cameras)}")])
         return cameras[which]
-    if "/" in which:
-        return "opencv", load_driver("cameras", "opencv").Settings(source=which, latency_ms=0)
-    by = "address" if which.replace(".", "").isdecimal() and which.count(".") == 3 else "serial"
-    settings: DriverSettings = load_driver("cameras", "genicam").Settings(**{by: which}, packet_socket=False)
-    return "genicam", settings
+    for name, driver in installed_drivers("cameras"):
+        settings: DriverSettings | None = getattr(driver, "settings_for", lambda _: None)(which)
+        if settings is not None:
+            return name, settings
+    raise ConfigError([Fault(which, "no installed driver opens this: name a camera of a station file (--station)")])
 
 
 def _live(camera: Camera) -> Iterator[tuple[PictureFigures, float]]:

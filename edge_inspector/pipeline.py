@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from edge_inspector.config import Station
-from edge_inspector.drivers import PlcLink, load_driver
+from edge_inspector.drivers import PeerKind, PlcLink, load_driver
 from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.control import Control
@@ -56,7 +56,9 @@ from edge_inspector.store.lock import StateLock
 from edge_inspector.store.openings import Openings
 from edge_inspector.store.sidecar import StationFacts
 
-_CODES = {"mqtt": (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)}
+_CODES: dict[PeerKind | None, tuple[ErrorCode, ErrorCode]] = {
+    PeerKind.BROKER: (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +125,7 @@ def build(
     archive = _archive(shared, drift, lock)
     shadow = _shadow(shared, look, segment)
 
-    realtime, plcs = station.file.realtime, station.file.plcs
+    realtime = station.file.realtime
     fifo = realtime.fifo_priority
     return Pipeline(
         acquire=[Worker(stage, fifo=fifo_of("acquire", fifo)) for stage in acquire],
@@ -132,8 +134,8 @@ def build(
         judge=[Worker(judge, fifo=fifo_of("judge", fifo))],
         # These workers only report to others and may hang on a disk or broker. The PLC gets its verdicts all the same.
         report=[
-            Worker(stage, vital=link.driver not in _CODES, fifo=fifo_of("report", fifo))
-            for stage, link in zip(report, plcs, strict=True)
+            Worker(stage, vital=settings.peer_kind is not PeerKind.BROKER, fifo=fifo_of("report", fifo))
+            for stage, settings in zip(report, station.plc_settings, strict=True)
         ],
         track=[Worker(track, fifo=fifo_of("track", fifo))],
         archive=[Worker(archive, vital=False)],
@@ -281,7 +283,7 @@ def _report(shared: _Shared, boot_id: int, judge: Judge) -> list[Report]:
     station, identity, stages = shared.station, _identity(shared.station, boot_id), []
     for link, settings, verdicts in zip(station.file.plcs, station.plc_settings, shared.links, strict=True):
         driver: PlcLink = load_driver("plcs", link.driver)(settings, identity)
-        lost, full = _CODES.get(link.driver, (ErrorCode.PLC_LOST, ErrorCode.PLC_RING_FULL))
+        lost, full = _CODES.get(settings.peer_kind, (ErrorCode.PLC_LOST, ErrorCode.PLC_RING_FULL))
         stages.append(
             Report(
                 link.name,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from edge_inspector.driver_table import DEFAULT_RUNTIME
 from edge_inspector.encoders.counter import Counter
 from edge_inspector.host_name import Host
 from edge_inspector.inspection.recipe import Positive
@@ -115,7 +116,7 @@ class EncoderTable(_Table):
 class SegmenterTable(_Table):
     """The runtime that turns pictures into masks."""
 
-    driver: str = "onnx"
+    driver: str = DEFAULT_RUNTIME
     """Name of the driver that runs the model."""
     queue_frames: Annotated[int, Field(ge=1, le=4096)] = 64
     """Frames that may wait for the model. If more wait, the frame with the most time left is dropped."""
@@ -238,7 +239,7 @@ class ShadowTable(_Table):
 
     model: Annotated[str, Field(min_length=1)]
     """Name of the second model's folder in `models_dir`."""
-    driver: str = "onnx"
+    driver: str = DEFAULT_RUNTIME
     """Name of the driver that runs the second model."""
     settings: dict[str, Any] = {}
     """The driver's own settings."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Final
 
@@ -20,7 +21,7 @@ from edge_inspector.cameras.genicam_settings import GenicamSettings, exposure_ns
 from edge_inspector.cameras.gige import Probe, TimestampLatch
 from edge_inspector.cameras.memory import Memory
 from edge_inspector.cameras.pixels import is_view, picture
-from edge_inspector.drivers import Camera
+from edge_inspector.drivers import Camera, FoundCamera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import CameraCounters, Frame
 
@@ -107,6 +108,27 @@ class GenicamCamera(Camera):
             for each in (stream, device, probe):
                 if each is not None:
                     each.close()
+
+    @classmethod
+    def find(cls) -> Iterator[FoundCamera]:
+        """The GigE Vision and USB3 Vision cameras that answer Aravis. Raises DeviceError."""
+        for each in aravis.devices():
+            by = {"address": each.address} if each.protocol == "GigEVision" else {"serial": each.serial}
+            yield FoundCamera(
+                vendor=each.vendor,
+                model=each.model,
+                serial=each.serial,
+                address=each.address,
+                settings=by | {"packet_socket": False},
+            )
+
+    @classmethod
+    def settings_for(cls, which: str) -> GenicamSettings | None:
+        """A camera by its address or serial number."""
+        if "/" in which:
+            return None
+        by = "address" if which.replace(".", "").isdecimal() and which.count(".") == 3 else "serial"
+        return GenicamSettings.model_validate({by: which, "packet_socket": False})
 
     def software_trigger(self) -> None:
         """Take a picture now. Raises DeviceError."""

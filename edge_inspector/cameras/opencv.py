@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import quote
@@ -13,9 +14,10 @@ from pydantic import Field, model_validator
 
 from edge_inspector.cameras.arrivals import Arrivals
 from edge_inspector.cameras.border import fails_as_device
-from edge_inspector.drivers import Camera, DriverSettings
+from edge_inspector.drivers import Camera, DriverSettings, FoundCamera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import CameraCounters, Frame
+from edge_inspector.texts import printable
 
 _V4L2_MANUAL_EXPOSURE: Final = 1
 _V4L2_EXPOSURE_UNIT_US: Final = 100
@@ -183,6 +185,21 @@ class OpenCvCamera(Camera):
     def counters(self) -> CameraCounters:
         """The number of stream pictures that were dropped because their capture time was unknown."""
         return CameraCounters(frames_missed=self._left_out)
+
+    @classmethod
+    def find(cls) -> Iterator[FoundCamera]:
+        """The UVC cameras on the USB buses."""
+        for device in sorted(Path("/sys/class/video4linux").glob("video*")):
+            # A UVC camera has a second device for its metadata: only the first gives pictures.
+            if (device / "index").read_text().strip() == "0":
+                path = f"/dev/{device.name}"
+                name = printable((device / "name").read_text(errors="replace").strip())
+                yield FoundCamera(vendor="", model=name, serial="", address=path, settings={"source": path})
+
+    @classmethod
+    def settings_for(cls, which: str) -> Settings | None:
+        """A device, file or stream by its path or URL."""
+        return cls.Settings(source=which, latency_ms=0) if "/" in which else None
 
     def _take(self, timeout_s: float) -> bool:
         """Whether the next picture arrived. Pictures that may be older than their arrival suggests are dropped."""

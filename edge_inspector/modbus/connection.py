@@ -12,14 +12,14 @@ import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from edge_inspector.drivers import DriverSettings
+from edge_inspector.drivers import DriverSettings, PeerKind
 from edge_inspector.errors import DeviceError, DeviceTimeoutError
 from edge_inspector.host_name import Host
 
@@ -51,6 +51,8 @@ Order = Literal["high-first", "low-first"]
 
 class ModbusSettings(DriverSettings):
     """The PLC's Modbus TCP server and its registers. Link and encoder need the same values."""
+
+    peer_kind: ClassVar = PeerKind.PLC
 
     host: Host
     """Name or address of the PLC."""

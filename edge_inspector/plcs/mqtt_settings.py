@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from edge_inspector.drivers import DriverSettings
+from edge_inspector.drivers import DriverSettings, PeerKind
 from edge_inspector.host_name import Host, is_loopback
 from edge_inspector.wording import in_words
 
 
 class MqttSettings(DriverSettings):
     """The broker and how to talk to it."""
+
+    peer_kind: ClassVar = PeerKind.BROKER
 
     host: Host
     """Name or address of the broker."""

@@ -11,14 +11,14 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import snap7
 from pydantic import Field
 from snap7.connection import ISOTCPConnection
 from snap7.error import S7Error, S7TimeoutError
 
-from edge_inspector.drivers import DriverSettings
+from edge_inspector.drivers import DriverSettings, PeerKind
 from edge_inspector.errors import DeviceError, DeviceTimeoutError
 from edge_inspector.host_name import Host
 
@@ -38,6 +38,8 @@ _CODE = re.compile(r"0x([0-9a-f]{2,8})\)?$")
 
 class S7Settings(DriverSettings):
     """The PLC and its two data blocks."""
+
+    peer_kind: ClassVar = PeerKind.PLC
 
     host: Host
     """Name or address of the PLC."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from edge_inspector.driver_table import DEFAULT_RUNTIME
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.records import Image
 from edge_inspector.segmenters.ending import Ending
@@ -33,8 +34,8 @@ class OpenVinoSegmenter(FolderSegmenter):
         loaded = load_file(self._model_dir, manifest, kind, "openvino")
         if endless := sorted(loaded.operations & _ENDLESS):
             # It unrolls loops while it compiles. For long ones this takes hours, and nothing can interrupt it.
-            what = f'has a {endless[0]}, which openvino may never be done with: export it traced, or use driver "onnx"'
-            raise ConfigError([Fault(str(loaded.path), what)])
+            what = f"has a {endless[0]}, which openvino may never be done with: export it traced, or use driver "
+            raise ConfigError([Fault(str(loaded.path), f'{what}"{DEFAULT_RUNTIME}"')])
         try:
             core = runtime.Core()
             graph = core.read_model(loaded.content)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, ValidationError
 
+from edge_inspector.driver_table import DEFAULT_RUNTIME
 from edge_inspector.drivers import DriverSettings, Segmenter, load_driver
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.records import Image, ModelInfo
@@ -31,7 +32,7 @@ class TwoStageSegmenter:
         """Confidence of the light model from which the second one looks too. Lower it if defects are missed."""
         model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
         """SHA-256 of the second model's file, from its manifest. If it is set, no other file runs."""
-        driver: str = "onnx"
+        driver: str = DEFAULT_RUNTIME
         """Name of the driver that runs both models."""
         settings: dict[str, Any] = Field(default_factory=dict)
         """That driver's own settings, for both models."""

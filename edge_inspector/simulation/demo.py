@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_inspector.cameras.folder import load_index
+from edge_inspector.driver_table import DEFAULT_RUNTIME
 from edge_inspector.errors import ConfigError, DeviceError, EdgeInspectorError, Fault
 from edge_inspector.simulation.broker import DemoBroker
 from edge_inspector.simulation.gige.processes import CameraProcesses
@@ -60,7 +61,7 @@ class DemoOptions:
     archive: str = ""  # lines of the station file's table, instead of the demo's own
     distinct: int = 0
     realtime: str = ""  # lines for the station file's table of that name
-    runtime: str = "onnx"  # the segmenter's driver
+    runtime: str = DEFAULT_RUNTIME  # the segmenter's driver
     workers: int = 0  # the model's threads
     line_scan: bool = False
     review_band: tuple[float, float] = (0.4, 0.6)

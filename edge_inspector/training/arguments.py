@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from edge_inspector.driver_table import DEFAULT_RUNTIME
 from edge_inspector.errors import ConfigError, Fault
 
 _DATA = "a folder with index.csv, or tile-line: the rendered parts of the demo"
@@ -208,7 +209,9 @@ def _evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "--precision", choices=["int8", "fp32"], default="int8", help="which file of the model to score (default: int8)"
     )
-    evaluate.add_argument("--driver", default="onnx", help="segmenter driver that runs the model (default: onnx)")
+    evaluate.add_argument(
+        "--driver", default=DEFAULT_RUNTIME, help=f"segmenter driver that runs the model (default: {DEFAULT_RUNTIME})"
+    )
     evaluate.add_argument(
         "--cost",
         type=_positive,
@@ -237,7 +240,9 @@ def _compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("other", type=Path, metavar="B", help="another model folder with the same classes")
     compare.add_argument("data", metavar="DATA", help=_DATA)
     compare.add_argument("--split", default="val", help="split to compare on (default: val)")
-    compare.add_argument("--driver", default="onnx", help="segmenter driver that runs both models (default: onnx)")
+    compare.add_argument(
+        "--driver", default=DEFAULT_RUNTIME, help=f"segmenter driver that runs both models (default: {DEFAULT_RUNTIME})"
+    )
     compare.set_defaults(command=_later("compare"))
 
 

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_inspector import find
+from edge_inspector import find, focus
 from edge_inspector.cameras.aravis_library import text
 from edge_inspector.cli import main
+from edge_inspector.drivers import Camera, DriverSettings, FoundCamera
+from edge_inspector.errors import ConfigError, DeviceError
 from edge_inspector.find import Found
 from edge_inspector.records import Frame
 
@@ -75,3 +77,45 @@ def test_a_serial_number_leads_to_no_other_folder(
     assert find.find_cameras([], tmp_path / "shots") == 0
     assert [each.name for each in (tmp_path / "shots").iterdir()] == [".._.._etc_S-1.2.png"]
     assert "8 x 8 px" in capsys.readouterr().out
+
+
+class Scanner(Camera):
+    """A camera of another make."""
+
+    @classmethod
+    def find(cls) -> list[FoundCamera]:
+        return [FoundCamera(vendor="Acme", model="A1", serial="4711", address="192.0.2.4", settings={})]
+
+    @classmethod
+    def settings_for(cls, which: str) -> DriverSettings | None:
+        return DriverSettings() if which.startswith("acme:") else None
+
+
+class Deaf(Camera):
+    @classmethod
+    def find(cls) -> list[FoundCamera]:
+        raise DeviceError("the bus is down")
+
+
+class Former:
+    """Written when drivers could not be asked."""
+
+
+DRIVERS = [("deaf", Deaf), ("former", Former), ("scanner", Scanner)]
+
+
+def test_every_driver_is_asked_for_its_cameras(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(find, "installed_drivers", lambda _: iter(DRIVERS))
+    assert main(["cameras"]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[1].split() == ["scanner", "Acme", "A1", "4711", "192.0.2.4"]
+    assert told.err == "the bus is down\n"
+
+
+def test_the_driver_that_knows_a_name_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(focus, "installed_drivers", lambda _: iter(DRIVERS))
+    assert focus._chosen("acme:1", None) == ("scanner", DriverSettings())
+    with pytest.raises(ConfigError, match="no installed driver opens this"):
+        focus._chosen("other:1", None)

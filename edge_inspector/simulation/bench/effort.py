@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
+from edge_inspector.driver_table import DEFAULT_RUNTIME
 from edge_inspector.simulation.demo import DemoOptions
 
 PITCH_MM = 220.0
@@ -16,7 +17,7 @@ class Effort:
     """`seconds` of line for each run, `repeats` rounds. Each variant runs once per round."""
 
     model: str = "tile-1.1"
-    runtime: str = "onnx"
+    runtime: str = DEFAULT_RUNTIME
     seconds: float = 12.0
     repeats: int = 3
     cameras: tuple[int, ...] = (1, 2, 4, 8, 16, 24)

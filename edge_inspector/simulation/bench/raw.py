@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+from edge_inspector.driver_table import DEFAULT_RUNTIME
 from edge_inspector.drivers import Segmenter, load_driver
 from edge_inspector.records import Image
 from edge_inspector.runtime.mailbox import Mailbox
@@ -16,7 +17,7 @@ from edge_inspector.simulation.tiles import TileLine
 class RawModel:
     """A model folder by name, loaded and warm."""
 
-    def __init__(self, model: str, runtime: str = "onnx", workers: int = 0) -> None:
+    def __init__(self, model: str, runtime: str = DEFAULT_RUNTIME, workers: int = 0) -> None:
         driver = load_driver("segmenters", runtime)
         self.segmenter: Segmenter = driver(Path(models_dir() / model), driver.Settings(workers=workers or None))
         self.segmenter.open()

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from pydantic import ValidationError
 
+from edge_inspector.driver_table import DEFAULT_RUNTIME, RUNTIMES
 from edge_inspector.drivers import driver_names, load_driver
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Manifest
@@ -20,7 +21,7 @@ from edge_inspector.training.judging.evidence import Predict
 MAX_DISAGREEMENT: Final = 1e-3
 
 
-def model_predictor(model_dir: Path, precision: str, driver: str = "onnx") -> tuple[Predict, Any]:
+def model_predictor(model_dir: Path, precision: str, driver: str = DEFAULT_RUNTIME) -> tuple[Predict, Any]:
     """A function from a frame to its mask that uses a station's own driver, and the ModelInfo of the running model.
 
     Raises ConfigError.
@@ -29,10 +30,10 @@ def model_predictor(model_dir: Path, precision: str, driver: str = "onnx") -> tu
     if driver not in known:
         raise ConfigError([Fault("--driver", f"unknown driver {driver!r}; there are: {', '.join(known)}")])
     settings: dict[str, Any] = {"precision": precision, "workers": 1, "max_batch": 1}
-    if driver == "onnx":
-        settings["providers"] = ("cpu",)
     try:
         kind = load_driver("segmenters", driver)
+        if "providers" in kind.Settings.model_fields:
+            settings["providers"] = ("cpu",)
         segmenter = kind(model_dir, kind.Settings(**settings))
         segmenter.open()
     except ImportError as error:
@@ -56,7 +57,7 @@ def blank(manifest: Manifest) -> Image:
 
 def cpu_drivers() -> list[str]:
     """The segmenter drivers that can run here, the fastest last."""
-    return ["onnx", *(["openvino"] if importlib.util.find_spec("openvino") else [])]
+    return [name for name, package in RUNTIMES.items() if importlib.util.find_spec(package)]
 
 
 def open_session(path: Path, *, optimised: bool = True) -> ort.InferenceSession:

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from edge_inspector.driver_table import DEFAULT_RUNTIME
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.tasks import FolderTask, Task
 from edge_inspector.training.judging.evidence import Evidence, gather
@@ -133,7 +134,12 @@ def held_out_row(run: Path, task: Task) -> dict[str, object]:
     """The scores of a run's nets on the folds that they were trained without. Raises ConfigError."""
     table = read_json(run / FIGURES_FILE)
     learned = task.learns_from if isinstance(task, FolderTask) else "train"
-    conditions = {"data": task.name, "split": f"{learned}, held out by fold", "precision": "fp32", "runtime": "onnx"}
+    conditions = {
+        "data": task.name,
+        "split": f"{learned}, held out by fold",
+        "precision": "fp32",
+        "runtime": DEFAULT_RUNTIME,
+    }
     row = score_row(Figures(**table["held_out"]), **conditions)
     # The results of limits on parts that they were not chosen on. Trust these figures.
     return {**row, "elsewhere": {name: round(share, 4) for name, share in table.get("elsewhere", {}).items()}}
