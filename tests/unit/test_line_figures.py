@@ -258,8 +258,8 @@ def test_a_region_that_the_picture_does_not_show_fails(width_mm: float, height_m
     (found,) = pictured(width_mm, height_mm, **REGION)
     assert (found.subject, found.grade) == ("top", Grade.FAIL)
     assert found.what == (
-        f"the picture shows {width_mm:.4g} x {height_mm:.4g} mm, the region of recipe 7 ends at 25 x 30 mm: no part would "
-        "be inspected (bad_image). Make regions.top smaller, or measure mm_per_px"
+        f"the picture shows {width_mm:.4g} x {height_mm:.4g} mm, the region of recipe 7 ends at 25 x 30 mm: no part "
+        "would be inspected (bad_image). Make regions.top smaller, or measure mm_per_px"
     )
 
 
@@ -273,7 +273,7 @@ def test_a_picture_that_is_far_from_the_part_s_length_is_worth_a_question(height
     found = pictured(100, height_mm)
     assert [each.grade for each in found] == [Grade.WARN] * odd
     what = (
-        f"the picture shows 100 x {height_mm:.4g} mm, part_length_mm of recipe 7 is 60: is mm_per_px right? It is the width "
-        "of a part in millimetres, divided by its width in pixels"
+        f"the picture shows 100 x {height_mm:.4g} mm, part_length_mm of recipe 7 is 60: is mm_per_px right? It is the "
+        "width of a part in millimetres, divided by its width in pixels"
     )
     assert [(each.subject, each.what) for each in found] == [("top", what)] * odd

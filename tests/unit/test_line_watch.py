@@ -146,8 +146,8 @@ def test_two_plcs_are_told_after_a_moment_with_both_ids() -> None:
     assert source.why == ""
     source.runs(4711, 7, 2 * S + 1)
     assert source.why == (
-        "the encoder record says boot_id 4711, the trigger ring 7: two PLCs? encoder.settings and plcs.settings must name "
-        "the one that has encoder and photo-eye"
+        "the encoder record says boot_id 4711, the trigger ring 7: two PLCs? encoder.settings and plcs.settings must "
+        "name the one that has encoder and photo-eye"
     )
     source.runs(7, 7, 3 * S)
     assert source.why == ""
@@ -166,8 +166,8 @@ def test_a_part_latched_where_the_belt_was_not_is_told_until_three_are_right() -
     source.here()
     source.never(18, 70_000, 0, 9999)
     assert source.why == (
-        "part 18 was latched at count 70000, which a counter from 0 to 9999 never shows: do photo-eye and encoder record "
-        "use the same counter? else mend encoder.counter_lowest and counter_highest"
+        "part 18 was latched at count 70000, which a counter from 0 to 9999 never shows: do photo-eye and encoder "
+        "record use the same counter? else mend encoder.counter_lowest and counter_highest"
     )
     source.here()
     source.here()

@@ -60,8 +60,8 @@ def test_a_ratio_that_nobody_can_explain_asks_for_a_metre_of_belt(ratio: float) 
 
 def test_a_belt_that_is_a_little_too_fast_asks_for_its_greatest_speed_first() -> None:
     assert speed_fault(700.0, SPEED_MAX, SCALE) == (
-        "the belt runs at 700 mm/s, line.speed_max_mm_s is 660: write the greatest speed that it ever has, or measure a "
-        "metre of belt: line.counts_per_mm is its counts / 1000"
+        "the belt runs at 700 mm/s, line.speed_max_mm_s is 660: write the greatest speed that it ever has, or measure "
+        "a metre of belt: line.counts_per_mm is its counts / 1000"
     )
     assert "too small (x2 evaluation" in speed_fault(1.5 * SPEED_MAX, SPEED_MAX, SCALE)
     assert "then 40" in speed_fault(2400.0, SPEED_MAX, SCALE)
@@ -109,13 +109,17 @@ def test_parts_within_each_other_are_a_photo_eye_that_bounces_and_others_are_too
         (Bound(0.5, 0.9, 0.02, 0.002), "; 0.1 mm of it is one encoder count"),
         (
             Bound(90.0, 50.0, 0.14, 0.002),
-            "; 9 mm of it is what the belt may do between two samples, 140 ms: poll more often (encoder.interval_ms), let "
-            "the PLC scan faster, or write acceleration_max_mm_s2 as it is",
+            (
+                "; 9 mm of it is what the belt may do between two samples, 140 ms: poll more often (encoder.interval_ms), "
+                "let the PLC scan faster, or write acceleration_max_mm_s2 as it is"
+            ),
         ),
         (
             Bound(90.0, 377.0, 0.07, 0.0572),
-            "; 37.7 mm of it is the belt's way in 57.2 ms, to which the PLC's clock is known: take a faster way to the PLC "
-            "(a gateway? a busy network?), or a smaller publish_delay_us",
+            (
+                "; 37.7 mm of it is the belt's way in 57.2 ms, to which the PLC's clock is known: take a faster way to the "
+                "PLC (a gateway? a busy network?), or a smaller publish_delay_us"
+            ),
         ),
         (None, ": too few encoder samples come"),
     ],
