@@ -110,15 +110,15 @@ def test_parts_within_each_other_are_a_photo_eye_that_bounces_and_others_are_too
         (
             Bound(90.0, 50.0, 0.14, 0.002),
             (
-                "; 9 mm of it is what the belt may do between two samples, 140 ms: poll more often (encoder.interval_ms), "
-                "let the PLC scan faster, or write acceleration_max_mm_s2 as it is"
+                "; 9 mm of it is what the belt may do between two samples, 140 ms: poll more often "
+                "(encoder.interval_ms), let the PLC scan faster, or write acceleration_max_mm_s2 as it is"
             ),
         ),
         (
             Bound(90.0, 377.0, 0.07, 0.0572),
             (
-                "; 37.7 mm of it is the belt's way in 57.2 ms, to which the PLC's clock is known: take a faster way to the "
-                "PLC (a gateway? a busy network?), or a smaller publish_delay_us"
+                "; 37.7 mm of it is the belt's way in 57.2 ms, to which the PLC's clock is known: take a faster "
+                "way to the PLC (a gateway? a busy network?), or a smaller publish_delay_us"
             ),
         ),
         (None, ": too few encoder samples come"),
