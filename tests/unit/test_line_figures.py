@@ -131,9 +131,15 @@ def test_what_trembles_stands_and_what_creeps_does_not(counts_per_s: float, stan
 def test_a_count_that_falls_fails() -> None:
     found = measure(samples(-6000.0))
     assert wrong(found) == {"direction": Grade.FAIL}
-    assert "the count falls as the belt runs. If the belt ran forward: swap the encoder's A and B" in (
-        found["direction"].what
+    assert found["direction"].what == (
+        "the count falls as the belt runs. If the belt ran forward: swap the encoder's A and B, or change the "
+        "counter's direction in the PLC"
     )
+
+
+def test_a_coarse_encoder_has_a_direction_too() -> None:
+    assert measure(samples(300.0), ring(200, 200, scale=0.5), counts_per_mm=0.5)["direction"].grade is Grade.OK
+    assert measure(samples(-300.0), ring(200, 200, scale=0.5), counts_per_mm=0.5)["direction"].grade is Grade.FAIL
 
 
 def test_a_counter_that_falls_by_design_must_fall() -> None:
@@ -168,15 +174,24 @@ def test_a_belt_that_is_much_too_slow_is_worth_a_question() -> None:
 def test_encoder_and_ring_of_two_plcs_fail() -> None:
     found = measure(samples(boot=0x1267))
     assert wrong(found) == {"source": Grade.FAIL}
-    assert "has boot_id 00001267, the trigger ring 00000abc" in found["source"].what
-    assert wrong(measure([*samples(), *samples(boot=5)]))["source"] is Grade.FAIL
+    assert found["source"].what == (
+        "the encoder's record has boot_id 00001267, the trigger ring 00000abc: no part would ever be placed. Are "
+        "[encoder] and the first [[plcs]] the same PLC and block? Its program writes one boot_id into both"
+    )
+    found = measure([*samples(), *samples(boot=5)])
+    assert wrong(found)["source"] is Grade.FAIL
+    assert "has boot_id 00000005, 00000abc, the trigger ring" in found["source"].what
 
 
 def test_a_clock_of_another_unit_or_one_that_stands_fails() -> None:
-    assert "milliseconds?" in measure(samples(clock=0.001))["clock"].what
+    found = measure(samples(clock=0.001))
+    assert "milliseconds?" in found["clock"].what
+    assert found["clock"].grade is Grade.FAIL
     found = measure(samples(0.0, clock=0.0))
     assert wrong(found) == {"clock": Grade.FAIL}
-    assert "its record is not refreshed" in found["clock"].what
+    assert found["clock"].what == (
+        "the PLC answers, but its record is not refreshed: is its program in RUN, and the block called each scan"
+    )
 
 
 def test_a_way_to_the_plc_that_is_too_slow_fails() -> None:
@@ -212,8 +227,10 @@ def test_parts_that_are_all_too_near_fail_and_some_are_a_warning() -> None:
     assert "parts come every 50 mm, min_pitch_mm is 120" in found["pitch"].what
     found = measure(None, ring(200, 4, 196))
     assert wrong(found) == {"pitch": Grade.WARN}
+    assert found["pitch"].what.startswith("1 of the last 3 parts were announced nearer than min_pitch_mm = 120 to")
     assert "does the photo-eye bounce" in found["pitch"].what
     assert wrong(measure(None, ring(119.8, 119.8))) == {}, "a count at either end is the rounding"
+    assert wrong(measure(None, ring(119.7, 119.7))) == {"pitch": Grade.FAIL}
 
 
 def test_the_recipe_with_the_least_pitch_is_the_one_that_parts_must_keep() -> None:

@@ -27,6 +27,10 @@ def new() -> Ownership:
     return made
 
 
+def test_nobody_writes_before_a_look() -> None:
+    assert (new().speaks, new().stranger) == (False, "")
+
+
 def look(owner: Ownership, raw: bytes, at_ms: float, mine: int = 1000) -> bool:
     owner.look(raw, mine, int(at_ms * MS))
     return owner.speaks

@@ -49,6 +49,7 @@ def findings(numbers: Numbers, *readings: PlcInput) -> list[Finding]:
 
 def test_the_first_reading_needs_a_second_that_agrees() -> None:
     numbers = Numbers(PARTS_PER_S)
+    assert (numbers.why, numbers.persists, numbers.fresh) == ("", False, False)
     torn, true = heard(5, 0, boot=99), heard(3, 1)
     assert findings(numbers, torn, true, heard(3, 2)) == [Finding.DOUBTFUL, Finding.DOUBTFUL, Finding.NEW_RUN]
     assert not numbers.fresh, "it may have counted for days"

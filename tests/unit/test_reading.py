@@ -52,6 +52,12 @@ def test_what_the_plc_says_is_read_with_its_triggers_in_order() -> None:
     )
 
 
+def test_the_ring_holds_sixteen_parts_and_an_older_slot_is_nobody_s() -> None:
+    heard = reader().read(block(16, trigger_seq=17), 0)
+    assert heard is not None
+    assert [trigger.part_seq for trigger in heard.triggers] == list(range(2, 17))
+
+
 @pytest.mark.parametrize("bit", range(3))
 def test_each_bit_of_control_means_one_thing(bit: int) -> None:
     heard = reader().read(block(control=1 << bit), 0)

@@ -25,7 +25,7 @@ def fill(made: VerdictRing, count: int) -> None:
 
 def test_a_session_begins_with_number_one_and_all_its_room() -> None:
     made = ring()
-    assert (made.session_id, made.last_seq, made.room) == (SESSION, 0, 31)
+    assert (made.session_id, made.last_seq, made.acknowledged, made.room) == (SESSION, 0, 0, 31)
     assert made.next_seq() == 1
 
 
