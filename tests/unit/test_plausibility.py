@@ -134,6 +134,39 @@ def test_no_more_parts_come_than_belt_and_pitch_allow_twice_over(seconds: float,
     assert numbers.why == (f"trigger_seq jumped from 40 to {41 + most}, while belt speed and pitch allow {most} parts")
 
 
+def test_the_time_in_which_parts_may_come_begins_with_the_last_reading() -> None:
+    numbers = met()
+    assert findings(numbers, heard(40, 10_000), heard(57, 10_020)) == [Finding.USUAL, Finding.DOUBTFUL]
+
+
+def test_a_count_that_was_shown_once_is_remembered_while_its_slot_is_torn() -> None:
+    numbers = met()
+    newest = Trigger(40, 40_000, answered=False)
+    torn = replace(heard(40, 20), triggers=(newest,))
+    again = replace(heard(40, 40), triggers=(Trigger(39, 5, answered=False), newest))
+    assert findings(numbers, torn, again) == [Finding.USUAL, Finding.DOUBTFUL]
+    assert numbers.why == "part number 39 was given twice, at count 39000 and at 5, without a new boot_id"
+
+
+@pytest.mark.parametrize(
+    ("reading", "why"),
+    [
+        (heard(1, 20, boot=8), "boot_id is 00000008, was 00000007"),
+        (replace(heard(41, 20), triggers=()), "part 41 is announced and not shown"),
+        (heard(40, 20, recipe_id=5), "recipe_id is 5, was 0"),
+    ],
+)
+def test_a_doubt_has_its_reason_in_words(reading: PlcInput, why: str) -> None:
+    numbers = met()
+    assert numbers.judge(reading) is Finding.DOUBTFUL
+    assert numbers.why == why
+
+
+def test_a_jump_needs_three_readings_over_a_second() -> None:
+    jumps = [heard(90_000, at) for at in (20, 600, 1020)]
+    assert findings(met(), *jumps) == [Finding.DOUBTFUL, Finding.DOUBTFUL, Finding.NEW_NUMBERS]
+
+
 def test_a_jump_that_stays_is_believed_after_a_second() -> None:
     numbers = met()
     seen = [numbers.judge(heard(90_000, at)) for at in range(20, 1021, 20)]
@@ -208,6 +241,11 @@ def test_swapped_words_are_told_as_long_as_they_last() -> None:
     seen = findings(numbers, *(heard(0, at, beat=at << 16) for at in range(1000, 200_000, 500)))
     assert set(seen[2:]) == {Finding.DOUBTFUL, Finding.SWAPPED}
     assert numbers.why == "its heartbeat counts in steps of 65536"
+
+
+def test_a_heartbeat_that_stands_at_half_a_word_says_nothing_of_words() -> None:
+    numbers = met()
+    assert findings(numbers, *[heard(40, at, beat=32_768) for at in (20, 40, 60)]) == [Finding.USUAL] * 3
 
 
 def test_a_heartbeat_that_stands_or_was_not_heard_for_long_says_nothing_of_words() -> None:
