@@ -140,9 +140,11 @@ def _share(texts: Iterable[str]) -> str:
 
 
 def _fields(table: ast.ClassDef) -> Iterator[tuple[str, bool]]:
-    """Each field of a table, and whether a docstring stands below it."""
+    """Each field of a table, and whether a docstring stands below it. A class variable is no field."""
     for node, below in zip(table.body, [*table.body[1:], ast.Pass()], strict=True):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        if not isinstance(node, ast.AnnAssign) or ast.unparse(node.annotation).startswith("ClassVar"):
+            continue
+        if isinstance(node.target, ast.Name):
             value = below.value if isinstance(below, ast.Expr) else None
             yield node.target.id, isinstance(value, ast.Constant) and isinstance(value.value, str)
 
