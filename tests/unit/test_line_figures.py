@@ -252,9 +252,22 @@ def test_a_bound_beyond_a_tolerance_fails_by_recipe() -> None:
     )
 
 
+def test_a_bound_may_be_as_large_as_the_tolerance() -> None:
+    just = Bound(49.0, 50.0, 0.01, 0.0003)  # 100 counts are 10 mm
+    assert wrong(measure(bound=just, bound_at_most=just)) == {}
+
+
+def test_a_reserve_that_is_just_used_up_is_too_short() -> None:
+    found = measure(reading_ms=88.0)
+    assert wrong(found) == {"reserve": Grade.FAIL}
+    assert found["reserve"].what.startswith("a verdict is with the PLC after 100 ms, line.reserve_ms is 100: verdicts")
+    assert wrong(measure(reading_ms=87.9)) == {}
+
+
 def test_a_bound_that_holds_at_this_speed_only_is_a_warning() -> None:
     found = measure(bound_at_most=BAD)
     assert wrong(found) == {"bound, recipe 7": Grade.WARN}
+    assert "37.7 mm of it is the belt's way" in found["bound, recipe 7"].what
     assert found["bound, recipe 7"].what.startswith("at speed_max_mm_s = 660 places are known to 37.9 mm only")
     found = measure(samples(0.0), bound_at_most=BAD)
     assert wrong(found) == {"bound, recipe 7": Grade.FAIL}

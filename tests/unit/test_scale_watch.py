@@ -36,6 +36,7 @@ def recipe(**changes: Any) -> Recipe:
 @pytest.mark.parametrize(
     ("ratio", "words"),
     [
+        (1.2, "= 10 too small (x2 evaluation for x1, or x4 for x2: then 20)"),
         (1.3, "= 10 too small (x2 evaluation for x1, or x4 for x2: then 20)"),
         (2.2, "= 10 too small (x2 evaluation for x1, or x4 for x2: then 20)"),
         (2.21, "= 10 too small (x4 evaluation for x1: then 40)"),
@@ -74,7 +75,8 @@ def test_a_pitch_is_told_with_its_cause() -> None:
     )
     assert "measure a metre" in pitch_fault([130.0], 120.0, SCALE)
     assert "measure a metre" in pitch_fault([240.0], 120.0, SCALE), "parts may always be further apart"
-    assert pitch_fault([0.2, 0.0, 0.1], 120.0, SCALE).startswith("parts come, and the count stands: is the encoder")
+    for still in ([0.2, 0.0, 0.1], [0.2, 0.2, 0.2]):
+        assert pitch_fault(still, 120.0, SCALE).startswith("parts come, and the count stands: is the encoder")
     assert pitch_fault([0.2, 0.3, 0.3], 120.0, SCALE).startswith("parts come every 0.3 mm")
 
 
@@ -84,8 +86,8 @@ def test_a_pitch_is_told_with_its_cause() -> None:
         (0.001, "runs 0.001 times as fast as this machine's: milliseconds? It must be microseconds"),
         (9.1, "tenths of microseconds?"),
         (10.9, "tenths of microseconds?"),
-        (901.0, "nanoseconds?"),
-        (1099.0, "nanoseconds?"),
+        (900.0, "nanoseconds?"),
+        (1100.0, "nanoseconds?"),
         (1200.0, "it must be microseconds, from a clock that nobody sets"),
         (3.0, "runs 3 times as fast as this machine's: it must be microseconds, from a clock that nobody sets"),
     ],
@@ -108,9 +110,9 @@ def test_parts_within_each_other_are_a_photo_eye_that_bounces_and_others_are_too
     [
         (Bound(0.5, 0.9, 0.02, 0.002), "; 0.1 mm of it is one encoder count"),
         (
-            Bound(90.0, 50.0, 0.14, 0.002),
+            Bound(90.0, 50.0, 0.0999, 0.002),
             (
-                "; 9 mm of it is what the belt may do between two samples, 140 ms: poll more often "
+                "; 9 mm of it is what the belt may do between two samples, 99.9 ms: poll more often "
                 "(encoder.interval_ms), let the PLC scan faster, or write acceleration_max_mm_s2 as it is"
             ),
         ),
