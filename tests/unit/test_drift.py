@@ -138,10 +138,10 @@ def test_a_reference_that_makes_no_sense_is_refused_with_its_place(tmp_path: Pat
 
 
 def test_a_missing_or_foreign_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"none\.json: cannot be read"):
         read_reference(tmp_path / "none.json")
     (tmp_path / "r.json").write_bytes(b"\xff\xfe{")
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"r\.json"):
         read_reference(tmp_path / "r.json")
 
 

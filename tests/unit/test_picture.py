@@ -82,6 +82,7 @@ def test_what_lies_between_the_sampled_rows_is_not_looked_at() -> None:
         (noise(250, 256), {"max_saturated": 1.0}, None),
         (noise(20, 60), {"min_sharpness": 1000.0}, PictureFault.BLURRED),
         (noise(20, 60), {"min_sharpness": 1.0}, None),
+        (noise(20, 60), {"min_sharpness": measure(noise(20, 60)).sharpness}, None),
         (noise(0, 256), {}, None),
     ],
 )

@@ -404,14 +404,25 @@ def test_what_is_followed_can_be_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("captured", "exposure", "belongs"), [(1000, 0, True), (999, 0, False), (990, 20, True), (990, 19, False)]
+    ("captured", "exposure", "error", "belongs"),
+    [
+        (1000, 0, 0, True),
+        (999, 0, 0, False),
+        (990, 20, 0, True),
+        (990, 19, 0, False),
+        (990, 0, 10, True),
+        (990, 0, 9, False),
+    ],
 )
 def test_a_picture_whose_exposure_was_over_before_its_part_s_trigger_belongs_to_no_part(
     captured: int,
     exposure: int,
+    error: int,
     belongs: bool,  # noqa: FBT001
 ) -> None:
-    placed = PlacedView(View("left", 1, captured, exposure_ns=exposure), Position(1000, 1.0, EPOCH))
+    placed = PlacedView(
+        View("left", 1, captured, exposure_ns=exposure, captured_error_ns=error), Position(1000, 1.0, EPOCH)
+    )
     following = tracker()
     following.add_part(replace(part(), not_before_ns=1000))
     assert following.add_view(placed) is belongs
