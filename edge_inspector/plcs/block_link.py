@@ -17,7 +17,7 @@ from edge_inspector.plcs.ownership import Ownership
 from edge_inspector.plcs.plausibility import Finding, Numbers
 from edge_inspector.plcs.probe import probe
 from edge_inspector.plcs.reading import Reader
-from edge_inspector.plcs.ring import VerdictRing
+from edge_inspector.plcs.ring import CAPACITY, VerdictRing
 from edge_inspector.plcs.wire import Advice, Place, Wire
 from edge_inspector.records import (
     Command,
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 _TAKEN_MAX = 4 * blocks.VERDICT_SLOTS  # far more than can be offered again, since an error ends an offer
 _STUCK_NS = 1_000_000_000  # a PLC that runs takes a slot within a few scans
-_LOOK_NS = 90_000_000  # one request more in every fifth exchange, to see who else writes DB_Edge
+_LOOK_NS = 90_000_000  # one or two requests more in every fifth exchange: does somebody else write DB_Edge?
 _FORMER_RUNS = 16
 _ADVICE = Advice()
 
@@ -288,7 +288,7 @@ class BlockLink:
         Somebody else's header or slot came between, so the PLC counts differently.
         """
         held = [record for _, record in self._ring.unacknowledged()]
-        if lost and lost not in held:
+        if lost and lost not in held and len(held) < CAPACITY:
             held.insert(0, lost)
         self._begin_session()
         for record in held:

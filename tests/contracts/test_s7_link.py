@@ -702,6 +702,26 @@ def test_a_slot_that_somebody_else_wrote_over_is_told_and_the_verdict_comes_agai
     assert (link.backlog, link.incidents(), link.events["foreign_slot"]) == (0, [], 1)
 
 
+def test_a_taken_slot_that_was_written_over_is_told_though_the_ring_is_full_by_now(plc: Plc, link: BlockLink) -> None:
+    plc.program.photo_eye(4000)
+    plc.scan()
+    ready(link)
+    link.deliver([verdict(1, rejects=True)])
+    slot = plc.slot(1)
+    assert slot is not None
+    forged = VERDICT.pack(**slot | {"decision": 1})
+    plc.db_edge[DB_EDGE.offset(VERDICT, 1) : DB_EDGE.offset(VERDICT, 2)] = forged
+    plc.scan()
+    link._look_ns = time.monotonic_ns()
+    heard(link)
+    assert link.deliver([verdict(seq) for seq in range(2, 40)]) == 31
+    _look_again(link)
+    ((code, what),) = link.incidents()
+    assert code is ErrorCode.OTHER_WRITER
+    assert "part 1 REJECT became part 1 ACCEPT" in what
+    assert link.backlog == 31
+
+
 @pytest.mark.parametrize("change", [{}, {"seq": 9}, {"session_id": 7}, None], ids=["same", "seq", "session", "zeros"])
 def test_a_slot_that_the_plc_does_not_take_is_nobody_elses_verdict(
     plc: Plc, link: BlockLink, change: dict[str, int] | None
