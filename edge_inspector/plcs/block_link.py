@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 _TAKEN_MAX = 4 * blocks.VERDICT_SLOTS  # far more than can be offered again, since an error ends an offer
 _STUCK_NS = 1_000_000_000  # a PLC that runs takes a slot within a few scans
-_LOOK_NS = 90_000_000  # one or two requests more in every fifth exchange: does somebody else write DB_Edge?
+_LOOK_NS = 90_000_000  # every fifth exchange: does somebody else write DB_Edge?
 _FORMER_RUNS = 16
 _ADVICE = Advice()
 

@@ -62,6 +62,7 @@ class PictureGuards:
         self._album = album
         self._conditions = conditions
         self._in_force: dict[int, dict[str, CameraGuard]] = {}
+        self._blind: dict[int, dict[str, str]] = {}
         self._versions: dict[int, int] = {}
         self._begin = 0
         self._lesson: _Lesson | None = None
@@ -118,12 +119,9 @@ class PictureGuards:
     def _finish(self, lesson: _Lesson, now_ns: int) -> None:
         self._lesson = None
         cameras = {camera: learn(lesson.seen[camera]) for camera in self._guarded_views(lesson.recipe_id)}
-        for camera, guard in cameras.items():
-            if empty := blind_to(guard):
-                log.warning("picture guard of %s: it cannot tell these from a part: %s", camera, ", ".join(empty))
         path = guard_path(self._state_dir, lesson.recipe_id)
         taught = PictureGuard(recipe_id=lesson.recipe_id, taught_utc=utc_of(now_ns), cameras=cameras)
-        self._in_force[lesson.recipe_id] = cameras
+        self._put(lesson.recipe_id, cameras)
         try:
             write_guard(path, taught)
             self._versions[lesson.recipe_id] = path.stat().st_mtime_ns
@@ -143,15 +141,27 @@ class PictureGuards:
             return
         self._versions[recipe_id] = version
         try:
-            self._in_force[recipe_id] = read_guard(path).cameras
+            self._put(recipe_id, read_guard(path).cameras)
         except ConfigError as error:
             log.error("no picture guard: %s; teach it again with edge-inspector guard", error.faults[0])  # noqa: TRY400 -- the fault says it all
             self._in_force.pop(recipe_id, None)
 
+    def _put(self, recipe_id: int, cameras: dict[str, CameraGuard]) -> None:
+        self._in_force[recipe_id] = cameras
+        self._blind[recipe_id] = {camera: ", ".join(blind_to(guard)) for camera, guard in cameras.items()}
+
     def _tell(self, recipe_id: int) -> None:
-        bare = [camera for camera in self._guarded_views(recipe_id) if self.of(recipe_id, camera) is None]
+        views = self._guarded_views(recipe_id)
+        bare = [camera for camera in views if self.of(recipe_id, camera) is None]
         subject = f"recipe {recipe_id}"
-        if not bare:
+        blind = {camera: names for camera, names in self._blind.get(recipe_id, {}).items() if names and camera in views}
+        if not bare and blind:
+            camera, names = next(iter(blind.items()))
+            why = (
+                f"the picture guard of {camera} cannot tell these from a part: {names}; teach it again with good parts"
+            )
+            self._conditions.set(ErrorCode.PICTURES_UNGUARDED, subject, why)
+        elif not bare:
             self._conditions.clear(ErrorCode.PICTURES_UNGUARDED, subject)
         elif self._lesson is not None and self._lesson.recipe_id == recipe_id:
             done = self.teaching(recipe_id).parts

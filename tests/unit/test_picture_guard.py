@@ -294,6 +294,24 @@ def test_a_damaged_file_guards_nothing_and_is_said(
     assert unguarded(bench)
 
 
+def test_a_guard_that_learned_empty_pictures_is_told_until_it_is_taught_again(
+    tmp_path: Path, taught: CameraGuard
+) -> None:
+    bench = Bench(tmp_path, criteria())
+    bench.guards.look()
+    bench.guards.teach(3)
+    bench.guards.look()
+    for number in range(TAUGHT_PARTS):
+        accept(bench, number, np.full((256, 256), 90, np.uint8))
+    bench.guards.look()
+    assert unguarded(bench) == [
+        "the picture guard of cam1 cannot tell these from a part: plain grey; teach it again with good parts"
+    ]
+    write_guard(guard_path(tmp_path, 3), guard_of("cam1", taught))
+    bench.guards.look()
+    assert unguarded(bench) == []
+
+
 def test_who_says_that_it_needs_no_guard_is_not_told(tmp_path: Path) -> None:
     bench = Bench(tmp_path, criteria(PictureLimits(guard="none")))
     bench.guards.look()
