@@ -14,29 +14,35 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_inspector import __version__, metrics
-from edge_inspector.config import Station, load_station
-from edge_inspector.drivers import Segmenter
+from edge_inspector.codes import ErrorCode, StationState
 from edge_inspector.errors import ConfigError
 from edge_inspector.inspection.mask_watch import remarks
-from edge_inspector.pipeline import Pipeline, build, line_geometry
-from edge_inspector.records import ArchiveItem, Choice, ErrorCode, StationState
+from edge_inspector.pipeline import Pipeline, build
+from edge_inspector.records import ArchiveItem, Choice
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.realtime import claim, opening_on, settle
 from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.systemd import notify
 from edge_inspector.runtime.worker import Worker
-from edge_inspector.stages.criteria import CriteriaWatch
+from edge_inspector.segmenters.models import Models
+from edge_inspector.station.load import Station, load_station
 from edge_inspector.store.choice import remembered_choice
 from edge_inspector.store.lock import StateLock
+from edge_inspector.store.logbook import LogbookReader, logbook_path
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
 from edge_inspector.store.state_folder import folder_words
+from edge_inspector.store.trends import Trends
+from edge_inspector.watches.criteria import CriteriaWatch
 from edge_inspector.web.health import health
 from edge_inspector.web.plant import Plant
 from edge_inspector.web.server import Web
+from edge_inspector.wiring.line import line_geometry
+
+_T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +54,19 @@ _NOT_FOR_OTHERS = 0o027  # umask: only the daemon's user may write its files, an
 
 
 def load_patiently(path: Path) -> Station:
-    """The station in `path`.
+    """The station in `path`. Raises ConfigError, but not for what may come by itself, such as a late disk."""
+    return _patiently(lambda: load_station(path))
 
-    It tries again as long as every fault may disappear without a change of files, such as a disk that is mounted late.
-    Raises ConfigError.
+
+def _patiently(act: Callable[[], _T], stop: threading.Event | None = None) -> _T:
+    """The result of `act`. It tries again as long as every fault may disappear without a change of files.
+
+    Raises ConfigError for other faults, SystemExit if `stop` is set while it waits.
     """
-    told = ""
+    told, stop = "", stop or threading.Event()
     while True:
         try:
-            return load_station(path)
+            return act()
         except ConfigError as error:
             if not all(fault.may_come for fault in error.faults):
                 raise
@@ -64,7 +74,8 @@ def load_patiently(path: Path) -> Station:
                 told = str(error)
                 log.warning("waiting: %s", told)
                 notify(f"STATUS=waiting: {told.splitlines()[0]}")
-        time.sleep(_LATE_S)
+        if stop.wait(_LATE_S):
+            sys.exit(0)
 
 
 class Daemon:
@@ -104,10 +115,12 @@ class Daemon:
             self._begin_without_state(error)
         self._lock.take(self._stop)
         with opening_on(realtime.model_cores):
-            station.segmenter.open()
-        info = station.segmenter.info
-        for what in filter(None, (info.blind, *remarks(info))):
-            log.warning("model %s: %s", info.label, what)
+            _patiently(partial(station.models.preload, station.file.segmenter.preload_mb), self._stop)
+        for info in station.models.infos.values():
+            for what in filter(None, (info.blind, *remarks(info))):
+                log.warning("model %s: %s", info.label, what)
+        for what in station.untrusted:
+            self._conditions.set(ErrorCode.UNTRUSTED, "files", what)
         chosen = remembered_choice(station.state_dir, station.recipe.id)
         self._recipe_id = chosen if chosen in station.recipes else station.recipe.id
         pipeline = build(
@@ -133,9 +146,9 @@ class Daemon:
         """
         folder, first = self._station.state_dir, self._station.recipe.id
         why = f"station.state_dir {folder}: {folder_words(folder, error)}"
-        log.warning("%s; it is tried again", why)
+        log.warning("%s. The daemon tries again", why)
         if len(self._station.recipes) > 1:
-            why += f"; which recipe was chosen last is not known, {first} judges: choose again, then reset"
+            why += f". The recipe chosen last is not known, so recipe {first} judges. Choose again, then give RESET"
             self._conditions.set(ErrorCode.STATE_LOST, "recipe", why, until_reset=True)
 
     def _page(self, pipeline: Pipeline) -> Any:
@@ -147,7 +160,6 @@ class Daemon:
         return Plant(
             station=self._station,
             boot_id=self._boot_id,
-            model=self._station.segmenter.info,
             geometry=line_geometry(self._station),
             conditions=self._conditions,
             timeline=pipeline.timeline,
@@ -156,9 +168,17 @@ class Daemon:
             scene=pipeline.scene,
             status=pipeline.status,
             submit=pipeline.submit,
+            keep=pipeline.keep,
+            write=pipeline.write,
+            noted=pipeline.noted,
+            logbook=LogbookReader(logbook_path(self._station.state_dir)),
+            trends=Trends(results_path(self._station.state_dir)),
             health=self._health,
             drift=pipeline.drift,
             guards=pipeline.guards,
+            cameras=pipeline.cameras,
+            challenges=pipeline.challenges,
+            recorder=pipeline.recorder,
         )
 
     def _follow_recipe(self, recipe_id: int, keep: Callable[[ArchiveItem], object]) -> None:
@@ -169,7 +189,7 @@ class Daemon:
             self._announce()
 
     def _announce(self) -> None:
-        station, model = self._station, self._station.segmenter.info
+        station, model = self._station, self._basis.model_of(self._recipe_id)
         recipe = station.recipes[self._recipe_id].recipe
         metrics.station_info.info(
             {
@@ -196,16 +216,16 @@ class Daemon:
 
     def _declare(self) -> None:
         """Start the metrics that exist from the beginning, and those that are computed at each scrape."""
-        file, segmenter, folder = self._station.file, self._station.segmenter, self._station.state_dir
+        file, models, folder = self._station.file, self._station.models, self._station.state_dir
         metrics.begin(
             (camera.name for camera in file.cameras),
             (link.name for link in file.plcs),
             (worker.name for worker in self._supervisor.workers),
         )
-        for provider in ("tensorrt", "cuda", "openvino", "cpu"):
+        for provider in ("tensorrt", "cuda", "openvino", "cpu", "remote"):
             # Looked up at each scrape, because a rebuilt session may use another provider.
-            metrics.execution_provider.labels(provider).set_function(partial(_runs_on, segmenter, provider))
-        metrics.provider_fallback.set_function(lambda: float(segmenter.info.fell_back))
+            metrics.execution_provider.labels(provider).set_function(partial(_runs_on, models, provider))
+        metrics.provider_fallback.set_function(lambda: float(any(each.fell_back for each in models.infos.values())))
         metrics.state_disk_free.set_function(lambda: _disk(folder)[0])
         metrics.state_disk_size.set_function(lambda: _disk(folder)[1])
 
@@ -218,7 +238,7 @@ class Daemon:
                 resets = self._conditions.resets
                 supervisor.forgive()
                 self._criteria.acknowledge()
-            if self._criteria.look():
+            if self._criteria.look(pipeline.keep):
                 self._announce()
             supervisor.watch()
             self._follow_recipe(pipeline.status().recipe_id, pipeline.keep)
@@ -263,11 +283,13 @@ class Daemon:
         lost: list[str] = []
         for workers in (pipeline.segment, pipeline.measure, pipeline.judge, pipeline.report, pipeline.track, rest):
             lost += supervisor.stop(workers, deadline_ns)
-        hung += supervisor.stop([*pipeline.shadow, *pipeline.archive, *pipeline.notes], deadline_ns)
-        self._station.segmenter.close()
+        at_last = [*pipeline.shadow, *pipeline.archive, *pipeline.notes, *pipeline.changeover]
+        at_last += [*pipeline.logbook, *pipeline.record]
+        hung += supervisor.stop(at_last, deadline_ns)
+        self._station.models.close_all()
         log.info("stopped in %.2f s", (time.monotonic_ns() - begun_ns) / 1e9)
         if hung or lost:
-            log.warning("left behind, still busy in a driver or with the disk: %s", ", ".join(hung + lost))
+            log.warning("these threads are still busy in a driver or with the disk: %s", ", ".join(hung + lost))
             logging.shutdown()
             os._exit(1 if lost else 0)
         self._lock.release()
@@ -275,7 +297,8 @@ class Daemon:
 
     def _health(self) -> tuple[bool, dict[str, Any]]:
         beating = {worker.name: worker.beating for worker in self._supervisor.workers}
-        return health(self._conditions, beating, supervised=self._supervisor.healthy)
+        promise = self._station.roles.promise
+        return health(self._conditions, beating, supervised=self._supervisor.healthy, promise=promise)
 
     def _on_fault(self, name: str, faulty: bool) -> None:  # noqa: FBT001 -- the supervisor's callback
         vital = any(worker.name == name and worker.vital for worker in self._supervisor.workers)
@@ -295,8 +318,9 @@ class Daemon:
         self._stop.set()
 
 
-def _runs_on(segmenter: Segmenter, provider: str) -> float:
-    return float(segmenter.info.provider == provider)
+def _runs_on(models: Models, provider: str) -> float:
+    infos = models.infos
+    return float(any(infos[name].provider == provider for name in models.opened))
 
 
 def _disk(folder: Path) -> tuple[float, float]:

@@ -8,20 +8,19 @@ nested pydantic model `Settings` (frozen, no extra keys, units in the names) for
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from pydantic import BaseModel, ConfigDict
-
+from edge_inspector.codes import ErrorCode, Promise
 from edge_inspector.driver_table import FAMILIES
+from edge_inspector.errors import DeviceError
 from edge_inspector.records import (
     CameraCounters,
     Command,
     EncoderSample,
-    ErrorCode,
     Frame,
     Image,
     ModelInfo,
@@ -29,6 +28,9 @@ from edge_inspector.records import (
     StationStatus,
     Verdict,
 )
+from edge_inspector.settings import Table
+
+FeatureValue = bool | int | float | str
 
 
 class PeerKind(StrEnum):
@@ -37,19 +39,19 @@ class PeerKind(StrEnum):
     PLC = "PLC"
     """It announces the parts and drives the gate. The line stands without it."""
     BROKER = "broker"
-    """It passes messages on to others. The line runs without it."""
+    """It passes messages on to others. The line runs without it, unless there is no other link."""
+    OUTPUT = "output"
+    """It fires the gate itself, and announces nothing."""
 
 
-class DriverSettings(BaseModel):
+class DriverSettings(Table):
     """The base of every driver's `Settings`.
 
     Write one line of docstring below each field. It becomes the field's description in the JSON Schema.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
     peer_kind: ClassVar[PeerKind | None] = None
-    """What a link with these settings talks to. A station has one PLC and one broker at most.
+    """What a link with these settings talks to. A station has one PLC at most.
 
     None is for drivers that do not say it. They count as a PLC, and a station may have several.
     """
@@ -60,9 +62,69 @@ class DriverSettings(BaseModel):
         return None
 
     @property
+    def announces(self) -> bool:
+        """Whether a link with these settings can announce parts."""
+        return self.peer_kind in (PeerKind.PLC, None)
+
+    @property
+    def promise(self) -> Promise:
+        """The most that a station can promise with this driver in the role that its settings give it."""
+        return Promise.ACKNOWLEDGED
+
+    @property
+    def states_run(self) -> bool:
+        """Whether an encoder or link says from which run of its PLC a count is. The two are then compared."""
+        return True
+
+    @property
+    def tells_running(self) -> bool:
+        """Whether a link says when the belt runs."""
+        return self.peer_kind in (PeerKind.PLC, None)
+
+    @property
+    def acts_by_time(self) -> bool:
+        """Whether a link lets the gate act at a time, not at a count."""
+        return False
+
+    @property
+    def travel_error(self) -> float:
+        """How wrong a distance between two counts of an encoder may be, as a fraction of it. 0 if it is counted."""
+        return 0.0
+
+    @property
+    def sorts_grades(self) -> Collection[str]:
+        """The grades for which a link has a gate of their own."""
+        return ()
+
+    @property
+    def settle_s(self) -> float | None:
+        """How long the belt takes to run evenly after a start. None if nobody need tell whether it runs."""
+        return None
+
+    @property
+    def tells_rolls(self) -> bool:
+        """Whether the encoder's PLC says when a new roll begins. Its class then has the attribute `rolls`."""
+        return False
+
+    @property
+    def reads_camera(self) -> str | None:
+        """The camera whose pictures carry the counts of an encoder. Its class then has a method `see(frame)`."""
+        return None
+
+    @property
     def free_running_hz(self) -> float | None:
         """Pictures per second of a camera that runs freely. None if it is triggered or the rate is not set."""
         return None
+
+    @property
+    def adjustable(self) -> Collection[str]:
+        """Which of `exposure_us` and `gain` a camera with these settings can change while it runs."""
+        return ()
+
+    @property
+    def takes_features(self) -> bool:
+        """Whether a camera with these settings has `set_features`, so that a recipe may set features of it."""
+        return False
 
     @property
     def cautions(self) -> Sequence[str]:
@@ -103,6 +165,21 @@ class Camera(Protocol):
     def close(self) -> None:
         """Stop and disconnect. Safe at any time, also twice."""
 
+    def adjust(self, settings: Any) -> None:
+        """Take over exposure and gain from these settings, at once and at each `open`. All others are as before.
+
+        Raises DeviceError if the camera refuses. It then goes on as before.
+        """
+        del settings
+        raise DeviceError(f"{self.name}: its driver cannot change this while it runs")
+
+    def set_features(self, features: Mapping[str, FeatureValue]) -> None:
+        """Set these features while the camera runs, and read them back. Raises DeviceError.
+
+        It is called only if the settings are such that they `takes_features`, by the thread that owns the camera.
+        """
+        raise DeviceError(f"{self.name}: this driver sets no features while the camera runs: {', '.join(features)}")
+
     def counters(self) -> CameraCounters:
         """The device's own statistics, zeros if it has none. It may be called at any time and never waits or raises."""
         return CameraCounters()
@@ -130,12 +207,22 @@ class Encoder(Protocol):
         """Connect. Called again after close. Raises DeviceError."""
 
     @abstractmethod
-    def read(self) -> EncoderSample:
-        """Take one sample now. Raises DeviceError, also for a timeout. The connection is unusable after that."""
+    def read(self) -> EncoderSample | None:
+        """Take one sample now. Raises DeviceError, also for a timeout. The connection is unusable after that.
+
+        None is for a source that has a sample only now and then, and has none at the moment.
+        """
 
     @abstractmethod
     def close(self) -> None:
         """Disconnect. Safe at any time, also twice."""
+
+
+class Due(NamedTuple):
+    """How urgent images are: those with the lowest `by` come first. They need no mask once they are not `wanted`."""
+
+    by: float
+    wanted: Callable[[], bool]
 
 
 class Segmenter(Protocol):
@@ -157,6 +244,11 @@ class Segmenter(Protocol):
         and their masks are merged. `workers` threads may call it at the same time. The masks belong to the caller.
         Raises InferenceError.
         """
+
+    def segment_due(self, images: Sequence[Image], due: Due) -> list[Image] | None:
+        """As `segment`. None if it left the rest out, because the images were not wanted any more."""
+        del due
+        return self.segment(images)
 
     @abstractmethod
     def close(self) -> None:

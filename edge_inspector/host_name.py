@@ -47,7 +47,7 @@ Host = Annotated[str, Field(min_length=1), AfterValidator(_alone)]
 def is_address(host: str) -> bool:
     """Whether `host` can be reached without a name server."""
     try:
-        ip_address(host.partition("%")[0])
+        ip_address(host)
     except ValueError:
         return host == "localhost"
     return True

@@ -3,53 +3,28 @@
 Times are `time.monotonic_ns()`. Counts are belt counts, which rise as the belt runs and never wrap. Raw counts, and the
 counts of a verdict that goes out, are as the PLC's counter shows them. Images are row-major with the belt's direction
 along the rows (row 0 passed the camera first).
+
+The codes are in `codes.py`. Drivers from outside may import them from here as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
-from enum import IntEnum, StrEnum
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inspector.codes import CommandName as CommandName
+from edge_inspector.codes import Decision as Decision
+from edge_inspector.codes import ErrorCode as ErrorCode
+from edge_inspector.codes import Promise as Promise
+from edge_inspector.codes import Reason as Reason
+from edge_inspector.codes import StationState as StationState
+
 Image = NDArray[np.uint8]
-
-
-class Decision(IntEnum):
-    """The decision on a part. The values are those on the wire."""
-
-    ACCEPT = 1
-    REJECT = 2
-    NOT_INSPECTED = 3
-
-
-class Reason(IntEnum):
-    """The reason of a decision. The values are those on the wire."""
-
-    NONE = 0
-    DEFECT = 1
-    LATE = 10
-    MAILBOX_FULL = 11
-    FRAME_MISSING = 12
-    CAMERA_LOST = 13
-    INCOMPLETE_FRAME = 14
-    BAD_IMAGE = 15
-    POSITION_UNKNOWN = 16
-    INFERENCE_FAILED = 17
-    DISABLED = 18
-    DAEMON_RESTARTED = 19
-    PLC_RESTARTED = 20
-    TRIGGER_LOST = 21
-    STOPPING = 22
-    WRONG_RECIPE = 23
-
-    @property
-    def label(self) -> str:
-        """The name in metrics, logs and MQTT."""
-        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +40,7 @@ class EncoderSample:
     device_ns: int | None
     asked_ns: int
     answered_ns: int
+    _: KW_ONLY
     boot_id: int
 
 
@@ -75,6 +51,11 @@ class Position:
     count: float
     error_counts: float
     epoch: int
+
+
+def finite(value: float) -> float | None:
+    """The value. None if it is infinite or no number, which files and messages cannot hold."""
+    return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +79,22 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """The PLC's photo-eye detected a part: its number and the raw 32-bit count latched with it."""
+    """A part was announced: its number, and the raw 32-bit count latched at the photo-eye.
+
+    If the count is not `latched`, the part was at the photo-eye at `at_ns`, to `error_ns` before or after. `at_ns` is
+    also given if the announcement says itself when it was made. `part_id` is the announcer's own name of the part.
+    `lost`: the announcer knows only that there was a part.
+    """
 
     part_seq: int
     count: int
     answered: bool
+    _: KW_ONLY
+    latched: bool = True
+    at_ns: int | None = None
+    error_ns: int = 0
+    part_id: str = ""
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +104,17 @@ class PlcInput:
     `missing_verdicts` counts the parts that reached the gate without a verdict, modulo 2**16. It is 0 if the PLC does
     not count them. `run` counts up when the link had to start over under the same `boot_id`. Parts of different runs
     never match, even if their numbers are equal. `fresh`: all parts of this run were triggered after the previous
-    reading of the PLC.
+    reading of the PLC. Parts up to `known_from` were announced before this station listened, and are not its own. If a
+    link does not `announce`, only its requests and `line_running` count. `requests`: it says what it wants with
+    `enable`, `reset` and `recipe_id`. `line_running` is None if it does not know.
     """
 
     boot_id: int
     heartbeat: int
     enable: bool
     reset: bool
-    line_running: bool
+    _: KW_ONLY
+    line_running: bool | None
     recipe_id: int
     ack_session: int
     ack_seq: int
@@ -129,11 +124,30 @@ class PlcInput:
     missing_verdicts: int = 0
     run: int = 0
     fresh: bool = True
+    known_from: int = 0
+    announces: bool = True
+    requests: bool = True
 
     @property
     def run_key(self) -> tuple[int, int]:
         """The key of this numbering of parts. No other numbering has the same key."""
         return self.boot_id, self.run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureFigures:
+    """Figures of the sampled rows.
+
+    `mean` is 0..255. `dark` and `saturated` are the shares of values at the ends of the scale, 0..1. `sharpness` is the
+    brightness change over two pixels (RMS of both directions) in percent of the mean. `fingerprint` is the same for the
+    same picture.
+    """
+
+    mean: float
+    dark: float
+    saturated: float
+    sharpness: float
+    fingerprint: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +158,21 @@ class Frame:
     left. Nobody may write into the image, because others may refer to it too.
 
     `captured_ns` is the middle of the exposure, with an error of at most `captured_error_ns`. `encoder_count` is set by
-    cameras that latch it themselves.
+    cameras that latch it themselves, and `figures` by a camera process, which has looked at the picture already.
+    `fits` are the recipes whose features the camera had when it took the picture. None if all have the same.
     """
 
     camera: str
     frame_id: int
     captured_ns: int
     exposure_ns: int
+    _: KW_ONLY
     received_ns: int
     image: Image
     encoder_count: int | None = None
     captured_error_ns: int = 0
+    figures: PictureFigures | None = None
+    fits: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +183,7 @@ class CameraCounters:
     underruns: int = 0
     packets_missing: int = 0
     packets_resent: int = 0
+    _: KW_ONLY
     temperature_c: float | None = None
 
 
@@ -192,17 +211,24 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
-    """A frame with the mask from the model, when the model began and how long it took."""
+    """A frame with the mask from the model, when the model began and how long it took.
+
+    `by_model` has the mask of each model that looked, if the station has several. `mask` is the first of them.
+    """
 
     job: Job
     mask: Image
     begun_ns: int
     inference_ns: int
+    by_model: Mapping[str, Image] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One connected region of one class in one view, measured in millimetres on the part."""
+    """One connected region of one class in one view, measured in millimetres on the part.
+
+    `box_mm` is the upright rectangle around it: left, top, right and bottom from the corner of the picture.
+    """
 
     camera: str
     defect_class: str
@@ -212,6 +238,7 @@ class Defect:
     confidence: float
     x_mm: float
     y_mm: float
+    box_mm: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,15 +294,6 @@ class View:
         return replace(self, defects=(), failure=Reason.WRONG_RECIPE, doubtful=False, recipe_id=recipe_id, others=())
 
 
-class CommandName(StrEnum):
-    """The commands that the station accepts."""
-
-    SELECT_RECIPE = "select_recipe"
-    ENABLE = "enable"
-    DISABLE = "disable"
-    RESET = "reset"
-
-
 @dataclass(frozen=True, slots=True)
 class CommandResult:
     """The result of a command. `error` is empty if it was done. `recipe_id` is the recipe in force now."""
@@ -296,6 +314,7 @@ class Command:
     id: str
     name: CommandName
     reply: Callable[[CommandResult], None]
+    _: KW_ONLY
     recipe_id: int = 0
 
 
@@ -319,6 +338,7 @@ class Part:
     missed its views. The station learned of the part at `announced_ns`. At `unseen_ns` the PLC did not show it yet.
     Before `not_before_ns` it was not at the photo-eye (0: not known). `recipe_id` is the recipe in force at the
     trigger, and this recipe judges the part. `run` separates numberings of parts under one `plc_boot_id`.
+    `error_counts` bounds the error of `trigger_count`: 0 if it was latched. `part_id` is the announcer's own name.
     """
 
     part_seq: int
@@ -333,6 +353,8 @@ class Part:
     recipe_id: int = 0
     not_before_ns: int = 0
     run: int = 0
+    error_counts: float = 0.0
+    part_id: str = ""
 
     @property
     def run_key(self) -> tuple[int, int]:
@@ -341,11 +363,48 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RollMark:
+    """One defect of a web: along it from the start of the roll, across it from its edge.
+
+    A defect that goes on in the next stretch comes again with the same number, and larger. `area_mm2` is the largest
+    that one picture showed. `error_mm` bounds the error of its place along the web.
+    """
+
+    number: int
+    defect_class: str
+    camera: str
+    from_mm: float
+    to_mm: float
+    left_mm: float
+    right_mm: float
+    area_mm2: float
+    confidence: float
+    error_mm: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """The stretch of a web that a piece is, from the start of its roll, and the marks that are new or larger.
+
+    `roll_number` counts the rolls of this run. `breaks`: how often in this roll the encoder lost its count, so that
+    nobody knows how much web passed.
+    """
+
+    roll: str
+    roll_number: int
+    from_mm: float
+    to_mm: float
+    marks: tuple[RollMark, ...] = ()
+    breaks: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The one final decision on a part. `seq` numbers the verdicts of this daemon's run (`boot_id`) from 1.
 
     `rejects` is what the gate will do. `due_ns` is the earliest host time at which the part can be at the gate.
-    `criteria` is the fingerprint of recipe, limits, model file and runtime.
+    `criteria` is the fingerprint of recipe, limits, model file and runtime. `challenge` is the name of the challenge
+    part that it was, "" for any other part. `stretch` is set for a piece of a web.
     """
 
     boot_id: int
@@ -367,6 +426,8 @@ class Verdict:
     missing_views: tuple[str, ...] = ()
     late: bool = False
     criteria: str = ""
+    challenge: str = ""
+    stretch: Stretch | None = None
 
     @property
     def latency_ns(self) -> int:
@@ -426,70 +487,83 @@ class Choice:
     chosen: int
 
 
-ArchiveItem = Verdict | Delivery | Disagreement | Choice
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What somebody changed: `who` did `what` to `subject`, from `before` to `after`, and `why`. "" where unknown.
+
+    `who` is "page:NAME", "mqtt", "plc", "files" (somebody edited a file), "command:NAME" (on the command line) or
+    "station" (it saw that its clock was set).
+    """
+
+    who: str
+    what: str
+    subject: str = ""
+    _: KW_ONLY
+    before: str = ""
+    after: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeSeen:
+    """What the station said of one challenge part, and whether that was `right`. `seq` numbers the verdict."""
+
+    name: str
+    expect: str
+    decision: str
+    reason: str
+    found: tuple[str, ...]
+    right: bool
+    boot_id: int
+    seq: int
+    part_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeRun:
+    """One challenge of the station, from its begin to its end. `why` it failed is "" if it was passed.
+
+    `who` began it, as in `Change`. `expected` is how many parts it needs.
+    """
+
+    who: str
+    recipe_id: int
+    criteria: str
+    expected: int
+    begun_ns: int
+    ended_ns: int
+    parts: tuple[ChallengeSeen, ...]
+    why: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every part came and was judged as it must be."""
+        return not self.why
+
+
+ArchiveItem = Verdict | Delivery | Disagreement | Choice | Change | ChallengeRun
 """Everything that the archive can receive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A kept frame with its image, and the model's mask. The mask is None if the frame was not inferred."""
+    """A kept frame with its image, and the model's mask. The mask is None if the frame was not inferred.
+
+    `by_model` has the mask of each model that looked, if the station has several.
+    """
 
     frame: Frame
     mask: Image | None
+    by_model: Mapping[str, Image] = field(default_factory=dict)
+
+    def by(self, model: str) -> Image | None:
+        """The mask of this model, by the name that recipes give it. None if it did not look."""
+        return self.by_model.get(model) if self.by_model else self.mask
 
     @property
     def image(self) -> Image:
         """The pixels of the picture."""
         return self.frame.image
-
-
-class StationState(StrEnum):
-    """The state that the daemon reports on every link."""
-
-    STARTING = "starting"
-    READY = "ready"
-    DEGRADED = "degraded"
-    OFF = "off"
-    FAULT = "fault"
-    STOPPING = "stopping"
-
-
-class ErrorCode(IntEnum):
-    """The error code behind DEGRADED or FAULT. The values are those on the wire and never change their meaning."""
-
-    NONE = 0
-    CAMERA_LOST = 101
-    BAD_PICTURES = 102
-    CAMERA_LEFT_OUT = 103
-    ENCODER_LOST = 201
-    COUNT_MISMATCH = 202
-    LINE_MISMATCH = 203
-    INFERENCE_FAILED = 301
-    MASKS_SILENT = 302
-    PLC_RING_FULL = 401
-    PLC_TRIGGERS_LOST = 402
-    PLC_LOST = 403
-    VERDICT_LATE = 404
-    OTHER_WRITER = 405
-    PLC_NUMBERS = 406
-    BROKER_LOST = 501
-    OUTBOX_FULL = 502
-    NO_SUBSCRIBER = 503
-    MESSAGE_TOO_LARGE = 504
-    RECIPE_MISMATCH = 601
-    CRITERIA_CHANGED = 602
-    PARTS_NOT_INSPECTED = 603
-    LINE_BLIND = 604
-    MANY_REJECTS = 605
-    SWITCHED_OFF = 606
-    ARCHIVE_INCOMPLETE = 701
-    SIDE_WORKER_FAILED = 702
-    STATE_LOST = 703
-    CLOCK_STEPPED = 704
-    PAGE_LOST = 705
-    DRIFT = 801
-    PICTURES_UNGUARDED = 802
-    WORKER_FAILED = 901
 
 
 @dataclass(frozen=True, slots=True)
@@ -508,11 +582,24 @@ class StationStatus:
     alarm: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class GateTime:
+    """When the part's leading edge will be at the gate if the belt goes on as it runs now, on the host's clock.
+
+    `at_ns` is None while the belt stands. `error_ns` is None if the part's position cannot be trusted: then it is only
+    likely to be there.
+    """
+
+    at_ns: int | None
+    error_ns: int | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """The sender on a link: the station's name, this run of it, and what a peer needs to read its numbers.
 
-    `parts_per_s` is the most that belt speed and pitch allow.
+    `parts_per_s` is the most that belt speed and pitch allow. `gate_time` is for peers that cannot see the belt. It may
+    be called at any time, and gives None if the position of the part is not known any more.
     """
 
     station: str
@@ -521,6 +608,8 @@ class Identity:
     counts_per_mm: float
     defect_classes: tuple[str, ...]
     parts_per_s: float = 100.0
+    promise: Promise = Promise.ACKNOWLEDGED
+    gate_time: Callable[[Verdict], GateTime | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -537,6 +626,7 @@ class ModelInfo:
     version: str
     sha256: str
     classes: tuple[str, ...]
+    _: KW_ONLY
     height: int
     width: int
     channels: int

@@ -25,7 +25,7 @@ _MISTAKES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"=\s*([+-]?)\.(\d+)", lambda found: f"write {found[1]}0.{found[2]}, with a digit before the point"),
     (r"=\s*([+-]?\d+)\.(?!\d)", lambda found: f"write {found[1]}.0, with a digit after the point"),
     (r"=\s*(?i:(true|false|yes|no|on|off))\b", lambda found: f"write {_SPELLED[found[1].lower()]}, not {found[1]}"),
-    (r"=\s*(None|null|nil)\b", lambda found: f"leave the key out: {found[1]} is no value"),
+    (r"=\s*(None|null|nil)\b", lambda found: f"leave the key out: {found[1]} is not a value"),
     (r"=\s*0+(\d+)\s*(?:[,}#]|$)", lambda found: f"write {found[1]}, without a zero before it"),
     (
         r"=\s*([+-]?\d+(?:\.\d+)?)\s*([^\W\d][\w/]*|%)",
@@ -62,9 +62,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _not_utf8(content: bytes, error: UnicodeDecodeError) -> str:
     if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        return "it is saved as UTF-16; save it as UTF-8"
+        return "it is saved as UTF-16. Save it as UTF-8"
     line = content.count(b"\n", 0, error.start) + 1
-    return f"line {line} has a character that is not UTF-8; save the file as UTF-8"
+    return f"line {line} has a character that is not UTF-8. Save the file as UTF-8"
 
 
 def _why(said: str, text: str) -> str:
@@ -89,17 +89,17 @@ def _hint(said: str, line: str) -> str:
         if found is not None:
             return advise(found)
     if said.startswith("Expected '=' after a key"):
-        return "write key = value; a key has the letters A-Z a-z, digits, _ and - only"
+        return "write key = value. A key has the letters A-Z a-z, digits, _ and - only"
     return ""
 
 
 def _twice(line: str) -> str:
     name = line.strip().strip("[] ")
-    return f"[{name}] is there twice: write it once; where there may be several, write [[{name}]] each time"
+    return f"[{name}] is there twice: write it once. If several are allowed, write [[{name}]] each time"
 
 
 def _again(line: str) -> str:
-    return _twice(line) if line.startswith("[") else f"{line.partition('=')[0].strip()} is there twice: take one away"
+    return _twice(line) if line.startswith("[") else f"{line.partition('=')[0].strip()} is there twice: remove one"
 
 
 # Messages of the TOML parser that are enough to know what to type.
@@ -127,7 +127,7 @@ def _impossible(part: Any, where: str = "") -> Fault | None:
             return Fault(where, "has a NUL character in it")
         if re.match(r"[A-Za-z]:[\b\t\n\f\r]", part):
             meant = part.encode("unicode_escape").decode()
-            return Fault(where, f"is no path, for a backslash in double quotes is not kept; {_path_hint(meant)}")
+            return Fault(where, f"is not a path, because a backslash in double quotes is not kept: {_path_hint(meant)}")
         return None
     items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
     found = (

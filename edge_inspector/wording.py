@@ -42,7 +42,7 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The question "did you mean ...?" for the end of a message. Empty if no `known` name is similar."""
     meant = closest(name, known)
-    return f"; did you mean {meant!r}?" if meant else ""
+    return f". Did you mean {meant!r}?" if meant else ""
 
 
 def faults_of(error: ValidationError, where: str, model: type[BaseModel] | None = None) -> list[Fault]:
@@ -62,7 +62,9 @@ def faults_of(error: ValidationError, where: str, model: type[BaseModel] | None 
         elif loc in missing:
             what = tables.missing(loc)
         elif each["type"] == "value_error":
-            what = each["msg"].removeprefix("Value error, ") + _given(each["input"])
+            said, value = each["msg"].removeprefix("Value error, "), each["input"]
+            told = isinstance(value, str) and len(value) > 2 and value in said
+            what = said if told else said + _given(value)
         else:
             what = tables.wrong(loc, each["input"]) or each["msg"] + _given(each["input"])
         faults.append(Fault(": ".join(filter(None, [where, ".".join(map(str, loc))])), what))
@@ -96,25 +98,25 @@ class _Tables:
 
     def keys(self, loc: _Loc) -> list[str]:
         """The keys of the table at `loc`."""
-        return list(self._at(loc).get("properties", {}))
+        return list(self._holder(self._at(loc), "").get("properties", {}))
 
     def unknown(self, loc: _Loc, value: object, meant: _Loc | None) -> str:
         """The message about an unknown key."""
         kind = "unknown table" if isinstance(value, dict) else "unknown key"
         if meant is not None:
-            return f"{kind}; did you mean {self._written(meant)}?{_unit_hint(str(loc[-1]), str(meant[-1]))}"
+            return f"{kind}. Did you mean {self._written(meant)}?{_unit_hint(str(loc[-1]), str(meant[-1]))}"
         keys = self.keys(loc[:-1])
-        return f"{kind}; keys here: {', '.join(sorted(keys))}" if keys else f"{kind}; take it away"
+        return f"{kind}. Keys here: {', '.join(sorted(keys))}" if keys else f"{kind}. Remove it"
 
     def missing(self, loc: _Loc) -> str:
         """The message about a missing key."""
         schema, written = self._at(loc), self._written(loc)
         if written.startswith("["):
-            return f"is missing; write {written}"
+            return f"is missing. Write {written}"
         if schema.get("type") == "string" and "enum" not in schema:
-            return f'is missing; write {written} = "..."'
+            return f'is missing. Write {written} = "..."'
         kind = _kind(schema, self)
-        return f"is missing; write {written} = ..." + (f", {kind}" if kind else "")
+        return f"is missing. Write {written} = ..." + (f", {kind}" if kind else "")
 
     def wrong(self, loc: _Loc, value: object) -> str:
         """The message about a wrong value. Empty if the schema does not explain it."""
@@ -146,8 +148,14 @@ class _Tables:
     def _at(self, loc: _Loc) -> _Schema:
         here = self.resolved(self._root)
         for key in loc:
-            here = self.resolved(_step(here, key))
+            here = self.resolved(_step(self._holder(here, key), key))
         return here
+
+    def _holder(self, schema: _Schema, key: int | str) -> _Schema:
+        """Of several kinds of value, the one that can have this key: a list has numbers, a table has names."""
+        kind = "array" if isinstance(key, int) else "object"
+        kinds = [self.resolved(each) for each in schema.get("anyOf", ())]
+        return next((each for each in kinds if each.get("type") == kind), schema)
 
 
 def _step(schema: _Schema, key: int | str) -> _Schema:
@@ -209,11 +217,11 @@ def _value_hint(schema: _Schema, value: object) -> str:
         return did_you_mean(value, [each for each in schema["enum"] if isinstance(each, str)])
     if schema.get("type") in ("number", "integer") and isinstance(value, str) and (found := _NUMBER.fullmatch(value)):
         number = ".".join(filter(None, found.group(1, 2)))
-        return f"; write {number}, without quotes" + (f" and without {found[3]}" if found[3] else "")
+        return f". Write {number}, without quotes" + (f" and without {found[3]}" if found[3] else "")
     if schema.get("type") == "array" and isinstance(value, str):
-        return f"; write [{_toml(value)}]"
+        return f". Write [{_toml(value)}]"
     if schema.get("type") == "string" and isinstance(value, int | float):
-        return f'; write "{_toml(value)}"'
+        return f'. Write "{_toml(value)}"'
     return ""
 
 

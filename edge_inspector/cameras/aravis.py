@@ -166,7 +166,7 @@ class Device:
         payload = int(self.read("PayloadSize"))
         if not 0 < payload <= _PAYLOAD_MAX:
             call("g_object_unref", pointer)
-            raise DeviceError(f"the camera says that a frame has {payload} bytes")
+            raise DeviceError(f"the camera reports frames of {payload} bytes")
         stream = Stream(pointer, payload, buffers)
         if self.is_gige:
             stream.set_property("socket-buffer", _SOCKET_BUFFER_FIXED)
@@ -190,7 +190,7 @@ class Device:
     def chunk(self, buffer: Buffer, feature: str) -> int:
         """An integer that came with the frame."""
         if not call("arv_buffer_has_chunks", buffer.pointer):
-            raise DeviceError(f"the frame has no chunks, and so no {feature}")
+            raise DeviceError(f"the frame has no chunks, so it has no {feature}")
         if self._parser is None:
             self._parser = call("arv_camera_create_chunk_parser", self._camera)
         number: int = call("arv_chunk_parser_get_integer_value", self._parser, buffer.pointer, feature.encode())

@@ -12,6 +12,25 @@ _STEP_NS = 20_000_000
 _LATE_SLOTS = 5
 _UNSTAMPED_NS = 20_000_000  # delay into this program for a frame without a timestamp, in addition to the transfer
 _STAMPED_NS = 1_000_000  # the shortest such delay of many frames
+_SETTLES_NS = 1_000_000_000  # after this time no picture arrives that was taken before a change of the exposure
+
+
+class Exposure:
+    """A camera's exposure time `ns`. After a change, nobody knows which pictures were still taken with the old one."""
+
+    def __init__(self, ns: int = 0) -> None:
+        self.ns = ns
+        self._step_ns = 0
+        self._until_ns = 0
+
+    def change(self, ns: int, now_ns: int) -> None:
+        """From now on pictures are taken with this exposure, but for those that were taken already."""
+        self._step_ns, self._until_ns = abs(ns - self.ns), now_ns + _SETTLES_NS
+        self.ns = ns
+
+    def doubt_ns(self, now_ns: int) -> int:
+        """How far the middle of the exposure may be off for a picture that arrives now. 0 if no change was lately."""
+        return (self._step_ns + 1) // 2 if now_ns < self._until_ns else 0
 
 
 class DeviceClock:

@@ -16,6 +16,7 @@ from edge_inspector.cameras.border import fails_as_device
 from edge_inspector.drivers import Camera, DriverSettings
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame, Image
+from edge_inspector.store.picture_file import FRAME_PX, content_of, decoded
 
 _SUFFIXES: Final = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 INDEX_NAME: Final = "index.csv"
@@ -129,7 +130,7 @@ def load_index(path: Path) -> list[Item]:
 
 def _read_index(index: Path) -> list[Item]:
     if not index.is_file():
-        raise DeviceError(f"{index}: is no file that could be read to its end")
+        raise DeviceError(f"{index}: is not a file that can be read to its end")
     try:
         with index.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -153,8 +154,8 @@ def _unfolded(picture: Path, flags: int) -> Image | None:
     None if it is missing, damaged or far too large, or if it is not a file: reading a pipe would never end.
     """
     try:
-        return cv2.imread(str(picture), flags) if picture.is_file() else None
-    except (cv2.error, OSError):
+        return decoded(content_of(picture), flags, FRAME_PX) if picture.is_file() else None
+    except (ValueError, OSError):
         return None
 
 

@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Final
 
 from edge_inspector.cameras import aravis
 from edge_inspector.cameras.border import fails_as_device
-from edge_inspector.cameras.clock import DeviceClock, arrival_error_ns, exposure_error_ns, middle_of_exposure
-from edge_inspector.cameras.features import Thermometer, apply
+from edge_inspector.cameras.clock import (
+    DeviceClock,
+    Exposure,
+    arrival_error_ns,
+    exposure_error_ns,
+    middle_of_exposure,
+)
+from edge_inspector.cameras.features import Step, Thermometer, apply
 from edge_inspector.cameras.frame_ids import FrameIds
-from edge_inspector.cameras.genicam_settings import GenicamSettings, exposure_ns, patience_ns, steps_of
+from edge_inspector.cameras.genicam_settings import GenicamSettings, exposure_ns, patience_ns, readjust, steps_of
 from edge_inspector.cameras.gige import Probe, TimestampLatch
 from edge_inspector.cameras.memory import Memory
 from edge_inspector.cameras.pixels import is_view, picture
-from edge_inspector.drivers import Camera, FoundCamera
+from edge_inspector.drivers import Camera, FeatureValue, FoundCamera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
+from edge_inspector.host_name import is_address
 from edge_inspector.records import CameraCounters, Frame
 
 log = logging.getLogger(__name__)
@@ -51,7 +58,7 @@ class GenicamCamera(Camera):
         self._clock = DeviceClock()
         self._ids = FrameIds()
         self._converted = Memory(settings.buffers)
-        self._exposure_ns = 0
+        self._exposure = Exposure()
         self._silent_ns: int | None = None
         self._heard_ns = 0
         self._asked_ns = 0
@@ -92,6 +99,18 @@ class GenicamCamera(Camera):
             if now >= deadline_ns:
                 return None
 
+    @fails_as_device
+    def set_features(self, features: Mapping[str, FeatureValue]) -> None:
+        """Set features between two frames. Those that change the size of frames are refused by the camera."""
+        device = self._device
+        if device is None:
+            raise DeviceError(f"{self.name}: not open")
+        try:
+            apply(device, [Step(feature, value) for feature, value in features.items()])
+            self._exposure.change(exposure_ns(device), time.monotonic_ns())
+        except DeviceError as error:
+            raise DeviceError(f"{self.name}: {error}") from error
+
     def close(self) -> None:
         """Stop and free everything. With a dead camera this takes seconds, because Aravis tries to sign off."""
         device, self._device = self._device, None
@@ -127,7 +146,7 @@ class GenicamCamera(Camera):
         """A camera by its address or serial number."""
         if "/" in which:
             return None
-        by = "address" if which.replace(".", "").isdecimal() and which.count(".") == 3 else "serial"
+        by = "address" if is_address(which) else "serial"
         return GenicamSettings.model_validate({by: which, "packet_socket": False})
 
     def software_trigger(self) -> None:
@@ -135,6 +154,18 @@ class GenicamCamera(Camera):
         self._opened()
         if self._device is not None:
             self._device.write("TriggerSoftware", value=True)
+
+    @fails_as_device
+    def adjust(self, settings: GenicamSettings) -> None:
+        """Change exposure and gain between two pictures."""
+        device = self._device
+        if device is not None:
+            try:
+                readjust(device, self._settings, settings)
+                self._exposure.change(exposure_ns(device), time.monotonic_ns())
+            except DeviceError as error:
+                raise DeviceError(f"{self.name}: {error}") from error
+        self._settings = settings
 
     def counters(self) -> CameraCounters:
         """The stream's statistics, the gaps in the frame numbers, and the last known temperature."""
@@ -153,14 +184,14 @@ class GenicamCamera(Camera):
         chosen = self._settings
         self._lost = False
         where = chosen.address or _address_of(chosen.serial or "")
-        if chosen.address is not None or _is_address(where):
+        if chosen.address is not None or is_address(where):
             self._probe = Probe(where)
             self._probe.wait(_ANSWERS_WITHIN_S)  # Aravis would need 2.5 s to find out
         device = self._device = aravis.Device(where)
         apply(device, steps_of(chosen))
         self._set_packets(device)
         self._silent_ns = patience_ns(device, chosen)
-        self._exposure_ns = exposure_ns(device)
+        self._exposure = Exposure(exposure_ns(device))
         self._ids.begin()
         self._clock = DeviceClock()
         self._latch = TimestampLatch(device) if device.is_gige else None
@@ -227,12 +258,13 @@ class GenicamCamera(Camera):
         self._synchronise(stamp_ns, now_ns, size)
         captured_ns = self._captured_ns(stamp_ns, now_ns)
         error_ns = exposure_error_ns(self._clock, stamp_ns, size, self._settings.stamp_error_us)
+        error_ns += self._exposure.doubt_ns(now_ns)
         number = self._ids.next(frame_id)
         return Frame(
             self.name,
             number,
             captured_ns=captured_ns,
-            exposure_ns=self._exposure_ns,
+            exposure_ns=self._exposure.ns,
             received_ns=time.monotonic_ns(),
             image=image,
             encoder_count=count,
@@ -263,7 +295,8 @@ class GenicamCamera(Camera):
         if self._thermometer is not None:
             self._thermometer.look(now_ns)
         if not self._latches:
-            self._clock.add(stamp_ns + self._exposure_ns, now_ns, error_ns=arrival_error_ns(size))
+            if not self._exposure.doubt_ns(now_ns):
+                self._clock.add(stamp_ns + self._exposure.ns, now_ns, error_ns=arrival_error_ns(size))
         elif now_ns - self._latched_ns > _LATCH_EVERY_NS and self._read_latch():
             self._latched_ns = now_ns
 
@@ -294,7 +327,7 @@ class GenicamCamera(Camera):
         return middle_of_exposure(
             self._clock,
             stamp_ns,
-            exposure_ns=self._exposure_ns,
+            exposure_ns=self._exposure.ns,
             stamp_delay_us=self._settings.stamp_delay_us,
             now_ns=now_ns,
         )
@@ -315,9 +348,4 @@ def _address_of(serial: str) -> str:
         if each.serial == serial:
             return each.address
     others = ", ".join(each.serial for each in found) or "none"
-    raise DeviceError(f"no camera has the serial number {serial}; found: {others}")
-
-
-def _is_address(where: str) -> bool:
-    parts = where.split(".")
-    return len(parts) == 4 and all(part.isdecimal() for part in parts)
+    raise DeviceError(f"no camera has the serial number {serial}. Found: {others}")

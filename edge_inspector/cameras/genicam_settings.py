@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import suppress
 from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
-from edge_inspector.cameras.features import Features, Step, first_of
+from edge_inspector.cameras.features import Features, Step, apply, first_of
 from edge_inspector.cameras.pixels import Demosaic, PixelFormat
 from edge_inspector.drivers import DriverSettings
+from edge_inspector.errors import DeviceError
 
 Text = Annotated[str, Field(min_length=1)]
 Whole = Annotated[int, Field(ge=0)]
@@ -81,6 +84,16 @@ class FeatureSettings(DriverSettings):
     """More GenICam features, set last and in this order. `true` executes a command."""
 
     @property
+    def adjustable(self) -> Collection[str]:
+        """GenICam cameras change both between two pictures."""
+        return ("exposure_us", "gain")
+
+    @property
+    def takes_features(self) -> bool:
+        """Every GenICam camera has features."""
+        return True
+
+    @property
     def free_running_hz(self) -> float | None:
         """`frame_rate`, or None if the camera is triggered. `features` may switch a trigger on, too."""
         triggered = self.trigger_source or self.line_trigger_source or "TriggerMode" in self.features
@@ -106,7 +119,7 @@ class GenicamSettings(FeatureSettings):
     @model_validator(mode="after")
     def _one_name(self) -> Self:
         if (self.address is None) == (self.serial is None):
-            raise ValueError("say either address or serial")
+            raise ValueError("set either address or serial")
         return self
 
     @property
@@ -153,17 +166,35 @@ def steps_of(chosen: FeatureSettings) -> list[Step]:
         steps += [Step("OffsetX", x), Step("OffsetY", y)]
     if chosen.frame_rate is not None and chosen.exposure_us is not None:
         steps.append(Step(_RATE_ENABLE, value=False, optional=True))
-    if chosen.exposure_us is not None:
-        steps += [Step("ExposureAuto", "Off", optional=True), Step(_EXPOSURE, chosen.exposure_us)]
+    steps += _exposure_steps(chosen)
     if chosen.frame_rate is not None:
         steps += [Step(_RATE_ENABLE, value=True, optional=True), Step(_RATE, chosen.frame_rate)]
-    if chosen.gain is not None:
-        steps += [Step("GainAuto", "Off", optional=True), Step(_GAIN, chosen.gain)]
+    steps += _gain_steps(chosen)
     if chosen.black_level is not None:
         steps.append(Step(_BLACK_LEVEL, chosen.black_level))
     if chosen.ptp is not None:
         steps.append(Step(_PTP, chosen.ptp))
     return [*steps, *_line_steps(chosen), *_trigger_steps(chosen), *_chunk_steps(chosen), *_free_steps(chosen)]
+
+
+def readjust(device: Features, before: FeatureSettings, now: FeatureSettings) -> None:
+    """Set exposure and gain of a running camera. Raises DeviceError, and then they are as `before`."""
+    try:
+        apply(device, [*_exposure_steps(now), *_gain_steps(now)])
+    except DeviceError:
+        with suppress(DeviceError):
+            apply(device, [*_exposure_steps(before), *_gain_steps(before)])
+        raise
+
+
+def _exposure_steps(chosen: FeatureSettings) -> list[Step]:
+    if chosen.exposure_us is None:
+        return []
+    return [Step("ExposureAuto", "Off", optional=True), Step(_EXPOSURE, chosen.exposure_us)]
+
+
+def _gain_steps(chosen: FeatureSettings) -> list[Step]:
+    return [] if chosen.gain is None else [Step("GainAuto", "Off", optional=True), Step(_GAIN, chosen.gain)]
 
 
 def _line_steps(chosen: FeatureSettings) -> list[Step]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import quote
@@ -12,15 +13,20 @@ from urllib.parse import quote
 import cv2
 from pydantic import Field, model_validator
 
-from edge_inspector.cameras.arrivals import Arrivals
+from edge_inspector.cameras.arrivals import Arrivals, Opening
 from edge_inspector.cameras.border import fails_as_device
-from edge_inspector.drivers import Camera, DriverSettings, FoundCamera
+from edge_inspector.cameras.clock import Exposure
+from edge_inspector.cameras.features import Step, apply
+from edge_inspector.cameras.v4l2_controls import V4l2Controls, asking, opened
+from edge_inspector.codes import Promise
+from edge_inspector.drivers import Camera, DriverSettings, FeatureValue, FoundCamera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import CameraCounters, Frame
 from edge_inspector.texts import printable
 
 _V4L2_MANUAL_EXPOSURE: Final = 1
 _V4L2_EXPOSURE_UNIT_US: Final = 100
+_EXPOSURES: Final = ("exposure_time_absolute", "exposure_absolute")  # newer and older kernels
 # An older timestamp is from another clock, because no driver keeps a frame that long.
 _OLDEST_STAMP_NS: Final = 2_000_000_000
 _SILENT_AT_LEAST_NS: Final = 500_000_000
@@ -32,6 +38,7 @@ _STREAM_ERROR_NS: Final = 50_000_000  # smallest error of a network stream
 _PIXELS_MAX: Final = 1 << 28
 _BACKENDS: Final = {"v4l2": cv2.CAP_V4L2, "ffmpeg": cv2.CAP_FFMPEG, "gstreamer": cv2.CAP_GSTREAMER}
 _USER_ALONE: Final = re.compile(r"\w+://[^\s/:@]+@")
+_CLOSE_ENOUGH: Final = 0.01
 _EXACT: Final = {"fourcc", "width", "height", "buffers"}
 
 Pixels = Annotated[int, Field(ge=1)]
@@ -65,6 +72,8 @@ class OpenCvCamera(Camera):
         """Exposure time. Shorten it if parts are blurred by the belt's movement."""
         gain: float | None = None
         """Gain in the camera's own unit."""
+        features: dict[str, bool | int] = Field(default_factory=dict)
+        """More controls of a device, in this order, by the names of `v4l2-ctl --list-ctrls`: focus, white balance."""
         latency_ms: Milliseconds | None = None
         """Time from the middle of the exposure to the timestamp. Measure it with `edge-inspector focus --latency`."""
         latency_error_ms: Milliseconds | None = None
@@ -78,9 +87,15 @@ class OpenCvCamera(Camera):
         def _told_how_late(self) -> Self:
             if "://" in self.source and self.latency_ms is None:
                 raise ValueError(
-                    "latency_ms is missing: a network stream's pictures are old when they come, and nothing tells how "
-                    "old. Point the camera at this screen and type what 'edge-inspector focus URL --latency' finds"
+                    "latency_ms is missing: pictures of a network stream come late, the station must know how late. "
+                    "Point the camera at this screen and run 'edge-inspector focus URL --latency'"
                 )
+            return self
+
+        @model_validator(mode="after")
+        def _controls_of_a_device(self) -> Self:
+            if self.features and not self.source.startswith("/dev/"):
+                raise ValueError("features are for devices: set them at the camera of a network stream itself")
             return self
 
         @model_validator(mode="after")
@@ -90,9 +105,24 @@ class OpenCvCamera(Camera):
             return self
 
         @property
+        def promise(self) -> Promise:
+            """Its pictures have no numbers: one that is lost on the way is not noticed."""
+            return Promise.UNCOUNTED
+
+        @property
         def device(self) -> str | None:
             """The path of a V4L2 device, which only one program can read. None for streams and files."""
             return self.source if self.source.startswith("/dev/") else None
+
+        @property
+        def adjustable(self) -> Collection[str]:
+            """A device changes both. Without `exposure_us` the latency of another exposure would not be known."""
+            return ("exposure_us", "gain") if self.device is not None else ()
+
+        @property
+        def takes_features(self) -> bool:
+            """A device has controls."""
+            return self.device is not None
 
         @property
         def free_running_hz(self) -> float | None:
@@ -102,6 +132,8 @@ class OpenCvCamera(Camera):
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self._settings = settings
+        self._now = settings  # with the exposure and gain that were set last
+        self._exposure = Exposure((settings.exposure_us or 0) * 1000)
         self._device = settings.source.startswith("/dev/")
         self._file = not self._device and "://" not in settings.source
         self._capture: Any = None
@@ -110,7 +142,7 @@ class OpenCvCamera(Camera):
         self._silent_ns = _SILENT_AT_LEAST_NS
         self._heard_ns = 0
         self._interval_ns = 1e9 / 30
-        self._arrivals = Arrivals(name, 0, 0, 0)
+        self._arrivals = Arrivals(name, 0, 0, Opening(0, 0))
         self._left_out = 0
         self._damaged = 0
 
@@ -121,6 +153,7 @@ class OpenCvCamera(Camera):
         source = self._settings.source
         if (self._device or self._file) and not Path(source).exists():
             raise DeviceError(f"{self.name}: {source} does not exist")
+        began_ns = time.monotonic_ns()
         backend = _BACKENDS[self._settings.backend or ("v4l2" if self._device else "ffmpeg")]
         if backend != cv2.CAP_FFMPEG:
             capture = cv2.VideoCapture(self._with_password(), backend)
@@ -138,13 +171,16 @@ class OpenCvCamera(Camera):
         self._damaged = 0
         for what, key, value in self._wanted():
             self._set(what, key, value)
+        if self._settings.features:
+            self._adjust(self._settings.features)
         if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > _PIXELS_MAX:
             self.close()
             raise DeviceError(f"{self.name}: {source} has pictures of more than {_PIXELS_MAX} pixels")
         self._interval_ns = 1e9 / (capture.get(cv2.CAP_PROP_FPS) or 30.0)
         self._silent_ns = max(_SILENT_AT_LEAST_NS, int(3 * self._interval_ns))
         slowest_ns = self._settings.read_timeout_s * 1e9 / 3
-        self._arrivals = Arrivals(self.name, self._interval_ns, slowest_ns, time.monotonic_ns())
+        opening = Opening(began_ns, time.monotonic_ns(), self._arrivals.pace_ns)
+        self._arrivals = Arrivals(self.name, self._interval_ns, slowest_ns, opening)
 
     @fails_as_device
     def grab(self, timeout_s: float) -> Frame | None:
@@ -169,12 +205,33 @@ class OpenCvCamera(Camera):
         return Frame(
             camera=self.name,
             frame_id=self._frame_id,
-            captured_ns=(received_ns if stamp_ns is None else stamp_ns) - int((self._settings.latency_ms or 0.0) * 1e6),
-            exposure_ns=(self._settings.exposure_us or 0) * 1000,
+            captured_ns=(received_ns if stamp_ns is None else stamp_ns) - self._latency_ns(),
+            exposure_ns=self._exposure.ns,
             received_ns=received_ns,
             image=image,
-            captured_error_ns=self._error_ns(stamped=stamp_ns is not None),
+            captured_error_ns=self._error_ns(stamped=stamp_ns is not None) + self._adjusted_error_ns(received_ns),
         )
+
+    @fails_as_device
+    def adjust(self, settings: Settings) -> None:
+        """Change exposure and gain between two pictures."""
+        if self._capture is not None:
+            refused = self._tried(self._light(settings))
+            if refused:
+                self._tried(self._light(self._now))
+                raise DeviceError(f"{self.name}: {self._settings.source} refused {refused}")
+        self._exposure.change((settings.exposure_us or 0) * 1000, time.monotonic_ns())
+        self._now = settings
+
+    @fails_as_device
+    def set_features(self, features: Mapping[str, FeatureValue]) -> None:
+        """Set controls of the device between two pictures."""
+        if self._capture is None:
+            raise DeviceError(f"{self.name}: not open")
+        self._adjust(features)
+        exposures = [value for name, value in features.items() if name in _EXPOSURES]
+        if exposures:
+            self._exposure.change(int(exposures[0]) * _V4L2_EXPOSURE_UNIT_US * 1000, time.monotonic_ns())
 
     def close(self) -> None:
         """Close the device."""
@@ -216,7 +273,18 @@ class OpenCvCamera(Camera):
             self._frame_id += 1
             if self._heard_ns > deadline_ns:
                 return False
-        raise DeviceError(f"{self.name}: {self._settings.source} gives no more pictures")
+        raise DeviceError(f"{self.name}: {self._settings.source} delivers no more pictures")
+
+    def _latency_ns(self) -> int:
+        """From the middle of the exposure to the timestamp. It was measured with the exposure of the station file."""
+        return int((self._settings.latency_ms or 0.0) * 1e6) + self._longer_ns() // 2
+
+    def _longer_ns(self) -> int:
+        return self._exposure.ns - (self._settings.exposure_us or 0) * 1000
+
+    def _adjusted_error_ns(self, now_ns: int) -> int:
+        """Whether the camera stamps before or after its exposure, nobody knows: with another exposure this counts."""
+        return abs(self._longer_ns()) // 2 + self._exposure.doubt_ns(now_ns)
 
     def _error_ns(self, *, stamped: bool) -> int:
         """The largest error of the exposure time."""
@@ -241,24 +309,53 @@ class OpenCvCamera(Camera):
         self._damaged += 1
         source = self._settings.source
         if self._damaged > _DAMAGED_AT_MOST or (self._device and not Path(source).exists()):
-            raise DeviceError(f"{self.name}: {source} gives no more pictures")
+            raise DeviceError(f"{self.name}: {source} delivers no more pictures")
         raise FrameIncompleteError(f"{source} cannot be decoded", self._frame_id, received_ns)
 
     def _wanted(self) -> list[tuple[str, int, float]]:
         chosen = self._settings
-        exposure = chosen.exposure_us
         # The format comes first, because it decides which sizes and rates the camera has.
         wanted = [
             ("fourcc", cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*chosen.fourcc) if chosen.fourcc else None),
             ("width", cv2.CAP_PROP_FRAME_WIDTH, chosen.width),
             ("height", cv2.CAP_PROP_FRAME_HEIGHT, chosen.height),
             ("fps", cv2.CAP_PROP_FPS, None if self._file else chosen.fps),
-            ("manual exposure", cv2.CAP_PROP_AUTO_EXPOSURE, exposure and _V4L2_MANUAL_EXPOSURE),
-            ("exposure_us / 100", cv2.CAP_PROP_EXPOSURE, exposure and exposure // _V4L2_EXPOSURE_UNIT_US),
-            ("gain", cv2.CAP_PROP_GAIN, chosen.gain),
+            *self._light(self._now),
             ("buffers", cv2.CAP_PROP_BUFFERSIZE, chosen.buffers),
         ]
         return [(what, key, value) for what, key, value in wanted if value is not None]
+
+    @staticmethod
+    def _light(chosen: Settings) -> list[tuple[str, int, float | None]]:
+        exposure = chosen.exposure_us
+        return [
+            ("manual exposure", cv2.CAP_PROP_AUTO_EXPOSURE, exposure and _V4L2_MANUAL_EXPOSURE),
+            ("exposure_us / 100", cv2.CAP_PROP_EXPOSURE, exposure and exposure // _V4L2_EXPOSURE_UNIT_US),
+            ("gain", cv2.CAP_PROP_GAIN, chosen.gain),
+        ]
+
+    def _tried(self, wanted: list[tuple[str, int, float | None]]) -> str:
+        """Set what can be changed while the camera runs. What it refused, or nothing."""
+        for what, key, value in wanted:
+            if value is None:
+                continue
+            self._capture.set(key, value)
+            found = self._capture.get(key)
+            if abs(found - value) > _CLOSE_ENOUGH * abs(value):
+                return self._refused(what, value, found)
+        return ""
+
+    def _adjust(self, features: Mapping[str, FeatureValue]) -> None:
+        """Set controls and read them back. A number is in the control's own unit, so it must come back as it was."""
+        source = self._settings.source
+        descriptor = opened(source)
+        controls = V4l2Controls(asking(descriptor))
+        try:
+            apply(controls, [Step(name, int(value)) for name, value in features.items()])
+        except (DeviceError, ValueError) as error:
+            raise DeviceError(f"{self.name}: {source}: {error}. It has: {', '.join(controls.names())}") from error
+        finally:
+            os.close(descriptor)
 
     def _set(self, what: str, key: int, value: float) -> None:
         self._capture.set(key, value)
@@ -267,18 +364,19 @@ class OpenCvCamera(Camera):
             self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height)
         found = self._capture.get(key)
         # The camera rounds rates, times and gains to its own steps.
-        if abs(found - value) > (0 if what in _EXACT else 0.01 * abs(value)):
+        if abs(found - value) > (0 if what in _EXACT else _CLOSE_ENOUGH * abs(value)):
             self.close()
             raise DeviceError(f"{self.name}: {self._settings.source} refused {self._refused(what, value, found)}")
 
     def _refused(self, what: str, value: float, found: float) -> str:
         if what != "fourcc":
-            return f"{what} = {value:g}: it has {found:g}"
+            return f"{what} = {value:g}: it uses {found:g}"
         asked, given = self._settings.fourcc, _letters(found)
         listed = f" 'v4l2-ctl --device {self._settings.source} --list-formats-ext' lists them" if self._device else ""
+        write = f"fourcc = {given}, or " if given.startswith('"') else ""
         return (
-            f'fourcc = "{asked}": it gives {given}. Type fourcc = {given}, or a width, height and fps that it has '
-            f"with {asked}.{listed}"
+            f'fourcc = "{asked}": it delivers {given}. Write {write}a width, height and fps that it '
+            f"offers with {asked}.{listed}"
         )
 
     def _with_password(self) -> str:

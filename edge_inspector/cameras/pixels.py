@@ -137,7 +137,7 @@ def picture(
         return _converted(memory[:count].reshape(height, width), conversion, own)
     if pixel_format not in _CONVERTED:
         known = ", ".join(get_args(PixelFormat))
-        raise DeviceError(f"pixel format 0x{pixel_format:08x} is not known here: set pixel_format to one of {known}")
+        raise DeviceError(f"pixel format 0x{pixel_format:08x} is not supported. Set pixel_format to one of {known}")
     planes, conversion = _CONVERTED[pixel_format]
     return _converted(memory[: planes * count].reshape(height, width, planes), conversion, own)
 

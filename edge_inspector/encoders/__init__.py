@@ -1,1 +1,1 @@
-"""The position of the belt: one file per driver, and the timeline."""
+"""Sources of the belt's position that are no PLC."""

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # limit for parts that never pass their line, if the belt stands still or its positions start over
 _REMEMBERED_NS = 10_000_000_000
+_SWEEP_NS = 1_000_000_000
 # the learned delay to the judge rises fast and falls slowly, so it stays near the slow cases
 _RISES, _SINKS = 0.3, 0.03
 
 
 @dataclass(slots=True)
 class _Part:
-    """`owed`: frames of the part that the model has not seen yet, including frames that were not captured yet."""
+    """`owed`: frames of the part that the model has not seen yet, including frames that were not captured yet.
+
+    `rejected`: a view of it has a defect beyond the limits, so its other frames change nothing at the gate.
+    """
 
     decide_by: float
     since_ns: int
     owed: int
     refused: bool = False
-
-    def give_up(self) -> None:
-        """Refuse the rest of the part."""
-        self.refused, self.owed = True, 0
+    rejected: bool = False
 
 
 class Admission:
@@ -32,7 +34,7 @@ class Admission:
     An overloaded station that always serves the most urgent frame finishes every frame slightly too late and sees no
     part whole. Therefore a part is accepted or refused as a whole, with its first frame. A part is refused if, after
     the work already accepted, its frames could not be inferred before its decision line. If nothing is queued ahead of
-    it, it is always tried.
+    it, it is always tried. Before it is refused, parts ahead of it that are rejected already make room.
 
     All views of a part have the same decision line. `tolerance` is how far their values of it may differ.
     `foreseen(now_ns, at_ns)` is the expected belt position at `at_ns`, or None if it is unknown. `views()` is the
@@ -54,32 +56,54 @@ class Admission:
         self._lock = threading.Lock()
         self._frame_ns = 0.0
         self._to_judge_ns = 0.0
+        # Both in the order of the lines, so that no question looks at all parts.
+        self._lines: list[float] = []
         self._parts: list[_Part] = []
+        self._owed = 0  # by all parts together
+        self._swept_ns = 0
 
     def accepts(self, decide_by: float, now_ns: int) -> bool:
         """Whether a frame that just arrived should be inferred. The first frame of a part decides for all of it."""
+        reached = self._foreseen(now_ns, now_ns)
         with self._lock:
-            reached = self._forget(now_ns)
-            part = self._find(decide_by) if self._views else None
+            self._forget(now_ns, reached)
+            part = self._find(decide_by, now_ns) if self._views else None
             if part is None:
                 part = _Part(decide_by, now_ns, self._views() if self._views else 1)
-                before = sum(other.owed for other in self._parts if other.decide_by <= decide_by)
-                if _late(reached, decide_by) or (before and self._hopeless(part, before, now_ns)):
-                    part.give_up()
-                self._parts.append(part)
+                place = bisect_right(self._lines, decide_by)
+                has_room = self._has_room(part, place, now_ns)
+                self._lines.insert(place, decide_by)
+                self._parts.insert(place, part)
+                self._owed += part.owed
+                if _late(reached, decide_by) or not has_room:
+                    self._give_up(part)
             return not part.refused
 
     def still_accepts(self, decide_by: float, now_ns: int) -> bool:
         """Whether a frame that is about to be inferred is still useful. If not, the whole part is given up."""
+        reached = self._foreseen(now_ns, now_ns)
         with self._lock:
-            reached = self._forget(now_ns)
-            part = self._find(decide_by)
+            self._forget(now_ns, reached)
+            part = self._find(decide_by, now_ns)
             if part is None:
                 return not _late(reached, decide_by)
-            others = any(other.owed for other in self._parts if other is not part)
-            if others and self._hopeless(part, 0, now_ns):
-                part.give_up()
+            if self._owed > part.owed and self._hopeless(part, 0, now_ns):
+                self._give_up(part)
             return not part.refused
+
+    def wants(self, decide_by: float, now_ns: int) -> bool:
+        """Whether the result of a frame that is being inferred can still be used."""
+        reached = self._foreseen(now_ns, now_ns)
+        with self._lock:
+            part = self._find(decide_by, now_ns)
+            return not _late(reached, decide_by) and (part is None or not part.refused)
+
+    def rejected(self, decide_by: float) -> None:
+        """A view of this part has a defect beyond the limits. Its other frames give way if others need the time."""
+        with self._lock:
+            part = self._find(decide_by)
+            if part is not None:
+                part.rejected = True
 
     def spared(self, decide_by: float) -> None:
         """An accepted frame is not worth inferring. Its part owes one frame less."""
@@ -91,7 +115,7 @@ class Admission:
         with self._lock:
             part = self._find(decide_by)
             if part is not None:
-                part.give_up()
+                self._give_up(part)
 
     def took(self, decide_by: Sequence[float], call_ns: int) -> None:
         """Frames with these decision lines were inferred in one call.
@@ -109,24 +133,51 @@ class Admission:
             more = after_ns - self._to_judge_ns
             self._to_judge_ns += (_RISES if more > 0 else _SINKS) * more
 
+    def _has_room(self, part: _Part, place: int, now_ns: int) -> bool:
+        # Nearly always the new part has the last line, and nothing is behind it.
+        before = self._owed - sum(other.owed for other in self._parts[place:])
+        if not before or not self._hopeless(part, before, now_ns):
+            return True
+        rejected = [other for other in self._parts[:place] if other.rejected and other.owed]
+        before -= sum(other.owed for other in rejected)
+        if not rejected or (before and self._hopeless(part, before, now_ns)):
+            return False
+        for other in rejected:
+            self._give_up(other)
+        return True
+
     def _hopeless(self, part: _Part, before: int, now_ns: int) -> bool:
         calls = -(-(before + part.owed) // self._workers)
         return _late(self._foreseen(now_ns, now_ns + int(calls * self._frame_ns + self._to_judge_ns)), part.decide_by)
 
     def _settle(self, decide_by: float) -> None:
         part = self._find(decide_by)
-        if part is not None:
-            part.owed = max(0, part.owed - 1)
+        if part is not None and part.owed:
+            part.owed -= 1
+            self._owed -= 1
 
-    def _find(self, decide_by: float) -> _Part | None:
-        near = (part for part in self._parts if abs(part.decide_by - decide_by) <= self._tolerance)
+    def _give_up(self, part: _Part) -> None:
+        """Refuse the rest of the part."""
+        self._owed -= part.owed
+        part.refused, part.owed = True, 0
+
+    def _find(self, decide_by: float, now_ns: int = 0) -> _Part | None:
+        first = bisect_left(self._lines, decide_by - self._tolerance)
+        near = self._parts[first : bisect_right(self._lines, decide_by + self._tolerance)]
+        near = [part for part in near if part.since_ns >= now_ns - _REMEMBERED_NS]
         return max(near, key=lambda part: part.owed, default=None)
 
-    def _forget(self, now_ns: int) -> float | None:
+    def _forget(self, now_ns: int, reached: float | None) -> None:
         """Forget parts that have passed their line, because every later question about them has the answer "late"."""
-        reached, oldest = self._foreseen(now_ns, now_ns), now_ns - _REMEMBERED_NS
-        self._parts = [part for part in self._parts if part.since_ns >= oldest and not _late(reached, part.decide_by)]
-        return reached
+        if reached is not None and self._lines and self._lines[0] <= reached:
+            passed = bisect_right(self._lines, reached)
+            self._owed -= sum(part.owed for part in self._parts[:passed])
+            del self._lines[:passed], self._parts[:passed]
+        if now_ns - self._swept_ns > _SWEEP_NS:
+            self._swept_ns = now_ns
+            self._parts = [part for part in self._parts if part.since_ns >= now_ns - _REMEMBERED_NS]
+            self._lines = [part.decide_by for part in self._parts]
+            self._owed = sum(part.owed for part in self._parts)
 
 
 def _late(reached: float | None, decide_by: float) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Generic, TypeVar
 
-from edge_inspector.inspection.reasons import EXPLAINED
+from edge_inspector.codes import Decision, ErrorCode, Reason
 from edge_inspector.inspection.recipe import AlarmLimits
-from edge_inspector.records import Decision, ErrorCode, Reason
 
 _BLIND, _BLIND_OF = 5, 10  # five misses in the last ten parts are no chance, even if the window is not full yet
 _OVER_ROW = 20  # if more than a fifth is not inspected, a row of this many inspected parts is a 1 % chance
@@ -27,7 +26,8 @@ class Alarms:
     LINE_BLIND replaces PARTS_NOT_INSPECTED. It also begins with the fifth missed part of ten, and ends only after 20
     inspected parts in a row. Older parts are then forgotten, as after a restart.
 
-    Parts that were deliberately not inspected, because the station was switched off, do not count.
+    Parts that were deliberately not inspected do not count: the station was switched off, has not passed its challenge,
+    or changed its model.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Alarms:
 
     def take(self, decision: Decision, reason: Reason, limits: AlarmLimits) -> None:
         """Take one verdict. `limits` are those of the recipe that judged."""
-        if reason is Reason.DISABLED:
+        if reason in (Reason.DISABLED, Reason.CHALLENGE, Reason.CHANGING):
             return
         if decision is Decision.NOT_INSPECTED:
             self._miss(reason, limits)
@@ -94,13 +94,12 @@ class Alarms:
         if not (self._blind or self._few):
             return None
         self._leading = self._leads()
-        meaning, remedy = EXPLAINED[self._leading]
         what = (
             f"{self._missed} of the last {len(self._parts.values)} parts were not inspected, "
             f"{self._parts.counts[self._leading]} of them {self._leading.label}"
         )
         code = ErrorCode.LINE_BLIND if self._blind else ErrorCode.PARTS_NOT_INSPECTED
-        return code, f"{what}: {meaning}; {remedy}"
+        return code, f"{what}: {self._leading.meaning}. {self._leading.remedy}"
 
     def _leads(self) -> Reason:
         """The most frequent reason. If the line is blind, a reason that does not end by itself is preferred.

@@ -14,7 +14,8 @@ from edge_inspector.records import ModelInfo
 class Basis:
     """Everything that decides, by recipe, and a fingerprint of it. `model()` is the model that runs now.
 
-    `scales` are each camera's millimetres per pixel across the belt and along it, because limits in mm depend on them.
+    `others` are the models by name, if recipes name several: then each recipe has its own. `scales` are each camera's
+    millimetres per pixel across the belt and along it, because limits in mm depend on them.
     """
 
     def __init__(
@@ -22,28 +23,37 @@ class Basis:
         recipes: Mapping[int, Criteria],
         model: Callable[[], ModelInfo],
         scales: Mapping[str, tuple[float, float]],
+        others: Callable[[], Mapping[str, ModelInfo]] = dict,
     ) -> None:
         self._recipes = recipes
         self._scales = scales
         self._model = model
-        self._known: tuple[ModelInfo, dict[int, str]] | None = None
+        self._others = others
+        self._known: dict[int, tuple[ModelInfo, str]] = {}
 
     @property
     def model(self) -> ModelInfo:
         """The model that runs now. It may change when its session is rebuilt."""
         return self._model()
 
+    def model_of(self, recipe_id: int) -> ModelInfo:
+        """The model that looks for this recipe. It may change when its session is rebuilt."""
+        others = self._others()
+        return others[self._recipes[recipe_id].recipe.model] if others else self._model()
+
     def fingerprint(self, recipe_id: int) -> str:
         """Sixteen hex digits that change with the recipe, the limits in force, the model file and its runtime."""
-        model = self._model()
-        if self._known is None or self._known[0] != model:
-            self._known = model, {each: _fingerprint(self.of(each)) for each in self._recipes}
-        return self._known[1][recipe_id]
+        model, known = self.model_of(recipe_id), self._known.get(recipe_id)
+        if known is None or (known[0] is not model and known[0] != model):
+            known = self._known[recipe_id] = model, _fingerprint(self.of(recipe_id))
+        return known[1]
 
     def of(self, recipe_id: int) -> dict[str, str]:
         """Everything that decides, each under a name that a person understands."""
-        criteria, model = self._recipes[recipe_id], self._model()
-        recipe = criteria.recipe.model_dump(exclude={"classes", "alarm"})
+        criteria, model = self._recipes[recipe_id], self.model_of(recipe_id)
+        # Keys that were added later count only if they are set, so that fingerprints of before stay the same.
+        later = {name for name in ("grades", "features") if not getattr(criteria.recipe, name)}
+        recipe = criteria.recipe.model_dump(exclude={"classes", "alarm", *later})
         limits = {name: limit.model_dump() for name, limit in criteria.limits.items()}
         return {
             "model": f"{model.name}-{model.version}",

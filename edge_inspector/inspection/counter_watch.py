@@ -42,8 +42,8 @@ class CounterWatch:
         if not self._lowest <= raw <= self._highest:
             self.seen = None
             self.why = (
-                f"the encoder shows {raw}, but encoder.counter_lowest and counter_highest say {self._lowest} to "
-                f"{self._highest}: write what the PLC's counter shows at its lowest and highest"
+                f"the encoder shows {raw}, but encoder.counter_lowest and counter_highest are {self._lowest} to "
+                f"{self._highest}. Write the lowest and the highest value of the PLC's counter"
             )
             return False
         if self.seen is not None and not self.seen[0] - self._doubt <= raw <= self.seen[1] + self._doubt:
@@ -74,15 +74,15 @@ class CounterWatch:
         self.seen, self._doubt = (lowest, lowest + width - 1), doubt
         about = "about " if doubt else ""
         advice = (
-            f"write encoder.counter_lowest = {lowest}, counter_highest = {lowest + width - 1}"
+            f"Write encoder.counter_lowest = {lowest}, counter_highest = {lowest + width - 1}"
             if not doubt
-            else "write the PLC counter's own limits as encoder.counter_lowest and counter_highest"
+            else "Write the PLC counter's own limits as encoder.counter_lowest and counter_highest"
         )
         if width <= self._way:
-            advice = f"it is {self._way} counts to the gate, so let the PLC count on in 32 bits"
+            advice = f"The way to the gate is {self._way} counts. Let the PLC count on in 32 bits"
         self.why = (
             f"the encoder's count jumped from {before} to {after} while the belt ran: it seems to wrap at "
-            f"{about}{lowest + width}; {advice}"
+            f"{about}{lowest + width}. {advice}"
         )
 
     def _forget(self) -> None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspector.inspection.recipe import ClassLimits, Region
+from edge_inspector.inspection.recipe import ClassLimits
 from edge_inspector.records import Defect
 
 Mask = NDArray[np.uint8]
@@ -27,23 +27,21 @@ def find_defects(
     classes: Sequence[str],
     limits: Mapping[str, ClassLimits],
     mm_per_px: float,
-    region: Region | None = None,
+    origin: tuple[int, int] = (0, 0),
     mm_per_row: float | None = None,
 ) -> tuple[Defect, ...]:
     """The regions of every limited class that are confident and large enough, at most the 32 largest of each class.
 
     `mask` is (classes, H, W), 0..255 for probability 0..1. `mm_per_px` is per mask pixel. `mm_per_row` is the distance
     of mask rows, if it is different. Regions are 8-connected. The length is the longer side of the smallest rectangle
-    around a region. Positions are in mm from the frame's corner. `region` must lie within the mask: see `contains`.
+    around a region. Positions are in mm from the frame's corner. `origin` is the column and row of the frame's mask
+    where this mask begins.
     """
     scale = (mm_per_px, mm_per_px if mm_per_row is None else mm_per_row)
-    left, top, view = _cut(mask, scale, region)
     found: list[Defect] = []
     for index, name in enumerate(classes):
         if name in limits:
-            found += _of_class(
-                camera, name=name, plane=view[index], limits=limits[name], scale=scale, origin=(left, top)
-            )
+            found += _of_class(camera, name=name, plane=mask[index], limits=limits[name], scale=scale, origin=origin)
     return tuple(found)
 
 
@@ -56,26 +54,6 @@ def doubtful(peaks: Sequence[int], band: tuple[float, float]) -> bool:
     """Whether the highest pixel of any class (0..255 each) is in the range that a person should review."""
     low, high = band[0] * 255, band[1] * 255
     return any(low <= peak <= high for peak in peaks)
-
-
-def contains(mask: Mask, scale: tuple[float, float], region: Region) -> bool:
-    """Whether the mask covers the whole region. One pixel of rounding may be missing at the right and lower sides."""
-    left, top, right, bottom = _box(scale, region)
-    height, width = int(mask.shape[1]), int(mask.shape[2])
-    return left < right <= width + 1 and top < bottom <= height + 1
-
-
-def _box(scale: tuple[float, float], region: Region) -> tuple[int, int, int, int]:
-    across, along = scale
-    left, top = round(region.x_mm / across), round(region.y_mm / along)
-    return left, top, left + round(region.width_mm / across), top + round(region.height_mm / along)
-
-
-def _cut(mask: Mask, scale: tuple[float, float], region: Region | None) -> tuple[int, int, Mask]:
-    if region is None:
-        return 0, 0, mask
-    left, top, right, bottom = _box(scale, region)
-    return left, top, mask[:, top:bottom, left:right]
 
 
 def _of_class(
@@ -107,6 +85,12 @@ def _of_class(
                 confidence=float(within[here].max()) / 255,
                 x_mm=(origin[0] + x0 + float(centres[label][0])) * across,
                 y_mm=(origin[1] + y0 + float(centres[label][1])) * along,
+                box_mm=(
+                    (origin[0] + x0 + left) * across,
+                    (origin[1] + y0 + top) * along,
+                    (origin[0] + x0 + left + wide) * across,
+                    (origin[1] + y0 + top + high) * along,
+                ),
             )
         )
     return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from edge_inspector.plc.blocks import TRIGGER_SLOTS
 from edge_inspector.records import PlcInput
-from edge_inspector.s7.blocks import TRIGGER_SLOTS
 
 _WRAP, _HALF = 1 << 16, 1 << 15
 

@@ -1,7 +1,8 @@
 """Compares triggers and encoder with the station file at run time.
 
 `DirectionWatch`: belt counts must rise while parts arrive. `SourceWatch`: photo-eye and encoder record must use the
-same counter in the same PLC. `why` says what is wrong and what to type, or "" if nothing is.
+same counter in the same PLC. `why` says what is wrong and what to type, or "" if nothing is. `RunningWatch`: a belt
+without an encoder must run.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 _FALLS = 2  # parts in a row, each latched lower than the one before. A rocking belt does not cause that
 _RISES = 3  # correct parts in a row before the station trusts the direction again
 _MOMENT_NS = 1_000_000_000  # a restarting PLC may show different boot ids in two places for this long
+_UNHEARD_NS = 1_000_000_000  # after this long nobody knows whether the belt still runs
 
 
 class DirectionWatch:
@@ -48,7 +50,7 @@ class DirectionWatch:
             way_mm = (self._peak - count) / abs(self._counts_per_mm)
             self.why = (
                 f"the counter {self._wrongly('fell', 'rose')} by {way_mm:.0f} mm while the line was running: "
-                f"{self._advice}; if the belt did run backwards, this is over a few parts later"
+                f"{self._advice}. If the belt did run backwards, this ends a few parts later"
             )
             self._rises = 0
 
@@ -82,7 +84,7 @@ class SourceWatch:
         self._since_ns = now_ns if self._since_ns is None else self._since_ns
         if now_ns - self._since_ns > _MOMENT_NS:
             self._two_plcs = (
-                f"the encoder record says boot_id {encoder_boot_id}, the trigger ring {plc_boot_id}: two PLCs? "
+                f"the encoder record has boot_id {encoder_boot_id}, the trigger ring {plc_boot_id}: two PLCs? "
                 "encoder.settings and plcs.settings must name the one that has encoder and photo-eye"
             )
 
@@ -105,5 +107,35 @@ class SourceWatch:
         self._right = 0
         self._elsewhere = (
             f"part {part_seq} was latched at count {raw}, which a counter from {lowest} to {highest} never shows: do "
-            "photo-eye and encoder record use the same counter? else mend encoder.counter_lowest and counter_highest"
+            "photo-eye and encoder record use the same counter? If they do, correct "
+            "encoder.counter_lowest and counter_highest"
         )
+
+
+class RunningWatch:
+    """Whether a belt without an encoder has run evenly long enough for its positions to be valid.
+
+    `settle_ns` is how long the belt takes to run evenly after a start. None: it need not be watched, because an encoder
+    follows the belt, or because it never stops.
+    """
+
+    def __init__(self, settle_ns: int | None) -> None:
+        self._settle_ns = settle_ns
+        self._since_ns: int | None = None
+        self._heard_ns = 0
+
+    def hear(self, now_ns: int, *, running: bool) -> None:
+        """Somebody says whether the belt runs."""
+        if not running:
+            self._since_ns = None
+        elif self._since_ns is None or now_ns - self._heard_ns > _UNHEARD_NS:
+            self._since_ns = now_ns
+        self._heard_ns = now_ns
+
+    def steady(self, now_ns: int) -> bool:
+        """Whether the belt runs evenly now, as far as it was told."""
+        if self._settle_ns is None:
+            return True
+        if self._since_ns is None or now_ns - self._heard_ns > _UNHEARD_NS:
+            return False
+        return now_ns - self._since_ns >= self._settle_ns

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from edge_inspector.inspection.areas import largest_mm2
 from edge_inspector.inspection.defects import level
 from edge_inspector.inspection.recipe import Criteria
 from edge_inspector.records import ModelInfo
@@ -59,14 +60,13 @@ def told_of(values: Collection[int]) -> str:
     if largest <= FEW:
         return f"largest value {largest} of 255: {_meaning(largest)}"
     if set(values) <= {0, 255}:
-        return "only 0 and 255: a mask without confidences; min_confidence and review_band change nothing"
+        return "only 0 and 255: a mask without confidences. min_confidence and review_band have no effect"
     return ""
 
 
 def out_of_reach(criteria: Criteria, camera: str, width_mm: float, height_mm: float) -> list[str]:
     """The classes that can never be a defect for this camera: their `min_area_mm2` exceeds the inspected area."""
-    region = criteria.recipe.regions.get(camera)
-    area_mm2 = width_mm * height_mm if region is None else region.width_mm * region.height_mm
+    area_mm2 = largest_mm2((width_mm, height_mm), criteria.recipe.areas(camera))
     return [name for name, limit in criteria.limits.items() if limit.min_area_mm2 > area_mm2]
 
 

@@ -14,12 +14,11 @@ from typing import Annotated, Final, Literal, Self
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
-from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.inspection.picture import PictureFigures, measure
-from edge_inspector.records import Image
-from edge_inspector.wording import faults_of
+from edge_inspector.inspection.picture import picture_figures
+from edge_inspector.records import Image, PictureFigures
+from edge_inspector.settings import Table, read_json
 
 ENOUGH: Final = 20  # good parts: fewer do not show how much good parts vary
 
@@ -38,9 +37,9 @@ def signature(image: Image, figures: PictureFigures | None = None) -> Signature:
     """The signature of a grey or colour picture.
 
     It has 68 numbers: the logarithms of brightness, sharpness, contrast and grain, then 64 cells of the thumbnail.
-    `figures` are those of `measure`, if they are already known.
+    `figures` are those of `picture_figures`, if they are already known.
     """
-    figures = figures or measure(image)
+    figures = figures or picture_figures(image)
     rows = np.ascontiguousarray(image[:: max(1, image.shape[0] // _ROWS)])
     grey = cv2.cvtColor(rows, cv2.COLOR_BGR2GRAY) if rows.ndim == 3 else rows
     coarse = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -57,11 +56,7 @@ def signature(image: Image, figures: PictureFigures | None = None) -> Signature:
     )
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class CameraGuard(_Table):
+class CameraGuard(Table):
     """One camera's pictures of good parts: median and spread of each number of their signatures.
 
     `reach` is the largest allowed distance in spreads, for each of the four figures and for the thumbnail.
@@ -81,10 +76,10 @@ class CameraGuard(_Table):
         if away[worst] <= 1:
             return ""
         name = (*_FIGURES, "shape")[worst]
-        return f"its {name} is {away[worst]:.1f} times as far off as a good part's may be"
+        return f"its {name} is {away[worst]:.1f} times as far away as it may be for a good part"
 
 
-class PictureGuard(_Table):
+class PictureGuard(Table):
     """One recipe's guard: for each camera, how its good parts look."""
 
     schema_version: Literal[1] = 1
@@ -134,12 +129,7 @@ def guard_path(state_dir: Path, recipe_id: int) -> Path:
 
 def read_guard(path: Path) -> PictureGuard:
     """The guard in `path`. Raises ConfigError."""
-    try:
-        return PictureGuard.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
-    except ValidationError as error:
-        raise ConfigError(faults_of(error, str(path), PictureGuard)) from error
+    return read_json(PictureGuard, path)
 
 
 def _away(seen: Signature, middle: Signature, spread: Signature) -> NDArray[np.float64]:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, WrapValidator, model_validator
 
-from edge_inspector.errors import ConfigError
+from edge_inspector.inspection.areas import Area, one_or_several
+from edge_inspector.settings import Table, checked
 from edge_inspector.toml_file import read_toml
-from edge_inspector.wording import faults_of
+from edge_inspector.wording import in_words
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class ClassLimits(_Table):
+class ClassLimits(Table):
     """What counts as a defect of one class, and how much of it a part may have."""
 
     min_confidence: Fraction = 0.5
@@ -35,20 +33,7 @@ class ClassLimits(_Table):
     """Longest defect that a part may have, whatever `max_count` allows. Not set: any length."""
 
 
-class Region(_Table):
-    """The area of a view that is judged, measured from the frame's upper left corner. The rest is ignored."""
-
-    x_mm: Annotated[float, Field(ge=0)]
-    """Distance from the left edge of the frame to the area."""
-    y_mm: Annotated[float, Field(ge=0)]
-    """Distance from the upper edge of the frame to the area."""
-    width_mm: Positive
-    """Width of the area."""
-    height_mm: Positive
-    """Height of the area."""
-
-
-class PictureLimits(_Table):
+class PictureLimits(Table):
     """What a picture must be like. If it fails, it is not judged and its part is NOT_INSPECTED (`bad_image`)."""
 
     max_dark: Fraction = 0.98
@@ -63,7 +48,29 @@ class PictureLimits(_Table):
     """`taught`: refuse pictures unlike those of taught good parts. `none`: an empty picture may be accepted."""
 
 
-class AlarmLimits(_Table):
+class GradeLimits(Table):
+    """How many defects of one class a part of a grade may have, and how large."""
+
+    max_count: Annotated[int, Field(ge=0, lt=32)] = 0
+    """Defects of this class that a part of this grade may have, over all its views."""
+    max_length_mm: Positive | None = None
+    """Longest defect of this class in this grade. Not set: any length."""
+    max_area_mm2: Positive | None = None
+    """Largest defect of this class in this grade. Not set: any area."""
+
+
+class GradeTable(Table):
+    """One grade of accepted parts."""
+
+    name: Annotated[
+        str, Field(pattern="^[A-Z]$", json_schema_extra=in_words("one letter from A to Z, as the PLC gets it"))
+    ]
+    """Letter of the grade. The PLC and MQTT get it, and choose the gate by it."""
+    classes: dict[str, GradeLimits] = {}
+    """Limits of each defect class. A part of this grade has no defect of a class that is not named here."""
+
+
+class AlarmLimits(Table):
     """When the station reports too few inspected parts or too many rejected ones. These limits judge no part."""
 
     window_parts: Annotated[int, Field(ge=20, le=10_000)] = 100
@@ -80,11 +87,13 @@ class AlarmLimits(_Table):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.blind_share < self.not_inspected_share:
-            raise ValueError("blind_share must not be less than not_inspected_share: the fault is the graver one")
+            raise ValueError(
+                "blind_share must not be less than not_inspected_share, because line_blind is the more serious alarm"
+            )
         return self
 
 
-class Recipe(_Table):
+class Recipe(Table):
     """How one product is judged."""
 
     id: Annotated[int, Field(ge=1, le=65535)]
@@ -109,8 +118,12 @@ class Recipe(_Table):
     """Confidence range [low, high] of doubtful parts. Their pictures are kept for a person to review."""
     classes: dict[str, ClassLimits] = {}
     """Limits of each defect class. A class without a table has the limits that the model suggests."""
-    regions: dict[str, Region] = {}
-    """Area to judge in each camera's view. Without one the whole view is judged."""
+    grades: tuple[GradeTable, ...] = ()
+    """Grades of accepted parts, the best first. A part that fits none is rejected. Empty: A without defects, else B."""
+    regions: dict[str, Annotated[Area | tuple[Area, ...], WrapValidator(one_or_several)]] = {}
+    """Areas to judge in each camera's view, one table or several. Without one the whole view is judged."""
+    features: dict[str, dict[str, bool | int | float | str]] = {}
+    """Features of cameras that this product needs, by camera: exposure, gain, a light at the camera's output."""
     picture: PictureLimits = PictureLimits()
     """Picture limits of all views that have no table in `pictures`."""
     pictures: dict[str, PictureLimits] = {}
@@ -130,16 +143,24 @@ class Recipe(_Table):
             raise ValueError("review_band must be [low, high]")
         if len(set(self.views)) != len(self.views):
             raise ValueError("views names a camera twice")
+        letters = [grade.name for grade in self.grades]
+        if len(set(letters)) != len(letters):
+            raise ValueError(f"grades names a grade twice: {', '.join(letters)}")
         for name, table in (("pictures", self.pictures), ("regions", self.regions)):
             if unknown := table.keys() - set(self.views):
-                raise ValueError(f"{name} names what is not in views: {', '.join(sorted(unknown))}")
+                raise ValueError(f"{name} names cameras that are not in views: {', '.join(sorted(unknown))}")
         return self
 
     def picture_limits(self, camera: str) -> PictureLimits:
         """The limits of this view: its own table in `pictures` if there is one, otherwise `picture`."""
         return self.pictures.get(camera, self.picture)
 
-    @property
+    def areas(self, camera: str) -> tuple[Area, ...]:
+        """The areas of this view that the recipe names. None: the whole view is judged."""
+        found = self.regions.get(camera, ())
+        return (found,) if isinstance(found, Area) else found
+
+    @cached_property
     def fingerprint(self) -> str:
         """Eight hex digits that change with everything in the recipe that judges a part.
 
@@ -148,6 +169,10 @@ class Recipe(_Table):
         unset: dict[str, Any] = {"alarm": True}
         if self.model_sha256 is None:
             unset["model_sha256"] = True
+        if not self.features:
+            unset["features"] = True
+        if not self.grades:
+            unset["grades"] = True
         if self.picture.guard == "taught":
             unset["picture"] = {"guard"}
         plain = {name: {"guard"} for name, limits in self.pictures.items() if limits.guard == "taught"}
@@ -166,7 +191,4 @@ class Criteria:
 
 def read_recipe(path: Path) -> Recipe:
     """Read the recipe in `path`. Raises ConfigError with all faults at once."""
-    try:
-        return Recipe.model_validate(read_toml(path))
-    except ValidationError as error:
-        raise ConfigError(faults_of(error, str(path), Recipe)) from error
+    return checked(Recipe, read_toml(path), str(path))

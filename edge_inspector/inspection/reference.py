@@ -5,18 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
-from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.inspection.recipe import Fraction
-from edge_inspector.wording import faults_of
+from edge_inspector.settings import Table, read_json
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Distribution(_Table):
+class Distribution(Table):
     """The distribution of one quantity of one camera or class: the shares below, between and above the edges."""
 
     subject: str
@@ -36,7 +31,7 @@ class Distribution(_Table):
         return self
 
 
-class Reference(_Table):
+class Reference(Table):
     """One recipe's reference, and the data that it was learnt from."""
 
     schema_version: Literal[1] = 1
@@ -55,9 +50,4 @@ def reference_path(state_dir: Path, recipe_id: int) -> Path:
 
 def read_reference(path: Path) -> Reference:
     """The reference in `path`. Raises ConfigError."""
-    try:
-        return Reference.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
-    except ValidationError as error:
-        raise ConfigError(faults_of(error, str(path), Reference)) from error
+    return read_json(Reference, path)

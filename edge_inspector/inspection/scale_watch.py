@@ -78,34 +78,34 @@ def near_fault(near_mm: Sequence[float], of: int, recipe: Recipe) -> str:
             f"{told}, and a part is {length_mm:g} mm long: does the photo-eye bounce, or see holes in the part? Let "
             "the PLC ignore it for the length of a part"
         )
-    return f"{told}: space the parts, or write min_pitch_mm as it is"
+    return f"{told}: increase the distance of the parts, or correct min_pitch_mm"
 
 
 def clock_fault(rate: float) -> str:
     """The PLC's clock does not count microseconds. `rate` is its seconds per second of this machine's clock."""
     units = ((0.001, "milliseconds"), (10.0, "tenths of microseconds"), (1000.0, "nanoseconds"))
     unit = next((words for size, words in units if 0.9 <= rate / size <= 1.1), "")
-    cause = f"{unit}? It must be microseconds" if unit else "it must be microseconds, from a clock that nobody sets"
+    cause = f"{unit}? It must be microseconds" if unit else "it must be microseconds, from a clock that is never set"
     return f"the PLC's clock (time_us) runs {rate:.3g} times as fast as this machine's: {cause}"
 
 
 def bound_fault(error_mm: float, tolerance_mm: float, bound: Bound | None, counts_per_mm: float) -> str:
     """Positions are not known well enough: the main cause of the uncertainty, and a remedy."""
-    told = f"places are known to {error_mm:.3g} mm only, position_tolerance_mm is {tolerance_mm:g}"
+    told = f"positions are known to {error_mm:.3g} mm only, position_tolerance_mm is {tolerance_mm:g}"
     if bound is None:
         return told + ": too few encoder samples come"
     bend = (
-        f"is what the belt may do between two samples, {bound.span_s * 1000:.3g} ms: poll more often "
-        "(encoder.interval_ms), let the PLC scan faster, or write acceleration_max_mm_s2 as it is"
+        f"is the possible movement of the belt between two samples, {bound.span_s * 1000:.3g} ms. Poll more often "
+        "(encoder.interval_ms), let the PLC scan faster, or correct acceleration_max_mm_s2"
     )
     doubt = (
-        f"is the belt's way in {bound.doubt_s * 1000:.3g} ms, to which the PLC's clock is known: take a faster way to "
-        "the PLC (a gateway? a busy network?), or a smaller publish_delay_us"
+        f"is the movement of the belt in {bound.doubt_s * 1000:.3g} ms, the doubt about the PLC's clock. Take a faster "
+        "way to the PLC (a gateway? a busy network?), or a smaller publish_delay_us"
     )
-    count = "is one encoder count: take an encoder or an evaluation with more counts"
+    count = "is one encoder count. Take an encoder or an evaluation with more counts"
     origins = ((1.0, count), (bound.bend, bend), (bound.doubt, doubt))
     counts, words = max(origins)
-    return f"{told}; {counts / counts_per_mm:.3g} mm of it {words}"
+    return f"{told}: {counts / counts_per_mm:.3g} mm of it {words}"
 
 
 def pitches_mm(triggers: Sequence[Trigger], counts_per_mm: float, values: int) -> list[float]:

@@ -7,11 +7,14 @@ a time, so stops and ramps need no special case.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count, islice
 
-from edge_inspector.records import OpenPart, Part, PlacedView, Reason
+from edge_inspector.codes import Reason
+from edge_inspector.records import OpenPart, Part, PlacedView
 
 _DEPARTED_MAX = 64  # parts that have left and may still overlap with a new one
 _ORPHANS_MAX = 1024  # of one camera: many seconds of a free-running camera while the PLC is away
@@ -21,13 +24,17 @@ _ORPHANS_MAX = 1024  # of one camera: many seconds of a free-running camera whil
 class Assembly:
     """A part and the views of it up to now, by camera. `voided` says why its position is no longer valid.
 
-    `crowded`: another part is so near that a view of one could be a view of the other.
+    `crowded`: another part is so near that a view of one could be a view of the other. `mixed`: there are more pictures
+    of a camera than it takes of a part, so that nobody knows which of them is which. `number` is the order in which
+    parts were added.
     """
 
     part: Part
     views: dict[str, PlacedView] = field(default_factory=dict)
     voided: Reason = Reason.NONE
     crowded: bool = False
+    mixed: bool = False
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +49,43 @@ class PartTracker:
     """Parts between photo-eye and verdict. Each part that enters leaves exactly once, with `leave`.
 
     `offsets` is the distance in counts from the photo-eye to each expected camera. `tolerances` is, by recipe, how far
-    a view may be from its expected position. `reserve` is the distance from decision line to gate.
+    a view may be from its expected position. `reserve` is the distance from decision line to gate. `travel_error` is
+    how wrong a distance on the belt may be, as a fraction: 0 with an encoder. `shots` are the views of each camera that
+    takes several pictures of a part. Each of them must come exactly once. `expected` are the views of each recipe. A
+    recipe that is not there expects all.
     """
 
-    def __init__(self, offsets: Mapping[str, int], tolerances: Mapping[int, float], reserve: int, gate: int) -> None:
+    def __init__(
+        self,
+        offsets: Mapping[str, int],
+        tolerances: Mapping[int, float],
+        reserve: int,
+        gate: int,
+        *,
+        travel_error: float = 0.0,
+        shots: Iterable[Sequence[str]] = (),
+        expected: Mapping[int, Collection[str]] | None = None,
+    ) -> None:
+        self._expected = {number: frozenset(views) for number, views in (expected or {}).items()}
+        self._all = frozenset(offsets)
+        self._beside = {view: views for views in shots for view in views}
+        self._spans = {view: _span([offsets[each] for each in self._beside.get(view, (view,))]) for view in offsets}
+        self._travel_error = travel_error
         self._offsets = dict(offsets)
         self._tolerances = tolerances
         self._reserve = reserve
         self._gate = gate
         self._epoch = 0
         self._open: dict[tuple[int, int, int], Assembly] = {}
+        # The positioned parts by trigger count, so that a view looks at its neighbours and not at all parts.
+        self._lined_up: list[tuple[int, tuple[int, int, int]]] = []
+        self._reach = max(tolerances.values()) + 1
+        self._checked: tuple[int, int | None, int] | None = None  # what `void` has compared all parts with
+        self._doubt = 0.0  # the largest of a part's own position up to now
+        self._numbers = count()
+        self._recipes: Counter[int] = Counter()
+        # Only these parts can have become ripe since the last look, apart from those that have reached their line.
+        self._touched: dict[tuple[int, int, int], Assembly] = {}
         self._departed: deque[Part] = deque(maxlen=_DEPARTED_MAX)
         self._orphans: dict[str, deque[PlacedView]] = {camera: deque() for camera in offsets}
         self._strays = 0
@@ -62,22 +96,28 @@ class PartTracker:
     @property
     def recipes(self) -> set[int]:
         """The recipes of the parts on the belt."""
-        return {assembly.part.recipe_id for assembly in self._open.values()}
+        return set(self._recipes)
 
     def add_part(self, part: Part) -> bool:
         """Follow a part from now on. False if it is followed already."""
         key = (*part.run_key, part.part_seq)
         if key in self._open:
             return False
-        assembly = Assembly(part, crowded=any(self._crowd(part, other) for other in self._departed))
-        for other in self._open.values():
+        self._doubt = max(self._doubt, part.error_counts)
+        crowded = any(self._crowd(part, other) for other in self._departed_near(part))
+        assembly = Assembly(part, crowded=crowded, number=next(self._numbers))
+        for other in self._near(part.trigger_count, self._crowding(part)) if part.positioned else ():
             if self._crowd(part, other.part):
                 assembly.crowded = other.crowded = True
-        self._open[key] = assembly
-        for orphans in self._orphans.values():
-            found = next((placed for placed in orphans if self._take(assembly, placed)), None)
-            if found is not None:
-                orphans.remove(found)
+        self._open[key] = self._touched[key] = assembly
+        self._recipes[part.recipe_id] += 1
+        self._checked = None
+        if part.positioned:
+            insort(self._lined_up, (part.trigger_count, key))
+        for view, orphans in self._orphans.items():
+            fitting = (placed for placed in tuple(orphans) if self._take(assembly, placed))
+            for placed in fitting if view in self._beside else islice(fitting, 1):
+                orphans.remove(placed)
         return True
 
     def add_view(self, placed: PlacedView) -> bool:
@@ -86,7 +126,7 @@ class PartTracker:
         The view is then kept as long as it may matter. If a camera takes pictures while the belt stands, only the
         newest views are kept.
         """
-        if sum(self._take(assembly, placed) for assembly in self._open.values()):
+        if sum(self._take(assembly, placed) for assembly in self._visible(placed)):
             return True
         orphans = self._orphans[placed.view.camera]
         orphans.append(placed)
@@ -97,7 +137,11 @@ class PartTracker:
 
     def void(self, epoch: int, plc_boot_id: int | None, run: int = 0) -> None:
         """Positions before `epoch` are invalid, and the PLC no longer knows parts of another run."""
+        if self._checked == (epoch, plc_boot_id, run):
+            return
+        self._checked = (epoch, plc_boot_id, run)
         self._epoch = epoch
+        self._touched = dict(self._open)
         for assembly in self._open.values():
             if plc_boot_id is not None and assembly.part.run_key != (plc_boot_id, run):
                 assembly.voided = Reason.PLC_RESTARTED
@@ -106,6 +150,7 @@ class PartTracker:
 
     def distrust(self) -> None:
         """No position is valid now. All followed parts must be decided without one."""
+        self._touched = dict(self._open)
         for assembly in self._open.values():
             if assembly.part.positioned and assembly.voided is Reason.NONE:
                 assembly.voided = Reason.POSITION_UNKNOWN
@@ -120,7 +165,19 @@ class PartTracker:
                     orphans.popleft()
                     self._strays += 1
         strays, self._strays = self._strays, 0
-        return Ripe([assembly for assembly in self._open.values() if self._is_ripe(assembly, furthest)], strays)
+        return Ripe(self._all_ripe(furthest), strays)
+
+    def _all_ripe(self, furthest: int | None) -> list[Assembly]:
+        looked_at = self._touched
+        if furthest is not None:
+            # They are in the order of their lines.
+            for trigger_count, key in self._lined_up:
+                if trigger_count + self._gate - self._reserve > furthest:
+                    break
+                looked_at[key] = self._open[key]
+        found = [(key, assembly) for key, assembly in looked_at.items() if self._is_ripe(assembly, furthest)]
+        self._touched = dict(found)  # if one of them cannot be decided now, it is tried again
+        return sorted((assembly for _, assembly in found), key=_number)
 
     def left(self) -> list[Assembly]:
         """All followed parts, due or not."""
@@ -128,29 +185,89 @@ class PartTracker:
 
     def leave(self, part: Part) -> None:
         """Stop following the part, because it has its verdict."""
-        del self._open[*part.run_key, part.part_seq]
+        key = (*part.run_key, part.part_seq)
+        del self._open[key]
+        self._touched.pop(key, None)
+        self._recipes[part.recipe_id] -= 1
+        if not self._recipes[part.recipe_id]:
+            del self._recipes[part.recipe_id]
+        if part.positioned:
+            del self._lined_up[bisect_left(self._lined_up, (part.trigger_count, key))]
         self._departed.append(part)
 
     def open_parts(self) -> tuple[OpenPart, ...]:
         """The parts that are followed now."""
         return tuple(OpenPart(assembly.part, tuple(assembly.views)) for assembly in self._open.values())
 
+    def _near(self, count: float, reach: float) -> list[Assembly]:
+        """The open parts whose trigger count is about `count`, in the order of their counts."""
+        first = bisect_left(self._lined_up, count - reach, key=_trigger_count)
+        last = bisect_right(self._lined_up, count + reach, lo=first, key=_trigger_count)
+        return [self._open[key] for _, key in self._lined_up[first:last]]
+
+    def _visible(self, placed: PlacedView) -> list[Assembly]:
+        """The open parts that the picture may show, under its own name or another one of its camera."""
+        middle, half = self._spans[placed.view.camera]
+        return self._near(placed.position.count - middle, self._reach + half)
+
+    def _departed_near(self, part: Part) -> list[Part]:
+        count, reach = part.trigger_count, self._crowding(part)
+        return [other for other in self._departed if -reach <= other.trigger_count - count <= reach]
+
     def _take(self, assembly: Assembly, placed: PlacedView) -> bool:
         camera, part = placed.view.camera, assembly.part
-        if camera in assembly.views or not part.positioned or placed.position.epoch != part.epoch:
+        if not part.positioned or placed.position.epoch != part.epoch or camera not in self._views_of(part):
             return False
-        if abs(placed.position.count - part.trigger_count - self._offsets[camera]) > self._tolerances[part.recipe_id]:
-            return False
+        if camera in assembly.views or not self._lies_at(camera, part, placed):
+            return self._is_one_too_many(assembly, placed)
         if _before_trigger(placed, part):
             return False
-        assembly.views[camera] = replace(placed, view=placed.view.by(part.recipe_id))
+        self._touched[*part.run_key, part.part_seq] = assembly
+        assembly.views[camera] = self._seen_from(part, placed)
         return True
+
+    def _views_of(self, part: Part) -> frozenset[str]:
+        return self._expected.get(part.recipe_id, self._all)
+
+    def _lies_at(self, view: str, part: Part, placed: PlacedView) -> bool:
+        """Whether the picture was taken where the part must be for this view."""
+        away = placed.position.count - part.trigger_count - self._offsets[view]
+        return abs(away) <= self._tolerances[part.recipe_id]
+
+    def _is_one_too_many(self, assembly: Assembly, placed: PlacedView) -> bool:
+        """Whether the camera has taken several pictures of a part, and this is none that can be missing."""
+        part = assembly.part
+        beside = self._beside.get(placed.view.camera)
+        if (
+            beside is None
+            or not any(self._lies_at(view, part, placed) for view in beside)
+            or _before_trigger(placed, part)
+        ):
+            return False
+        assembly.mixed = True
+        return True
+
+    def _seen_from(self, part: Part, placed: PlacedView) -> PlacedView:
+        """The view as the part's recipe judges it.
+
+        In its bound is the doubt about the part's own position, and about the way between the two.
+        """
+        view, position = placed.view.by(part.recipe_id), placed.position
+        doubt = part.error_counts + self._travel_error * abs(position.count - part.trigger_count)
+        if doubt:
+            return PlacedView(view, replace(position, error_counts=position.error_counts + doubt))
+        return placed if view is placed.view else PlacedView(view, position)
+
+    def _crowding(self, part: Part) -> float:
+        """How near another part may be at most to be in reach."""
+        return 2 * self._reach + part.error_counts + self._doubt
 
     def _crowd(self, part: Part, other: Part) -> bool:
         """Whether a view could show either part."""
         if not (part.positioned and other.positioned and part.epoch == other.epoch):
             return False
         reach = self._tolerances[part.recipe_id] + self._tolerances[other.recipe_id]
+        reach += part.error_counts + other.error_counts
         return abs(part.trigger_count - other.trigger_count) <= reach
 
     def _is_ripe(self, assembly: Assembly, furthest: int | None) -> bool:
@@ -158,7 +275,7 @@ class PartTracker:
         return (
             not part.positioned
             or assembly.voided is not Reason.NONE
-            or len(assembly.views) == len(self._offsets)
+            or len(assembly.views) == len(self._views_of(part))
             or (furthest is not None and furthest >= part.due_count - self._reserve)
         )
 
@@ -166,6 +283,11 @@ class PartTracker:
         if placed.position.epoch < self._epoch:
             return True
         return furthest > placed.position.count - self._offsets[placed.view.camera] + self._gate
+
+
+def _span(offsets: Sequence[int]) -> tuple[float, float]:
+    """The middle between the first and the last, and half of the way between them."""
+    return (min(offsets) + max(offsets)) / 2, (max(offsets) - min(offsets)) / 2
 
 
 def _before_trigger(placed: PlacedView, part: Part) -> bool:
@@ -176,3 +298,11 @@ def _before_trigger(placed: PlacedView, part: Part) -> bool:
     view = placed.view
     ended_ns = view.captured_ns + view.exposure_ns // 2 + view.captured_error_ns
     return placed.position.count > part.trigger_count and ended_ns < part.not_before_ns
+
+
+def _number(assembly: Assembly) -> int:
+    return assembly.number
+
+
+def _trigger_count(lined_up: tuple[int, tuple[int, int, int]]) -> int:
+    return lined_up[0]

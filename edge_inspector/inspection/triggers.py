@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from edge_inspector.records import PlcInput, Reason, Trigger
-from edge_inspector.s7.blocks import TRIGGER_SLOTS
+from edge_inspector.codes import Reason
+from edge_inspector.plc.blocks import TRIGGER_SLOTS
+from edge_inspector.records import PlcInput, Trigger
 
 _MOST = 4096  # parts announced at once. Larger gaps come from an outage of many minutes, or the parts never existed
 _PATIENCE = 5  # readings for a damaged slot, before its part is announced without a position
@@ -42,13 +43,13 @@ class TriggerIntake:
                 break
             self._waited = 0
             self._last = part_seq
-            found.append((trigger, Reason.NONE) if trigger else _lost(part_seq))
+            found.append((trigger, _handicap(trigger)) if trigger else _lost(part_seq))
         return found
 
     def _first_contact(self, heard: PlcInput) -> list[tuple[Trigger, Reason]]:
         # The ring no longer shows parts that were answered before this station's first contact with the run.
         most = _MOST if self._run is not None and heard.fresh else TRIGGER_SLOTS
-        there = range(max(0, heard.trigger_seq - most) + 1, heard.trigger_seq + 1)
+        there = range(max(heard.known_from, heard.trigger_seq - most) + 1, heard.trigger_seq + 1)
         shown = {trigger.part_seq: trigger for trigger in heard.triggers}
         if heard.run_key != self._met:
             self._met, self._waited = heard.run_key, 0
@@ -65,6 +66,10 @@ class TriggerIntake:
             for part_seq in there
             if part_seq not in shown or not shown[part_seq].answered
         ]
+
+
+def _handicap(trigger: Trigger) -> Reason:
+    return Reason.TRIGGER_LOST if trigger.lost else Reason.NONE
 
 
 def _lost(part_seq: int) -> tuple[Trigger, Reason]:

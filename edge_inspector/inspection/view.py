@@ -2,76 +2,115 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
 
-from edge_inspector.inspection.defects import contains, doubtful, find_defects, level
+import numpy as np
+
+from edge_inspector.codes import Reason
+from edge_inspector.inspection.areas import Stencil, stencil
+from edge_inspector.inspection.defects import doubtful, find_defects, level
 from edge_inspector.inspection.recipe import Criteria
-from edge_inspector.records import Frame, Image, ModelInfo, Reason, View, ViewFigures
-
-log = logging.getLogger(__name__)
+from edge_inspector.records import Frame, Image, ModelInfo, View, ViewFigures
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """Call it with a frame and its mask. `mm_per_px` is each camera's scale across the belt, `mm_per_row` along it.
 
-    `in_use()` are the recipes that may judge parts on the line: one, or two while recipes change.
+    `in_use()` are the recipes that may judge parts on the line: one, or two while recipes change. `models` are the
+    models of the recipes by name, if the station has several. Then the masks of those that looked come by that name.
     """
 
     in_use: Callable[[], Sequence[Criteria]]
     model: ModelInfo
     mm_per_px: Mapping[str, float]
     mm_per_row: Mapping[str, float]
+    models: Mapping[str, ModelInfo] = field(default_factory=dict)
 
     def __call__(
-        self, frame: Frame, mask: Image, *, begun_ns: int, inference_ns: int, figures: ViewFigures | None = None
+        self,
+        frame: Frame,
+        mask: Image | Mapping[str, Image],
+        *,
+        begun_ns: int,
+        inference_ns: int,
+        figures: ViewFigures | None = None,
     ) -> View:
         """The view with its defects in millimetres. `mask` is (classes, H, W) uint8 at the model's stride.
 
-        The view's `figures` are those of the picture, completed with those of the mask.
+        The view's `figures` are those of the picture, completed with those of the mask. A recipe whose model did not
+        look, or whose light and exposure were not set, has a view with the reason CHANGING.
         """
-        peaks = [int(plane.max(initial=0)) for plane in mask]
-        void = _is_void(mask, peaks)
-        if figures is not None:
-            figures = replace(figures, confidence=max(peaks, default=0) / 255)
-        looks = (self._by(criteria, frame, mask, peaks, void=void) for criteria in self.in_use())
+        if isinstance(mask, Mapping):
+            by_model = {name: _Levels.of(each) for name, each in mask.items()}
+            found = [(each, by_model.get(each.recipe.model)) for each in self.in_use()]
+        else:
+            levels = _Levels.of(mask)
+            found = [(each, levels) for each in self.in_use()]
         first, *others = (
-            replace(look, begun_ns=begun_ns, inference_ns=inference_ns, figures=figures) for look in looks
+            self._by(
+                criteria,
+                frame,
+                seen,
+                begun_ns=begun_ns,
+                inference_ns=inference_ns,
+                figures=figures and seen and ViewFigures(figures.brightness, figures.sharpness, seen.confidence),
+            )
+            for criteria, seen in found
         )
         return replace(first, others=tuple(others)) if others else first
 
-    def size_mm(self, camera: str, mask: Image) -> tuple[float, float]:
-        """Width and height of the area that the camera's mask covers."""
-        across, along = self._scale(camera)
+    def info(self, criteria: Criteria) -> ModelInfo:
+        """The model that looks for this recipe."""
+        return self.models.get(criteria.recipe.model, self.model)
+
+    def size_mm(self, criteria: Criteria, camera: str, mask: Image) -> tuple[float, float]:
+        """Width and height of the area that the camera's mask covers, by this recipe's model."""
+        across, along = self._scale(criteria, camera)
         return mask.shape[2] * across, mask.shape[1] * along
 
-    def _scale(self, camera: str) -> tuple[float, float]:
-        return self.mm_per_px[camera] * self.model.stride, self.mm_per_row[camera] * self.model.stride
+    def unfit(self, criteria: Criteria, camera: str, mask: Image) -> str:
+        """Why the recipe's areas cannot be judged in a picture with such a mask. "" if they can."""
+        cut = self._cut(criteria, camera, mask)
+        return cut if isinstance(cut, str) else ""
 
-    def _by(self, criteria: Criteria, frame: Frame, mask: Image, peaks: Sequence[int], *, void: bool) -> View:
-        limits, camera = criteria.limits, frame.camera
-        # A region outside the picture was not inspected. Finding no defect there proves nothing.
-        scale = self._scale(camera)
-        region = criteria.recipe.regions.get(camera)
-        whole = region is None or contains(mask, scale, region)
-        if not whole:
-            _say_once(camera, criteria.recipe.id, *self.size_mm(camera, mask))
+    def _cut(self, criteria: Criteria, camera: str, mask: Image) -> Stencil | str:
+        return stencil(criteria.recipe.areas(camera), (mask.shape[1], mask.shape[2]), self._scale(criteria, camera))
+
+    def _scale(self, criteria: Criteria, camera: str) -> tuple[float, float]:
+        stride = self.info(criteria).stride
+        return self.mm_per_px[camera] * stride, self.mm_per_row[camera] * stride
+
+    def _by(self, criteria: Criteria, frame: Frame, seen: _Levels | None, **told: Any) -> View:
+        if seen is None or (frame.fits is not None and criteria.recipe.id not in frame.fits):
+            return replace(View.unseen(frame, None, Reason.CHANGING), recipe_id=criteria.recipe.id, **told)
+        (mask, peaks), classes = seen, self.info(criteria).classes
+        limits, camera, scale = criteria.limits, frame.camera, self._scale(criteria, frame.camera)
+        cut = self._cut(criteria, camera, mask)
+        # An area outside the picture was not inspected. Finding no defect there proves nothing.
+        whole = not isinstance(cut, str)
+        origin, part = (0, 0), mask
+        if not isinstance(cut, str):
+            left, top, right, bottom, judged = cut
+            origin, part = (left, top), mask[:, top:bottom, left:right]
+            if judged is not None:
+                part = np.bitwise_and(part, judged)
+                peaks = [int(plane.max(initial=0)) for plane in part]
         # Most masks are clean. A class needs no search if no pixel reaches its level.
         reached = {
             name: limits[name]
-            for name, peak in zip(self.model.classes, peaks, strict=True)
+            for name, peak in zip(classes, peaks, strict=True)
             if name in limits and peak >= level(limits[name])
         }
         defects = find_defects(
             camera,
-            mask,
-            classes=self.model.classes,
+            part,
+            classes=classes,
             limits=reached if whole else {},
             mm_per_px=scale[0],
-            region=region,
+            origin=origin,
             mm_per_row=scale[1],
         )
         return View(
@@ -81,28 +120,34 @@ class Look:
             exposure_ns=frame.exposure_ns,
             encoder_count=frame.encoder_count,
             defects=defects,
-            failure=Reason.INFERENCE_FAILED if void else Reason.NONE if whole else Reason.BAD_IMAGE,
+            failure=Reason.INFERENCE_FAILED if seen.void else Reason.NONE if whole else Reason.BAD_IMAGE,
             received_ns=frame.received_ns,
             doubtful=doubtful(peaks, criteria.recipe.review_band),
             recipe_id=criteria.recipe.id,
             captured_error_ns=frame.captured_error_ns,
+            **told,
         )
 
 
-def _is_void(mask: Image, peaks: Sequence[int]) -> bool:
-    """Whether the model's output was not a number. The model's guard then sets every pixel of every class to 255.
+class _Levels(NamedTuple):
+    """A mask and the largest value of each class in it."""
 
-    Such a view rejects like any defect. If a recipe allows some defects, the view must not be accepted either.
-    """
-    return all(peak == 255 for peak in peaks) and int(mask.min(initial=255)) == 255 and mask.size > 0
+    mask: Image
+    peaks: Sequence[int]
 
+    @classmethod
+    def of(cls, mask: Image) -> Self:
+        return cls(mask, [int(plane.max(initial=0)) for plane in mask])
 
-@lru_cache(maxsize=256)
-def _say_once(camera: str, recipe_id: int, width_mm: float, height_mm: float) -> None:
-    log.error(
-        "%s: the region of recipe %d is not in its picture of %.0f x %.0f mm: no part is inspected (bad_image)",
-        camera,
-        recipe_id,
-        width_mm,
-        height_mm,
-    )
+    @property
+    def confidence(self) -> float:
+        return max(self.peaks, default=0) / 255
+
+    @property
+    def void(self) -> bool:
+        """Whether the model's output was not a number. The model's guard then sets every pixel of every class to 255.
+
+        Such a view rejects like any defect. If a recipe allows some defects, the view must not be accepted either.
+        """
+        mask = self.mask
+        return all(peak == 255 for peak in self.peaks) and int(mask.min(initial=255)) == 255 and mask.size > 0

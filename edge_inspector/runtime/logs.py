@@ -13,13 +13,20 @@ import time
 from contextlib import suppress
 
 from edge_inspector.runtime.clock import utc_text
-from edge_inspector.texts import without_passwords
+from edge_inspector.texts import printable, without_passwords
 
 _LINES_MAX = 1000
 _LAST_WORDS_S = 0.5
 
 # sd-daemon(3): journald removes these three characters and stores the line with that level.
 _JOURNAL_LEVELS = {"DEBUG": "<7>", "INFO": "<6>", "WARNING": "<4>", "ERROR": "<3>", "CRITICAL": "<2>"}
+
+
+def _escaped(line: str) -> str:
+    """JSON without a character that a terminal or an editor obeys. JSON itself escapes only those below 0x20."""
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in line)
 
 
 class JsonLines(logging.Formatter):
@@ -39,7 +46,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["trace"] = without_passwords(self.formatException(record.exc_info))
-        return self._levels.get(record.levelname, "") + json.dumps(line, ensure_ascii=False)
+        return self._levels.get(record.levelname, "") + _escaped(json.dumps(line, ensure_ascii=False))
 
 
 class TerminalLines(logging.Formatter):
@@ -49,8 +56,9 @@ class TerminalLines(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-8s %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Make one line of the record."""
-        return without_passwords(super().format(record))
+        """Make one line of the record. Further lines of it are indented, so that nobody takes them for others."""
+        first, *others = without_passwords(super().format(record)).splitlines() or [""]
+        return "\n".join((printable(first), *(f"    {printable(each)}" for each in others)))
 
 
 class Aside(logging.Handler):

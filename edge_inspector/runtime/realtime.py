@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import resource
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -78,7 +79,12 @@ def opening_on(model_cores: Collection[int]) -> Iterator[None]:
         stay_on(allowed)
         there = ", ".join(map(str, sorted(allowed)))
         raise ConfigError(
-            [Fault("realtime.model_cores", f"this process may use {there}: name some of them, leave one for the rest")]
+            [
+                Fault(
+                    "realtime.model_cores",
+                    f"this process may use {there}: name some of them, and leave one for the rest",
+                )
+            ]
         )
     for thread in _threads() - {threading.get_native_id()}:  # threads of libraries, from their import
         with suppress(ProcessLookupError):
@@ -91,6 +97,20 @@ def opening_on(model_cores: Collection[int]) -> Iterator[None]:
 
 def _threads() -> set[int]:
     return {int(task.name) for task in Path("/proc/self/task").iterdir()}
+
+
+def go_idle(memory_bytes: int) -> None:
+    """Let this whole process run only while nobody else needs a core, with at most so much memory of its own.
+
+    If the machine runs out of memory, it is ended first. Not for the daemon.
+    """
+    for thread in _threads():
+        with suppress(ProcessLookupError):
+            os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+            os.setpriority(os.PRIO_PROCESS, thread, 19)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def settle(*, freeze: bool) -> None:

@@ -25,7 +25,7 @@ _AT_MOST_ONE: Final = frozenset(
     | {"And", "Or", "Xor", "IsNaN", "OneHot"}
 )
 _CLASS_NUMBERS: Final = frozenset({"ArgMax", "ArgMin", "NonMaxSuppression"})
-_GUARD: Final = "`edge-inspector model guard MODEL_DIR` mends the file"
+_GUARD: Final = "`edge-inspector model guard MODEL_DIR` repairs the file"
 
 
 class Ending(NamedTuple):
@@ -44,9 +44,9 @@ def ending_of(onnx: OnnxFile) -> Ending:
         return Ending(f"its masks hold {what} (the graph ends in {names}), and no probabilities from 0 to 255", "")
     last = _reached(onnx)
     if "Cast" in last and "IsNaN" not in last:
-        doubts.append("what is no number (NaN) becomes 0, which says good")
+        doubts.append("an invalid number (NaN) becomes 0, which means good")
     if "Cast" in last and not last & _BOUNDED:
-        doubts.append("values beyond 255 wrap, 256 becomes 0, which says good")
+        doubts.append("values above 255 wrap: 256 becomes 0, which means good")
     return Ending("", "; ".join([*doubts, _GUARD]) if doubts else "")
 
 

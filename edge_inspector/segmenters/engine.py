@@ -19,6 +19,8 @@ from edge_inspector.segmenters.tiling import Tile, place
 Bound: TypeAlias = Callable[[Image, Image, int], None]
 """Computes the masks of the first `count` images. Arguments: images, masks, count. Both arrays are used in place."""
 
+Memory: TypeAlias = Callable[[tuple[int, ...]], Image]
+
 
 class Engine(Protocol):
     """A model that a runtime has loaded.
@@ -27,6 +29,7 @@ class Engine(Protocol):
     - `single`: it takes one image at a time.
     - `fell_back`: another provider was meant to run and failed.
     - `runtime`: its name and version.
+    - `lanes`: calls at the same time that keep it busy. On a CPU it is one for each core.
     - `ending`: the result of the check of the graph's last nodes.
     """
 
@@ -36,6 +39,7 @@ class Engine(Protocol):
     on_cpu: bool
     single: bool
     fell_back: bool
+    lanes: int = 1
     ending: Ending
     errors: tuple[type[Exception], ...]
 
@@ -46,6 +50,10 @@ class Engine(Protocol):
     @abstractmethod
     def output_shape(self, pixels: Image) -> tuple[int, ...]:
         """The real output shape for a batch of images."""
+
+    def memory(self, shape: tuple[int, ...]) -> Image:
+        """Zeros for a batch of images, in memory from which the engine copies fastest."""
+        return np.zeros(shape, np.uint8)
 
 
 class Running:
@@ -64,7 +72,12 @@ class Running:
         if desk is None:
             bound = self.engine.bind(self._pixels, self._masks)
             desk = self._own.desk = Desk(
-                bound, max_batch=self.max_batch, pixels=self._pixels, masks=self._masks, fill=self._fill
+                bound,
+                self.engine.memory,
+                max_batch=self.max_batch,
+                pixels=self._pixels,
+                masks=self._masks,
+                fill=self._fill,
             )
         return desk
 
@@ -84,12 +97,19 @@ class Desk:
     """One thread's buffers and binding. So the mask is the only allocation for a frame."""
 
     def __init__(
-        self, bound: Bound, *, max_batch: int, pixels: tuple[int, int, int], masks: tuple[int, int, int], fill: Fill
+        self,
+        bound: Bound,
+        memory: Memory,
+        *,
+        max_batch: int,
+        pixels: tuple[int, int, int],
+        masks: tuple[int, int, int],
+        fill: Fill,
     ) -> None:
         self.run = bound
         self._mask, self._fill = masks, fill
         # OpenCV's grey images have no channel axis. The memory is the same.
-        self.pixels: Image = np.zeros((max_batch, *(pixels if pixels[2] == 3 else pixels[:2])), np.uint8)
+        self.pixels: Image = memory((max_batch, *(pixels if pixels[2] == 3 else pixels[:2])))
         self.masks: Image = np.zeros((max_batch, *masks), np.uint8)
 
     def segment_exact(self, images: list[Image]) -> list[Image]:
@@ -103,8 +123,11 @@ class Desk:
             self.run(self.pixels, masks, len(images))
         return list(masks)
 
-    def segment_tiles(self, jobs: list[tuple[Image, Image, Tile]], stride: int) -> None:
-        """Run at most a batch of tiles. The maximum goes into the masks of their frames, so no defect is lost."""
+    def segment_tiles(self, jobs: list[tuple[Image, Image, Tile]], stride: int, merging: threading.Lock) -> None:
+        """Run at most a batch of tiles. The maximum goes into the masks of their frames, so no defect is lost.
+
+        Tiles overlap, so only one thread at a time may be `merging`.
+        """
         for (image, _, tile), slot in zip(jobs, self.pixels, strict=False):
             place(image[tile.top : tile.bottom, tile.left : tile.right], slot, self._fill)
         self.run(self.pixels, self.masks, len(jobs))
@@ -112,4 +135,5 @@ class Desk:
             rows = slice(tile.top // stride, -(-tile.bottom // stride))
             columns = slice(tile.left // stride, -(-tile.right // stride))
             part = mask[:, rows, columns]
-            np.maximum(part, values[:, : part.shape[1], : part.shape[2]], out=part)
+            with merging:
+                np.maximum(part, values[:, : part.shape[1], : part.shape[2]], out=part)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.onnx_file import keeps_weights_elsewhere
+from edge_inspector.settings import Table, checked
+from edge_inspector.toml_file import read_toml
 from edge_inspector.wording import did_you_mean
 
 MANIFEST_NAME = "manifest.toml"
@@ -24,11 +25,7 @@ Precision = Literal["int8", "fp32"]
 Fill = Literal["mirror", "black"]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ModelInput(_Table):
+class ModelInput(Table):
     """One input image of the graph: uint8, height x width x channels, BGR if it has three channels.
 
     If a frame is smaller, it is filled to the right and below with its mirror image or with black, as in training.
@@ -40,13 +37,13 @@ class ModelInput(_Table):
     fill: Fill = "mirror"
 
 
-class ModelOutput(_Table):
+class ModelOutput(Table):
     """One mask value covers stride x stride pixels of the input."""
 
     stride: Annotated[int, Field(ge=1, le=64)]
 
 
-class ModelFile(_Table):
+class ModelFile(Table):
     """One model file beside the manifest. With a context `folder`, validation opens and hashes it."""
 
     path: Name
@@ -70,23 +67,27 @@ class ModelFile(_Table):
         folder: Path | None = (info.context or {}).get("folder")
         if folder is None or "path" not in info.data:
             return value
-        content = (folder / info.data["path"]).read_bytes()
-        found = hashlib.sha256(content).hexdigest()
+        found = hashlib.sha256(_content(folder / info.data["path"])).hexdigest()
         if found != value:
-            raise ValueError(f"{info.data['path']} is damaged or another file: its SHA-256 is {found}")
-        if keeps_weights_elsewhere(content):
-            raise ValueError(f"{info.data['path']} keeps weights in another file, which no hash covers: save it as one")
+            raise ValueError(f"{info.data['path']} is damaged or another file: its SHA-256 is {found}, not {value}")
         return value
 
+    @model_validator(mode="after")
+    def _is_whole(self, info: ValidationInfo) -> Self:
+        folder: Path | None = (info.context or {}).get("folder")
+        if folder is not None and keeps_weights_elsewhere(_content(folder / self.path)):
+            raise ValueError(f"{self.path} keeps weights in another file, which no hash covers: save it as one file")
+        return self
 
-class ClassLimits(_Table):
+
+class ManifestLimits(Table):
     """The limits from which a region counts as a defect, unless the recipe has others."""
 
     min_confidence: Annotated[float, Field(ge=0, le=1)]
     min_area_px: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class Manifest(_Table):
+class Manifest(Table):
     """The whole of manifest.toml. `calibration`, `scores` and `training` are evidence and are kept as written."""
 
     format: Literal[1]
@@ -98,7 +99,7 @@ class Manifest(_Table):
     input: ModelInput
     output: ModelOutput
     files: Annotated[dict[FileKind, ModelFile], Field(min_length=1)]
-    limits: dict[str, ClassLimits] = {}
+    limits: dict[str, ManifestLimits] = {}
     calibration: dict[str, Any] = {}
     scores: tuple[dict[str, Any], ...] = ()
     training: dict[str, Any] = {}
@@ -120,7 +121,7 @@ class Manifest(_Table):
 
     @field_validator("limits")
     @classmethod
-    def _are_of_known_classes(cls, value: dict[str, ClassLimits], info: ValidationInfo) -> dict[str, ClassLimits]:
+    def _are_of_known_classes(cls, value: dict[str, ManifestLimits], info: ValidationInfo) -> dict[str, ManifestLimits]:
         unknown = sorted(value.keys() - set(info.data.get("classes", value)))
         if unknown:
             raise ValueError(f"not among the classes: {', '.join(unknown)}")
@@ -131,27 +132,24 @@ def read_manifest(model_dir: Path) -> Manifest:
     """The checked manifest of the model in `model_dir`. Raises ConfigError with every fault."""
     path = model_dir / MANIFEST_NAME
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError([Fault(str(path), f"there is no such file; {_others(model_dir)}")]) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
+        table = read_toml(path)
+    except ConfigError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise ConfigError([Fault(str(path), f"there is no such file. {_others(model_dir)}")]) from None
+        raise
+    return checked(Manifest, table, str(path), {"folder": model_dir})
+
+
+def _content(path: Path) -> bytes:
     try:
-        return Manifest.model_validate(table, context={"folder": model_dir})
-    except ValidationError as error:
-        raise ConfigError(_faults(path, error)) from error
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from error
 
 
 def _others(model_dir: Path) -> str:
     """The models that the user may have meant."""
     names = sorted(each.parent.name for each in model_dir.parent.glob(f"*/{MANIFEST_NAME}"))
     if not names:
-        return f"there is no model in {model_dir.parent}: is station.models_dir right, and its disk mounted?"
-    return f"models there: {', '.join(names)}{did_you_mean(model_dir.name, names)}"
-
-
-def _faults(path: Path, error: ValidationError) -> list[Fault]:
-    return [
-        Fault(f"{path}: {'.'.join(map(str, item['loc']))}", item["msg"].removeprefix("Value error, "))
-        for item in error.errors()
-    ]
+        return f"There is no model in {model_dir.parent}: is station.models_dir right, and its disk mounted?"
+    return f"Models there: {', '.join(names)}{did_you_mean(model_dir.name, names)}"

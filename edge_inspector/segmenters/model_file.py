@@ -31,13 +31,15 @@ def load_file(model_dir: Path, manifest: Manifest, kind: FileKind, runtime: str)
     except OSError as error:
         raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
     if hashlib.sha256(content).hexdigest() != told.sha256:
-        raise ConfigError([Fault(str(path), "has just been changed: it is not what the manifest says")])
+        raise ConfigError([Fault(str(path), "has changed: it does not match the manifest")])
     try:
         onnx = read_onnx(content)
     except ValueError as error:
         raise ConfigError(
-            [Fault(str(path), f"does not load on {runtime}: it is no whole ONNX file, {error}")]
+            [Fault(str(path), f"does not load on {runtime}: it is not a whole ONNX file, {error}")]
         ) from error
     if onnx.weights_elsewhere:
-        raise ConfigError([Fault(str(path), "keeps weights in another file, which no hash covers: save it as one")])
+        raise ConfigError(
+            [Fault(str(path), "keeps weights in another file, which no hash covers: save it as one file")]
+        )
     return LoadedFile(path, content, onnx.operations, ending_of(onnx))

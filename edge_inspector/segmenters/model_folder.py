@@ -7,21 +7,24 @@ import threading
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from edge_inspector.drivers import DriverSettings
+from edge_inspector.drivers import DriverSettings, Due, Segmenter
 from edge_inspector.errors import ConfigError, Fault, InferenceError
 from edge_inspector.records import Image, ModelInfo
-from edge_inspector.segmenters.engine import Desk, Engine, Running
+from edge_inspector.segmenters.engine import Engine, Running
 from edge_inspector.segmenters.manifest import FileKind, Manifest, Precision, read_manifest
 from edge_inspector.segmenters.probing import probe_pictures
+from edge_inspector.segmenters.spread import Spread
 from edge_inspector.segmenters.tiling import Tile, plan_tiles
 
 GPU_BATCH = 8
+_ALWAYS = Due(0.0, lambda: True)
 
 
 class FolderSettings(DriverSettings):
@@ -30,7 +33,7 @@ class FolderSettings(DriverSettings):
     precision: Precision = "int8"
     """Which of the model's files runs. `int8` is faster. `fp32` has the precision of the training."""
     workers: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Calls of the model at the same time. Not set: one per core, or one on a GPU. Lower it for shorter latencies."""
+    """Calls of the model at the same time. Not set: one per core, or two on a GPU. Lower it for shorter latencies."""
     max_batch: Annotated[int, Field(ge=1, le=64)] | None = None
     """Images per call of the model. Not set: 1 on a CPU, 8 on a GPU."""
     intra_op_threads: Annotated[int, Field(ge=1, le=64)] = 1
@@ -41,7 +44,7 @@ class FolderSettings(DriverSettings):
     """SHA-256 of the model's file, from its manifest. If it is set, no other file runs. A recipe may set it, too."""
 
 
-class FolderSegmenter:
+class FolderSegmenter(Segmenter):
     """The common part of all segmenters except loading. `max_batch` and `workers` are final after open()."""
 
     def __init__(self, model_dir: Path, settings: FolderSettings) -> None:
@@ -52,6 +55,7 @@ class FolderSegmenter:
         self.workers = settings.workers or _cores()
         self._running: Running | None = None
         self._opening = threading.Lock()
+        self._spread = Spread()
 
     def open(self) -> None:
         """Check the folder again, load it on the best provider and warm every batch size.
@@ -67,6 +71,10 @@ class FolderSegmenter:
 
     def segment(self, images: Sequence[Image]) -> list[Image]:
         """One mask per image, see `Segmenter`. Grey and BGR images are converted to the model's input."""
+        return self.segment_due(images, _ALWAYS) or []
+
+    def segment_due(self, images: Sequence[Image], due: Due) -> list[Image] | None:
+        """See `Segmenter`. Between the windows of a large image it asks whether the image is still wanted."""
         running = self._running
         if running is None:
             raise InferenceError(f"{self.info.label} is not open")
@@ -78,19 +86,20 @@ class FolderSegmenter:
         try:
             if all(image.shape == desk.pixels.shape[1:] for image in flat):
                 return desk.segment_exact(flat)
-            return self._segment_tiled(running, desk, flat)
+            return self._segment_tiled(running, flat, due)
         except running.engine.errors as error:
             raise InferenceError(f"{running.info.label}: {error}") from error
 
     def close(self) -> None:
         """Release the session and the buffers of all threads."""
         self._running = None
+        self._spread.close()
 
     def _load(self) -> Running:
         manifest = self._read()
         engine = self._start(manifest)
         max_batch = self._settings.max_batch or (1 if engine.on_cpu or engine.single else GPU_BATCH)
-        workers = self._settings.workers or (_cores() if engine.on_cpu else 1)
+        workers = self._settings.workers or (_cores() if engine.on_cpu else engine.lanes)
         if engine.single and max_batch > 1:
             raise ConfigError([Fault("max_batch", f"{manifest.name} takes one image at a time")])
         self._refuse_another(manifest, engine.kind)
@@ -106,7 +115,7 @@ class FolderSegmenter:
         self._warm(running, self._model_dir / manifest.files[engine.kind].path)
         return running
 
-    def _segment_tiled(self, running: Running, desk: Desk, images: list[Image]) -> list[Image]:
+    def _segment_tiled(self, running: Running, images: list[Image], due: Due) -> list[Image] | None:
         stride, size = running.info.stride, (running.info.height, running.info.width)
         masks: list[Image] = []
         jobs: list[tuple[Image, Image, Tile]] = []
@@ -115,9 +124,10 @@ class FolderSegmenter:
             masks.append(np.zeros((len(running.info.classes), -(-height // stride), -(-width // stride)), np.uint8))
             plan = plan_tiles(height, width, tile=size, overlap=self._settings.overlap_px, stride=stride)
             jobs.extend((image, masks[-1], tile) for tile in plan)
-        for start in range(0, len(jobs), running.max_batch):
-            desk.segment_tiles(jobs[start : start + running.max_batch], stride)
-        return masks
+        merging = threading.Lock()
+        batches = [jobs[start : start + running.max_batch] for start in range(0, len(jobs), running.max_batch)]
+        works = [partial(_segment_batch, running, batch, merging) for batch in batches]
+        return masks if self._spread.run(works, running.workers, due) else None
 
     def _read(self) -> Manifest:
         manifest = read_manifest(self._model_dir)
@@ -134,7 +144,7 @@ class FolderSegmenter:
         wanted, found = self._settings.model_sha256, manifest.files[kind]
         if wanted not in (None, found.sha256):
             what = f"{self._model_dir / found.path} would run, and its SHA-256 is {found.sha256}"
-            raise ConfigError([Fault("model_sha256", f"{wanted} is demanded; {what}")])
+            raise ConfigError([Fault("model_sha256", f"{wanted} is required, but {what}")])
 
     @abstractmethod
     def _start(self, manifest: Manifest) -> Engine:
@@ -149,6 +159,10 @@ class FolderSegmenter:
             running.info = replace(running.info, values=running.values(probe_pictures(desk.pixels.shape[1:])))
         except running.engine.errors as error:
             raise ConfigError([Fault(str(self._model_dir), f"does not run: {' '.join(str(error).split())}")]) from error
+
+
+def _segment_batch(running: Running, jobs: list[tuple[Image, Image, Tile]], merging: threading.Lock) -> None:
+    running.desk().segment_tiles(jobs, running.info.stride, merging)
 
 
 def _checked(image: Image) -> Image:

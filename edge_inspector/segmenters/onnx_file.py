@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
 # More fields than any net has. A file made of nothing else would take minutes to read.
@@ -20,7 +20,7 @@ _INSIDE: Final[dict[str, dict[int, str]]] = {
     "sparse tensor": {1: "tensor", 2: "tensor"},
     "tensor": {},
 }
-_GRAPH, _NODE, _OUTPUT = 7, 1, 12
+_GRAPH, _NODE, _INPUT, _OUTPUT, _TENSOR_NAME = 7, 1, 11, 12, 8
 _NODE_INPUT, _NODE_OUTPUT, _OP_TYPE, _VALUE_NAME = 1, 2, 4, 1
 _EXTERNAL_DATA = 13
 # The engine that a GPU's compiler has left lies in a separate file, too.
@@ -38,18 +38,22 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class OnnxFile:
-    """Nodes and outputs of the main graph, every operation in the file, and whether weights lie in another file."""
+    """Nodes, inputs and outputs of the main graph, every operation in the file, and whether weights lie elsewhere."""
 
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
     operations: frozenset[str]
     weights_elsewhere: bool
+    _: KW_ONLY
+    inputs: tuple[str, ...] = ()
 
 
 def read_onnx(content: bytes) -> OnnxFile:
     """The structure of `content`. Raises ValueError if it is no ONNX file."""
     nodes: list[Node] = []
+    inputs: list[str] = []
     outputs: list[str] = []
+    weights: set[str] = set()  # old exporters list them among the inputs, too
     operations: set[str] = set()
     elsewhere, graphs, left = False, 0, _MOST_FIELDS
     ahead: list[tuple[str, bool, memoryview]] = [("model", True, memoryview(content))]
@@ -69,11 +73,16 @@ def read_onnx(content: bytes) -> OnnxFile:
             if inside is not None and isinstance(value, memoryview):
                 graphs += (kind, number) == ("model", _GRAPH)
                 ahead.append((inside, main and (kind, number) in {("model", _GRAPH), ("graph", _NODE)}, value))
-            elif main and kind == "graph" and number == _OUTPUT and isinstance(value, memoryview):
-                outputs += _texts(value, _VALUE_NAME)
+            elif main and kind == "graph" and isinstance(value, memoryview) and number in (_INPUT, _OUTPUT):
+                (inputs if number == _INPUT else outputs).extend(_texts(value, _VALUE_NAME))
+            elif kind == "tensor" and number == _TENSOR_NAME and isinstance(value, memoryview):
+                weights.add(bytes(value).decode("utf-8", "replace"))
     if not graphs:
         raise ValueError("it has no graph")
-    return OnnxFile(tuple(nodes), tuple(outputs), frozenset(operations), elsewhere or _COMPILED in operations)
+    given = tuple(name for name in inputs if name not in weights)
+    return OnnxFile(
+        tuple(nodes), tuple(outputs), frozenset(operations), elsewhere or _COMPILED in operations, inputs=given
+    )
 
 
 def keeps_weights_elsewhere(content: bytes) -> bool:

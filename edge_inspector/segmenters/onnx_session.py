@@ -5,32 +5,43 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import stat
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.records import Image
 from edge_inspector.segmenters.ending import Ending
-from edge_inspector.segmenters.engine import Bound
+from edge_inspector.segmenters.engine import Bound, Engine
 from edge_inspector.segmenters.form import Port, refuse_another_form
+from edge_inspector.segmenters.lanes import Lane, Lanes, Memories, OnDevice, batch_sizes, pinned
 from edge_inspector.segmenters.manifest import FileKind, Manifest, Precision
 from edge_inspector.segmenters.model_file import LoadedFile, load_file
+from edge_inspector.store.whole_file import draft_of
 
 log = logging.getLogger(__name__)
 
 Provider = Literal["tensorrt", "cuda", "cpu"]
 
 _FIRST_RUN_S: Final = 60.0
+_GPU_LANES: Final = 2
 
 _RUNTIME_NAMES: Final[dict[Provider, str]] = {
     "tensorrt": "TensorrtExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "cpu": "CPUExecutionProvider",
+}
+# The options with which a batch is recorded as a graph.
+_RECORDED: Final[dict[Provider, dict[str, str]]] = {
+    "tensorrt": {"trt_cuda_graph_enable": "True"},
+    "cuda": {"enable_cuda_graph": "1"},
 }
 # TensorRT's INT8 is symmetric and saturates on CPUs without VNNI. CUDA has no INT8 kernels for the CPU's file and would
 # run it slower than FP32. So each provider has its own file, and none ever gets another's.
@@ -55,7 +66,7 @@ class Wanted:
     named: bool = False
 
 
-class OnnxEngine:
+class OnnxEngine(Engine):
     """A running session, with its real provider and file."""
 
     def __init__(self, runtime: Any, session: Any, *, provider: Provider, kind: FileKind, ending: Ending) -> None:
@@ -66,7 +77,7 @@ class OnnxEngine:
         self.fell_back = False
         self.single = session.get_inputs()[0].shape[0] == 1
         self.errors = runtime_errors()
-        self._session, self._options = session, runtime.RunOptions
+        self._runtime, self._session, self._options = runtime, session, runtime.RunOptions
         self._names = session.get_inputs()[0].name, session.get_outputs()[0].name
 
     def bind(self, pixels: tuple[int, int, int], masks: tuple[int, int, int]) -> Bound:
@@ -89,11 +100,67 @@ class OnnxEngine:
             shape: tuple[int, ...] = self._session.run(None, {self._names[0]: pixels}, options)[0].shape
         except self.errors as error:
             if options.terminate:
-                raise RuntimeError(f"no mask came within {_FIRST_RUN_S:g} s: it may go round in a loop") from error
+                raise RuntimeError(f"no mask came within {_FIRST_RUN_S:g} s: it may be in an endless loop") from error
             raise
         finally:
             end.cancel()
         return shape
+
+
+class Gpu(NamedTuple):
+    """Where lanes have their memory, the largest batch, and how `another(recorded=...)` session is started."""
+
+    place: OnDevice
+    most: int
+    another: Callable[..., Any]
+
+
+class OnnxGpuEngine(OnnxEngine):
+    """Batches of fixed sizes on a GPU, in lanes. The session itself serves to check them."""
+
+    lanes = _GPU_LANES
+
+    def __init__(
+        self, runtime: Any, session: Any, *, provider: Provider, kind: FileKind, ending: Ending, gpu: Gpu
+    ) -> None:
+        super().__init__(runtime, session, provider=provider, kind=kind, ending=ending)
+        self._gpu = gpu
+        self._sizes = batch_sizes(1 if self.single else gpu.most)
+        self._opening = threading.Lock()
+        self._shared: Lanes | None = None
+
+    def bind(self, pixels: tuple[int, int, int], masks: tuple[int, int, int]) -> Bound:
+        """All threads share the lanes. The first one makes them."""
+        with self._opening:
+            if self._shared is None:
+                self._shared = Lanes(self._proven(pixels, masks))
+            return self._shared.run
+
+    def memory(self, shape: tuple[int, ...]) -> Image:
+        """Memory that the GPU can fetch by itself."""
+        return pinned(shape)
+
+    def _proven(self, pixels: tuple[int, int, int], masks: tuple[int, int, int]) -> list[Lane]:
+        """Lanes whose masks are those of a plain call: with recorded graphs, or without if these fail."""
+        failures: tuple[type[Exception], ...] = (ConfigError, *self.errors)
+        try:
+            return self._made(pixels, masks, recorded=True)
+        except failures as error:
+            log.warning("%s: runs without recorded graphs: %s", self.provider, error)
+        return self._made(pixels, masks, recorded=False)
+
+    def _made(self, pixels: tuple[int, int, int], masks: tuple[int, int, int], *, recorded: bool) -> list[Lane]:
+        made = []
+        for _ in range(self.lanes):
+            session = self._gpu.another(recorded=recorded)
+            memory = Memories(self._runtime, self._gpu.place, pixels, masks)
+            made.append(Lane(session, memory, self._sizes, recorded=recorded))
+            made[-1].prove(self._plain)
+        return made
+
+    def _plain(self, images: Image) -> Image:
+        found: Image = self._session.run(None, {self._names[0]: images})[0]
+        return found
 
 
 def load_runtime() -> Any:
@@ -143,10 +210,12 @@ def _start(runtime: Any, model_dir: Path, manifest: Manifest, *, provider: Provi
     if kind not in manifest.files:
         raise ConfigError([Fault(f"provider {provider}", f"{model_dir} has no files.{kind}")])
     file = load_file(model_dir, manifest, kind, provider)
-    try:
-        chosen: list[Any] = [
-            (_RUNTIME_NAMES[provider], _provider_options(runtime, file, provider, wanted=wanted, manifest=manifest))
-        ]
+
+    def start(*, recorded: bool) -> Any:
+        options = _provider_options(runtime, file, provider, wanted=wanted, manifest=manifest)
+        if recorded:
+            options |= _RECORDED.get(provider, {})
+        chosen: list[Any] = [(_RUNTIME_NAMES[provider], options)]
         if provider == "tensorrt":
             chosen.append(_RUNTIME_NAMES["cuda"])  # for the operators that TensorRT does not support
         # TensorRT finds its cached engines by the path. With bytes it may build them again at each start.
@@ -154,14 +223,23 @@ def _start(runtime: Any, model_dir: Path, manifest: Manifest, *, provider: Provi
         session = runtime.InferenceSession(given, _session_options(runtime, wanted), providers=chosen)
         if provider == "tensorrt":
             load_file(model_dir, manifest, kind, provider)  # checks that nobody has exchanged it meanwhile
+        # The runtime does not raise if a GPU or its libraries are missing: it falls back to the CPU.
+        if session.get_providers()[0] != _RUNTIME_NAMES[provider]:
+            what = f"did not start, and {session.get_providers()[0]} ran instead"
+            raise ConfigError([Fault(f"provider {provider}", what)])
+        return session
+
+    try:
+        session = start(recorded=False)
     except runtime_errors() as error:
         raise ConfigError([Fault(str(file.path), f"does not load on {provider}: {error}")]) from error
-    # The runtime does not raise if a GPU or its libraries are missing: it falls back to the CPU.
-    if session.get_providers()[0] != _RUNTIME_NAMES[provider]:
-        raise ConfigError([Fault(f"provider {provider}", f"did not start; {session.get_providers()[0]} ran instead")])
     inputs, outputs = _ports(session.get_inputs()), _ports(session.get_outputs())
     refuse_another_form(file.path, manifest, inputs=inputs, outputs=outputs, byte="tensor(uint8)")
-    return OnnxEngine(runtime, session, provider=provider, kind=kind, ending=file.ending)
+    # Without a cache TensorRT would build its engine again for each lane, for minutes.
+    if provider == "cpu" or (provider == "tensorrt" and wanted.engine_cache is None):
+        return OnnxEngine(runtime, session, provider=provider, kind=kind, ending=file.ending)
+    gpu = Gpu(OnDevice("cuda", wanted.gpu), wanted.gpu_batch, start)
+    return OnnxGpuEngine(runtime, session, provider=provider, kind=kind, ending=file.ending, gpu=gpu)
 
 
 def _session_options(runtime: Any, wanted: Wanted) -> Any:
@@ -215,13 +293,24 @@ def tensorrt_options(
     folder = f"{manifest.name}-{manifest.version}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     cache = wanted.engine_cache / folder
     cache.mkdir(parents=True, exist_ok=True)
-    (cache / "made-for.json").write_text(text, encoding="utf-8")
+    _refuse_foreign(cache)
+    with draft_of(cache / "made-for.json", synced=False) as draft:
+        draft.write_text(text, encoding="utf-8")
     return options | {
         "trt_engine_cache_enable": "True",
         "trt_engine_cache_path": str(cache),
         "trt_timing_cache_enable": "True",
         "trt_timing_cache_path": str(cache),
     }
+
+
+def _refuse_foreign(cache: Path) -> None:
+    """Raise ConfigError if somebody else could have put an engine there: TensorRT runs it without a check."""
+    for path in (cache.parent, cache, *cache.iterdir()):
+        found = path.stat()
+        if found.st_uid not in {0, os.getuid()} or found.st_mode & stat.S_IWOTH:
+            what = f"{path} is another user's, or everybody may write it: remove it, or name another folder"
+            raise ConfigError([Fault("segmenter.settings.engine_cache", what)])
 
 
 def gpu_description(driver: Path = Path("/proc/driver/nvidia")) -> str:

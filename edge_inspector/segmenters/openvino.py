@@ -11,7 +11,7 @@ from edge_inspector.driver_table import DEFAULT_RUNTIME
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.records import Image
 from edge_inspector.segmenters.ending import Ending
-from edge_inspector.segmenters.engine import Bound
+from edge_inspector.segmenters.engine import Bound, Engine
 from edge_inspector.segmenters.form import Port, refuse_another_form
 from edge_inspector.segmenters.manifest import FileKind, Manifest
 from edge_inspector.segmenters.model_file import load_file
@@ -66,7 +66,7 @@ class OpenVinoSegmenter(FolderSegmenter):
         }
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(Engine):
     """A compiled model. Each thread has its own request."""
 
     provider = "openvino"

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from edge_inspector.driver_table import DEFAULT_RUNTIME
-from edge_inspector.drivers import DriverSettings, Segmenter, load_driver
+from edge_inspector.drivers import DriverSettings, Due, Segmenter, load_driver
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.records import Image, ModelInfo
+from edge_inspector.settings import below, checked
 
 
 class TwoStageSegmenter:
@@ -39,7 +40,7 @@ class TwoStageSegmenter:
 
     def __init__(self, model_dir: Path, settings: Settings) -> None:
         if settings.driver == "two-stage":
-            raise ConfigError([Fault("driver", "a first stage of two stages would never end: name another driver")])
+            raise ConfigError([Fault("driver", "the first stage must not have two stages itself. Name another driver")])
         try:
             kind = load_driver("segmenters", settings.driver)
         except KeyError:
@@ -48,13 +49,12 @@ class TwoStageSegmenter:
             raise ConfigError(
                 [Fault("first", f"{settings.first} must be the name of a folder beside {model_dir.name}")]
             )
+        demanded = {"model_sha256": settings.model_sha256} if settings.model_sha256 else {}
         try:
-            own = kind.Settings.model_validate(settings.settings)
-            demanded = {"model_sha256": settings.model_sha256} if settings.model_sha256 else {}
-            second = kind.Settings.model_validate(settings.settings | demanded)
-        except ValidationError as error:
-            wrong = [(".".join(map(str, ("settings", *item["loc"]))), item["msg"]) for item in error.errors()]
-            raise ConfigError([Fault(where, what) for where, what in wrong]) from error
+            own = checked(kind.Settings, settings.settings)
+            second = checked(kind.Settings, settings.settings | demanded)
+        except ConfigError as error:
+            raise ConfigError(below("settings", error.faults)) from error
         self._first: Segmenter = kind(model_dir.with_name(settings.first), own)
         self._second: Segmenter = kind(model_dir, second)
         self._suspicion = settings.suspicion * 255.0
@@ -91,9 +91,17 @@ class TwoStageSegmenter:
 
     def segment(self, images: Sequence[Image]) -> list[Image]:
         """One mask per image, see `Segmenter`."""
-        looks = self._first.segment(images)
+        return self.segment_due(images, Due(0.0, lambda: True)) or []
+
+    def segment_due(self, images: Sequence[Image], due: Due) -> list[Image] | None:
+        """See `Segmenter`. Either model may leave the rest out."""
+        looks = self._first.segment_due(images, due)
+        if looks is None:
+            return None
         suspicious = [place for place, look in enumerate(looks) if look.max(initial=0) >= self._suspicion]
-        found = self._second.segment([images[place] for place in suspicious])
+        found = self._second.segment_due([images[place] for place in suspicious], due)
+        if found is None:
+            return None
         masks = dict(zip(suspicious, found, strict=True))
         return [masks[place] if place in masks else self._empty(image) for place, image in enumerate(images)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,61 +12,33 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edge_inspector.cameras.folder import load_index
-from edge_inspector.driver_table import DEFAULT_RUNTIME
 from edge_inspector.errors import ConfigError, DeviceError, EdgeInspectorError, Fault
 from edge_inspector.simulation.broker import DemoBroker
 from edge_inspector.simulation.gige.processes import CameraProcesses
 from edge_inspector.simulation.line import Line, camera_offset_mm
+from edge_inspector.simulation.lines.kinds import KINDS, LANES, write_kind
+from edge_inspector.simulation.options import DemoOptions
 from edge_inspector.simulation.recorder import Recorder
-from edge_inspector.simulation.report import measure, read_ledger, recovery_s
+from edge_inspector.simulation.report import line_report, read_ledger, recovery_s
 from edge_inspector.simulation.scoreboard import Scoreboard
-from edge_inspector.simulation.station_files import Variant, models_dir, write_station_files
+from edge_inspector.simulation.station_files import models_dir, write_station_files
 from edge_inspector.simulation.tiles import write_textures
 from edge_inspector.store.users import Role, new_user, write_users
 
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _READY_S = 60.0
 _DEGRADED_S = 10.0
-_STOP_S = 10.0
+_TOLD_S = 20.0
+_WAITING = re.compile(r"^edge_inspector_verdicts_waiting{[^}]*} (.+)$", re.MULTILINE)
 USER, PASSWORD = "demo", "demo-line"  # for the page, which only this machine can reach
 _DOWN_S = {"plc": 5.0, "broker": 5.0, "daemon": 1.0, "camera": 3.0}  # how long a killed process stays dead
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoOptions:
-    """The options of the command line. 0, empty and None mean the default."""
-
-    parts: int = 0
-    cameras: int = 0
-    speed_mm_s: float = 2000.0
-    pitch_mm: float = 0.0
-    frames: Path | None = None
-    model: str = ""
-    model_ms: float = 0.0
-    kills: tuple[str, ...] = ()
-    seed: int = 7
-    report: Path | None = None
-    keep: Path | None = None
-    lead_s: float = 0.5  # from "ready" until the belt starts
-    camera_faults: str = ""
-    model_fail_every: int = 0
-    gige: bool = False
-    loss: float = 0.0
-    shadow: str = ""
-    archive: str = ""  # lines of the station file's table, instead of the demo's own
-    distinct: int = 0
-    realtime: str = ""  # lines for the station file's table of that name
-    runtime: str = DEFAULT_RUNTIME  # the segmenter's driver
-    workers: int = 0  # the model's threads
-    line_scan: bool = False
-    review_band: tuple[float, float] = (0.4, 0.6)
-    dim_from: int = -1  # a part number from 0. From there on the light is weaker
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -73,8 +46,7 @@ def run_demo(options: DemoOptions) -> int:
 
     Raises ConfigError for impossible options before anything starts.
     """
-    if faults := [*_contradictions(options), *_missing(options)]:
-        raise ConfigError(faults)
+    check_options(options)
     with ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-inspector-demo-")))
         demo = Demo(options, folder.resolve())
@@ -88,22 +60,32 @@ def run_demo(options: DemoOptions) -> int:
     return 1 if broken else 0
 
 
+def check_options(options: DemoOptions) -> None:
+    """Raises ConfigError with all that is impossible."""
+    if faults := [*_contradictions(options), *_missing(options)]:
+        raise ConfigError(faults)
+
+
 class Demo:
     """The processes of one run and their files."""
+
+    stop_s = 10.0  # that the daemon may take to stop
 
     def __init__(self, options: DemoOptions, folder: Path) -> None:
         self.options = options
         self.folder = folder
-        self.ports = {name: free_port() for name in ("plc", "broker", "web")}
+        self.ports = {name: free_port() for name in ("plc", "broker", "web", "other")}
         self.station_ports = dict(self.ports)  # the addresses in the station file, where a proxy may stand in between
         self.daemon_environment: dict[str, str] = {}
         self.broker_lines: tuple[str, ...] = ("allow_anonymous true",)
-        self.lanes = options.cameras or (1 if options.frames else 4)
+        self.kind = KINDS[options.line] if options.line else None
+        self.lanes = options.cameras or (len(self.kind.views) if self.kind else 1 if options.frames else 4)
         self.line = self._line()
         self.ledger = folder / "ledger.jsonl"
         self.ledger.unlink(missing_ok=True)
         (folder / "started").unlink(missing_ok=True)
         self.cameras = CameraProcesses(folder / "line.json", self.lanes if options.gige else 0, options.loss)
+        self.ready_s = float("nan")
         self._boots = 0
         self._dead: set[str] = set()
         self._kills = sorted(_parse_kill(kill) for kill in options.kills)
@@ -121,6 +103,7 @@ class Demo:
             self.broker = DemoBroker(self.ports["broker"], self.folder, extra=self.broker_lines)
             stack.callback(self.broker.stop)
             self.broker.start()
+            self._put(self.broker.pid, self.options.world_cores)
             self.recorder = Recorder(self.ports["broker"], self.broker.mqtt_version)
             stack.callback(self.recorder.stop)
             line_file = self.folder / "line.json"
@@ -169,9 +152,10 @@ class Demo:
             self._check_daemon()
             state = self._health().get("state")
             if state == "ready" or (state == "degraded" and waited_s > _DEGRADED_S):
+                self.ready_s = age_s(self.daemon.pid)
                 return
-            time.sleep(0.05)
-        raise EdgeInspectorError(f"the station was not ready within {_READY_S:g} s; {self._last_words()}")
+            time.sleep(0.02)
+        raise EdgeInspectorError(f"the station was not ready within {_READY_S:g} s. {self._last_words()}")
 
     def _health(self) -> dict[str, Any]:
         try:
@@ -182,23 +166,22 @@ class Demo:
 
     def finish(self) -> dict[str, object]:
         """Stop the daemon, wait for the last messages on every link, and measure."""
-        time.sleep(0.3)
-        metrics = self._scrape()
+        metrics = self._when_told()
         (self.folder / "metrics.txt").write_text(metrics)
         begun_ns = time.monotonic_ns()
         self.daemon.send_signal(signal.SIGTERM)
         try:
-            code = self.daemon.wait(_STOP_S)
+            code = self.daemon.wait(self.stop_s)
         except subprocess.TimeoutExpired:
             raise EdgeInspectorError(
-                f"the daemon did not stop within {_STOP_S:g} s of SIGTERM; {self._last_words()}"
+                f"the daemon did not stop within {self.stop_s:g} s of SIGTERM. {self._last_words()}"
             ) from None
         stop_s = (time.monotonic_ns() - begun_ns) / 1e9
         time.sleep(0.3)
-        end_process(self.plc)
+        self._stop_plc()
         if not self.ledger.exists():
-            raise EdgeInspectorError("the simulated PLC never came to run: this machine is too busy for the demo")
-        report = measure(self.line, read_ledger(self.ledger), self.recorder.verdicts(), metrics)
+            raise EdgeInspectorError("the simulated PLC did not start: this machine is too busy for the demo")
+        report = line_report(self.line, read_ledger(self.ledger), self.recorder.verdicts(), metrics)
         ready_ns = self.cameras.revived_ns
         report |= {
             "camera_recovery_s": None if ready_ns is None else recovery_s(self.recorder.verdicts(), "cam1", ready_ns),
@@ -217,77 +200,107 @@ class Demo:
         options = self.options
         frames = str(options.frames.resolve()) if options.frames else ""
         length_mm, pitch_mm = (60.0, 200.0) if frames else (200.0, 400.0)
-        textures = "" if frames else str(self.folder / "textures.npz")
+        web = self.kind is not None and self.kind.web
+        if web:
+            length_mm, pitch_mm = 450.0, 500.0
+        textures = "" if frames or web else str(self.folder / "textures.npz")
         if textures:
             write_textures(Path(textures), options.seed)  # before the time until the belt starts begins to run
-        return Line(
+        line = Line(
             seed=options.seed,
             start_ns=0,
             started_by=str(self.folder / "started"),
-            speed_mm_s=options.speed_mm_s,
+            speed_mm_s=options.speed_mm_s * (self.kind.pace if self.kind else 1.0),
             pitch_mm=options.pitch_mm or pitch_mm,
-            part_length_mm=length_mm,
+            part_length_mm=options.part_length_mm or length_mm,
             parts=options.parts or 1_000_000,
             lanes=self.lanes,
-            gate_mm=camera_offset_mm(self.lanes - 1) + 1200.0 * max(1.0, options.speed_mm_s / 2000.0),
+            gate_mm=self._way_to_gate(),
+            places_mm=self.kind.places_mm if self.kind is not None else (),
+            fire_port=self.ports["plc"] if self.kind is not None and self.kind.fires else 0,
+            cameras_at_eye=self.kind is not None and self.kind.at_eye,
             counts_per_mm=10.0,
             frames=frames,
             distinct=options.distinct,
             dim_from=options.dim_from,
             textures=textures,
+            web=web,
         )
+        if not options.distinct or options.gige:
+            return line
+        line.prepare(self.folder / "prepared", options.tiles)
+        return replace(line, prepared=str(self.folder / "prepared"))
+
+    def _way_to_gate(self) -> float:
+        if self.kind is None:
+            return camera_offset_mm(self.lanes - 1) + 1200.0 * max(1.0, self.options.speed_mm_s / 2000.0)
+        return self.kind.way_mm
 
     def _write_files(self, line_file: Path) -> None:
         options = self.options
         if not (self.folder / "users").exists():
             write_users(self.folder / "users", {USER: new_user(USER, Role.ADMIN, PASSWORD)})
+        if self.kind is not None:
+            version = self.broker.mqtt_version
+            write_kind(
+                self.kind,
+                self.folder,
+                line_file,
+                self.line,
+                ports=self.station_ports,
+                mqtt_version=version,
+                faults=options.camera_faults,
+            )
+            return
         write_station_files(
             self.folder,
             line_file,
             self.line,
             ports=self.station_ports,
-            variant=Variant(
-                mqtt_version=self.broker.mqtt_version,
-                model=options.model,
-                model_ms=options.model_ms,
-                model_fail_every=options.model_fail_every,
-                camera_faults=options.camera_faults,
-                gige=options.gige,
-                shadow=options.shadow,
-                archive=options.archive,
-                line_scan=options.line_scan,
-                review_band=options.review_band,
-                realtime=options.realtime,
-                runtime=options.runtime,
-                workers=options.workers,
-            ),
+            options=options,
+            mqtt_version=self.broker.mqtt_version,
         )
+
+    def _put(self, pid: int, cores: Collection[int]) -> None:
+        """Keep a process that has just started on these cores, if there are any."""
+        if cores:
+            os.sched_setaffinity(pid, cores)
 
     def _start_plc(self) -> subprocess.Popen[bytes]:
         self._boots += 1
-        return subprocess.Popen(
+        kind = self.kind
+        plc = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
-                "edge_inspector.simulation.plc",
+                "edge_inspector.simulation.plc" if kind is None else kind.process,
                 str(self.folder / "line.json"),
-                str(self.ports["plc"]),
+                str(self.ports["plc" if kind is None else kind.port]),
                 str(self.ledger),
                 "--boot",
                 str(self._boots),
+                *([] if kind is None else [each.format(ports=self.ports) for each in kind.arguments]),
             ],
             start_new_session=True,
         )
+        self._put(plc.pid, self.options.world_cores)
+        return plc
+
+    def _stop_plc(self) -> None:
+        end_process(self.plc)
 
     def _start_daemon(self) -> subprocess.Popen[bytes]:
         with (self.folder / "daemon.log").open("a") as log:
-            return subprocess.Popen(
+            daemon = subprocess.Popen(
                 [sys.executable, "-m", "edge_inspector", "run", str(self.folder / "station.toml")],
                 stderr=log,
                 stdout=log,
                 start_new_session=True,
                 env={**os.environ, **self.daemon_environment},
             )
+        world = self.options.world_cores
+        self._put(daemon.pid, os.sched_getaffinity(0) - set(world) if world else ())
+        return daemon
 
     def kill(self, what: str) -> None:
         """Kill plc, broker, daemon or the first camera, as a power cut would."""
@@ -317,10 +330,20 @@ class Demo:
 
     def _check_daemon(self) -> None:
         if self.daemon.poll() is not None and "daemon" not in self._dead:
-            raise EdgeInspectorError(f"the daemon ended with code {self.daemon.returncode}; {self._last_words()}")
+            raise EdgeInspectorError(f"the daemon ended with code {self.daemon.returncode}. {self._last_words()}")
 
     def _last_words(self) -> str:
-        return "its last lines:\n" + "\n".join((self.folder / "daemon.log").read_text().splitlines()[-10:])
+        return "Its last lines:\n" + "\n".join((self.folder / "daemon.log").read_text().splitlines()[-10:])
+
+    def _when_told(self) -> str:
+        """The metrics, as soon as no verdict waits for a link: a starved station still has parts to answer."""
+        until = time.monotonic() + _TOLD_S
+        while True:
+            time.sleep(0.3)
+            metrics = self._scrape()
+            waiting = _WAITING.findall(metrics)
+            if not any(float(each) for each in waiting) or time.monotonic() > until:
+                return metrics
 
     def _scrape(self) -> str:
         try:
@@ -337,6 +360,12 @@ def _contradictions(options: DemoOptions) -> Iterator[Fault]:
             yield Fault(f"--kill {kill}", f"say {', '.join(_DOWN_S)} and a time in seconds, as in plc@20")
     if not options.gige and (options.loss or any(kill.startswith("camera@") for kill in options.kills)):
         yield Fault("--loss and --kill camera", "need --gige: only those cameras are processes")
+    if options.line and options.line not in (*KINDS, LANES):
+        yield Fault(f"--line {options.line}", f"there are: {', '.join((*KINDS, LANES))}")
+    if options.line == LANES and any(not kill.startswith("daemon@") for kill in options.kills):
+        yield Fault("--line lanes", "kills only daemon@S, the station of the first lane")
+    if options.line and (options.gige or options.frames or options.line_scan or options.model_ms):
+        yield Fault("--line", "goes with none of --gige, --frames, --line-scan and --model-ms")
     if options.line_scan and (not options.gige or options.frames):
         yield Fault("--line-scan", "needs --gige, and the rendered parts")
 
@@ -362,6 +391,17 @@ def _missing(options: DemoOptions) -> Iterator[Fault]:
 def _parse_kill(text: str) -> tuple[float, str]:
     what, _, at = text.partition("@")
     return float(at), what
+
+
+def age_s(pid: int) -> float:
+    """The age of the process, to 10 ms."""
+    began_ticks = int(stat_of(Path(f"/proc/{pid}"))[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - began_ticks / TICKS_PER_S
+
+
+def stat_of(process: Path) -> list[str]:
+    """The fields after the name in the process's, or the thread's, stat file."""
+    return (process / "stat").read_text().rpartition(")")[2].split()
 
 
 def free_port() -> int:

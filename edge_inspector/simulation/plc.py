@@ -10,7 +10,7 @@ import argparse
 import json
 import random
 import secrets
-import signal
+import socket
 import sys
 import threading
 import time
@@ -22,11 +22,13 @@ from typing import Any, TextIO
 from snap7 import Server
 from snap7.type import SrvArea
 
-from edge_inspector.encoders.counter import Counter
-from edge_inspector.records import Reason
-from edge_inspector.s7 import blocks
-from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT
+from edge_inspector.codes import Reason
+from edge_inspector.inspection.counter import Counter
+from edge_inspector.plc import blocks
+from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT, wrap32
+from edge_inspector.simulation.camera_fire import CameraFire
 from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.signals import told_by_signals
 
 SCAN_NS = 10_000_000
 EDGE_DEAD_NS = 400_000_000  # two heartbeats of 200 ms
@@ -36,7 +38,7 @@ _NEVER = 2**63
 
 
 @dataclass(slots=True)
-class Announced:
+class SimulatedTrigger:
     """One slot of the trigger ring."""
 
     part_seq: int
@@ -70,7 +72,7 @@ class PlcProgram:
         """`gate_counts` is negative for a counter that falls. Without a `counter`, the counter has 32 bits."""
         self.boot_id = boot_id
         self._counter = counter or Counter(falling=gate_counts < 0)
-        self.triggers: dict[int, Announced] = {}
+        self.triggers: dict[int, SimulatedTrigger] = {}
         self.tracked: list[Tracked] = []
         self.trigger_seq = 0
         self.session_id = 0
@@ -91,7 +93,7 @@ class PlcProgram:
     def photo_eye(self, count: int) -> int:
         """A leading edge, latched at `count`. Returns the part's number."""
         self.trigger_seq += 1
-        self.triggers[self.trigger_seq % blocks.TRIGGER_SLOTS] = Announced(self.trigger_seq, count)
+        self.triggers[self.trigger_seq % blocks.TRIGGER_SLOTS] = SimulatedTrigger(self.trigger_seq, count)
         self.tracked.append(Tracked(self.trigger_seq, count))
         return self.trigger_seq
 
@@ -191,6 +193,8 @@ class PlcProgram:
 class SimulatedPlc:
     """The process: server, scan, world, and a ledger of all events (one JSON object per line)."""
 
+    _blocks = 100, 101  # numbers of DB_Plc and DB_Edge
+
     def __init__(self, line: Line, *, port: int, ledger: TextIO, boot: int, panel: Path) -> None:
         self._line = line
         self._panel, self._panel_ns = panel, 0
@@ -210,12 +214,19 @@ class SimulatedPlc:
         self._next = next((part for part in range(line.parts) if line.eye_mm(part) > moved), line.parts)
         self._next_ns = self._eye_ns()
         self._standing = not self._line.started
-        self._server = Server(log=False)
-        self._server.register_area(SrvArea.DB, 100, self._db_plc)
-        self._server.register_area(SrvArea.DB, 101, self._db_edge)
-        self._server.set_events_callback(self._on_event)
-        self._server.start_to("127.0.0.1", port)
+        self._camera = CameraFire(round(line.offset_mm(0) * line.counts_per_mm))
+        self._fires = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._server: Any = self._serve(port)
         self._log("boot", boot_id=self._program.boot_id, zero=self._zero)
+
+    def _serve(self, port: int) -> Any:
+        """A server for the two blocks, already running. It can `stop`."""
+        server = Server(log=False)
+        server.register_area(SrvArea.DB, self._blocks[0], self._db_plc)
+        server.register_area(SrvArea.DB, self._blocks[1], self._db_edge)
+        server.set_events_callback(self._on_event)
+        server.start_to("127.0.0.1", port)
+        return server
 
     def run(self, stop: threading.Event, no_more_parts: threading.Event) -> None:
         """Scan until `stop` is set."""
@@ -228,6 +239,7 @@ class SimulatedPlc:
             if no_more_parts.is_set():
                 self._next_ns = _NEVER
             self._scan()
+        self._fires.close()
         self._server.stop()
 
     def _scan(self) -> None:
@@ -235,10 +247,13 @@ class SimulatedPlc:
         while self._next_ns <= now:
             count = self._latched()
             part_seq = self._program.photo_eye(count)
+            if self._line.fire_port:
+                self._camera.photo_eye(count)
             self._world_part[part_seq] = self._next
             self._log("trigger", part_seq=part_seq, part=self._next, count=count, at_ns=self._next_ns)
             self._next += 1
             self._next_ns = self._eye_ns()
+        self._fire_camera(now)
         self._obey()
         self._consume(now)
         self._fire(self._line.raw_count(self._line.belt.position_mm(now), self._zero))
@@ -249,6 +264,13 @@ class SimulatedPlc:
             self._log("read", trigger_seq=self._told_seq)
         self._publish_encoder()
         self._ledger.flush()
+
+    def _fire_camera(self, now: int) -> None:
+        count = self._line.raw_count(self._line.belt.position_mm(now), self._zero)
+        due = self._camera.scan(count)
+        if due is not None:
+            self._fires.sendto(b"fire", ("127.0.0.1", self._line.fire_port))
+            self._log("camera", late_mm=wrap32(count - due) / self._line.counts_per_mm, at_ns=now)
 
     def _latched(self) -> int:
         """The counter's value when the next part meets the photo-eye."""
@@ -321,12 +343,21 @@ class SimulatedPlc:
         return self._line.belt.time_at(self._line.eye_mm(self._next))
 
     def _on_event(self, event: Any) -> None:
-        if event.EvtCode == EVENT_DATA_READ and event.EvtParam2 == 100 and event.EvtParam3 == 0:
+        if event.EvtCode == EVENT_DATA_READ and event.EvtParam2 == self._blocks[0]:
+            self._was_read(event.EvtParam3)
+        if event.EvtCode == EVENT_DATA_WRITE and event.EvtParam2 == self._blocks[1]:
+            self._was_written(event.EvtParam3)
+
+    def _was_read(self, start: int) -> None:
+        """Somebody read DB_Plc from this byte on."""
+        if start == 0:
             self._read_seq = self._published_seq
-        if event.EvtCode == EVENT_DATA_WRITE and event.EvtParam2 == 101:
-            slot = (event.EvtParam3 - DB_EDGE.offset(VERDICT)) // VERDICT.size
-            if slot >= 0:
-                self._written[slot] = time.monotonic_ns()
+
+    def _was_written(self, start: int) -> None:
+        """Somebody wrote DB_Edge from this byte on."""
+        slot = (start - DB_EDGE.offset(VERDICT)) // VERDICT.size
+        if slot >= 0:
+            self._written[slot] = time.monotonic_ns()
 
     def _log(self, kind: str, **fields: Any) -> None:
         self._ledger.write(json.dumps({"kind": kind, "boot": self._program.boot_id, **fields}) + "\n")
@@ -340,12 +371,7 @@ def main(arguments: Sequence[str] | None = None, kind: type[SimulatedPlc] = Simu
     parser.add_argument("ledger", type=Path)
     parser.add_argument("--boot", type=int, default=1)
     given = parser.parse_args(arguments)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    no_more_parts = threading.Event()
-    signal.signal(signal.SIGUSR1, lambda *_: no_more_parts.set())
-    sys.setswitchinterval(0.0005)
+    stop, no_more_parts = told_by_signals()
     with given.ledger.open("a", encoding="utf-8") as ledger:
         panel = given.ledger.with_name("panel.json")
         plc = kind(Line.read(given.line), port=given.port, ledger=ledger, boot=given.boot, panel=panel)

@@ -55,7 +55,9 @@ class Recorder:
     def _on_message(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
         try:
             body = json.loads(message.payload)
-        except ValueError:
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(body, dict):
             return
         if message.topic.endswith("/verdict"):
             with self._lock:

@@ -10,8 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from edge_inspector.records import Decision, Reason
-from edge_inspector.simulation.line import Line, camera_offset_mm
+from edge_inspector.codes import Decision, Reason
+from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.web import web_parts
 
 Event = dict[str, Any]
 PartKey = tuple[int, int]
@@ -30,7 +31,7 @@ def read_ledger(path: Path) -> list[Event]:
     return events
 
 
-def measure(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], metrics: str) -> Event:
+def line_report(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], metrics: str) -> Event:
     """The report of `edge-inspector demo --report`. docs/demo.md explains every figure."""
     triggers = {_key(event): event for event in ledger if event["kind"] == "trigger"}
     plc: dict[PartKey, Event] = {}
@@ -59,7 +60,9 @@ def measure(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], metr
         "unaccounted_mqtt": len(triggers.keys() - mqtt.keys()),
         "duplicates": _duplicates(ledger, verdicts),
         "mqtt_redelivered": len(verdicts) - len({(body["boot_id"], body["seq"]) for body in verdicts}),
-        "late": sum(event["kind"] == "verdict" and event["how"] == "late" for event in ledger),
+        "late": sum(
+            event["kind"] == "verdict" and event["how"] == "late" and _key(event) in triggers for event in ledger
+        ),
         "truth_defective": sum(truth[key] for key in answered),
         "escapes": sum(truth[key] and decisions[key] == Decision.ACCEPT for key in answered),
         "false_rejects": sum(not truth[key] and decisions[key] == Decision.REJECT for key in answered),
@@ -67,6 +70,8 @@ def measure(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], metr
     report |= _gate(ledger)
     report |= _timing(triggers, plc, mqtt)
     report |= _position(line, ledger, triggers, mqtt)
+    if line.web:
+        report |= _marks(line, mqtt.values())
     report |= _from_metrics(metrics)
     report["edge_silent_ms"] = _silences(ledger)
     return report
@@ -107,6 +112,18 @@ def _gate(ledger: Sequence[Event]) -> Event:
         "gate_misses": len((should & passed) - hit),
         "gate_wrong_part": sum(event["hit"] != event["part"] for event in fired),
         "gate_without_verdict": sum(event["why"] == "no verdict" for event in gates),
+        **_gate_error(gates),
+    }
+
+
+def _gate_error(gates: Sequence[Event]) -> Event:
+    """How far parts were from the gate when it acted. Only gates that go by time have a bound."""
+    known = [event for event in gates if event.get("error_mm") is not None]
+    bounded = [event for event in known if event["bound_mm"] is not None]
+    return {
+        "gate_error_mm": _spread([abs(event["error_mm"]) for event in known]),
+        "gate_bound_mm": _spread([event["bound_mm"] for event in bounded]),
+        "gate_bound_broken": sum(abs(event["error_mm"]) > event["bound_mm"] + 0.1 for event in bounded),
     }
 
 
@@ -149,15 +166,17 @@ def _stages(body: Event, written_ns: int) -> dict[str, float]:
 
 
 def _position(line: Line, ledger: Sequence[Event], triggers: dict[PartKey, Event], mqtt: dict[PartKey, Event]) -> Event:
-    zeros = {event["boot"]: event["zero"] for event in ledger if event["kind"] == "boot"}
+    zeros = {event["boot"]: event["zero"] for event in ledger if event["kind"] == "boot" and "zero" in event}
     errors, bounds, broken = [], [], 0
     for key, body in mqtt.items():
         for view in body["views"]:
-            if key not in triggers or view["encoder_count"] is None:
+            if key not in triggers or view["encoder_count"] is None or key[0] not in zeros:
                 continue
             # Every simulated camera exposes when the part is at its place, whatever its clock shows.
-            lane = int(view["camera"].removeprefix("cam")) - 1
-            moved_mm = line.eye_mm(triggers[key]["part"]) + camera_offset_mm(lane)
+            lane = abs(int(view["camera"].removeprefix("cam"))) - 1  # cam1, or cam-1 of a camera with several shots
+            moved_mm = line.eye_mm(triggers[key]["part"]) + line.offset_mm(lane)
+            if line.fire_port:  # the PLC fires up to one scan late, and the camera knows when that was
+                moved_mm = line.belt.position_mm(view["captured_ns"])
             truth = line.counter.read(zeros[key[0]]) + moved_mm * line.counts_per_mm
             told = round(view["encoder_count"])
             beyond = (view["encoder_count"] - told) * (-1 if line.falling else 1)
@@ -169,6 +188,63 @@ def _position(line: Line, ledger: Sequence[Event], triggers: dict[PartKey, Event
         "position_error_mm": _spread(errors),
         "position_bound_mm": _spread(bounds),
         "position_bound_broken": broken,
+    }
+
+
+def _marks(line: Line, verdicts: Iterable[Event]) -> Event:
+    """The marks on a web, compared with the defects that were drawn."""
+    bodies = list(verdicts)
+    stretches = [body["stretch"] for body in bodies]
+    told = {mark["number"]: mark for stretch in stretches for mark in stretch["marks"]}
+    # The roll starts where its first piece does. The pictures end with the last piece.
+    zero = line.counter.read(line.counter_zero(1))
+    starts = [(body["trigger_count"] - zero) / line.counts_per_mm - body["stretch"]["from_m"] * 1000 for body in bodies]
+    start_mm = min(starts, default=0.0) - line.eye_mm(0)
+    drawn = [
+        each
+        for each in web_parts(line.seed, line.pitch_mm, line.parts).defects
+        if each.to_mm < (line.parts - 1) * line.pitch_mm
+    ]
+    blind = [
+        (body["stretch"]["from_m"] * 1000 + start_mm, body["stretch"]["to_m"] * 1000 + start_mm)
+        for body in bodies
+        if body["decision"] == Decision.NOT_INSPECTED.name
+    ]
+    found: list[list[Event]] = [[] for _ in drawn]
+    false = 0
+    for mark in told.values():
+        near = [
+            at
+            for at, defect in enumerate(drawn)
+            if defect.is_near(mark["along_m"] * 1000 + start_mm, mark["across_mm"])
+        ]
+        if near:
+            found[near[0]].append(mark)
+        else:
+            false += mark["to_m"] * 1000 < (line.parts - 1) * line.pitch_mm
+    pairs = [(defect, marks[0]) for defect, marks in zip(drawn, found, strict=True) if marks]
+    return {
+        "web_m": round(sum(stretch["to_m"] - stretch["from_m"] for stretch in stretches), 2),
+        "defects_drawn": len(drawn),
+        "defects_at_seams": sum(defect.at_seam for defect in drawn),
+        "marks": len(told),
+        "marks_missed": sum(
+            not marks and not any(begin <= defect.along_mm <= end for begin, end in blind)
+            for defect, marks in zip(drawn, found, strict=True)
+        ),
+        "defects_not_inspected": sum(
+            not marks and any(begin <= defect.along_mm <= end for begin, end in blind)
+            for defect, marks in zip(drawn, found, strict=True)
+        ),
+        "marks_twice": sum(len(marks) > 1 for marks in found),
+        "marks_at_seams_once": sum(
+            len(marks) == 1 for defect, marks in zip(drawn, found, strict=True) if defect.at_seam
+        ),
+        "marks_false": false,
+        "mark_along_error_mm": _spread(
+            [abs(mark["along_m"] * 1000 + start_mm - defect.along_mm) for defect, mark in pairs]
+        ),
+        "mark_across_error_mm": _spread([abs(mark["across_mm"] - defect.across_mm) for defect, mark in pairs]),
     }
 
 

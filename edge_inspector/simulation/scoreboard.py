@@ -10,7 +10,7 @@ from collections import Counter, deque
 from pathlib import Path
 from typing import Any
 
-from edge_inspector.records import Decision
+from edge_inspector.codes import Decision
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.recorder import Recorder
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from edge_inspector.drivers import DriverSettings
+from edge_inspector.drivers import DriverSettings, Segmenter
 from edge_inspector.errors import InferenceError
 from edge_inspector.records import Image, ModelInfo
 from edge_inspector.segmenters.probing import probe_pictures
@@ -33,7 +33,7 @@ _SAYS: Final[dict[str, Callable[[Image], Image]]] = {
 }
 
 
-class SimulatedSegmenter:
+class SimulatedSegmenter(Segmenter):
     """Behaves like a segmenter with a given service time and given failures. It needs no model folder."""
 
     class Settings(DriverSettings):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import edge_inspector
 from edge_inspector.errors import EdgeInspectorError
 from edge_inspector.simulation.gige.processes import camera_address
 from edge_inspector.simulation.line import Line, camera_offset_mm
+from edge_inspector.simulation.options import DemoOptions
 
 _STATION = """\
 [station]
@@ -57,8 +57,9 @@ name = "cam{number}"
 driver = "{driver}"
 offset_mm = {offset_mm}
 mm_per_px = {mm_per_px}
-{line_counts}settings = {{ {settings} }}
+{line_counts}{limits}settings = {{ {settings} }}
 """
+_LIMITS = "exposure_us_limits = [20, 1000]\ngain_limits = [0.5, 4]\n"
 
 _SIMULATED = 'line = "{line_file}", lane = {lane}, offset_mm = {offset_mm}{faults}'
 _GIGE = (
@@ -76,7 +77,7 @@ model = "{model}"
 views = [{views}]
 part_length_mm = {line.part_length_mm}
 min_pitch_mm = {min_pitch}
-position_tolerance_mm = 10.0
+position_tolerance_mm = {tolerance_mm}
 on_not_inspected = "reject"
 review_band = {review_band}
 {classes}{alarm}"""
@@ -89,33 +90,12 @@ reject_share = 0
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """The differences between runs. A `model_ms` above 0 means a simulated model. `camera_faults` go to camera 1."""
-
-    mqtt_version: str = "5"
-    model: str = ""
-    model_ms: float = 0.0
-    model_fail_every: int = 0
-    camera_faults: str = ""
-    gige: bool = False
-    shadow: str = ""
-    archive: str = ""
-    line_scan: bool = False
-    review_band: tuple[float, float] = (0.4, 0.6)
-    realtime: str = ""
-    runtime: str = "onnx"
-    workers: int = 0
-
-    def row_counts(self, line: Line) -> int:
-        """Encoder counts from row to row for square pixels."""
-        return round(0.8 * line.counts_per_mm)
-
-
-def write_station_files(folder: Path, line_file: Path, line: Line, *, ports: dict[str, int], variant: Variant) -> Path:
+def write_station_files(
+    folder: Path, line_file: Path, line: Line, *, ports: dict[str, int], options: DemoOptions, mqtt_version: str = "5"
+) -> Path:
     """Write station and recipe into `folder`. Returns the station file's path."""
-    simulated = variant.model_ms > 0
-    model = variant.model or ("magnetic-tile-1.6" if line.frames else "tile-1.1")
+    simulated = options.model_ms > 0
+    model = options.model or ("magnetic-tile-1.6" if line.frames else "tile-1.1")
     station = _STATION.format(
         models=models_dir(),
         line=line,
@@ -124,38 +104,42 @@ def write_station_files(folder: Path, line_file: Path, line: Line, *, ports: dic
         ports=ports,
         speed_max=line.speed_mm_s * 1.1,
         acceleration_max=line.speed_mm_s * 4,
-        segmenter="simulated" if simulated else variant.runtime,
+        segmenter="simulated" if simulated else options.runtime,
         segmenter_settings=(
-            f"settings = {{ ms_per_frame = {variant.model_ms}, fail_every = {variant.model_fail_every} }}\n"
+            f"settings = {{ ms_per_frame = {options.model_ms}, fail_every = {options.model_fail_every} }}\n"
             if simulated
-            else f"settings = {{ workers = {variant.workers} }}\n"
-            if variant.workers
+            else f"settings = {{ workers = {options.workers} }}\n"
+            if options.workers
             else ""
         ),
-        mqtt_version=variant.mqtt_version,
-        archive=variant.archive or "images_mb = 256\nmin_free_mb = 256\naccepted_one_in = 10\n",
+        mqtt_version=mqtt_version,
+        archive=options.archive or "images_mb = 256\nmin_free_mb = 256\naccepted_one_in = 10\n",
     )
-    if variant.shadow:
-        name, _, precision = variant.shadow.partition("/")
+    if options.shadow:
+        name, _, precision = options.shadow.partition("/")
         station += f'\n[shadow]\nmodel = "{name}"\nsettings = {{ precision = "{precision or "int8"}" }}\n'
     for lane in range(line.lanes):
         station += _CAMERA.format(
             number=lane + 1,
-            driver="genicam" if variant.gige else "simulated",
+            driver="genicam" if options.gige else "simulated",
             offset_mm=camera_offset_mm(lane),
             mm_per_px=0.2 if line.frames else 0.8,
-            line_counts=f"line_counts = {variant.row_counts(line)}\n" if variant.line_scan else "",
-            settings=_camera_settings(line_file, line, lane, variant),
+            line_counts=f"line_counts = {_row_counts(line)}\n" if options.line_scan else "",
+            limits="" if options.gige else _LIMITS,
+            settings=_camera_settings(line_file, line, lane, options),
         )
-    if variant.realtime:
-        station += f"\n[realtime]\n{variant.realtime}\n"
+    if options.record_mb:
+        station += f"\n[record]\nbudget_mb = {options.record_mb}\n"
+    if options.realtime:
+        station += f"\n[realtime]\n{options.realtime}\n"
     recipe = _RECIPE.format(
         name="magnetic tile" if line.frames else "ceramic tile",
         model=model,
         views=", ".join(f'"cam{lane + 1}"' for lane in range(line.lanes)),
         line=line,
         min_pitch=max(line.pitch_mm * 0.9, line.part_length_mm),
-        review_band=list(variant.review_band),
+        review_band=list(options.review_band),
+        tolerance_mm=options.tolerance_mm,
         # Tests with the simulated model need no guard, and their lines must report that all is well.
         classes='[classes.defect]\nmin_area_mm2 = 20.0\n[picture]\nguard = "none"\n' if simulated else "",
         alarm=_NO_REJECT_ALARM if simulated or line.frames else "",
@@ -165,14 +149,19 @@ def write_station_files(folder: Path, line_file: Path, line: Line, *, ports: dic
     return folder / "station.toml"
 
 
-def _camera_settings(line_file: Path, line: Line, lane: int, variant: Variant) -> str:
-    if variant.gige:
+def _camera_settings(line_file: Path, line: Line, lane: int, options: DemoOptions) -> str:
+    if options.gige:
         shown = line.look.render(0, lane) if line.frames else None
         grey = shown is not None and shown.ndim == 2
         chosen = _GIGE.format(address=camera_address(lane), pixel_format="Mono8" if grey else "BayerRG8")
-        return chosen + (_LINE_SCAN.format(counts=variant.row_counts(line)) if variant.line_scan else "")
-    faults = f", {variant.camera_faults}" if variant.camera_faults and lane == 0 else ""
+        return chosen + (_LINE_SCAN.format(counts=_row_counts(line)) if options.line_scan else "")
+    faults = f", {options.camera_faults}" if options.camera_faults and lane == 0 else ""
     return _SIMULATED.format(line_file=line_file, lane=lane, offset_mm=camera_offset_mm(lane), faults=faults)
+
+
+def _row_counts(line: Line) -> int:
+    """Encoder counts from row to row for square pixels."""
+    return round(0.8 * line.counts_per_mm)
 
 
 def models_dir() -> Path:

@@ -1,1 +1,1 @@
-"""One file per kind of thread."""
+"""One file per kind of thread. Everything here has start, step and stop."""

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from edge_inspector import metrics
+from edge_inspector.codes import ErrorCode, Reason
 from edge_inspector.drivers import Camera
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.inspection.admission import Admission
-from edge_inspector.inspection.picture import PictureFault, PictureFigures, fault_of, measure
+from edge_inspector.inspection.picture import PictureFault, fault_of, picture_figures
 from edge_inspector.inspection.picture_guard import CameraGuard, signature
 from edge_inspector.inspection.recipe import PictureLimits
-from edge_inspector.records import CameraCounters, ErrorCode, Frame, Job, JudgeItem, Reason, View, ViewFigures
-from edge_inspector.runtime.album import Album
+from edge_inspector.inspection.shots import Shots
+from edge_inspector.records import CameraCounters, Frame, Job, JudgeItem, PictureFigures, View, ViewFigures
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.store.album import Album
 from edge_inspector.store.openings import Openings
+from edge_inspector.watches.announcing import FrameParts
+from edge_inspector.watches.pieces import WebPieces
+from edge_inspector.watches.setup import CameraSetup
+from edge_inspector.watches.unseen import Unseen
 
 log = logging.getLogger(__name__)
 
 _PUBLISH_EVERY_NS = 1_000_000_000
+_SETTLES_NS = 50_000_000  # a camera that runs freely exposes the next picture already when it is told other features
 _PROVEN_NS = 10_000_000_000  # a camera that is open this long without a picture waits for its trigger and harms nobody
 _COUNTED = {
     "frames_missed": metrics.frames_missed,
@@ -35,8 +43,11 @@ _COUNTED = {
 class Acquire:
     """Owns one camera.
 
-    `estimate(captured_ns)` is the likely belt position, or None if there is none. `limits()` are the picture limits
-    that the recipe in force has for this camera. `guard()` is its picture guard for this camera.
+    `estimate(captured_ns)` is the likely belt position, or None if there is none. `limits(view)` are the picture limits
+    of the recipe in force, and `guard(view)` is its picture guard. The view has the name of the camera, unless it takes
+    several `shots` of each part. `to_line` is the distance from each view to the decision line. `parts` is set if the
+    camera's pictures are the parts, and `counts(frame)` takes a frame if the encoder is wired to this camera.
+    Set `setup` before the start if recipes want features of the camera.
     """
 
     beat_within_s = 15.0  # the slowest driver takes this long to open a camera that does not answer
@@ -45,16 +56,19 @@ class Acquire:
         self,
         camera: Camera,
         *,
-        to_line: int,
+        to_line: Mapping[str, int],
         estimate: Callable[[int], float | None],
         admission: Admission,
-        limits: Callable[[], PictureLimits],
-        guard: Callable[[], CameraGuard | None],
+        limits: Callable[[str], PictureLimits],
+        guard: Callable[[str], CameraGuard | None],
         jobs: Mailbox[Job],
         views: Mailbox[JudgeItem],
         conditions: Conditions,
         album: Album,
         openings: Openings,
+        parts: FrameParts | WebPieces | None = None,
+        counts: Callable[[Frame], None] | None = None,
+        shots: Shots | None = None,
     ) -> None:
         self.name = f"acquire-{camera.name}"
         self._camera = camera
@@ -65,9 +79,14 @@ class Acquire:
         self._guard = guard
         self._jobs = jobs
         self._views = views
+        self._unseen = Unseen(views, album)
         self._conditions = conditions
-        self._album = album
         self._openings = openings
+        self._parts = parts
+        self._counts = counts
+        self._shots = shots
+        self.setup: CameraSetup | None = None
+        self._adjusted_ns = 0
         self._backoff = Backoff(first_s=0.1, longest_s=0.5)  # a camera that comes back must be in use within a second
         self._is_open = False
         self._opened_before = False
@@ -86,23 +105,28 @@ class Acquire:
 
     def step(self) -> None:
         """Take one frame, or try once to open the camera."""
+        if self._parts is not None:
+            self._parts.tick()
         if not self._is_open:
             self._open()
             return
         try:
+            self._adjust()
             frame = self._camera.grab(timeout_s=0.2)
             self._prove(seen=frame is not None)
         except FrameIncompleteError as error:
             self._prove(seen=True)
             metrics.frames_failed.labels(self._camera.name).inc()
             log.warning("%s: frame %d is incomplete: %s", self._camera.name, error.frame_id, error)
-            self._views.put(View(self._camera.name, error.frame_id, error.captured_ns, failure=Reason.INCOMPLETE_FRAME))
+            self._announce_damaged(error)
+            view = self._view(self._estimate(error.captured_ns))
+            self._views.put(View(view, error.frame_id, error.captured_ns, failure=Reason.INCOMPLETE_FRAME))
         except DeviceError as error:
             self._lost(error)
         else:
             if frame is not None:
-                metrics.frames_completed.labels(self._camera.name).inc()
-                self._receive(frame)
+                metrics.of(metrics.frames_completed, self._camera.name).inc()
+                self._take(self._fitting(frame))
         if time.monotonic_ns() - self._published_ns > _PUBLISH_EVERY_NS:
             self._publish()
 
@@ -128,10 +152,33 @@ class Acquire:
         if self._opened_before:
             metrics.camera_reopened.labels(self._camera.name).inc()
         self._is_open = self._opened_before = True
+        if self.setup is not None:
+            self.setup.now = None
         self._unproven_ns = time.monotonic_ns()
         self._backoff.succeeded()
         metrics.camera_up.labels(self._camera.name).set(1)
         self._conditions.clear(ErrorCode.CAMERA_LOST, self._camera.name)
+        if self._parts is not None:
+            self._parts.opened()
+
+    def _adjust(self) -> None:
+        """Give the camera other features if the product has changed. Raises DeviceError."""
+        if self.setup is None:
+            return
+        wanted = self.setup.wanted
+        if wanted != self.setup.now:
+            self.setup.now = None
+            self._camera.set_features(wanted)
+            self.setup.now, self._adjusted_ns = wanted, time.monotonic_ns()
+            log.info("%s: %s", self._camera.name, ", ".join(f"{name} = {value}" for name, value in wanted.items()))
+
+    def _fitting(self, frame: Frame) -> Frame:
+        """The frame with the recipes whose features the camera had when it began to expose it."""
+        if self.setup is None:
+            return frame
+        began_ns = frame.captured_ns - frame.exposure_ns // 2 - frame.captured_error_ns
+        settled = began_ns > self._adjusted_ns + _SETTLES_NS
+        return replace(frame, fits=self.setup.fits if settled else frozenset())
 
     def _is_left_out(self) -> bool:
         """Whether the camera ended the daemon too often, and nobody has given RESET since then."""
@@ -168,24 +215,43 @@ class Acquire:
             metrics.camera_temperature.labels(self._camera.name).set(found.temperature_c)
         self._counters, self._published_ns = found, time.monotonic_ns()
 
+    def _take(self, frame: Frame) -> None:
+        """Tell first where the belt is and that there is a part. Then the picture goes its way."""
+        if self._counts is not None:
+            self._counts(frame)
+        if self._parts is None or self._parts.seen(frame):
+            self._receive(frame)
+
+    def _view(self, count: float | None) -> str:
+        """The name of the view that a picture is."""
+        return self._camera.name if self._shots is None else self._shots.name(count)
+
+    def _announce_damaged(self, error: FrameIncompleteError) -> None:
+        if self._parts is not None:
+            self._parts.damaged(error.frame_id, error.captured_ns)
+
     def _receive(self, frame: Frame) -> None:
         """Check the picture, and pass it to the model only if it is in time and can be judged."""
         # A count that the camera latched is a raw 32-bit value and goes to the judge. The estimate is enough to order
         # the work.
         count = self._estimate(frame.captured_ns)
+        if count is None and self._counts is not None and frame.encoder_count is not None:
+            count = float(frame.encoder_count)  # nobody has read the first count of this camera yet
+        if self._shots is not None:
+            frame = replace(frame, camera=self._shots.name(count))
         if count is None:
-            self._answer(frame, None, Reason.POSITION_UNKNOWN)
+            self._unseen.answer(frame, None, Reason.POSITION_UNKNOWN)
             return
-        decide_by = count + self._to_line
+        decide_by = count + self._to_line[frame.camera]
         if not self._admission.accepts(decide_by, time.monotonic_ns()):
-            self._answer(frame, None, Reason.LATE)
+            self._unseen.answer(frame, None, Reason.LATE)
             return
-        figures = measure(frame.image)
-        fault, why = fault_of(figures, self._limits(), self._fingerprint), ""
+        figures = frame.figures or picture_figures(frame.image)
+        fault, why = fault_of(figures, self._limits(frame.camera), self._fingerprint), ""
         if fault is None:
             fault, why = self._unlike(frame, figures)
         self._fingerprint = figures.fingerprint
-        metrics.picture_sharpness.labels(frame.camera).set(figures.sharpness)
+        metrics.of(metrics.picture_sharpness, frame.camera).set(figures.sharpness)
         like = ViewFigures(figures.mean, figures.sharpness)
         if fault is None:
             self._conditions.clear(ErrorCode.BAD_PICTURES, frame.camera)
@@ -194,11 +260,11 @@ class Acquire:
             metrics.pictures_bad.labels(frame.camera, fault.value).inc()
             self._conditions.set(ErrorCode.BAD_PICTURES, frame.camera, f"{fault.value}{why and ': '}{why}")
             self._admission.spared(decide_by)
-            self._answer(frame, like, Reason.BAD_IMAGE)
+            self._unseen.answer(frame, like, Reason.BAD_IMAGE)
 
     def _unlike(self, frame: Frame, figures: PictureFigures) -> tuple[PictureFault | None, str]:
         """Whether the picture is unlike those of good parts, and in which figure."""
-        guard = self._guard()
+        guard = self._guard(frame.camera)
         objection = guard.objection(signature(frame.image, figures)) if guard is not None else ""
         return (PictureFault.UNLIKE, objection) if objection else (None, "")
 
@@ -206,9 +272,4 @@ class Acquire:
         evicted = self._jobs.put(job)
         if evicted is not None:
             self._admission.refuse(evicted.decide_by)
-            self._answer(evicted.frame, evicted.figures, Reason.MAILBOX_FULL)
-
-    def _answer(self, frame: Frame, like: ViewFigures | None, reason: Reason) -> None:
-        metrics.frames_evicted.labels(frame.camera, reason.label).inc()
-        self._views.put(View.unseen(frame, like, reason))
-        self._album.put(frame, None)
+            self._unseen.answer(evicted.frame, evicted.figures, Reason.MAILBOX_FULL)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from edge_inspector import metrics
 from edge_inspector.records import Frame, Image, JudgeItem, Segmented, View, ViewFigures
-from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.mailbox import Mailbox
+from edge_inspector.store.album import Album
 
 
 class _Look(Protocol):
     def __call__(
-        self, frame: Frame, mask: Image, /, *, begun_ns: int, inference_ns: int, figures: ViewFigures
+        self,
+        frame: Frame,
+        mask: Image | Mapping[str, Image],
+        /,
+        *,
+        begun_ns: int,
+        inference_ns: int,
+        figures: ViewFigures,
     ) -> View: ...
 
 
 class Measure:
-    """Measures every mask. `look(frame, mask, begun_ns, inference_ns, figures)` makes the view."""
+    """Measures every mask. `look(frame, mask, begun_ns, inference_ns, figures)` makes the view.
+
+    If `rejects(view)` says that its part will not be accepted, `rejected` gets the part's decision line.
+    """
 
     name = "measure"
     beat_within_s = 5.0
@@ -28,11 +39,16 @@ class Measure:
         masks: Mailbox[Segmented],
         views: Mailbox[JudgeItem],
         album: Album,
+        *,
+        rejects: Callable[[View], bool],
+        rejected: Callable[[float], None],
     ) -> None:
         self._look = look
         self._masks = masks
         self._views = views
         self._album = album
+        self._rejects = rejects
+        self._rejected = rejected
 
     def start(self) -> None:
         """Nothing to do at the start."""
@@ -40,7 +56,7 @@ class Measure:
     def step(self) -> None:
         """Measure one mask."""
         for segmented in self._masks.take(1, timeout_s=0.1):
-            metrics.mailbox_items.labels(self._masks.name).set(len(self._masks))
+            metrics.of(metrics.mailbox_items, self._masks.name).set(len(self._masks))
             self.measure(segmented)
 
     def stop(self, *, failed: bool) -> None:
@@ -51,13 +67,15 @@ class Measure:
 
     def measure(self, segmented: Segmented) -> None:
         """Pass the view on, then put the picture into the album. Any thread may call it."""
-        frame, mask = segmented.job.frame, segmented.mask
+        frame = segmented.job.frame
         view = self._look(
             frame,
-            mask,
+            segmented.by_model or segmented.mask,
             begun_ns=segmented.begun_ns,
             inference_ns=segmented.inference_ns,
             figures=segmented.job.figures,
         )
         self._views.put(view)
-        self._album.put(frame, mask)
+        if view.defects and self._rejects(view):
+            self._rejected(segmented.job.decide_by)
+        self._album.put(frame, segmented.mask, segmented.by_model)

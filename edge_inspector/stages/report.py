@@ -5,26 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from edge_inspector import metrics
+from edge_inspector.codes import ErrorCode, Reason
 from edge_inspector.drivers import PlcLink
 from edge_inspector.errors import DeviceError, StateError
 from edge_inspector.inspection.gate_watch import GateWatch
-from edge_inspector.records import (
-    ArchiveItem,
-    Command,
-    Delivery,
-    ErrorCode,
-    JudgeItem,
-    PlcInput,
-    Reason,
-    StationStatus,
-    Verdict,
-)
+from edge_inspector.records import ArchiveItem, Command, Delivery, JudgeItem, PlcInput, StationStatus, Verdict
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
-from edge_inspector.stages.link_conditions import LinkConditions
+from edge_inspector.watches.links import LinkConditions
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +32,10 @@ _FROZEN_S = 0.5  # a PLC whose heartbeat stands still this long is in STOP
 
 
 class Report:
-    """Owns one link. Verdicts that the peer does not take are kept in order and offered again."""
+    """Owns one link. Verdicts that the peer does not take are kept in order and offered again.
+
+    `announces`: parts come from this link. `punctual`: the gate depends on it, so that a late verdict is a fault.
+    """
 
     beat_within_s = 5.0
 
@@ -58,6 +53,8 @@ class Report:
         conditions: Conditions,
         interval_s: float,
         archive: Mailbox[ArchiveItem],
+        announces: bool = True,
+        punctual: bool = False,
     ) -> None:
         self.name = f"report-{name}"
         self._label = name
@@ -74,7 +71,8 @@ class Report:
         self._backoff = Backoff(first_s=0.05, longest_s=0.2)  # a part may be at the gate in less than a second
         self._is_open = False
         self._next_ns = 0
-        self._announces = False
+        self._source = announces
+        self._announces = punctual
         self._waiting: list[Verdict] = []
         self._overdue: list[Verdict] = []
         self._heartbeat = (0, 0)
@@ -146,7 +144,16 @@ class Report:
                 metrics.verdicts_lost.labels(self._label).inc(surplus)
                 del queue[:surplus]
 
+    def _set_aside(self, now: int) -> None:
+        """A verdict that comes too late in any case must not make those behind it late as well."""
+        self._judge_punctuality(self._waiting[0], (self._waiting[0].due_ns - now) / 1e9)
+        self._overdue += [verdict for verdict in self._waiting if verdict.due_ns < now]
+        self._waiting = [verdict for verdict in self._waiting if verdict.due_ns >= now]
+
     def _deliver(self) -> None:
+        now = time.monotonic_ns()
+        if self._announces and self._waiting and self._waiting[0].due_ns < now:
+            self._set_aside(now)
         queue = self._waiting or self._overdue
         if not queue:
             return
@@ -158,18 +165,18 @@ class Report:
         now = time.monotonic_ns()
         for verdict in delivered:
             left_s = (verdict.due_ns - now) / 1e9
-            metrics.reserve_seconds.labels(self._label).observe(left_s)
+            metrics.of(metrics.reserve_seconds, self._label).observe(left_s)
             if left_s < 0:
                 metrics.verdicts_late.labels(self._label).inc()
-            if self._archive.put(Delivery(verdict.boot_id, verdict.seq, self._label, now)) is not None:
+            if self._archive.put(Delivery(verdict.boot_id, verdict.seq, self._label, now), wake=False) is not None:
                 metrics.archive_left_out.labels("delivery").inc()
             self._judge_punctuality(verdict, left_s)
-        metrics.verdicts_delivered.labels(self._label).inc(count)
-        metrics.verdicts_waiting.labels(self._label).set(self._waits)
+        metrics.of(metrics.verdicts_delivered, self._label).inc(count)
+        metrics.of(metrics.verdicts_waiting, self._label).set(self._waits)
         if count == len(offered):
             self._conditions.clear(self._full_code, self._label)
         elif self._link.connected or self._full_code is ErrorCode.OUTBOX_FULL:
-            self._conditions.set(self._full_code, self._label, f"{self._waits} verdicts find no room")
+            self._conditions.set(self._full_code, self._label, f"{self._waits} verdicts have no room")
 
     def _judge_punctuality(self, verdict: Verdict, left_s: float) -> None:
         # The deadline is the PLC's only: a full outbox has its own condition. A part with a handicap was practically
@@ -183,11 +190,11 @@ class Report:
         begun_ns = time.monotonic_ns()
         heard = self._link.exchange(self._status())
         now = time.monotonic_ns()
-        metrics.link_exchange_seconds.labels(self._label).observe((now - begun_ns) / 1e9)
+        metrics.of(metrics.link_exchange_seconds, self._label).observe((now - begun_ns) / 1e9)
         self._next_ns = begun_ns + self._interval_ns
         if heard is not None:
             self._announces = True
-            self._heard.put(heard)
+            self._heard.put(heard if self._source else replace(heard, announces=False))
             self._tell_of_missed(self._gate.hear(heard), now)
         for command in self._link.commands():
             self._submit(command)
@@ -198,8 +205,8 @@ class Report:
             self._conditions.clear(ErrorCode.VERDICT_LATE, self._label)
         frozen = heard is not None and self._is_frozen(heard, now)
         up = self._link.connected and not frozen
-        metrics.link_up.labels(self._label).set(up)
-        metrics.link_backlog.labels(self._label).set(self._link.backlog)
+        metrics.of(metrics.link_up, self._label).set(up)
+        metrics.of(metrics.link_backlog, self._label).set(self._link.backlog)
         if self._link.connected:
             self._heard_ns = now
         if up or not self._link.troubles.keys().isdisjoint(_ANSWERS):
@@ -212,15 +219,16 @@ class Report:
     def _tell_of_missed(self, parts: int, now: int) -> None:
         if parts:
             self._missed_ns = now
-            why = f"the PLC says that parts met the gate without a verdict: {parts} since it was last read"
+            why = f"the PLC counted parts at the gate without a verdict: {parts} since the last reading"
             self._conditions.set(ErrorCode.VERDICT_LATE, "gate", why)
         elif now - self._missed_ns > _MISSED_TOLD_NS:
             self._conditions.clear(ErrorCode.VERDICT_LATE, "gate")
 
     def _tell_of_link(self) -> None:
         for event, count in self._link.events.items():
-            metrics.link_events.labels(self._label, event).inc(count - self._counted.get(event, 0))
-            self._counted[event] = count
+            if count != self._counted.get(event):
+                metrics.link_events.labels(self._label, event).inc(count - self._counted.get(event, 0))
+                self._counted[event] = count
         self._link_conditions.follow()
 
     def _is_frozen(self, heard: PlcInput, now: int) -> bool:

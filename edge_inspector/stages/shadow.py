@@ -15,9 +15,9 @@ from edge_inspector.errors import InferenceError
 from edge_inspector.inspection.decision import beyond_limits
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import ArchiveItem, Disagreement, Image, Picture, View
-from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.realtime import go_last
+from edge_inspector.store.album import Album
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Shadow:
         go_last()
         self._segmenter.open()
         self._failures = 0
-        log.info("shadow model %s looks on", self._segmenter.info.label)
+        log.info("shadow model %s runs", self._segmenter.info.label)
 
     def step(self) -> None:
         """Process one picture if the first model is idle."""

@@ -6,21 +6,25 @@ import logging
 import random
 import time
 from collections import deque
+from collections.abc import Callable
 
 from edge_inspector import metrics
+from edge_inspector.codes import ErrorCode
 from edge_inspector.drivers import Encoder
-from edge_inspector.encoders.timeline import Timeline
 from edge_inspector.errors import DeviceError
 from edge_inspector.inspection.counter_watch import CounterWatch
 from edge_inspector.inspection.scale_watch import SpeedWatch
-from edge_inspector.records import EncoderSample, ErrorCode
+from edge_inspector.inspection.timeline import Timeline
+from edge_inspector.records import EncoderSample
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.conditions import Conditions
-from edge_inspector.runtime.mismatches import Mismatches
+from edge_inspector.watches.mismatches import Mismatches
 
 log = logging.getLogger(__name__)
 
 _EPOCHS_TOLD = 3  # a wrongly set up encoder starts a hundred epochs a second: log this many lines at most ...
+_STANDS_NS = 2_000_000_000  # after so long without a count the belt stands, and polls are rarer
+_STANDING = 3  # times the interval. A belt that starts has moved less than half a millimetre by the next poll
 _EPOCHS_TOLD_NS = 5_000_000_000  # ... in this time
 
 
@@ -29,7 +33,7 @@ class Track:
 
     Half of the polls are at random points of the PLC's scan. The others are aimed at the edge where a new sample should
     appear. Whether the sample is there or not, each poll narrows the offset between the clocks. Polls locked to the
-    scan would not narrow it.
+    scan would not narrow it. `moved` is called after each new count.
     """
 
     name = "track"
@@ -44,6 +48,7 @@ class Track:
         interval_s: float,
         speed: SpeedWatch,
         counter: CounterWatch,
+        moved: Callable[[], None] = lambda: None,
     ) -> None:
         self._encoder = encoder
         self._timeline = timeline
@@ -52,11 +57,13 @@ class Track:
         self._mismatches = Mismatches(conditions)
         self._interval_ns = int(interval_s * 1e9)
         self._counter = counter
+        self._moved_on = moved
         self._epochs_told_ns: deque[int] = deque(maxlen=_EPOCHS_TOLD)
         self._epochs_untold = 0
         self._backoff = Backoff(first_s=0.02, longest_s=0.2)
         self._is_open = False
         self._round_trip_ns = 200_000
+        self._moved = (0, 0)  # the last count, and when it was new
         self._dither = random.Random()
 
     def start(self) -> None:
@@ -74,13 +81,20 @@ class Track:
         except DeviceError as error:
             self._lost(error)
             return
+        if sample is None:
+            self._conditions.clear(ErrorCode.ENCODER_LOST, "encoder")
+            return
         metrics.encoder_samples.inc()
+        if sample.count != self._moved[0]:
+            self._moved = sample.count, sample.answered_ns
         self._round_trip_ns = min(sample.answered_ns - sample.asked_ns, 2 * self._round_trip_ns)
         if self._speed.add(sample):
             self._tell_of_speed()
         possible = self._counter.sample(sample.count, sample.boot_id)
-        if possible and not self._timeline.add(sample):
-            self._epoch_begins(sample)
+        if possible:
+            if not self._timeline.add(sample):
+                self._epoch_begins(sample)
+            self._moved_on()
         if self._counter.why:
             self._conditions.set(ErrorCode.LINE_MISMATCH, "counter", self._counter.why)
         else:
@@ -112,7 +126,7 @@ class Track:
         if len(told_ns) == _EPOCHS_TOLD and sample.answered_ns - told_ns[0] < _EPOCHS_TOLD_NS:
             self._epochs_untold += 1
             return
-        untold = f", {self._epochs_untold} before it were not told" if self._epochs_untold else ""
+        untold = f", {self._epochs_untold} earlier ones were not logged" if self._epochs_untold else ""
         log.info("encoder epoch %d begins (boot %08x)%s", self._timeline.epoch, sample.boot_id, untold)
         self._epochs_untold = 0
         told_ns.append(sample.answered_ns)
@@ -138,7 +152,8 @@ class Track:
 
     def _wait(self) -> None:
         now = time.monotonic_ns()
-        at = now + int(self._interval_ns * self._dither.uniform(0.5, 1.5))
+        interval_ns = self._interval_ns * (_STANDING if now - self._moved[1] > _STANDS_NS else 1)
+        at = now + int(interval_ns * self._dither.uniform(0.5, 1.5))
         edge = self._timeline.next_edge(at - self._interval_ns // 2) if self._dither.random() < 0.5 else None
         if edge is not None:
             expected, unsure = edge

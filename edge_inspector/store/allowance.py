@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _REJECTED_FIRST = 4  # every other reason gets this many times fewer
+_BUSY_COST = 4  # a view that is packed while the model has too much to do counts as this many
 _SAVED_S = 30.0  # seconds of unused allowance that may be used at once
 
 
@@ -27,8 +28,11 @@ class Allowance:
         self._per_s = per_s
         self._purses: dict[str, _Purse] = {}
 
-    def take(self, why: str, views: int, at_ns: int) -> bool:
-        """Whether a part's `views` are kept, all or none. `at_ns` is monotonic and must not go back."""
+    def take(self, why: str, views: int, at_ns: int, *, busy: bool = False) -> bool:
+        """Whether a part's `views` are kept, all or none. `at_ns` is monotonic and must not go back.
+
+        While the model is `busy`, a quarter as many are kept.
+        """
         purse = self._purses.get(why)
         if purse is None:
             per_s = self._per_s if why == "reject" else self._per_s / _REJECTED_FIRST
@@ -37,5 +41,5 @@ class Allowance:
         purse.views, purse.filled_ns = min(purse.per_s * _SAVED_S, purse.views + gained), at_ns
         if purse.views <= 0:
             return False
-        purse.views -= views
+        purse.views -= views * (_BUSY_COST if busy else 1)
         return True

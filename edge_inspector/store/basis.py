@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edge_inspector.errors import DeviceError
+from edge_inspector.store.whole_file import replace_file
 
 _NAME = "criteria.json"
 
@@ -22,15 +22,11 @@ class KeptBasis:
 
 def keep_basis(state_dir: Path, kept: dict[int, KeptBasis]) -> None:
     """Write all of it at once. Raises DeviceError."""
-    path, draft = state_dir / _NAME, state_dir / f"{_NAME}.new"
+    path = state_dir / _NAME
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump({str(number): asdict(each) for number, each in kept.items()}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        replace_file(path, json.dumps({str(number): asdict(each) for number, each in kept.items()}, indent=1))
     except OSError as error:
-        raise DeviceError(f"{path}: what judges cannot be kept: {error.strerror}") from error
+        raise DeviceError(f"{path}: the record of recipe and model cannot be kept: {error.strerror}") from error
 
 
 def kept_basis(state_dir: Path) -> dict[int, KeptBasis]:
@@ -42,7 +38,7 @@ def kept_basis(state_dir: Path) -> dict[int, KeptBasis]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DeviceError(f"{path}: cannot be read: what judged before is not known") from error
+        raise DeviceError(f"{path}: cannot be read: the earlier recipe and model are not known") from error
 
 
 def _checked(each: dict[str, object]) -> KeptBasis:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,6 +49,13 @@ def micros(utc: datetime) -> int:
 def utc_from(stored: int) -> datetime:
     """The date that `micros` converted."""
     return _EPOCH + timedelta(microseconds=stored)
+
+
+def insertion(table: str, columns: Iterable[str], *, or_ignore: bool = False) -> str:
+    """The statement that inserts one row, whose values are given by the names of their columns."""
+    names = list(columns)
+    values = ", ".join(f":{name}" for name in names)
+    return f"INSERT{' OR IGNORE' * or_ignore} INTO {table} ({', '.join(names)}) VALUES ({values})"
 
 
 def _connect(path: Path, what: str, migrations: Sequence[str], *, check: bool) -> sqlite3.Connection:
@@ -96,7 +103,7 @@ def set_aside(path: Path, what: str, error: sqlite3.DatabaseError) -> None:
         source = Path(f"{path}{suffix}")
         if source.exists():
             source.replace(f"{aside}{suffix}")
-    _log.error("%s %s is damaged (%s): kept as %s, started empty", what, path, error, aside.name)
+    _log.error("%s %s is damaged (%s). It is kept as %s, and a new one was started", what, path, error, aside.name)
 
 
 def is_damaged(error: sqlite3.DatabaseError) -> bool:

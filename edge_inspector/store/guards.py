@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from edge_inspector.store.whole_file import replace_file
+
 
 def write_guard(path: Path, guard: BaseModel) -> None:
     """Replace the content of `path` completely or not at all. Raises OSError."""
-    draft = path.with_name(f"{path.name}.new")
-    with draft.open("w") as file:
-        file.write(guard.model_dump_json(indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    replace_file(path, guard.model_dump_json(indent=1) + "\n")

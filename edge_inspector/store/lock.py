@@ -57,7 +57,7 @@ class StateLock:
                 if time.monotonic() >= until_s or stop.wait(_LOOK_S):
                     raise EdgeInspectorError(f"{self._others(holder)}: {_ADVICE[self._path.name]}")
         except OSError as error:
-            _log.warning("%s; nothing keeps a second daemon from this folder", self._refusal(error))
+            _log.warning("%s. Nothing keeps a second daemon away from this folder", self._refusal(error))
 
     @contextmanager
     def held(self) -> Iterator[None]:

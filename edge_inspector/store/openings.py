@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from edge_inspector.store.whole_file import draft_of
+
 log = logging.getLogger(__name__)
 
 _DEATHS: Final = 3
@@ -53,7 +55,7 @@ class Openings:
         minutes = _WITHIN_NS // 60_000_000_000
         return (
             f"the program died {deaths} times within {minutes} minutes while it opened this camera. It is left out: "
-            "see what is wrong with it, then give RESET to try it once more"
+            "find out what is wrong with it, then give RESET to try again"
         )
 
     def forgive(self, camera: str) -> None:
@@ -105,13 +107,14 @@ class Openings:
             return
         try:
             if text:
-                draft = file.with_suffix(".new")
-                draft.write_text(text)
-                draft.replace(file)
+                with draft_of(file, synced=False) as draft:
+                    draft.write_text(text)
             else:
                 file.unlink(missing_ok=True)
         except OSError as error:
-            log.info("%s: cannot be written, so nobody knows whether a camera ends the daemon: %s", file, error)
+            log.info(
+                "%s: cannot be written, so the station cannot see whether a camera crashes the daemon: %s", file, error
+            )
         self._hangs = False
         written.set()
 

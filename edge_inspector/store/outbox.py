@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from edge_inspector.errors import StateError
 from edge_inspector.store.database import open_database
 from edge_inspector.store.presence import Presence
+
+_log = logging.getLogger(__name__)
 
 # AUTOINCREMENT: an id is never used again, so a reader's position stays valid after deletions.
 _MIGRATIONS = (
@@ -25,11 +28,12 @@ _MIGRATIONS = (
 _APPEND = (
     "INSERT OR IGNORE INTO outbox (topic, payload, expires_ns, boot_id, seq, perishable) VALUES (?, ?, ?, ?, ?, ?)"
 )
+_CHECKED_EVERY = 1_000_000  # bytes of new messages: the size of the file is asked for this often
 _MAX_BYTES = 256_000_000  # read and checked in 2 s if a disk reads 150 MB/s
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class OutboxRow:
     """One message, identified by (boot_id, seq, topic). `id` is its place in the outbox, assigned on append.
 
     `expires_ns` is monotonic and only valid within the run of the daemon called `boot_id`. A perishable message is
@@ -47,20 +51,29 @@ class Row:
 
 
 class Outbox:
-    """At most `max_rows` messages and about `max_bytes`, in order of arrival. Raises StateError if the disk fails.
+    """At most `max_rows` messages and about `max_bytes`, in order of arrival. Raises StateError for a damaged file.
 
-    An appended message survives kill -9. A power cut can cost the last commits (WAL, synchronous=NORMAL: 12 us per
-    commit instead of 4 ms). `set_aside` says that a damaged file was found, renamed and replaced by an empty one.
+    If the disk is full or fails, messages wait in memory. `off_disk` then says why, and is empty otherwise.
+
+    An appended message on the disk survives kill -9. A power cut can cost the last commits (WAL, synchronous=NORMAL:
+    12 us per commit instead of 4 ms). `newest` is an id that no row of a lane (perishable or not) is above. `set_aside`
+    says that a damaged file was found, renamed and replaced by an empty one.
     """
 
     def __init__(self, path: Path, max_rows: int, max_bytes: int = _MAX_BYTES) -> None:
         self.max_rows = max_rows
         self.max_bytes = max_bytes
+        self.off_disk = ""
+        self.set_aside = False
         self._path = path
         with self._disk():
-            _warm(path)
-            self._db, self.set_aside = open_database(path, "outbox", _MIGRATIONS)
-            self._count = self._counted()
+            try:
+                _warm(path)
+                self._db, self.set_aside = open_database(path, "outbox", _MIGRATIONS)
+            except (sqlite3.OperationalError, OSError) as error:
+                self._db, self.off_disk = _in_memory(), str(error)
+            self._is_copy = not self.off_disk  # messages in memory began as a copy of the file
+            self._look()
         self._presence = Presence.of_database(path)
 
     def __len__(self) -> int:
@@ -69,32 +82,31 @@ class Outbox:
     @property
     def room(self) -> int:
         """How many more rows fit. 0 if `max_bytes` are reached."""
-        with self._disk():
-            page_bytes, pages, free = (
-                int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
-                for name in ("page_size", "page_count", "freelist_count")
-            )
-        return 0 if page_bytes * (pages - free) >= self.max_bytes else max(0, self.max_rows - self._count)
+        if self._unchecked >= min(_CHECKED_EVERY, self.max_bytes // 16) or self._is_large:
+            self._check()
+        return 0 if self._is_large else max(0, self.max_rows - self._count)
 
-    def append(self, rows: Sequence[Row]) -> bool:
+    def append(self, rows: Sequence[OutboxRow]) -> bool:
         """Store all of `rows` in one commit. If they do not fit, it stores none and returns False.
 
         A row that is already stored is not stored again.
         """
         if len(rows) > self.room:
             return False
-        with self._disk(), self._db:
-            before = self._db.total_changes
-            self._db.executemany(
-                _APPEND,
-                [(row.topic, row.payload, row.expires_ns, row.boot_id, row.seq, row.perishable) for row in rows],
-            )
-            added = self._db.total_changes - before
+        if not rows:
+            return True
+        values = [(row.topic, row.payload, row.expires_ns, row.boot_id, row.seq, row.perishable) for row in rows]
+        added, last = self._write(_APPEND, values)
         self._count += added
+        self._unchecked += sum(len(row.payload) for row in rows)
+        for lane in {row.perishable for row in rows}:
+            self.newest[lane] = max(last, self.newest[lane])
         return True
 
-    def after(self, cursor: int, limit: int, *, perishable: bool = False) -> list[Row]:
+    def after(self, cursor: int, limit: int, *, perishable: bool = False) -> list[OutboxRow]:
         """The first `limit` rows of this lane with an id above `cursor`, in order."""
+        if cursor >= self.newest[perishable]:
+            return []
         with self._disk():
             found = self._db.execute(
                 "SELECT topic, payload, expires_ns, boot_id, seq, id FROM outbox"
@@ -102,22 +114,44 @@ class Outbox:
                 (perishable, cursor, limit),
             ).fetchall()
         return [
-            Row(topic, payload, expires_ns=expires_ns, boot_id=boot_id, seq=seq, perishable=perishable, id=row_id)
+            OutboxRow(topic, payload, expires_ns=expires_ns, boot_id=boot_id, seq=seq, perishable=perishable, id=row_id)
             for topic, payload, expires_ns, boot_id, seq, row_id in found
         ]
 
     def delete(self, ids: Iterable[int]) -> None:
         """Delete these rows, because the broker has them or nobody needs them any more."""
-        with self._disk(), self._db:
-            before = self._db.total_changes
-            self._db.executemany("DELETE FROM outbox WHERE id = ?", [(row_id,) for row_id in ids])
-            removed = self._db.total_changes - before
+        doomed = [(row_id,) for row_id in ids]
+        if not doomed:
+            return
+        removed, _ = self._write("DELETE FROM outbox WHERE id = ?", doomed)
         self._count -= removed
 
     @property
     def lost(self) -> Path | None:
         """An open file that its path does not lead to any more. None as long as all is well."""
-        return self._presence.lost
+        return None if self.off_disk else self._presence.lost
+
+    def return_to_disk(self) -> bool:
+        """Write the messages in memory to the file. Returns whether their ids stay.
+
+        They do if the file was in use before: it then keeps nothing else. A file that could not be opened until now may
+        hold messages of an earlier run. They come first, and the ids change. If the disk still fails, this raises
+        StateError, and the messages stay in memory.
+        """
+        ids_stay = self._is_copy
+        with self._disk():
+            file, _ = open_database(self._path, "outbox", _MIGRATIONS)
+            if ids_stay:
+                self._copy_into(file)
+            else:
+                self._move_into(file)
+            self._db, self._presence = file, Presence.of_database(self._path)
+            self.off_disk, self._is_copy = "", True
+            if ids_stay:
+                self._check()
+            else:
+                self._look()
+        return ids_stay
 
     def renew(self) -> None:
         """Open the file that is at the path now, and add all rows that it lacks. The ids change.
@@ -134,13 +168,49 @@ class Outbox:
             if is_removed:
                 self._move_into(fresh)
             self._db, self._presence = fresh, Presence.of_database(self._path)
-            self._count = self._counted()
+            self._look()
 
     def close(self) -> None:
-        """Close the file. Safe to call twice."""
+        """Close the file. Safe to call twice. Messages that are in memory are written first, if the disk allows it."""
+        if self.off_disk and len(self):
+            with suppress(StateError):
+                self.return_to_disk()
+        if self.off_disk and len(self):
+            _log.warning("outbox %s: %d messages were only in memory and are lost", self._path, len(self))
+            self._count = 0
         with self._disk():
             self._presence.part_with(self._path)
             self._db.close()
+
+    def _write(self, statement: str, values: Sequence[tuple[object, ...]]) -> tuple[int, int]:
+        """Run one transaction, in memory if the disk fails. Returns the rows changed and the last id inserted."""
+        with self._disk():
+            try:
+                return _commit(self._db, statement, values)
+            except sqlite3.OperationalError as error:  # the disk is full or fails, or another program holds the lock
+                if self.off_disk:
+                    raise
+                self._leave_disk(error)
+            return _commit(self._db, statement, values)
+
+    def _leave_disk(self, error: sqlite3.Error) -> None:
+        memory = sqlite3.connect(":memory:", check_same_thread=False)
+        try:
+            self._db.backup(memory)  # a full disk can be read
+        except sqlite3.Error:
+            memory.close()
+            raise
+        file, self._db, self.off_disk = self._db, memory, str(error)
+        with suppress(sqlite3.Error):
+            file.close()
+
+    def _copy_into(self, file: sqlite3.Connection) -> None:
+        try:
+            self._db.backup(file)
+        except sqlite3.Error:
+            file.close()
+            raise
+        self._db.close()
 
     def _move_into(self, fresh: sqlite3.Connection) -> None:
         try:
@@ -156,8 +226,21 @@ class Outbox:
             raise
         self._db.close()
 
-    def _counted(self) -> int:
-        return int(self._db.execute("SELECT count(*) FROM outbox").fetchone()[0])
+    def _look(self) -> None:
+        """Read what the rows and the file are like. Later they are followed without reading."""
+        self._count = int(self._db.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        last = int(self._db.execute("SELECT coalesce(max(id), 0) FROM outbox").fetchone()[0])
+        self.newest = {True: last, False: last}
+        self._check()
+
+    def _check(self) -> None:
+        with self._disk():
+            page_bytes, pages, free = (
+                int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("page_size", "page_count", "freelist_count")
+            )
+        self._is_large = page_bytes * (pages - free) >= self.max_bytes
+        self._unchecked = 0
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
@@ -165,6 +248,21 @@ class Outbox:
             yield
         except (sqlite3.Error, OSError) as error:
             raise StateError(f"outbox {self._path}: {error}") from error
+
+
+def _commit(db: sqlite3.Connection, statement: str, values: Sequence[tuple[object, ...]]) -> tuple[int, int]:
+    with db:
+        before = db.total_changes
+        db.executemany(statement, values)
+        return db.total_changes - before, int(db.execute("SELECT last_insert_rowid()").fetchone()[0])
+
+
+def _in_memory() -> sqlite3.Connection:
+    memory = sqlite3.connect(":memory:", check_same_thread=False)
+    for script in _MIGRATIONS:
+        memory.executescript(script)
+    memory.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+    return memory
 
 
 def _warm(path: Path) -> None:

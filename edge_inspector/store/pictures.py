@@ -20,7 +20,7 @@ IMAGES = (".png", ".jpg")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _CAMERA = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _VIEW = re.compile(r"\d{6}\.\d{6}Z-(?:part\d{1,10}|shadow)-frame\d{1,20}")
-_FILE = re.compile(rf"({_VIEW.pattern})(-mask\.png|\.json|\.png|\.jpg)(\.part)?")
+_FILE = re.compile(rf"({_VIEW.pattern})(-mask\.png|\.json|\.png|\.jpg)(\.new|\.part)?")
 
 
 @dataclass(frozen=True, slots=True)

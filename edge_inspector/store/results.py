@@ -12,13 +12,24 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from edge_inspector.records import Decision, Defect, Delivery, Reason
-from edge_inspector.store.database import micros, utc_from
+from edge_inspector.codes import Decision, Reason
+from edge_inspector.records import Defect, Delivery
+from edge_inspector.store.database import insertion, micros, utc_from
 from edge_inspector.store.pictures import find_picture
 from edge_inspector.store.results_file import images_dir, open_results
-from edge_inspector.store.rows import Bucket, ClassCount, Label, LabelKind, Objection, PartRow, PartStory, StoredView
+from edge_inspector.store.rows import (
+    Bucket,
+    ClassCount,
+    Label,
+    LabelKind,
+    ObjectionRow,
+    PartRow,
+    PartStory,
+    StoredView,
+    read_row,
+)
 
 _LABELLED = "EXISTS (SELECT 1 FROM labels WHERE labels.part_id = parts.id)"
 # This query searches the few defects once, instead of each part. It is as fast for a class that no part has.
@@ -30,6 +41,7 @@ _ITS_PART = (
     " JOIN views ON views.part_id = id AND views.camera = said.camera"
     " WHERE views.frame_id = said.frame_id AND views.captured_ns = said.captured_ns"
 )
+_EXAMPLES = 20  # pictures that are looked for: the newest ones may not be written yet
 _NEWEST = f"SELECT *, {_LABELLED} AS labelled FROM parts"  # noqa: S608 -- of constants
 
 
@@ -57,12 +69,17 @@ class Results:
         defect_class: str | None = None,
         part_seq: int | None = None,
         recipe: int | None = None,
+        camera: str | None = None,
+        reason: Reason | None = None,
+        labelled: bool | None = None,
+        one_in: int | None = None,
         limit: int = 100,
         before_id: int | None = None,
     ) -> list[PartRow]:
         """The newest `limit` parts that match all arguments, newest first. Use `before_id` for the following ones.
 
-        `since_utc` belongs to the range, `until_utc` does not.
+        `since_utc` belongs to the range, `until_utc` does not. `camera` is one that saw a defect. `one_in` takes one
+        part in so many, whatever was decided on it: the one whose picture the archive keeps.
         """
         wanted: list[tuple[str, Any]] = [
             ("utc_us >= ?", since_utc and micros(since_utc)),
@@ -71,6 +88,10 @@ class Results:
             (_SAW_CLASS, defect_class),
             ("part_seq = ?", part_seq),
             ("recipe_id = ?", recipe),
+            ("id IN (SELECT part_id FROM defects WHERE camera = ?)", camera),
+            ("reason = ?", reason),
+            (f"{_LABELLED} = ?", labelled),
+            ("seq % ? = 0", one_in),
             ("id < ?", before_id),
         ]
         given = [(clause, value) for clause, value in wanted if value is not None]
@@ -85,27 +106,78 @@ class Results:
             found = self._rows(db, f"{_NEWEST} WHERE id = ?", [part_id])
             return self._story(db, found[0]) if found else None
 
+    def neighbours(self, part_id: int) -> tuple[int | None, int | None]:
+        """The numbers of the parts stored before and after this one. None where there is none."""
+        with self._open() as db:
+            found = db.execute(
+                "SELECT (SELECT max(id) FROM parts WHERE id < ?1), (SELECT min(id) FROM parts WHERE id > ?1)",
+                (part_id,),
+            ).fetchone()
+        return found[0], found[1]
+
+    def numbers(self, boot_id: int, seqs: Sequence[int]) -> dict[int, int]:
+        """The store's numbers of these parts of a run, by their number in it. Parts not stored yet are missing."""
+        with self._open() as db:
+            found = db.execute(
+                "SELECT seq, id FROM parts WHERE boot_id = ? AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq",
+                (boot_id, json.dumps(list(seqs))),
+            ).fetchall()
+        return dict(map(tuple, found))
+
+    def marked(self) -> dict[str, int]:
+        """How many parts people last called good, defect, unsure."""
+        with self._open() as db:
+            found = db.execute(
+                "SELECT label, count(*) FROM (SELECT label, max(id) FROM labels WHERE camera = '' GROUP BY part_id)"
+                " GROUP BY label"
+            ).fetchall()
+        return dict(map(tuple, found))
+
+    def called(self, boot_id: int, seqs: Sequence[int]) -> dict[str, int]:
+        """How many of these parts of a run people last called good, defect, unsure."""
+        with self._open() as db:
+            found = db.execute(
+                "SELECT label, count(*) FROM (SELECT label, max(labels.id) FROM labels JOIN parts ON parts.id = part_id"
+                " WHERE camera = '' AND boot_id = ? AND seq IN (SELECT value FROM json_each(?)) GROUP BY part_id)"
+                " GROUP BY label",
+                (boot_id, json.dumps(list(seqs))),
+            ).fetchall()
+        return dict(map(tuple, found))
+
+    def good_example(self, recipe_id: int, camera: str) -> int | None:
+        """The newest clearly good part of this recipe whose picture by this camera is kept."""
+        query = (
+            "SELECT parts.id, picture FROM parts JOIN views ON part_id = parts.id AND camera = ?2"
+            " WHERE recipe_id = ?1 AND decision = 1 AND NOT review AND picture <> ''"
+            " AND NOT EXISTS (SELECT 1 FROM labels WHERE labels.part_id = parts.id AND label <> 'good')"
+            " ORDER BY parts.id DESC LIMIT ?3"
+        )
+        with self._open() as db:
+            rows = db.execute(query, (recipe_id, camera, _EXAMPLES)).fetchall()
+        return next((part_id for part_id, stem in rows if find_picture(self._images, stem) is not None), None)
+
     def counts(self, since_utc: datetime, until_utc: datetime, bucket_s: int) -> list[Bucket]:
         """The verdicts in each interval of `bucket_s` seconds that has any, oldest first."""
         width = bucket_s * 1_000_000
         with self._open() as db:
             found = db.execute(
-                "SELECT utc_us / ?1 * ?1 AS begins, sum(decision = 1), sum(decision = 2), sum(decision = 3) FROM parts"
-                " WHERE utc_us >= ?2 AND utc_us < ?3 GROUP BY begins ORDER BY begins",
-                (width, micros(since_utc), micros(until_utc)),
+                "SELECT utc_us / :width * :width AS begins, sum(decision = 1) AS accept, sum(decision = 2) AS reject,"
+                " sum(decision = 3) AS not_inspected FROM parts"
+                " WHERE utc_us >= :since AND utc_us < :until GROUP BY begins ORDER BY begins",
+                {"width": width, "since": micros(since_utc), "until": micros(until_utc)},
             ).fetchall()
-        return [Bucket(utc_from(row[0]), *tuple(row)[1:]) for row in found]
+        return [read_row(Bucket, row, utc=utc_from(row["begins"])) for row in found]
 
     def pareto(self, since_utc: datetime, until_utc: datetime) -> list[ClassCount]:
         """Each class of defects that was found, the one with the most parts first."""
         with self._open() as db:
             found = db.execute(
-                "SELECT defect_class, count(DISTINCT part_id), count(*) FROM defects"
+                "SELECT defect_class, count(DISTINCT part_id) AS parts, count(*) AS defects FROM defects"
                 " JOIN parts ON parts.id = part_id WHERE utc_us >= ? AND utc_us < ?"
                 " GROUP BY defect_class ORDER BY 2 DESC, 3 DESC, 1",
                 (micros(since_utc), micros(until_utc)),
             ).fetchall()
-        return [ClassCount(*row) for row in found]
+        return [read_row(ClassCount, row) for row in found]
 
     def to_review(self, limit: int) -> list[PartRow]:
         """Parts that the model was not sure of and that nobody has labelled yet, newest first."""
@@ -113,7 +185,7 @@ class Results:
             query = f"{_NEWEST} WHERE review AND NOT {_LABELLED} ORDER BY id DESC LIMIT ?"
             return self._rows(db, query, [limit])
 
-    def objections(self, limit: int) -> list[Objection]:
+    def objections(self, limit: int) -> list[ObjectionRow]:
         """The views on which the shadow model disagreed, newest first."""
         with self._open() as db:
             found = db.execute(
@@ -121,14 +193,11 @@ class Results:
                 (limit,),
             ).fetchall()
             return [
-                Objection(
+                read_row(
+                    ObjectionRow,
+                    row,
                     utc=utc_from(row["utc_us"]),
-                    camera=row["camera"],
-                    frame_id=row["frame_id"],
-                    opinion=row["opinion"],
-                    model=row["model"],
                     classes=tuple(json.loads(row["classes"])),
-                    part_id=row["part_id"],
                     picture=find_picture(self._images, row["picture"]),
                 )
                 for row in found
@@ -141,16 +210,15 @@ class Results:
         """
         with self._open("rw") as db, db:
             known = db.execute(
-                "SELECT 1 FROM parts LEFT JOIN views ON part_id = id AND camera = ?2"
-                " WHERE id = ?1 AND (?2 = '' OR camera IS NOT NULL)",
-                (part_id, view),
+                "SELECT 1 FROM parts LEFT JOIN views ON part_id = id AND camera = :view"
+                " WHERE id = :part AND (:view = '' OR camera IS NOT NULL)",
+                {"part": part_id, "view": view},
             ).fetchone()
             if known is None:
                 return False
-            db.execute(
-                "INSERT INTO labels (part_id, camera, label, defect_class, user, utc_us) VALUES (?, ?, ?, ?, ?, ?)",
-                (part_id, view, label, defect_class, user, micros(utc)),
-            )
+            row = {"part_id": part_id, "camera": view, "label": label, "defect_class": defect_class, "user": user}
+            row["utc_us"] = micros(utc)
+            db.execute(insertion("labels", row), row)
         return True
 
     def _open(self, mode: Literal["ro", "rw"] = "ro") -> AbstractContextManager[sqlite3.Connection]:
@@ -176,80 +244,45 @@ class Results:
 
     def _row(self, row: sqlite3.Row, classes: tuple[str, ...], stems: list[str]) -> PartRow:
         pictures = (find_picture(self._images, stem) for stem in stems)
-        return PartRow(
-            id=row["id"],
+        return read_row(
+            PartRow,
+            row,
             utc=utc_from(row["utc_us"]),
-            boot_id=row["boot_id"],
-            seq=row["seq"],
-            part_seq=row["part_seq"],
-            plc_boot_id=row["plc_boot_id"],
             decision=Decision(row["decision"]),
             reason=Reason(row["reason"]),
             rejects=bool(row["rejects"]),
-            grade=row["grade"],
             review=bool(row["review"]),
             late=bool(row["late"]),
-            recipe_id=row["recipe_id"],
-            recipe_hash=row["recipe_hash"],
-            criteria=row["criteria"],
-            model=row["model"],
-            latency_ns=row["latency_ns"],
             classes=classes,
             picture=next((picture for picture in pictures if picture is not None), None),
             labelled=bool(row["labelled"]),
         )
 
     def _story(self, db: sqlite3.Connection, row: PartRow) -> PartStory:
-        part = db.execute("SELECT * FROM parts WHERE id = ?", (row.id,)).fetchone()
-        views = db.execute("SELECT * FROM views WHERE part_id = ? ORDER BY captured_ns", (row.id,)).fetchall()
-        defects = db.execute(
-            "SELECT camera, defect_class, area_mm2, length_mm, confidence, x_mm, y_mm FROM defects"
-            " WHERE part_id = ? ORDER BY area_mm2 DESC",
-            (row.id,),
-        ).fetchall()
-        deliveries = db.execute(
-            "SELECT link, delivered_ns FROM deliveries WHERE part_id = ? ORDER BY delivered_ns", (row.id,)
-        ).fetchall()
-        labels = db.execute(
-            "SELECT camera, label, defect_class, user, utc_us FROM labels WHERE part_id = ? ORDER BY id", (row.id,)
-        ).fetchall()
-        return PartStory(
+        def of_part(query: str) -> list[sqlite3.Row]:
+            return db.execute(query, (row.id,)).fetchall()
+
+        (part,) = of_part("SELECT * FROM parts WHERE id = ?")
+        views = of_part("SELECT * FROM views WHERE part_id = ? ORDER BY captured_ns")
+        defects = of_part("SELECT * FROM defects WHERE part_id = ? ORDER BY area_mm2 DESC")
+        deliveries = of_part("SELECT * FROM deliveries WHERE part_id = ? ORDER BY delivered_ns")
+        labels = of_part("SELECT * FROM labels WHERE part_id = ? ORDER BY id")
+        return read_row(
+            PartStory,
+            part,
             row=row,
-            announced_ns=part["announced_ns"],
-            decided_ns=part["decided_ns"],
-            due_ns=part["due_ns"],
-            trigger_count=part["trigger_count"],
-            due_count=part["due_count"],
             positioned=bool(part["positioned"]),
-            epoch=part["epoch"],
-            error_mm=part["error_mm"],
             missing_views=tuple(json.loads(part["missing_views"])),
             views=tuple(self._view(view) for view in views),
-            defects=tuple(Defect(**defect) for defect in defects),
-            deliveries=tuple(Delivery(row.boot_id, row.seq, *delivery) for delivery in deliveries),
-            labels=tuple(
-                Label(
-                    camera=camera,
-                    label=cast("LabelKind", label),
-                    defect_class=defect_class,
-                    user=user,
-                    utc=utc_from(utc_us),
-                )
-                for camera, label, defect_class, user, utc_us in labels
-            ),
+            defects=tuple(read_row(Defect, defect, box_mm=None) for defect in defects),
+            deliveries=tuple(read_row(Delivery, each, boot_id=row.boot_id, seq=row.seq) for each in deliveries),
+            labels=tuple(read_row(Label, label, utc=utc_from(label["utc_us"])) for label in labels),
         )
 
     def _view(self, view: sqlite3.Row) -> StoredView:
-        return StoredView(
-            camera=view["camera"],
-            frame_id=view["frame_id"],
-            captured_ns=view["captured_ns"],
-            exposure_ns=view["exposure_ns"],
-            received_ns=view["received_ns"],
-            begun_ns=view["begun_ns"],
-            inference_ns=view["inference_ns"],
-            encoder_count=view["encoder_count"],
-            error_counts=view["error_counts"],
+        return read_row(
+            StoredView,
+            view,
             failure=Reason(view["failure"]),
             doubtful=bool(view["doubtful"]),
             picture=find_picture(self._images, view["picture"]),

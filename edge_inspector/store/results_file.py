@@ -59,6 +59,9 @@ MIGRATIONS = (
         picture TEXT NOT NULL
     )""",
     "ALTER TABLE parts ADD COLUMN criteria TEXT NOT NULL DEFAULT ''",
+    # counts over a shift or a week read this index alone
+    """CREATE INDEX parts_counted ON parts (utc_us, recipe_id, decision);
+    CREATE INDEX labels_by_utc ON labels (utc_us)""",
 )
 
 
@@ -82,7 +85,7 @@ def open_results(
     seconds after the opening.
     """
     if not path.exists():
-        raise DeviceError(f"results {path}: there are none yet; has the station run?")
+        raise DeviceError(f"results {path}: there are none yet. Has the station run?")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=2.0)) as db:
             version = int(db.execute("PRAGMA user_version").fetchone()[0])
@@ -102,7 +105,7 @@ def open_results(
     except sqlite3.OperationalError as error:
         # Python's own errors have no such code
         late = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
-        said = f"no answer within {limit_s:g} s; ask for less" if late else str(error)
+        said = f"no answer within {limit_s:g} s. Ask for less" if late else str(error)
         raise DeviceError(f"results {path}: {said}") from error
     except (sqlite3.Error, OSError, ValueError) as error:
         raise DeviceError(f"results {path}: {error}") from error

@@ -8,18 +8,19 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import Delivery, Disagreement, PlacedView, Verdict
+from edge_inspector.records import Delivery, Disagreement, PlacedView, Verdict, finite
 from edge_inspector.runtime.clock import EARLIEST
-from edge_inspector.store.database import is_damaged, micros, open_database, set_aside, utc_from
+from edge_inspector.store.database import insertion, is_damaged, micros, open_database, set_aside, utc_from
 from edge_inspector.store.presence import Presence
 from edge_inspector.store.results_file import MIGRATIONS
 from edge_inspector.store.retention import AHEAD, SETTLED, Stamps
+from edge_inspector.store.rows import defect_row
 
 _LARGEST = 2**63 - 1  # a camera may number its frames beyond the range of SQLite
 _ALWAYS = 2**62
@@ -28,7 +29,7 @@ _GIVE_BACK = 256  # pages of the file per call
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredVerdict:
     """One verdict to store: when it was decided, why its pictures are kept, and their stems by camera."""
 
     verdict: Verdict
@@ -38,7 +39,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Objection:
+class StoredObjection:
     """One disagreement of the shadow model to store, and the stem of its picture."""
 
     said: Disagreement
@@ -80,25 +81,25 @@ class ResultsWriter:
             )
 
     def add(
-        self, entries: Sequence[Entry], deliveries: Sequence[Delivery], objections: Sequence[Objection] = ()
+        self,
+        entries: Sequence[StoredVerdict],
+        deliveries: Sequence[Delivery],
+        objections: Sequence[StoredObjection] = (),
     ) -> None:
         """Store all of them in one commit. Items that are already stored are not stored again.
 
         A delivery is dropped if its verdict is not stored.
         """
         with self._disk(), self._db:
-            for entry in entries:
-                self._add(entry)
+            new = [(part_id, entry) for entry in entries if (part_id := self._add(entry))]
+            for table, rows_of in (("views", _view_rows), ("defects", _defect_rows)):  # in one call for all parts
+                self._insert(table, [{"part_id": part_id} | row for part_id, entry in new for row in rows_of(entry)])
             self._db.executemany(
                 "INSERT OR IGNORE INTO deliveries (part_id, link, delivered_ns)"
-                " SELECT id, ?, ? FROM parts WHERE boot_id = ? AND seq = ?",
-                [(each.link, each.delivered_ns, each.boot_id, each.seq) for each in deliveries],
+                " SELECT id, :link, :delivered_ns FROM parts WHERE boot_id = :boot_id AND seq = :seq",
+                [asdict(each) for each in deliveries],
             )
-            self._db.executemany(
-                "INSERT INTO disagreements (utc_us, camera, frame_id, captured_ns, opinion, model, classes, picture)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [_objection_values(each) for each in objections],
-            )
+            self._insert("disagreements", [_objection_row(each) for each in objections])
 
     def tidy(self, before_utc: datetime | None, budget: int, now: datetime | None = None) -> None:
         """Delete items older than `before_utc` and the oldest items beyond `budget` bytes, a few at each call.
@@ -171,68 +172,15 @@ class ResultsWriter:
         share = math.ceil(disagreements * _FORGET / max(parts, _FORGET))
         self._forget("disagreements", _ALWAYS, min(share, _FORGET))
 
-    def _add(self, entry: Entry) -> None:
-        verdict, part = entry.verdict, entry.verdict.part
-        inserted = self._db.execute(
-            "INSERT OR IGNORE INTO parts (boot_id, seq, utc_us, part_seq, plc_boot_id, decision, reason, rejects,"
-            " grade, review, late, recipe_id, recipe_hash, model, latency_ns, announced_ns, decided_ns, due_ns,"
-            " trigger_count, due_count, positioned, epoch, error_mm, missing_views, criteria)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                verdict.boot_id,
-                verdict.seq,
-                micros(entry.utc),
-                part.part_seq,
-                part.plc_boot_id,
-                verdict.decision,
-                verdict.reason,
-                verdict.rejects,
-                verdict.grade,
-                verdict.review,
-                verdict.late,
-                verdict.recipe_id,
-                verdict.recipe_hash,
-                verdict.model,
-                verdict.latency_ns,
-                part.announced_ns,
-                verdict.decided_ns,
-                verdict.due_ns,
-                part.trigger_count,
-                part.due_count,
-                part.positioned,
-                part.epoch,
-                _known(verdict.error_mm),
-                json.dumps(verdict.missing_views),
-                verdict.criteria,
-            ),
-        )
-        if inserted.rowcount:
-            self._add_details(int(inserted.lastrowid or 0), entry)
+    def _add(self, entry: StoredVerdict) -> int:
+        """The id of the new part. 0 if it is stored already."""
+        row = _part_row(entry)
+        inserted = self._db.execute(insertion("parts", row, or_ignore=True), row)
+        return int(inserted.lastrowid or 0) if inserted.rowcount else 0
 
-    def _add_details(self, part_id: int, entry: Entry) -> None:
-        self._db.executemany(
-            "INSERT INTO views (part_id, camera, frame_id, captured_ns, exposure_ns, received_ns, begun_ns,"
-            " inference_ns, encoder_count, error_counts, brightness, sharpness, confidence, failure, doubtful, picture)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(part_id, *_view_values(placed, entry)) for placed in entry.verdict.views],
-        )
-        self._db.executemany(
-            "INSERT INTO defects (part_id, camera, defect_class, area_mm2, length_mm, confidence, x_mm, y_mm)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    part_id,
-                    defect.camera,
-                    defect.defect_class,
-                    defect.area_mm2,
-                    defect.length_mm,
-                    defect.confidence,
-                    defect.x_mm,
-                    defect.y_mm,
-                )
-                for defect in entry.verdict.defects
-            ],
-        )
+    def _insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            self._db.executemany(insertion(table, rows[0]), rows)
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
@@ -245,33 +193,76 @@ class ResultsWriter:
             raise DeviceError(f"results {self._path}: {error}") from error
 
 
-def _view_values(placed: PlacedView, entry: Entry) -> tuple[Any, ...]:
+# The keys of these rows are the columns of the tables (store/results_file.py).
+def _part_row(entry: StoredVerdict) -> dict[str, Any]:
+    verdict, part = entry.verdict, entry.verdict.part
+    return {
+        "boot_id": verdict.boot_id,
+        "seq": verdict.seq,
+        "utc_us": micros(entry.utc),
+        "part_seq": part.part_seq,
+        "plc_boot_id": part.plc_boot_id,
+        "decision": verdict.decision,
+        "reason": verdict.reason,
+        "rejects": verdict.rejects,
+        "grade": verdict.grade,
+        "review": verdict.review,
+        "late": verdict.late,
+        "recipe_id": verdict.recipe_id,
+        "recipe_hash": verdict.recipe_hash,
+        "criteria": verdict.criteria,
+        "model": verdict.model,
+        "latency_ns": verdict.latency_ns,
+        "announced_ns": part.announced_ns,
+        "decided_ns": verdict.decided_ns,
+        "due_ns": verdict.due_ns,
+        "trigger_count": part.trigger_count,
+        "due_count": part.due_count,
+        "positioned": part.positioned,
+        "epoch": part.epoch,
+        "error_mm": finite(verdict.error_mm),
+        "missing_views": json.dumps(verdict.missing_views),
+    }
+
+
+def _view_rows(entry: StoredVerdict) -> list[dict[str, Any]]:
+    return [_view_row(placed, entry) for placed in entry.verdict.views]
+
+
+def _defect_rows(entry: StoredVerdict) -> list[dict[str, Any]]:
+    return [defect_row(defect) for defect in entry.verdict.defects]
+
+
+def _view_row(placed: PlacedView, entry: StoredVerdict) -> dict[str, Any]:
     view, figures = placed.view, placed.view.figures
-    return (
-        view.camera,
-        min(view.frame_id, _LARGEST),
-        view.captured_ns,
-        view.exposure_ns,
-        view.received_ns,
-        view.begun_ns,
-        view.inference_ns,
-        _known(placed.position.count),
-        _known(placed.position.error_counts),
-        figures and figures.brightness,
-        figures and figures.sharpness,
-        figures and figures.confidence,
-        view.failure,
-        view.doubtful,
-        entry.stems.get(view.camera, ""),
-    )
+    return {
+        "camera": view.camera,
+        "frame_id": min(view.frame_id, _LARGEST),
+        "captured_ns": view.captured_ns,
+        "exposure_ns": view.exposure_ns,
+        "received_ns": view.received_ns,
+        "begun_ns": view.begun_ns,
+        "inference_ns": view.inference_ns,
+        "encoder_count": finite(placed.position.count),
+        "error_counts": finite(placed.position.error_counts),
+        "brightness": figures and figures.brightness,
+        "sharpness": figures and figures.sharpness,
+        "confidence": figures and figures.confidence,
+        "failure": view.failure,
+        "doubtful": view.doubtful,
+        "picture": entry.stems.get(view.camera, ""),
+    }
 
 
-def _objection_values(each: Objection) -> tuple[Any, ...]:
+def _objection_row(each: StoredObjection) -> dict[str, Any]:
     said = each.said
-    classes = json.dumps(sorted({defect.defect_class for defect in said.defects}))
-    named = (said.camera, min(said.frame_id, _LARGEST), said.captured_ns, said.opinion, said.model)
-    return (micros(each.utc), *named, classes, each.stem)
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return {
+        "utc_us": micros(each.utc),
+        "camera": said.camera,
+        "frame_id": min(said.frame_id, _LARGEST),
+        "captured_ns": said.captured_ns,
+        "opinion": said.opinion,
+        "model": said.model,
+        "classes": json.dumps(sorted({defect.defect_class for defect in said.defects})),
+        "picture": each.stem,
+    }

@@ -91,7 +91,7 @@ class Retention:
 
     def _contradiction(self, now: Moment, offset: timedelta, stamps: Stamps) -> str:
         if now.utc < EARLIEST:
-            return f"the clock was never set: it says {now.utc:%Y-%m-%d}"
+            return f"the clock was never set: it shows {now.utc:%Y-%m-%d}"
         if self._trusted is not None:
             moved = offset - self._trusted
             if -AHEAD <= moved <= self._step:
@@ -99,7 +99,7 @@ class Retention:
             return f"the clock was set {_span(moved)} {'ahead' if moved > timedelta() else 'back'}"
         silence = None if stamps.settled is None else now.utc - SETTLED - stamps.settled
         if stamps.ahead is not None and (silence is None or stamps.ahead - now.utc <= self._pause):
-            return f"the clock says {now.utc:%Y-%m-%d}, and parts with later dates are stored"
+            return f"the clock shows {now.utc:%Y-%m-%d}, and parts with later dates are stored"
         if silence is not None and silence > self._pause:
             return f"by the clock no part was stored for {_span(silence)}"
         return ""

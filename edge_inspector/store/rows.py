@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sqlite3
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from edge_inspector.records import Decision, Defect, Delivery, Reason
+from edge_inspector.codes import Decision, Reason
+from edge_inspector.records import Defect, Delivery
 from edge_inspector.store.pictures import StoredPicture
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 LabelKind = Literal["good", "defect", "unsure"]
+_WORST_FIRST: Final[tuple[LabelKind, ...]] = ("defect", "unsure")
+Row = TypeVar("Row", bound="DataclassInstance")
+
+
+def read_row(kind: type[Row], row: sqlite3.Row, /, **more: Any) -> Row:
+    """The record of a row of the results: each field from the column of its name, or from `more`."""
+    names = {field.name for field in fields(kind)} - more.keys()
+    return kind(**{name: row[name] for name in names}, **more)
+
+
+def defect_row(defect: Defect) -> dict[str, Any]:
+    """The defect as it is kept. Its box is in the mask."""
+    row = asdict(defect)
+    del row["box_mm"]
+    return row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +114,17 @@ class PartStory:
     deliveries: tuple[Delivery, ...]
     labels: tuple[Label, ...]
 
+    @property
+    def called(self) -> LabelKind | Literal[""]:
+        """What people last called the part, "" if nothing. It is good only if no view was called otherwise."""
+        last = {each.camera: each.label for each in self.labels}
+        worse = next((kind for kind in _WORST_FIRST if kind in last.values()), None)
+        whole = "" in last or last.keys() >= {view.camera for view in self.views}
+        return worse or ("good" if last and whole else "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Objection:
+class ObjectionRow:
     """A view on which the shadow model `model` disagreed: it "rejects" or "accepts", and the first did not.
 
     `part_id` is None if the view belongs to no part. `classes` are those of the defects that the shadow model found.

@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
-from edge_inspector.records import Decision, Image, PlacedView, Verdict
+from edge_inspector.codes import Decision
+from edge_inspector.records import Image, PlacedView, Verdict, finite
 from edge_inspector.runtime.clock import iso
 from edge_inspector.store.pictures import StoredPicture
-from edge_inspector.store.results_writer import Entry, Objection
+from edge_inspector.store.results_writer import StoredObjection, StoredVerdict
+from edge_inspector.store.rows import defect_row
 
 SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class StationFacts:
-    """The station's data that a reader of its pictures needs. A mask pixel is `stride` pixels of the image."""
+class MaskForm:
+    """What a reader of a mask needs: the name of its model, its classes in order, and image pixels per mask pixel."""
 
-    station: str
+    model: str
     classes: tuple[str, ...]
     stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class StationFacts:
+    """The station's data that a reader of its pictures needs. `masks` are the forms of masks, by recipe."""
+
+    station: str
+    masks: Mapping[int, MaskForm]
     mm_per_px: Mapping[str, float]
 
 
 def kept_because(verdict: Verdict, accepted_one_in: int) -> str:
-    """Why a part's pictures are kept: reject, not_inspected, review or sample. "" if they are not kept."""
+    """Why a part's pictures are kept: challenge, reject, not_inspected, review or sample. "" if they are not kept."""
+    if verdict.challenge:
+        return "challenge"
     if verdict.decision is not Decision.ACCEPT:
         return verdict.decision.name.lower()
     if verdict.review:
@@ -38,9 +49,9 @@ def kept_because(verdict: Verdict, accepted_one_in: int) -> str:
     return "sample" if accepted_one_in and verdict.seq % accepted_one_in == 0 else ""
 
 
-def view_facts(entry: Entry, placed: PlacedView, station: StationFacts) -> dict[str, Any]:
+def view_facts(entry: StoredVerdict, placed: PlacedView, station: StationFacts) -> dict[str, Any]:
     """The sidecar of one view. docs/archive.md explains each field."""
-    verdict, view = entry.verdict, placed.view
+    verdict, view, mask = entry.verdict, placed.view, station.masks[entry.verdict.recipe_id]
     return {
         "schema_version": SCHEMA_VERSION,
         "station": station.station,
@@ -59,16 +70,16 @@ def view_facts(entry: Entry, placed: PlacedView, station: StationFacts) -> dict[
         "recipe_hash": verdict.recipe_hash,
         "criteria": verdict.criteria,
         "model": verdict.model,
-        "classes": list(station.classes),
-        "mask_stride": station.stride,
+        "classes": list(mask.classes),
+        "mask_stride": mask.stride,
         "mm_per_px": station.mm_per_px[view.camera],
-        "encoder_count": placed.position.count if math.isfinite(placed.position.count) else None,
+        "encoder_count": finite(placed.position.count),
         "doubtful": view.doubtful,
-        "defects": [asdict(defect) for defect in view.defects],
+        "defects": [defect_row(defect) for defect in view.defects],
     }
 
 
-def objection_facts(objection: Objection, station: StationFacts) -> dict[str, Any]:
+def objection_facts(objection: StoredObjection, station: StationFacts) -> dict[str, Any]:
     """The sidecar of a view on which the shadow model disagrees. The mask with it is the shadow's."""
     said = objection.said
     return {
@@ -82,7 +93,7 @@ def objection_facts(objection: Objection, station: StationFacts) -> dict[str, An
         "model": said.model,
         "classes": list(said.classes),
         "mm_per_px": station.mm_per_px[said.camera],
-        "defects": [asdict(defect) for defect in said.defects],
+        "defects": [defect_row(defect) for defect in said.defects],
     }
 
 

@@ -44,8 +44,13 @@ def folder_words(folder: Path, error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         nearest = next(each for each in (folder, *folder.parents) if each.exists())
         return (
-            f"{nearest} may not be written by this user; as root: install -d -o {_user()} {folder}"
+            f"this user may not write to {nearest}. Run as root: install -d -o {_user()} {folder}"
             " (or write state_dir where this user may)"
+        )
+    if error.errno == errno.EROFS and "INVOCATION_ID" in os.environ:
+        return (
+            "read-only for the service: run `systemctl edit edge-inspector`, write the lines [Service] and "
+            f"ReadWritePaths={folder}, and start it again. If it stays so, its disk is mounted read-only"
         )
     if error.errno == errno.EROFS:
         return "its disk is mounted read-only: mount it for writing, and look into dmesg for why it is not"

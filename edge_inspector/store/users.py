@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
-import os
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import IntEnum
 from pathlib import Path
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.store.whole_file import replace_file
 
-# 16 MiB and some 50 ms for each guess. It is OWASP's alternative to N = 2^17 for little memory, with p = 1.
-_COST = {"n": 1 << 14, "r": 8, "p": 1}
+# 16 MiB and a quarter of a second for each guess: OWASP's alternative to N = 2^17, p = 1 for little memory.
+_COST = {"n": 1 << 14, "r": 8}
+_ROUNDS = 5  # scrypt's p
+_ROUNDS_MAX = 16
 _SALT_BYTES = 16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _SHORTEST = 8
 _LONGEST = 256
+_ROWS = (
+    "12345678901234567890",
+    "abcdefghijklmnopqrstuvwxyz",
+    "qwertyuiopasdfghjklzxcvbnm",
+    "qwertzuiopasdfghjklyxcvbnm",
+)
+# Alone or with digits behind them.
+_EASY = frozenset(
+    {
+        "admin",
+        "administrator",
+        "changeme",
+        "default",
+        "edge-inspector",
+        "edgeinspector",
+        "inspector",
+        "iloveyou",
+        "letmein",
+        "operator",
+        "passw0rd",
+        "passwd",
+        "password",
+        "passwort",
+        "qwertz",
+        "qwerty",
+        "reviewer",
+        "siemens",
+        "station",
+        "superuser",
+        "test",
+        "viewer",
+        "welcome",
+        "willkommen",
+    }
+)
 
 
 class Role(IntEnum):
@@ -27,7 +63,8 @@ class Role(IntEnum):
 
     VIEWER = 1
     REVIEWER = 2
-    ADMIN = 3
+    OPERATOR = 3
+    ADMIN = 4
 
     @property
     def label(self) -> str:
@@ -37,32 +74,37 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One line of the file: `name:role:salt:hash`. Salt and hash are in hex."""
+    """One line of the file: `name:role:salt:hash:rounds`. Salt and hash are in hex. Without `rounds` there is one."""
 
     name: str
     role: Role
     salt: bytes
     digest: bytes
+    _: KW_ONLY
+    rounds: int = 1
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.role.label}:{self.salt.hex()}:{self.digest.hex()}"
+        rounds = "" if self.rounds == 1 else f":{self.rounds}"
+        return f"{self.name}:{self.role.label}:{self.salt.hex()}:{self.digest.hex()}{rounds}"
 
     def knows(self, password: str) -> bool:
-        """Whether this is the user's password. The check takes some 50 ms."""
-        return hmac.compare_digest(_digest(password, self.salt), self.digest)
+        """Whether this is the user's password. The check takes some 50 ms for each round."""
+        return hmac.compare_digest(_digest(password, self.salt, self.rounds), self.digest)
 
 
 _NOBODY = User("", Role.VIEWER, bytes(_SALT_BYTES), b"")
 
 
-def new_user(name: str, role: Role, password: str) -> User:
+def new_user(name: str, role: Role, password: str, *, rounds: int = _ROUNDS) -> User:
     """A user with a new salt. Raises ConfigError for an unusable name or password."""
     if not _NAME.fullmatch(name):
         raise ConfigError([Fault("name", "must be 1 to 32 letters, digits, dots, dashes or underscores")])
     if not _SHORTEST <= len(password) <= _LONGEST:
         raise ConfigError([Fault("password", f"must have {_SHORTEST} to {_LONGEST} characters")])
+    if _is_easy(name, password):
+        raise ConfigError([Fault("password", "is among the first that anybody would try: choose another one")])
     salt = secrets.token_bytes(_SALT_BYTES)
-    return User(name, role, salt, _digest(password, salt))
+    return User(name, role, salt, _digest(password, salt, rounds), rounds=rounds)
 
 
 def read_users(path: Path) -> dict[str, User]:
@@ -80,7 +122,9 @@ def read_users(path: Path) -> dict[str, User]:
             continue
         user = _parsed(line)
         if user is None:
-            faults.append(Fault(f"{path}: line {number}", "is not name:role:salt:hash; use `edge-inspector user add`"))
+            faults.append(
+                Fault(f"{path}: line {number}", "is not name:role:salt:hash:rounds. Use `edge-inspector user add`")
+            )
         else:
             users[user.name] = user
     if faults:
@@ -116,18 +160,8 @@ def write_users(path: Path, users: dict[str, User]) -> None:
     """Replace the file in one step, readable by its owner and group only. Raises ConfigError."""
     text = "# Users of the operator page. Written by `edge-inspector user`.\n"
     text += "".join(f"{user}\n" for user in users.values())
-    fresh = path.with_name(f".{path.name}.new")
     try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-        with os.fdopen(descriptor, "w") as file:
-            os.fchmod(file.fileno(), 0o640)  # whatever the umask is: the service reads it through its group
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            # root writes a file that the service must read, so it gets the folder's group
-            with contextlib.suppress(PermissionError):
-                os.fchown(file.fileno(), -1, path.parent.stat().st_gid)
-        fresh.replace(path)
+        replace_file(path, text)
     except OSError as error:
         raise ConfigError([Fault(str(path), f"cannot be written: {error.strerror}")]) from error
 
@@ -137,19 +171,33 @@ def authenticate(users: dict[str, User], name: str, password: str) -> User | Non
     if len(password) > _LONGEST:
         return None
     user = users.get(name, _NOBODY)
-    return user if user.knows(password) and user is not _NOBODY else None
+    knows = user.knows(password)
+    slowest = max((each.rounds for each in users.values()), default=_ROUNDS)
+    if user.rounds < slowest:  # the time must not show who has an older hash, or who is unknown
+        _digest(password, user.salt, slowest - user.rounds)
+    return user if knows and user is not _NOBODY else None
+
+
+def _is_easy(name: str, password: str) -> bool:
+    """Whether the password is guessed within the first attempts."""
+    plain = re.sub(r"[\W\d_]+$", "", password.lower()) or password.lower()
+    in_order = any(password.lower() in row or password.lower()[::-1] in row for row in _ROWS)
+    return len(set(password)) < 4 or in_order or plain in _EASY or plain == name.lower()
 
 
 def _parsed(line: str) -> User | None:
     name, _, rest = line.strip().partition(":")
     role, _, rest = rest.partition(":")
-    salt, _, digest = rest.partition(":")
+    salt, _, rest = rest.partition(":")
+    digest, _, rounds = rest.partition(":")
     try:
-        user = User(name, Role[role.upper()], bytes.fromhex(salt), bytes.fromhex(digest))
+        user = User(name, Role[role.upper()], bytes.fromhex(salt), bytes.fromhex(digest), rounds=int(rounds or 1))
     except (KeyError, ValueError):
+        return None
+    if not 1 <= user.rounds <= _ROUNDS_MAX:
         return None
     return user if _NAME.fullmatch(name) and len(user.salt) == _SALT_BYTES and len(user.digest) == 64 else None
 
 
-def _digest(password: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, **_COST)
+def _digest(password: str, salt: bytes, rounds: int) -> bytes:
+    return hashlib.scrypt(password.encode(), salt=salt, p=rounds, **_COST)

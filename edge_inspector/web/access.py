@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import hmac
 import json
 import re
 import socket
@@ -18,11 +18,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edge_inspector.station_file import WebTable
+from edge_inspector.host_name import is_address
+from edge_inspector.station.tables import WebTable
 from edge_inspector.store.users import Role
+from edge_inspector.web.connection import RESERVED
 from edge_inspector.web.sessions import Session, Sessions
 
 COOKIE = "edge_inspector_session"
+_FOR_MACHINES = ("/metrics", "/healthz")
 _BODY_BYTES = 4096
 _BODY_S = 5.0
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON allows it. UTF-8 does not, so no later layer can store it
@@ -38,6 +41,9 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 
+# A browser that has been here with TLS never comes without it again, for a year.
+_ENCRYPTED = {"Strict-Transport-Security": "max-age=31536000"}
+
 Answer = Callable[[Request], Awaitable[Response]]
 
 
@@ -50,7 +56,7 @@ class RequestError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Endpoint:
     """One URL. `role` is the lowest role that may use it. None: anybody, even if reading needs a login.
 
     A `slow` request waits for its turn.
@@ -67,12 +73,13 @@ class Entry:
 class Access:
     """Makes routes from entries, with the access checks."""
 
-    def __init__(self, sessions: Sessions, *, read_requires_login: bool) -> None:
+    def __init__(self, sessions: Sessions, *, read_requires_login: bool, token: str = "") -> None:
         self._sessions = sessions
+        self._token = token
         self._read_requires_login = read_requires_login
         self._slow = asyncio.Lock()
 
-    def routes(self, entries: Sequence[Entry]) -> list[Route]:
+    def routes(self, entries: Sequence[Endpoint]) -> list[Route]:
         """One route per entry. Each answers only to those who may use it."""
         return [Route(entry.path, self._guarded(entry), methods=[entry.method]) for entry in entries]
 
@@ -80,9 +87,20 @@ class Access:
         """The session of the request. None if nobody is logged in."""
         return self._sessions.find(request.cookies.get(COOKIE, ""))
 
+    @property
+    def readers_log_in(self) -> bool:
+        """Whether looking at the page needs a login."""
+        return self._read_requires_login
+
     def may_read(self, request: Request) -> bool:
         """Whether the sender of the request may read now."""
         return not self._read_requires_login or self.session(request) is not None
+
+    def is_for_machines(self, request: Request) -> bool:
+        """Whether the sender may read what is for machines: anybody, or whoever has the token or a session."""
+        sent = request.headers.get("authorization", "").encode()
+        knows = hmac.compare_digest(sent, f"Bearer {self._token}".encode())
+        return not self._token or knows or self.session(request) is not None
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -91,7 +109,7 @@ class Access:
             await asyncio.sleep(0)
             yield
 
-    def _guarded(self, entry: Entry) -> Answer:
+    def _guarded(self, entry: Endpoint) -> Answer:
         async def answer(request: Request) -> Response:
             try:
                 self._check(request, entry)
@@ -102,7 +120,7 @@ class Access:
 
         return answer
 
-    def _check(self, request: Request, entry: Entry) -> None:
+    def _check(self, request: Request, entry: Endpoint) -> None:
         session = self.session(request)
         changes = entry.method != "GET"
         if changes and not _same_origin(request):
@@ -116,6 +134,8 @@ class Access:
             raise RequestError(403, f"only for the role {needed.label}")
         if changes and request.headers.get("x-csrf-token", "") != session.csrf:
             raise RequestError(403, "the CSRF token is missing or old: load the page again")
+        if changes:
+            self._sessions.used(session.token)
 
 
 class Shell:
@@ -128,7 +148,8 @@ class Shell:
     def __init__(self, app: ASGIApp, settings: WebTable) -> None:
         self._app = app
         self._path = settings.path
-        self._headers = _HEADERS | _framed(settings.frame_ancestors)
+        encrypted = _ENCRYPTED if settings.certificate is not None else {}
+        self._headers = _HEADERS | encrypted | _framed(settings.frame_ancestors)
         own = {"localhost", settings.host.lower(), socket.gethostname().lower()}
         self._names = own | {name.lower() for name in settings.hosts}
 
@@ -150,14 +171,18 @@ class Shell:
             scope = {**scope, "path": scope["path"].removeprefix(self._path)}
         elif self._path and scope["path"] == self._path:
             app = RedirectResponse(f"{self._path}/")  # the page's own links are relative to this folder
-        if scope["path"] not in ("/metrics", "/healthz") and not self._knows(Request(scope).headers.get("host", "")):
-            app = PlainTextResponse("unknown host name; add it to web.hosts\n", 421)
+        for_machines = scope["path"] in _FOR_MACHINES
+        if not for_machines and scope.get("state", {}).get(RESERVED):
+            app = PlainTextResponse("too many connections\n", 503, {"Connection": "close", "Retry-After": "10"})
+        elif not for_machines and not self._knows(Request(scope).headers.get("host", "")):
+            app = PlainTextResponse("unknown host name. Add it to web.hosts\n", 421)
         await app(scope, receive, dressed)
 
     def _knows(self, host: str) -> bool:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         name = name.strip("[]").lower()
-        return name in self._names or _is_address(name)
+        # After a % Python takes any text as the name of an interface.
+        return name in self._names or (is_address(name) and "%" not in name)
 
 
 def _framed(ancestors: Sequence[str]) -> dict[str, str]:
@@ -168,18 +193,25 @@ def _framed(ancestors: Sequence[str]) -> dict[str, str]:
     return {"Content-Security-Policy": _POLICY + named, **older}
 
 
-async def read_json(request: Request) -> dict[str, Any]:
-    """The request's small JSON object. Raises RequestError for anything else."""
-    body = b""
+async def read_body(request: Request, most: int, within_s: float) -> bytes:
+    """The request's body, of at most so many bytes. Raises RequestError if it is larger or does not arrive in time."""
+    body = bytearray()
     try:
-        async with asyncio.timeout(_BODY_S):
+        async with asyncio.timeout(within_s):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > _BODY_BYTES:
-                    raise RequestError(413, f"at most {_BODY_BYTES} bytes")
-        parsed = json.loads(body)
+                if len(body) > most:
+                    raise RequestError(413, f"at most {most} bytes")
     except (TimeoutError, ClientDisconnect) as error:
-        raise RequestError(408, "the request's body did not come") from error
+        raise RequestError(408, "the request's body did not arrive") from error
+    return bytes(body)
+
+
+async def read_json(request: Request, most: int = _BODY_BYTES) -> dict[str, Any]:
+    """The request's small JSON object. Raises RequestError for anything else."""
+    body = await read_body(request, most, _BODY_S)
+    try:
+        parsed = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, "the body is not JSON") from error
     if not isinstance(parsed, dict):
@@ -199,11 +231,3 @@ def _same_origin(request: Request) -> bool:
     """Whether the request is from our own page. Browsers say so. Other clients do not, and have no cookie to abuse."""
     origin = request.headers.get("origin")
     return origin is None or origin.partition("://")[2] == request.headers.get("host", "")
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -12,20 +12,52 @@ from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
+from edge_inspector.station.table_faults import read_token
 from edge_inspector.store.users import UsersFile
-from edge_inspector.web.access import Access, Entry, Shell
+from edge_inspector.web.access import Access, Endpoint, Shell
+from edge_inspector.web.audit import AuditPages
+from edge_inspector.web.challenge import ChallengePages
+from edge_inspector.web.challenge_settings import ChallengeSettings
 from edge_inspector.web.commands import Commands
+from edge_inspector.web.events import Events
+from edge_inspector.web.labels import LabelPages
 from edge_inspector.web.live import Live
 from edge_inspector.web.login import Login
-from edge_inspector.web.parts import Parts
+from edge_inspector.web.optics import Optics
+from edge_inspector.web.parts import PartPages
+from edge_inspector.web.passing import Passing
 from edge_inspector.web.plant import Plant
+from edge_inspector.web.proposal import ProposalPages
+from edge_inspector.web.recipes import RecipePages
+from edge_inspector.web.record import RecordPages
+from edge_inspector.web.rolls import RollPages
 from edge_inspector.web.sessions import Sessions
+from edge_inspector.web.shift_pdf import ShiftReport
 from edge_inspector.web.station import StationApi
 from edge_inspector.web.streams import Broadcast
+from edge_inspector.web.teach import Teach
+from edge_inspector.web.texts import Languages
+from edge_inspector.web.trends import TrendPages
+from edge_inspector.web.uploads import UploadPages
 from edge_inspector.web.watch import Watch
 
 # The page is one document. It shows what its address names.
-_PAGES = ("/", "/parts", "/parts/{part:part}", "/review", "/health")
+_PAGES = (
+    "/",
+    "/parts",
+    "/parts/{part:part}",
+    "/parts/{part:part}/draw",
+    "/review",
+    "/events",
+    "/trends",
+    "/recipes",
+    "/cameras",
+    "/teach",
+    "/uploads",
+    "/uploads/{upload:part}/draw",
+    "/health",
+    "/checks",
+)
 _LOOK_S = 2.0  # for one query of the results. It is also the longest wait of /metrics for them
 _KINDS = {
     "html": "text/html; charset=utf-8",
@@ -38,32 +70,56 @@ _KINDS = {
 def make_app(plant: Plant) -> ASGIApp:
     """The application with everything that is served."""
     settings = plant.station.file.web
-    plant = replace(plant, results=plant.results.within(_LOOK_S))
+    plant = replace(plant, results=plant.results.within(_LOOK_S), trends=plant.trends.within(_LOOK_S))
     users = UsersFile(settings.users)
-    sessions = Sessions(users, settings.session_hours * 3600)
-    access = Access(sessions, read_requires_login=settings.read_requires_login)
-    routes = access.routes(entries(plant, users, sessions, access))
+    sessions = Sessions(users, settings.session_hours * 3600, settings.idle_minutes * 60)
+    token = read_token(settings.machines_token_file) if settings.machines_token_file is not None else ""
+    access = Access(sessions, read_requires_login=settings.read_requires_login, token=token)
+    routes = access.routes(endpoints(plant, users, sessions, access))
     return Shell(Router(routes, redirect_slashes=False), settings)
 
 
-def entries(plant: Plant, users: UsersFile, sessions: Sessions, access: Access) -> Sequence[Entry]:
+def endpoints(plant: Plant, users: UsersFile, sessions: Sessions, access: Access) -> Sequence[Endpoint]:
     """Every URL and the role that may use it."""
     settings = plant.station.file.web
     live = Live(plant)
     stream = Broadcast(live.news, live.all, access.may_read, settings.max_watchers)
-    login = Login(users, sessions, access, secure=settings.certificate is not None, path=settings.path)
+    login = Login(
+        users,
+        sessions,
+        access,
+        secure=settings.certificate is not None,
+        path=settings.path,
+        proxies=settings.proxies,
+    )
     return [
         *_static(),
-        *StationApi(plant).entries(),
-        *Watch(plant, access).entries(),
-        *login.entries(),
-        Entry("GET", "/api/live", stream.answer),
-        *Parts(plant, access).entries(),
-        *Commands(plant, access).entries(),
+        *Languages(settings.languages).endpoints(),
+        *StationApi(plant, access).endpoints(),
+        *Watch(plant, access).endpoints(),
+        *login.endpoints(),
+        Endpoint("GET", "/api/live", stream.answer),
+        *PartPages(plant, access).endpoints(),
+        *LabelPages(plant, access).endpoints(),
+        *Passing(plant, access).endpoints(),
+        *Commands(plant, access).endpoints(),
+        *Events(plant, access).endpoints(),
+        *Teach(plant, access).endpoints(),
+        *UploadPages(plant, access).endpoints(),
+        *TrendPages(plant).endpoints(),
+        *RecipePages(plant, access).endpoints(),
+        *ProposalPages(plant, access).endpoints(),
+        *Optics(plant, access).endpoints(),
+        *ChallengePages(plant, access).endpoints(),
+        *ChallengeSettings(plant, access).endpoints(),
+        *ShiftReport(plant).endpoints(),
+        *RecordPages(plant, access).endpoints(),
+        *AuditPages(plant, access).endpoints(),
+        *RollPages(plant).endpoints(),
     ]
 
 
-def _static() -> list[Entry]:
+def _static() -> list[Endpoint]:
     """The page's own files, read once. A request's path never becomes a path on the disk."""
     found = []
     for file in (files("edge_inspector.web") / "static").iterdir():
@@ -71,11 +127,13 @@ def _static() -> list[Entry]:
         if kind is None:
             continue
         served = _File(file.read_bytes(), kind)
-        found.append(Entry("GET", f"/static/{file.name}", served.answer, role=None))
+        found.append(Endpoint("GET", f"/static/{file.name}", served.answer, role=None))
         if file.name == "index.html":
-            found += [Entry("GET", page, _page(page, served).answer, role=None) for page in _PAGES]
+            found += [Endpoint("GET", page, _page(page, served).answer, role=None) for page in _PAGES]
+        if file.name == "worker.js":  # it may serve only what lies below its own address
+            found.append(Endpoint("GET", "/worker.js", served.answer, role=None))
         if file.name == "icon.svg":
-            found.append(Entry("GET", "/favicon.ico", served.answer, role=None))
+            found.append(Endpoint("GET", "/favicon.ico", served.answer, role=None))
     return found
 
 

@@ -7,15 +7,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_inspector import __version__
-from edge_inspector.records import StationState
+from edge_inspector.codes import Promise, StationState
 from edge_inspector.runtime.conditions import Conditions
 
 
-def health(conditions: Conditions, workers: Mapping[str, bool], *, supervised: bool) -> tuple[bool, dict[str, Any]]:
+def health(
+    conditions: Conditions,
+    workers: Mapping[str, bool],
+    *,
+    supervised: bool,
+    promise: Promise = Promise.ACKNOWLEDGED,
+) -> tuple[bool, dict[str, Any]]:
     """Whether parts are inspected and verdicts sent, and the body with reasons. `workers`: whether each is alive."""
     now, held, state = time.monotonic_ns(), conditions.reasons(), conditions.state
     body = {
         "state": state.value,
+        "promise": promise.value,
         "error_code": int(conditions.error_code),
         "conditions": [f"{each.code.name.lower()} {each.subject}" for each in held],
         "reasons": [

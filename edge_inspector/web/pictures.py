@@ -39,9 +39,10 @@ def tinted(mask: Image, thresholds: Sequence[int], size: tuple[int, int]) -> Ima
     """The mask alone as (H, W, 4) BGRA of `size` (width, height), to lay over a picture."""
     width, height = size
     layer = np.zeros((height, width, 4), np.uint8)
-    for index, threshold in enumerate(thresholds):
-        if int(mask[index].max(initial=0)) >= threshold:
-            region = _region(mask[index], threshold, size)
+    # A mask that an earlier model made may have fewer classes.
+    for index, (threshold, plane) in enumerate(zip(thresholds, mask, strict=False)):
+        if int(plane.max(initial=0)) >= threshold:
+            region = _region(plane, threshold, size)
             layer[region > 0] = (*_bgr(index), round(_TINT * 255))
             cv2.drawContours(layer, _outlines(region), -1, (*_bgr(index), 255), _LINE_PX)
     return layer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -13,11 +14,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from edge_inspector import __version__, metrics
+from edge_inspector.codes import ErrorCode, Reason
+from edge_inspector.driver_table import UNTAUGHT
 from edge_inspector.inspection.recipe import Recipe
-from edge_inspector.runtime.conditions import FAULTS, WARNINGS
-from edge_inspector.web.access import Entry
+from edge_inspector.runtime.clock import utc_text
+from edge_inspector.runtime.conditions import WARNINGS
+from edge_inspector.web.access import Access, Endpoint, RequestError
+from edge_inspector.web.live import figures_of
 from edge_inspector.web.pictures import colour_of
 from edge_inspector.web.plant import Plant
+from edge_inspector.web.shift import product_now
 
 _PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "starlette", "uvicorn")
 _PER_CAMERA = ("frames_completed", "frames_failed", "frames_evicted", "camera_reopened")
@@ -27,26 +33,30 @@ _PER_LINK = ("verdicts_delivered", "verdicts_waiting", "verdicts_late", "verdict
 class StationApi:
     """/metrics and /healthz for machines, /api/station and /api/health for the page."""
 
-    def __init__(self, plant: Plant) -> None:
+    def __init__(self, plant: Plant, access: Access) -> None:
         self._plant = plant
+        self._access = access
         self._versions = {"edge-inspector": __version__, "python": sys.version.partition(" ")[0]} | _versions()
 
-    def entries(self) -> Sequence[Entry]:
+    def endpoints(self) -> Sequence[Endpoint]:
         """The URLs of this class."""
         return [
-            Entry("GET", "/metrics", self._metrics, role=None),
-            Entry("GET", "/healthz", self._healthz, role=None),
-            Entry("GET", "/api/station", self._station),
-            Entry("GET", "/api/health", self._health),
+            Endpoint("GET", "/metrics", self._metrics, role=None),
+            Endpoint("GET", "/healthz", self._healthz, role=None),
+            Endpoint("GET", "/api/station", self._station),
+            Endpoint("GET", "/api/now", self._now),
+            Endpoint("GET", "/api/health", self._health),
         ]
 
     async def _metrics(self, request: Request) -> Response:
-        del request
+        if not self._access.is_for_machines(request):
+            raise RequestError(401, "send the token of web.machines_token_file as `Authorization: Bearer TOKEN`")
         return Response(generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _healthz(self, request: Request) -> Response:
-        del request
         healthy, body = self._plant.health()
+        if not self._access.is_for_machines(request):
+            body = {"state": body["state"]}  # that is enough for a container's health check
         return JSONResponse(body, 200 if healthy else 503)
 
     async def _station(self, request: Request) -> Response:
@@ -55,31 +65,47 @@ class StationApi:
         file, recipe, geometry = plant.station.file, plant.recipe, plant.geometry
         return JSONResponse(
             {
+                "utc": utc_text(time.monotonic_ns()),
                 "name": file.station.name,
                 "boot": f"{plant.boot_id:08x}",
                 "version": __version__,
                 "cameras": [
                     {"name": camera.name, "offset_mm": camera.offset_mm, "mm_per_px": camera.mm_per_px}
-                    for camera in file.cameras
+                    for camera in file.views
                 ],
                 "links": [{"name": link.name, "driver": link.driver} for link in file.plcs],
                 "gate_mm": file.line.gate_mm,
+                "promise": plant.station.roles.promise.value,
+                "collecting": file.segmenter.driver == UNTAUGHT,
+                "on_call": file.parts.on_call,
+                "web": file.roll is not None,
                 "decision_mm": (geometry.gate - geometry.reserve) / geometry.counts_per_mm,
                 "part_length_mm": recipe.part_length_mm,
                 "recipe": _recipe(recipe),
                 "recipes": [_recipe(criteria.recipe) for criteria in plant.station.recipes.values()],
-                "classes": [
-                    {"name": name, "colour": colour_of(index)} for index, name in enumerate(plant.model.classes)
-                ],
+                "reasons": [reason.label for reason in Reason],
+                "codes": [code.name.lower() for code in ErrorCode if code],
+                "classes": [{"name": name, "colour": colour_of(index)} for index, name in enumerate(plant.classes)],
+            }
+        )
+
+    async def _now(self, request: Request) -> Response:
+        """State, product and counts, for pages without the live feed."""
+        del request
+        return JSONResponse(
+            {
+                "utc": utc_text(time.monotonic_ns()),
+                "state": self._plant.conditions.state.value,
+                "on_belt": len(self._plant.scene().parts),
+                **product_now(self._plant),
             }
         )
 
     async def _health(self, request: Request) -> Response:
-        del request
         plant = self._plant
         _, body = plant.health()
         body.pop("reasons", None)  # `conditions` has them, without an age: the page draws only what has changed
-        model = plant.station.segmenter.info
+        model = plant.model_of()
         return JSONResponse(
             body
             | {
@@ -89,7 +115,7 @@ class StationApi:
                         "number": int(held.code),
                         "subject": held.subject,
                         "why": held.why,
-                        "fault": held.code in FAULTS,
+                        "fault": plant.conditions.is_fault(held.code, held.subject),
                         "warning": held.code in WARNINGS,
                     }
                     for held in plant.conditions.reasons()
@@ -105,16 +131,19 @@ class StationApi:
                 "criteria": plant.criteria,
                 "recipe": plant.status().recipe_id,
                 "enabled": plant.status().enabled,
-                "versions": self._versions,
+                # They tell an attacker where to begin.
+                "versions": self._versions if self._access.session(request) is not None else {},
                 "cameras": _samples(_PER_CAMERA, "camera"),
                 "links": _samples(_PER_LINK, "link"),
                 "disk": _disk(plant) | _kept(),
+                "latency": figures_of(plant.scene().verdicts),
             }
         )
 
 
 def _recipe(recipe: Recipe) -> dict[str, Any]:
-    return {"id": recipe.id, "name": recipe.name, "hash": recipe.fingerprint}
+    fate = recipe.on_not_inspected
+    return {"id": recipe.id, "name": recipe.name, "hash": recipe.fingerprint, "on_not_inspected": fate}
 
 
 def _samples(names: Sequence[str], label: str) -> dict[str, dict[str, float]]:

@@ -44,7 +44,7 @@ class Broadcast:
     async def answer(self, request: Request) -> Response:
         """A stream for one more watcher, or 503 if there are enough."""
         if self._watchers >= self._limit:
-            return JSONResponse({"error": "too many screens watch already"}, 503, headers={"Retry-After": "10"})
+            return JSONResponse({"error": "too many screens are open already"}, 503, headers={"Retry-After": "10"})
         return _Stream(self, request)
 
     async def watch(self, request: Request, receive: Receive, send: Send) -> None:

@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, Response
 from edge_inspector import metrics
 from edge_inspector.errors import DeviceError
 from edge_inspector.runtime.clock import iso
-from edge_inspector.stages.drift import DriftState
 from edge_inspector.store.users import Role
-from edge_inspector.web.access import Access, Entry
+from edge_inspector.watches.drift import DriftState
+from edge_inspector.web.access import Access, Endpoint
 from edge_inspector.web.plant import Plant
 
 log = logging.getLogger(__name__)
@@ -31,13 +31,13 @@ class Watch:
         self._plant = plant
         self._access = access
 
-    def entries(self) -> Sequence[Entry]:
+    def endpoints(self) -> Sequence[Endpoint]:
         """The URLs of this class."""
         return [
-            Entry("GET", "/api/drift", self._drift),
-            Entry("GET", "/api/shadow", self._shadow, slow=True),
-            Entry("GET", "/api/guard", self._guard),
-            Entry("POST", "/api/guard", self._teach, role=Role.ADMIN),
+            Endpoint("GET", "/api/drift", self._drift),
+            Endpoint("GET", "/api/shadow", self._shadow, slow=True),
+            Endpoint("GET", "/api/guard", self._guard),
+            Endpoint("POST", "/api/guard", self._teach, role=Role.ADMIN),
         ]
 
     async def _guard(self, request: Request) -> Response:
@@ -49,7 +49,7 @@ class Watch:
         """Teach the guard with the parts that run now. The user confirms by this that they are good."""
         recipe_id = self._plant.status().recipe_id
         session = self._access.session(request)
-        log.info("picture guard of recipe %d: to be taught, by %s", recipe_id, session.name if session else "?")
+        log.info("picture guard of recipe %d: teaching was started by %s", recipe_id, session.name if session else "?")
         self._plant.guards.teach(recipe_id)
         return await self._guard(request)
 

@@ -9,6 +9,7 @@ raw.onnx          (N, 3, 32, 48) float -> (N, 1, 32, 48) float, as nets are expo
 zero-one.onnx     (N, 32, 48, 1) -> (N, 1, 16, 24): 1 where 255 - grey is more than 128, wrong on purpose
 no-number.onnx    (N, 32, 48, 1) -> (N, 1, 16, 24): 255 - grey, and no number (NaN) where a pixel is 0
 guarded.onnx      the same with the guard of `edge-inspector model guard`: 255 everywhere for such a picture
+dark.onnx         (N, 64, 64, 1) -> (N, 1, 64, 64): 255 - grey of each single pixel
 endless.onnx      (N, 32, 48, 1) -> (N, 1, 16, 24): 255 - grey after a loop of 2 ** 62 rounds
 """
 
@@ -81,6 +82,26 @@ def make_guarded() -> None:
     save(model, Path(__file__).parent / "guarded.onnx")
 
 
+def make_dark() -> None:
+    """What is dark is a defect, pixel by pixel."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["whole"], to=TensorProto.INT32),
+        helper.make_node("Sub", ["most", "whole"], ["inverse"]),
+        helper.make_node("Transpose", ["inverse"], ["turned"], perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["turned"], ["masks"], to=TensorProto.UINT8),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "dark",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 64, 64, 1])],
+        [helper.make_tensor_value_info("masks", TensorProto.UINT8, ["batch", 1, 64, 64])],
+        [numpy_helper.from_array(np.array(255, np.int32), "most")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    checker.check_model(model)
+    save(model, Path(__file__).parent / "dark.onnx")
+
+
 def rounds() -> NodeProto:
     """A loop that adds nothing, again and again."""
     body = helper.make_graph(
@@ -106,11 +127,12 @@ if __name__ == "__main__":
     make("grey", [[-1.0]], [255.0], "batch", TensorProto.UINT8)
     make("float-output", [[-1.0]], [255.0], "batch", TensorProto.FLOAT)
     make_raw()
+    make_dark()
     above = [
         helper.make_node("Greater", ["means", "half"], ["finished"]),
     ]
     make("zero-one", [[-1.0]], [255.0], "batch", TensorProto.UINT8, above, {"half": np.array(128, np.float32)})
-    # One of grey / grey, which is no number where grey is 0, is what the masks are multiplied by.
+    # One of grey / grey, which is not a number where grey is 0, is what the masks are multiplied by.
     divided = [
         helper.make_node("AveragePool", ["planes"], ["grey"], kernel_shape=[2, 2], strides=[2, 2]),
         helper.make_node("Div", ["grey", "grey"], ["one"]),

@@ -16,8 +16,8 @@ from pathlib import Path
 from edge_inspector.cameras.folder import FolderCamera
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.recipe import PictureLimits
-from edge_inspector.records import ErrorCode
-from edge_inspector.runtime.album import Album
+from edge_inspector.codes import ErrorCode
+from edge_inspector.store.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.worker import Worker
@@ -37,16 +37,16 @@ stages = [Notes(openings)]
 for name, kind in (("good", FolderCamera), ("bad", Deadly)):
     camera = kind(name, kind.Settings(path=folder, interval_ms=10, repeat=True))
     admission = Admission(lambda _now, _at: 0.0, 10.0, 1, lambda: 1)
-    limits = lambda: PictureLimits(may_repeat=True)
+    limits = lambda _: PictureLimits(may_repeat=True)
     views, album = Mailbox("judge", 9), Album(9)
     stages.append(
         Acquire(
             camera,
-            to_line=1000,
+            to_line={name: 1000},
             estimate=lambda _: 0.0,
             admission=admission,
             limits=limits,
-            guard=lambda: None,
+            guard=lambda _: None,
             jobs=jobs,
             views=views,
             conditions=conditions,

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from edge_inspector.cameras.genicam import GenicamCamera
+from edge_inspector.codes import ErrorCode
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.recipe import PictureLimits
-from edge_inspector.records import ErrorCode, Frame, Job, JudgeItem
-from edge_inspector.runtime.album import Album
+from edge_inspector.records import Frame, Job, JudgeItem
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.acquire import Acquire
+from edge_inspector.store.album import Album
 from edge_inspector.store.openings import Openings
 
 KNOWN_WITHIN_S, BACK_WITHIN_S = 0.5, 1.0
@@ -44,11 +45,11 @@ class Acquiring:
         admission = Admission(lambda _now_ns, _at_ns: 0.0, 10.0, 1, lambda: 1)
         self._stage = Acquire(
             GenicamCamera(name, settings),
-            to_line=100_000,
+            to_line={name: 100_000},
             estimate=lambda _: 0.0,
             admission=admission,
-            limits=PictureLimits,
-            guard=lambda: None,
+            limits=lambda _: PictureLimits(),
+            guard=lambda _: None,
             jobs=self._jobs,
             views=views,
             conditions=self._conditions,

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from edge_inspector.camera_process.camera import CameraProcess
 from edge_inspector.cameras.folder import FolderCamera, load_index
 from edge_inspector.cameras.genicam import GenicamCamera
 from edge_inspector.cameras.opencv import OpenCvCamera
@@ -103,14 +104,26 @@ def genicam(address: str) -> Camera:
     return GenicamCamera("cam", GenicamCamera.Settings(address=address, trigger_source="Line0", packet_socket=False))
 
 
-@pytest.fixture(params=[*CAMERAS, genicam], ids=lambda make: make.__name__)
+def apart(driver: str, camera: Any) -> CameraProcess:
+    """The same camera in a process of its own."""
+    return CameraProcess(camera.name, driver, camera._settings)
+
+
+@pytest.fixture(
+    params=[(make, own) for own in (False, True) for make in (*CAMERAS, genicam)],
+    ids=lambda way: way[0].__name__ + (" in its own process" if way[1] else ""),
+)
 def camera(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Camera]:
-    if request.param is genicam:
-        made: Camera = genicam(request.getfixturevalue("gige").address)
+    make, own_process = request.param
+    if make is genicam:
+        made: Camera = genicam(request.getfixturevalue("start_gige")().address)
     else:
-        made = request.param(tmp_path)
+        made = make(tmp_path)
+    if own_process:
+        made = apart(make.__name__, made)
     yield made
     made.close()
+    made.close()  # after a loss the first one leaves the process alive
 
 
 def frames(camera: Camera, count: int) -> list[Frame]:
@@ -276,7 +289,7 @@ def test_opencv_pictures_in_order_then_error(tmp_path: Path) -> None:
     camera = opencv_camera(write_video(tmp_path / "film.avi"), width=WIDTH, height=HEIGHT)
     levels = [int(frame.image[0, 0, 0]) for frame in frames(camera, PICTURES)]
     assert np.abs(np.subtract(levels, [20 * index for index in range(PICTURES)])).max() <= 3
-    with pytest.raises(DeviceError, match="gives no more pictures"):
+    with pytest.raises(DeviceError, match="delivers no more pictures"):
         camera.grab(1)
     camera.close()
 
@@ -292,12 +305,12 @@ def test_opencv_stamp_is_the_arrival_less_the_latency(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "refused"),
     [
-        ({"width": 99}, "width = 99: it has 64"),
-        ({"width": 64, "height": 47}, "height = 47: it has 48"),
-        ({"width": 64, "height": 99}, "height = 99: it has 48"),
+        ({"width": 99}, "width = 99: it uses 64"),
+        ({"width": 64, "height": 47}, "height = 47: it uses 48"),
+        ({"width": 64, "height": 99}, "height = 99: it uses 48"),
         ({"exposure_us": 500}, "refused manual exposure"),
         ({"gain": 12.0}, "refused gain = 12"),
-        ({"fourcc": "YUYV"}, 'refused fourcc = "YUYV": it gives "MJPG". Type fourcc = "MJPG", or'),
+        ({"fourcc": "YUYV"}, 'refused fourcc = "YUYV": it delivers "MJPG". Write fourcc = "MJPG", or'),
         ({"buffers": 3}, "refused buffers = 3"),
         ({"backend": "gstreamer"}, "does not open"),
     ],
@@ -310,10 +323,10 @@ def test_opencv_says_what_the_camera_refused(tmp_path: Path, settings: dict[str,
 @pytest.mark.parametrize(
     ("asked", "given", "said"),
     [
-        ("MJPG", float(cv2.VideoWriter.fourcc(*"YUYV")), 'gives "YUYV". Type fourcc = "YUYV", or'),
-        ("Y16 ", float(cv2.VideoWriter.fourcc(*"Y10 ")), 'gives "Y10 ". Type fourcc = "Y10 ", or'),
-        ("MJPG", 0.0, "gives format 0. Type"),
-        ("MJPG", -1.0, "gives format -1. Type"),
+        ("MJPG", float(cv2.VideoWriter.fourcc(*"YUYV")), 'delivers "YUYV". Write fourcc = "YUYV", or'),
+        ("Y16 ", float(cv2.VideoWriter.fourcc(*"Y10 ")), 'delivers "Y10 ". Write fourcc = "Y10 ", or'),
+        ("MJPG", 0.0, "delivers format 0. Write a width"),
+        ("MJPG", -1.0, "delivers format -1. Write a width"),
     ],
 )
 def test_opencv_says_formats_in_letters(monkeypatch: pytest.MonkeyPatch, asked: str, given: float, said: str) -> None:
@@ -407,7 +420,7 @@ def test_a_usb_picture_that_cannot_be_decoded_is_incomplete_and_many_are_a_loss(
     for _ in range(10):
         with pytest.raises(FrameIncompleteError):
             camera.grab(0.1)
-    with pytest.raises(DeviceError, match="gives no more pictures"):
+    with pytest.raises(DeviceError, match="delivers no more pictures"):
         camera.grab(0.1)
 
 
@@ -415,7 +428,7 @@ def test_a_usb_camera_that_was_unplugged_is_lost(usb: tuple[OpenCvCamera, Usb]) 
     camera, fake = usb
     fake.good = False
     camera._settings = OpenCvCamera.Settings(source="/dev/v4l/by-path/unplugged")
-    with pytest.raises(DeviceError, match="gives no more pictures"):
+    with pytest.raises(DeviceError, match="delivers no more pictures"):
         camera.grab(0.1)
 
 
@@ -531,5 +544,39 @@ def test_an_index_is_a_file_and_stays_in_its_folder(tmp_path: Path) -> None:
             load_index(tmp_path)
     (tmp_path / "index.csv").unlink()
     os.mkfifo(tmp_path / "index.csv")
-    with pytest.raises(DeviceError, match="is no file"):
+    with pytest.raises(DeviceError, match="is not a file"):
         load_index(tmp_path)
+
+
+class AdjustableUsb:
+    """A V4L2 device that takes any exposure, and gain up to 50."""
+
+    def __init__(self) -> None:
+        self.values: dict[int, float] = {}
+
+    def set(self, key: int, value: float) -> None:
+        self.values[key] = min(value, 50.0) if key == cv2.CAP_PROP_GAIN else value
+
+    def get(self, key: int) -> float:
+        return self.values.get(key, 0.0)
+
+
+def test_another_exposure_of_a_usb_camera_moves_its_middle_and_widens_the_bound() -> None:
+    usual = OpenCvCamera.Settings(source="/dev/video0", exposure_us=10_000, gain=10, latency_ms=20)
+    camera, device = OpenCvCamera("cam", usual), AdjustableUsb()
+    camera._capture = device
+    longer = usual.model_copy(update={"exposure_us": 14_000, "gain": 20})
+    camera.adjust(longer)
+    assert (device.values[cv2.CAP_PROP_EXPOSURE], device.values[cv2.CAP_PROP_GAIN]) == (140, 20)
+    assert camera._latency_ns() == 22_000_000
+    assert camera._adjusted_error_ns(time.monotonic_ns() + 2_000_000_000) == 2_000_000
+    with pytest.raises(DeviceError, match="cam: /dev/video0 refused gain = 60: it uses 50"):
+        camera.adjust(longer.model_copy(update={"exposure_us": 1000, "gain": 60}))
+    assert (device.values[cv2.CAP_PROP_EXPOSURE], device.values[cv2.CAP_PROP_GAIN]) == (140, 20)
+    assert camera._latency_ns() == 22_000_000
+    camera._capture = None
+
+
+def test_opencv_changes_exposure_of_devices_only() -> None:
+    assert OpenCvCamera.Settings(source="/dev/video0").adjustable
+    assert not OpenCvCamera.Settings(source="film.avi").adjustable

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,19 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from register_server import RegisterServer
 from snap7 import Server
 from snap7.type import SrvArea
+from support.register_server import RegisterServer
 
 from edge_inspector.drivers import Encoder
-from edge_inspector.encoders.modbus import ModbusEncoder
-from edge_inspector.encoders.s7 import S7Encoder
-from edge_inspector.encoders.timeline import Motion, Timeline
 from edge_inspector.errors import DeviceError, DeviceTimeoutError
-from edge_inspector.modbus.connection import ModbusSettings
+from edge_inspector.inspection.timeline import Motion, Timeline
+from edge_inspector.plc.blocks import DB_PLC, ENCODER, wrap32
+from edge_inspector.plc.modbus import ModbusEncoder
+from edge_inspector.plc.modbus_connection import ModbusSettings
+from edge_inspector.plc.s7 import S7Encoder
+from edge_inspector.plc.s7_connection import S7Settings
 from edge_inspector.records import EncoderSample
-from edge_inspector.s7.blocks import DB_PLC, ENCODER, wrap32
-from edge_inspector.s7.connection import S7Settings
+from edge_inspector.simulation.demo import free_port
 from edge_inspector.simulation.encoder import SimulatedEncoder
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.plc import SimulatedPlc
@@ -34,12 +34,6 @@ from edge_inspector.simulation.plc import SimulatedPlc
 ROOT = Path(__file__).parents[2]
 SPEED_MM_S, COUNTS_PER_MM = 1000.0, 10.0
 S = 1_000_000_000
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def running_line() -> Line:
@@ -103,16 +97,6 @@ def show(memory: bytearray, count: int, time_us: int, boot_id: int = 7) -> None:
 
 def s7_encoder(port: int, **settings: Any) -> S7Encoder:
     return S7Encoder(S7Settings(host="127.0.0.1", port=port, **settings))
-
-
-@pytest.fixture(autouse=True)
-def no_thread_outlives_its_test() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    deadline = time.monotonic() + 5.0
-    while not set(threading.enumerate()) <= before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert set(threading.enumerate()) <= before
 
 
 @pytest.fixture

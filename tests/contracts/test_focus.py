@@ -66,8 +66,8 @@ def test_a_station_s_camera_without_recipe_or_model(station: Path, capsys: pytes
     ("which", "changes", "told"),
     [
         ("rear", ("", ""), "cameras: none is called 'rear': top"),
-        ("top", ("repeat", "again"), "cameras.0.settings.again ('top'): unknown key; keys here: grey,"),
-        ("top", ("offset_mm", "place_mm"), "cameras.0.offset_mm ('top'): is missing; write offset_mm = ..., a number"),
+        ("top", ("repeat", "again"), "cameras.0.settings.again ('top'): unknown key. Keys here: grey,"),
+        ("top", ("offset_mm", "place_mm"), "cameras.0.offset_mm ('top'): is missing. Write offset_mm = ..., a number"),
     ],
 )
 def test_a_wrong_name_or_station_file(

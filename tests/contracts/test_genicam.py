@@ -310,13 +310,26 @@ def test_features_are_set_in_their_order(gige: Any, make: Any) -> None:
     assert camera._device.read("Gain") == 3.0
 
 
+def test_features_are_set_while_it_runs_and_a_refused_one_is_told(gige: Any, make: Any) -> None:
+    camera = make(gige.address, exposure_us=200)
+    take(camera, 1)
+    camera.set_features({"ExposureTime": 350.0})
+    frames, _ = take(camera, 4)
+    assert frames[-1].exposure_ns == 350_000
+    with pytest.raises(DeviceError, match="Exposuretime = 1 was refused: the camera has no such feature"):
+        camera.set_features({"Exposuretime": 1})
+    camera.close()
+    with pytest.raises(DeviceError, match="not open"):
+        camera.set_features({"ExposureTime": 200.0})
+
+
 def test_by_serial_number(gige: Any, make: Any) -> None:
     camera = make(None, serial=gige.serial, frame_rate=50.0)
     take(camera, 2)
 
 
 def test_an_unknown_serial_number_and_a_silent_address(gige: Any) -> None:
-    with pytest.raises(DeviceError, match=f"no camera has the serial number nobody; found: .*{gige.serial}"):
+    with pytest.raises(DeviceError, match=f"no camera has the serial number nobody. Found: .*{gige.serial}"):
         GenicamCamera("cam", settings(serial="nobody")).open()
     began = time.monotonic()
     with pytest.raises(DeviceError, match=r"cam: no camera answers at 127\.77\.77\.77"):
@@ -497,7 +510,7 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch, gige: Any) -> None
 
 @pytest.mark.parametrize("names", [{}, {"address": "127.0.0.2", "serial": "1"}])
 def test_address_or_serial(names: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="say either address or serial"):
+    with pytest.raises(ValueError, match="set either address or serial"):
         GenicamCamera.Settings(**names)
 
 
@@ -596,3 +609,18 @@ def test_cameras_command_lists_and_takes_a_picture(
     assert shot.startswith(f"{tmp_path / 'shots' / gige.serial}.png: ")
     assert cv2.imread(str(tmp_path / "shots" / f"{gige.serial}.png")) is not None
     assert main(["cameras", "nobody"]) == 1
+
+
+def test_exposure_and_gain_are_changed_while_it_runs_and_at_the_next_open(gige: Any, make: Any) -> None:
+    camera = make(gige.address, roi=WHOLE, frame_rate=100.0, gain=0.0)
+    before, _ = take(camera, 2)
+    camera.adjust(settings(gige.address, roi=WHOLE, frame_rate=100.0, exposure_us=400.0, gain=6.0))
+    after, damaged = take(camera, 3)
+    assert ([frame.exposure_ns for frame in before + after], damaged) == ([100_000] * 2 + [400_000] * 3, [])
+    assert after[0].captured_error_ns >= 150_000, "half the change is in the bound until it has settled"
+    assert camera._device.read("Gain") == 6.0
+    with pytest.raises(DeviceError, match="cam: Gain = 30 was refused: the camera has 24"):
+        camera.adjust(settings(gige.address, roi=WHOLE, frame_rate=100.0, exposure_us=300.0, gain=30.0))
+    assert (camera._device.read("ExposureTime"), camera._device.read("Gain")) == (400.0, 6.0)
+    camera.open()
+    assert (camera._device.read("ExposureTime"), camera._device.read("Gain")) == (400.0, 6.0)

@@ -11,7 +11,7 @@ SERVE = """
 import re, sys, threading
 from pathlib import Path
 from edge_inspector.simulation.gige import camera, registers
-from edge_inspector.simulation.gige.scene import Scene
+from edge_inspector.simulation.gige.scene import SimulatedScene
 from edge_inspector.simulation.line import Line
 address, line, pattern, nodes = sys.argv[1:]
 plain = camera.describe
@@ -20,7 +20,8 @@ def hostile(offered):
     assert found
     return xml + b"\\n" * (-len(xml) % 4)
 camera.describe = hostile
-made = camera.SimulatedGigeCamera(address, "HOSTILE", Scene(Line.read(Path(line)), 0, 300.0, 1), camera.Faults())
+scene = SimulatedScene(Line.read(Path(line)), 0, 300.0, 1)
+made = camera.SimulatedGigeCamera(address, "HOSTILE", scene, camera.Faults())
 print("ready", flush=True)
 made.run(threading.Event())
 """
@@ -60,9 +61,9 @@ def chain(length: int) -> str:
         (PAYLOAD, chain(150), "opened"),
         ("<Length>4</Length>", "<Length>-4</Length>", "has a register of '-4' bytes"),
         ("<Length>4</Length>", "<pLength>Bad</pLength>", "as long as 'Bad' computes"),
-        (*knife("0-1"), "a frame has -1 bytes"),
-        (*knife("2147483647"), "a frame has 2147483647 bytes"),
-        (*knife("0"), "a frame has 0 bytes"),
+        (*knife("0-1"), "frames of -1 bytes"),
+        (*knife("2147483647"), "frames of 2147483647 bytes"),
+        (*knife("0"), "frames of 0 bytes"),
     ],
     ids=["itself", "its vendor", "far", "as far as is allowed", "register", "computed", "negative", "huge", "nothing"],
 )

@@ -11,15 +11,14 @@ from typing import Any
 
 import pytest
 
-from edge_inspector.encoders.modbus import ModbusEncoder
+from edge_inspector.codes import ErrorCode, StationState
 from edge_inspector.errors import DeviceError, DeviceTimeoutError, LayoutError
-from edge_inspector.modbus.connection import ModbusConnection, ModbusSettings
-from edge_inspector.modbus.shared import connection_of
-from edge_inspector.plcs.block_link import BlockLink
-from edge_inspector.plcs.modbus import ModbusLink
-from edge_inspector.records import ErrorCode, Identity, StationState, StationStatus
-from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER
-from edge_inspector.s7.word_order import turned
+from edge_inspector.plc.block_link import BlockLink
+from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER
+from edge_inspector.plc.modbus import ModbusEncoder, ModbusLink, connection_of
+from edge_inspector.plc.modbus_connection import ModbusConnection, ModbusSettings
+from edge_inspector.plc.word_order import turned
+from edge_inspector.records import Identity, StationStatus
 from edge_inspector.simulation.plc import PlcProgram
 
 READY = StationStatus(StationState.READY, ErrorCode.NONE, 4)
@@ -212,8 +211,8 @@ def test_low_bytes_first_are_read_and_written_as_the_setting_says_and_are_named_
     [
         ({"unit": 0}, "the server answers as unit 0: write unit = 0"),
         ({"unit": 255}, "the server answers as unit 255: write unit = 255"),
-        ({"number": 7}, "answers request 1 with transaction number 7, and must repeat the request's"),
-        ({"number": 0}, "answers request 1 with transaction number 0, and must repeat the request's"),
+        ({"number": 7}, "answers request 1 with transaction number 7, but it must repeat the request's"),
+        ({"number": 0}, "answers request 1 with transaction number 0, but it must repeat the request's"),
     ],
 )
 def test_an_answer_to_another_question_is_told_as_what_it_is(odd: dict[str, int], words: str) -> None:

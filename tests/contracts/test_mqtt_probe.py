@@ -9,23 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqtt_peers import READY, Gateway, Published, WireBroker, free_port, identity, settings, verdict, wait_until
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from support.mqtt_peers import READY, Gateway, Published, WireBroker, fresh_verdict, identity, settings, wait_until
 
 from edge_inspector.errors import CautionError, DeviceError
-from edge_inspector.plcs.mqtt import MqttLink
-from edge_inspector.plcs.mqtt_words import connection_words
+from edge_inspector.mqtt.link import MqttLink
+from edge_inspector.mqtt.words import connection_words
 from edge_inspector.simulation.broker import DemoBroker, find_mosquitto
+from edge_inspector.simulation.demo import free_port
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture(autouse=True)
-def nothing_outlives_its_test() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
 
 
 @contextmanager
@@ -76,9 +70,9 @@ def test_a_good_broker_is_good_and_nobody_hears_of_the_probe(tmp_path: Path, ver
     ("line", "version", "words"),
     [
         ("retain_available false", "5", "keeps no retained messages: nobody would see the state"),
-        ("retain_available false", "3.1.1", "does not take a retained last will with QoS 1"),
+        ("retain_available false", "3.1.1", "does not accept a retained last will with QoS 1"),
         ("max_qos 0", "5", "allows QoS 0 only: verdicts could be lost"),
-        ("max_packet_size 300", "5", "takes packets of at most 300 bytes, a verdict needs 2048"),
+        ("max_packet_size 300", "5", "accepts packets of at most 300 bytes, a verdict needs 2048"),
     ],
 )
 def test_a_broker_that_cannot_serve_a_station_is_told(tmp_path: Path, line: str, version: str, words: str) -> None:
@@ -90,7 +84,10 @@ def test_a_broker_that_cannot_serve_a_station_is_told(tmp_path: Path, line: str,
 def test_a_probe_that_may_not_write_says_so(tmp_path: Path, version: str) -> None:
     rules = tmp_path / "rules"
     rules.write_text("topic write edge/press-3/verdict\ntopic write edge/press-3/reject\n")
-    with running(tmp_path, f"acl_file {rules}") as broker, pytest.raises(CautionError, match="was not seen") as raised:
+    with (
+        running(tmp_path, f"acl_file {rules}") as broker,
+        pytest.raises(CautionError, match="Not checked: does it keep") as raised,
+    ):
         probe(broker, tmp_path, version=version)
     assert "access list: topic readwrite edge/press-3/check" in str(raised.value)
 
@@ -102,10 +99,17 @@ def test_who_may_write_and_not_read_the_probes_topic_is_served_all_the_same(tmp_
         assert probe(broker, tmp_path).endswith("MQTT 5")
 
 
-def test_a_broker_that_forbids_reading_commands_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("reads", "topics"),
+    [
+        ({"commands": True}, "edge/press-3/command"),
+        ({"triggers": True, "line": True}, "edge/press-3/line, edge/press-3/trigger"),
+    ],
+)
+def test_a_broker_that_forbids_reading_is_told(tmp_path: Path, reads: dict[str, bool], topics: str) -> None:
     with WireBroker(Published.puback, granted=0x87) as broker, pytest.raises(DeviceError) as raised:
-        MqttLink(settings(broker.port, commands=True), identity(tmp_path)).probe()
-    assert str(raised.value).endswith("does not let a station without username read edge/press-3/command")
+        MqttLink(settings(broker.port, **reads), identity(tmp_path)).probe()
+    assert str(raised.value).endswith(f"does not let a station without username read {topics}")
 
 
 def test_a_broker_that_acknowledges_nothing_is_told(tmp_path: Path) -> None:
@@ -127,7 +131,7 @@ def test_a_password_is_the_files_text_however_it_was_saved(tmp_path: Path, secre
 def test_a_wrong_password_names_user_and_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("wrong")
     with with_password(tmp_path) as broker:
-        with pytest.raises(DeviceError, match=rf"user 'edge'; see its password \({tmp_path}/secret\)"):
+        with pytest.raises(DeviceError, match=rf"user 'edge': check its password \({tmp_path}/secret\)"):
             probe(broker, tmp_path, username="edge", password_file=tmp_path / "secret")
         with pytest.raises(DeviceError, match="a station without username"):
             probe(broker, tmp_path)
@@ -172,7 +176,7 @@ def test_a_name_server_that_hangs_holds_up_no_verdict(tmp_path: Path, monkeypatc
     link.exchange(READY)
     assert asked.wait(10)
     for seq in range(1, 6):
-        assert link.deliver([verdict(seq)]) == 1
+        assert link.deliver([fresh_verdict(seq)]) == 1
         link.exchange(READY)
     assert not answered.is_set(), "five exchanges, while the name server is still being asked"
     answered.set()
@@ -190,11 +194,11 @@ def verify_error(code: int, message: str) -> ssl.SSLCertVerificationError:
     [
         (
             verify_error(9, "certificate is not yet valid"),
-            "it is not valid yet; is this machine's clock right? It says 20",
+            "it is not valid yet. Is this machine's clock right? It shows 20",
         ),
-        (verify_error(10, "certificate has expired"), "it has expired, or this machine's clock is wrong: it says 20"),
-        (verify_error(62, "Hostname mismatch"), "it is not for '127.0.0.1'; write host as the certificate has it"),
-        (verify_error(20, "unable to get issuer"), "tls_ca_file must hold the authority that signed it"),
+        (verify_error(10, "certificate has expired"), "it has expired, or this machine's clock is wrong: it shows 20"),
+        (verify_error(62, "Hostname mismatch"), "it is not for '127.0.0.1'. Write host as the certificate has it"),
+        (verify_error(20, "unable to get issuer"), "tls_ca_file must contain the authority that signed it"),
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), "no TLS on port 1883"),
         (TimeoutError("timed out"), "no answer within 1 s: is the address right"),
         (OSError(113, "No route to host"), "No route to host"),
@@ -210,9 +214,38 @@ def test_what_works_and_lets_others_in_is_a_caution(tmp_path: Path) -> None:
     secret.chmod(0o644)
     far = settings(1883, username="edge", password_file=secret).model_copy(update={"host": "192.0.2.1"})
     assert [each.partition(":")[0] for each in far.cautions] == [
-        "name and password cross the network readable",
+        "name and password cross the network in plain text",
         "others can read the password",
     ]
     secret.chmod(0o600)
     assert settings(1883, username="edge", password_file=secret).cautions == []
     assert "switch the inspection off" in settings(1883, commands=True).cautions[0]
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_a_broker_behind_a_websocket_gets_the_verdicts_on_the_plant_s_topics(tmp_path: Path, version: str) -> None:
+    port = free_port()
+    with running(tmp_path, f"listener {port} 127.0.0.1", "protocol websockets") as broker:
+        heard: list[str] = []
+        with Gateway(broker.port) as gateway:
+            gateway._client.on_message = lambda _client, _data, message: heard.append(message.topic)
+            gateway._client.subscribe("acme/#", 1)
+            chosen = settings(port, version=version, transport="websockets", topic="acme/{kind}/{station}")
+            link = MqttLink(chosen, identity(tmp_path))
+            assert link.probe().startswith("mqtt://")
+            link.open()
+            wait_until(lambda: link.exchange(READY) is None and link.connected)
+            link.deliver([fresh_verdict(1)])
+            wait_until(lambda: link.exchange(READY) is None and "acme/verdict/press-3" in heard)
+            link.close()
+    assert {"acme/check/press-3", "acme/state/press-3", "acme/reject/press-3"} <= set(heard)
+
+
+def test_a_broker_that_keeps_nothing_is_good_enough_without_retain(tmp_path: Path) -> None:
+    with running(tmp_path, "retain_available false") as broker:
+        assert probe(broker, tmp_path, retain=False).startswith("mqtt://")
+        link = MqttLink(settings(broker.port, retain=False), identity(tmp_path))
+        link.open()
+        wait_until(lambda: link.exchange(READY) is None and link.connected)
+        link.close()
+        assert retained(broker.port) == []

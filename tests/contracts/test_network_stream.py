@@ -130,7 +130,7 @@ def number(frame: Frame) -> int:
 
 def seconds_until_lost(camera: OpenCvCamera) -> float:
     began = time.monotonic()
-    with pytest.raises(DeviceError, match="gives no more pictures"):
+    with pytest.raises(DeviceError, match="delivers no more pictures"):
         take(camera, 1000)
     return time.monotonic() - began
 

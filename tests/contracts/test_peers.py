@@ -6,14 +6,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mqtt_peers import free_port, identity, run_until, settings, verdict, wait_until
-from snap7_peer import PEERS, RemoteBlock, Snap7Server, needs_peers
+from support.mqtt_peers import fresh_verdict, identity, run_until, settings, wait_until
+from support.snap7_peer import PEERS, RemoteBlock, Snap7Server, needs_peers
 
-from edge_inspector.plcs.mqtt import MqttLink
-from edge_inspector.plcs.s7 import S7Link
-from edge_inspector.records import Decision, Defect, ErrorCode, Identity, Part, Reason, StationState, StationStatus
-from edge_inspector.s7.connection import S7Settings
+from edge_inspector.codes import Decision, ErrorCode, Reason, StationState
+from edge_inspector.mqtt.link import MqttLink
+from edge_inspector.plc.s7 import S7Link
+from edge_inspector.plc.s7_connection import S7Settings
+from edge_inspector.records import Defect, Identity, Part, StationStatus
 from edge_inspector.simulation.broker import DemoBroker, find_mosquitto
+from edge_inspector.simulation.demo import free_port
 from edge_inspector.simulation.plc import PlcProgram
 
 pytestmark = pytest.mark.system
@@ -39,7 +41,7 @@ def test_nodes7_reads_header_and_verdict_at_the_documented_offsets(tmp_path: Pat
         try:
             link.exchange(StationStatus(StationState.DEGRADED, ErrorCode.CAMERA_LOST, 65535))
             defect = Defect("top", "pore", area_mm2=2.5, length_mm=3.0, confidence=0.75, x_mm=1.0, y_mm=1.0)
-            plain = verdict(1)
+            plain = fresh_verdict(1)
             told = type(plain)(
                 **{name: getattr(plain, name) for name in plain.__slots__}
                 | {
@@ -100,7 +102,7 @@ def test_mosquitto_sub_reads_every_verdict_as_json_across_a_broken_connection(tm
             for seq in range(1, 101):
                 if seq == 50:
                     broker.stop()  # in order: what a killed one forgets after its PUBACK is not ours to keep
-                assert link.deliver([verdict(seq)]) == 1
+                assert link.deliver([fresh_verdict(seq)]) == 1
             broker.start()
             run_until(link, lambda: link.backlog == 0)
             wait_until(lambda: len(_seqs(heard)) == 100)

@@ -1,6 +1,7 @@
 """What every segmenter must do, and what the ONNX one must refuse."""
 
 import hashlib
+import os
 import shutil
 import sys
 import threading
@@ -408,7 +409,7 @@ def opened(kind: Any, folder: Path, asset: str, **settings: Any) -> Any:
 
 @pytest.mark.parametrize("kind", RUNTIMES)
 def test_what_is_no_number_makes_the_whole_mask_certain(kind: Any, tmp_path: Path) -> None:
-    """A cast makes 0 of it, which says good; behind the guard of own exports it says what no mask says."""
+    """A cast makes 0 of it, which means good. Behind the guard of own exports it says what no mask says."""
     image = picture(32, 48, 1) | 1
     broken = image.copy()
     broken[6:8, 8:10] = 0  # one pixel of the mask
@@ -416,7 +417,7 @@ def test_what_is_no_number_makes_the_whole_mask_certain(kind: Any, tmp_path: Pat
 
     bare = opened(kind, tmp_path, "no-number")
     assert bare.segment([broken])[0][0, 3, 4] == 0
-    assert "what is no number (NaN) becomes 0" in bare.info.doubt
+    assert "an invalid number (NaN) becomes 0" in bare.info.doubt
     bare.close()
     guarded = opened(kind, tmp_path, "guarded")
     assert (guarded.segment([broken])[0] == 255).all()
@@ -484,7 +485,7 @@ def test_a_runtime_is_given_the_bytes_that_were_hashed(
 def test_a_file_that_changed_since_its_manifest_was_read_is_refused(tmp_path: Path) -> None:
     manifest = read_manifest(tiny(tmp_path))
     (tmp_path / "model.onnx").write_bytes((ASSETS / "grey.onnx").read_bytes())
-    with pytest.raises(ConfigError, match=r"model\.onnx: has just been changed"):
+    with pytest.raises(ConfigError, match=r"model\.onnx: has changed"):
         model_file.load_file(tmp_path, manifest, "int8", "cpu")
     (tmp_path / "model.onnx").unlink()
     with pytest.raises(ConfigError, match=r"model\.onnx: cannot be read: No such file"):
@@ -506,7 +507,7 @@ def test_only_the_file_that_the_recipe_demands_is_run(tmp_path: Path) -> None:
     other = hashlib.sha256(b"\x08\x08").hexdigest()
     text = manifest.read_text(encoding="utf-8")
     manifest.write_text(f'{text}[files.fp32]\npath = "other.onnx"\nsha256 = "{other}"\n', encoding="utf-8")
-    with pytest.raises(ConfigError, match=rf"model_sha256: {other} is demanded; .*model\.onnx would run"):
+    with pytest.raises(ConfigError, match=rf"model_sha256: {other} is required, but .*model\.onnx would run"):
         build(folder, model_sha256=other).open()
 
 
@@ -601,9 +602,12 @@ def test_two_stages_skip_what_the_first_clears(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"first": "../elsewhere"}, "name of a folder beside"),
-        ({"first": "first", "driver": "two-stage"}, "never end"),
+        ({"first": "first", "driver": "two-stage"}, "must not have two stages"),
         ({"first": "first", "driver": "nonsense"}, "unknown driver"),
-        ({"first": "first", "settings": {"workers": 0}}, r"settings\.workers: Input should be greater"),
+        (
+            {"first": "first", "settings": {"workers": 0}},
+            r"settings\.workers: must be a whole number from 1 to 64 \(is 0\)",
+        ),
     ],
 )
 def test_two_stages_that_cannot_be(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
@@ -652,6 +656,32 @@ def test_a_cached_engine_is_never_taken_for_another(tmp_path: Path) -> None:
     ]
     assert folder() == folder()
     assert len({folder(), *others}) == 6
+
+
+def test_a_cache_into_which_others_can_put_an_engine_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, cache = read_manifest(tiny(tmp_path)), tmp_path / "cache"
+
+    def start() -> str:
+        return tensorrt_options(
+            wanted(engine_cache=cache), manifest, sha256="a" * 64, input_name="image", runtime_version="1.31"
+        )["trt_engine_cache_path"]
+
+    engine = Path(start()) / "an.engine"
+    engine.touch()
+    start()
+    for path in (engine, engine.parent, cache):
+        before = path.stat().st_mode
+        path.chmod(before | 0o002)
+        with pytest.raises(ConfigError, match="everybody may write it: remove it, or name another folder"):
+            start()
+        path.chmod(before)
+    if not os.getuid():  # root's own files are always trusted
+        os.chown(engine, 12345, -1)
+    monkeypatch.setattr(onnx_session.os, "getuid", lambda: 54321)
+    with pytest.raises(ConfigError, match="is another user's"):
+        start()
 
 
 def test_a_gpu_is_described_by_what_the_kernel_says(tmp_path: Path) -> None:

@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from register_server import RegisterServer
-from verdicts import verdict
+from support.register_server import RegisterServer
+from support.verdicts import verdict
 
+from edge_inspector.codes import ErrorCode, StationState
 from edge_inspector.errors import DeviceError
-from edge_inspector.modbus.connection import ModbusSettings
-from edge_inspector.plcs.modbus import ModbusLink
-from edge_inspector.records import ErrorCode, Identity, PlcInput, StationState, StationStatus
-from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER
+from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, EDGE_HEADER
+from edge_inspector.plc.modbus import ModbusLink
+from edge_inspector.plc.modbus_connection import ModbusSettings
+from edge_inspector.records import Identity, PlcInput, StationStatus
 from edge_inspector.simulation.plc import PlcProgram
 
 BOOT, FIRST, SECOND = 7, 0xAAAA, 0xBBBB
@@ -152,7 +153,7 @@ def test_the_second_takes_over_when_the_first_is_gone_for_good_and_begins_anew(
     assert time.monotonic() - gone > 1.9
     wait_for(lambda: second.heard and plc.writer == SECOND)
     assert second.trouble == ""
-    assert "nobody else writes the block from register 1000 any more: taking over" in caplog.text
+    assert "no other daemon writes the block from register 1000 any more. This one takes over" in caplog.text
     heard = second.heard[0]
     assert (heard.run, heard.fresh, [trigger.part_seq for trigger in heard.triggers]) == (1, False, [1, 2])
     assert (second.link.events["took_over"], second.link.events["fell_silent"]) == (1, 0)

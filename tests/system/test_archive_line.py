@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.demo import Demo
+from edge_inspector.simulation.options import DemoOptions
 from edge_inspector.simulation.report import read_ledger
 from edge_inspector.store.results import Results
 from edge_inspector.store.results_file import results_path
@@ -23,17 +24,30 @@ Told = dict[int, tuple[int, int]]
 
 
 FULL_DISK = """
-mount -t tmpfs -o size=400k none "$1/state" || exit 77
+mount -t tmpfs -o size=8m none "$1/state" || exit 77
 "$2" -c "$3" "$1" > "$1/demo.log" 2>&1
 cp "$1/state/"results.sqlite* "$1/kept/"
 """
 RUN = """
-import json, sys
+import json, sys, threading, time
 from pathlib import Path
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.demo import Demo
+from edge_inspector.simulation.options import DemoOptions
+from edge_inspector.store.results import Results
 folder = Path(sys.argv[1])
 demo = Demo(DemoOptions(parts=40, model_ms=5.0), folder)
+def fill():
+    while len(Results(folder / "state" / "results.sqlite").parts(limit=5)) < 5:
+        time.sleep(0.05)
+    try:
+        with (folder / "state" / "ballast").open("wb", buffering=0) as ballast:
+            for size in (65536, 1024):
+                while ballast.write(bytes(size)) == size:
+                    pass
+    except OSError:
+        pass
 with demo.running():
+    threading.Thread(target=fill, daemon=True).start()
     demo.play()
     (folder / "report.json").write_text(json.dumps(demo.finish()))
 """
@@ -98,11 +112,13 @@ def test_a_full_disk_costs_history_never_a_verdict(tmp_path: Path) -> None:
         pytest.skip("this user may not mount a tmpfs of its own here")
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["parts_triggered"] > 10
-    assert report["unaccounted_plc"] == 0
+    assert report["unaccounted_plc"] == report["unaccounted_mqtt"] == 0
     assert report["duplicates"] == 0
     log = (tmp_path / "daemon.log").read_text()
     assert "archive_incomplete (E701) results" in log, "the disk must have been full"
+    assert "the outbox cannot use the disk" in log
     assert "worker archive failed" not in log
+    assert log.count("broker_lost") <= 2, "the connection is not to blame for the disk"
     stored = in_the_store(Results(tmp_path / "kept" / "results.sqlite").parts(limit=1000))
     told = told_to_the_plc(tmp_path)
     assert 0 < len(stored) < len(told)

@@ -13,14 +13,13 @@ pytestmark = pytest.mark.system
 
 
 def test_the_budgets_hold_and_the_figures_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # The belt of a benchmark carries at most 436 frames/s. The small model does more than that on a fast machine, and
-    # nothing would be refused.
     arguments = ["bench", "throughput", "--model", "magnetic-tile-1.6", "--seconds", "4", "--repeats", "1"]
     assert main([*arguments, "--out", str(tmp_path), "--budgets", str(BUDGETS)]) == 0, capsys.readouterr().err
     found = json.loads((tmp_path / "throughput.json").read_text())
     assert found["about"]["model"] == "magnetic-tile-1.6"
     assert found["throughput"]["pipeline_frames_per_s"] > 5
-    assert found["throughput"]["offered_frames_per_s"] > found["throughput"]["raw_frames_per_s"]
+    assert found["throughput"]["asked_frames_per_s"] > found["throughput"]["raw_frames_per_s"]
+    assert found["throughput"]["offered_frames_per_s"] > 0.8 * found["throughput"]["asked_frames_per_s"]
     assert found["throughput"]["not_inspected"] > 0, "it was offered more than it could take"
 
 
@@ -35,4 +34,4 @@ def test_a_frame_leaves_nothing_behind_and_takes_no_new_pages(
 
 def test_an_unknown_benchmark_is_refused_with_the_names_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "speed"]) == 2
-    assert "no benchmark 'speed'; there are: throughput" in capsys.readouterr().err
+    assert "no benchmark 'speed'. There are: throughput" in capsys.readouterr().err

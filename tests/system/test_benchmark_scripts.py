@@ -30,13 +30,33 @@ def test_the_gpu_benchmark_runs_on_the_cpu_provider(tmp_path: Path) -> None:
     assert table.count("\n") == 2 + len(rows)
 
 
-def test_the_peers_harness_measures_the_plain_loop(tmp_path: Path) -> None:
-    """Its environment is this one: an interpreter under the name that the harness expects."""
-    python = tmp_path / "plain" / "bin" / "python"
+def plain_here(envs: Path) -> None:
+    """The plain loop's environment is this one: an interpreter under the name that the harness expects."""
+    python = envs / "plain" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
-    (tmp_path / "plain" / "installed").touch()
+    (envs / "plain" / "installed").touch()
+
+
+def test_a_peer_reports_every_part_to_plc_and_broker(tmp_path: Path) -> None:
+    plain_here(tmp_path)
+    out = tmp_path / "regimes.json"
+    chosen = ["plain", "--envs", str(tmp_path), "--before", str(ROOT)]
+    work = ["--regimes", "10 parts/s", "--loads", "0.3", "--seconds", "3"]
+    table = run("benchmarks/peers/regimes.py", *chosen, *work, "--out", str(out))
+    rounds = json.loads(out.read_text())
+    assert [found["product"] for found in rounds] == ["plain", "before"]
+    for found in rounds:
+        assert found["unaccounted"] == 0
+        assert found["pipeline_frames_per_s"] > 0
+        assert found["whole_parts"] > 0
+        assert found["capture_to_plc_ms"]["n"] > 0
+    assert "| 10 parts/s | 0.3 | plain |" in table
+
+
+def test_the_peers_harness_measures_the_plain_loop(tmp_path: Path) -> None:
+    plain_here(tmp_path)
     out = tmp_path / "peers.json"
     chosen = ["plain", "--envs", str(tmp_path), "--only", "overload", "--repeats", "1", "--seconds", "1"]
     run("benchmarks/peers/run.py", *chosen, "--out", str(out))

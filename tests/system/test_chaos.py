@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.chaos.__main__ import main
+from benchmarks.chaos.account import Account, account_for, known_ms
+from benchmarks.chaos.faults import DRAWS, draw_fault
+from benchmarks.chaos.kinds import by_part, draws_of, is_unannounced
 from edge_inspector.simulation.broker import find_mosquitto
-from edge_inspector.simulation.chaos.__main__ import main
-from edge_inspector.simulation.chaos.account import Account, account_for, known_ms
-from edge_inspector.simulation.chaos.faults import DRAWS, draw_fault
 
 S = 1_000_000_000
 
@@ -23,6 +24,63 @@ def test_a_few_faults_on_a_running_line_lose_nothing(tmp_path: Path) -> None:
     assert len(report["runs"]) >= 3
     assert sum(run["parts"] for run in report["runs"]) > 20
     assert all(run["lost"] == run["lost_mqtt"] == run["second"] == run["wrong_part"] == 0 for run in report["runs"])
+
+
+@pytest.mark.system
+def test_faults_on_a_line_without_our_blocks_lose_nothing(tmp_path: Path) -> None:
+    if find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed: the embedded broker promises nothing")
+    report = tmp_path / "report.json"
+    assert main(["--line", "s7-simple", "--runs", "1", "--minutes", "1", "--report", str(report)]) == 0
+    (run,) = json.loads(report.read_text())["runs"]
+    assert (run["line"], run["violated"]) == ("s7-simple", False)
+    assert run["parts"] > 0
+
+
+def test_each_kind_of_line_has_the_faults_of_what_it_has() -> None:
+    def names(kind: str) -> set[str]:
+        draws = draws_of(kind)
+        return {draw_fault(1, run, draws).name for run in range(len(draws))}
+
+    assert len(names("mqtt")) == 14
+    assert "camera unplugged" in names("mqtt")
+    assert {name for name in names("mqtt") if name.startswith("plc ")} == {"plc killed", "plc SIGSTOP"}
+    for kind in ("s7-simple", "modbus-simple", "camera-output", "s7commplus"):
+        assert names(kind) - names("mqtt") == {
+            "plc delayed",
+            "plc truncated, reset",
+            "plc black hole, then late",
+            "plc black hole, half open",
+            "plc cut",
+        }
+
+
+def test_parts_keep_their_own_number_when_the_station_begins_to_number_anew() -> None:
+    """A camera announces: the station numbered parts 7 and 8 as 1 and 2 after its restart."""
+    events = [
+        {"kind": "trigger", "boot": 5, "part_seq": 8, "part": 7, "at_ns": S},
+        {"kind": "trigger", "boot": 5, "part_seq": 9, "part": 8, "at_ns": 2 * S},
+        {"kind": "verdict", "boot": 5, "part_seq": 8, "part": 7, "told": [6, 1], "how": "in time", "rejects": False},
+        {"kind": "verdict", "boot": 5, "part_seq": 99, "part": None, "told": [6, 9], "how": "late", "rejects": False},
+        {"kind": "gate", "boot": 5, "part_seq": 8, "part": 7, "fired": False, "why": "verdict", "at_ns": 3 * S},
+    ]
+    messages = [
+        {"plc_boot_id": 6, "part_seq": 1, "boot_id": 6, "seq": 1},
+        {"plc_boot_id": 6, "part_seq": 2, "boot_id": 6, "seq": 2},
+        {"plc_boot_id": 4, "part_seq": 8, "boot_id": 4, "seq": 1},
+    ]
+    named, told_ = by_part(events, messages)
+    assert [event["part_seq"] for event in named] == [7, 8, 7, 7], "the verdict on a part that nobody knows is left out"
+    assert [body["part_seq"] for body in told_] == [7, 8], "nobody knows which part another run meant"
+
+
+def test_parts_are_found_by_the_line_s_number_and_by_the_name_of_a_call() -> None:
+    events = [{"kind": "trigger", "boot": 3, "part_seq": 1, "part": 40, "at_ns": S}]
+    messages = [
+        {"plc_boot_id": 3, "part_seq": 1, "boot_id": 6, "seq": 1},
+        {"plc_boot_id": 6, "part_seq": 9, "boot_id": 6, "seq": 2, "part_id": "part-41"},
+    ]
+    assert [body["part_seq"] for body in by_part(events, messages)[1]] == [40, 41]
 
 
 def test_a_seed_draws_the_same_faults_again_and_each_kind_once_a_round() -> None:
@@ -108,6 +166,35 @@ def test_the_account_names_what_happened_to_a_part(
     counted.pop("rejected_by_plc")
     assert {name: count for name, count in counted.items() if count} == what
     assert found.violated == bool(set(what) - {"repeats", "late", "forgotten"})
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ([], {"lost": 1, "lost_mqtt": 1, "unwarned": 1}),
+        ([ready(1.5, is_ready=False)], {"forgotten": 1}),
+        ([{"kind": "boot", "boot": 2}, ready(3.5, is_ready=False)], {"forgotten": 1}),
+        ([{"kind": "boot", "boot": 2}], {"forgotten": 1}),
+    ],
+)
+def test_a_part_that_nobody_could_announce_is_not_lost_if_its_line_knew(
+    more: list[dict[str, object]], what: dict[str, int]
+) -> None:
+    events = [READY, trigger(1, 1), *more, gate(1, 3, "no verdict")]
+    found = account_for(events, [], None, (0, 2 * S), forgotten=is_unannounced)
+    assert {name: getattr(found, name) for name in what} == what
+    assert found.violated == ("lost" in what)
+
+
+@pytest.mark.parametrize(
+    ("readiness", "what"), [([], "wrong_part"), ([ready(3.2, is_ready=False), ready(4, is_ready=True)], "excused")]
+)
+def test_a_gate_that_the_station_switched_too_late_is_excused_if_it_said_so(
+    readiness: list[dict[str, object]], what: str
+) -> None:
+    events = [READY, trigger(1, 1), verdict(1), gate(1, 3, hit=2), *readiness]
+    assert getattr(account_for(events, [told(1, 1)], None, (0, 2 * S), switches=True), what) == 1
+    assert account_for(events, [told(1, 1)], None, (0, 2 * S)).wrong_part == 1, "a PLC fires by itself"
 
 
 def test_a_part_that_the_store_lacks_is_lost_there() -> None:

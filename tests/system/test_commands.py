@@ -16,10 +16,24 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.demo import Demo
+from edge_inspector.simulation.options import DemoOptions
 from edge_inspector.simulation.report import read_ledger
+from edge_inspector.store.challenges import read_challenges
 
 pytestmark = pytest.mark.system
+
+
+CHALLENGE = """
+[[challenge.parts]]
+recipe = 1
+name = "one"
+expect = "accept"
+[[challenge.parts]]
+recipe = 1
+name = "two"
+expect = "reject"
+"""
 
 
 class TwoProducts(Demo):
@@ -75,7 +89,7 @@ class TwoProducts(Demo):
         text = station.read_text().replace(
             'recipe = "recipe.toml"', 'recipe = "recipe.toml"\nrecipes = ["second.toml"]'
         )
-        station.write_text(text.replace('version = "', 'commands = true, version = "'))
+        station.write_text(text.replace('version = "', 'commands = true, version = "') + CHALLENGE)
         tolerant = (
             recipe.read_text().replace("id = 1\n", "id = 2\n").replace("min_area_mm2 = 20.0", "min_area_mm2 = 1e6")
         )
@@ -89,7 +103,7 @@ def test_recipes_change_between_parts_and_commands_are_obeyed_and_answered(tmp_p
         assert demo.tell("select_recipe", recipe_id=2)["recipe_id"] == 2
         demo.wait_for(12)
         refused = demo.tell("select_recipe", recipe_id=9)
-        assert (refused["done"], refused["error"]) == (False, "there is no recipe 9; there are: 1, 2")
+        assert (refused["done"], refused["error"]) == (False, "there is no recipe 9. There are: 1, 2")
 
         demo.kill("daemon")
         demo.revive("daemon")
@@ -104,6 +118,9 @@ def test_recipes_change_between_parts_and_commands_are_obeyed_and_answered(tmp_p
         assert demo.tell("enable")["done"]
         demo.wait_for(12)
         assert demo.tell("reset")["done"]
+        assert demo.tell("challenge")["done"]
+        assert "waits for" in demo.tell("challenge")["error"]
+        demo.wait_for(9)
         demo.plc.send_signal(signal.SIGUSR1)  # no more parts
         time.sleep(demo.line.gate_mm / demo.line.speed_mm_s + 0.5)
         report = demo.finish()
@@ -126,5 +143,8 @@ def test_recipes_change_between_parts_and_commands_are_obeyed_and_answered(tmp_p
     reasons = {body["reason"] for body in in_order if body["decision"] == "NOT_INSPECTED"}
     assert "disabled" in reasons
     assert "wrong_recipe" not in reasons
+    named = [body["challenge"] for body in in_order if "challenge" in body]
+    (run,) = read_challenges(tmp_path / "state")
+    assert [part.name for part in run.parts] == named == ["one", "two"]
     told = [event["recipe_id"] for event in ledger if event["kind"] == "recipe" and event["recipe_id"]]
     assert told == [1, 2, 1], "the PLC reads the recipe in force, from a new daemon too"

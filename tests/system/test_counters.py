@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.demo import Demo
+from edge_inspector.simulation.options import DemoOptions
 
 pytestmark = pytest.mark.system
 
@@ -52,4 +53,4 @@ def test_a_counter_that_wraps_unannounced_is_told_with_its_width(tmp_path: Path)
     report = Described(tmp_path, true=limits, modulo=20_000).run()
     assert report["verdicts"] == report["parts_triggered"] == 14
     assert report["not_inspected_reasons"]["position_unknown"] > 3
-    assert "write encoder.counter_lowest = 0, counter_highest = 19999" in (tmp_path / "daemon.log").read_text()
+    assert "Write encoder.counter_lowest = 0, counter_highest = 19999" in (tmp_path / "daemon.log").read_text()

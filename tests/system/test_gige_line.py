@@ -8,7 +8,8 @@ import pytest
 
 from edge_inspector.cameras import aravis_library
 from edge_inspector.errors import DeviceError
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.demo import Demo
+from edge_inspector.simulation.options import DemoOptions
 from edge_inspector.simulation.report import read_ledger
 from edge_inspector.simulation.tiles import MARGIN_MM, TileLine
 

@@ -19,19 +19,20 @@ import pytest
 
 from edge_inspector.simulation.demo import free_port
 from edge_inspector.simulation.line import Line
-from edge_inspector.simulation.station_files import Variant, models_dir, write_station_files
+from edge_inspector.simulation.options import DemoOptions
+from edge_inspector.simulation.station_files import models_dir, write_station_files
 
 pytestmark = pytest.mark.system
 
 
-def station_files(folder: Path, variant: Variant) -> Path:
+def station_files(folder: Path, options: DemoOptions) -> Path:
     line = Line(
         seed=1, start_ns=0, speed_mm_s=500.0, pitch_mm=400.0, part_length_mm=200.0, parts=1, lanes=1, gate_mm=1500.0,
         counts_per_mm=10.0, frames="",
     )  # fmt: skip
     line.write(folder / "line.json")
     ports = {"plc": free_port(), "broker": free_port(), "web": free_port()}
-    return write_station_files(folder, folder / "line.json", line, ports=ports, variant=variant)
+    return write_station_files(folder, folder / "line.json", line, ports=ports, options=options)
 
 
 def web_port(station: Path) -> int:
@@ -73,7 +74,7 @@ def conditions(port: int) -> list[str]:
 
 
 def test_a_page_without_its_port_and_a_state_folder_that_comes_late_stop_no_station(tmp_path: Path) -> None:
-    station = station_files(tmp_path, Variant(model_ms=1.0))
+    station = station_files(tmp_path, DemoOptions(model_ms=1.0))
     (tmp_path / "disk").write_text("no folder yet")
     station.write_text(station.read_text().replace('state_dir = "state"', 'state_dir = "disk/state"'))
     port = web_port(station)
@@ -88,7 +89,7 @@ def test_a_page_without_its_port_and_a_state_folder_that_comes_late_stop_no_stat
 
 
 def test_a_models_folder_that_is_mounted_late_is_waited_for(tmp_path: Path) -> None:
-    station = station_files(tmp_path, Variant())
+    station = station_files(tmp_path, DemoOptions())
     text = station.read_text()
     start = text.index("models_dir = ")
     station.write_text(text[:start] + 'models_dir = "late"' + text[text.index("\n", start) :])

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.demo import Demo
+from edge_inspector.simulation.options import DemoOptions
 from edge_inspector.simulation.report import read_ledger
 from edge_inspector.simulation.station_files import models_dir
 

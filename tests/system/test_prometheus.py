@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from edge_inspector.simulation.demo import Demo, DemoOptions, free_port
+from edge_inspector.simulation.demo import Demo, free_port
+from edge_inspector.simulation.options import DemoOptions
 
 pytestmark = [
     pytest.mark.system,

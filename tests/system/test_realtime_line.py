@@ -2,11 +2,14 @@
 
 import json
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.demo import Demo
+from edge_inspector.simulation.options import DemoOptions
 
 pytestmark = pytest.mark.system
 
@@ -56,3 +59,30 @@ def test_the_models_cores_are_its_own(tmp_path: Path) -> None:
     assert all(cores == {kept} for cores in models)
     rest = [name for name, cores in threads if not name.startswith("segment") and kept in cores]
     assert rest == []
+
+
+def test_a_killed_camera_process_is_a_lost_camera_that_comes_back(tmp_path: Path) -> None:
+    demo = Demo(
+        DemoOptions(parts=40, cameras=1, speed_mm_s=1000.0, model_ms=1.0, realtime="camera_processes = true"), tmp_path
+    )
+    with demo.running():
+        (process,) = camera_processes(demo)
+        time.sleep(4.0)  # some parts have passed
+        os.kill(process, signal.SIGKILL)
+        demo.play()
+        (again,) = camera_processes(demo)
+        report = demo.finish()
+    assert again != process
+    assert not Path(f"/proc/{again}").exists()
+    assert report["unaccounted"] == 0
+    assert report["late"] == 0
+    reasons = report["not_inspected_reasons"]
+    assert isinstance(reasons, dict)
+    assert set(reasons) <= {"camera_lost", "view_missing"}
+    assert 0 < sum(reasons.values()) < 20, "those of a second or two"
+
+
+def camera_processes(demo: Demo) -> list[int]:
+    children = Path(f"/proc/{demo.daemon.pid}/task").glob("*/children")
+    pids = [int(pid) for each in children for pid in each.read_text().split()]
+    return [pid for pid in pids if b"edge_inspector.camera_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]

@@ -10,9 +10,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from sandbox import allowed_calls
+from support.sandbox import allowed_calls
 
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.demo import Demo
+from edge_inspector.simulation.options import DemoOptions
 
 pytestmark = [
     pytest.mark.system,
@@ -45,7 +46,7 @@ def test_the_station_runs_under_the_units_system_call_filter(tmp_path: Path) -> 
         demo.daemon.send_signal(signal.SIGKILL)
         demo.daemon.wait()
         station = str(tmp_path / "station.toml")
-        command = [sys.executable, str(ROOT / "tests" / "sandbox.py"), str(UNIT), sys.executable]
+        command = [sys.executable, str(ROOT / "tests" / "support" / "sandbox.py"), str(UNIT), sys.executable]
         with (tmp_path / "daemon.log").open("w") as log:
             demo.daemon = subprocess.Popen([*command, "-m", "edge_inspector", "run", station], stderr=log)
         demo.play()

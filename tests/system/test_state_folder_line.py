@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from edge_inspector.simulation.chaos.line import ChaosLine
+from benchmarks.chaos.line import ChaosLine
 from edge_inspector.simulation.demo import free_port
 
 pytestmark = pytest.mark.system
@@ -73,7 +73,7 @@ def test_a_clock_a_year_ahead_for_some_seconds_costs_no_part(line: ChaosLine) ->
     stored = line.stored_parts()
     assert stored is not None
     assert before <= stored
-    assert "the clock was set 366 days ahead; nothing is deleted by age" in (line.folder / "daemon.log").read_text()
+    assert "the clock was set 366 days ahead. Nothing is deleted by age" in (line.folder / "daemon.log").read_text()
 
 
 def test_files_that_are_taken_away_are_told_and_what_is_judged_then_is_kept(line: ChaosLine) -> None:

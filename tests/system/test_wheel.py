@@ -21,7 +21,10 @@ def test_the_wheel_holds_the_package_and_the_models(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "edge_inspector/pipeline.py" in names
     assert "edge_inspector/py.typed" in names
-    page = {f"edge_inspector/web/static/{file.name}" for file in (ROOT / "edge_inspector/web/static").iterdir()}
+    web = ROOT / "edge_inspector" / "web"
+    page = {
+        f"edge_inspector/web/{part}/{file.name}" for part in ("static", "languages") for file in (web / part).iterdir()
+    }
     assert page <= set(names)
     assert "edge_inspector/models/tile-1.1/manifest.toml" in names
     assert not [name for name in names if name.startswith(("tests/", "docs/"))]

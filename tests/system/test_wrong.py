@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.wrong.__main__ import main
+from benchmarks.wrong.mistakes import MISTAKES, RIGHT_ONES
+from benchmarks.wrong.station import Mistake, WrongStation
 from edge_inspector.simulation.broker import DemoBroker
-from edge_inspector.simulation.wrong.__main__ import main
-from edge_inspector.simulation.wrong.mistakes import MISTAKES, RIGHT_ONES
-from edge_inspector.simulation.wrong.station import Mistake, WrongStation
 
 _ALL = (*RIGHT_ONES, *MISTAKES)
 

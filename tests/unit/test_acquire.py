@@ -11,14 +11,16 @@ import pytest
 
 from edge_inspector import metrics
 from edge_inspector.cameras.folder import FolderCamera
+from edge_inspector.codes import ErrorCode, Reason
+from edge_inspector.errors import DeviceError
 from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.picture_guard import CameraGuard, learn, signature
 from edge_inspector.inspection.recipe import PictureLimits
-from edge_inspector.records import CameraCounters, ErrorCode, Image, Job, JudgeItem, Reason, View
-from edge_inspector.runtime.album import Album
+from edge_inspector.records import CameraCounters, Image, Job, JudgeItem, View
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.acquire import Acquire
+from edge_inspector.store.album import Album
 from edge_inspector.store.openings import Openings
 
 GOOD, OTHER = (np.random.default_rng(seed).integers(50, 200, (40, 40, 3), dtype=np.uint8) for seed in (1, 2))
@@ -47,11 +49,11 @@ class Station:
         admission = Admission(lambda _now_ns, _at_ns: reached, 10.0, 1, lambda: 1)
         self.stage = Acquire(
             self.camera,
-            to_line=1000,
+            to_line={self.name: 1000},
             estimate=lambda _: 0.0,
             admission=admission,
-            limits=PictureLimits,
-            guard=lambda: self.guard,
+            limits=lambda _: PictureLimits(),
+            guard=lambda _: self.guard,
             jobs=self.jobs,
             views=self.views,
             conditions=self.conditions,
@@ -168,3 +170,51 @@ def test_a_camera_that_ended_the_daemon_too_often_is_not_opened_until_reset(tmp_
     while made.stage._openings.waiting:
         made.stage._openings.write(0)
     assert not Openings(tmp_path, [made.name]).left_out(made.name)
+
+
+class Product:
+    """The setup of a camera, as the test wants it."""
+
+    def __init__(self) -> None:
+        self.wanted: dict[str, float] = {"ExposureTime": 100.0}
+        self.now: dict[str, float] | None = None
+
+    @property
+    def fits(self) -> frozenset[int]:
+        return frozenset({int(self.now["ExposureTime"])}) if self.now else frozenset()
+
+
+def test_the_camera_is_adjusted_between_two_pictures_and_each_picture_says_whom_it_fits(
+    station: Callable[..., Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, product, told = station(GOOD, OTHER, GOOD, OTHER), Product(), list[object]()
+    made.stage.setup = product  # type: ignore[assignment]
+    monkeypatch.setattr(made.camera, "set_features", lambda features: told.append(dict(features)), raising=False)
+    monkeypatch.setattr("edge_inspector.stages.acquire._SETTLES_NS", 0)
+    made.run(3)
+    product.wanted = {"ExposureTime": 300.0}
+    made.run(1)
+    assert told == [{"ExposureTime": 100.0}, {"ExposureTime": 300.0}]
+    assert [job.frame.fits for job in made.jobs.take(8, 0)] == [{100}, {100}, {300}]
+    monkeypatch.setattr("edge_inspector.stages.acquire._SETTLES_NS", 60_000_000_000)
+    made.run(1)
+    assert [job.frame.fits for job in made.jobs.take(8, 0)] == [frozenset()], "it may have been exposed before"
+
+
+def test_a_camera_that_refuses_a_feature_is_lost_and_told_again_when_it_is_back(
+    station: Callable[..., Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(_features: object) -> None:
+        raise DeviceError("ExposureTime = 300 was refused: out of range")
+
+    made, product, told = station(GOOD, OTHER), Product(), list[object]()
+    made.stage.setup = product  # type: ignore[assignment]
+    monkeypatch.setattr(made.camera, "set_features", refuses, raising=False)
+    made.run(2)
+    assert made.conditions.held(ErrorCode.CAMERA_LOST, made.name)
+    assert not made.jobs.take(8, 0)
+    monkeypatch.setattr(made.camera, "set_features", told.append)
+    time.sleep(0.2)  # its backoff
+    made.run(4)
+    assert told == [{"ExposureTime": 100.0}]
+    assert not made.conditions.held(ErrorCode.CAMERA_LOST, made.name)

@@ -1,6 +1,7 @@
 import heapq
 from collections import Counter
 from collections.abc import Callable
+from random import Random
 
 from edge_inspector.inspection.admission import Admission
 
@@ -116,6 +117,49 @@ def test_a_part_is_given_up_when_the_rest_of_it_would_be_late_and_others_wait() 
     assert found.still_accepts(line(200), 185 * MS), "now that one is alone"
 
 
+def test_a_part_that_is_rejected_already_makes_room_for_one_that_would_not_be_inspected() -> None:
+    for rejected in (False, True):
+        found = admission(frame_ms=10)
+        assert found.accepts(line(100), 0)
+        if rejected:
+            found.rejected(line(100))
+        assert found.accepts(line(108), 70 * MS) is rejected, "four frames end at 110 ms, two at 90"
+        assert found.still_accepts(line(100), 70 * MS) is not rejected
+
+
+def test_a_part_that_is_rejected_is_seen_whole_while_there_is_time_for_all() -> None:
+    found = admission(frame_ms=10)
+    assert found.accepts(line(100), 0)
+    found.rejected(line(100))
+    assert found.accepts(line(120), 70 * MS)
+    assert found.still_accepts(line(100), 70 * MS)
+
+
+def test_a_rejected_part_is_not_given_up_for_one_that_would_be_late_all_the_same() -> None:
+    found = admission(frame_ms=10)
+    assert found.accepts(line(100), 0)
+    assert found.accepts(line(106), 0)
+    found.rejected(line(100))
+    assert not found.accepts(line(112), 80 * MS), "its frames and those of the other part end at 120 ms"
+    assert found.still_accepts(line(100), 70 * MS)
+
+
+def test_rejecting_what_nobody_knows_is_nothing() -> None:
+    found = admission()
+    found.rejected(line(100))
+    assert found.accepts(line(100), 0)
+
+
+def test_a_frame_in_the_model_is_wanted_until_its_line_or_until_its_part_is_given_up() -> None:
+    found = admission(frame_ms=1000)
+    assert found.wants(line(100), 0), "nobody knows its part"
+    assert found.accepts(line(100), 0)
+    assert found.wants(line(100), 99 * MS), "however long the rest may take"
+    assert not found.wants(line(100), 100 * MS)
+    found.refuse(line(100))
+    assert not found.wants(line(100), 99 * MS)
+
+
 def test_frames_count_by_themselves_where_a_part_not_seen_whole_may_pass() -> None:
     for ms, taken_on in ((119.9, False), (120.1, True)):
         found = admission(views=None, frame_ms=10)
@@ -175,3 +219,20 @@ def test_under_twice_the_load_nearly_all_that_is_inferred_belongs_to_parts_seen_
     whole = sum(count == views for count in seen.values())
     assert whole >= 245
     assert sum(seen.values()) <= whole * views * 1.02
+
+
+def test_what_all_parts_owe_together_is_always_the_sum_of_what_each_owes() -> None:
+    random, found = Random(5), admission(frame_ms=10)
+    for at_ms in range(0, 4000, 7):
+        now, place = at_ms * MS, line(at_ms + random.randrange(-50, 400))
+        ask = random.choice(["accepts", "still", "spared", "refuse", "took"])
+        if ask == "accepts":
+            found.accepts(place, now)
+        elif ask == "still":
+            found.still_accepts(place, now)
+        elif ask == "took":
+            found.took([place], 10 * MS)
+        else:
+            (found.spared if ask == "spared" else found.refuse)(place)
+        assert found._owed == sum(part.owed for part in found._parts)
+        assert found._lines == sorted(found._lines)

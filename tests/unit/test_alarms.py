@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_inspector.codes import Decision, ErrorCode, Reason
 from edge_inspector.inspection.alarms import Alarms
-from edge_inspector.inspection.reasons import EXPLAINED
 from edge_inspector.inspection.recipe import AlarmLimits
-from edge_inspector.records import Decision, ErrorCode, Reason
 
 ACCEPT, REJECT, NOT_INSPECTED = Decision
 FEW, BLIND, MANY = ErrorCode.PARTS_NOT_INSPECTED, ErrorCode.LINE_BLIND, ErrorCode.MANY_REJECTS
@@ -167,6 +166,7 @@ def test_parts_of_a_station_that_is_switched_off_do_not_count() -> None:
     assert told(alarms) == set()
     missed(alarms, 4)
     missed(alarms, 50, Reason.DISABLED)
+    missed(alarms, 50, Reason.CHANGING)
     assert told(alarms) == {FEW}
 
 
@@ -195,8 +195,8 @@ def test_the_message_has_the_leading_reason_and_what_to_do() -> None:
     missed(alarms, 1, Reason.CAMERA_LOST)
     missed(alarms, 3)
     assert alarms.held == {
-        FEW: "4 of the last 14 parts were not inspected, 3 of them late: the model could not look in time; "
-        "lower the belt speed or call the engineer"
+        FEW: "4 of the last 14 parts were not inspected, 3 of them late: the model had no time for it. "
+        "Lower the belt speed or call the engineer."
     }
     missed(alarms)
     assert alarms.held[BLIND].startswith("5 of the last 15 parts were not inspected, 4 of them late: ")
@@ -231,7 +231,7 @@ def test_a_reason_that_is_over_leads_no_more() -> None:
 
 
 def test_every_reason_not_to_inspect_says_what_to_do() -> None:
-    assert [reason for reason in Reason if not EXPLAINED[reason].remedy] == [Reason.NONE, Reason.DEFECT]
+    assert [reason for reason in Reason if not reason.remedy] == [Reason.NONE, Reason.DEFECT]
 
 
 # Rejected parts.
@@ -272,6 +272,7 @@ def test_a_row_is_as_long_as_the_recipe_says_and_0_is_never() -> None:
     alarms = Alarms()
     rejected(alarms, 30, NO_ROWS)
     assert told(alarms) == set()
+    alarms = Alarms()
     rejected(alarms, 1, AlarmLimits(rejects_in_a_row=1))
     assert told(alarms) == {MANY}
 
@@ -338,7 +339,7 @@ LIMITS_OF_ANY_KIND = st.builds(
 )
 VERDICTS = st.one_of(
     st.tuples(st.sampled_from([ACCEPT, REJECT]), st.just(Reason.NONE)),
-    st.tuples(st.just(NOT_INSPECTED), st.sampled_from([each for each in Reason if EXPLAINED[each].remedy])),
+    st.tuples(st.just(NOT_INSPECTED), st.sampled_from([each for each in Reason if each.remedy])),
 )
 
 

@@ -1,9 +1,9 @@
 import threading
 
 import numpy as np
-from verdicts import frame
+from support.verdicts import frame
 
-from edge_inspector.runtime.album import Album
+from edge_inspector.store.album import Album
 
 
 def test_a_picture_is_kept_without_a_copy() -> None:
@@ -52,6 +52,42 @@ def test_a_camera_that_counts_anew_replaces_its_old_picture() -> None:
     album.put(frame(frame_id=2), None)
     assert album.get("cam1", 1) is not None
     assert album.get("cam1", 2) is not None
+
+
+def test_of_released_pictures_a_few_and_the_latest_of_each_camera_stay() -> None:
+    size = 40 * 60 * 3
+    album = Album(100 * size, 3 * size)
+    album.put(frame("cam2", 1), None)
+    for number in range(1, 11):
+        album.put(frame("cam1", number), None)
+    for number in range(1, 9):
+        album.release("cam1", number)
+    album.release("cam2", 1)
+    album.release("cam1", 8)  # a picture may belong to two parts
+    album.release("cam1", 99)
+    assert [number for number in range(1, 11) if album.get("cam1", number)] == [7, 8, 9, 10]
+    assert album.latest("cam2") is not None
+    album.release("cam1", 9)
+    album.release("cam1", 10)
+    assert [number for number in range(1, 11) if album.get("cam1", number)] == [9, 10]
+    assert album.latest("cam2") is not None
+
+
+def test_the_latest_picture_of_a_camera_stays_however_large_it_is() -> None:
+    album = Album(100 * 40 * 60 * 3, 1)
+    for number in range(1, 4):
+        album.put(frame("cam1", number), None)
+        album.release("cam1", number)
+    assert [number for number in range(1, 4) if album.get("cam1", number)] == [3]
+
+
+def test_released_pictures_give_way_first() -> None:
+    album = Album(3 * 40 * 60 * 3)
+    for number in range(1, 4):
+        album.put(frame("cam1", number), None)
+    album.release("cam1", 3)
+    album.put(frame("cam1", 4), None)
+    assert [number for number in range(1, 5) if album.get("cam1", number)] == [1, 2, 4]
 
 
 def test_threads_may_put_and_look_at_once() -> None:

@@ -1,7 +1,9 @@
+import ast
 import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,7 @@ def test_a_stray_module_fails_the_gate(copy: Path) -> None:
         ("cameras/folder.py", "from edge_inspector.cameras.opencv import OpenCvCamera"),
         ("stages/judge.py", "from edge_inspector.stages.report import Report"),
         ("daemon.py", "import torch"),
+        ("simulation/demo.py", "from benchmarks.chaos.line import ChaosLine"),
     ],
 )
 def test_a_wrong_import_fails_the_gate(copy: Path, module: str, wrong: str) -> None:
@@ -70,3 +73,13 @@ def test_no_worker_thread_is_a_daemon_thread() -> None:
     offenders = [path.name for path in PACKAGE.rglob("*.py") if "daemon=True" in path.read_text()]
     # The one that writes the log holds no part, and may hang in a terminal that is paused when all others have ended.
     assert offenders == ["logs.py"]
+
+
+def test_each_class_has_a_name_of_its_own() -> None:
+    names = Counter(
+        node.name
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and node.name != "Settings"  # of each driver
+    )
+    assert [name for name, count in names.items() if count > 1] == []

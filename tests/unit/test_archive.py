@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from archive_bench import Bench
-from verdicts import BOOT, defect, placed, verdict
+from support.archive_bench import Bench
+from support.verdicts import BOOT, defect, placed, verdict
 
 from edge_inspector import metrics
-from edge_inspector.records import Choice, Decision, Delivery, Reason, StationState, ViewFigures
+from edge_inspector.codes import Decision, Reason, StationState
+from edge_inspector.records import Change, Choice, Delivery, ViewFigures
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.stages import archive as stage
 from edge_inspector.store.allowance import Allowance
+from edge_inspector.store.audit import read, verify
 from edge_inspector.store.choice import remembered_choice
 from edge_inspector.store.results_file import open_results, results_path
 
@@ -63,7 +65,7 @@ def test_the_recipe_that_was_chosen_is_kept_and_a_disk_that_refuses_it_is_told(
     (bench.folder / "recipe.json.new").mkdir()
     bench.inbox.put(Choice(4, 6))
     bench.archive.step()
-    assert "recipe.json: the chosen recipe cannot be kept: Is a directory; a restart would begin" in caplog.text
+    assert "recipe.json: the chosen recipe cannot be kept: Is a directory. A restart would begin" in caplog.text
 
 
 def test_deliveries_of_verdicts_that_never_come_do_not_pile_up(bench: Bench) -> None:
@@ -139,6 +141,27 @@ def test_what_was_let_through_in_the_long_run_is_the_rate_whatever_a_part_has() 
     assert allowance.take("not_inspected", 4, 1000 * second), "each reason has its own"
 
 
+def test_while_the_model_has_too_much_to_do_a_quarter_as_many_pictures_are_packed() -> None:
+    allowance = Allowance(2.0)
+    second = 1_000_000_000
+    taken = sum(4 for at in range(10_000) if allowance.take("reject", 4, at * second // 10, busy=True))
+    assert abs(taken - (2 * 1000 + 60) / 4) <= 4
+
+
+def test_pictures_are_released_when_the_results_have_their_part(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[tuple[str, int]] = []
+    monkeypatch.setattr(bench.album, "release", lambda camera, frame_id: released.append((camera, frame_id)))
+    told = verdict(2, Decision.REJECT, views=(placed(frame_id=2, defects=[defect()]), placed("cam2", 2)))
+    for each in told.views:
+        bench.seen(each.view.frame_id, each.view.camera)
+    bench.inbox.put(told)
+    bench.archive._take(0.0)
+    assert not released
+    bench.archive.step()
+    assert released == [(each.view.camera, each.view.frame_id) for each in told.views]
+    assert len(bench.pictures()) == 2, "what is to be kept of them was written before"
+
+
 def test_a_picture_that_left_the_album_too_early_is_counted_and_said(bench: Bench) -> None:
     before = left_out("picture")
     bench.inbox.put(verdict(1, Decision.REJECT))
@@ -181,7 +204,7 @@ def test_what_the_disk_refuses_waits_and_is_written_when_it_takes_it_again(
 
 
 def test_a_slow_disk_costs_pictures_never_results_nor_the_senders_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     write = Path.write_bytes
 
@@ -208,7 +231,7 @@ def test_a_slow_disk_costs_pictures_never_results_nor_the_senders_time(
     assert worker.error is None
     assert len(bench.results.parts(limit=1000)) == 600
     assert left_out("picture") - before > 300
-    assert bench.held("pictures")
+    assert "pictures: the disk is too slow: results come first" in caplog.text
     assert slowest < 1.0, "the disk takes 0.06 s for each of 600 pictures"
 
 
@@ -268,3 +291,26 @@ def test_a_damaged_file_does_not_keep_the_station_from_its_work(tmp_path: Path) 
     assert len(bench.results.parts()) == 1
     assert (tmp_path / "results.sqlite.damaged").exists()
     bench.archive.stop(failed=False)
+
+
+def test_a_change_is_written_down_and_waits_for_a_disk_that_refuses_it(bench: Bench) -> None:
+    (bench.folder / "audit.jsonl").mkdir()
+    bench.inbox.put(Change("page:anna", "recipe", before="4", after="5"))
+    bench.inbox.put(verdict(1))
+    bench.archive.step()
+    assert bench.held("audit")
+    assert len(bench.results.parts()) == 1, "results do not wait for it"
+    (bench.folder / "audit.jsonl").rmdir()
+    bench.archive.stop(failed=False)
+    assert [entry.change.who for entry in read(bench.folder)] == ["page:anna"]
+    assert verify(bench.folder) == []
+
+
+def test_more_changes_than_wait_are_counted(bench: Bench) -> None:
+    (bench.folder / "audit.jsonl").mkdir()
+    before = left_out("change")
+    for _ in range(300):
+        bench.inbox.put(Change("mqtt", "reset"))
+    for _ in range(20):
+        bench.archive.step()
+    assert left_out("change") - before == 300 - 256

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from edge_inspector.cameras.arrivals import Arrivals
+from edge_inspector.cameras.arrivals import Arrivals, Opening
 
 MS = 1_000_000
 
@@ -14,7 +14,13 @@ class Stream:
 
     def __init__(self, told_ms: float = 40, slowest_ms: float = 333) -> None:
         self.now_ns = 0
-        self.arrivals = Arrivals("cam", told_ms * MS, slowest_ms * MS, 0)
+        self._told_ns, self._slowest_ns = told_ms * MS, slowest_ms * MS
+        self.arrivals = Arrivals("cam", self._told_ns, self._slowest_ns, Opening(0, 0))
+
+    def open_again(self, took_ms: float) -> None:
+        began_ns, self.now_ns = self.now_ns, self.now_ns + int(took_ms * MS)
+        opening = Opening(began_ns, self.now_ns, self.arrivals.pace_ns)
+        self.arrivals = Arrivals("cam", self._told_ns, self._slowest_ns, opening)
 
     def come(self, *apart_ms: float, waited: float = 1.0) -> list[bool]:
         used = []
@@ -42,6 +48,57 @@ def test_what_opening_held_back_is_left_out_and_what_comes_singly_is_used() -> N
     assert stream.come(1, 1, 1, 33, 1, 33, 33) == [False] * 6 + [True]
     assert stream.late_ms == 0
     assert all(stream.come(*[33] * 20))
+
+
+def test_a_slow_stream_that_comes_back_at_its_pace_is_used_from_the_second_picture() -> None:
+    stream = even(500)
+    stream.open_again(300)
+    assert stream.come(1, 505, 500, 500) == [False, True, True, True]
+    assert stream.late_ms == 0
+
+
+def test_what_the_second_picture_after_an_opening_comes_too_late_is_in_its_error() -> None:
+    stream = even(500)
+    stream.open_again(300)
+    assert stream.come(1, 700) == [False, True]
+    assert stream.late_ms == pytest.approx(200, abs=5)
+    stream.come(500)
+    assert stream.late_ms == 0
+
+
+@pytest.mark.parametrize(
+    ("took_ms", "apart_ms", "waited"),
+    [
+        pytest.param(600, (1, 500), 1.0, id="the opening can have held back two"),
+        pytest.param(300, (1, 300), 1.0, id="too early: a burst with gaps"),
+        pytest.param(300, (1, 900), 1.0, id="too late: the start of a burst"),
+        pytest.param(300, (1, 500), 0.5, id="this machine was busy, so it may have been there before"),
+    ],
+)
+def test_a_second_picture_that_may_have_been_held_back_is_left_out(
+    took_ms: float, apart_ms: tuple[float, ...], waited: float
+) -> None:
+    stream = even(500)
+    stream.open_again(took_ms)
+    assert stream.come(*apart_ms, waited=waited) == [False, False]
+    assert stream.come(500, 500)[-1]
+
+
+def test_the_pace_of_a_stream_is_known_after_some_pictures_and_survives_an_opening_without_any() -> None:
+    stream = Stream()
+    stream.come(1, *[500] * 6)
+    assert stream.arrivals.pace_ns is None
+    stream.come(*[500] * 30)
+    assert stream.arrivals.pace_ns == pytest.approx(500 * MS, rel=0.02)
+    stream.open_again(300)
+    stream.open_again(300)
+    assert stream.arrivals.pace_ns == pytest.approx(500 * MS, rel=0.02)
+
+
+def test_without_a_known_pace_the_second_picture_is_left_out() -> None:
+    stream = Stream()
+    stream.open_again(300)
+    assert stream.come(1, 500, 500) == [False, False, True]
 
 
 def test_after_a_pause_that_is_too_short_to_leave_pictures_out_they_may_be_late_by_it() -> None:

@@ -9,7 +9,19 @@ from edge_inspector.inspection.basis import Basis, differences
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.records import ModelInfo
 
-MODEL = ModelInfo("tile", "1.1", "ab" * 32, ("crack",), 64, 64, 3, 2, "int8", "cpu", runtime="onnxruntime 1.31")
+MODEL = ModelInfo(
+    "tile",
+    "1.1",
+    "ab" * 32,
+    ("crack",),
+    height=64,
+    width=64,
+    channels=3,
+    stride=2,
+    precision="int8",
+    provider="cpu",
+    runtime="onnxruntime 1.31",
+)
 REGIONS = {"left": {"x_mm": 0, "y_mm": 0, "width_mm": 4, "height_mm": 5}}
 RECIPE = {
     "id": 4,
@@ -42,6 +54,10 @@ OTHERWISE = {
     "a region more": (
         basis(criteria(regions=REGIONS | {"left": {**REGIONS["left"], "x_mm": 1}})),
         ["recipe.regions.left.x_mm: 0 before, now 1"],
+    ),
+    "grades": (
+        basis(criteria(grades=[{"name": "A"}])),
+        ['recipe.grades: nothing before, now [{"name": "A", "classes": {}}]'],
     ),
     "limits that the model suggests": (basis(criteria(9)), ["limits.crack.min_area_mm2: 3 before, now 9"]),
     "the net's file": (basis(sha256="cd" * 32), [f"model file: {'ab' * 32} before, now {'cd' * 32}"]),
@@ -95,3 +111,14 @@ def test_a_session_that_is_built_anew_may_be_another() -> None:
     running[0] = replace(MODEL, provider="cuda")
     assert changing.fingerprint(4) not in (before, "")
     assert changing.model.provider == "cuda"
+
+
+def test_each_recipe_has_the_model_of_its_own_if_there_are_several() -> None:
+    recipes = {4: criteria(), 5: criteria(id=5, model="other-1")}
+    models = {recipes[4].recipe.model: MODEL, "other-1": replace(MODEL, name="other", sha256="ef" * 32)}
+    both = Basis(recipes, lambda: MODEL, {}, lambda: models)
+    assert (both.model_of(4).name, both.model_of(5).name) == (MODEL.name, "other")
+    assert both.of(5)["model file"] == "ef" * 32
+    before = both.fingerprint(4), both.fingerprint(5)
+    models["other-1"] = replace(MODEL, name="other", sha256="cd" * 32)
+    assert (both.fingerprint(4), both.fingerprint(5) != before[1]) == (before[0], True)

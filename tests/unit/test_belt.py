@@ -3,7 +3,7 @@
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_inspector.simulation.belt import Belt, Pause
@@ -38,21 +38,18 @@ def test_before_the_start_the_belt_stands_at_zero() -> None:
     assert [belt.position_mm(at_ns) for at_ns in (0, START_NS - 1, START_NS)] == [0.0, 0.0, 0.0]
 
 
-@settings(deadline=None)
 @given(belts, instants, instants)
 def test_the_belt_never_runs_backwards(belt: Belt, one: int, other: int) -> None:
     earlier, later = sorted((one, other))
     assert belt.position_mm(later) >= belt.position_mm(earlier) - 1e-6
 
 
-@settings(deadline=None)
 @given(belts, instants, st.integers(1, S))
 def test_the_belt_is_never_faster_than_its_speed_and_ripple(belt: Belt, at_ns: int, for_ns: int) -> None:
     moved = belt.position_mm(at_ns + for_ns) - belt.position_mm(at_ns)
     assert moved <= belt.speed_mm_s * (1 + belt.ripple) * for_ns / S + 1e-6
 
 
-@settings(deadline=None)
 @given(belts, st.floats(0.0, 20_000.0))
 def test_time_at_is_when_the_belt_gets_there(belt: Belt, position_mm: float) -> None:
     at_ns = belt.time_at(position_mm)
@@ -62,7 +59,6 @@ def test_time_at_is_when_the_belt_gets_there(belt: Belt, position_mm: float) -> 
         assert belt.position_mm(at_ns - 1000) < position_mm
 
 
-@settings(deadline=None)
 @given(belts, instants)
 def test_position_is_a_pure_function_of_the_clock(belt: Belt, at_ns: int) -> None:
     before = belt.position_mm(at_ns)

@@ -16,11 +16,11 @@ from edge_inspector.simulation.bench import realtime as bench_realtime
 from edge_inspector.simulation.bench.effort import Effort
 from edge_inspector.simulation.bench.measures import BENCHMARKS
 from edge_inspector.simulation.bench.rounds import Figures, in_turns, over
-from edge_inspector.simulation.bench.runs import LineRun, Sample
+from edge_inspector.simulation.bench.runs import LineRun, ProcessSample
 from edge_inspector.simulation.bench.tables import spread, table
-from edge_inspector.simulation.demo import DemoOptions
 from edge_inspector.simulation.line import Line
-from edge_inspector.station_file import RealtimeTable
+from edge_inspector.simulation.options import DemoOptions
+from edge_inspector.station.tables import RealtimeTable
 
 REFUSED = "realtime.fifo_priority: not permitted: set LimitRTPRIO= in the unit, or ulimit -r"
 
@@ -42,7 +42,7 @@ class Machine:
 
     def run_line(self, options: DemoOptions) -> LineRun:
         if "fifo_priority" in options.realtime:
-            raise EdgeInspectorError(f"the daemon ended with code 2; its last lines:\n{REFUSED}\n1 fault found")
+            raise EdgeInspectorError(f"the daemon ended with code 2. Its last lines:\n{REFUSED}\n1 fault found")
         self.ran.append(options)
         return whole_run(len(self.ran))
 
@@ -63,7 +63,8 @@ def whole_run(took_ms: int) -> LineRun:
     whole = LineRun(line=line, report={}, samples=[], world_cores=0.1, ready_s=1.0, begun_ns=[])
     begin, end = whole.steady_ns
     samples = [
-        Sample(at_ns=at, cpu_s=at / 1e9, rss_mb=100.0, faults=0, threads={"segment": at / 1e9}) for at in (begin, end)
+        ProcessSample(at_ns=at, cpu_s=at / 1e9, rss_mb=100.0, faults=0, threads={"segment": at / 1e9})
+        for at in (begin, end)
     ]
     took = report._spread([float(took_ms)])
     counts = dict.fromkeys(("late", "unaccounted", "not_inspected", "position_bound_broken"), 0)
@@ -120,7 +121,7 @@ def test_a_cell_is_the_median_and_the_least_and_most_unless_they_read_the_same()
 
 
 @pytest.mark.parametrize(
-    ("name", "turns"), [("latency", 3), ("growth", 3), ("position", 4), ("footprint", 1), ("realtime", 15)]
+    ("name", "turns"), [("latency", 3), ("growth", 3), ("position", 4), ("footprint", 1), ("realtime", 18)]
 )
 def test_the_ways_of_a_benchmark_are_interleaved(machine: Machine, name: str, turns: int) -> None:
     BENCHMARKS[name](Effort(repeats=2, cameras=(1, 2)))
@@ -151,7 +152,7 @@ def test_a_setting_that_the_machine_does_not_allow_is_told_as_refused(machine: M
 def dying_with(lines: str) -> Callable[[DemoOptions], LineRun]:
     def run_line(options: DemoOptions) -> LineRun:
         if options.realtime == lines:
-            raise EdgeInspectorError("the daemon ended with code -11; its last lines:\nno realtime. here")
+            raise EdgeInspectorError("the daemon ended with code -11. Its last lines:\nno realtime. here")
         return whole_run(1)
 
     return run_line

@@ -5,10 +5,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_inspector.s7.blocks import (
+from edge_inspector.plc.blocks import (
     DB_EDGE,
     DB_PLC,
     EDGE_HEADER,
@@ -144,7 +144,6 @@ def test_a_field_left_out_or_out_of_range_is_an_error_not_a_zero(record: Record)
         record.pack(**(values | {first: -1}))
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_the_crc_detects_any_single_flipped_bit(data: st.DataObject) -> None:
     record = data.draw(st.sampled_from(RECORDS))
@@ -157,7 +156,6 @@ def test_the_crc_detects_any_single_flipped_bit(data: st.DataObject) -> None:
     assert record.unpack(flipped) is None
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_half_of_one_record_and_half_of_another_is_not_a_record(data: st.DataObject) -> None:
     old, new = (packed(VERDICT, seq=seq, session_id=9, part_seq=seq, due_count=seq * 4000) for seq in (1, 33))
@@ -214,7 +212,6 @@ def test_the_plc_manual_knows_each_block_its_writer_and_its_size(block: Block) -
     assert f"`{block.name}`, written by the {block.writer}, {block.size} bytes" in MANUAL.read_text(encoding="utf-8")
 
 
-@settings(deadline=None)
 @given(st.integers())
 def test_wrap32_keeps_the_value_modulo_2_to_the_32_in_a_dint(count: int) -> None:
     wrapped = wrap32(count)

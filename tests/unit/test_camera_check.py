@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_inspector.check import _place
 from edge_inspector.cli import main
-from edge_inspector.config import load_station
+from edge_inspector.commands.check import CheckLine, _place, _uncompared
 from edge_inspector.errors import DeviceError
+from edge_inspector.inspection.line_figures import Grade
 from edge_inspector.records import Frame
+from edge_inspector.station.load import load_station
 
 STATION = """\
 [station]
@@ -82,9 +83,29 @@ def test_pictures_that_could_show_another_part_are_a_fault_of_check(
     """12 mm are 20 ms at 600 mm/s; where the camera counts the encoder itself, nobody asks when it was."""
     write.write_text(STATION.replace("SETTINGS", 'source = "/dev/video0"'))
     station = load_station(write)
-    frame = Frame("top", 1, 0, 0, 0, np.zeros((2, 2), np.uint8), count, error_ms * 1_000_000)
+    frame = Frame(
+        "top",
+        1,
+        0,
+        0,
+        received_ns=0,
+        image=np.zeros((2, 2), np.uint8),
+        encoder_count=count,
+        captured_error_ns=error_ms * 1_000_000,
+    )
     if good:
         _place(station, frame)
         return
     with pytest.raises(DeviceError, match=r"top: .* 21 ms .* 13 mm .* position_tolerance_mm = 12.*latency_error_ms"):
         _place(station, frame)
+
+
+def test_an_area_that_no_picture_was_compared_with_is_told(write: Path) -> None:
+    write.write_text(STATION.replace("SETTINGS", 'source = "/dev/video0"'))
+    area = "[regions.top]\nx_mm = 0\ny_mm = 0\nwidth_mm = 40\nheight_mm = 30\n"
+    write.with_name("recipe.toml").write_text(RECIPE + area)
+    station = load_station(write)
+    what = "regions.top of recipe 4 was not compared with a picture, because top gave none: trigger it while check runs"
+    assert list(_uncompared(station, {})) == [CheckLine("picture", "top", what, Grade.WARN)]
+    frame = Frame("top", 1, 0, 0, received_ns=0, image=np.zeros((2, 2), np.uint8))
+    assert list(_uncompared(station, {"top": frame})) == []

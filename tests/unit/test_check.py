@@ -2,16 +2,18 @@
 
 import errno
 import socket
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
-from edge_inspector import check
 from edge_inspector.cli import main
+from edge_inspector.commands import check
 from edge_inspector.errors import CautionError, DeviceError
 from edge_inspector.simulation.demo import free_port
 from edge_inspector.simulation.line import Line
-from edge_inspector.simulation.station_files import Variant, write_station_files
+from edge_inspector.simulation.options import DemoOptions
+from edge_inspector.simulation.station_files import write_station_files
 from edge_inspector.store.state_folder import folder_words, try_folder
 
 
@@ -23,7 +25,7 @@ def station(tmp_path: Path) -> Path:
     )  # fmt: skip
     line.write(tmp_path / "line.json")
     ports = {"plc": 1, "broker": 2, "web": free_port()}
-    return write_station_files(tmp_path, tmp_path / "line.json", line, ports=ports, variant=Variant(model_ms=1.0))
+    return write_station_files(tmp_path, tmp_path / "line.json", line, ports=ports, options=DemoOptions(model_ms=1.0))
 
 
 def rows(station: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
@@ -70,7 +72,7 @@ def test_a_warning_is_no_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
     monkeypatch.setattr(check, "load_station", lambda _: None)
     monkeypatch.setattr(check, "_rows", lambda _: iter([check._row("link", "broker", caution)]))
-    assert check.check_station(Path()) == 0
+    assert check.run(Namespace(station=Path())) == 0
     assert capsys.readouterr().out == "WARN  link           broker  look into this\n"
 
 
@@ -80,7 +82,7 @@ def test_no_row_shows_a_password(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
     monkeypatch.setattr(check, "load_station", lambda _: None)
     monkeypatch.setattr(check, "_rows", lambda _: iter([check._row("camera", "top", broken)]))
-    assert check.check_station(Path()) == 1
+    assert check.run(Namespace(station=Path())) == 1
     told = capsys.readouterr().out
     assert "geheim" not in told
     assert "192.0.2.7" in told
@@ -115,7 +117,7 @@ def test_what_a_disk_refuses_is_told_with_what_to_do(tmp_path: Path, number: int
 
 def test_a_folder_without_rights_names_the_one_that_lacks_them(tmp_path: Path) -> None:
     told = folder_words(tmp_path / "a" / "state", PermissionError(errno.EACCES, "Permission denied"))
-    assert told.startswith(f"{tmp_path} may not be written by this user; as root: install -d -o ")
+    assert told.startswith(f"this user may not write to {tmp_path}. Run as root: install -d -o ")
     assert f"{tmp_path}/a/state" in told
 
 
@@ -127,3 +129,13 @@ def test_a_folder_that_takes_no_file_is_told(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(DeviceError, match=rf"station\.state_dir {tmp_path}: its disk is full"):
         try_folder(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_service_that_may_not_write_there_is_told_the_line_of_its_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = OSError(errno.EROFS, "Read-only file system")
+    monkeypatch.delenv("INVOCATION_ID", raising=False)
+    assert "its disk is mounted read-only: mount it" in folder_words(tmp_path, error)
+    monkeypatch.setenv("INVOCATION_ID", "ab" * 16)
+    assert f"ReadWritePaths={tmp_path}, and start it again" in folder_words(tmp_path, error)

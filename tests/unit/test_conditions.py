@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from edge_inspector.records import ErrorCode, StationState
+from edge_inspector.codes import ErrorCode, StationState
 from edge_inspector.runtime.conditions import FAULTS, WARNINGS, Conditions
 
 
@@ -57,6 +57,8 @@ def test_what_breaks_the_first_promise_is_a_fault() -> None:
         ErrorCode.OTHER_WRITER,
         ErrorCode.PLC_NUMBERS,
         ErrorCode.LINE_BLIND,
+        ErrorCode.WEB_BACKWARDS,
+        ErrorCode.MODEL_NOT_LOADED,
         ErrorCode.WORKER_FAILED,
     }
     assert expected == FAULTS
@@ -171,10 +173,13 @@ def test_numbers_on_the_wire_never_change() -> None:
         "ENCODER_LOST": 201,
         "COUNT_MISMATCH": 202,
         "LINE_MISMATCH": 203,
+        "WEB_BACKWARDS": 204,
         "BAD_PICTURES": 102,
         "CAMERA_LEFT_OUT": 103,
+        "CAMERA_ADJUSTED": 104,
         "INFERENCE_FAILED": 301,
         "MASKS_SILENT": 302,
+        "MODEL_NOT_LOADED": 303,
         "PLC_RING_FULL": 401,
         "PLC_TRIGGERS_LOST": 402,
         "PLC_LOST": 403,
@@ -191,11 +196,17 @@ def test_numbers_on_the_wire_never_change() -> None:
         "LINE_BLIND": 604,
         "MANY_REJECTS": 605,
         "SWITCHED_OFF": 606,
+        "UNTRUSTED": 607,
+        "CHALLENGE_DUE": 608,
+        "CHALLENGE_FAILED": 609,
+        "RECIPE_CHANGING": 610,
         "ARCHIVE_INCOMPLETE": 701,
         "SIDE_WORKER_FAILED": 702,
         "STATE_LOST": 703,
         "CLOCK_STEPPED": 704,
         "PAGE_LOST": 705,
+        "RECORD_ENDED": 706,
+        "CERTIFICATE_ENDS": 707,
         "DRIFT": 801,
         "PICTURES_UNGUARDED": 802,
         "WORKER_FAILED": 901,
@@ -215,7 +226,7 @@ def test_at_the_start_only_what_is_said_twice_is_news(caplog: pytest.LogCaptureF
     conditions.clear(ErrorCode.PLC_LOST, "plc")
     conditions.clear(ErrorCode.CAMERA_LOST, "cam1")
     assert caplog.messages[0] == "camera_lost (E101) cam1: no route to host"
-    assert caplog.messages[1].startswith("plc is there after ")
+    assert caplog.messages[1].startswith("plc is ready after ")
     assert caplog.messages[2].startswith("camera_lost (E101) cam1: over after ")
     assert len(caplog.messages) == 3
 

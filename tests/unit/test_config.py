@@ -9,11 +9,11 @@ from edge_inspector.cameras.folder import FolderCamera
 from edge_inspector.cameras.genicam_settings import GenicamSettings
 from edge_inspector.cameras.opencv import OpenCvCamera
 from edge_inspector.cli import main
-from edge_inspector.config import Station, load_station
-from edge_inspector.encoders.counter import Counter
 from edge_inspector.errors import ConfigError
-from edge_inspector.pipeline import line_geometry
+from edge_inspector.inspection.counter import Counter
 from edge_inspector.simulation.camera import SimulatedCamera
+from edge_inspector.station.load import Station, load_station
+from edge_inspector.wiring.line import line_geometry
 
 STATION = """\
 [station]
@@ -73,9 +73,9 @@ min_area_mm2 = 2
 
 # What is replaced in the station file, and the key path and the words of the one fault that must follow.
 WRONG = {
-    "unknown key": ("gate_mm = 900", "gate_mm = 900\nfast = 3", "line.fast", "unknown key; keys here: accel"),
-    "unknown table": ("[web]", "[wheel]", "wheel", "unknown table; keys here: archive, cameras,"),
-    "missing key": ("gate_mm = 900\n", "", "line.gate_mm", "is missing; write gate_mm = ..., a number above 0"),
+    "unknown key": ("gate_mm = 900", "gate_mm = 900\nfast = 3", "line.fast", "unknown key. Keys here: accel"),
+    "unknown table": ("[web]", "[wheel]", "wheel", "unknown table. Keys here: archive, cameras,"),
+    "missing key": ("gate_mm = 900\n", "", "line.gate_mm", "is missing. Write gate_mm = ..., a number above 0"),
     "wrong type": ("gate_mm = 900", 'gate_mm = "far"', "line.gate_mm", "must be a number above 0 (is 'far')"),
     "wrong unit of size": (
         "port = 9200",
@@ -100,7 +100,7 @@ WRONG = {
         'driver = "s7"\nsettings = { host = "192.0.2.1" }\n\n[segmenter]',
         'driver = "s7"\ncounter_lowest = 0\ncounter_highest = 9999\nsettings = { host = "192.0.2.1" }\n\n[segmenter]',
         "line.gate_mm",
-        "are 10000 counts, the encoder's counter has but 10000: let the PLC count on in 32 bits",
+        "are 10000 counts, the encoder's counter has only 10000: let the PLC count on in 32 bits",
     ),
     "a counter of more than a DINT": (
         'driver = "s7"\nsettings = { host = "192.0.2.1" }\n\n[segmenter]',
@@ -119,25 +119,25 @@ WRONG = {
         '"opencv"',
         '"webcam"',
         "cameras.0.driver",
-        "unknown driver 'webcam'; there are: basler, folder,",
+        "unknown driver 'webcam'. There are: basler, folder,",
     ),
     "unknown encoder driver": (
         '"s7"',
         '"ls7366"',
         "encoder.driver",
-        "unknown driver 'ls7366'; there are: modbus, s7, sim",
+        "unknown driver 'ls7366'. There are: camera-chunk, constant-speed, modbus, ",
     ),
     "unknown segmenter driver": (
         '"simulated"',
         '"magic"',
         "segmenter.driver",
-        "unknown driver 'magic'; there are: onnx",
+        "unknown driver 'magic'. There are: kserve, onnx",
     ),
     "unknown link driver": (
         '"mqtt"',
         '"profinet"',
         "plcs.1.driver",
-        "unknown driver 'profinet'; there are: modbus, mqtt, s7",
+        "unknown driver 'profinet'. There are: modbus, modbus-output, modbus-simple, mqtt, s7, s7-simple, s7commplus",
     ),
     "broker that no name server can be asked for": (
         '"192.0.2.2"',
@@ -149,13 +149,13 @@ WRONG = {
         '"/dev/video1"',
         '"/dev/video1", zoom = 3',
         "cameras.1.settings.zoom",
-        "unknown key; keys here: backend,",
+        "unknown key. Keys here: backend,",
     ),
     "missing key of a driver": (
         'source = "/dev/video1"',
         "width = 640",
         "cameras.1.settings.source",
-        'is missing; write source = "..."',
+        'is missing. Write source = "..."',
     ),
     "wrong value of a driver": (
         '"192.0.2.2"',
@@ -167,7 +167,7 @@ WRONG = {
         'driver = "simulated"',
         'driver = "simulated"\nsettings = { threads = 2 }',
         "segmenter.settings.threads",
-        "unknown key; keys here: fail_every,",
+        "unknown key. Keys here: fail_every,",
     ),
     "two cameras on one device": (
         "/dev/video1",
@@ -175,12 +175,18 @@ WRONG = {
         "cameras.1.settings",
         "/dev/video0 is already used by camera 'left'",
     ),
-    "two PLCs": ('"mqtt"', '"s7"', "plcs.1.driver", "a second PLC: at most one PLC and one broker"),
-    "two brokers": (
+    "two PLCs": ('"mqtt"', '"s7"', "plcs.1.driver", "a second PLC: at most one PLC"),
+    "two brokers with one outbox": (
         'driver = "mqtt"\n',
-        'driver = "mqtt"\nsettings = { host = "192.0.2.2" }\n[[plcs]]\nname = "other"\ndriver = "mqtt"\n',
-        "plcs.2.driver",
-        "a second broker: at most one PLC and one broker",
+        'driver = "mqtt"\nsettings = { host = "192.0.2.9" }\n[[plcs]]\nname = "other"\ndriver = "mqtt"\n',
+        "plcs.2.settings.outbox",
+        "'outbox' is that of another broker of this station: what waits for one broker must not be sent to the other",
+    ),
+    "one broker twice": (
+        'driver = "mqtt"\n',
+        'driver = "mqtt"\nsettings = { host = "192.0.2.2", outbox = "c" }\n[[plcs]]\nname = "other"\ndriver = "mqtt"\n',
+        "plcs.2.settings.host",
+        "'192.0.2.2' is that of another broker of this station: it is one broker",
     ),
     "a gate beyond the counter": (
         "gate_mm = 900",
@@ -192,19 +198,19 @@ WRONG = {
         "speed_max_mm_s = 1000",
         "speed_max_mm_s = 0.6",
         "line.speed_max_mm_s",
-        "0.6 mm/s is no belt's greatest speed (1 to 20000): metres for millimetres?",
+        "0.6 mm/s cannot be the greatest speed of a belt (1 to 20000): metres for millimetres?",
     ),
     "a speed in micrometres": (
         "speed_max_mm_s = 1000\n",
         "speed_max_mm_s = 600000\nreserve_ms = 5\n",
         "line.speed_max_mm_s",
-        "600000 mm/s is no belt's greatest speed (1 to 20000): micrometres for millimetres?",
+        "600000 mm/s cannot be the greatest speed of a belt (1 to 20000): micrometres for millimetres?",
     ),
     "a gate in metres": (
         "gate_mm = 900",
         "gate_mm = 0.9",
         "line.gate_mm",
-        "0.9 mm is no way from a photo-eye to a gate (1 to 100000): metres for millimetres?",
+        "0.9 mm cannot be the way from a photo-eye to a gate (1 to 100000): metres for millimetres?",
     ),
     "a gate in micrometres": (
         "gate_mm = 900",
@@ -234,7 +240,7 @@ WRONG = {
         'source = "/dev/video0"',
         'source = "/dev/video0", fps = 30',
         "cameras.0.settings",
-        "position_tolerance_mm = 5 of recipe.toml covers only 10 mm, so parts are missed: trigger the camera, raise",
+        "position_tolerance_mm = 5 of recipe.toml covers only 10 mm, so parts are missed. Trigger the camera, raise",
     ),
     "two links of one name": ('name = "broker"', 'name = "plc"', "plcs.1.name", "'plc' is used twice"),
     "camera behind the decision line": (
@@ -253,9 +259,9 @@ WRONG = {
         "[web]",
         '[shadow]\nmodel = "none-2.0"\ndriver = "magic"\n\n[web]',
         "shadow.driver",
-        "unknown driver 'magic'; there are: onnx",
+        "unknown driver 'magic'. There are: kserve, onnx",
     ),
-    "shadow without a model": ("[web]", "[shadow]\n\n[web]", "shadow.model", 'is missing; write model = "..."'),
+    "shadow without a model": ("[web]", "[shadow]\n\n[web]", "shadow.model", 'is missing. Write model = "..."'),
     "shadow model that is not there": (
         "[web]",
         '[shadow]\nmodel = "none-2.0"\n\n[web]',
@@ -276,7 +282,7 @@ WRONG_RECIPE = {
         '["left", "right"]',
         '["left", "right", "top"]',
         "recipe.toml: views",
-        "no camera is called 'top'; there are: left, right",
+        "no camera is called 'top'. There are: left, right",
     ),
     "camera not in the recipe": (
         '["left", "right"]',
@@ -401,7 +407,7 @@ def test_the_first_link_must_be_the_one_that_announces_parts(tmp_path: Path) -> 
 def test_a_station_without_cameras_or_links_is_refused(tmp_path: Path, table: str) -> None:
     head, *tables = STATION.split("[[")
     station = head + "".join("[[" + each for each in tables if not each.startswith(table))
-    assert faults(write(tmp_path, station)) == {table: f"is missing; write [[{table}]]"}
+    assert faults(write(tmp_path, station)) == {table: f"is missing. Write [[{table}]]"}
     assert "must be a list, and not empty" in faults(write(tmp_path, f"{table} = []\n" + station))[table]
 
 
@@ -442,9 +448,12 @@ def test_the_commands_name_every_fault_on_stderr_and_exit_with_2(
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert out == ""
-    assert lines[0] == "plcs.1.driver ('broker'): unknown driver 'profinet'; there are: modbus, mqtt, s7"
+    assert (
+        lines[0] == "plcs.1.driver ('broker'): unknown driver 'profinet'. There are: "
+        "modbus, modbus-output, modbus-simple, mqtt, s7, s7-simple, s7commplus"
+    )
     assert lines[1] == "cameras.1.settings ('right'): /dev/video0 is already used by camera 'left'"
-    assert lines[2] == "2 faults found; nothing was started"
+    assert lines[2] == "2 faults found. Nothing was started"
     assert len(lines) == 3
 
 
@@ -454,7 +463,7 @@ def test_no_wrong_station_ends_in_a_traceback(tmp_path: Path, capsys: pytest.Cap
     assert main(["check", str(write(tmp_path, changed(STATION, old, new)))]) == 2
     err = capsys.readouterr().err
     assert "Traceback" not in err
-    assert err.endswith("1 fault found; nothing was started\n")
+    assert err.endswith("1 fault found. Nothing was started\n")
 
 
 def test_a_wrong_command_line_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -482,12 +491,11 @@ def test_every_recipe_that_may_be_selected_is_loaded_by_its_id(tmp_path: Path) -
     [
         ("id = 5", "id = 4", "id", "4 is already the id of 'tile'"),
         (
-            '"none-1.0"',
-            '"other-1.0"',
-            "model",
-            "must be that of station.recipe, 'none-1.0': another model needs a restart",
+            '["right", "left"]',
+            '["right", "middle"]',
+            "views",
+            "no camera is called 'middle'. There are: left, right",
         ),
-        ('["right", "left"]', '["right"]', "views", "must be those of station.recipe, in any order: left, right"),
         ("classes.defect", "classes.dent", "classes.dent", "the model knows only: defect"),
     ],
 )
@@ -496,6 +504,43 @@ def test_a_further_recipe_that_does_not_fit_is_refused(
 ) -> None:
     (tmp_path / "second.toml").write_text(changed(SECOND_RECIPE, old, new))
     assert faults(write(tmp_path, WITH_SECOND))[f"second.toml: {where}"] == what
+
+
+def test_a_further_recipe_may_have_a_model_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "second.toml").write_text(changed(SECOND_RECIPE, '"none-1.0"', '"other-1.0"'))
+    station = loaded(write(tmp_path, WITH_SECOND))
+    assert list(station.models.infos) == ["none-1.0", "other-1.0"]
+    assert station.segmenter.info is station.models.infos["none-1.0"]
+
+
+def test_recipes_with_one_model_demand_one_file_of_it(tmp_path: Path) -> None:
+    demand = f'model_sha256 = "{"ab" * 32}"'
+    station = changed(WITH_SECOND, 'driver = "simulated"', 'driver = "onnx"')
+    (tmp_path / "second.toml").write_text(changed(SECOND_RECIPE, 'name = "tile"', f'name = "tile"\n{demand}'))
+    found = faults(write(tmp_path, station))
+    assert found["second.toml: model_sha256"] == "must be that of recipe 4: one file of none-1.0 judges for both"
+
+
+@pytest.mark.parametrize(
+    ("table", "where"),
+    [('[shadow]\nmodel = "x-1"\ndriver = "simulated"\n', "shadow"), ("[record]\nbudget_mb = 5\n", "record.budget_mb")],
+)
+def test_what_cannot_be_done_with_several_models_is_refused(tmp_path: Path, table: str, where: str) -> None:
+    (tmp_path / "second.toml").write_text(changed(SECOND_RECIPE, '"none-1.0"', '"other-1.0"'))
+    found = faults(write(tmp_path, WITH_SECOND + table))
+    assert "while the recipes have several models (none-1.0, other-1.0)" in found[where]
+    (tmp_path / "second.toml").write_text(SECOND_RECIPE)
+    loaded(write(tmp_path, WITH_SECOND + table))
+
+
+def test_a_further_recipe_may_need_other_cameras_and_each_camera_is_needed_by_one(tmp_path: Path) -> None:
+    (tmp_path / "second.toml").write_text(changed(SECOND_RECIPE, '["right", "left"]', '["right"]'))
+    path = write(tmp_path, WITH_SECOND)
+    recipe = path.with_name("recipe.toml")
+    recipe.write_text(changed(recipe.read_text(), '["left", "right"]', '["left"]'))
+    assert [each.recipe.views for each in load_station(path).recipes.values()] == [["left"], ["right"]]
+    (tmp_path / "second.toml").write_text(changed(SECOND_RECIPE, '["right", "left"]', '["left"]'))
+    assert faults(path) == {"cameras.1.name": "'right' is not in the recipe's views: nothing would look at its frames"}
 
 
 def test_further_recipes_are_held_against_the_line_too_and_what_is_wrong_with_both_is_told_once(tmp_path: Path) -> None:
@@ -514,9 +559,9 @@ def test_further_recipes_are_held_against_the_line_too_and_what_is_wrong_with_bo
 def test_a_camera_that_is_too_slow_is_told_what_it_does_and_what_it_must_do(tmp_path: Path) -> None:
     found = faults(write(tmp_path, changed(STATION, 'source = "/dev/video0"', 'source = "/dev/video0", fps = 30')))
     assert found["cameras.0.settings"].startswith(
-        "camera 'left' takes a picture every 33.3 mm at line.speed_max_mm_s = 1000; position_tolerance_mm = 5 of"
+        "camera 'left' takes a picture every 33.3 mm at line.speed_max_mm_s = 1000, but position_tolerance_mm = 5 of"
     )
-    assert "raise its rate (30 per second) to 100, or lower speed_max_mm_s" in found["cameras.0.settings"]
+    assert "raise its rate (30 per second) to 100 or lower speed_max_mm_s" in found["cameras.0.settings"]
 
 
 def test_a_camera_whose_pictures_lie_as_near_as_the_tolerance_covers_is_allowed(tmp_path: Path) -> None:
@@ -570,3 +615,46 @@ def test_a_counter_that_falls_is_described_by_the_sign_and_nothing_else_changes(
     rising = line_geometry(loaded(write(tmp_path)))
     assert replace(geometry, counter=Counter()) == rising
     assert geometry.counter == file.counter
+
+
+FIRST = "[features.left]\nfocus_absolute = 30\n"
+
+
+def test_a_station_may_have_a_broker_of_the_plant_and_one_in_a_cloud(tmp_path: Path) -> None:
+    other = '[[plcs]]\nname = "cloud"\ndriver = "mqtt"\nsettings = { host = "192.0.2.9", outbox = "cloud" }\n'
+    assert loaded(write(tmp_path, STATION + other)).roles.vital == {"plc"}
+
+
+def test_recipes_say_what_their_product_needs(tmp_path: Path) -> None:
+    (tmp_path / "second.toml").write_text(SECOND_RECIPE + "[features.left]\nfocus_absolute = 40\n")
+    path = write(tmp_path, WITH_SECOND)
+    path.with_name("recipe.toml").write_text(RECIPE + FIRST)
+    assert loaded(path).recipes[5].recipe.features == {"left": {"focus_absolute": 40}}
+
+
+@pytest.mark.parametrize(
+    ("station", "second", "where", "what"),
+    [
+        (WITH_SECOND, "", "second.toml: features.left", "focus_absolute missing: another recipe sets it"),
+        (WITH_SECOND, "[features.lef]\nx = 1\n" + FIRST, "second.toml: features.lef", "no camera is called 'lef'"),
+        (
+            changed(WITH_SECOND, 'source = "/dev/video0"', 'source = "x.avi"'),
+            FIRST,
+            "recipe.toml: features.left",
+            "driver 'opencv' cannot set features",
+        ),
+        (
+            WITH_SECOND + "[realtime]\ncamera_processes = true\n",
+            FIRST,
+            "recipe.toml: features.left",
+            "cannot be set in a camera process",
+        ),
+    ],
+)
+def test_features_that_cannot_be_kept_are_refused(
+    tmp_path: Path, station: str, second: str, where: str, what: str
+) -> None:
+    (tmp_path / "second.toml").write_text(SECOND_RECIPE + second)
+    path = write(tmp_path, station)
+    path.with_name("recipe.toml").write_text(RECIPE + FIRST)
+    assert faults(path)[where].startswith(what)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_inspector.config import load_station
 from edge_inspector.errors import ConfigError
+from edge_inspector.station.load import load_station
 
 STATION = """\
 [station]
@@ -54,40 +54,42 @@ min_area_mm2 = 2
 """
 
 # What is written wrongly into the station file, and the whole of what is said. {} is the file's folder.
+LINKS = "modbus, modbus-output, modbus-simple, mqtt, s7, s7-simple, s7commplus"
 STATION_SAYS = {
     "a mistyped key is one message, not two": (
         "mm_per_px = 0.2",
         "mm_per_pixel = 0.2",
-        "cameras.0.mm_per_pixel ('top'): unknown key; did you mean mm_per_px?",
+        "cameras.0.mm_per_pixel ('top'): unknown key. Did you mean mm_per_px?",
     ),
     "a mistyped key that need not be": (
         "gate_mm = 900",
         "gate_mm = 900\nreserv_ms = 50",
-        "line.reserv_ms: unknown key; did you mean reserve_ms?",
+        "line.reserv_ms: unknown key. Did you mean reserve_ms?",
     ),
     "a key without its unit": (
         '"/dev/video0"',
         '"/dev/video0", exposure = 500',
-        "cameras.0.settings.exposure ('top'): unknown key; did you mean exposure_us?",
+        "cameras.0.settings.exposure ('top'): unknown key. Did you mean exposure_us?",
     ),
     "a key of another product": (
         'host = "192.0.2.2"',
         'host = "192.0.2.2", tls = true',
-        "plcs.1.settings.tls ('broker'): unknown key; did you mean tls_ca_file?",
+        "plcs.1.settings.tls ('broker'): unknown key. Did you mean tls_ca_file?",
     ),
     "a key in another unit": (
         '"/dev/video0"',
         '"/dev/video0", exposure_ms = 5',
-        "cameras.0.settings.exposure_ms ('top'): unknown key; did you mean exposure_us? It is in us, not in ms",
+        "cameras.0.settings.exposure_ms ('top'): unknown key. Did you mean exposure_us? It is in us, not in ms",
     ),
     "a key that nothing is like": (
         'host = "192.0.2.2"',
         'host = "192.0.2.2", urgent = true',
         (
-            "plcs.1.settings.urgent ('broker'): unknown key; keys here: client_id, commands, connect_timeout_s, host, "
-            "inflight, keepalive_s, outbox_max_rows, packet_max_bytes, password_file, port, tls_ca_file, "
-            "tls_cert_file, "
-            "tls_key_file, topic_prefix, username, version"
+            "plcs.1.settings.urgent ('broker'): unknown key. Keys here: client_id, commands, connect_timeout_s, "
+            "gate_time, host, inflight, keepalive_s, line, line_silent_s, numbered, outbox, outbox_max_rows, "
+            "packet_max_bytes, password_file, port, retain, state_every_s, tls_ca_file, tls_cert_file, tls_key_file, "
+            "tls_system_ca, topic, topic_prefix, transport, trigger_clock_ms, trigger_delay_ms, triggers, username, "
+            "version, websocket_path"
         ),
     ),
     "a driver's setting beside settings": (
@@ -95,14 +97,14 @@ STATION_SAYS = {
         "mm_per_px = 0.2\nexposure_us = 500",
         "cameras.0.exposure_us ('top'): belongs to the driver's settings: write settings = { exposure_us = ... }",
     ),
-    "a mistyped table": ("[encoder]", "[encodr]", "encodr: unknown table; did you mean [encoder]?"),
-    "a mistyped list of tables": ("[[cameras]]", "[[camera]]", "camera: unknown key; did you mean [[cameras]]?"),
-    "a missing key": ("gate_mm = 900\n", "", "line.gate_mm: is missing; write gate_mm = ..., a number above 0"),
-    "a missing text": ('name = "press-3"\n', "", 'station.name: is missing; write name = "..."'),
+    "a mistyped table": ("[encoder]", "[encodr]", "encodr: unknown table. Did you mean [encoder]?"),
+    "a mistyped list of tables": ("[[cameras]]", "[[camera]]", "camera: unknown key. Did you mean [[cameras]]?"),
+    "a missing key": ("gate_mm = 900\n", "", "line.gate_mm: is missing. Write gate_mm = ..., a number above 0"),
+    "a missing text": ('name = "press-3"\n', "", 'station.name: is missing. Write name = "..."'),
     "a missing table": (
         '[encoder]\ndriver = "s7"\nsettings = { host = "192.0.2.1" }\n',
         "",
-        "encoder: is missing; write [encoder]",
+        "encoder: is missing. Write [encoder]",
     ),
     "one bracket for two": (
         "[[cameras]]",
@@ -132,7 +134,7 @@ STATION_SAYS = {
         '"recipe.toml"',
         r'"C:\temp"',
         (
-            "{}/station.toml: station.recipe: is no path, for a backslash in double quotes is not kept; "
+            "{}/station.toml: station.recipe: is not a path, because a backslash in double quotes is not kept: "
             "write \"C:/temp\", or 'C:\\temp' in single quotes"
         ),
     ),
@@ -177,12 +179,12 @@ STATION_SAYS = {
     "a number in quotes with its unit": (
         "gate_mm = 900",
         'gate_mm = "900 mm"',
-        "line.gate_mm: must be a number above 0 (is '900 mm'); write 900, without quotes and without mm",
+        "line.gate_mm: must be a number above 0 (is '900 mm'). Write 900, without quotes and without mm",
     ),
     "a number in quotes with a comma": (
         "mm_per_px = 0.2",
         'mm_per_px = "0,2"',
-        "cameras.0.mm_per_px ('top'): must be a number above 0 (is '0,2'); write 0.2, without quotes",
+        "cameras.0.mm_per_px ('top'): must be a number above 0 (is '0,2'). Write 0.2, without quotes",
     ),
     "a number without its zero": (
         "mm_per_px = 0.2",
@@ -202,7 +204,7 @@ STATION_SAYS = {
     "nothing": (
         "gate_mm = 900",
         "gate_mm = 900\nreserve_ms = None",
-        "{}/station.toml: is not TOML: line 9: leave the key out: None is no value",
+        "{}/station.toml: is not TOML: line 9: leave the key out: None is not a value",
     ),
     "a colon": (
         "gate_mm = 900",
@@ -212,7 +214,7 @@ STATION_SAYS = {
     "a space in a key": (
         "gate_mm = 900",
         "gate mm = 900",
-        "{}/station.toml: is not TOML: line 8: write key = value; a key has the letters A-Z a-z, digits, _ and - only",
+        "{}/station.toml: is not TOML: line 8: write key = value. A key has the letters A-Z a-z, digits, _ and - only",
     ),
     "quotes from a word processor": (
         '"opencv"',
@@ -230,22 +232,22 @@ STATION_SAYS = {
         "[encoder]",
         "[line]",
         (
-            "{}/station.toml: is not TOML: line 10: [line] is there twice: write it once; "
-            "where there may be several, write [[line]] each time"
+            "{}/station.toml: is not TOML: line 10: [line] is there twice: write it once. "
+            "If several are allowed, write [[line]] each time"
         ),
     ),
     "one table of several with one bracket": (
         '[[plcs]]\nname = "broker"',
         '[plcs]\nname = "broker"',
         (
-            "{}/station.toml: is not TOML: line 29: [plcs] is there twice: write it once; "
-            "where there may be several, write [[plcs]] each time"
+            "{}/station.toml: is not TOML: line 29: [plcs] is there twice: write it once. "
+            "If several are allowed, write [[plcs]] each time"
         ),
     ),
     "a key twice": (
         "gate_mm = 900",
         "gate_mm = 900\ngate_mm = 901",
-        "{}/station.toml: is not TOML: line 9: gate_mm is there twice: take one away",
+        "{}/station.toml: is not TOML: line 9: gate_mm is there twice: remove one",
     ),
     "what no hint fits": (
         "gate_mm = 900",
@@ -271,14 +273,14 @@ STATION_SAYS = {
         '"/dev/video0"',
         '"/dev/video0", backend = "gstreemer"',
         (
-            "cameras.0.settings.backend ('top'): must be 'v4l2' or 'ffmpeg' or 'gstreamer' (is 'gstreemer'); "
-            "did you mean 'gstreamer'?"
+            "cameras.0.settings.backend ('top'): must be 'v4l2' or 'ffmpeg' or 'gstreamer' (is 'gstreemer'). "
+            "Did you mean 'gstreamer'?"
         ),
     ),
     "a number for a text": (
         'host = "192.0.2.2"',
         'host = "192.0.2.2", version = 5',
-        "plcs.1.settings.version ('broker'): must be '5' or '3.1.1' (is 5); write \"5\"",
+        "plcs.1.settings.version ('broker'): must be '5' or '3.1.1' (is 5). Write \"5\"",
     ),
     "a name with a space": (
         '"press-3"',
@@ -319,22 +321,22 @@ STATION_SAYS = {
         '"opencv"',
         '"usb"',
         (
-            "cameras.0.driver ('top'): unknown driver 'usb'; there are: basler, folder, genicam, gentl, opencv, "
-            "simulated; "
-            'for USB cameras, network streams and video files write driver = "opencv"'
+            "cameras.0.driver ('top'): unknown driver 'usb'. There are: basler, folder, genicam, gentl, opencv, "
+            "simulated. "
+            'For USB cameras, network streams and video files write driver = "opencv"'
         ),
     ),
     "a driver in capitals": (
         'driver = "mqtt"',
         'driver = "MQTT"',
-        "plcs.1.driver ('broker'): unknown driver 'MQTT'; there are: modbus, mqtt, s7; did you mean 'mqtt'?",
+        f"plcs.1.driver ('broker'): unknown driver 'MQTT'. There are: {LINKS}. Did you mean 'mqtt'?",
     ),
     "a PLC that no driver speaks to": (
         'name = "plc"\ndriver = "s7"',
         'name = "plc"\ndriver = "ethernetip"',
         (
-            "plcs.0.driver ('plc'): unknown driver 'ethernetip'; there are: modbus, mqtt, s7; "
-            "for any other PLC let it serve Modbus TCP: docs/plc.md has the registers"
+            f"plcs.0.driver ('plc'): unknown driver 'ethernetip'. There are: {LINKS}. "
+            "For any other PLC, let the PLC serve Modbus TCP. The registers are in docs/plc.md"
         ),
     ),
     "a table where a text belongs": (
@@ -353,27 +355,47 @@ RECIPE_SAYS = {
     "a view in capitals is one message, not two": (
         '["top"]\n',
         '["Top"]\n',
-        "recipe.toml: views: no camera is called 'Top'; there are: top; write 'top'",
+        "recipe.toml: views: no camera is called 'Top'. There are: top. Write 'top'",
     ),
     "one view without a list": (
         '["top"]\n',
         '"top"\n',
-        "{}/recipe.toml: views: must be a list, and not empty (is 'top'); write ['top']",
+        "{}/recipe.toml: views: must be a list, and not empty (is 'top'). Write ['top']",
     ),
     "two brackets for one": (
         "min_area_mm2 = 2",
-        "min_area_mm2 = 2\n[[regions.top]]\nx_mm = 0\ny_mm = 0\nwidth_mm = 40\nheight_mm = 30",
-        "{}/recipe.toml: regions.top: write [regions.top], in one pair of brackets: there is only one",
+        "min_area_mm2 = 2\n[[picture]]\nmax_dark = 1.0",
+        "{}/recipe.toml: picture: write [picture], in one pair of brackets: there is only one",
+    ),
+    "a mistyped side of the only area": (
+        "min_area_mm2 = 2",
+        "min_area_mm2 = 2\n[regions.top]\nx_mm = 0\ny_mm = 0\nwidht_mm = 40\nheight_mm = 30",
+        "{}/recipe.toml: regions.top.widht_mm: unknown key. Did you mean width_mm?",
+    ),
+    "a mistyped side of one of several areas": (
+        "min_area_mm2 = 2",
+        "min_area_mm2 = 2\n[[regions.top]]\nx_mm = 0\ny_mm = 0\nwidth_mm = -40\nheight_mm = 30",
+        "{}/recipe.toml: regions.top.0.width_mm: must be a number above 0 (is -40)",
+    ),
+    "a list without an area": (
+        "min_area_mm2 = 2",
+        "min_area_mm2 = 2\n[regions]\ntop = []",
+        "{}/recipe.toml: regions.top: names no area: leave it out if the whole view is judged",
+    ),
+    "an area that is a number": (
+        "min_area_mm2 = 2",
+        "min_area_mm2 = 2\n[regions]\ntop = 40",
+        "{}/recipe.toml: regions.top: must be a table or a list (is 40)",
     ),
     "a mistyped limit": (
         "min_area_mm2",
         "min_area_mm",
-        "{}/recipe.toml: classes.defect.min_area_mm: unknown key; did you mean min_area_mm2?",
+        "{}/recipe.toml: classes.defect.min_area_mm: unknown key. Did you mean min_area_mm2?",
     ),
     "a word that is none": (
         "id = 4",
         'id = 4\non_not_inspected = "Reject"',
-        "{}/recipe.toml: on_not_inspected: must be 'reject' or 'accept' (is 'Reject'); did you mean 'reject'?",
+        "{}/recipe.toml: on_not_inspected: must be 'reject' or 'accept' (is 'Reject'). Did you mean 'reject'?",
     ),
     "a review band of four": (
         "id = 4",
@@ -422,8 +444,8 @@ def test_a_model_without_its_version_is_answered_with_those_that_are_there(tmp_p
     station = changed(STATION, 'driver = "simulated"', 'driver = "onnx"')
     (told,) = said(tmp_path, station, changed(RECIPE, "none-1.0", "magnetic-tile"))
     assert told == (
-        f"{tmp_path}/models/magnetic-tile/manifest.toml: there is no such file; models there: magnetic-tile-1.6, "
-        "tile-1.1; did you mean 'magnetic-tile-1.6'?"
+        f"{tmp_path}/models/magnetic-tile/manifest.toml: there is no such file. Models there: magnetic-tile-1.6, "
+        "tile-1.1. Did you mean 'magnetic-tile-1.6'?"
     )
 
 
@@ -436,8 +458,8 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("encoding", "words"),
     [
-        ("utf-16", "it is saved as UTF-16; save it as UTF-8"),
-        ("cp1252", "line 2 has a character that is not UTF-8; save the file as UTF-8"),
+        ("utf-16", "it is saved as UTF-16. Save it as UTF-8"),
+        ("cp1252", "line 2 has a character that is not UTF-8. Save the file as UTF-8"),
     ],
 )
 def test_a_file_in_another_encoding_is_answered_with_the_one_to_save_it_in(

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from page import certified, needs_openssl, plant_of, serving
+from support.page import certified, needs_openssl, plant_of, serving
 
 ROOT = Path(__file__).parents[2]
 HERE = ROOT / "deploy" / "containers"
+PINNED = re.compile(r":v?\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}$")
 MADE_BY_HAND = {"./station", "./secrets/mosquitto-passwords", "./secrets/grafana-password"}
 
 
@@ -30,7 +31,7 @@ def test_a_service_has_no_rights_it_does_not_need_and_a_fixed_version(service: d
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service.get("privileged") is None
-    assert "build" in service or re.search(r":v?\d+\.\d+\.\d+$", service["image"])
+    assert "build" in service or PINNED.search(service["image"])
 
 
 @pytest.mark.parametrize("service", services())
@@ -51,6 +52,65 @@ def test_what_is_made_by_hand_is_in_the_how_to_and_never_in_git() -> None:
     for name in MADE_BY_HAND:
         assert name.removeprefix("./") in page
         assert f"/deploy/containers/{name.split('/')[1]}/" in ignored
+
+
+def test_every_image_of_others_is_named_by_digest() -> None:
+    named = {name: service["image"] for name, service in compose()["services"].items() if "build" not in service}
+    text = (HERE / "Dockerfile").read_text()
+    (python,) = re.findall(r"^ARG PYTHON=(.*)$", text, re.MULTILINE)
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["python:${PYTHON}"] * 2
+    named["python"] = f"python:{python}"
+    assert set(named) == {"broker", "prometheus", "grafana", "python"}
+    assert [image for image in named.values() if not PINNED.search(image)] == []
+    page = (ROOT / "docs" / "how-to" / "containers.md").read_text()
+    assert "apt-get install" in text, "this is what no digest covers, and the page says so"
+    assert "packages of Debian" in page
+
+
+def pin(folder: Path, digest: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the script on copies of the files, with a registry that knows one digest only."""
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / "docker").write_text(f'#!/bin/sh\n[ "$3 $5" = "inspect --format" ] && echo "{digest}"\n')
+    (tools / "docker").chmod(0o755)
+    for name in ("compose.yml", "Dockerfile"):
+        if not (folder / name).exists():
+            (folder / name).write_text((HERE / name).read_text())
+    return subprocess.run(
+        [sys.executable, str(HERE / "pin_images.py"), "--folder", str(folder), *arguments],
+        env={"PATH": f"{tools}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_command_writes_the_digests_that_the_registry_has_now(tmp_path: Path) -> None:
+    new = "sha256:" + "5" * 64
+    asked = pin(tmp_path, new, "--check")
+    assert asked.returncode == 1
+    assert asked.stdout.count("and it was sha256:") == 4
+    assert (tmp_path / "compose.yml").read_text() == (HERE / "compose.yml").read_text()
+    assert pin(tmp_path, new).returncode == 0
+    assert (tmp_path / "compose.yml").read_text().count(f"@{new}") == 3
+    assert f"-slim-bookworm@{new}\n" in (tmp_path / "Dockerfile").read_text()
+    assert pin(tmp_path, new, "--check").returncode == 0
+
+
+def test_without_an_answer_of_the_registry_nothing_is_written(tmp_path: Path) -> None:
+    asked = pin(tmp_path, "<no value>")
+    assert asked.returncode == 1
+    assert "no digest from the registry" in asked.stderr
+    assert (tmp_path / "compose.yml").read_text() == (HERE / "compose.yml").read_text()
+
+
+def test_nothing_is_fetched_when_grafana_starts() -> None:
+    environment = compose()["services"]["grafana"]["environment"]
+    assert environment["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+    assert {
+        environment[f"GF_ANALYTICS_{name}"]
+        for name in ("REPORTING_ENABLED", "CHECK_FOR_UPDATES", "CHECK_FOR_PLUGIN_UPDATES")
+    } == {"false"}
 
 
 def test_the_dockerfile_copies_what_exists_runs_as_nobody_and_is_what_compose_builds() -> None:
@@ -91,5 +151,13 @@ def test_the_build_context_has_what_the_package_is_built_from_and_nothing_secret
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     wanted = {line[1:] for line in lines if line.startswith("!")}
     assert "*" in lines
-    assert {"edge_inspector", "models", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"} == wanted
+    assert {
+        "edge_inspector",
+        "models",
+        "pyproject.toml",
+        "constraints.txt",
+        "README.md",
+        "LICENSE",
+        "deploy/locks",
+    } == wanted
     assert all((ROOT / name).exists() for name in wanted)

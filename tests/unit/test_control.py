@@ -1,15 +1,17 @@
 """Commands: done once, answered always, a wrong one never acted on; a recipe changes between two parts."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_inspector.codes import CommandName
 from edge_inspector.inspection.control import Control, SwitchedOff
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
-from edge_inspector.records import Command, CommandName, CommandResult, PlcInput
+from edge_inspector.records import Change, Command, CommandResult, PlcInput
 
 SECOND = 1_000_000_000
 SELECT, ENABLE, DISABLE, RESET = (
@@ -60,11 +62,12 @@ class Station:
     def __init__(self) -> None:
         self.resets = 0
         self.answers: list[tuple[str, CommandResult]] = []
-        self.control = Control(RECIPES, 4, self._reset)
+        self.changes: list[Change] = []
+        self.control = Control(RECIPES, 4, self._reset, changed=self.changes.append)
 
     def tell(self, name: CommandName, recipe_id: int = 0, *, id: str = "a", source: str = "mqtt", at: int = 0) -> None:  # noqa: A002
         reply: Callable[[CommandResult], Any] = lambda result: self.answers.append((id, result))  # noqa: E731
-        self.control.take(Command(source, id, name, reply, recipe_id), at)
+        self.control.take(Command(source, id, name, reply, recipe_id=recipe_id), at)
 
     @property
     def in_use(self) -> list[int]:
@@ -121,6 +124,45 @@ def test_the_plc_and_a_command_each_switch_off_by_themselves(station: Station) -
     assert station.control.off == ()
 
 
+def test_only_what_really_changed_is_written_down(station: Station) -> None:
+    station.tell(ENABLE, id="a", source="page:anna")
+    assert station.changes == [], "it was on already"
+    station.tell(DISABLE, id="b", source="page:anna")
+    station.tell(DISABLE, id="c", source="mqtt")
+    station.tell(ENABLE, id="d", source="mqtt")
+    station.tell(RESET, id="e", source="page:bob")
+    station.tell(RESET, id="e", source="page:bob")
+    assert station.changes == [
+        Change("page:anna", "inspection", before="on", after="off"),
+        Change("mqtt", "inspection", before="off", after="on"),
+        Change("page:bob", "reset"),
+    ], "a repeated command is done once"
+
+
+def test_a_recipe_is_written_down_when_it_takes_effect_with_the_one_who_chose_it(station: Station) -> None:
+    station.tell(SELECT, 5, source="page:anna")
+    station.tell(SELECT, 9, id="b", source="mqtt")
+    assert station.changes == []
+    station.control.hear(heard())
+    station.control.hear(heard(5))
+    station.control.hear(heard(6))
+    assert station.changes == [
+        Change("page:anna", "recipe", before="4", after="5"),
+        Change("plc", "recipe", before="5", after="6"),
+    ]
+
+
+def test_what_the_plc_switches_and_resets_is_written_down_once(station: Station) -> None:
+    for _ in range(2):
+        station.control.hear(heard(enable=False, reset=True))
+    station.control.hear(heard())
+    assert station.changes == [
+        Change("plc", "reset"),
+        Change("plc", "inspection", before="on", after="off"),
+        Change("plc", "inspection", before="off", after="on"),
+    ]
+
+
 def test_a_recipe_takes_effect_only_after_the_plc_has_spoken_and_is_answered_then(station: Station) -> None:
     station.tell(SELECT, 5)
     assert station.control.recipe_id == 4
@@ -156,7 +198,7 @@ def test_selecting_the_recipe_in_force_is_done_at_once(station: Station) -> None
 def test_an_unknown_recipe_is_refused_with_those_that_exist(station: Station) -> None:
     station.tell(SELECT, 7)
     station.control.hear(heard())
-    assert station.answers == [("a", CommandResult("there is no recipe 7; there are: 4, 5, 6", 4))]
+    assert station.answers == [("a", CommandResult("there is no recipe 7. There are: 4, 5, 6", 4))]
     assert station.control.recipe_id == 4
     assert station.in_use == [4]
 
@@ -204,7 +246,7 @@ def test_a_silent_plc_keeps_a_change_waiting_for_five_seconds_and_no_longer(stat
     station.control.settle(6 * SECOND - 1, set())
     assert station.answers == []
     station.control.settle(6 * SECOND, set())
-    assert station.answers == [("a", CommandResult("the PLC does not speak: the recipe was not changed", 4))]
+    assert station.answers == [("a", CommandResult("the PLC does not answer: the recipe was not changed", 4))]
     assert station.in_use == [4]
     station.control.hear(heard())
     assert station.control.recipe_id == 4
@@ -289,7 +331,7 @@ def test_a_stopping_station_answers_what_still_waits(station: Station) -> None:
     assert station.answers == [("a", CommandResult("the station stops", 4))]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.one_of(
@@ -355,3 +397,51 @@ def test_a_reading_that_does_not_show_all_its_parts_changes_no_recipe(station: S
     assert (station.control.recipe_id, station.control.mismatch) == (5, False)
     station.control.hear(heard(6))
     assert station.control.recipe_id == 6
+
+
+def test_a_source_of_triggers_alone_asks_for_nothing(station: Station) -> None:
+    station.tell(SELECT, 5)
+    station.control.hear(replace(heard(6, reset=True, enable=False), requests=False))
+    assert (station.control.recipe_id, station.control.off, station.resets) == (5, (), 0)
+
+
+def test_a_source_of_requests_alone_lets_no_recipe_take_effect(station: Station) -> None:
+    station.tell(SELECT, 5)
+    station.control.hear(replace(heard(), announces=False))
+    assert station.control.recipe_id == 4
+    assert station.answers == []
+
+
+def test_a_called_part_has_the_command_s_id_and_is_called_once(station: Station) -> None:
+    station.tell(CommandName.INSPECT, id="A-1")
+    called: list[str] = []
+    refusals = {"A-2": "", "A-3": "the part before it is not decided yet"}
+    station.control = Control(
+        RECIPES, 4, lambda: None, call=lambda part_id: (called.append(part_id), refusals[part_id])[1]
+    )
+    for part_id in ("A-2", "A-3", "A-2"):
+        station.tell(CommandName.INSPECT, id=part_id)
+    assert called == ["A-2", "A-3"], "a command that comes again calls no further part"
+    assert station.errors == ["the parts of this station are not called", "", refusals["A-3"], ""]
+
+
+def test_a_challenge_that_cannot_begin_is_not_written_down(station: Station) -> None:
+    refusals = {"a": "", "b": "a challenge runs already"}
+    for number, refusal in refusals.items():
+        reply: Callable[[CommandResult], Any] = lambda result: station.answers.append(("", result))  # noqa: E731
+        station.control.take(Command("mqtt", number, CommandName.CHALLENGE, reply), 0, lambda why=refusal: why)
+        assert station.changes == [Change("mqtt", "challenge", "recipe 4", after="begun")]
+    assert station.errors == list(refusals.values())
+
+
+def test_a_new_roll_has_the_command_s_id_as_its_name_and_is_written_down(station: Station) -> None:
+    station.tell(CommandName.NEW_ROLL, id="B-7")
+    assert station.errors == ["this station inspects parts, not a web"]
+    assert station.changes == []
+    begun: list[str] = []
+    station.control.new_roll = lambda name: "" if begun.append(name) is None else "no"
+    station.tell(CommandName.NEW_ROLL, id="B-8")
+    station.tell(CommandName.NEW_ROLL, id="B-8")
+    assert begun == ["B-8"], "a command that comes again begins no further roll"
+    assert station.errors[1:] == ["", ""]
+    assert [(change.what, change.after) for change in station.changes] == [("roll", "B-8")]

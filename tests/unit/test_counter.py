@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.verdicts import announced, verdict
 
-from edge_inspector.encoders.counter import Counter, as_told
-from edge_inspector.records import Decision, Part, PlacedView, Position, Reason, Verdict, View
+from edge_inspector.codes import Reason
+from edge_inspector.inspection.counter import Counter, as_told
+from edge_inspector.records import PlacedView, Position, Verdict, View
 
 lowests = st.integers(-(2**31), 2**31 - 257)
 counters = lowests.flatmap(
@@ -64,26 +66,10 @@ def test_other_limits_change_nothing_but_the_limits() -> None:
     assert DOWN.within((0, 65_535)) == Counter(0, 65_535, falling=True)
 
 
-def verdict(counts: tuple[int, int], *places: float, handicap: Reason = Reason.NONE) -> Verdict:
-    part = Part(part_seq=17, plc_boot_id=7, epoch=1, trigger_count=counts[0], due_count=counts[1], handicap=handicap)
+def placed_at(counts: tuple[int, int], *places: float, handicap: Reason = Reason.NONE) -> Verdict:
+    part = announced(17, trigger_count=counts[0], due_count=counts[1], handicap=handicap)
     views = tuple(PlacedView(View("top", 1, 1), Position(place, 2.0, 1)) for place in places)
-    return Verdict(
-        boot_id=1,
-        seq=1,
-        part=part,
-        decision=Decision.ACCEPT,
-        reason=Reason.NONE,
-        rejects=False,
-        grade="A",
-        defects=(),
-        views=views,
-        error_mm=0.2,
-        recipe_id=4,
-        recipe_hash="",
-        model="m",
-        decided_ns=1,
-        due_ns=2,
-    )
+    return verdict(1, part=part, views=views)
 
 
 @pytest.mark.parametrize(
@@ -98,11 +84,11 @@ def verdict(counts: tuple[int, int], *places: float, handicap: Reason = Reason.N
 def test_a_verdict_goes_out_with_the_counts_that_the_counter_will_show(
     counter: Counter, trigger: int, due: int, place: float
 ) -> None:
-    told = as_told(verdict((12_000, 21_000), 14_500.25), counter)
+    told = as_told(placed_at((12_000, 21_000), 14_500.25), counter)
     assert (told.part.trigger_count, told.part.due_count) == (trigger, due)
     assert told.views[0].position == Position(place, 2.0, 1)
 
 
 def test_a_part_whose_trigger_is_lost_has_no_counts_to_tell() -> None:
-    lost = verdict((0, 0), handicap=Reason.TRIGGER_LOST)
+    lost = placed_at((0, 0), handicap=Reason.TRIGGER_LOST)
     assert as_told(lost, Counter(100, 10_099)) == lost

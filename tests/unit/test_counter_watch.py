@@ -30,8 +30,8 @@ def test_a_common_width_is_told_at_its_first_wrap(
     watching = watch()
     watching.jumped(before, after, lost, unsure=12.0)
     assert watching.why == (
-        f"the encoder's count jumped from {before} to {after} while the belt ran: it seems to wrap at {wraps_at}; "
-        f"write encoder.counter_lowest = {seen[0]}, counter_highest = {seen[1]}"
+        f"the encoder's count jumped from {before} to {after} while the belt ran: it seems to wrap at {wraps_at}. "
+        f"Write encoder.counter_lowest = {seen[0]}, counter_highest = {seen[1]}"
     )
     assert watching.seen == seen
 
@@ -67,7 +67,7 @@ def test_a_second_equal_loss_is_a_wrap_at_the_round_value_that_it_can_be() -> No
     watching = watch()
     watching.jumped(35_990, 5, 36_008.0, 10.0)
     watching.jumped(35_970, 5, 35_995.0, 10.0)
-    assert "it seems to wrap at 36000; write encoder.counter_lowest = 0, counter_highest = 35999" in watching.why
+    assert "it seems to wrap at 36000. Write encoder.counter_lowest = 0, counter_highest = 35999" in watching.why
     assert watching.seen == (0, 35_999)
 
 
@@ -75,7 +75,7 @@ def test_without_a_round_value_near_it_is_told_as_about() -> None:
     watching = watch()
     watching.jumped(40_950, 5, 40_956.0, 8.0)
     watching.jumped(40_940, 5, 40_964.0, 8.0)
-    assert "it seems to wrap at about 40964; write the PLC counter's own limits as encoder.counter_low" in watching.why
+    assert "it seems to wrap at about 40964. Write the PLC counter's own limits as encoder.counter_low" in watching.why
     assert watching.seen == (0, 40_963)
 
 
@@ -91,7 +91,7 @@ def test_losses_that_differ_are_resets() -> None:
 def test_a_counter_that_begins_anywhere_is_told_as_about_and_not_taken_at_its_word() -> None:
     watching = watch()
     watching.jumped(10_480, 520, 10_000.0, 10.0)
-    assert "it seems to wrap at about 10520; write the PLC counter's own limits" in watching.why
+    assert "it seems to wrap at about 10520. Write the PLC counter's own limits" in watching.why
     assert watching.seen == (520, 10_519)
     assert watching.sample(500, 7)
     assert watching.why, "the wrap may lie so much lower"
@@ -115,7 +115,7 @@ def test_a_counter_too_narrow_for_the_way_to_the_gate_must_be_widened() -> None:
     watching = CounterWatch(*FULL, way=10_000)
     watching.jumped(9990, 5, 10_000.0, 10.0)
     assert watching.why.endswith(
-        "it seems to wrap at 10000; it is 10000 counts to the gate, so let the PLC count on in 32 bits"
+        "it seems to wrap at 10000. The way to the gate is 10000 counts. Let the PLC count on in 32 bits"
     )
 
 
@@ -171,8 +171,8 @@ def test_what_the_described_counter_cannot_show_is_told_for_the_rest_of_this_run
     assert watching.sample(9999, 7)
     assert not watching.sample(raw, 7)
     assert watching.why == (
-        f"the encoder shows {raw}, but encoder.counter_lowest and counter_highest say 0 to 9999: write what the PLC's "
-        "counter shows at its lowest and highest"
+        f"the encoder shows {raw}, but encoder.counter_lowest and counter_highest are 0 to 9999. Write the "
+        "lowest and the highest value of the PLC's counter"
     )
     assert watching.sample(0, 7)
     assert watching.why

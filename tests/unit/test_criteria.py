@@ -7,13 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from edge_inspector.codes import ErrorCode, StationState
 from edge_inspector.inspection.basis import Basis
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
-from edge_inspector.records import ErrorCode, ModelInfo, StationState
+from edge_inspector.records import Change, ModelInfo
 from edge_inspector.runtime.conditions import Conditions
-from edge_inspector.stages.criteria import CriteriaWatch
+from edge_inspector.watches.criteria import CriteriaWatch
 
-MODEL = ModelInfo("tile", "1.1", "ab" * 32, ("crack",), 64, 64, 3, 2, "int8", "cpu", runtime="onnxruntime 1.31")
+MODEL = ModelInfo(
+    "tile",
+    "1.1",
+    "ab" * 32,
+    ("crack",),
+    height=64,
+    width=64,
+    channels=3,
+    stride=2,
+    precision="int8",
+    provider="cpu",
+    runtime="onnxruntime 1.31",
+)
 
 
 class Run:
@@ -36,7 +49,11 @@ class Run:
         self.conditions = Conditions()
         self.conditions.phase(StationState.READY)
         self.watch = CriteriaWatch(folder, Basis(recipes, lambda: self.model, {}), recipes, self.conditions)
-        self.watch.look()
+        self.changes: list[Change] = []
+        self.look()
+
+    def look(self) -> bool:
+        return self.watch.look(self.changes.append)
 
     @property
     def told(self) -> list[tuple[str, str]]:
@@ -67,7 +84,8 @@ def test_a_change_is_told_with_what_it_is_and_the_station_stays_ready(
         run = Run(tmp_path, min_area_mm2=1e9)
     words = "limits.crack.min_area_mm2: 3 before, now 1e+09"
     assert run.told == [("recipe 4", words)]
-    assert f"recipe 4 is judged otherwise than before: {words}" in caplog.text
+    assert run.changes == [Change("files", "criteria", "recipe 4", after=words)]
+    assert f"recipe 4 is judged differently than before: {words}" in caplog.text
     assert run.conditions.state is StationState.READY
 
 
@@ -89,11 +107,11 @@ def test_what_is_changed_back_is_a_change_too(tmp_path: Path) -> None:
 
 def test_another_session_in_the_same_run_is_told_and_announced(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    assert not run.watch.look()
+    assert not run.look()
     run.model = replace(MODEL)
-    assert not run.watch.look()
+    assert not run.look()
     run.model = replace(MODEL, provider="cuda", sha256="cd" * 32)
-    assert run.watch.look()
+    assert run.look()
     ((subject, why),) = run.told
     assert subject == "recipe 4"
     assert "cuda" in why
@@ -118,11 +136,20 @@ def test_a_damaged_record_is_told_and_written_anew(tmp_path: Path, content: str)
     (tmp_path / "criteria.json").write_text(content)
     ((subject, why),) = Run(tmp_path).told
     assert subject == "station"
-    assert "what judged before is not known" in why
+    assert "the earlier recipe and model are not known" in why
     assert Run(tmp_path).told == []
 
 
 def test_a_disk_that_does_not_take_it_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert Run(tmp_path / "nowhere").told == []
-    assert "what judges cannot be kept: No such file or directory" in caplog.text
+    assert "the record of recipe and model cannot be kept: No such file or directory" in caplog.text
+
+
+def test_a_model_that_was_not_open_yet_is_compared_when_it_is(tmp_path: Path) -> None:
+    Run(tmp_path)
+    run = Run(tmp_path, model=replace(MODEL, provider="", precision="fp32"))
+    assert run.told == [], "nobody knows yet what will run it"
+    run.model = MODEL
+    assert not run.look(), "it is as before, and the first that is compared"
+    assert run.told == []

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from edge_inspector.codes import Decision, Reason
 from edge_inspector.inspection.decision import Judgement, beyond_limits, decide
 from edge_inspector.inspection.recipe import ClassLimits, Recipe
 from edge_inspector.inspection.tracking import Assembly
-from edge_inspector.records import Decision, Defect, Part, PlacedView, Position, Reason, View
+from edge_inspector.records import Defect, Part, PlacedView, Position, View
 
 LIMITS = {
     "crack": ClassLimits(min_area_mm2=1.0),
@@ -199,3 +200,53 @@ def test_no_policy_lets_a_known_defect_through() -> None:
 
 def test_a_part_never_seen_has_no_position_error() -> None:
     assert judge(assembly(views=())).error_mm == 0.0
+
+
+def test_a_part_with_one_picture_too_many_was_not_inspected_unless_a_defect_was_seen() -> None:
+    mixed = assembly()
+    mixed.mixed = True
+    found = judge(mixed)
+    assert (found.decision, found.reason, found.rejects) == (Decision.NOT_INSPECTED, Reason.FRAME_MISSING, True)
+    mixed = assembly(defect())
+    mixed.mixed = True
+    assert judge(mixed).decision is Decision.REJECT
+
+
+GRADES = [
+    {"name": "A"},
+    {"name": "B", "classes": {"pore": {"max_count": 1, "max_length_mm": 2.0}}},
+    {"name": "D", "classes": {"pore": {"max_count": 2, "max_area_mm2": 5.0}}},
+]
+
+
+@pytest.mark.parametrize(
+    ("defects", "grade"),
+    [
+        ((), "A"),
+        ((defect("pore"),), "B"),
+        ((defect("pore", 3.0),), "D"),
+        ((defect("pore"), defect("pore")), "D"),
+    ],
+)
+def test_an_accepted_part_has_the_best_grade_that_it_fits(defects: tuple[Defect, ...], grade: str) -> None:
+    judged = judge(assembly(*defects), grades=GRADES)
+    assert (judged.decision, judged.grade, judged.rejects) == (Decision.ACCEPT, grade, False)
+
+
+def test_a_part_that_fits_no_grade_is_rejected_even_if_a_view_is_missing() -> None:
+    large = replace(defect("pore"), area_mm2=6.0)
+    for views in (("left", "right"), ("left",)):
+        judged = judge(assembly(replace(large, length_mm=3.0), views=views), grades=GRADES)
+        assert (judged.decision, judged.reason, judged.grade, judged.rejects) == (
+            Decision.REJECT, Reason.DEFECT, "", True,
+        )  # fmt: skip
+
+
+def test_a_part_that_was_not_inspected_has_no_grade() -> None:
+    judged = judge(assembly(views=("left",)), grades=GRADES)
+    assert (judged.decision, judged.grade) == (Decision.NOT_INSPECTED, "")
+
+
+def test_a_grade_allows_nothing_beyond_the_limits_of_the_recipe() -> None:
+    generous = [{"name": "A", "classes": {"crack": {"max_count": 9}}}]
+    assert judge(assembly(defect("crack")), grades=generous).decision is Decision.REJECT

@@ -4,17 +4,18 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
 
-from edge_inspector.cli import _parser
+from edge_inspector.cli import build_parser
 from edge_inspector.drivers import FAMILIES, load_driver
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.segmenters.manifest import Manifest
-from edge_inspector.station_file import StationFile
+from edge_inspector.station.tables import StationFile
 from edge_inspector.training.data.index_file import INDEX, read_index
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,7 @@ def _is_program(words: list[str]) -> bool:
 def test_every_command_line_is_one_that_the_program_takes(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in quoted_commands(page):
         try:
-            _parser().parse_args(words)
+            build_parser().parse_args(words)
         except SystemExit as end:
             said = capsys.readouterr().err
             # Named rather than quoted: `edge-inspector check`, `edge-inspector cameras --snapshot`.
@@ -100,7 +101,7 @@ def faults(table: dict[str, Any], model: type[BaseModel], where: str) -> Iterato
             for each in value if isinstance(value, list) else [value]:
                 if isinstance(each, dict):
                     tables = each.values() if _is_mapping(model, key) else [each]
-                    for below in tables:
+                    for below in chain.from_iterable(one if isinstance(one, list) else [one] for one in tables):
                         yield from faults(below, inner, f"{where}{key}.")
 
 

@@ -1,10 +1,11 @@
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from edge_inspector import doctor
-from edge_inspector.doctor import Finding, Machine, examine
+from edge_inspector.commands import doctor
+from edge_inspector.commands.doctor import Finding, Machine, run
 
 
 def machine(
@@ -57,7 +58,7 @@ def test_openvino_alone_is_enough(tmp_path: Path) -> None:
 
 def test_a_gpu_that_nobody_uses(tmp_path: Path) -> None:
     write(tmp_path, "proc/driver/nvidia/version", "NVRM version: 580")
-    assert bad(machine(tmp_path)) == ["an NVIDIA GPU is here and unused"]
+    assert bad(machine(tmp_path)) == ["an NVIDIA GPU is here but not used"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_clock_cores_and_disk(tmp_path: Path) -> None:
 
 
 def test_this_machine_is_told_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    code = examine()
+    code = run(Namespace(station=None))
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith(("ok    ", "FIX   ")) for line in lines)
     assert code == int(any(line.startswith("FIX") for line in lines))

@@ -4,11 +4,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from page import certified, station_files
+from support.page import certified, station_files
 
-from edge_inspector import doctor_station
 from edge_inspector.cli import main
-from edge_inspector.doctor_station import look_at_station
+from edge_inspector.commands import doctor_station
+from edge_inspector.commands.doctor_station import look_at_station
 
 
 def looks(station: Path, answers: dict[str, str] | None = None) -> dict[str, str]:

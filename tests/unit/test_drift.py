@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from verdicts import defect, placed, verdict
+from support.verdicts import defect, placed, verdict
 
 from edge_inspector import metrics
 from edge_inspector.cli import main
+from edge_inspector.codes import Decision, ErrorCode, StationState
 from edge_inspector.errors import ConfigError
 from edge_inspector.inspection.drift import (
     ENOUGH,
@@ -24,12 +25,13 @@ from edge_inspector.inspection.drift import (
     psi,
 )
 from edge_inspector.inspection.reference import Distribution, Reference, read_reference, reference_path
-from edge_inspector.records import Decision, ErrorCode, StationState, ViewFigures
+from edge_inspector.records import ViewFigures
 from edge_inspector.runtime.conditions import Conditions
-from edge_inspector.stages.drift import DriftWatch
-from edge_inspector.station_file import DriftTable
+from edge_inspector.station.tables import DriftTable
+from edge_inspector.store import audit
 from edge_inspector.store.results_file import results_path
-from edge_inspector.store.results_writer import Entry, ResultsWriter
+from edge_inspector.store.results_writer import ResultsWriter, StoredVerdict
+from edge_inspector.watches.drift import DriftWatch
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
@@ -156,7 +158,7 @@ class Line:
         self.seq = 0
         self.chance = np.random.default_rng(4)
 
-    def parts(self, count: int, brightness: float = 100.0, rejects: float = 0.1) -> list[Entry]:
+    def parts(self, count: int, brightness: float = 100.0, rejects: float = 0.1) -> list[StoredVerdict]:
         made = []
         for _ in range(count):
             self.seq += 1
@@ -165,10 +167,10 @@ class Line:
             defects = [defect()] if decision is Decision.REJECT else []
             views = (placed(frame_id=self.seq, defects=defects, figures=seen),)
             utc = NOON + timedelta(seconds=self.seq)
-            made.append(Entry(verdict(self.seq, decision, views=views), utc, "", {}))
+            made.append(StoredVerdict(verdict(self.seq, decision, views=views), utc, "", {}))
         return made
 
-    def run(self, entries: list[Entry]) -> None:
+    def run(self, entries: list[StoredVerdict]) -> None:
         for entry in entries:
             self.watch.add(entry.verdict)
         self.watch.look()
@@ -259,3 +261,11 @@ def test_too_few_parts_make_no_reference(line: Line, capsys: pytest.CaptureFixtu
 def test_a_span_of_good_parts_can_be_chosen(line: Line) -> None:
     assert main(["reference", str(line.state), "--from", "2026-11-21T12:05"]) == 0
     assert read_reference(reference_path(line.state, 3)).parts == 701
+
+
+def test_a_new_reference_is_a_change_that_is_written_down(line: Line) -> None:
+    assert main(["reference", str(line.state)]) == 0
+    assert main(["reference", str(line.state)]) == 0
+    (first, second) = (entry.change for entry in audit.read(line.state))
+    assert (first.what, first.subject, first.before) == ("reference", "recipe 3", "none")
+    assert (second.before, second.after) == ("another one", "1000 parts, 10.0% rejected")

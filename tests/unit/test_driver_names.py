@@ -7,40 +7,50 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from page import station_files
+from support.page import station_files
 
-from edge_inspector import config, doctor_station
-from edge_inspector.config import load_station
+from edge_inspector.codes import ErrorCode
+from edge_inspector.commands import doctor_station
 from edge_inspector.driver_table import FAMILIES, RUNTIMES
 from edge_inspector.drivers import DriverSettings, PeerKind, load_driver
 from edge_inspector.errors import ConfigError
+from edge_inspector.mqtt.link import MqttLink
 from edge_inspector.pipeline import build
-from edge_inspector.plcs.mqtt import MqttLink
-from edge_inspector.records import ErrorCode
 from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.station import file_faults, reader, table_faults
+from edge_inspector.station.load import load_station
 
 PACKAGE = Path(__file__).parents[2] / "edge_inspector"
 NAMES = {name for drivers in FAMILIES.values() for name in drivers}
 MESSAGE = re.compile(rf'\bdriver\s*=?\s*"({"|".join(map(re.escape, NAMES))})"')
 MAY_KNOW = {
     "driver_table.py": "the table",
+    "simulation/bench/raw.py": "times each runtime by itself, without its driver",
     "simulation/station_files.py": "writes the demo's station file",
-    "simulation/wrong/mistakes.py": "changes the demo's station file",
+    "simulation/lines/kinds.py": "writes the station files of other kinds of line",
 }
 OTHER_MEANINGS = {
     ("daemon.py", "openvino"): "a provider, as the metric calls it",
-    ("doctor.py", "openvino"): "a package, and advice about it",
+    ("commands/doctor.py", "openvino"): "a package, and advice about it",
     ("runtime/logs.py", "s7"): "the logger of python-snap7",
+    ("simulation/lines/simple_plc.py", "s7"): "a protocol",
     ("segmenters/manifest.py", "folder"): "a word",
     ("store/database.py", "folder"): "a word",
+    ("web/teach.py", "folder"): "a word",
+    ("web/teach.py", "onnx"): "a package that teaching needs",
+    ("commands/validate.py", "openvino"): "a package whose version is written down",
 }
 
 
 def own_files(name: str) -> set[str]:
-    """The module of each driver with this name, and those beside it whose names begin with its name."""
+    """The module of each driver with this name, and those beside it that belong to it.
+
+    In a folder with the driver's name, all do. Elsewhere, those whose names begin with the module's name.
+    """
     targets = [drivers[name].partition(":")[0] for drivers in FAMILIES.values() if name in drivers]
     modules = [PACKAGE.parent / f"{target.replace('.', '/')}.py" for target in targets]
-    files = [file for module in modules for file in module.parent.glob(f"{module.stem}*.py")]
+    patterns = [(module, "*.py" if module.parent.name == name else f"{module.stem}*.py") for module in modules]
+    files = [file for module, pattern in patterns for file in module.parent.glob(pattern)]
     return {file.relative_to(PACKAGE).as_posix() for file in files}
 
 
@@ -95,9 +105,9 @@ class Silent(MqttLink):
 def station(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A station file with the broker as a third-party driver that is called `other`."""
     drivers: dict[str, Any] = {"other": Spread, "silent": Silent}
-    for module in (config, doctor_station):
+    for module in (file_faults, reader, table_faults, doctor_station):
         monkeypatch.setattr(module, "load_driver", lambda family, name: drivers.get(name) or load_driver(family, name))
-    monkeypatch.setattr("edge_inspector.pipeline.load_driver", config.load_driver)
+    monkeypatch.setattr("edge_inspector.pipeline.load_driver", reader.load_driver)
     path = station_files(tmp_path)
     path.write_text(path.read_text().replace('driver = "mqtt"', 'driver = "other"'))
     return path

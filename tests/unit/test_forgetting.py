@@ -6,15 +6,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from archive_bench import Bench
-from verdicts import BOOT, verdict
+from support.archive_bench import Bench
+from support.verdicts import BOOT, verdict
 
 from edge_inspector import metrics
-from edge_inspector.records import Choice, Decision, ErrorCode
+from edge_inspector.codes import Decision, ErrorCode
+from edge_inspector.records import Choice
 from edge_inspector.runtime.clock import Moment
 from edge_inspector.store.choice import remembered_choice
 from edge_inspector.store.results_file import results_path
-from edge_inspector.store.results_writer import Entry, ResultsWriter
+from edge_inspector.store.results_writer import ResultsWriter, StoredVerdict
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NEVER_SET = datetime(1970, 1, 1, 0, 10, tzinfo=UTC)
@@ -46,7 +47,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def state(tmp_path: Path) -> Path:
     """A part each day of the last 40 days, with a label on the tenth, and a picture on each of these days."""
     writer = ResultsWriter(results_path(tmp_path))
-    writer.add([Entry(verdict(seq), NOW - (41 - seq) * DAY, "", {}) for seq in range(1, 41)], [])
+    writer.add([StoredVerdict(verdict(seq), NOW - (41 - seq) * DAY, "", {}) for seq in range(1, 41)], [])
     writer.close()
     for age in range(1, 41):
         keep_picture(tmp_path, NOW - age * DAY)
@@ -97,7 +98,7 @@ def test_ten_years_ahead_for_a_while_cost_nothing_and_are_told(line: Line, state
     line.bench.results.label(10, "", label="defect", defect_class="crack", user="anna", utc=NOW)
     line.clock.utc += TEN_YEARS
     line.runs(14)
-    assert "the clock was set 3650 days ahead; nothing is deleted by age until the clock is right" in line.doubt()
+    assert "the clock was set 3650 days ahead. Nothing is deleted by age until the clock is right" in line.doubt()
     line.clock.utc -= TEN_YEARS
     line.runs(60)
     assert line.doubt() == ""
@@ -148,12 +149,12 @@ def test_what_is_too_old_goes_a_day_an_hour_and_is_told(state: Path, caplog: pyt
     caplog.set_level("INFO")
     line.runs(30)
     assert line.parts()[0] == 2, "a day at once"
-    assert "archive: forgotten: 1 parts older than keep_days, 1 views of pictures older than keep_days" in caplog.text
+    assert "archive: deleted: 1 parts older than keep_days, 1 views of pictures older than keep_days" in caplog.text
     line.runs(20, timedelta(minutes=15))
     assert line.parts()[0] == 7
     line.ends()
     assert metrics.archive_forgotten.labels("parts", "age")._value.get() - before == 6
-    said = [each.message for each in caplog.records if "forgotten" in each.message]
+    said = [each.message for each in caplog.records if "deleted" in each.message]
     assert 2 <= len(said) <= 7, "a line an hour, and one at the end"
     assert days(state)[0] == "2026-10-18"
 
@@ -179,7 +180,7 @@ def test_a_full_budget_is_kept_by_what_was_stored_first_whatever_the_clock_says(
     clock = Clock(NEVER_SET)
     line = Line(tmp_path, clock)
     writer = ResultsWriter(results_path(tmp_path))
-    writer.add([Entry(verdict(seq), NOW + TEN_YEARS if seq < 50 else NOW, "", {}) for seq in range(1, 101)], [])
+    writer.add([StoredVerdict(verdict(seq), NOW + TEN_YEARS if seq < 50 else NOW, "", {}) for seq in range(1, 101)], [])
     writer.close()
     caplog.set_level("INFO")
     monkeypatch.setattr("edge_inspector.store.results_writer.ResultsWriter.size", 2**40)
@@ -187,10 +188,10 @@ def test_a_full_budget_is_kept_by_what_was_stored_first_whatever_the_clock_says(
     assert "never set" in line.doubt()
     assert line.parts() == list(range(31, 101))
     line.ends()
-    assert "forgotten: 30 parts to make room" in caplog.text
+    assert "deleted: 30 parts to make room" in caplog.text
 
 
-def test_files_that_are_taken_away_are_noticed_within_a_second_and_made_anew(tmp_path: Path) -> None:
+def test_files_that_are_taken_away_are_noticed_and_made_anew(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.seen(1)
     bench.inbox.put(verdict(1, Decision.REJECT))
@@ -200,11 +201,14 @@ def test_files_that_are_taken_away_are_noticed_within_a_second_and_made_anew(tmp
         path.rmdir() if path.is_dir() else path.unlink()
     gone_s = time.monotonic()
     while not bench.why(ErrorCode.STATE_LOST):
-        assert time.monotonic() - gone_s < 1.0
+        assert time.monotonic() - gone_s < 30.0
         bench.archive.step()
     said = bench.why(ErrorCode.STATE_LOST)
-    assert said["results"] == f"{tmp_path}/results.sqlite was removed or replaced while the station ran: begun anew"
-    assert said["pictures"] == f"{tmp_path}/images was removed or replaced while the station ran: begun anew"
+    assert (
+        said["results"]
+        == f"{tmp_path}/results.sqlite was removed or replaced while the station ran. A new one was started"
+    )
+    assert said["pictures"] == f"{tmp_path}/images was removed or replaced while the station ran. A new one was started"
     bench.seen(2)
     bench.inbox.put(verdict(2, Decision.REJECT))
     bench.archive.step()
@@ -220,7 +224,7 @@ def test_damaged_results_are_told_and_begun_anew(tmp_path: Path) -> None:
     bench.inbox.put(verdict(1, Decision.REJECT))
     bench.archive.step()
     assert bench.why(ErrorCode.STATE_LOST) == {
-        "results": f"{tmp_path}/results.sqlite was damaged and is kept beside it as .damaged: begun anew"
+        "results": f"{tmp_path}/results.sqlite was damaged. It is kept as .damaged, and a new one was started"
     }
     assert [row.seq for row in bench.results.parts()] == [1]
     bench.archive.stop(failed=False)

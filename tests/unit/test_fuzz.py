@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import fuzz_targets
 import pytest
+from support import fuzz_targets
 
 ROOT = Path(__file__).parents[2]
 

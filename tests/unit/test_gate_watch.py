@@ -8,7 +8,19 @@ def heard(missing: int, newest: int = 3, *, open_parts: int = 0, boot: int = 1) 
     triggers = tuple(
         Trigger(seq, 0, answered=seq <= newest - open_parts) for seq in range(max(1, newest - 15), newest + 1)
     )
-    return PlcInput(boot, 1, True, False, True, 0, 1, 0, newest, triggers, missing_verdicts=missing)  # noqa: FBT003
+    return PlcInput(
+        boot,
+        1,
+        enable=True,
+        reset=False,
+        line_running=True,
+        recipe_id=0,
+        ack_session=1,
+        ack_seq=0,
+        trigger_seq=newest,
+        triggers=triggers,
+        missing_verdicts=missing,
+    )
 
 
 def told(*readings: PlcInput) -> list[int]:

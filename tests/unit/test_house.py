@@ -67,8 +67,10 @@ def other_promise():
     """
 
 def four():
+    """Not a message; a docstring."""
     try:
-        one(1)
+        one(1, f"this is {one} message; with one")
+        one(2, help="this one has none")
     except (ValueError, Exception):
         pass
     except KeyError:
@@ -135,6 +137,7 @@ def test_each_figure_is_counted(checkout: Path) -> None:
     assert (found["settings"], found["settings without a line"]) == ("6", "2")
     assert found["sentences with a semicolon: docs, README"] == "33.3% of 6"
     assert found["sentences with a semicolon: other pages"] == "0.0% of 1"
+    assert found["sentences with a semicolon: messages, help"] == "50.0% of 2"
 
 
 def test_code_on_a_page_is_no_sentence() -> None:

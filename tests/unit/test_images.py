@@ -12,7 +12,7 @@ from typing import Literal
 import cv2
 import numpy as np
 import pytest
-from verdicts import frame
+from support.verdicts import frame
 
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Picture
@@ -67,7 +67,7 @@ def test_a_picture_lies_by_day_and_camera_with_mask_and_facts(tmp_path: Path) ->
     assert kept.mask is not None
     assert np.array_equal(mask.reshape(kept.mask.shape), kept.mask), "one plane per class, top to bottom"
     assert json.loads(found.sidecar.read_text()) == {"part_seq": 1}
-    assert list(tmp_path.rglob("*.part")) == []
+    assert list(tmp_path.rglob("*.new")) == []
 
 
 @pytest.mark.parametrize(("kind", "ending"), [("png", ".png"), ("jpeg", ".jpg")])
@@ -227,9 +227,10 @@ def test_what_is_not_ours_is_neither_counted_nor_removed(tmp_path: Path) -> None
     assert (day / "linked").is_symlink()
 
 
-def test_half_written_files_of_a_killed_run_are_counted_and_give_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["new", "part"], ids=["this version", "older versions"])
+def test_half_written_files_of_a_killed_run_are_counted_and_give_way(tmp_path: Path, ending: str) -> None:
     (tmp_path / "2026-11-20" / "cam1").mkdir(parents=True)
-    half = tmp_path / "2026-11-20" / "cam1" / "120000.000000Z-part1-frame1.png.part"
+    half = tmp_path / "2026-11-20" / "cam1" / f"120000.000000Z-part1-frame1.png.{ending}"
     half.write_bytes(b"x" * 5000)
     archive = ImageArchive(tmp_path, WIDE, "png")
     assert archive.size == 8192
@@ -242,7 +243,7 @@ def test_a_disk_that_refuses_is_a_device_error_and_leaves_no_half_file(tmp_path:
     with largest_file(4096), pytest.raises(DeviceError, match="File too large"):
         archive.save(stem(1), picture(), {})
     assert find_picture(tmp_path, stem(1)) is None
-    assert list(tmp_path.rglob("*.part")) == []
+    assert list(tmp_path.rglob("*.new")) == []
     assert archive.save(stem(2), picture(), {})
     (tmp_path / "file").write_text("")
     with pytest.raises(DeviceError, match="pictures"):

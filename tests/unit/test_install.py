@@ -79,7 +79,16 @@ def test_another_runtime_goes_before_the_one_that_is_wanted_comes(
     done = install(None, "--dry-run", "--ort", ort, script=script)
     assert done.returncode == 0
     said = [line.split()[1] for line in done.stdout.splitlines() if line.startswith(str(pip))]
-    assert said == ["uninstall", "install"] if goes else ["install"]
+    installs = ["install"] * (3 if ort == "cpu" else 1)
+    assert said == ["uninstall", *installs] if goes else installs
+
+
+def test_what_runs_as_root_is_that_of_the_lock_files_to_the_byte() -> None:
+    done = install(None, "--dry-run", "--ort", "cpu")
+    *locked, own = [line for line in done.stdout.splitlines() if "pip install" in line]
+    assert [Path(line.split()[-1]).name for line in locked] == ["build.txt", "cpu.txt"]
+    assert all("--require-hashes --requirement" in line for line in locked)
+    assert "--no-deps --no-build-isolation --no-index" in own, "nothing else is fetched, not even to build it"
 
 
 def test_a_second_run_changes_nothing_and_keeps_what_was_edited(tmp_path: Path) -> None:
@@ -115,7 +124,7 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(tmp_path: Path, argume
 def test_a_dry_run_for_this_machine_makes_a_user_a_venv_and_a_service() -> None:
     said = install(None, "--dry-run").stdout
     assert "venv /opt/edge-inspector" in said or Path("/opt/edge-inspector").exists()
-    assert "[modbus,cpu]" in said
+    assert "deploy/locks/cpu.txt" in said
 
 
 @pytest.mark.parametrize("arguments", [["--frobnicate"], ["--ort", "tpu"], ["--ort"], ["--purge"]])

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from edge_inspector.inspection.line_figures import (
-    Finding,
     Grade,
+    LineFinding,
     Measured,
     Written,
     line_findings,
     picture_findings,
 )
 from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.plc.blocks import wrap32
 from edge_inspector.records import Bound, EncoderSample, PlcInput, Trigger
-from edge_inspector.s7.blocks import wrap32
 
 MS, S = 1_000_000, 1_000_000_000
 BOOT = 0xABC
@@ -42,7 +42,7 @@ def samples(
         scan_ns = at_ns // (10 * MS) * 10 * MS if clock is not None else at_ns
         count = wrap32(round(zero + counts_per_s * scan_ns / S) % wrap)
         stamp_ns = None if clock is None else int(scan_ns * clock)
-        found.append(EncoderSample(count, stamp_ns, at_ns, at_ns + int(trip_ms * MS), boot))
+        found.append(EncoderSample(count, stamp_ns, at_ns, at_ns + int(trip_ms * MS), boot_id=boot))
     return found
 
 
@@ -51,7 +51,18 @@ def ring(*pitches_mm: float, scale: float = 10.0) -> PlcInput:
     for pitch in pitches_mm:
         counts.append(counts[-1] + pitch * scale)
     triggers = tuple(Trigger(seq, round(count), answered=False) for seq, count in enumerate(counts, start=1))
-    return PlcInput(BOOT, 1, True, False, True, 0, 1, 0, len(triggers), triggers)  # noqa: FBT003
+    return PlcInput(
+        BOOT,
+        1,
+        enable=True,
+        reset=False,
+        line_running=True,
+        recipe_id=0,
+        ack_session=1,
+        ack_seq=0,
+        trigger_seq=len(triggers),
+        triggers=triggers,
+    )
 
 
 def measure(
@@ -64,7 +75,7 @@ def measure(
     recipes: Sequence[Recipe] = (),
     counts_per_mm: float = 10.0,
     values: int = 2**32,
-) -> dict[str, Finding]:
+) -> dict[str, LineFinding]:
     measured = Measured(
         samples=samples() if shown is None else shown,
         heard=ring(200, 210, 190) if heard is None else heard,
@@ -87,7 +98,7 @@ def measure(
     return by_subject
 
 
-def wrong(found: dict[str, Finding]) -> dict[str, Grade]:
+def wrong(found: dict[str, LineFinding]) -> dict[str, Grade]:
     return {subject: finding.grade for subject, finding in found.items() if finding.grade is not Grade.OK}
 
 
@@ -96,12 +107,12 @@ def test_a_line_as_the_file_says_is_right_in_everything() -> None:
     assert {subject: finding.what for subject, finding in found.items()} == {
         "source": "encoder and trigger ring are of one PLC (boot 00000abc)",
         "clock": "a new count comes every 10 ms",
-        "round trip": "250 samples, round trip 1 ms, at most 1 ms; the PLC's block takes 2 ms to read",
-        "reserve": "a verdict is with the PLC after 14 ms, line.reserve_ms is 100",
+        "round trip": "250 samples, round trip 1 ms, at most 1 ms. Reading the PLC's block takes 2 ms",
+        "reserve": "a verdict reaches the PLC after 14 ms, line.reserve_ms is 100",
         "direction": "the count rises, as it should",
         "speed": "600 mm/s, line.speed_max_mm_s is 660",
         "pitch": "parts every 200 mm, at least 190 mm apart",
-        "bound, recipe 7": "places are known to 0.4 mm, position_tolerance_mm is 10",
+        "bound, recipe 7": "positions are known to 0.4 mm, position_tolerance_mm is 10",
     }
     assert wrong(found) == {}
 
@@ -116,10 +127,10 @@ def test_a_source_without_a_clock_is_measured_by_ours() -> None:
 def test_a_belt_that_stands_is_no_failure_but_said() -> None:
     found = measure(samples(0.0), bound=BAD)
     assert found["motion"].what == (
-        "the belt stands: direction and speed were not measured; turn the belt and run check again"
+        "the belt stands: direction and speed were not measured. Let the belt run and run check again"
     )
     assert not {"direction", "speed"} & found.keys()
-    assert found["bound, recipe 7"].what.startswith("at speed_max_mm_s = 660 places are known to 0.4 mm")
+    assert found["bound, recipe 7"].what.startswith("at speed_max_mm_s = 660 positions are known to 0.4 mm")
     assert wrong(found) == {}
 
 
@@ -157,7 +168,7 @@ def test_a_belt_faster_than_the_file_fails_with_the_likely_cause() -> None:
     assert wrong(found) == {"speed": Grade.FAIL, "bound": Grade.FAIL}
     assert "the belt runs at 2400 mm/s" in found["speed"].what
     assert "x4 evaluation" in found["speed"].what
-    assert found["bound"].what == "the encoder's samples contradict each other: no place can be told"
+    assert found["bound"].what == "the encoder's samples contradict each other: no position is known"
     found = measure(samples(7000.0))
     assert wrong(found) == {"speed": Grade.FAIL}
     assert "the belt runs at 700 mm/s" in found["speed"].what
@@ -198,7 +209,7 @@ def test_a_way_to_the_plc_that_is_too_slow_fails() -> None:
     found = measure(samples(trip_ms=30), reading_ms=40.0)
     assert wrong(found) == {"reserve": Grade.FAIL}
     assert found["reserve"].what == (
-        "a verdict is with the PLC after 110 ms, line.reserve_ms is 100: verdicts would be late: take a faster way to "
+        "a verdict reaches the PLC after 110 ms, line.reserve_ms is 100: verdicts would be late: take a faster way to "
         "the PLC (a gateway? a busy network?), or write reserve_ms = 220"
     )
     assert wrong(measure(samples(trip_ms=30), reading_ms=29.9)) == {}
@@ -239,7 +250,7 @@ def test_the_recipe_with_the_least_pitch_is_the_one_that_parts_must_keep() -> No
 
 def test_a_ring_without_two_parts_says_so() -> None:
     found = measure(None, ring())
-    assert found["pitch"].what == "no two parts in the trigger ring: let parts pass and run check again"
+    assert found["pitch"].what == "the trigger ring has fewer than two parts. Let parts pass and run check again"
     assert wrong(found) == {}
 
 
@@ -247,7 +258,7 @@ def test_a_bound_beyond_a_tolerance_fails_by_recipe() -> None:
     found = measure(bound=BAD, bound_at_most=BAD, recipes=[recipe(), recipe(id=8, position_tolerance_mm=50)])
     assert wrong(found) == {"bound, recipe 7": Grade.FAIL}
     assert (
-        "places are known to 37.9 mm only, position_tolerance_mm is 10; 37.7 mm of it is"
+        "positions are known to 37.9 mm only, position_tolerance_mm is 10: 37.7 mm of it is"
         in found["bound, recipe 7"].what
     )
 
@@ -260,15 +271,15 @@ def test_a_bound_may_be_as_large_as_the_tolerance() -> None:
 def test_a_reserve_that_is_just_used_up_is_too_short() -> None:
     found = measure(reading_ms=88.0)
     assert wrong(found) == {"reserve": Grade.FAIL}
-    assert found["reserve"].what.startswith("a verdict is with the PLC after 100 ms, line.reserve_ms is 100: verdicts")
+    assert found["reserve"].what.startswith("a verdict reaches the PLC after 100 ms, line.reserve_ms is 100: verdicts")
     assert wrong(measure(reading_ms=87.9)) == {}
 
 
 def test_a_bound_that_holds_at_this_speed_only_is_a_warning() -> None:
     found = measure(bound_at_most=BAD)
     assert wrong(found) == {"bound, recipe 7": Grade.WARN}
-    assert "37.7 mm of it is the belt's way" in found["bound, recipe 7"].what
-    assert found["bound, recipe 7"].what.startswith("at speed_max_mm_s = 660 places are known to 37.9 mm only")
+    assert "37.7 mm of it is the movement of the belt" in found["bound, recipe 7"].what
+    assert found["bound, recipe 7"].what.startswith("at speed_max_mm_s = 660 positions are known to 37.9 mm only")
     found = measure(samples(0.0), bound_at_most=BAD)
     assert wrong(found) == {"bound, recipe 7": Grade.FAIL}
     assert found["bound, recipe 7"].what.count("speed_max") == 1
@@ -279,7 +290,7 @@ def test_a_bound_that_holds_at_this_speed_only_is_a_warning() -> None:
 REGION = {"regions": {"top": {"x_mm": 5, "y_mm": 0, "width_mm": 20, "height_mm": 30}}}
 
 
-def pictured(width_mm: float, height_mm: float, **changes: Any) -> list[Finding]:
+def pictured(width_mm: float, height_mm: float, **changes: Any) -> list[LineFinding]:
     return list(picture_findings(width_mm, height_mm, recipe(**changes), "top"))
 
 
@@ -291,6 +302,24 @@ def test_a_region_that_the_picture_does_not_show_fails(width_mm: float, height_m
         f"the picture shows {width_mm:.4g} x {height_mm:.4g} mm, the region of recipe 7 ends at 25 x 30 mm: no part "
         "would be inspected (bad_image). Make regions.top smaller, or measure mm_per_px"
     )
+
+
+@pytest.mark.parametrize(
+    ("areas", "where"),
+    [
+        ([{"x_mm": 0, "y_mm": 0, "width_mm": 9, "height_mm": 9}, {"points_mm": [[0, 0], [26, 0], [0, 30]]}], "26 x 30"),
+        ([{"points_mm": [[0, 0], [5, 0], [0, 31]]}, {"x_mm": 1, "y_mm": 1, "width_mm": 2, "height_mm": 2}], "5 x 31"),
+    ],
+)
+def test_each_of_several_areas_must_be_in_the_picture(areas: list[dict[str, Any]], where: str) -> None:
+    (found,) = pictured(25, 30, regions={"top": areas})
+    assert found.grade is Grade.FAIL
+    assert f"ends at {where} mm" in found.what
+
+
+def test_an_excluded_area_may_end_outside_the_picture() -> None:
+    away = {"x_mm": 20, "y_mm": 0, "width_mm": 90, "height_mm": 90, "excluded": True}
+    assert pictured(25, 30, regions={"top": [away]}) == []
 
 
 def test_a_picture_that_fits_its_recipe_is_not_worth_a_word() -> None:
@@ -307,3 +336,21 @@ def test_a_picture_that_is_far_from_the_part_s_length_is_worth_a_question(height
         "width of a part in millimetres, divided by its width in pixels"
     )
     assert [(each.subject, each.what) for each in found] == [("top", what)] * odd
+
+
+def test_without_a_plc_s_block_only_the_encoder_is_looked_at() -> None:
+    measured = Measured(samples=samples(6000.0), heard=None, reading_ms=0.0, bound=GOOD, bound_at_most=GOOD)
+    written = Written(
+        counts_per_mm=10.0, speed_max_mm_s=660.0, reserve_ms=100.0, recipes=[recipe()], values=2**32, one_plc=True
+    )
+    found = {finding.subject: finding for finding in line_findings(measured, written)}
+    assert "Reading the PLC" not in found["round trip"].what
+    assert not {"source", "reserve", "pitch"} & set(found)
+
+
+def test_two_plcs_are_not_compared() -> None:
+    measured = Measured(samples=samples(6000.0), heard=ring(200), reading_ms=2.0, bound=GOOD, bound_at_most=GOOD)
+    written = Written(
+        counts_per_mm=10.0, speed_max_mm_s=660.0, reserve_ms=100.0, recipes=[recipe()], values=2**32, one_plc=False
+    )
+    assert "source" not in {finding.subject for finding in line_findings(measured, written)}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_inspector.inspection.line_watch import DirectionWatch, SourceWatch
+from edge_inspector.inspection.line_watch import DirectionWatch, RunningWatch, SourceWatch
 
 PITCH = 1200  # counts at 10 per mm
 S = 1_000_000_000
@@ -102,7 +102,7 @@ def test_a_running_belt_that_goes_back_by_more_than_a_pitch_is_told() -> None:
     assert not run(watching, 0, 5000, 4000, 3800)
     assert run(watching, 3799) == (
         "the counter fell by 120 mm while the line was running: swap the encoder's A and B, or write "
-        "line.counts_per_mm = -10.0; if the belt did run backwards, this is over a few parts later"
+        "line.counts_per_mm = -10.0. If the belt did run backwards, this ends a few parts later"
     )
     assert "fell by 120 mm" in run(watching, 0), "told once, not with each sample"
     assert run(watch(-10.0), 0, -1201).startswith("the counter rose by 120 mm")
@@ -146,7 +146,7 @@ def test_two_plcs_are_told_after_a_moment_with_both_ids() -> None:
     assert source.why == ""
     source.runs(4711, 7, 2 * S + 1)
     assert source.why == (
-        "the encoder record says boot_id 4711, the trigger ring 7: two PLCs? encoder.settings and plcs.settings must "
+        "the encoder record has boot_id 4711, the trigger ring 7: two PLCs? encoder.settings and plcs.settings must "
         "name the one that has encoder and photo-eye"
     )
     source.runs(7, 7, 3 * S)
@@ -167,7 +167,7 @@ def test_a_part_latched_where_the_belt_was_not_is_told_until_three_are_right() -
     source.never(18, 70_000, 0, 9999)
     assert source.why == (
         "part 18 was latched at count 70000, which a counter from 0 to 9999 never shows: do photo-eye and encoder "
-        "record use the same counter? else mend encoder.counter_lowest and counter_highest"
+        "record use the same counter? If they do, correct encoder.counter_lowest and counter_highest"
     )
     source.here()
     source.here()
@@ -188,3 +188,39 @@ def test_two_plcs_are_the_reason_that_comes_first() -> None:
     assert "two PLCs?" in source.why
     source.runs(2, 2, 3 * S)
     assert "part 17" in source.why
+
+
+# A belt without an encoder.
+
+SECOND = 1_000_000_000
+
+
+def test_a_belt_that_need_not_be_watched_is_always_steady() -> None:
+    assert RunningWatch(None).steady(5)
+
+
+def test_a_belt_is_steady_only_when_it_has_run_for_long_enough() -> None:
+    watch = RunningWatch(2 * SECOND)
+    assert not watch.steady(0), "nobody has said anything"
+    for tenth in range(21):
+        watch.hear(tenth * SECOND // 10, running=True)
+        assert watch.steady(tenth * SECOND // 10) is (tenth == 20)
+    watch.hear(3 * SECOND, running=False)
+    assert not watch.steady(3 * SECOND)
+    watch.hear(4 * SECOND, running=True)
+    assert not watch.steady(4 * SECOND), "it has just begun again"
+
+
+def test_after_a_second_without_word_nobody_knows_whether_it_runs() -> None:
+    watch = RunningWatch(0)
+    watch.hear(SECOND, running=True)
+    assert watch.steady(2 * SECOND)
+    assert not watch.steady(2 * SECOND + 1)
+    watch.hear(3 * SECOND, running=True)
+    assert watch.steady(3 * SECOND)
+    slow = RunningWatch(SECOND // 2)
+    slow.hear(0, running=True)
+    slow.hear(SECOND, running=True)
+    assert slow.steady(SECOND)
+    slow.hear(2 * SECOND + 1, running=True)
+    assert not slow.steady(2 * SECOND + 1), "it may have stood meanwhile"

@@ -123,7 +123,7 @@ def test_a_file_system_without_locks_is_said_once_and_the_station_goes_on(
     monkeypatch.setattr(fcntl, "flock", refuse)
     lock = StateLock(tmp_path)
     lock.take()
-    assert "cannot be locked: this file system has no locks; nothing keeps a second daemon" in caplog.text
+    assert "cannot be locked: this file system has no locks. Nothing keeps a second daemon" in caplog.text
     assert lock.renew() == ""
 
 

@@ -27,6 +27,18 @@ def test_a_line_is_one_json_object_whatever_the_message_holds() -> None:
     assert (said["level"], said["where"]) == ("warning", "stages.track")
 
 
+BAD = "x\x1b[31m\x07\x7f\x9b\u2028\u202e\n12:00:00 CRITICAL station is ready"
+
+
+def test_no_line_holds_what_a_terminal_or_an_editor_obeys() -> None:
+    as_json = JsonLines().format(record(logging.WARNING, BAD))
+    assert as_json.isprintable()
+    assert json.loads(as_json)["message"] == BAD
+    for line in TerminalLines().format(record(logging.WARNING, BAD)).split("\n")[1:]:
+        assert line.isprintable()
+        assert line.startswith("    "), "it cannot be taken for a line of its own"
+
+
 def test_journald_is_told_the_level_so_that_p_warning_finds_it() -> None:
     lines = [JsonLines(journal=True).format(record(level, "x")) for level in (logging.INFO, logging.WARNING)]
     assert [line[:3] for line in lines] == ["<6>", "<4>"]

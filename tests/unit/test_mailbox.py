@@ -4,7 +4,7 @@ import threading
 import time
 from itertools import chain
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_inspector.runtime.mailbox import Mailbox
@@ -75,7 +75,6 @@ def test_a_waiting_reader_wakes_when_something_comes() -> None:
     assert got == [7]
 
 
-@settings(deadline=None)
 @example([1, 8, 1, 5, 8, 4, 4, 5], 6)  # an eviction from the middle leaves the heap in need of repair
 @given(st.lists(st.integers(0, 20), max_size=60), st.integers(1, 20))
 def test_every_item_is_either_evicted_or_taken_and_the_most_urgent_stay(items: list[int], capacity: int) -> None:

@@ -5,19 +5,42 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_inspector.codes import ErrorCode, StationState
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.inspection.view import Look
-from edge_inspector.records import ErrorCode, Frame, ModelInfo, StationState, ViewFigures
+from edge_inspector.records import Frame, ModelInfo, ViewFigures
 from edge_inspector.runtime.conditions import Conditions
-from edge_inspector.stages.mask_alarm import MaskAlarm
+from edge_inspector.watches.masks import MaskAlarm
 
-QUIET = ModelInfo("m", "1", "", ("crack", "pit"), 64, 64, 1, 2, "int8", "cpu", values=frozenset({0, 1}))
-FRAME = Frame("left", 12, 1000, 200, 1500, np.zeros((64, 64), np.uint8))
+QUIET = ModelInfo(
+    "m",
+    "1",
+    "",
+    ("crack", "pit"),
+    height=64,
+    width=64,
+    channels=1,
+    stride=2,
+    precision="int8",
+    provider="cpu",
+    values=frozenset({0, 1}),
+)
+FRAME = Frame("left", 12, 1000, 200, received_ns=1500, image=np.zeros((64, 64), np.uint8))
 FIGURES = ViewFigures(100.0, 3.0)
 
 
 class Line:
     def __init__(self, model: ModelInfo = QUIET, areas: tuple[float, float] = (2.0, 2.0), **recipe: Any) -> None:
+        self._limits = {
+            name: ClassLimits(min_area_mm2=area) for name, area in zip(("crack", "pit"), areas, strict=True)
+        }
+        self._in_use: list[Criteria] = []
+        self.use(**recipe)
+        self.conditions = Conditions()
+        self.conditions.phase(StationState.READY)
+        self._alarm = MaskAlarm(Look(lambda: self._in_use, model, {"left": 0.5}, {"left": 0.5}), self.conditions)
+
+    def use(self, **recipe: Any) -> None:
         table = {
             "id": 4,
             "name": "tile",
@@ -27,11 +50,7 @@ class Line:
             "min_pitch_mm": 120,
             "position_tolerance_mm": 5,
         }
-        limits = {name: ClassLimits(min_area_mm2=area) for name, area in zip(("crack", "pit"), areas, strict=True)}
-        in_use = [Criteria(Recipe.model_validate(table | recipe), limits)]
-        self.conditions = Conditions()
-        self.conditions.phase(StationState.READY)
-        self._alarm = MaskAlarm(Look(lambda: in_use, model, {"left": 0.5}, {"left": 0.5}), model, self.conditions)
+        self._in_use[:] = [Criteria(Recipe.model_validate(table | recipe), self._limits)]
 
     def see(self, value: int, times: int = 1) -> None:
         mask = np.zeros((2, 32, 32), np.uint8)
@@ -67,7 +86,18 @@ def test_a_net_whose_masks_never_leave_a_few_values_is_degraded_until_it_says_mo
 
 def test_a_graph_that_ends_in_a_class_map_is_told_with_the_first_mask() -> None:
     blind = ModelInfo(
-        "m", "1", "", ("crack", "pit"), 64, 64, 1, 2, "int8", "cpu", values=frozenset({0}), blind="ArgMax"
+        "m",
+        "1",
+        "",
+        ("crack", "pit"),
+        height=64,
+        width=64,
+        channels=1,
+        stride=2,
+        precision="int8",
+        provider="cpu",
+        values=frozenset({0}),
+        blind="ArgMax",
     )
     line = Line(blind)
     line.see(0)
@@ -83,3 +113,26 @@ def test_limits_that_let_everything_pass(areas: tuple[float, float], told: bool)
     assert line.told == ([("recipe 4 left", why)] if told else [])
     line.see(255)
     assert len(line.told) == told
+
+
+def test_an_area_that_the_picture_does_not_show_is_told_with_the_first_picture() -> None:
+    line = Line(regions={"left": {"x_mm": 0, "y_mm": 0, "width_mm": 40, "height_mm": 10}})
+    line.see(200)
+    (held,) = line.conditions.reasons()
+    assert (held.code, held.subject) == (ErrorCode.BAD_PICTURES, "recipe 4 left")
+    assert held.why == (
+        "regions.left ends at 40 x 10 mm, and the picture, 32 x 32 mm, does not show it: no part is inspected "
+        "(bad_image)"
+    )
+    line.use(id=5, regions={"left": {"x_mm": 0, "y_mm": 0, "width_mm": 30, "height_mm": 10}})
+    line.see(200)
+    assert line.conditions.reasons() == []
+
+
+def test_a_recipe_that_judges_no_more_has_no_faults() -> None:
+    line = Line(areas=(5000.0, 5000.0))
+    line.see(200)
+    assert line.told
+    line.use(id=5)
+    line.see(200)
+    assert [subject for subject, _ in line.told] == ["recipe 5 left"]

@@ -21,7 +21,19 @@ RECIPE = {
 
 def model(*values: int, blind: str = "", doubt: str = "") -> ModelInfo:
     return ModelInfo(
-        "m", "1", "", ("crack",), 64, 64, 1, 2, "int8", "cpu", values=frozenset(values), blind=blind, doubt=doubt
+        "m",
+        "1",
+        "",
+        ("crack",),
+        height=64,
+        width=64,
+        channels=1,
+        stride=2,
+        precision="int8",
+        provider="cpu",
+        values=frozenset(values),
+        blind=blind,
+        doubt=doubt,
     )
 
 

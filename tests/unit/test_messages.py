@@ -8,23 +8,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ValidationError
+from support.verdicts import announced, verdict
 
-from edge_inspector.plcs import messages
-from edge_inspector.plcs.messages import DefectMessage, StateMessage, VerdictMessage, ViewMessage
-from edge_inspector.records import (
-    Decision,
-    Defect,
-    ErrorCode,
-    Identity,
-    Part,
-    PlacedView,
-    Position,
-    Reason,
-    StationState,
-    StationStatus,
-    Verdict,
-    View,
-)
+from edge_inspector.codes import Decision, ErrorCode, StationState
+from edge_inspector.mqtt import messages
+from edge_inspector.mqtt.messages import DefectMessage, StateMessage, VerdictMessage, ViewMessage
+from edge_inspector.records import Defect, Identity, PlacedView, Position, StationStatus, Verdict, View
 from edge_inspector.runtime.clock import utc_of, utc_text
 
 DOCS = Path(__file__).parents[2] / "docs" / "mqtt.md"
@@ -34,7 +23,7 @@ IDENTITY = Identity(
 )
 
 
-def verdict(error_mm: float = 0.12, count: float = 1234.5) -> Verdict:
+def rejected(error_mm: float = 0.12, count: float = 1234.5) -> Verdict:
     view = View(
         "top",
         41,
@@ -44,13 +33,11 @@ def verdict(error_mm: float = 0.12, count: float = 1234.5) -> Verdict:
         begun_ns=5_600_000,
         inference_ns=3_000_000,
     )
-    return Verdict(
+    return verdict(
+        9,
+        Decision.REJECT,
         boot_id=77,
-        seq=9,
-        part=Part(part_seq=3, plc_boot_id=5, epoch=1, trigger_count=1000, due_count=6000),
-        decision=Decision.REJECT,
-        reason=Reason.DEFECT,
-        rejects=True,
+        part=announced(3, plc_boot_id=5, due_count=6000),
         grade="C",
         defects=(Defect("top", "scratch", area_mm2=1.5, length_mm=4.0, confidence=0.91, x_mm=10.0, y_mm=20.0),),
         views=(PlacedView(view, Position(count, 1.0, 1)),),
@@ -58,7 +45,6 @@ def verdict(error_mm: float = 0.12, count: float = 1234.5) -> Verdict:
         recipe_id=4,
         recipe_hash="ab12",
         criteria="0123456789abcdef",
-        model="m-1/int8/cpu",
         decided_ns=7_500_000,
         due_ns=9_000_000,
         missing_views=("side",),
@@ -66,9 +52,9 @@ def verdict(error_mm: float = 0.12, count: float = 1234.5) -> Verdict:
 
 
 def test_a_verdict_message_says_all_that_the_verdict_says() -> None:
-    message = messages.verdict_message(verdict(), "press-3", NOON)
-    told = json.loads(message.model_dump_json())
-    assert VerdictMessage.model_validate_json(message.model_dump_json()) == message
+    payload = messages.verdict_payload(rejected(), "press-3", NOON, late=False)
+    told = json.loads(payload)
+    assert VerdictMessage.model_validate_json(payload).model_dump_json().encode() == payload, "byte by byte the model's"
     assert told == {
         "schema_version": 1,
         "station": "press-3",
@@ -124,14 +110,22 @@ def test_a_verdict_message_says_all_that_the_verdict_says() -> None:
 
 
 def test_an_unknown_place_is_null() -> None:
-    message = messages.verdict_message(verdict(error_mm=math.inf, count=math.nan), "press-3", NOON)
-    told = json.loads(message.model_dump_json())
+    told = json.loads(
+        messages.verdict_payload(rejected(error_mm=math.inf, count=math.nan), "press-3", NOON, late=False)
+    )
     assert told["error_mm"] is None
     assert told["views"][0]["encoder_count"] is None
 
 
+def test_a_place_in_whole_steps_is_written_like_any_other_number() -> None:
+    payload = messages.verdict_payload(rejected(count=1234), "press-3", NOON, late=True)
+    assert b'"encoder_count":1234.0,' in payload
+    assert b'"late":true,' in payload
+    assert VerdictMessage.model_validate_json(payload).model_dump_json().encode() == payload
+
+
 def test_as_late_changes_nothing_else() -> None:
-    payload = messages.verdict_message(verdict(), "Prüfplatz", NOON).model_dump_json().encode()
+    payload = messages.verdict_payload(rejected(), "Prüfplatz", NOON, late=False)
     late = VerdictMessage.model_validate_json(messages.as_late(payload))
     assert late == VerdictMessage.model_validate_json(payload).model_copy(update={"late": True})
 
@@ -163,6 +157,9 @@ def test_messages_are_frozen_and_closed() -> None:
         ("Defect", DefectMessage),
         ("View", ViewMessage),
         ("State", StateMessage),
+        ("Gate", messages.GateMessage),
+        ("Trigger", messages.TriggerMessage),
+        ("Line", messages.LineMessage),
         ("Command", messages.CommandMessage),
         ("CommandResult", messages.CommandResultMessage),
     ],

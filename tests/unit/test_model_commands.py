@@ -11,18 +11,34 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.training import needs_training
 
 from edge_inspector.cli import main
+from edge_inspector.commands.model import evaluate
 from edge_inspector.records import Image, ModelInfo
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.simulation.tiles import CLASSES, TileLine
-from edge_inspector.training.commands import evaluate
 from edge_inspector.training.judging.limits import Limit
 from edge_inspector.training.shipping.manifest import Card, Draft, named
 
 ASSETS = Path(__file__).parents[1] / "assets"
 TILE = Path(__file__).parents[2] / "models" / "tile-1.1"
-TRAIN = ["--steps", "40", "--folds", "2", "--window", "64", "64", "--patch", "64", "64", "--threads", "1"]
+TRAIN = [
+    "--net",
+    "light",
+    "--steps",
+    "40",
+    "--folds",
+    "2",
+    "--window",
+    "64",
+    "64",
+    "--patch",
+    "64",
+    "64",
+    "--threads",
+    "1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +75,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    for needed in ("torch", "onnx", "matplotlib"):
-        pytest.importorskip(needed, reason="the extra `training` is not installed")
+    needs_training()
     run = tmp_path_factory.mktemp("runs") / "squares"
     assert main(["model", "train", str(data), "--out", str(run), *TRAIN]) == 0
     return run
@@ -130,7 +145,19 @@ def test_evaluate_tells_of_masks_that_are_no_probabilities(
         mask[0, 8:16, 8:16] = values[1]
         return mask
 
-    model = ModelInfo("mean", "1.0", "", ("square",), 32, 48, 1, 2, "int8", "cpu", **info)  # type: ignore[arg-type]
+    model = ModelInfo(
+        "mean",
+        "1.0",
+        "",
+        ("square",),
+        height=32,
+        width=48,
+        channels=1,
+        stride=2,
+        precision="int8",
+        provider="cpu",
+        **info,
+    )  # type: ignore[arg-type]
     monkeypatch.setattr(evaluate, "model_predictor", lambda *_: (predict, model))
     folder = asset_folder(tmp_path, "grey")
     assert main(["model", "evaluate", str(folder), str(data), "--split", "val", "--dry-run"]) == 0
@@ -140,7 +167,7 @@ def test_evaluate_tells_of_masks_that_are_no_probabilities(
 
 
 def test_guard_mends_a_folder_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("onnx", reason="the extra `training` is not installed")
+    needs_training()
     folder = asset_folder(tmp_path, "no-number")
     assert main(["model", "guard", str(folder)]) == 0
     assert "int8: model.onnx has a guard now" in capsys.readouterr().out
@@ -198,7 +225,7 @@ def test_folds_side_by_side_give_the_very_same_net(run: Path, data: Path, tmp_pa
 
 
 def test_when_time_is_short_the_first_fold_is_judged_alone(data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="the extra `training` is not installed")
+    needs_training()
     words = [*TRAIN, "--steps", "2", "--held-out", "1"]
     assert main(["model", "train", str(data), "--out", str(tmp_path / "run"), *words]) == 0
     kept = json.loads((tmp_path / "run" / "figures.json").read_text())
@@ -230,7 +257,7 @@ def test_corrected_labels_are_another_run(
     assert "holds a run with other settings (data_sha256)" in capsys.readouterr().err
     quantize = ["model", "quantize", str(run), str(root), "--name", "squares", "--licence", "x"]
     assert main([*quantize, "--models", str(tmp_path / "models")]) == 2
-    assert "DATA: is not what the run learned from any more" in capsys.readouterr().err
+    assert "DATA: has changed since the run was trained on it" in capsys.readouterr().err
 
 
 def test_another_net_to_begin_from_is_another_run(
@@ -258,15 +285,18 @@ def test_what_was_held_out_was_never_learned_from(run: Path, data: Path) -> None
 def test_a_net_that_learned_from_val_too_is_scored_by_its_folds_and_by_nothing_else(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("torch", reason="the extra `training` is not installed")
+    needs_training()
     run, models = tmp_path / "run", tmp_path / "models"
     assert main(["model", "train", str(data), "--out", str(run), *TRAIN, "--learn-from", "train+val"]) == 0
     assert json.loads((run / "figures.json").read_text())["held_out"]["parts"] == 30
     words = ["model", "quantize", str(run), str(data), "--name", "all", "--licence", "x", "--models", str(models)]
     assert main([*words, "--force"]) == 0
-    assert "the net has learned from val: what follows compares its files, and is no score" in capsys.readouterr().out
+    assert (
+        "the net was trained on val: the following figures compare its files and are not a score"
+        in capsys.readouterr().out
+    )
     assert main(["model", "evaluate", str(models / "all-1.0"), str(data)]) == 0
-    assert "the model has learned from val: what follows is no score" in capsys.readouterr().out
+    assert "the model was trained on val: the following figures are not a score" in capsys.readouterr().out
     scores = read_manifest(models / "all-1.0").scores
     assert {score["split"] for score in scores} == {"train+val, held out by fold", "val, learned from"}
     assert scores[0]["parts"] == 30
@@ -278,7 +308,7 @@ def test_a_net_that_learned_from_val_too_is_scored_by_its_folds_and_by_nothing_e
 
 
 def test_one_net_per_class_is_one_file(data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="the extra `training` is not installed")
+    needs_training()
     out = tmp_path / "run"
     words = [*TRAIN, "--steps", "2", "--per-class", "--loss", "focal", "--soft"]
     assert main(["model", "train", str(data), "--out", str(out), *words]) == 0
@@ -362,7 +392,7 @@ def test_a_gate_that_says_no_leaves_no_model(
     monkeypatch.setattr(gate, "MAX_LOSS", -1.0)  # as good is no longer good enough
     words = ["model", "quantize", str(run), str(data), "--name", "squares", "--licence", "Apache-2.0"]
     assert main([*words, "--models", str(tmp_path / "models")]) == 2
-    assert "--force ships it all the same" in capsys.readouterr().err
+    assert "--force ships it anyway" in capsys.readouterr().err
     assert not (tmp_path / "models").exists()
 
 
@@ -377,23 +407,24 @@ def test_a_gate_that_has_nothing_to_judge_by_says_no_before_any_work(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--window", "60", "64"], "--window: 60 is no multiple of 32"),
+        (["--window", "60", "64"], "--window: 60 is not a multiple of 32"),
         (["--window", "32", "64"], "--window: 32 is less than 64"),
         (["--patch", "64", "32"], "--patch: 32 is less than 64"),
         (["--folds", "1"], "--folds: at least 2"),
         (["--draw", "nonsense=line", "--draw-share", "0.5"], "'nonsense' is none of the classes"),
-        (["--draw", "square=cube"], "'cube' is no shape"),
+        (["--draw", "square=cube"], "'cube' is not a shape"),
         (["--draw-share", "0.5"], "needs --draw"),
-        (["--start", "/nowhere"], "--start: /nowhere is no file"),
+        (["--start", "/nowhere"], "--start: /nowhere is not a file"),
         (["--group", "nonsense"], "has no column 'nonsense'"),
-        (["--net", "nonsense"], "--net"),
-        (["--class-weight", "square=heavy"], "is no number"),
+        (["--net", "nonsense"], "--net: 'nonsense' is unknown. There are: light, large, lite0"),
+        (["--net", "resnet34"], "segmentation_models_pytorch are no longer built here: train such a net there"),
+        (["--class-weight", "square=heavy"], "is not a number"),
     ],
 )
 def test_wrong_words_are_told_in_one_line(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
-    pytest.importorskip("torch", reason="the extra `training` is not installed")
+    needs_training()
     assert main(["model", "train", str(data), "--out", str(tmp_path / "run"), *TRAIN, *words]) == 2
     error = capsys.readouterr().err
     assert message in error
@@ -401,7 +432,7 @@ def test_wrong_words_are_told_in_one_line(
 
 
 def test_defects_of_one_group_are_not_enough(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("torch", reason="the extra `training` is not installed")
+    needs_training()
     root = tmp_path / "data"
     shutil.copytree(data, root)
     heading, *rows = (data / "index.csv").read_text(encoding="utf-8").splitlines()
@@ -414,10 +445,10 @@ def test_defects_of_one_group_are_not_enough(data: Path, tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--driver", "nonsense"], "--driver: unknown driver 'nonsense'; there are: onnx, "),
+        (["--driver", "nonsense"], "--driver: unknown driver 'nonsense'. There are: kserve, onnx, "),
         (["--driver", "two-stage"], "--driver: 'two-stage' cannot run a model folder for itself alone"),
         (["--split", "nonsense"], "has no split 'nonsense'"),
-        (["--report", "/nowhere/report.html"], "--report: /nowhere is no folder"),
+        (["--report", "/nowhere/report.html"], "--report: /nowhere is not a folder"),
     ],
 )
 def test_what_cannot_be_judged_is_told_in_one_line(
@@ -431,7 +462,8 @@ def test_a_missing_extra_is_told_in_one_line(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "edge_inspector.training.commands.train", raising=False)
+    for imported in ("commands.model.train_order", "training.learning.encoders"):
+        monkeypatch.delitem(sys.modules, f"edge_inspector.{imported}", raising=False)
     assert main(["model", "train", str(data), "--out", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("torch: is not installed: pip install 'edge-inspector[training,cpu]'")
 
@@ -444,6 +476,6 @@ def test_import_makes_a_folder_that_can_be_trained_on(
         (root / target).parent.mkdir(parents=True)
         (root / f"{target}.png").write_bytes((data / f"{source}.png").read_bytes())
     assert main(["model", "import", "mvtec", str(root), str(tmp_path / "out")]) == 0
-    assert "2 images; classes square" in capsys.readouterr().out
+    assert "2 images, classes square" in capsys.readouterr().out
     assert main(["model", "import", "mvtec", str(root), str(tmp_path / "out")]) == 2
     assert "exists already" in capsys.readouterr().err

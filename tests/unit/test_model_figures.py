@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edge_inspector.errors import ConfigError
 from edge_inspector.segmenters.manifest import read_manifest
-from edge_inspector.training.data.folder import Entry
-from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence, Part, View, gather, truth_planes
+from edge_inspector.training.data.folder import LabelledImage
+from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence, TruePart, TrueView, gather, truth_planes
 from edge_inspector.training.judging.figures import Figures, average_precision, bootstrap, figures, human_level
 from edge_inspector.training.judging.limits import (
     Cost,
@@ -25,7 +25,7 @@ from edge_inspector.training.judging.limits import (
     rates,
     rejected,
 )
-from edge_inspector.training.shipping.gate import Outcome, objections, refuse_blind
+from edge_inspector.training.shipping.gate import GateOutcome, objections, refuse_blind
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft, add_scores, score_row
 
 Image = NDArray[np.uint8]
@@ -82,7 +82,9 @@ def test_what_is_seen_of_a_part() -> None:
         mask[0, 0, 0] = 102  # p = 0.4
         return mask
 
-    seen = gather(predict, classes=2, stride=2, parts=[Part("x", "g", defective=True, views=[View(image, classes)])])
+    seen = gather(
+        predict, classes=2, stride=2, parts=[TruePart("x", "g", defective=True, views=[TrueView(image, classes)])]
+    )
 
     assert seen.areas[0, 1].tolist() == [8.0] * 7
     assert seen.areas[0, 0].tolist() == [4.0, 4.0, 0.0, 0.0, 0.0, 0.0, 0.0]
@@ -168,7 +170,9 @@ def test_limits_judge_by_their_own_confidence_and_area() -> None:
     def refused(probability: float, limit: Limit) -> bool:
         mask = np.zeros((1, 4, 4), np.uint8)
         mask[0, :2, :2] = round(255 * probability)
-        part = Part("x", "g", defective=False, views=[View(np.zeros((8, 8, 1), np.uint8), np.zeros((8, 8), np.uint8))])
+        part = TruePart(
+            "x", "g", defective=False, views=[TrueView(np.zeros((8, 8, 1), np.uint8), np.zeros((8, 8), np.uint8))]
+        )
         seen = gather(lambda _: mask, classes=1, stride=2, parts=[part], confidences=confidences_with([limit]))
         assert len(Evidence.joined([seen, seen]).chosen(np.array([0])).confidences) == seen.areas.shape[2]
         return bool(rejected(seen, [limit])[0])
@@ -266,22 +270,26 @@ def test_two_annotators() -> None:
     one, other = np.zeros((2, 4, 4), np.uint8)
     one[:2], other[1:3] = 255, 255
     blank: Image = np.zeros((4, 4, 1), np.uint8)
-    entry = Entry(name="x", part="x", group="g", defective=True, image=blank, marks=((1, one),), second=((1, other),))
+    entry = LabelledImage(
+        name="x", part="x", group="g", defective=True, image=blank, marks=((1, one),), second=((1, other),)
+    )
     assert human_level([entry], ("crack", "pit")) == {"crack": pytest.approx(1 / 3)}
     assert (
-        human_level([Entry(name="y", part="y", group="g", defective=False, image=blank, marks=())], ("crack", "pit"))
+        human_level(
+            [LabelledImage(name="y", part="y", group="g", defective=False, image=blank, marks=())], ("crack", "pit")
+        )
         == {}
     )
 
 
-def outcome(iou: float = 0.70, recall: float = 0.9, ms: float = 5.0, false_rejects: int = 0) -> Outcome:
+def outcome(iou: float = 0.70, recall: float = 0.9, ms: float = 5.0, false_rejects: int = 0) -> GateOutcome:
     full = figures(evidence(), ("crack",), [Limit(0.5, 60.0)])
 
     def variant(iou: float, recall: float, false_rejects: int) -> Figures:
         return replace(full, parts=1010, mean_iou=iou, part_recall=recall, false_rejects=false_rejects)
 
     kinds = {("fp32", "onnx"): variant(0.70, 0.9, 0), ("int8", "onnx"): variant(iou, recall, false_rejects)}
-    return Outcome(kinds, {("fp32", "onnx"): 10.0, ("int8", "onnx"): ms}, ())
+    return GateOutcome(kinds, {("fp32", "onnx"): 10.0, ("int8", "onnx"): ms}, ())
 
 
 def test_the_gate_lets_pass_what_is_as_good_and_quicker() -> None:
@@ -294,7 +302,7 @@ def test_the_gate_holds_back_what_is_worse_or_slower() -> None:
     assert list(objections(outcome(iou=0.69))) == ["onnx: INT8 loses 1.0 points of mean IoU (0.700 to 0.690)"]
     assert list(objections(outcome(recall=0.8))) == ["onnx: INT8 loses 10.0 points of part recall (0.900 to 0.800)"]
     assert list(objections(outcome(ms=10.0))) == ["onnx: INT8 takes 10.0 ms, FP32 10.0 ms"]
-    assert list(objections(outcome(false_rejects=6))) == ["onnx: INT8 refuses 6 of 1000 good parts, FP32 0"]
+    assert list(objections(outcome(false_rejects=6))) == ["onnx: INT8 rejects 6 of 1000 good parts, FP32 0"]
     assert len(list(objections(outcome(iou=float("nan"))))) == 1
 
 
@@ -303,11 +311,11 @@ def test_one_more_part_refused_in_vain_is_chance_however_few_there_are() -> None
     kinds = {kind: replace(found, parts=20, false_rejects=n) for n, (kind, found) in enumerate(few.figures.items())}
     assert list(objections(replace(few, figures=kinds))) == []
     kinds["int8", "onnx"] = replace(kinds["int8", "onnx"], false_rejects=2)
-    assert list(objections(replace(few, figures=kinds))) == ["onnx: INT8 refuses 2 of 10 good parts, FP32 0"]
+    assert list(objections(replace(few, figures=kinds))) == ["onnx: INT8 rejects 2 of 10 good parts, FP32 0"]
 
 
 def test_the_gate_is_not_passed_by_a_split_that_cannot_tell() -> None:
-    bad, good = (Part(str(kind), "g", defective=kind, views=[]) for kind in (True, False))
+    bad, good = (TruePart(str(kind), "g", defective=kind, views=[]) for kind in (True, False))
     refuse_blind("val", [good, bad])
     for parts, missing in (([], "no defective and no good"), ([good, good], "no defective"), ([bad], "no good")):
         with pytest.raises(ConfigError, match=f"--split: val has {missing} part"):

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_inspector import check
 from edge_inspector.cli import main
-from edge_inspector.config import Station, load_station
+from edge_inspector.commands import check
 from edge_inspector.errors import ConfigError
 from edge_inspector.records import Frame
 from edge_inspector.simulation.line import Line
-from edge_inspector.simulation.station_files import Variant, write_station_files
+from edge_inspector.simulation.options import DemoOptions
+from edge_inspector.simulation.station_files import write_station_files
+from edge_inspector.station.load import Station, load_station
 
 LINE = Line(
     seed=1, start_ns=0, speed_mm_s=1000.0, pitch_mm=400.0, part_length_mm=200.0, parts=1, lanes=1, gate_mm=1500.0,
@@ -59,7 +60,7 @@ def station_file(
     (model / "manifest.toml").write_text(text, encoding="utf-8")
     LINE.write(folder / "line.json")
     ports = {"plc": 1, "broker": 1, "web": 1}
-    path = write_station_files(folder, folder / "line.json", LINE, ports=ports, variant=Variant(model=name))
+    path = write_station_files(folder, folder / "line.json", LINE, ports=ports, options=DemoOptions(model=name))
     station = re.sub('models_dir = ".*"', 'models_dir = "models"', path.read_text())
     path.write_text(station.replace('driver = "onnx"\n', 'driver = "onnx"\nsettings = { overlap_px = 8 }\n'))
     (folder / "recipe.toml").write_text(recipe + (folder / "recipe.toml").read_text())
@@ -79,7 +80,7 @@ def test_another_model_in_the_folder_is_refused(tmp_path: Path) -> None:
         loaded(tmp_path, name="tile-1.1")
     (fault,) = raised.value.faults
     assert fault.where == str(tmp_path / "models" / "tile-1.1" / "manifest.toml")
-    assert fault.what == "says tiny-1.0: the folder must be called so, or hold tile-1.1"
+    assert fault.what == "names tiny-1.0. Rename the folder to that, or put tile-1.1 into it"
 
 
 def test_the_recipe_may_demand_one_file(tmp_path: Path) -> None:
@@ -105,22 +106,22 @@ def test_recipes_that_share_a_model_share_its_file(tmp_path: Path) -> None:
     second = (tmp_path / "recipe.toml").read_text().replace("id = 1\n", f'id = 2\nmodel_sha256 = "{"a" * 64}"\n')
     (tmp_path / "second.toml").write_text(second)
     path.write_text(path.read_text().replace('"recipe.toml"', '"recipe.toml"\nrecipes = ["second.toml"]'))
-    with pytest.raises(ConfigError, match=r"second\.toml: model_sha256: must be that of station\.recipe"):
+    with pytest.raises(ConfigError, match=r"second\.toml: model_sha256: must be that of recipe 1"):
         load_station(path)
 
 
 def test_check_fails_for_a_net_that_cannot_say_defective(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no part can be found defective: its masks hold nothing but 0 and 1"):
-        check._judging_model(loaded(tmp_path, "zero-one"))
+        check._judging_model(loaded(tmp_path, "zero-one"), "tiny-1.0", {})
 
 
 def test_check_takes_a_mask_of_zeros_and_ones_where_one_counts(tmp_path: Path) -> None:
-    assert "tiny-1.0/int8/cpu" in check._judging_model(loaded(tmp_path, "zero-one", confidence=0.0))
+    assert "tiny-1.0/int8/cpu" in check._judging_model(loaded(tmp_path, "zero-one", confidence=0.0), "tiny-1.0", {})
 
 
 def test_check_warns_of_limits_that_nothing_can_reach(tmp_path: Path) -> None:
     station = loaded(tmp_path, confidence=1.0, area=1e9)
-    frame = Frame("cam1", 1, 0, 0, 0, np.zeros((256, 256, 3), np.uint8))
+    frame = Frame("cam1", 1, 0, 0, received_ns=0, image=np.zeros((256, 256, 3), np.uint8))
     assert list(check._limits_out_of_reach(station, {})) == [
         "recipe 1: min_confidence 1.0 of dark leaves nothing but the value 255 to be a defect"
     ]
@@ -130,7 +131,7 @@ def test_check_warns_of_limits_that_nothing_can_reach(tmp_path: Path) -> None:
 
 
 def test_check_says_nothing_of_limits_that_can_be_reached(tmp_path: Path) -> None:
-    frame = Frame("cam1", 1, 0, 0, 0, np.zeros((256, 256, 3), np.uint8))
+    frame = Frame("cam1", 1, 0, 0, received_ns=0, image=np.zeros((256, 256, 3), np.uint8))
     assert list(check._limits_out_of_reach(loaded(tmp_path), {"cam1": frame})) == []
 
 
@@ -138,4 +139,4 @@ def test_check_prints_what_a_net_may_hide(tmp_path: Path, capsys: pytest.Capture
     assert main(["check", str(station_file(tmp_path, "no-number"))]) == 1, "there is no PLC"
     rows = capsys.readouterr().out.splitlines()
     (warning,) = [row for row in rows if row.split()[:3] == ["WARN", "model", "tiny-1.0"]]
-    assert "what is no number (NaN) becomes 0, which says good" in warning
+    assert "an invalid number (NaN) becomes 0, which means good" in warning

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from edge_inspector.codes import ErrorCode
 from edge_inspector.metrics import REGISTRY
-from edge_inspector.records import ErrorCode
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"

@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 
 from edge_inspector.errors import DeviceError, StateError
-from edge_inspector.store.outbox import Outbox, Row
+from edge_inspector.store.outbox import Outbox, OutboxRow
 
 APPEND_UNTIL_KILLED = """
 import os, signal, sys
 from pathlib import Path
-from edge_inspector.store.outbox import Outbox, Row
+from edge_inspector.store.outbox import Outbox, OutboxRow
 outbox = Outbox(Path(sys.argv[1]), 10_000)
 for seq in range(500):
-    outbox.append([Row("t/verdict", b"{}", expires_ns=9, boot_id=7, seq=seq)])
+    outbox.append([OutboxRow("t/verdict", b"{}", expires_ns=9, boot_id=7, seq=seq)])
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def row(seq: int, topic: str = "t/verdict") -> Row:
-    return Row(topic, b'{"seq":%d}' % seq, expires_ns=9, boot_id=7, seq=seq)
+def row(seq: int, topic: str = "t/verdict") -> OutboxRow:
+    return OutboxRow(topic, b'{"seq":%d}' % seq, expires_ns=9, boot_id=7, seq=seq)
 
 
 @pytest.fixture
@@ -141,13 +141,103 @@ def test_a_file_of_a_newer_version_is_refused_and_kept(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_disk_that_does_not_play_is_a_device_error(tmp_path: Path) -> None:
-    Path(tmp_path / "file").write_text("")
-    with pytest.raises(DeviceError, match="outbox"):
-        Outbox(tmp_path / "file" / "outbox.sqlite", 10)
+def test_a_folder_in_its_place_is_a_device_error(tmp_path: Path) -> None:
     (tmp_path / "folder.sqlite").mkdir()
     with pytest.raises(DeviceError, match="is a folder, not a file: move it away"):
         Outbox(tmp_path / "folder.sqlite", 10)
+
+
+def test_a_disk_that_fails_from_the_start_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    outbox = Outbox(tmp_path / "file" / "outbox.sqlite", 10)
+    assert "Not a directory" in outbox.off_disk or "File exists" in outbox.off_disk
+    assert outbox.append([row(1)])
+    assert [each.seq for each in outbox.after(0, 10)] == [1]
+    with pytest.raises(StateError):
+        outbox.return_to_disk()
+    outbox.close()
+    assert "1 messages were only in memory and are lost" in caplog.text
+    outbox.close()
+
+
+def test_messages_of_an_earlier_run_are_kept_if_the_disk_comes_late(path: Path) -> None:
+    outbox = Outbox(path, 100)
+    outbox.append([row(1), row(2)])
+    outbox.close()
+    path.parent.rename(away := path.parent.with_name("away"))
+    path.parent.write_text("not mounted yet")
+    late = Outbox(path, 100)
+    assert late.off_disk
+    assert late.append([row(3)])
+    assert [(each.id, each.seq) for each in late.after(0, 10)] == [(1, 3)]
+    path.parent.unlink()
+    away.rename(path.parent)
+    assert not late.return_to_disk(), "the ids are others now"
+    assert [(each.id, each.seq) for each in late.after(0, 10)] == [(1, 1), (2, 2), (3, 3)]
+    assert (len(late), late.newest[False]) == (3, 3)
+    late.close()
+
+
+def full(outbox: Outbox) -> None:
+    """Let SQLite report a full disk from now on."""
+    outbox._db.execute("PRAGMA max_page_count = 1")  # SQLite takes the present size then
+
+
+def large(seq: int) -> OutboxRow:
+    return replace(row(seq), payload=b"x" * 20_000)
+
+
+def test_on_a_full_disk_messages_wait_in_memory_under_the_same_ids(path: Path) -> None:
+    outbox = Outbox(path, 100)
+    outbox.append([row(1), row(2)])
+    outbox.delete([outbox.after(0, 1)[0].id])
+    full(outbox)
+    assert outbox.append([large(3)])
+    assert "full" in outbox.off_disk
+    assert outbox.lost is None
+    waiting = outbox.after(0, 10)
+    assert [(each.id, each.seq) for each in waiting] == [(2, 2), (3, 3)]
+    assert outbox.newest[False] == 3
+    outbox.delete([2, 3])
+    assert len(outbox) == 0
+    assert outbox.return_to_disk()
+    assert outbox.off_disk == ""
+    assert outbox.append([row(4)])
+    assert [(each.id, each.seq) for each in outbox.after(3, 10)] == [(4, 4)], "a reader's position is still valid"
+    outbox.close()
+    again = Outbox(path, 100)
+    assert [each.seq for each in again.after(0, 10)] == [4], "what was sent from memory is not sent again"
+    again.close()
+
+
+def test_a_deletion_on_a_full_disk_counts(path: Path) -> None:
+    outbox = Outbox(path, 100)
+    outbox.append([row(1), row(2)])
+    outbox._db.execute("PRAGMA query_only = ON")  # each write is an error of the disk
+    outbox.delete([1])
+    assert outbox.off_disk
+    assert [each.seq for each in outbox.after(0, 10)] == [2]
+    outbox.close()
+    again = Outbox(path, 100)
+    assert [each.seq for each in again.after(0, 10)] == [2], "closing has written what was in memory"
+    again.close()
+
+
+def test_messages_stay_in_memory_while_the_disk_cannot_be_used(path: Path) -> None:
+    outbox = Outbox(path, 100)
+    full(outbox)
+    outbox.append([large(1)])
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StateError, match="is a folder"):
+        outbox.return_to_disk()
+    assert outbox.append([row(2)])
+    assert [each.seq for each in outbox.after(0, 10)] == [1, 2]
+    path.rmdir()
+    outbox.return_to_disk()
+    assert [each.seq for each in outbox.after(0, 10)] == [1, 2]
+    assert path.is_file()
+    outbox.close()
 
 
 def test_a_file_that_was_removed_is_noticed_and_what_it_held_goes_into_a_new_one(path: Path) -> None:

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from edge_inspector.plcs.ownership import Ownership
-from edge_inspector.s7.blocks import EDGE_HEADER
+from edge_inspector.plc.blocks import EDGE_HEADER
+from edge_inspector.plc.ownership import Ownership
 
 MS = 1_000_000
 MINE, OTHER = 50, 60
@@ -70,7 +70,7 @@ def test_a_living_header_is_never_written_over() -> None:
     owner = silent(60_000)
     assert owner.stranger == (
         "another daemon (boot_id 0000003c) writes DB101. This one came later and writes nothing. Switch one of the two "
-        "off; when the other has been still for 2 s, this one takes over"
+        "off. When the other has been silent for 2 s, this one takes over"
     )
 
 

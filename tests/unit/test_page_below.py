@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from page import Visitor, plant_of, serving
 from pydantic import ValidationError
+from support.page import Visitor, plant_of, serving
 
-from edge_inspector.station_file import WebTable
+from edge_inspector.station.tables import WebTable
 from edge_inspector.store.users import Role
 
 STATIC = Path(__file__).parents[2] / "edge_inspector" / "web" / "static"
@@ -55,8 +55,10 @@ def test_the_cookie_is_for_the_path_alone(tmp_path: Path) -> None:
 
 
 def test_no_script_asks_for_what_is_outside_the_path() -> None:
-    """Whatever begins with a slash goes through `at`, `get`, `post` or an attribute that `h` puts the path before."""
-    through = re.compile(r"\b(?:at|get|post|go)\(|(?:href|src): |=== |\bPAGES\b|path: /")
+    """What begins with a slash goes through one of these functions, or an attribute that `h` puts the path before."""
+    through = re.compile(
+        r"\b(?:at|get|post|send|ask|go|serverOf)\(|(?:href|src|url): |=== |includes\(|\bPAGES\b|path: /"
+    )
     for script in set(STATIC.glob("*.js")) - {STATIC / "place.js"}:
         for line in script.read_text().splitlines():
             if re.search(r"[\"`]/(?:[a-z]|\"|\$)", line):

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from edge_inspector.codes import ErrorCode, StationState
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import ErrorCode, StationState
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.simulation.demo import free_port
-from edge_inspector.station_file import WebTable
+from edge_inspector.station.tables import WebTable
 from edge_inspector.web.server import Web, listen
 
 
@@ -57,7 +57,7 @@ def test_a_port_that_is_taken_is_told_and_taken_up_when_it_is_free() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"host": "192.0.2.55"}, r"web\.host 192\.0\.2\.55 is no address of this machine now: is its network up\?"),
+        ({"host": "192.0.2.55"}, r"web\.host 192\.0\.2\.55 is not an address of this machine now. Is its network up\?"),
         ({"host": "no-such-host.invalid"}, r"web\.host 'no-such-host\.invalid' is known to no name server"),
         ({"host": "2001:db8::1"}, r"web\.host 2001:db8::1 "),
     ],

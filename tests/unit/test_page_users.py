@@ -4,11 +4,13 @@ import stat
 from pathlib import Path
 
 import pytest
-from page import station_files
+from support.page import station_files
 
 from edge_inspector.cli import main
-from edge_inspector.config import load_station
 from edge_inspector.errors import ConfigError
+from edge_inspector.records import Change
+from edge_inspector.station.load import load_station, read_state_dir, users_path
+from edge_inspector.store.audit import read, verify
 from edge_inspector.store.users import Role, authenticate, new_user, read_users, write_users
 
 GOOD = "correct horse"
@@ -31,7 +33,7 @@ def test_the_file_holds_no_password_and_is_not_for_everybody(tmp_path: Path) -> 
     write_users(file, {name: new_user(name, Role.VIEWER, GOOD) for name in ("eva", "adam")})
     text = file.read_text()
     assert GOOD not in text
-    assert len({line.rpartition(":")[2] for line in text.splitlines()[1:]}) == 2, "the same password, other salts"
+    assert len({line.split(":")[3] for line in text.splitlines()[1:]}) == 2, "the same password, other salts"
     assert stat.S_IMODE(file.stat().st_mode) & 0o007 == 0
 
 
@@ -52,7 +54,18 @@ def test_the_service_may_read_what_root_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "password"), [("a:b", GOOD), ("", GOOD), ("x" * 33, GOOD), ("eva", "short"), ("eva", "x" * 257)]
+    ("name", "password"),
+    [
+        ("a:b", GOOD),
+        ("", GOOD),
+        ("x" * 33, GOOD),
+        ("eva", "short"),
+        ("eva", "x" * 257),
+        ("eva", "Password"),
+        ("eva", "12345678"),
+        ("eva", "abababab"),
+        ("evangelina", "Evangelina1!"),
+    ],
 )
 def test_a_name_or_password_that_will_not_do_is_refused(name: str, password: str) -> None:
     with pytest.raises(ConfigError):
@@ -141,3 +154,36 @@ def test_a_certificate_that_is_none_is_a_fault_before_anything_starts(tmp_path: 
     (tmp_path / "cert.pem").write_text("no certificate\n")
     with pytest.raises(ConfigError, match=r"web\.certificate: cannot be used"):
         load_station(station)
+
+
+def test_who_may_log_in_is_a_change_that_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    station = station_files(tmp_path)
+    state = read_state_dir(station)
+    monkeypatch.setenv("SUDO_USER", "root-of-all")
+    for words in (["add", "zoe", "--role", "admin"], ["add", "zoe"], ["remove", "zoe"]):
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{GOOD}\n"))
+        assert main(["user", *words, "--station", str(station)]) == 0
+    assert [entry.change for entry in read(state)] == [
+        Change("command:root-of-all", "user", "zoe", before="", after="admin"),
+        Change("command:root-of-all", "user", "zoe", before="admin", after="viewer"),
+        Change("command:root-of-all", "user", "zoe", before="viewer", after="removed"),
+    ]
+    assert verify(state) == []
+
+
+def test_without_a_record_nobody_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    station = station_files(tmp_path)
+    state = read_state_dir(station)
+    (state / "audit.jsonl").mkdir(parents=True)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{GOOD}\n"))
+    assert main(["user", "add", "zoe", "--station", str(station)]) == 2
+    assert "zoe" not in read_users(users_path(station))
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["password", "Password1", "12345678", "87654321", "qwertzui", "aaaaaaaa", "Eva-2026!", "admin2026", "Willkommen1!"],
+)
+def test_a_password_that_anybody_would_try_first_is_refused(password: str) -> None:
+    with pytest.raises(ConfigError, match="among the first"):
+        new_user("eva", Role.VIEWER, password)

@@ -8,10 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from archive_bench import Bench
-from verdicts import placed, verdict
+from support.archive_bench import Bench
+from support.verdicts import placed, verdict
 
 from edge_inspector.cli import main
+from edge_inspector.codes import Decision, ErrorCode
 from edge_inspector.errors import ConfigError
 from edge_inspector.inspection.picture_guard import (
     CameraGuard,
@@ -23,10 +24,11 @@ from edge_inspector.inspection.picture_guard import (
     signature,
 )
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, PictureLimits, Recipe
-from edge_inspector.records import Decision, ErrorCode, Frame, Image
+from edge_inspector.records import Frame, Image
 from edge_inspector.runtime.clock import utc_of
-from edge_inspector.stages.guard import TAUGHT_PARTS
+from edge_inspector.store import audit
 from edge_inspector.store.guards import write_guard
+from edge_inspector.watches.pictures import TAUGHT_PARTS
 
 chance = np.random.default_rng(3)
 
@@ -96,7 +98,7 @@ def test_colour_is_seen_as_grey() -> None:
 def test_the_objection_names_what_is_furthest_off_and_how_far(taught: CameraGuard) -> None:
     dim = np.asarray(part() // 4, np.uint8)
     assert taught.objection(signature(dim)).startswith("its brightness is ")
-    assert taught.objection(signature(dim)).endswith(" times as far off as a good part's may be")
+    assert taught.objection(signature(dim)).endswith(" times as far away as it may be for a good part")
 
 
 def test_a_shape_that_is_elsewhere_is_named(taught: CameraGuard) -> None:
@@ -134,14 +136,14 @@ def test_a_figure_may_be_as_far_off_as_its_reach_and_no_further(figure: int, nam
     seen[figure] = 1.0
     assert guard.objection(seen) == ""
     seen[figure] = -1.5
-    assert guard.objection(seen) == f"its {name} is 1.5 times as far off as a good part's may be"
+    assert guard.objection(seen) == f"its {name} is 1.5 times as far away as it may be for a good part"
 
 
 def test_a_shape_s_distance_is_the_root_of_the_mean_square() -> None:
     guard = CameraGuard(parts=20, middle=[0.0] * 68, spread=[0.5] * 68, reach=[2.0] * 4 + [1.0])
     seen = np.zeros(68)
     seen[4:36] = 1.0
-    assert guard.objection(seen) == "its shape is 1.4 times as far off as a good part's may be"
+    assert guard.objection(seen) == "its shape is 1.4 times as far away as it may be for a good part"
 
 
 def test_tiny_pictures_have_a_signature() -> None:
@@ -228,7 +230,7 @@ def criteria(picture: PictureLimits | None = None) -> dict[int, Criteria]:
 
 
 def accept(bench: Bench, number: int, picture: Image, decision: Decision = Decision.ACCEPT) -> None:
-    bench.album.put(Frame("cam1", number, 2_000_000_000, 0, 2_000_000_000, picture), None)
+    bench.album.put(Frame("cam1", number, 2_000_000_000, 0, received_ns=2_000_000_000, image=picture), None)
     bench.guards.add(verdict(number, decision, views=(placed("cam1", number),)))
 
 
@@ -239,7 +241,7 @@ def unguarded(bench: Bench) -> list[str]:
 def test_an_untaught_recipe_is_told_until_it_is_taught_from_accepted_parts(tmp_path: Path) -> None:
     bench = Bench(tmp_path, criteria())
     bench.guards.look()
-    assert unguarded(bench) == ["nothing guards cam1 against a picture without a part; edge-inspector guard teaches it"]
+    assert unguarded(bench) == ["nothing guards cam1 against a picture without a part. Run `edge-inspector guard`"]
     accept(bench, 1, part())  # nobody has asked to be taught from it
     bench.guards.teach(3)
     assert bench.guards.teaching(3).teaching
@@ -290,7 +292,7 @@ def test_a_damaged_file_guards_nothing_and_is_said(
     guard_path(tmp_path, 3).write_text("{")
     bench.guards.look()
     assert bench.guards.of(3, "cam1") is None
-    assert "teach it again with edge-inspector guard" in caplog.text
+    assert "Teach it again with edge-inspector guard" in caplog.text
     assert unguarded(bench)
 
 
@@ -305,7 +307,7 @@ def test_a_guard_that_learned_empty_pictures_is_told_until_it_is_taught_again(
         accept(bench, number, np.full((256, 256), 90, np.uint8))
     bench.guards.look()
     assert unguarded(bench) == [
-        "the picture guard of cam1 cannot tell these from a part: plain grey; teach it again with good parts"
+        "the picture guard of cam1 cannot tell these from a part: plain grey. Teach it again with good parts"
     ]
     write_guard(guard_path(tmp_path, 3), guard_of("cam1", taught))
     bench.guards.look()
@@ -339,6 +341,9 @@ def test_a_folder_of_good_pictures_teaches(tmp_path: Path, capsys: pytest.Captur
     assert main([*given, "--camera", "cam1"]) == 0
     assert "taught from 22 pictures" in capsys.readouterr().out
     assert read_guard(guard_path(tmp_path / "state", 3)).cameras["cam1"].parts == 22
+    (change,) = (entry.change for entry in audit.read(tmp_path / "state"))
+    assert (change.what, change.subject, change.before) == ("picture guard", "recipe 3", "none")
+    assert change.after == "cam1: 22 pictures"
 
 
 def test_what_cannot_teach_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -348,7 +353,7 @@ def test_what_cannot_teach_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     path = station(tmp_path)
     given = ["guard", str(path), "--recipe", "3", "--pictures", str(folder)]
     assert main([*given, "--camera", "nobody"]) == 2
-    assert "say whose pictures these are" in capsys.readouterr().err
+    assert "name the camera of these pictures" in capsys.readouterr().err
     assert main([*given, "--camera", "cam1"]) == 1
     assert "1 pictures of good parts: at least 20 are needed" in capsys.readouterr().err
     (folder / "1.png").write_text("no picture")
@@ -361,7 +366,7 @@ def test_the_pictures_kept_of_accepted_parts_teach(tmp_path: Path, capsys: pytes
     bench = Bench(tmp_path / "state", accepted_one_in=1, pictures_per_s=1000.0)
     bench.archive.start()
     for number in range(1, 24):
-        bench.album.put(Frame("cam1", number, 2_000_000_000, 0, 2_000_000_000, part()), None)
+        bench.album.put(Frame("cam1", number, 2_000_000_000, 0, received_ns=2_000_000_000, image=part()), None)
         bench.inbox.put(verdict(number, views=(placed("cam1", number),)))
         bench.archive.step()
     bench.archive.stop(failed=False)

@@ -64,7 +64,7 @@ def test_twelve_bits_keep_their_upper_eight() -> None:
 
 
 def test_an_unknown_format() -> None:
-    with pytest.raises(DeviceError, match=r"0x01080fff is not known here: set pixel_format to one of Mono8, .*BGRa8"):
+    with pytest.raises(DeviceError, match=r"0x01080fff is not supported. Set pixel_format to one of Mono8, .*BGRa8"):
         picture(np.zeros(64, np.uint8), 0x01080FFF, height=8, width=8)
 
 

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_inspector.encoders.counter import Counter
-from edge_inspector.s7 import blocks
-from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, PLC_HEADER, TRIGGER, VERDICT, VERDICT_SLOTS, wrap32
+from edge_inspector.inspection.counter import Counter
+from edge_inspector.plc import blocks
+from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, PLC_HEADER, TRIGGER, VERDICT, VERDICT_SLOTS, wrap32
 from edge_inspector.simulation.plc import EDGE_DEAD_NS, GateAction, PlcProgram
 
 BOOT, SESSION, GATE = 5, 900, 8000
@@ -246,7 +246,6 @@ def test_a_belt_that_runs_back_over_the_gate_does_not_fire_again(plc: PlcProgram
 happenings = st.lists(st.sampled_from(["part", "verdict", "scan", "gate", "daemon restarts"]), max_size=80)
 
 
-@settings(deadline=None)
 @given(happenings)
 def test_whatever_happens_every_part_passes_the_gate_once_and_without_a_verdict_it_is_rejected(
     steps: list[str],

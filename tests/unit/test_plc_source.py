@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scl import Array, Place, Scalar, Source, Struct
+from support.scl import Array, Place, Scalar, Source, Struct
 
-from edge_inspector.records import Reason
-from edge_inspector.s7 import blocks
-from edge_inspector.s7.blocks import (
+from edge_inspector.codes import Reason
+from edge_inspector.plc import blocks
+from edge_inspector.plc.blocks import (
     DB_EDGE,
     DB_PLC,
     EDGE_HEADER,
@@ -27,7 +27,10 @@ from edge_inspector.s7.blocks import (
 from edge_inspector.simulation.plc import EDGE_DEAD_NS
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "plc"
-FILES = [FOLDER / name for name in ("EI_Types.udt", "EI_Blocks.db", "EI_EdgeInspector.scl", "EI_Helpers.scl")]
+FILES = [
+    FOLDER / name
+    for name in ("EI_Types.udt", "EI_Blocks.db", "EI_EdgeInspector.scl", "EI_Helpers.scl", "EI_CameraFire.scl")
+]
 TYPES = {
     "EI_PlcHeader": PLC_HEADER,
     "EI_Encoder": ENCODER,
@@ -97,8 +100,12 @@ def test_the_constants_are_the_codes(source: Source) -> None:
 
 def test_the_readme_names_every_parameter_and_every_fault_bit(source: Source) -> None:
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
-    sections = source.blocks["EdgeInspector"].sections
-    names = sections["VAR_INPUT"] + sections["VAR_OUTPUT"]
+    names = [
+        name
+        for block in ("EdgeInspector", "EI_CameraFire")
+        for section in ("VAR_INPUT", "VAR_OUTPUT")
+        for name in source.blocks[block].sections[section]
+    ]
     assert [name for name in names if f"`{name}`" not in readme] == []
     assert [bit for bit in range(4) if f"bit {bit}" not in readme] == []
 

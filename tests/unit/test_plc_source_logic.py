@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scl import Place, Source
+from support.scl import Place, Source
 
-from edge_inspector.records import Reason
-from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT, wrap32
-from edge_inspector.s7.seal import sealed
+from edge_inspector.codes import Reason
+from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT, wrap32
+from edge_inspector.plc.seal import sealed
 from edge_inspector.simulation.plc import PlcProgram
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "plc"
@@ -161,7 +161,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, falling=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_source_does_what_the_simulated_plc_does(steps: list[Any], falling: bool) -> None:  # noqa: FBT001
     both = Both(falling=falling)
     both.scan(moved=0)

@@ -3,11 +3,11 @@
 import pytest
 
 from edge_inspector.errors import LayoutError
-from edge_inspector.plcs.reading import Reader
-from edge_inspector.plcs.wire import Advice
+from edge_inspector.plc.blocks import DB_PLC, PLC_HEADER, TRIGGER, TRIGGER_ANSWERED
+from edge_inspector.plc.reading import Reader
+from edge_inspector.plc.wire import Advice
+from edge_inspector.plc.word_order import turned
 from edge_inspector.records import PlcInput, Trigger
-from edge_inspector.s7.blocks import DB_PLC, PLC_HEADER, TRIGGER, TRIGGER_ANSWERED
-from edge_inspector.s7.word_order import turned
 from edge_inspector.simulation.plc import PlcProgram
 
 
@@ -89,28 +89,33 @@ def test_four_torn_readings_in_a_row_are_no_news_and_a_fifth_is_another_layout()
         assert [made.read(torn, 0) for _ in range(4)] == [None] * 4
         assert isinstance(made.read(whole, 0), PlcInput)
     assert [made.read(torn, 0) for _ in range(4)] == [None] * 4
-    with pytest.raises(LayoutError, match="another layout, or PLC program not running: is it DB100"):
+    assert refusal(torn) == (
+        "plc: DB100 holds no valid header: wrong block, another layout, or PLC program not running: is it DB100?"
+    )
+    with pytest.raises(LayoutError):
         made.read(torn, 0)
 
 
 def test_a_blank_block_and_turned_bytes_are_told_as_what_they_are() -> None:
-    assert refusal(bytes(DB_PLC.size)).endswith("(all bytes are 0): is it DB100?")
+    assert refusal(bytes(DB_PLC.size)) == (
+        "plc: DB100 holds no valid header: wrong block, or PLC program not running (all bytes are 0): is it DB100?"
+    )
     whole = block()
     bytes_turned = b"".join(whole[at : at + 2][::-1] for at in range(0, len(whole), 2))
-    assert refusal(bytes_turned).endswith(
-        "holds no valid header: the two bytes of each word are swapped: turn the bytes"
+    assert refusal(bytes_turned) == (
+        "plc: DB100 holds no valid header: the two bytes of each word are swapped: turn the bytes"
     )
 
 
 def test_another_version_and_a_block_that_nobody_initialised_are_refused() -> None:
-    assert refusal(block(layout_version=2)) == "plc: DB100 has layout 2, this daemon speaks 1"
-    assert "has boot_id 0" in refusal(block(boot_id=0))
+    assert refusal(block(layout_version=2)) == "plc: DB100 has layout 2, this daemon needs 1"
+    assert refusal(block(boot_id=0)) == "plc: DB100 has boot_id 0: the PLC program has not initialised it"
 
 
 @pytest.mark.parametrize("parts", [1, 3, 15, 17, 40])
 def test_turned_words_are_seen_by_the_slots_of_the_triggers(parts: int) -> None:
     assert refusal(turned(DB_PLC, 0, block(parts))) == (
-        "plc: DB100: the words of 32-bit values are swapped (triggers lie in slots of other numbers): turn the words"
+        "plc: DB100: the words of 32-bit values are swapped (the triggers are in the wrong slots): turn the words"
     )
 
 

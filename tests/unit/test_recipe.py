@@ -57,7 +57,44 @@ height_mm = 40
     assert (recipe.classes["crack"].min_confidence, recipe.classes["crack"].max_count) == (0.5, 0)
     assert recipe.classes["crack"].max_length_mm is None
     assert recipe.classes["pore"].max_count == 3
-    assert recipe.regions["left"].height_mm == 40
+    (area,) = recipe.areas("left")
+    assert area.height_mm == 40
+    assert recipe.areas("right") == ()
+
+
+SEVERAL = """
+[[regions.left]]
+points_mm = [[0, 0], [30, 0], [0, 40]]
+[[regions.left]]
+x_mm = 1
+y_mm = 2
+width_mm = 3
+height_mm = 4
+excluded = true
+"""
+
+
+def test_a_view_may_have_several_areas(tmp_path: Path) -> None:
+    polygon, excluded = read_recipe(write(tmp_path, GOOD + SEVERAL)).areas("left")
+    assert polygon.points_mm == ((0, 0), (30, 0), (0, 40))
+    assert (polygon.excluded, excluded.excluded, excluded.box_mm) == (False, True, (1, 2, 4, 6))
+    assert faults(write(tmp_path, GOOD + "[regions]\nleft = []\n")) == [
+        ": regions.left: names no area: leave it out if the whole view is judged"
+    ]
+
+
+def test_a_recipe_of_an_older_version_keeps_its_hash() -> None:
+    table = {
+        "id": 4,
+        "name": "tile",
+        "model": "m-1",
+        "views": ["left"],
+        "part_length_mm": 100,
+        "min_pitch_mm": 120,
+        "position_tolerance_mm": 5,
+        "regions": {"left": {"x_mm": 0, "y_mm": 2.5, "width_mm": 30, "height_mm": 40}},
+    }
+    assert Recipe.model_validate(table).fingerprint == "535d1b72"
 
 
 @pytest.mark.parametrize(
@@ -65,9 +102,9 @@ height_mm = 40
     [
         ("id = 4", "id = 0", ": id: must be a whole number from 1 to 65535 (is 0)"),
         ("id = 4", "id = 65536", ": id: must be a whole number from 1 to 65535 (is 65536)"),
-        ("id = 4\n", "", ": id: is missing; write id = ..., a whole number"),
+        ("id = 4\n", "", ": id: is missing. Write id = ..., a whole number"),
         ('name = "tile"', 'name = ""', ": name: must be text in quotes, and not empty (is '')"),
-        ("views = [", "colour = 1\nviews = [", ": colour: unknown key; keys here: alarm, classes, id,"),
+        ("views = [", "colour = 1\nviews = [", ": colour: unknown key. Keys here: alarm, classes, features, grades,"),
         ('["left", "right"]', "[]", ": views: must be a list, and not empty"),
         ('["left", "right"]', '["left", "left"]', ": views names a camera twice"),
         ("part_length_mm = 100.0", "part_length_mm = 121", ": min_pitch_mm must not be less than part_length_mm"),
@@ -85,7 +122,7 @@ height_mm = 40
         (
             "_mm = 5.0",
             "_mm = 5\n[classes.crack]\nmax_count = 1",
-            ": classes.crack.min_area_mm2: is missing; write min_area_mm2 = ...",
+            ": classes.crack.min_area_mm2: is missing. Write min_area_mm2 = ...",
         ),
         (
             "_mm = 5.0",
@@ -182,9 +219,28 @@ def test_limits_of_pictures_are_per_view_where_they_are_given(tmp_path: Path) ->
 
 def test_limits_of_pictures_of_an_unknown_view(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD + "[pictures.top]\n[pictures.rear]\n")
-    assert faults(path) == [": pictures names what is not in views: rear, top"]
+    assert faults(path) == [": pictures names cameras that are not in views: rear, top"]
 
 
 def test_a_region_of_an_unknown_view(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD + "[regions.lefft]\nx_mm = 0\ny_mm = 0\nwidth_mm = 9\nheight_mm = 9\n")
-    assert faults(path) == [": regions names what is not in views: lefft"]
+    assert faults(path) == [": regions names cameras that are not in views: lefft"]
+
+
+def test_features_of_cameras_count_for_the_hash_as_soon_as_there_are_any(tmp_path: Path) -> None:
+    plain = read_recipe(write(tmp_path, GOOD))
+    bright, dark = (
+        read_recipe(write(tmp_path, GOOD + f"[features.left]\nExposureTime = {us}\n")) for us in (300.0, 100.0)
+    )
+    assert bright.features == {"left": {"ExposureTime": 300.0}}
+    assert len({plain.fingerprint, bright.fingerprint, dark.fingerprint}) == 3
+
+
+def test_grades_are_letters_and_change_the_fingerprint(tmp_path: Path) -> None:
+    plain = read_recipe(write(tmp_path, GOOD))
+    graded = read_recipe(write(tmp_path, GOOD + '[[grades]]\nname = "A"\n[grades.classes.pore]\nmax_count = 1\n'))
+    assert graded.fingerprint != plain.fingerprint
+    assert graded.grades[0].classes["pore"].max_count == 1
+    assert "one letter from A to Z" in faults(write(tmp_path, GOOD + '[[grades]]\nname = "first"\n'))[0]
+    twice = '[[grades]]\nname = "A"\n[[grades]]\nname = "A"\n'
+    assert "grades names a grade twice: A, A" in faults(write(tmp_path, GOOD + twice))[0]

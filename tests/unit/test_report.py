@@ -5,27 +5,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from verdicts import verdict
+from support.verdicts import verdict
 
+from edge_inspector.codes import ErrorCode, Reason, StationState
 from edge_inspector.errors import StateError
-from edge_inspector.records import (
-    ArchiveItem,
-    Command,
-    ErrorCode,
-    JudgeItem,
-    PlcInput,
-    Reason,
-    StationState,
-    StationStatus,
-    Verdict,
-)
+from edge_inspector.records import ArchiveItem, Command, JudgeItem, PlcInput, StationStatus, Verdict
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages import report as stage
 from edge_inspector.stages.report import Report
 
 READY = StationStatus(StationState.READY, ErrorCode.NONE, 4)
-HEARD = PlcInput(7, 1, True, False, True, 0, 1, 0, 0, ())  # noqa: FBT003
+HEARD = PlcInput(
+    7, 1, enable=True, reset=False, line_running=True, recipe_id=0, ack_session=1, ack_seq=0, trigger_seq=0, triggers=()
+)
 
 
 class Link:
@@ -124,13 +117,28 @@ def test_parts_missed_in_an_outage_do_not_hold_up_a_fresh_one() -> None:
     for seq in range(1, 301):
         rig.verdicts.put(due(seq, -5, Reason.TRIGGER_LOST))
     rig.report.step()
-    rig.verdicts.put(due(301, 0.5))
+    rig.verdicts.put(due(301, 60))
     rig.report.step()
     assert link.taken.index(301) < 20
     for _ in range(60):
         rig.report.step()
     assert sorted(link.taken) == list(range(1, 302))
-    assert rig.codes() == []
+    assert ErrorCode.VERDICT_LATE not in rig.codes()
+
+
+def test_a_backlog_that_is_too_late_in_any_case_does_not_make_the_others_late() -> None:
+    link = Link(HEARD, room=4)
+    rig = Rig(link)
+    for seq in range(1, 41):
+        rig.verdicts.put(due(seq, -0.5))
+    for seq in range(41, 45):
+        rig.verdicts.put(due(seq, 60))
+    exchanged(rig)
+    assert link.taken == [41, 42, 43, 44]
+    assert rig.codes() == [ErrorCode.VERDICT_LATE], "those that wait are told"
+    for _ in range(10):
+        rig.report.step()
+    assert link.taken[4:] == list(range(1, 41)), "each has its verdict in the end"
 
 
 def test_an_incident_stays_until_reset_and_what_is_wrong_meanwhile_is_told_beside_it() -> None:
@@ -238,7 +246,7 @@ def test_parts_that_met_the_gate_without_a_verdict_are_a_fault_by_the_plc_s_word
     assert missed(rig) == [], "what was missed before is not this connection's"
     link.says(replace(HEARD, missing_verdicts=9))
     rig.exchange()
-    assert missed(rig) == ["the PLC says that parts met the gate without a verdict: 2 since it was last read"]
+    assert missed(rig) == ["the PLC counted parts at the gate without a verdict: 2 since the last reading"]
     assert rig.conditions.state is StationState.FAULT
 
 

@@ -108,7 +108,7 @@ def test_a_clock_that_is_set_again_and_again_is_never_taken_for_true() -> None:
 def test_a_box_that_boots_in_1970_waits_for_its_date_however_long() -> None:
     box = Box(utc=NEVER_SET, stamps=Stamps(oldest=NOON - KEEP, ahead=NOON - KEEP))
     assert box.after() is None
-    assert "never set: it says 1970-01-01" in box.doubt
+    assert "never set: it shows 1970-01-01" in box.doubt
     assert box.after(10 * SETTLED) is None
     box.stamps = Stamps(oldest=NOON - KEEP, settled=NOON - SETTLED - HOUR)
     box.utc = NOON
@@ -150,7 +150,7 @@ def test_a_start_behind_what_is_stored_is_told_and_forgets_nothing(behind: timed
     settled = utc - SETTLED if behind < KEEP else None
     box = Box(utc=utc, stamps=Stamps(oldest=NOON - KEEP, settled=settled, ahead=max(utc + DAY, NOON - KEEP)))
     assert box.after() is None
-    assert box.doubt == f"the clock says {utc:%Y-%m-%d}, and parts with later dates are stored"
+    assert box.doubt == f"the clock shows {utc:%Y-%m-%d}, and parts with later dates are stored"
     box.stamps = Stamps(oldest=NOON - KEEP, settled=NOON - SETTLED)
     assert box.after(S, behind) is not None
 

@@ -1,28 +1,33 @@
 """The model's threads and the one that measures masks: who waits for whom, and what becomes of a frame."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from verdicts import frame
+from support.verdicts import defect, frame
 
+from edge_inspector.codes import Reason
+from edge_inspector.drivers import Due, Segmenter
 from edge_inspector.errors import InferenceError
 from edge_inspector.inspection.admission import Admission
-from edge_inspector.records import Frame, Image, Job, JudgeItem, ModelInfo, Reason, Segmented, View, ViewFigures
-from edge_inspector.runtime.album import Album
+from edge_inspector.records import Frame, Image, Job, JudgeItem, ModelInfo, Segmented, View, ViewFigures
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages.measure import Measure
 from edge_inspector.stages.segment import Segment
+from edge_inspector.store.album import Album
 
 FIGURES = ViewFigures(100.0, 5.0)
 SHAPE = (1, 20, 30)
+MARKED = 7  # has a defect within the limits
 
 
-class Model:
+class Model(Segmenter):
     """Gives empty masks, or fails."""
 
-    info = ModelInfo("m", "1", "", ("crack",), 40, 60, 3, 2, "int8", "cpu")
+    info = ModelInfo(
+        "m", "1", "", ("crack",), height=40, width=60, channels=3, stride=2, precision="int8", provider="cpu"
+    )
     max_batch = 2
     workers = 1
 
@@ -30,6 +35,7 @@ class Model:
         self.calls: list[int] = []
         self.opened = 0
         self.error: Exception | None = None
+        self.asked_while_busy: Callable[[Due], bool] = lambda _: True
 
     def open(self) -> None:
         self.opened += 1
@@ -39,6 +45,9 @@ class Model:
         if self.error:
             raise self.error
         return [np.zeros(SHAPE, np.uint8) for _ in images]
+
+    def segment_due(self, images: Sequence[Image], due: Due) -> list[Image] | None:
+        return self.segment(images) if self.asked_while_busy(due) else None
 
     def close(self) -> None:
         """Nothing."""
@@ -53,12 +62,20 @@ class Room:
         self.masks: Mailbox[Segmented] = Mailbox("masks", 2)
         self.views: Mailbox[JudgeItem] = Mailbox("judge", 8)
         self.reached = 0.0
-        admission = Admission(lambda _now_ns, _at_ns: self.reached, 0.0, 1, None)
-        self.measure = Measure(look, self.masks, self.views, self.album)
+        self.admission = Admission(lambda _now_ns, _at_ns: self.reached, 0.0, 1, None)
+        self.defective, self.rejected = set[int](), list[float]()
+        self.measure = Measure(
+            self.look,
+            self.masks,
+            self.views,
+            self.album,
+            rejects=lambda view: view.frame_id in self.defective,
+            rejected=self.rejected.append,
+        )
         self.segment = Segment(
             0,
             self.model,
-            admission=admission,
+            admission=self.admission,
             jobs=self.jobs,
             masks=self.masks,
             measure=self.measure.measure,
@@ -67,19 +84,24 @@ class Room:
             album=self.album,
         )
 
+    def look(self, taken: Frame, mask: Image, *, begun_ns: int, inference_ns: int, figures: ViewFigures) -> View:
+        assert mask.shape == SHAPE
+        return View(
+            taken.camera,
+            taken.frame_id,
+            taken.captured_ns,
+            begun_ns=begun_ns,
+            inference_ns=inference_ns,
+            figures=figures,
+            defects=(defect(),) if taken.frame_id in {*self.defective, MARKED} else (),
+        )
+
     def offer(self, *numbers: int) -> None:
         for number in numbers:
             self.jobs.put(Job(frame(frame_id=number), 1000.0 - number, FIGURES))
 
     def seen(self) -> list[View]:
         return [view for view in self.views.take(8, 0.0) if isinstance(view, View)]
-
-
-def look(taken: Frame, mask: Image, *, begun_ns: int, inference_ns: int, figures: ViewFigures) -> View:
-    assert mask.shape == SHAPE
-    return View(
-        taken.camera, taken.frame_id, taken.captured_ns, begun_ns=begun_ns, inference_ns=inference_ns, figures=figures
-    )
 
 
 @pytest.fixture
@@ -132,6 +154,32 @@ def test_what_can_no_longer_make_the_gate_is_answered_without_the_model(room: Ro
     (view,) = room.seen()
     assert (view.failure, view.figures) == (Reason.LATE, FIGURES)
     assert room.model.calls == []
+
+
+def test_a_frame_that_is_not_wanted_any_more_while_it_is_inferred_is_late(room: Room) -> None:
+    def belt_moves_on(due: Due) -> bool:
+        assert due.by == 996.0
+        assert due.wanted()
+        room.reached = 1000.0
+        return due.wanted()
+
+    room.model.asked_while_busy = belt_moves_on
+    room.offer(4)
+    room.segment.step()
+    assert [view.failure for view in room.seen()] == [Reason.LATE]
+    assert room.model.calls == []
+    room.segment.step()
+    assert room.conditions.snapshot() == [], "the model did not fail"
+
+
+def test_a_view_that_rejects_its_part_is_told_to_admission(room: Room) -> None:
+    room.defective = {2}
+    room.offer(1, 2, MARKED)
+    for _ in range(2):
+        room.segment.step()
+    for _ in range(3):
+        room.measure.step()
+    assert room.rejected == [998.0]
 
 
 def test_a_failed_call_answers_its_frames_and_the_third_in_a_row_builds_the_session_anew(room: Room) -> None:

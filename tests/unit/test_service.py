@@ -32,3 +32,7 @@ def test_the_unit_is_hardened(unit: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stdout[-2000:]
+
+
+def test_the_service_may_open_enough_files_for_cameras_and_clients(unit: Path) -> None:
+    assert "\nLimitNOFILE=4096\n" in unit.read_text()

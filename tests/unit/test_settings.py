@@ -7,10 +7,10 @@ from typing import Annotated, Any, get_args, get_origin
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
+from edge_inspector.commands.schema import schema
 from edge_inspector.drivers import FAMILIES, DriverSettings, load_driver
 from edge_inspector.inspection.recipe import Recipe
-from edge_inspector.schema import schema
-from edge_inspector.station_file import StationFile
+from edge_inspector.station.tables import StationFile
 from edge_inspector.wording import faults_of
 
 
@@ -93,5 +93,5 @@ def test_a_line_never_becomes_part_of_a_message() -> None:
     told = [fault.what for fault in faults_of(raised.value, "", Bare)]
     assert told == [
         "String should match pattern '^\\S+$' (is 'a b')",
-        'must be text in quotes (is 5); write "5"',
+        'must be text in quotes (is 5). Write "5"',
     ]

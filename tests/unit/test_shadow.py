@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive_bench import Bench
-from verdicts import frame, placed, verdict
+from support.archive_bench import Bench
+from support.verdicts import frame, placed, verdict
 
 from edge_inspector import metrics
 from edge_inspector.errors import InferenceError
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import ArchiveItem, Disagreement, Frame
-from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.simulation.segmenter import SimulatedSegmenter
 from edge_inspector.stages.shadow import Shadow
+from edge_inspector.store.album import Album
 
 LIMITS = {"defect": ClassLimits(min_area_mm2=1.0)}
 RECIPE = Recipe(

@@ -30,11 +30,13 @@ def test_memory_is_told_turn_by_turn() -> None:
     assert all(1.7 < later - earlier < 1.9 for earlier, later in pairwise(told))
 
 
-def test_an_hour_is_held_to_its_slope_and_two_minutes_to_what_lies_between_their_turns() -> None:
-    assert not memory_grows(60.0, 3.9, [150.0, 170.0])
-    assert memory_grows(60.0, 4.1, [150.0, 150.0])
-    assert not memory_grows(2.0, 913.4, [155.7, 156.7])
-    assert memory_grows(2.0, 0.0, [150.0, 162.1])
+def test_an_hour_is_held_to_its_slope_and_two_minutes_to_what_every_phase_grows() -> None:
+    assert not memory_grows(60.0, 3.9, [[150.0, 170.0]])
+    assert memory_grows(60.0, 4.1, [[150.0, 150.0]])
+    settling = [[136.0, 171.0], [145.0, 172.0], [171.0, 172.0]]
+    assert not memory_grows(2.0, 913.4, settling)
+    leaking = [[136.0, 171.0], [145.0, 172.0], [171.0, 183.1]]
+    assert memory_grows(2.0, 0.0, leaking)
 
 
 def test_phases_come_again_and_settle() -> None:

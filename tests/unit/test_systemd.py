@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from descriptors import descriptors_left
+from support.descriptors import descriptors_left
 
 from edge_inspector.runtime.systemd import notify
 

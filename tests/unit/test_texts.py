@@ -19,7 +19,7 @@ from edge_inspector.texts import printable, without_passwords
         ("http://cam/video?user=admin&pwd=S3cret&x=1", "http://cam/video?user=admin&pwd=***&x=1"),
         ("http://cam/video?Password=S3cret", "http://cam/video?Password=***"),
         ("rtspsrc location=rtsp://cam/1 user-id=admin user-pw=S3cret ! appsink", None),
-        ("rtsp://10.0.0.5/1 gives no more pictures", "rtsp://10.0.0.5/1 gives no more pictures"),
+        ("rtsp://10.0.0.5/1 delivers no more pictures", "rtsp://10.0.0.5/1 delivers no more pictures"),
         ("mail somebody@example.com", "mail somebody@example.com"),
     ],
 )

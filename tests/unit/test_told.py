@@ -7,35 +7,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from verdicts import verdict
+from support.verdicts import verdict
 
 from edge_inspector import metrics
-from edge_inspector.encoders.timeline import Motion, Timeline
+from edge_inspector.codes import CommandName, Decision, ErrorCode, StationState
 from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
-from edge_inspector.plcs.edge_records import EdgeRecords
-from edge_inspector.plcs.messages import state_message
-from edge_inspector.records import (
-    Command,
-    CommandName,
-    Decision,
-    ErrorCode,
-    Identity,
-    ModelInfo,
-    StationState,
-    StationStatus,
-)
+from edge_inspector.inspection.timeline import Motion, Timeline
+from edge_inspector.mqtt.messages import state_message
+from edge_inspector.plc.blocks import EDGE_HEADER
+from edge_inspector.plc.edge_records import EdgeRecords
+from edge_inspector.records import Command, Identity, ModelInfo, StationStatus
 from edge_inspector.runtime.clock import utc_of
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
-from edge_inspector.s7.blocks import EDGE_HEADER
 from edge_inspector.stages.judge import Judge
-from edge_inspector.stages.placing import Geometry
-from edge_inspector.stages.telling import Telling
+from edge_inspector.watches.alarms import Telling
+from edge_inspector.watches.placing import Geometry
 from edge_inspector.web.health import health
 
 ROOT = Path(__file__).parents[2]
-STATIC = ROOT / "edge_inspector" / "web" / "static"
+LANGUAGES = ROOT / "edge_inspector" / "web" / "languages"
 IDENTITY = Identity(
     station="press-3", boot_id=77, state_dir=Path("/nowhere"), counts_per_mm=10.0, defect_classes=("crack",)
 )
@@ -66,7 +58,9 @@ class Station:
             geometry=Geometry(counts_per_mm=10.0, speed_max=10_000.0, gate=15_000, reserve=1000, offsets={"top": 5000}),
             recipes=criteria,
             control=self.control,
-            basis=ModelInfo("m", "1", "", ("crack",), 8, 8, 1, 1, "int8", "cpu"),
+            basis=ModelInfo(
+                "m", "1", "", ("crack",), height=8, width=8, channels=1, stride=1, precision="int8", provider="cpu"
+            ),
             timeline=Timeline(Motion(10_000, 50_000)),
             inbox=Mailbox("judge", 8),
             links=[],
@@ -85,6 +79,10 @@ class Station:
         for seq in range(count):
             self.telling.count(verdict(seq, decision), RECIPE.alarm)
 
+    def fail_challenge(self) -> None:
+        self.conditions.is_vital(ErrorCode.CHALLENGE_FAILED, "recipe 4")
+        self.wrong(ErrorCode.CHALLENGE_FAILED, "recipe 4", "scratch 2 must be reject, and was accept")
+
     def wrong(self, code: ErrorCode, subject: str, why: str) -> None:
         self.conditions.set(code, subject, why)
 
@@ -96,6 +94,7 @@ HAPPENS: dict[str, Callable[[Station], None]] = {
     "the PLC is lost": lambda station: station.wrong(ErrorCode.PLC_LOST, "plc", "no answer in time"),
     "the broker is lost": lambda station: station.wrong(ErrorCode.BROKER_LOST, "broker", "connection refused"),
     "many rejects in a row": lambda station: station.decide(Decision.REJECT),
+    "a challenge failed, and may block the line": lambda station: station.fail_challenge(),
     "another writer in the PLC": lambda station: station.wrong(ErrorCode.OTHER_WRITER, "plc", "parts 4 and 5"),
 }
 
@@ -108,11 +107,9 @@ def rows() -> dict[str, list[str]]:
     return {first: others for first, *others in cells}
 
 
-def texts(language: int = 0) -> dict[str, str]:
-    table = "".join((STATIC / name).read_text() for name in ("texts.js", "why.js"))
-    return {
-        key: said[language] for key, *said in re.findall(r'^  "([\w.]+)": \["(.*)", "(.*)"\],$', table, re.MULTILINE)
-    }
+def texts(tag: str = "en") -> dict[str, str]:
+    told: dict[str, str] = json.loads((LANGUAGES / f"{tag}.json").read_text())
+    return told
 
 
 def test_the_table_is_of_what_is_tried_here() -> None:
@@ -138,7 +135,7 @@ def plc_cell(status: StationStatus) -> str:
     )
     assert header is not None
     meaning = next(field.meaning for _, field in EDGE_HEADER.offsets() if field.name == "status")
-    names = meaning.removeprefix("bits from 0: ").partition(";")[0].split(", ")
+    names = meaning.removeprefix("bits from 0: ").partition(".")[0].split(", ")
     bits = [f"`{name}`" for bit, name in enumerate(names) if header["status"] & 1 << bit]
     return ", ".join([*bits, str(header["error_code"])])
 
@@ -184,13 +181,12 @@ def healthz_cell(conditions: Conditions) -> str:
 
 
 def page_cell(conditions: Conditions) -> str:
-    """The state's name, and what it means for the parts: the second line, or the first where there is no other."""
+    """The state's name, and what it means for the parts: the second line, or else the first without the remedy."""
     ((code, _),) = conditions.snapshot()
     said, name = texts(), code.name.lower()
     keys = (f"then.{name}.{RECIPE.on_not_inspected}", f"then.{name}", f"code.{name}")
-    return f"{said[f'state.{conditions.state.value}']}: {next(said[key] for key in keys if key in said)}".replace(
-        "{name}", "plc"
-    )
+    text = next(said[key] for key in keys if key in said).removesuffix(f" {code.remedy}".replace("`", ""))
+    return f"{said[f'state.{conditions.state.value}']}: {text}".replace("{name}", "plc")
 
 
 def test_a_worker_that_hangs_is_not_healthy_whatever_the_state() -> None:

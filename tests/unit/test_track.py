@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge_inspector.encoders.counter import Counter
-from edge_inspector.encoders.timeline import Motion, Timeline
+from edge_inspector.codes import ErrorCode
+from edge_inspector.inspection.counter import Counter
 from edge_inspector.inspection.counter_watch import CounterWatch
 from edge_inspector.inspection.scale_watch import SpeedWatch
-from edge_inspector.records import EncoderSample, ErrorCode
+from edge_inspector.inspection.timeline import Motion, Timeline
+from edge_inspector.records import EncoderSample
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.stages.track import Track
 
@@ -30,7 +31,7 @@ class Scripted:
     def read(self) -> EncoderSample:
         """The next count."""
         self.now += 10 * MS
-        return EncoderSample(next(self.counts), None, self.now, self.now, self.boot_id)
+        return EncoderSample(next(self.counts), None, self.now, self.now, boot_id=self.boot_id)
 
     def close(self) -> None:
         """Nothing to let go."""
@@ -71,7 +72,7 @@ def test_a_counter_that_wraps_where_the_station_file_does_not_say_so_is_told_wit
     rig.show(*modulo(10_000))
     assert rig.told == [
         (
-            "the encoder's count jumped from 9940 to 0 while the belt ran: it seems to wrap at 10000; write "
+            "the encoder's count jumped from 9940 to 0 while the belt ran: it seems to wrap at 10000. Write "
             "encoder.counter_lowest = 0, counter_highest = 9999"
         )
     ]
@@ -104,8 +105,8 @@ def test_a_count_that_the_described_counter_cannot_show_is_no_place() -> None:
     rig.show(10_020)
     assert rig.told == [
         (
-            "the encoder shows 10020, but encoder.counter_lowest and counter_highest say 0 to 9999: write what the "
-            "PLC's counter shows at its lowest and highest"
+            "the encoder shows 10020, but encoder.counter_lowest and counter_highest are 0 to 9999. Write the "
+            "lowest and the highest value of the PLC's counter"
         )
     ]
     assert rig.timeline.newest == before
@@ -128,6 +129,6 @@ def test_of_many_epochs_a_few_are_told_and_the_others_counted(caplog: pytest.Log
     ]
     rig.show(*(1000 * (at % 7) for at in range(400, 520)))
     begun = [message for message in caplog.messages if message.startswith("encoder epoch")]
-    assert begun[3] == "encoder epoch 501 begins (boot 00000007), 497 before it were not told"
+    assert begun[3] == "encoder epoch 501 begins (boot 00000007), 497 earlier ones were not logged"
     assert begun[4] == "encoder epoch 502 begins (boot 00000007)"
     assert len(begun) == 6

@@ -4,11 +4,12 @@ import logging
 
 import pytest
 
-from edge_inspector.encoders.timeline import Motion, Timeline
+from edge_inspector.codes import ErrorCode, StationState
 from edge_inspector.inspection.counter_watch import CounterWatch
 from edge_inspector.inspection.scale_watch import SpeedWatch
+from edge_inspector.inspection.timeline import Motion, Timeline
 from edge_inspector.metrics import REGISTRY
-from edge_inspector.records import EncoderSample, ErrorCode, StationState
+from edge_inspector.records import EncoderSample
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.stages.track import Track
 
@@ -30,7 +31,7 @@ class Encoder:
     def read(self) -> EncoderSample:
         self._now_ns += 10 * MS
         self._count += round(self.counts_per_s / 100)
-        return EncoderSample(self._count, self._now_ns, self._now_ns - MS // 5, self._now_ns, 7)
+        return EncoderSample(self._count, self._now_ns, self._now_ns - MS // 5, self._now_ns, boot_id=7)
 
 
 class Rig:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_inspector.codes import Reason
 from edge_inspector.inspection.tracking import Assembly, PartTracker
-from edge_inspector.records import Defect, Part, PlacedView, Position, Reason, View
+from edge_inspector.records import Defect, Part, PlacedView, Position, View
 
 OFFSETS = {"left": 1000, "right": 2500}
 TOLERANCE, RESERVE, GATE = 100, 1500, 8000
@@ -132,6 +133,34 @@ def test_a_view_that_could_be_of_two_parts_is_of_both() -> None:
     assert following.add_view(seen("left", 1020))
     assert not following.add_view(seen("left", 1120)), "each of the two has its view"
     assert [views_of(assembly) for assembly in following.left()] == [{"left": 1020}, {"left": 1020}, {}]
+
+
+@pytest.mark.parametrize(("apart", "crowded"), [(212, True), (213, False)])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("first_leaves", [False, True])
+def test_the_doubt_about_their_places_makes_parts_crowded_from_further_away(
+    apart: int,
+    sign: int,
+    crowded: bool,  # noqa: FBT001
+    first_leaves: bool,  # noqa: FBT001
+) -> None:
+    following = tracker()
+    first = replace(part(1, 5000), error_counts=5.0)
+    following.add_part(first)
+    if first_leaves:
+        following.leave(first)
+    following.add_part(replace(part(2, 5000 + sign * apart), error_counts=7.0))
+    assert [assembly.crowded for assembly in following.left()] == [crowded] * len(following)
+
+
+@pytest.mark.parametrize(("later", "crowded"), [(63, True), (64, False)])
+def test_of_the_parts_that_have_left_the_latest_64_are_known(later: int, crowded: bool) -> None:  # noqa: FBT001
+    following = tracker()
+    for seq in range(later + 1):
+        following.add_part(part(seq + 1, 1000 * seq))
+        following.leave(part(seq + 1, 1000 * seq))
+    following.add_part(part(100, 50))
+    assert [assembly.crowded for assembly in following.left()] == [crowded]
 
 
 def test_a_part_beside_one_that_has_its_verdict_is_crowded_too() -> None:
@@ -313,7 +342,7 @@ steps = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(steps, max_size=40))
 def test_whatever_happens_each_part_that_enters_leaves_exactly_once_and_no_view_is_lost(
     happenings: list[tuple[str, object]],
@@ -452,3 +481,121 @@ def test_when_places_cannot_be_trusted_what_is_followed_is_decided_without_one()
     following.distrust()
     found = {assembly.part.part_seq: assembly.voided for assembly in decided(following, 0)}
     assert found == {1: Reason.POSITION_UNKNOWN, 2: Reason.PLC_RESTARTED, 3: Reason.NONE}
+
+
+SHOTS = {"top-1": 1000, "top-2": 1000, "top-3": 1600, "side": 2500}
+TURNING = ["top-1", "top-2", "top-3"]
+
+
+def turning(**more: Any) -> PartTracker:
+    return PartTracker(SHOTS, {0: TOLERANCE}, RESERVE, GATE, shots=[TURNING], **more)
+
+
+def test_a_part_needs_each_of_its_pictures() -> None:
+    following = turning()
+    following.add_part(part())
+    for view, count in (("top-1", 1000), ("top-2", 1010), ("side", 2500)):
+        following.add_view(seen(view, count))
+    assert decided(following, 3000) == []
+    following.add_view(seen("top-3", 1600))
+    (assembly,) = decided(following, 3000)
+    assert views_of(assembly) == {"top-1": 1000, "top-2": 1010, "side": 2500, "top-3": 1600}
+    assert not assembly.mixed
+
+
+@pytest.mark.parametrize(
+    ("view", "count", "mixed"),
+    [
+        ("top-1", 1000, True),  # one more at the same place
+        ("top-3", 1050, True),  # a name that does not belong to this place, so the count of pictures is wrong
+        ("top-3", 1300, False),  # between the places: of nobody
+        ("top-1", 9000, False),  # of the next part
+        ("side", 2500, False),
+    ],
+)
+def test_one_picture_too_many_makes_all_of_them_doubtful(view: str, count: int, mixed: bool) -> None:  # noqa: FBT001
+    following, orphans_first = turning(), turning()
+    following.add_part(part())
+    for each, at in (("top-1", 1000), ("top-2", 1000)):
+        following.add_view(seen(each, at))
+        orphans_first.add_view(seen(each, at))
+    following.add_view(seen(view, count))
+    orphans_first.add_view(seen(view, count))
+    orphans_first.add_part(part())
+    assert [each.mixed for each in (*following.left(), *orphans_first.left())] == [mixed, mixed]
+    of_the_part = mixed or view == "side"
+    assert [kept(following), kept(orphans_first)] == [0 if of_the_part else 1] * 2
+
+
+def test_a_second_picture_of_a_camera_that_takes_one_is_nothing_new() -> None:
+    following = tracker()
+    following.add_part(part())
+    assert following.add_view(seen("left", 1000))
+    assert not following.add_view(seen("left", 1000))
+    assert not following.left()[0].mixed
+
+
+def test_one_too_many_from_before_the_part_was_there_is_not_of_this_part() -> None:
+    following = turning()
+    following.add_part(replace(part(), not_before_ns=5000))
+    following.add_view(seen("top-3", 1000, frame_id=10))
+    assert not following.left()[0].mixed
+
+
+def test_a_part_needs_the_views_of_its_own_recipe_only() -> None:
+    following = turning(expected={0: ["top-1", "side"]})
+    following.add_part(part())
+    assert not following.add_view(seen("top-2", 1000))
+    following.add_view(seen("top-1", 1000))
+    following.add_view(seen("side", 2500))
+    (assembly,) = decided(following, 3000)
+    assert set(assembly.views) == {"top-1", "side"}
+
+
+def test_the_doubt_about_the_part_and_about_the_way_is_in_the_bound_of_its_views() -> None:
+    following = PartTracker(OFFSETS, {0: TOLERANCE}, RESERVE, GATE, travel_error=0.01)
+    following.add_part(replace(part(), error_counts=5.0))
+    following.add_view(seen("left", 1000))
+    expected = PlacedView(seen("left", 1000).view, Position(1000, 1.0 + 5.0 + 10.0, EPOCH))
+    assert following.left()[0].views == {"left": expected}
+
+
+def test_with_an_encoder_and_a_part_at_a_known_place_a_view_stays_as_it_is() -> None:
+    following, placed = tracker(), seen("left", 1000)
+    following.add_part(part())
+    following.add_view(placed)
+    assert following.left()[0].views["left"] is placed
+
+
+def test_what_is_looked_at_for_a_view_does_not_grow_with_the_parts_on_the_belt(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    whether = PartTracker._is_ripe
+
+    def counting(self: PartTracker, assembly: Assembly, furthest: int | None) -> bool:
+        looked.append(assembly.part.part_seq)
+        return whether(self, assembly, furthest)
+
+    monkeypatch.setattr(PartTracker, "_is_ripe", counting)
+    following = tracker()
+    for seq in range(1, 401):
+        following.add_part(part(seq, count=1000 * seq))
+    assert decided(following, 0) == []
+    looked.clear()
+    for seq in range(201, 301):
+        following.add_view(seen("left", 1000 * seq + 1000))
+        assert decided(following, 0) == []
+    assert looked == list(range(201, 301))
+    assert following.recipes == {0}
+
+
+def test_parts_that_are_ripe_together_leave_in_the_order_in_which_they_came() -> None:
+    following = tracker()
+    for seq, count in ((1, 3000), (2, 1000), (3, 2000)):
+        following.add_part(part(seq, count=count))
+    assert following.ripe(0).assemblies == []
+    for each in (3, 1):
+        following.add_view(seen("left", {1: 4000, 3: 3000}[each]))
+    assert [each.part.part_seq for each in following.ripe(99_999).assemblies] == [1, 2, 3]
+    assert [each.part.part_seq for each in following.ripe(99_999).assemblies] == [1, 2, 3], "none of them has left"
+    assert [each.part.part_seq for each in decided(following, 99_999)] == [1, 2, 3]
+    assert (len(following), following.recipes) == (0, set())

@@ -1,26 +1,29 @@
+import argparse
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.training import needs_training
 
-pytest.importorskip("torch", reason="the extra `training` is not installed")
-pytest.importorskip("onnx", reason="the extra `training` is not installed")
+needs_training()
 
 import onnx
 import onnxruntime as ort
 import torch
 
+from edge_inspector.commands.model import train
 from edge_inspector.errors import ConfigError
 from edge_inspector.segmenters.manifest import read_manifest
-from edge_inspector.training.data.augment import SHOP_FLOOR, Augmentation, Sample, certain
+from edge_inspector.training.data.augment import SHOP_FLOOR, Augmentation, TrainingSample, certain
 from edge_inspector.training.data.draw import SHAPES, draw
-from edge_inspector.training.data.folder import Entry
+from edge_inspector.training.data.folder import LabelledImage
 from edge_inspector.training.data.patches import Mix, Patches
 from edge_inspector.training.data.rendered import RenderedTiles
 from edge_inspector.training.judging.runtimes import disagreement, open_session
@@ -29,9 +32,10 @@ from edge_inspector.training.learning.encoders import PUBLISHED, make_net
 from edge_inspector.training.learning.ensemble import OneClass
 from edge_inspector.training.learning.export import export_onnx
 from edge_inspector.training.learning.lite import Lite0
-from edge_inspector.training.learning.losses import Loss, focal
+from edge_inspector.training.learning.losses import Loss, LossKind, focal
 from edge_inspector.training.learning.train import Plan, Training, begin_from, fit
-from edge_inspector.training.learning.unet import Deployed, Segmenter, normalise
+from edge_inspector.training.learning.unet import Deployed, SegmentationNet, normalise
+from edge_inspector.training.learning.weights import read_weights
 from edge_inspector.training.shipping import quantize, rounding
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 
@@ -50,9 +54,9 @@ def frames(count: int) -> list[NDArray[np.uint8]]:
 
 
 @pytest.fixture(scope="module")
-def net() -> Segmenter:
+def net() -> SegmentationNet:
     torch.manual_seed(1)
-    net = Segmenter(3, 2, WIDTHS)
+    net = SegmentationNet(3, 2, WIDTHS)
     # Strong logits of either sign: a fresh net answers nearly the same everywhere, which would hide any fault.
     torch.nn.init.normal_(net.head.weight, std=1.0)
     torch.nn.init.zeros_(net.head.bias)
@@ -63,7 +67,7 @@ def net() -> Segmenter:
 
 
 @pytest.fixture(scope="module")
-def files(net: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def files(net: SegmentationNet, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("model")
     made = {name: folder / f"{name}.onnx" for name in ("fp32", "int8", "tensorrt", "full-range")}
     export_onnx(Deployed([net]), made["fp32"], (SIZE, SIZE, 3))
@@ -73,7 +77,7 @@ def files(net: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return made
 
 
-def test_the_file_answers_as_the_net_does(net: Segmenter, files: dict[str, Path]) -> None:
+def test_the_file_answers_as_the_net_does(net: SegmentationNet, files: dict[str, Path]) -> None:
     batch = np.stack(frames(3))
     mask = open_session(files["fp32"]).run(None, {"image": batch})[0]
     expected = Deployed([net])(torch.from_numpy(batch)).numpy()
@@ -91,7 +95,7 @@ def test_the_interface_is_the_documented_one(files: dict[str, Path]) -> None:
 
 
 def test_a_net_that_a_power_cut_leaves_half_written_is_none(
-    net: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    net: SegmentationNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that has its net is finished: this one would be quantised."""
 
@@ -119,7 +123,7 @@ def test_a_file_that_keeps_its_weights_in_another_is_refused(files: dict[str, Pa
         read_manifest(tmp_path)
 
 
-def test_an_ensemble_that_shrinks_its_image(net: Segmenter, tmp_path: Path) -> None:
+def test_an_ensemble_that_shrinks_its_image(net: SegmentationNet, tmp_path: Path) -> None:
     deployed = Deployed([net, net], shrink=2)
     export_onnx(deployed, tmp_path / "two.onnx", (2 * SIZE, 2 * SIZE, 3))
     image = np.repeat(np.repeat(np.stack(frames(1)), 2, 1), 2, 2)
@@ -130,7 +134,7 @@ def test_an_ensemble_that_shrinks_its_image(net: Segmenter, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("shrink", [1, 2])
-def test_a_model_that_looks_at_the_mirrored_image_too(net: Segmenter, shrink: int, tmp_path: Path) -> None:
+def test_a_model_that_looks_at_the_mirrored_image_too(net: SegmentationNet, shrink: int, tmp_path: Path) -> None:
     """Each image of a batch gets the mean of its own four answers."""
     side = SIZE * shrink
     images = np.random.default_rng(5).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
@@ -151,7 +155,7 @@ def test_a_model_that_looks_at_the_mirrored_image_too(net: Segmenter, shrink: in
 def test_shrinking_is_the_first_convolutions_work(channels: int, pools: int, tmp_path: Path) -> None:
     """Of a grey picture the contrast is taken between the two."""
     torch.manual_seed(2)
-    nets = [Segmenter(channels, classes, WIDTHS).eval() for classes in (2, 1)]
+    nets = [SegmentationNet(channels, classes, WIDTHS).eval() for classes in (2, 1)]
     for each in nets:
         torch.nn.init.normal_(each.head.weight, std=20.0)
     deployed = Deployed(list(nets), shrink=2)
@@ -165,9 +169,9 @@ def test_shrinking_is_the_first_convolutions_work(channels: int, pools: int, tmp
     assert np.abs(mask.astype(int) - expected.astype(int)).max() <= 1
 
 
-def test_a_shrinking_graph_takes_the_contrast_of_the_small_picture(net: Segmenter) -> None:
+def test_a_shrinking_graph_takes_the_contrast_of_the_small_picture(net: SegmentationNet) -> None:
     """Grain that shrinking takes away is contrast of the large one: training never saw it."""
-    grey = Segmenter(1, 2, WIDTHS)
+    grey = SegmentationNet(1, 2, WIDTHS)
     begin_from(grey, net.state_dict(), keep_head=True)
     small = np.random.default_rng(6).integers(70, 180, (1, SIZE, SIZE, 1), dtype=np.uint8)
     grain = np.tile(np.array([[60, -60], [-60, 60]]), (SIZE, SIZE))[np.newaxis, :, :, np.newaxis]
@@ -330,8 +334,10 @@ def test_training_learns_what_can_be_learned() -> None:
     """A bright square on black is a defect."""
     image, mask = np.zeros((2, 64, 64), np.uint8)
     image[20:40, 20:40] = mask[20:40, 20:40] = 255
-    flawed = Entry(name="a", part="a", group="a", defective=True, image=image[:, :, None], marks=((1, mask),))
-    sound = Entry(name="b", part="b", group="b", defective=False, image=np.zeros((64, 64, 1), np.uint8), marks=())
+    flawed = LabelledImage(name="a", part="a", group="a", defective=True, image=image[:, :, None], marks=((1, mask),))
+    sound = LabelledImage(
+        name="b", part="b", group="b", defective=False, image=np.zeros((64, 64, 1), np.uint8), marks=()
+    )
     source = Patches(
         ("square",), [flawed, sound], mix=Mix(paste_share=0.0), patch=(64, 64), augmentation=Augmentation()
     )
@@ -340,23 +346,56 @@ def test_training_learns_what_can_be_learned() -> None:
 
 
 def test_a_net_begins_from_another_of_other_channels() -> None:
-    colour, grey = Segmenter(3, 5, WIDTHS), Segmenter(1, 2, WIDTHS)
+    colour, grey = SegmentationNet(3, 5, WIDTHS), SegmentationNet(1, 2, WIDTHS)
     taken = begin_from(grey, colour.state_dict())
     assert taken == sum(value.ndim > 0 for value in grey.state_dict().values()) - 2  # all but the head
     stem = next(iter(grey.state_dict()))
     assert torch.equal(grey.state_dict()[stem], colour.state_dict()[stem].sum(1, keepdim=True))
 
 
+@pytest.mark.parametrize("wrapped", ["plain", "state_dict", "module.", "_orig_mod.module."])
+def test_weights_are_read_as_people_have_them(tmp_path: Path, wrapped: str) -> None:
+    weights = {"head.weight": torch.ones(1, 2)}
+    kept: object = {f"{wrapped}{name}" if wrapped.endswith(".") else name: value for name, value in weights.items()}
+    torch.save({"state_dict": kept, "epoch": 3} if wrapped == "state_dict" else kept, tmp_path / "w.pt")
+    assert read_weights(tmp_path / "w.pt", "--start").keys() == weights.keys()
+
+
+def test_a_pickled_module_is_refused_in_a_line(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "module.pt")
+    with pytest.raises(ConfigError, match=r"--start: .*module\.pt holds no plain weights"):
+        read_weights(tmp_path / "module.pt", "--start")
+    (tmp_path / "text.pt").write_text("no weights")
+    with pytest.raises(ConfigError, match="holds no plain weights"):
+        read_weights(tmp_path / "text.pt", "--start")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damaged_weights_are_refused_in_a_line(tmp_path: Path, zipped: bool) -> None:  # noqa: FBT001 -- a parameter
+    torch.save({"head.weight": torch.ones(3, 4)}, tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
+    whole = (tmp_path / "w.pt").read_bytes()
+    starts = [whole[:length] for length in range(0, len(whole), max(1, len(whole) // 100))]
+    for damaged in (b"GIF89a", b"hello\n" * 10, b"\x80\x02e.", b"a\n", *starts):
+        (tmp_path / "w.pt").write_bytes(damaged)
+        with pytest.raises(ConfigError, match=r"--start: .*w\.pt holds no"):
+            read_weights(tmp_path / "w.pt", "--start")
+
+
 def test_a_net_does_not_begin_from_what_does_not_fit_it(tmp_path: Path) -> None:
     """It would begin from nothing, as if --start had not been given."""
     fitting = make_net("light", 3, 5).state_dict()
     source, plan = RenderedTiles((31,)), Plan(steps=1, start=tmp_path / "begin.pt")
-    for weights in (make_net("large", 3, 5).state_dict(), {"model": fitting}, {}):
+    wrong = (
+        (make_net("large", 3, 5).state_dict(), "nothing in .*fits the light net"),
+        ({}, "holds no weights by name"),
+    )
+    for weights, said in wrong:
         torch.save(weights, tmp_path / "begin.pt")
-        with pytest.raises(ConfigError, match=r"--start: nothing in .*begin\.pt fits the light net"):
+        with pytest.raises(ConfigError, match=f"--start: .*{said}"):
             Training(source, plan)
-    torch.save(fitting, tmp_path / "begin.pt")
-    Training(source, plan)
+    for right in (fitting, {"model": fitting}):
+        torch.save(right, tmp_path / "begin.pt")
+        Training(source, plan)
 
 
 @pytest.mark.parametrize("kind", ["dice-bce", "focal"])
@@ -410,7 +449,7 @@ def test_every_augmentation_changes_a_picture_and_no_label() -> None:
         assert not lit.classes.any()
 
 
-def entries() -> list[Entry]:
+def entries() -> list[LabelledImage]:
     rng = np.random.default_rng(2)
     found = []
     for number, index in enumerate([0] * 8 + [1] * 7 + [2]):
@@ -421,7 +460,9 @@ def entries() -> list[Entry]:
             image[30:40, 30:40] = 20
         marks = ((index, mask),) if index else ()
         found.append(
-            Entry(name=str(number), part=str(number), group=str(number), defective=index > 0, image=image, marks=marks)
+            LabelledImage(
+                name=str(number), part=str(number), group=str(number), defective=index > 0, image=image, marks=marks
+            )
         )
     return found
 
@@ -429,7 +470,7 @@ def entries() -> list[Entry]:
 def test_rare_classes_come_up_as_often_as_common_ones() -> None:
     source = Patches(("common", "rare"), entries(), mix=Mix(good_share=0.2, paste_share=0.0, soft=True), patch=(64, 64))
     rng = np.random.default_rng(1)
-    drawn: list[Sample] = [source.draw(rng) for _ in range(300)]
+    drawn: list[TrainingSample] = [source.draw(rng) for _ in range(300)]
     common, rare = (sum(bool((sample.classes == kind).any()) for sample in drawn) for kind in (1, 2))
     assert 0.7 < common / rare < 1.4
     assert 0.1 < sum(not sample.classes.any() for sample in drawn) / 300 < 0.35
@@ -466,7 +507,7 @@ def test_doubt_is_of_the_class_that_it_was_drawn_for() -> None:
     """Whatever class the patch was cut for."""
     crack, pit = np.zeros((2, 80, 90), np.uint8)
     crack[10:20, 10:20], pit[10:20, 15:25], pit[50:60, 50:60] = 100, 90, 100
-    entry = Entry(
+    entry = LabelledImage(
         name="x",
         part="x",
         group="x",
@@ -543,16 +584,6 @@ def test_what_is_drawn_keeps_its_size_on_the_part() -> None:
     assert 0.8 < areas[0] / areas[1] < 1.25
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet34"])
-def test_known_encoders_have_the_same_interface(name: str) -> None:
-    pytest.importorskip("safetensors", reason="segmentation-models-pytorch is not installed")
-    try:
-        net = make_net(name, 1, 3)
-    except ConfigError as error:
-        pytest.skip(str(error))
-    assert net(torch.zeros(1, 1, 64, 96)).shape == (1, 3, 32, 48)
-
-
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file as the package ships it, of other values: with the classifier, which no segmenter has."""
@@ -585,7 +616,7 @@ def test_weights_that_are_not_those_of_lite0_are_named(published: Path, tmp_path
     del weights["_blocks.7._bn1.bias"]
     torch.save(weights, tmp_path / "less.pth")
     with pytest.raises(
-        ConfigError, match=r"less\.pth: is no state dict of EfficientNet-Lite0: .*_blocks\.7\._bn1\.bias"
+        ConfigError, match=r"less\.pth: is not a state dict of EfficientNet-Lite0: .*_blocks\.7\._bn1\.bias"
     ):
         make_net("lite0", 1, 2, tmp_path / "less.pth")
 
@@ -624,12 +655,20 @@ def test_an_unknown_net_is_named() -> None:
         make_net("nonsense", 1, 3)
 
 
+def test_the_command_line_has_every_loss() -> None:
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    (loss,) = (action for action in parser._actions if action.dest == "loss")
+    assert loss.choices is not None
+    assert tuple(loss.choices) == get_args(LossKind)
+
+
 def test_judging_needs_no_training_library() -> None:
     """`evaluate`, `show`, `compare` and `import` run on a station, where there is no torch."""
     code = (
         "import sys; sys.modules.update(torch=None, onnx=None); "
-        "import edge_inspector.training.commands.evaluate, edge_inspector.training.commands.compare, "
-        "edge_inspector.training.commands.show, edge_inspector.training.commands.import_labels"
+        "import edge_inspector.commands.model.evaluate, edge_inspector.commands.model.compare, "
+        "edge_inspector.commands.model.show, edge_inspector.commands.model.import_labels"
     )
     path = os.pathsep.join(sys.path)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env={**os.environ, "PYTHONPATH": path})

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_inspector.codes import Reason
 from edge_inspector.inspection.triggers import TriggerIntake
-from edge_inspector.records import PlcInput, Reason, Trigger
-from edge_inspector.s7.blocks import TRIGGER_SLOTS
+from edge_inspector.plc.blocks import TRIGGER_SLOTS
+from edge_inspector.records import PlcInput, Trigger
 
 
 def heard(newest: int, damaged: set[int] | None = None, *, boot_id: int = 7, answered: int = 0) -> PlcInput:
@@ -103,6 +104,24 @@ def test_what_the_ring_has_already_lost_is_announced_without_a_position() -> Non
     ]
 
 
+def test_of_a_gap_that_is_larger_than_any_outage_only_the_newest_4096_parts_are_announced() -> None:
+    lost = [(seq, Reason.TRIGGER_LOST) for seq in range(905, 4985)]
+    assert announced(met(5).take(heard(5000))) == lost + [(seq, Reason.NONE) for seq in range(4985, 5001)]
+    anew = announced(met(5).take(replace(heard(5000, boot_id=8), fresh=True)))
+    assert anew == lost + [(seq, Reason.PLC_RESTARTED) for seq in range(4985, 5001)]
+    assert len(anew) == 4096
+
+
+def test_at_first_contact_only_what_the_source_knows_of_is_announced() -> None:
+    found = TriggerIntake().take(replace(heard(20), known_from=18))
+    assert announced(found) == [(19, Reason.DAEMON_RESTARTED), (20, Reason.DAEMON_RESTARTED)]
+
+
+def test_a_part_of_which_the_source_knows_nothing_more_has_no_position() -> None:
+    lost = replace(heard(6), triggers=(Trigger(6, 0, answered=False, lost=True),))
+    assert announced(met(5).take(lost)) == [(6, Reason.TRIGGER_LOST)]
+
+
 def test_a_new_run_of_the_plc_begins_a_new_count_and_its_parts_may_have_been_missed() -> None:
     intake = met(500)
     assert announced(intake.take(heard(2, boot_id=8))) == [(1, Reason.PLC_RESTARTED), (2, Reason.PLC_RESTARTED)]
@@ -153,7 +172,6 @@ def test_patience_is_for_each_damaged_slot_anew() -> None:
 readings = st.lists(st.tuples(st.integers(0, 20), st.sets(st.integers(0, 15)), st.booleans()), max_size=30)
 
 
-@settings(deadline=None)
 @given(readings)
 def test_whatever_is_read_every_part_of_every_run_is_announced_exactly_once_and_in_order(
     looks: list[tuple[int, set[int], bool]],
@@ -196,6 +214,15 @@ def test_a_new_run_of_the_plc_has_its_own_patience() -> None:
     for _ in range(4):
         intake.take(heard(6, damaged={6}))
     intake.take(heard(0, boot_id=8))
+    for _ in range(5):
+        assert intake.take(heard(1, damaged={1}, boot_id=8)) == []
+    assert announced(intake.take(heard(1, damaged={1}, boot_id=8))) == [(1, Reason.TRIGGER_LOST)]
+
+
+def test_what_was_waited_for_in_the_run_before_takes_no_patience_from_the_first_reading_of_the_next() -> None:
+    intake = met(5)
+    for _ in range(4):
+        intake.take(heard(6, damaged={6}))
     for _ in range(5):
         assert intake.take(heard(1, damaged={1}, boot_id=8)) == []
     assert announced(intake.take(heard(1, damaged={1}, boot_id=8))) == [(1, Reason.TRIGGER_LOST)]

@@ -1,17 +1,29 @@
 """A frame is looked at by every recipe in use, each with its own limits, regions and review band."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_inspector.inspection import view as view_module
+from edge_inspector.codes import Reason
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.inspection.view import Look
-from edge_inspector.records import Frame, ModelInfo, Reason, View, ViewFigures
+from edge_inspector.records import Frame, ModelInfo, View, ViewFigures
 
-MODEL = ModelInfo("tile", "1", "", ("crack",), 64, 64, 3, 2, "int8", "cpu")
-FRAME = Frame("left", 12, 1000, 200, 1500, np.zeros((64, 64, 3), np.uint8), 77, 33)
+MODEL = ModelInfo(
+    "tile", "1", "", ("crack",), height=64, width=64, channels=3, stride=2, precision="int8", provider="cpu"
+)
+FRAME = Frame(
+    "left",
+    12,
+    1000,
+    200,
+    received_ns=1500,
+    image=np.zeros((64, 64, 3), np.uint8),
+    encoder_count=77,
+    captured_error_ns=33,
+)
 
 
 def criteria(number: int, min_area_mm2: float = 0.0, **changes: Any) -> Criteria:
@@ -73,15 +85,44 @@ def test_while_recipes_change_each_has_its_own_look_at_the_frame() -> None:
 def test_a_region_that_the_picture_does_not_show_whole_was_not_inspected(
     region: tuple[float, ...],
     shown: bool,  # noqa: FBT001 -- a table
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     table = dict(zip(("x_mm", "y_mm", "width_mm", "height_mm"), region, strict=True))
-    view_module._say_once.cache_clear()
-    number = 1000 + int(100 * sum(region))  # said once for each recipe
-    views = [look(criteria(number, regions={"left": table})) for _ in range(3)]
-    assert {view.failure for view in views} == {Reason.NONE if shown else Reason.BAD_IMAGE}
-    assert shown or views[0].defects == ()
-    assert len(caplog.messages) == (0 if shown else 1)
+    view = look(criteria(7, regions={"left": table}))
+    assert view.failure is (Reason.NONE if shown else Reason.BAD_IMAGE)
+    assert shown or view.defects == ()
+
+
+def areas(*tables: dict[str, Any], confidence: int = 255) -> View:
+    return look(criteria(7, regions={"left": tables}), confidence=confidence)
+
+
+SPECK = {"x_mm": 5, "y_mm": 5, "width_mm": 2, "height_mm": 2}  # where the defect is: pixels 10..13 of half a millimetre
+WHOLE = {"x_mm": 0, "y_mm": 0, "width_mm": 16, "height_mm": 16}
+
+
+def test_a_defect_is_judged_only_in_the_areas_that_the_recipe_names() -> None:
+    (whole,), (cut,) = areas(WHOLE).defects, areas({**SPECK, "width_mm": 1}).defects
+    assert (whole.area_mm2, cut.area_mm2) == (4.0, 2.0)
+    assert areas(WHOLE, {**SPECK, "excluded": True}).defects == areas({**SPECK, "excluded": True}).defects == ()
+    assert areas({**SPECK, "x_mm": 8}, {**SPECK, "y_mm": 8}).defects == ()
+    (found,) = areas({**SPECK, "x_mm": 8, "height_mm": 1}, {"points_mm": [[4, 4], [8, 4], [8, 8], [4, 8]]}).defects
+    assert (found.area_mm2, found.x_mm, found.y_mm) == (whole.area_mm2, whole.x_mm, whole.y_mm)
+
+
+def test_what_is_excluded_is_not_doubtful_either() -> None:
+    assert areas(WHOLE, confidence=128).doubtful
+    assert not areas(WHOLE, {**SPECK, "excluded": True}, confidence=128).doubtful
+
+
+def test_areas_that_leave_nothing_to_judge_are_no_inspection() -> None:
+    assert areas({**WHOLE, "excluded": True}).failure is Reason.BAD_IMAGE
+
+
+def test_the_areas_of_a_picture_are_said_not_to_fit_before_a_part_is_judged() -> None:
+    made, mask = Look(tuple, MODEL, {"left": 0.25}, {"left": 0.25}), np.zeros((1, 32, 32), np.uint8)
+    assert made.size_mm(criteria(4), "left", mask) == (16, 16)
+    assert made.unfit(criteria(7, regions={"left": WHOLE}), "left", mask) == ""
+    assert made.unfit(criteria(7, regions={"left": {**WHOLE, "x_mm": 9}}), "left", mask) == "ends at 25 x 16 mm"
 
 
 def test_a_doubtful_look_is_a_matter_of_the_recipe_s_review_band() -> None:
@@ -99,7 +140,9 @@ def test_rows_of_another_height_are_measured_as_such() -> None:
 
 
 def test_the_picture_s_figures_get_the_surest_pixel_of_any_class() -> None:
-    model = ModelInfo("tile", "1", "", ("crack", "stain"), 64, 64, 3, 2, "int8", "cpu")
+    model = ModelInfo(
+        "tile", "1", "", ("crack", "stain"), height=64, width=64, channels=3, stride=2, precision="int8", provider="cpu"
+    )
     mask = np.zeros((2, 32, 32), np.uint8)
     mask[1, 3, 3] = 51
     made = Look(lambda: (criteria(4), criteria(5)), model, {"left": 0.25}, {"left": 0.25})
@@ -138,3 +181,30 @@ def test_a_mask_without_a_pixel_says_nothing() -> None:
     )
     assert view.failure is Reason.NONE
     assert view.defects == ()
+
+
+def test_each_recipe_takes_the_mask_of_its_own_model_or_none() -> None:
+    other = ModelInfo(
+        "plank", "1", "", ("knot", "crack"), height=64, width=64, channels=3, stride=4, precision="int8", provider="cpu"
+    )
+    first, second = np.zeros((1, 32, 32), np.uint8), np.zeros((2, 16, 16), np.uint8)
+    first[0, 10:14, 10:14] = 200
+    second[1, 4:6, 4:6] = 100
+    in_use = (criteria(4), criteria(5, model="plank-1", review_band=(0.3, 0.4)), criteria(6, model="gone-1"))
+    made = Look(lambda: in_use, MODEL, {"left": 0.25}, {"left": 0.25}, {"tile-1": MODEL, "plank-1": other})
+    figures = ViewFigures(100.0, 4.0)
+    view = made(FRAME, {"tile-1": first, "plank-1": second}, begun_ns=1, inference_ns=2, figures=figures)
+    assert [defect.area_mm2 for defect in view.by(4).defects] == [16 * 0.5**2]
+    assert view.by(5).defects == (), "its best pixel is below the confidence"
+    assert (view.by(5).doubtful, view.by(5).failure) == (True, Reason.NONE)
+    assert (view.by(6).failure, view.by(6).defects, view.by(6).figures) == (Reason.CHANGING, (), None)
+    told = [view.by(number).figures for number in (4, 5)]
+    assert [each and each.confidence for each in told] == [200 / 255, 100 / 255]
+
+
+def test_a_picture_taken_for_other_products_is_judged_by_none_of_the_rest() -> None:
+    mask = np.full((1, 32, 32), 200, np.uint8)
+    made = Look(lambda: (criteria(4), criteria(5)), MODEL, {"left": 0.25}, {"left": 0.25})
+    view = made(replace(FRAME, fits=frozenset({5})), mask, begun_ns=1, inference_ns=2)
+    assert (view.by(4).failure, view.by(4).defects) == (Reason.CHANGING, ())
+    assert (view.by(5).failure, len(view.by(5).defects)) == (Reason.NONE, 1)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from edge_inspector.config import Station, load_station
 from edge_inspector.daemon import Daemon
 from edge_inspector.pipeline import build
 from edge_inspector.runtime.supervisor import Supervisor
 from edge_inspector.runtime.worker import Worker
 from edge_inspector.simulation.line import Line
-from edge_inspector.simulation.station_files import Variant, write_station_files
+from edge_inspector.simulation.options import DemoOptions
+from edge_inspector.simulation.station_files import write_station_files
+from edge_inspector.station.load import Station, load_station
 
 
 class Mill:
@@ -48,7 +49,7 @@ def station(tmp_path: Path) -> Station:
     line.write(tmp_path / "line.json")
     ports = {"plc": 1, "broker": 2, "web": 3}
     return load_station(
-        write_station_files(tmp_path, tmp_path / "line.json", line, ports=ports, variant=Variant(model_ms=1.0))
+        write_station_files(tmp_path, tmp_path / "line.json", line, ports=ports, options=DemoOptions(model_ms=1.0))
     )
 
 

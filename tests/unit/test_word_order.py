@@ -6,8 +6,8 @@ from binascii import crc_hqx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_inspector.s7.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT
-from edge_inspector.s7.word_order import LowWordFirst, turned
+from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT
+from edge_inspector.plc.word_order import LowWordFirst, turned
 
 
 class Memory:

@@ -15,7 +15,6 @@ from edge_inspector.inspection.admission import Admission
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, PictureLimits, Recipe
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import Frame, Image, Job, JudgeItem, Segmented
-from edge_inspector.runtime.album import Album
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.simulation.station_files import models_dir
@@ -23,6 +22,7 @@ from edge_inspector.simulation.tiles import TileLine
 from edge_inspector.stages.acquire import Acquire
 from edge_inspector.stages.measure import Measure
 from edge_inspector.stages.segment import Segment
+from edge_inspector.store.album import Album
 from edge_inspector.store.openings import Openings
 
 _CAMERA = "cam1"
@@ -108,11 +108,11 @@ def _way_of_a_frame(model: str, runtime: str) -> Callable[[], None]:
     openings = Openings(Path(gettempdir()), [_CAMERA])  # nobody writes notes here
     acquire = Acquire(
         camera,
-        to_line=1_000_000,
+        to_line={_CAMERA: 1_000_000},
         estimate=lambda _: 0.0,
         admission=admission,
-        limits=lambda: _RECIPE.picture,
-        guard=lambda: None,
+        limits=lambda _: _RECIPE.picture,
+        guard=lambda _: None,
         jobs=jobs,
         views=views,
         conditions=conditions,
@@ -120,7 +120,7 @@ def _way_of_a_frame(model: str, runtime: str) -> Callable[[], None]:
         openings=openings,
     )
     masks: Mailbox[Segmented] = Mailbox("masks", 8)
-    measure = Measure(look, masks, views, album)
+    measure = Measure(look, masks, views, album, rejects=lambda _: False, rejected=admission.rejected)
     segment = Segment(
         0,
         segmenter,

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.errors import ConfigError
+from edge_inspector.settings import Table
+from edge_inspector.toml_file import read_toml
 from edge_inspector.wording import faults_of
 
 
-class Budget(BaseModel):
+class Budget(Table):
     """`figure` is a path through a benchmark's result, such as `latency.loads.50%.added_latency_ms.p50`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     figure: Annotated[str, Field(min_length=1)]
     at_most: float | None = None
@@ -25,10 +24,7 @@ class Budget(BaseModel):
 def read_budgets(path: Path) -> list[Budget]:
     """The budgets in `path`. Raises ConfigError."""
     try:
-        table = tomllib.loads(path.read_text())
-        return TypeAdapter(list[Budget]).validate_python(table.get("budget", []))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError([Fault(str(path), str(error))]) from error
+        return TypeAdapter(list[Budget]).validate_python(read_toml(path).get("budget", []))
     except ValidationError as error:
         raise ConfigError(faults_of(error, f"{path}: budget.")) from error
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from typing import Final
 
 from edge_inspector.driver_table import DEFAULT_RUNTIME
-from edge_inspector.simulation.demo import DemoOptions
+from edge_inspector.simulation.options import DemoOptions
 
 PITCH_MM = 220.0
+PARTS_PER_S_MAX: Final = 400.0
+"""More parts than this cannot be announced: the PLC shows the last 16, and they are read every 20 ms or later."""
+_SPEED_MAX_MM_S: Final = 12_000.0
+_PART_OF_PITCH: Final = 200 / 220
+_TOLERANCE_OF_PITCH: Final = 0.4
 _DISTINCT = 8
 
 
@@ -25,22 +31,40 @@ class Effort:
 
 def worker_counts() -> list[int]:
     """The numbers of model threads to try: one for every core, and one for all cores but one."""
-    cores = len(os.sched_getaffinity(0))
+    cores = len(measured_cores())
     return [cores, cores - 1] if cores > 1 else [1]
 
 
+def world_cores() -> tuple[int, ...]:
+    """The core of the simulated PLC and the broker. With fewer than four cores they share those of the daemon."""
+    cores = sorted(os.sched_getaffinity(0))
+    return (cores[-1],) if len(cores) >= 4 else ()
+
+
+def measured_cores() -> list[int]:
+    """The daemon's cores."""
+    return sorted(os.sched_getaffinity(0) - set(world_cores()))
+
+
 def offering(frames_per_s: float, effort: Effort, cameras: int) -> DemoOptions:
-    """A line with this many frames per second."""
-    parts_per_s = frames_per_s / cameras
-    speed = min(12_000.0, max(200.0, parts_per_s * PITCH_MM))
-    pitch = max(PITCH_MM, speed / parts_per_s)
+    """A line with this many frames per second.
+
+    The belt becomes faster first, and then the parts become shorter. Beyond PARTS_PER_S_MAX it offers less than asked.
+    """
+    parts_per_s = min(PARTS_PER_S_MAX, frames_per_s / cameras)
+    speed = min(_SPEED_MAX_MM_S, max(200.0, parts_per_s * PITCH_MM))
+    pitch = speed / parts_per_s
     options = DemoOptions(
         cameras=cameras,
         speed_mm_s=speed,
         pitch_mm=pitch,
+        part_length_mm=_PART_OF_PITCH * min(PITCH_MM, pitch),
+        # A place is known to a time rather than to a length, and that time is longer than a fast belt's 10 mm.
+        tolerance_mm=min(_TOLERANCE_OF_PITCH * pitch, 10.0 * max(1.0, speed / 2000.0)),
         model=effort.model,
         runtime=effort.runtime,
         distinct=_DISTINCT,
+        world_cores=world_cores(),
     )
     return lasting(options, effort.seconds)
 

@@ -8,18 +8,27 @@ from dataclasses import replace
 from functools import partial
 
 from edge_inspector.simulation.bench.allocations import allocations_per_frame
-from edge_inspector.simulation.bench.effort import PITCH_MM, Effort, lasting, offering, worker_counts
-from edge_inspector.simulation.bench.raw import RawModel, hand_over_ms
+from edge_inspector.simulation.bench.effort import (
+    PITCH_MM,
+    Effort,
+    lasting,
+    measured_cores,
+    offering,
+    worker_counts,
+    world_cores,
+)
+from edge_inspector.simulation.bench.raw import RawModel, RawRuntime, hand_over_ms
 from edge_inspector.simulation.bench.realtime import realtime
 from edge_inspector.simulation.bench.rounds import Figures, in_turns, over
 from edge_inspector.simulation.bench.runs import LineRun, run_line
-from edge_inspector.simulation.demo import DemoOptions
+from edge_inspector.simulation.options import DemoOptions
 
 _CAMERAS = 8
+OVERLOAD = 1.5  # times the runtime's own rate
 
 
 def throughput(effort: Effort) -> Figures:
-    """The overloaded pipeline against the model alone, in turns within one run.
+    """The overloaded pipeline against the runtime alone, in turns within one run.
 
     With a model's thread on every core, and with one core left for everything else, including the simulated world.
     """
@@ -101,26 +110,45 @@ BENCHMARKS: dict[str, Callable[[Effort], Figures]] = {
 
 
 def _saturating(effort: Effort, workers: int) -> Callable[[], Figures]:
-    return partial(_saturated, RawModel(effort.model, effort.runtime, workers), effort)
+    return partial(_saturated, RawRuntime(effort.model, effort.runtime, workers), effort)
 
 
-def _saturated(raw: RawModel, effort: Effort) -> Figures:
-    before = raw.frames_per_s(3.0)
-    workers = raw.segmenter.workers
-    options = replace(offering(1.5 * before, effort, _CAMERAS), workers=workers)
-    run = run_line(options)
-    after = raw.frames_per_s(3.0)
-    alone = (before + after) / 2
+def _saturated(raw: RawRuntime, effort: Effort) -> Figures:
+    before, raw_ms = raw.rate(3.0)
+    asked = OVERLOAD * before
+    run = run_line(replace(offering(asked, effort, _CAMERAS), workers=raw.workers))
+    after, raw_ms_after = raw.rate(3.0)
     return {
-        "workers": workers,
-        "raw_frames_per_s": alone,
-        "offered_frames_per_s": _CAMERAS * options.speed_mm_s / options.pitch_mm,
+        "workers": raw.workers,
+        "asked_frames_per_s": asked,
+        **against(run, (before + after) / 2, (raw_ms + raw_ms_after) / 2),
+    }
+
+
+def against(run: LineRun, raw_per_s: float, raw_ms: float) -> Figures:
+    """An overloaded run, compared with the runtime alone: its windows per second, and its CPU for one."""
+    judged_per_s = max(1e-9, run.frames_per_s)
+    cpu_ms = 1000 * run.cores / judged_per_s
+    cores = len(measured_cores()) + len(world_cores())
+    left = 1 - (0.0 if world_cores() else run.world_cores / cores)
+    return {
+        "raw_frames_per_s": raw_per_s,
+        "offered_frames_per_s": run.offered_per_s,
         "pipeline_frames_per_s": run.frames_per_s,
-        "ratio": run.frames_per_s / alone,
+        "ratio": run.frames_per_s / raw_per_s,
+        "ratio_beside_world": run.frames_per_s / (raw_per_s * left),
+        "cpu_ms_per_frame": cpu_ms,
+        "model_share": raw_ms / cpu_ms,
+        "beside_model_ms_per_frame": cpu_ms - raw_ms,
+        "beside_model_ms_per_part": (cpu_ms - raw_ms) * judged_per_s / max(1e-9, run.parts_per_s),
+        "lock_ms_per_frame": run.lock_ms_per_frame,
+        "joule_per_frame": run.joule_per_frame,
         "daemon_cores": run.cores,
         "world_cores": run.world_cores,
         "threads_ms_per_s": run.threads_ms_per_s,
         "page_faults_per_frame": run.faults_per_frame,
+        "stages_ms": run.report["stages_ms"],
+        "added_latency_ms": run.report["added_latency_ms"],
         "unaccounted": run.report["unaccounted"],
         "late": run.report["late"],
         "not_inspected": run.report["not_inspected"],

@@ -1,10 +1,17 @@
-"""The physical limits: the model alone with pictures in memory, and threads that pass on nothing."""
+"""The physical limits: the runtime and the model alone with pictures in memory, and threads that pass on nothing."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import tomllib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
+
+import numpy as np
 
 from edge_inspector.driver_table import DEFAULT_RUNTIME
 from edge_inspector.drivers import Segmenter, load_driver
@@ -51,6 +58,66 @@ class RawModel:
             self.segmenter.segment([self._pictures[number % len(self._pictures)]])
             took.append(time.perf_counter() - begun)
         return sorted(took)[calls // 2] * 1000
+
+
+class RawRuntime:
+    """The model file on its runtime, with no code of this project. The whole pipeline is measured against this."""
+
+    def __init__(self, model: str, runtime: str = DEFAULT_RUNTIME, workers: int = 0) -> None:
+        self.workers = workers or len(os.sched_getaffinity(0))
+        manifest = tomllib.loads((models_dir() / model / "manifest.toml").read_text())
+        size, file = manifest["input"], models_dir() / model / manifest["files"]["int8"]["path"]
+        self.size = size["height"], size["width"]
+        window = np.random.default_rng(1).integers(0, 256, (1, *self.size, size["channels"]), np.uint8)
+        started = {"onnx": _onnx_runtime, "openvino": _openvino}[runtime]
+        self._infer = started(str(file), window, self.workers)
+
+    def rate(self, seconds: float) -> tuple[float, float]:
+        """Windows per second on all workers, and the milliseconds of CPU that one takes."""
+        begun, cpu_s = time.monotonic(), time.process_time()
+        windows = self._infer(begun + seconds)
+        return windows / (time.monotonic() - begun), 1000 * (time.process_time() - cpu_s) / windows
+
+
+def _onnx_runtime(file: str, window: Image, workers: int) -> Callable[[float], int]:
+    """Windows that threads with a call each infer until an instant."""
+    runtime = import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = runtime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: window}
+
+    def work(until: float) -> int:
+        windows = 0
+        while time.monotonic() < until:
+            session.run(None, feed)
+            windows += 1
+        return windows
+
+    def infer(until: float) -> int:
+        with ThreadPoolExecutor(workers) as pool:
+            return sum(pool.map(work, [until] * workers))
+
+    return infer
+
+
+def _openvino(file: str, window: Image, workers: int) -> Callable[[float], int]:
+    """Windows that its own queue of asynchronous requests infers until an instant."""
+    openvino = import_module("openvino")
+    graph = openvino.Core().read_model(file)
+    graph.reshape(window.shape)
+    hint = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": workers, "INFERENCE_NUM_THREADS": workers}
+    queue = openvino.AsyncInferQueue(openvino.Core().compile_model(graph, "CPU", hint), workers)
+
+    def infer(until: float) -> int:
+        windows = 0
+        while time.monotonic() < until:
+            queue.start_async(window)
+            windows += 1
+        queue.wait_all()
+        return windows
+
+    return infer
 
 
 def hand_over_ms(hops: int = 3, times: int = 100) -> float:

@@ -12,7 +12,7 @@ from edge_inspector.simulation.bench.effort import Effort, offering, worker_coun
 from edge_inspector.simulation.bench.raw import RawModel
 from edge_inspector.simulation.bench.rounds import Figures, in_turns
 from edge_inspector.simulation.bench.runs import busy_processes, run_line
-from edge_inspector.simulation.demo import DemoOptions
+from edge_inspector.simulation.options import DemoOptions
 
 _CAMERAS = 4
 SHIPPED = "as shipped"
@@ -27,6 +27,7 @@ def settings(workers: int) -> dict[str, str]:
         f"model_cores = {cores}",
         "fifo_priority = 10",
         "lock_memory = true",
+        "camera_processes = true",
     )
     return {SHIPPED: ""} | {line: line for line in changed}
 
@@ -66,7 +67,7 @@ def _run(options: DemoOptions, busy: int) -> Figures:
         # If the machine does not allow a setting, the daemon ends with these words before it starts anything.
         lines = str(error).splitlines()
         why = next((line for line in lines if line.startswith("realtime.")), None)
-        return {"refused": why} if why else {"failed": lines[0].partition("; its last lines")[0]}
+        return {"refused": why} if why else {"failed": lines[0].partition(". Its last lines")[0]}
     return {
         "frames_per_s": run.frames_per_s,
         "added_latency_ms": run.report["added_latency_ms"],

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import io
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from edge_inspector.errors import EdgeInspectorError
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.bench.energy import used_j
+from edge_inspector.simulation.bench.interpreter import LockWatch
+from edge_inspector.simulation.demo import TICKS_PER_S, Demo, stat_of
 from edge_inspector.simulation.line import Line, camera_offset_mm
+from edge_inspector.simulation.options import DemoOptions
+from edge_inspector.simulation.report import read_ledger
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+CHILDREN = "processes of its own"
+_HISTORY_S, _SILENCE_S = 20.0, 1.0
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class ProcessSample:
     """A process at one instant: CPU seconds and page faults since its start, resident megabytes.
 
-    `threads` are CPU seconds by kind of thread. The threads of all cameras are one kind.
+    `threads` are CPU seconds by kind of thread. The threads of all cameras are one kind. `energy_j` is what the whole
+    machine has used. `lock_held` is the share of the time since the last sample in which the interpreter's lock was
+    held. Both are None if they cannot be read.
     """
 
     at_ns: int
@@ -37,6 +43,8 @@ class Sample:
     rss_mb: float
     faults: int = 0
     threads: dict[str, float] = field(default_factory=dict)
+    energy_j: float | None = None
+    lock_held: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +53,11 @@ class LineRun:
 
     line: Line
     report: dict[str, Any]
-    samples: list[Sample]
+    samples: list[ProcessSample]
     world_cores: float
     ready_s: float
     begun_ns: list[int]
+    triggered_ns: list[int] = field(default_factory=list)
 
     @property
     def steady_ns(self) -> tuple[int, int]:
@@ -62,6 +71,33 @@ class LineRun:
         """Frames per second through the model in the steady time."""
         begin, end = self.steady_ns
         return sum(begin <= at < end for at in self.begun_ns) / ((end - begin) / 1e9)
+
+    @property
+    def parts_per_s(self) -> float:
+        """Parts that the PLC announced per second of the steady time. This is what was really offered."""
+        begin, end = self.steady_ns
+        return sum(begin <= at < end for at in self.triggered_ns) / ((end - begin) / 1e9)
+
+    @property
+    def offered_per_s(self) -> float:
+        """Frames per second that were really offered: one of each camera for each part."""
+        return self.parts_per_s * self.line.lanes
+
+    @property
+    def lock_ms_per_frame(self) -> float | None:
+        """Milliseconds for which the interpreter's lock was held for each frame through the model."""
+        begin, end = self.steady_ns
+        held = [sample.lock_held for sample in self.samples if begin <= sample.at_ns <= end]
+        known = [each for each in held if each is not None]
+        return 1000 * statistics.mean(known) / max(1e-9, self.frames_per_s) if known else None
+
+    @property
+    def joule_per_frame(self) -> float | None:
+        """Energy of the whole machine for each frame through the model."""
+        first, last = self._steady_samples()
+        if first.energy_j is None or last.energy_j is None:
+            return None
+        return (last.energy_j - first.energy_j) / ((last.at_ns - first.at_ns) / 1e9) / max(1e-9, self.frames_per_s)
 
     @property
     def cores(self) -> float:
@@ -83,7 +119,7 @@ class LineRun:
         used = {kind: (cpu_s - first.threads.get(kind, 0.0)) / took_s for kind, cpu_s in last.threads.items()}
         return {kind: round(1000 * cores, 1) for kind, cores in sorted(used.items(), key=lambda item: -item[1])}
 
-    def _steady_samples(self) -> tuple[Sample, Sample]:
+    def _steady_samples(self) -> tuple[ProcessSample, ProcessSample]:
         begin, end = self.steady_ns
         within = [sample for sample in self.samples if begin <= sample.at_ns <= end]
         if len(within) < 2:
@@ -98,22 +134,36 @@ class LineRun:
         return next(sample.rss_mb for sample in reversed(self.samples) if sample.at_ns <= self.steady_ns[1])
 
 
-def run_line(options: DemoOptions) -> LineRun:
-    """Run the line from the first part to the last. Raises EdgeInspectorError if the daemon dies."""
+def run_line(options: DemoOptions, kind: Callable[[DemoOptions, Path], Demo] = Demo) -> LineRun:
+    """Run the line from the first part to the last. Raises EdgeInspectorError if the daemon dies.
+
+    `kind` may be a line with another product in the daemon's place.
+    """
     with tempfile.TemporaryDirectory(prefix="edge-inspector-bench-") as folder, redirect_stdout(io.StringIO()):
-        demo = Demo(options, Path(folder))
+        demo = kind(options, Path(folder))
         with demo.running(), _Watch(demo) as watch:
             demo.play()
+            _hear_out(lambda: demo.recorder.count)
             begun_ns = [view["begun_ns"] for body in demo.recorder.verdicts() for view in body["views"]]
             report = dict(demo.finish())
+            triggered_ns = [event["at_ns"] for event in read_ledger(demo.ledger) if event["kind"] == "trigger"]
     return LineRun(
         line=demo.line,
         report=report,
         samples=watch.samples,
         world_cores=watch.world_cores,
-        ready_s=watch.ready_s,
+        ready_s=demo.ready_s,
         begun_ns=begun_ns,
+        triggered_ns=triggered_ns,
     )
+
+
+def _hear_out(heard: Callable[[], int]) -> None:
+    """Wait until no more messages come, or for 20 s: a station that is overloaded publishes history later."""
+    until, before = time.monotonic() + _HISTORY_S, -1
+    while (now := heard()) != before and time.monotonic() < until:
+        before = now
+        time.sleep(_SILENCE_S)
 
 
 class _Watch:
@@ -121,11 +171,10 @@ class _Watch:
 
     def __init__(self, demo: Demo) -> None:
         self._daemon = demo.daemon.pid
-        self._world = (demo.plc.pid, demo.broker.pid)
-        self.samples: list[Sample] = []
+        self._world = (demo.plc.pid, demo.broker.pid, os.getpid())  # the subscriber is a thread of this process
+        self._lock = LockWatch(demo.daemon.pid)
+        self.samples: list[ProcessSample] = []
         self.world_cores = 0.0
-        self.ready_s = float("nan")
-        self._port = demo.ports["web"]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -137,27 +186,13 @@ class _Watch:
         self._stop.set()
         self._thread.join()
 
-    def _until_ready(self) -> float:
-        """The age of the daemon when it is first ready."""
-        while not self._stop.wait(0.01):
-            connection = HTTPConnection("127.0.0.1", self._port, timeout=1)
-            try:
-                connection.request("GET", "/healthz")
-                if connection.getresponse().status == HTTPStatus.OK:
-                    return age_s(self._daemon)
-            except (OSError, HTTPException):
-                continue
-            finally:
-                connection.close()
-        return float("nan")
-
     def _run(self) -> None:
-        self.ready_s = self._until_ready()
         began_ns = time.monotonic_ns()
         began_s = sum(sample.cpu_s for pid in self._world if (sample := sample_of(pid)))
-        while not self._stop.wait(0.25):
+        while not self._stop.is_set():
+            held = self._lock.held(0.25, self._stop)
             if found := sample_of(self._daemon):
-                self.samples.append(found)
+                self.samples.append(replace(found, energy_j=used_j(), lock_held=held))
             world = [sample.cpu_s for pid in self._world if (sample := sample_of(pid))]
             if len(world) == len(self._world):
                 self.world_cores = (sum(world) - began_s) / ((time.monotonic_ns() - began_ns) / 1e9)
@@ -174,34 +209,33 @@ def busy_processes(count: int) -> Iterator[None]:
         yield
 
 
-def age_s(pid: int) -> float:
-    """The age of the process, to 10 ms."""
-    began_ticks = int(_stat_of(Path(f"/proc/{pid}"))[19])
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - began_ticks / _TICKS_PER_S
-
-
-def sample_of(pid: int) -> Sample | None:
-    """The process now. None if it is gone."""
+def sample_of(pid: int) -> ProcessSample | None:
+    """The process now, with those that it has started. None if it is gone."""
     try:
-        fields = _stat_of(Path(f"/proc/{pid}"))
+        fields = stat_of(Path(f"/proc/{pid}"))
         threads: dict[str, float] = {}
         for task in Path(f"/proc/{pid}/task").iterdir():
             kind = (task / "comm").read_text().strip().partition("-")[0]
-            threads[kind] = threads.get(kind, 0.0) + _cpu_s(_stat_of(task))
+            threads[kind] = threads.get(kind, 0.0) + _cpu_s(stat_of(task))
+        children_s = _children_s(pid)
     except OSError:
         return None
-    return Sample(
+    if children_s:
+        threads[CHILDREN] = children_s
+    return ProcessSample(
         at_ns=time.monotonic_ns(),
-        cpu_s=_cpu_s(fields),
+        cpu_s=_cpu_s(fields) + children_s,
         rss_mb=int(fields[21]) * _PAGE_MB,
         faults=int(fields[7]),
         threads=threads,
     )
 
 
-def _stat_of(process: Path) -> list[str]:
-    return (process / "stat").read_text().rpartition(")")[2].split()
+def _children_s(pid: int) -> float:
+    """CPU seconds of the process's own processes: its cameras, if they have some."""
+    children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+    return sum(_cpu_s(stat_of(Path(f"/proc/{child}"))) for child in children)
 
 
 def _cpu_s(fields: list[str]) -> float:
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S

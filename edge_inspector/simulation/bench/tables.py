@@ -7,13 +7,31 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from edge_inspector.simulation.bench.realtime import SHIPPED
 from edge_inspector.simulation.bench.rounds import Figures
 
 LEVELS = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
+THROUGHPUT = {
+    "raw_frames_per_s": "the runtime alone, frames/s",
+    "asked_frames_per_s": "frames/s that were to be offered",
+    "offered_frames_per_s": "frames/s that were offered",
+    "pipeline_frames_per_s": "the whole pipeline, frames/s",
+    "ratio": "ratio to the runtime alone",
+    "ratio_beside_world": "ratio to the runtime on what PLC and broker leave",
+    "cpu_ms_per_frame": "CPU of a judged frame, ms",
+    "model_share": "the model's share of it",
+    "beside_model_ms_per_frame": "CPU beside the model for a judged frame, ms",
+    "beside_model_ms_per_part": "CPU beside the model for a part, ms",
+    "lock_ms_per_frame": "interpreter's lock held for a frame, ms",
+    "joule_per_frame": "energy of the machine for a frame, J",
+    "daemon_cores": "CPU of the daemon, cores",
+    "world_cores": "CPU of PLC and broker, cores",
+    "page_faults_per_frame": "page faults per frame",
+}
+ENOUGH = 0.97  # of the frames that were to be offered
 _ADDED = "added_latency_ms"
 _FEW = "p99.9 of up to 1000 values is the maximum"
 
@@ -34,26 +52,37 @@ def spread(found: Figures, *path: str) -> str:
 
 def _throughput(found: Figures) -> str:
     columns = [found, *([found["one_core_left"]] if "one_core_left" in found else [])]
-    names = {
-        "raw_frames_per_s": "the model alone, frames/s",
-        "pipeline_frames_per_s": "the whole pipeline, frames/s",
-        "ratio": "ratio",
-        "daemon_cores": "CPU of the daemon, cores",
-        "world_cores": "CPU of PLC and broker, cores",
-        "page_faults_per_frame": "page faults per frame",
-    }
-    rows = [[label, *(spread(each, key) for each in columns)] for key, label in names.items()]
+    rows = [[label, *(spread(each, key) for each in columns)] for key, label in THROUGHPUT.items()]
     rows += [
         [f"CPU ms/s: {kind}", *(spread(each, "threads_ms_per_s", kind) for each in columns)]
         for kind in found["threads_ms_per_s"]
     ]
+    rows += [
+        [
+            f"{stage}, ms, {' / '.join(LEVELS.values())}",
+            *(" / ".join(_medians(each["stages_ms"][stage])) for each in columns),
+        ]
+        for stage in found["stages_ms"]
+    ]
     rows.append(_counts("verdicts late / unaccounted", columns, ["late", "unaccounted"]))
-    return _markdown(["the model's threads", *(_number(each["workers"]) for each in columns)], rows)
+    return _markdown(["the model's threads", *(_number(each["workers"]) for each in columns)], rows) + _short(columns)
+
+
+def _short(columns: Sequence[Figures]) -> str:
+    """A line for each column whose line could not offer what it was to offer."""
+    lines = [
+        f"\n\n**{_number(each['workers'])} threads: only {_number(each['offered_frames_per_s'])} of "
+        f"{_number(each['asked_frames_per_s'])} frames/s could be offered. These figures show the limit "
+        "of the simulated line, not of the daemon.**"
+        for each in columns
+        if each["offered_frames_per_s"] < ENOUGH * each["asked_frames_per_s"]
+    ]
+    return "".join(lines)
 
 
 def _latency(found: Figures) -> str:
     loads = found["loads"].values()
-    head = [f"latency, ms; 2 cameras, {found['workers']} of the model's threads", *found["loads"]]
+    head = [f"latency, ms, with 2 cameras, {found['workers']} of the model's threads", *found["loads"]]
     head[-1] += f" of the line's own {_number(found['capacity_frames_per_s'])} frames/s"
     rows = [
         [f"{stage}, {' / '.join(LEVELS.values())}", *(" / ".join(_medians(load["stages_ms"][stage])) for load in loads)]
@@ -62,7 +91,7 @@ def _latency(found: Figures) -> str:
     rows += _added(loads)
     rows.append(["frames/s", *(spread(load, "frames_per_s") for load in loads)])
     rows.append(_counts("verdicts late / unaccounted", loads, ["late", "unaccounted"]))
-    return _markdown(head, rows) + f"\n\nThe stages' spread is in the JSON; {_FEW}."
+    return _markdown(head, rows) + f"\n\nThe stages' spread is in the JSON. {_FEW}."
 
 
 def _growth(found: Figures) -> str:

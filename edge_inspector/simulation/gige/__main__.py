@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_inspector.simulation.gige.camera import Faults, SimulatedGigeCamera
-from edge_inspector.simulation.gige.scene import Scene
+from edge_inspector.simulation.gige.scene import SimulatedScene
 from edge_inspector.simulation.line import Line
 
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         first_frame_id=given.first_frame_id,
         short_every=given.short_every,
     )
-    scene = Scene(Line.read(given.line), given.lane, given.offset_mm, given.boot)
+    scene = SimulatedScene(Line.read(given.line), given.lane, given.offset_mm, given.boot)
     try:
         camera = SimulatedGigeCamera(given.address, given.serial, scene, faults)
     except OSError as error:

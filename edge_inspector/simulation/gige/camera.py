@@ -16,8 +16,8 @@ from edge_inspector.simulation.gige.control import ControlChannel
 from edge_inspector.simulation.gige.formats import binned, encoded, size_of
 from edge_inspector.simulation.gige.genapi import MODEL_NAME, VENDOR_NAME, describe
 from edge_inspector.simulation.gige.registers import CHUNKS, Registers
-from edge_inspector.simulation.gige.scene import Scene
-from edge_inspector.simulation.gige.stream import Picture, StreamChannel
+from edge_inspector.simulation.gige.scene import SimulatedScene
+from edge_inspector.simulation.gige.stream import ImageLeader, StreamChannel
 from edge_inspector.simulation.gige.triggers import Triggers
 
 _LOOK_UP_S: Final = 0.05  # interval at which a wait checks whether it still makes sense
@@ -62,7 +62,7 @@ class Shot:
 class SimulatedGigeCamera:
     """A camera on one address. Raises OSError if the address is in use or not this machine's."""
 
-    def __init__(self, address: str, serial: str, scene: Scene, faults: Faults) -> None:
+    def __init__(self, address: str, serial: str, scene: SimulatedScene, faults: Faults) -> None:
         self._scene = scene
         self._faults = faults
         self._random = random.Random(serial)
@@ -275,7 +275,7 @@ class SimulatedGigeCamera:
         payload = encoded(cut if whole else cut[: cut.shape[0] // 2], pixel_format)
         if enabled is not None:
             payload += self._chunk_data(enabled, len(payload), shot, ticks)
-        picture = Picture(
+        picture = ImageLeader(
             block_id=self._frame_id,
             ticks=ticks,
             pixel_format=pixel_format,

@@ -14,7 +14,7 @@ _LOOKED_THROUGH: Final = 400
 _MM_PER_ROW: Final = {True: 0.2, False: MM_PER_PX}  # of pictures from a folder, and of rendered ones
 
 
-class Scene:
+class SimulatedScene:
     """One lane of the line, seen at `offset_mm` after the photo-eye. The sensor is as large as the largest picture."""
 
     def __init__(self, line: Line, lane: int, offset_mm: float, boot: int) -> None:

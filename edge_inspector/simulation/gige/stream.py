@@ -27,7 +27,7 @@ _SIZE_MASK: Final = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class ImageLeader:
     """The content of a frame's leader. `payload`: the pixels, followed by the chunks."""
 
     block_id: int
@@ -54,7 +54,7 @@ class StreamChannel:
         memory.set_words({registers.STREAM_SOURCE_PORT: self._socket.getsockname()[1], registers.PACKET_SIZE: 1500})
         memory.watched[registers.PACKET_SIZE] = self._packet_size_written
 
-    def send(self, picture: Picture) -> None:
+    def send(self, picture: ImageLeader) -> None:
         """Send one frame, at the pace that the client has set."""
         packets = _packets(picture, (self._memory.word(registers.PACKET_SIZE) & _SIZE_MASK) - _OVERHEAD)
         with self._lock:
@@ -93,7 +93,7 @@ class StreamChannel:
             self._send(bytes(max(0, (word & _SIZE_MASK) - 28)))
 
 
-def _packets(picture: Picture, room: int) -> list[bytes]:
+def _packets(picture: ImageLeader, room: int) -> list[bytes]:
     kind = _IMAGE | (_WITH_CHUNKS if picture.has_chunks else 0)
     leader = struct.pack(
         ">HHQIIIIIHH",

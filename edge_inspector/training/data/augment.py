@@ -1,7 +1,7 @@
 """Augmentation as on a shop floor: light, gamma, tint, blur, noise, and parts that lie a little differently."""
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from edge_inspector.segmenters.manifest import Fill
 from edge_inspector.training.data.folder import Image
 
 
-class Sample(NamedTuple):
+class TrainingSample(NamedTuple):
     """One sample of an image, its labels and their certainty.
 
     - image [H, W, C]
@@ -24,9 +24,22 @@ class Sample(NamedTuple):
     certainty: Image
 
 
-def certain(image: Image, classes: Image) -> Sample:
+class Source(Protocol):
+    """An endless source of samples."""
+
+    classes: tuple[str, ...]
+    channels: int
+
+    def draw(self, rng: np.random.Generator) -> TrainingSample:
+        """One sample."""
+
+    def calibration(self, count: int, rng: np.random.Generator) -> list[Image]:
+        """Images as from the camera, for the ranges of the activations."""
+
+
+def certain(image: Image, classes: Image) -> TrainingSample:
     """A sample whose labels are certain."""
-    return Sample(image, classes, np.where(classes > 0, np.uint8(255), np.uint8(0)).astype(np.uint8))
+    return TrainingSample(image, classes, np.where(classes > 0, np.uint8(255), np.uint8(0)).astype(np.uint8))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,20 +65,20 @@ class Augmentation:
     flip: bool = True
     fill: Fill = "mirror"
 
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+    def __call__(self, sample: TrainingSample, rng: np.random.Generator) -> TrainingSample:
         """Change one sample at random."""
         moved = self._move(sample, rng)
         return moved._replace(image=self._light(moved.image, rng))
 
-    def _move(self, sample: Sample, rng: np.random.Generator) -> Sample:
+    def _move(self, sample: TrainingSample, rng: np.random.Generator) -> TrainingSample:
         if self.turn_deg or self.scale or self.elastic_px:
             sample = self._warp(sample, rng)
         if self.flip:
             across, along = rng.choice((-1, 1), 2)
-            sample = Sample(*(plane[::along, ::across] for plane in sample))
-        return Sample(*(np.ascontiguousarray(plane) for plane in sample))
+            sample = TrainingSample(*(plane[::along, ::across] for plane in sample))
+        return TrainingSample(*(np.ascontiguousarray(plane) for plane in sample))
 
-    def _warp(self, sample: Sample, rng: np.random.Generator) -> Sample:
+    def _warp(self, sample: TrainingSample, rng: np.random.Generator) -> TrainingSample:
         height, width = sample.classes.shape
         angle = rng.uniform(-self.turn_deg, self.turn_deg)
         matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0 + rng.uniform(-self.scale, self.scale))
@@ -74,7 +87,7 @@ class Augmentation:
         size, reach = (height, width), self.elastic_px
         where = [row[0] * x + row[1] * y + row[2] + _waves(size, reach, rng) for row in inverse]
         image = _remapped(sample.image, where, cv2.INTER_LINEAR, self.fill).reshape(sample.image.shape)
-        return Sample(
+        return TrainingSample(
             image,
             _remapped(sample.classes, where, cv2.INTER_NEAREST, self.fill),
             _remapped(sample.certainty, where, cv2.INTER_NEAREST, self.fill),

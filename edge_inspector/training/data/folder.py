@@ -3,13 +3,12 @@
 Columns that every index has:
 
 - image
-- mask: may be empty for good images
-- class
-- label: 0 good, 1 defective
-- split
+- class, or label: 0 good, 1 defective. Each follows from the other
 
 Optional columns:
 
+- mask: may be empty for good images
+- split: otherwise groups are dealt into train and val
 - a grouping key, see GROUP_COLUMNS
 - fold
 - part: several images can be views of one part
@@ -21,6 +20,7 @@ An image with defects of several classes has one row for each class.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -28,9 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.data.dealing import deal_splits
 from edge_inspector.training.data.index_file import INDEX, Row, read_index
 from edge_inspector.training.data.masks import read_mask
-from edge_inspector.training.data.pictures import is_grey, read_picture
+from edge_inspector.training.data.pictures import is_grey, read_picture, refuse_turned
 
 Image: TypeAlias = NDArray[np.uint8]
 GROUP_COLUMNS: Final = ("group", "session", "item", "tile", "location", "part_id")
@@ -41,7 +42,7 @@ _SEVERAL: Final = 4  # masks. So many cannot all be large by chance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class LabelledImage:
     """One image. `marks` has (class index + 1, mask 0..255) per class. `second`: the same by another annotator."""
 
     name: str
@@ -101,8 +102,21 @@ class Folder:
         if not self.classes:
             raise ConfigError([Fault(str(root / INDEX), "names no defect: at least one row needs label 1")])
         self._groups = _joined(self._rows, self.group_column)
-        self._grey = self._is_grey() if grey is None else grey
-        self.channels = 1 if self._grey else 3
+        self._asked_grey = grey
+        self.dealt = not self._rows[0]["split"]
+        if self.dealt:
+            chosen = deal_splits((self.group_of(row), row["class"]) for row in self._rows)
+            self._rows = [{**row, "split": chosen[self.group_of(row)]} for row in self._rows]
+
+    @cached_property
+    def _grey(self) -> bool:
+        """Reads every picture, so it waits until somebody needs it."""
+        return self._is_grey() if self._asked_grey is None else self._asked_grey
+
+    @property
+    def channels(self) -> int:
+        """1 for grey pictures, 3 for colour."""
+        return 1 if self._grey else 3
 
     def splits(self) -> dict[str, int]:
         """How many rows each split has."""
@@ -132,6 +146,13 @@ class Folder:
             what = f"every picture of {split!r} is good: there is no defect to learn"
             raise ConfigError([Fault(str(self.root / INDEX), what)])
 
+    def pictures(self) -> dict[str, list[tuple[int, Row]]]:
+        """Image -> its rows, each with its line in the index, in all splits."""
+        found: dict[str, list[tuple[int, Row]]] = {}
+        for line, row in enumerate(self._rows, 2):
+            found.setdefault(row["image"], []).append((line, row))
+        return found
+
     def rows(self, split: str) -> list[Row]:
         """The rows of a split, or of several splits joined by +."""
         wanted = {split} if split in self.splits() else set(split.split("+"))
@@ -157,23 +178,26 @@ class Folder:
 
     def entries(
         self, split: str, wanted: Callable[[Row], bool] = lambda _: True, *, doubtful: bool = False
-    ) -> list[Entry]:
+    ) -> list[LabelledImage]:
         """The images of a split, see `sure_rows`."""
         chosen: dict[str, list[Row]] = {}
         for row in self.sure_rows(split, doubtful=doubtful):
             if wanted(row):
                 chosen.setdefault(row["image"], []).append(row)
-        found = [self._entry(rows) for rows in chosen.values()]
+        found = [self.entry(rows) for rows in chosen.values()]
         self._refuse_inverted(found)
         return found
 
-    def _entry(self, rows: list[Row]) -> Entry:
+    def entry(self, rows: list[Row]) -> LabelledImage:
+        """One picture, read with its masks. `rows` are all of its rows. Raises ConfigError."""
         first = rows[0]
         image = smaller(read_picture(self.root / first["image"], grey=self._grey), self.shrink)
         bad = [row for row in rows if row["label"] == "1"]
         if not bad:
             self._refuse_marked(rows)
-        return Entry(
+        elif any(row["mask"] for row in bad):
+            refuse_turned(self.root / first["image"])
+        return LabelledImage(
             name=first["image"],
             part=part_of(first),
             group=self.group_of(first),
@@ -193,12 +217,12 @@ class Folder:
                 what = f"is {mask.shape}, its image {shape[:2]}: a mask is as large as its picture"
                 raise ConfigError([Fault(row[column], what)])
             if column == "mask" and not row.get("note") and not mask.any():
-                what = f"is empty, but {row['image']} is said to be defective: draw the defect, or say why in `note`"
+                what = f"is empty, but {row['image']} is marked as defective: draw the defect, or write why in `note`"
                 raise ConfigError([Fault(row[column], what)])
             found.append((1 + self.classes.index(row["class"]), mask))
         return tuple(found)
 
-    def _refuse_inverted(self, entries: Iterable[Entry]) -> None:
+    def _refuse_inverted(self, entries: Iterable[LabelledImage]) -> None:
         """Raise ConfigError if every mask is mostly defect: then somebody has drawn the good areas."""
         shares = [float((mask > 127).mean()) for entry in entries for _, mask in entry.marks]
         if len(shares) >= _SEVERAL and min(shares) > 0.5:
@@ -211,7 +235,7 @@ class Folder:
         """Raise ConfigError if a good image has a defect in its mask."""
         for row in rows:
             if row.get("mask") and self._mask(row["mask"]).any():
-                what = f"shows a defect, but {row['image']} is said to be good (label 0): one of the two is wrong"
+                what = f"shows a defect, but {row['image']} is marked as good (label 0): one of the two is wrong"
                 raise ConfigError([Fault(row["mask"], what)])
 
     def _mask(self, name: str) -> Image:

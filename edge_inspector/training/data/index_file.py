@@ -1,7 +1,7 @@
 """Reads and checks the file index.csv of a folder of labelled images. Each fault says what to write instead."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -10,11 +10,16 @@ from edge_inspector.errors import ConfigError, Fault
 Row: TypeAlias = dict[str, str]
 
 INDEX: Final = "index.csv"
-_REQUIRED: Final = ("image", "mask", "class", "label", "split")
+GOOD: Final = frozenset({"", "good", "ok"})
+"""The words in the column `class` that mean good, in any case of letters."""
 
 
 def read_index(root: Path) -> list[Row]:
-    """The rows of the folder's index. Raises ConfigError with the first twenty faults."""
+    """The rows of the folder's index. Raises ConfigError with the first twenty faults.
+
+    A missing `label` follows from `class`, and a missing `class` from `label`. `mask` and `split` may be missing too.
+    Each row then has them, empty.
+    """
     path = root / INDEX
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # Excel puts a byte order mark first
@@ -23,9 +28,11 @@ def read_index(root: Path) -> list[Row]:
         raise ConfigError([Fault(str(path), "is not UTF-8: save it as CSV UTF-8")]) from error
     except (OSError, csv.Error) as error:
         raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
-    missing = [name for name in _REQUIRED if not rows or name not in rows[0]]
+    missing = [] if rows and "image" in rows[0] else ["image"]
+    missing += [] if rows and rows[0].keys() & {"class", "label"} else ["class (or label)"]
     if missing:
         raise ConfigError([Fault(str(path), _columns_wanted(missing, rows))])
+    rows = [_completed(row) for row in rows]
     faults = [Fault(f"{path}: line {line}", what) for line, row in enumerate(rows, 2) for what in _wrong(root, row)]
     faults += [Fault(str(path), what) for what in _contradictions(rows)]
     if faults:
@@ -33,16 +40,30 @@ def read_index(root: Path) -> list[Row]:
     return rows
 
 
+def _completed(row: Row) -> Row:
+    """The row with the four columns that it may leave out."""
+    label, kind = row.get("label", "").strip(), row.get("class", "").strip()
+    if "class" not in row:
+        kind = "defect" if label == "1" else "good"
+    return {
+        **row,
+        "mask": row.get("mask", ""),
+        "class": row.get("class", kind),
+        "label": label or str(int(kind.casefold() not in GOOD)),
+        "split": row.get("split", ""),
+    }
+
+
 def _columns_wanted(missing: Iterable[str], rows: list[Row]) -> str:
     wanted = f"needs at least one row and the columns {', '.join(missing)}"
     heading = ",".join(str(name) for name in rows[0]) if rows else ""
     separator = next((mark for mark in ";\t" if mark in heading), "")
     if separator:
-        return f"{wanted}; the fields are separated by {separator!r}: save it with commas"
-    return f"{wanted}; its first line is {heading!r}" if heading else wanted
+        return f"{wanted}. The fields are separated by {separator!r}: save it with commas"
+    return f"{wanted}. Its first line is {heading!r}" if heading else wanted
 
 
-def _contradictions(rows: Iterable[Row]) -> Iterable[str]:
+def _contradictions(rows: Sequence[Row]) -> Iterable[str]:
     """Faults that no single row shows: one picture good and bad, one class spelled in two ways."""
     labels: dict[str, set[str]] = {}
     spellings: dict[str, set[str]] = {}
@@ -53,6 +74,9 @@ def _contradictions(rows: Iterable[Row]) -> Iterable[str]:
     for image, found in labels.items():
         if len(found) > 1:
             yield f"{image} has a row with label 0 and one with label 1: it is good or it is not"
+    if len({bool(row["split"]) for row in rows}) > 1:
+        line = next(line for line, row in enumerate(rows, 2) if not row["split"])
+        yield f"line {line} has no split, other lines have one: write train or val, or leave the whole column out"
     for names in spellings.values():
         if len(names) > 1:
             yield f"the classes {', '.join(map(repr, sorted(names)))} differ only in spelling: write one"
@@ -65,8 +89,10 @@ def _wrong(root: Path, row: Row) -> Iterable[str]:
         yield f"label must be 0 or 1, not {row['label']!r}: write 0 for good and 1 for defective"
     if row["label"] == "1" and not row["class"]:
         yield "a defective row names its class"
+    if row["label"] == "1" and row["class"].strip().casefold() in GOOD - {""}:
+        yield f"{row['image']} has label 1 and the class {row['class']!r}: it is good or it is not"
     if row["label"] == "1" and not row["mask"] and not row.get("note"):
-        yield f"{row['image']} is defective and has no mask: draw one, or say why in a column `note` to leave it out"
+        yield f"{row['image']} is defective and has no mask: draw one, or write why in a column `note` to leave it out"
     for column in ("image", "mask", "mask2"):
         name = row.get(column)
         if not name:

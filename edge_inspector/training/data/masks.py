@@ -18,7 +18,7 @@ _FLAWED: Final = 255
 _HALF: Final = 128
 _FAINTEST: Final = 16
 """Values below this are class numbers, not degrees of certainty."""
-_RULE: Final = "write 0 where the part is good and 255 where it is flawed, grey, 8 bits"
+_RULE: Final = "Write 0 where the part is good and 255 where it is flawed, grey, 8 bits"
 
 
 def read_mask(path: Path) -> Image:
@@ -28,7 +28,7 @@ def read_mask(path: Path) -> Image:
         raise _refused(path, f"has {stored.dtype.itemsize * 8} bits a value, at most {stored.max()}")
     if stored.ndim == 3 and stored.shape[2] == 4:
         if (stored[..., 3] != stored[0, 0, 3]).any():
-            raise _refused(path, "is partly transparent: nobody can tell whether colour or transparency is the mask")
+            raise _refused(path, "is partly transparent: it is not clear whether colour or transparency is the mask")
         stored = stored[..., :3]
     if stored.ndim == 3:
         if (stored != stored[..., :1]).any():
@@ -59,4 +59,4 @@ def _colours(picture: NDArray[Any]) -> str:
 
 
 def _refused(path: Path, what: str) -> ConfigError:
-    return ConfigError([Fault(str(path), f"is no mask: it {what}; {_RULE}")])
+    return ConfigError([Fault(str(path), f"is not a mask: it {what}. {_RULE}")])

@@ -8,9 +8,9 @@ import numpy as np
 
 from edge_inspector.segmenters.manifest import Fill
 from edge_inspector.segmenters.tiling import fill_up
-from edge_inspector.training.data.augment import SHOP_FLOOR, Augmentation, Sample, certain
+from edge_inspector.training.data.augment import SHOP_FLOOR, Augmentation, TrainingSample, certain
 from edge_inspector.training.data.draw import draw
-from edge_inspector.training.data.folder import Entry, Image
+from edge_inspector.training.data.folder import Image, LabelledImage
 from edge_inspector.training.data.paste import cuts, paste
 
 Thing = TypeVar("Thing")
@@ -36,7 +36,7 @@ class Patches:
     def __init__(
         self,
         classes: tuple[str, ...],
-        entries: list[Entry],
+        entries: list[LabelledImage],
         *,
         mix: Mix,
         patch: tuple[int, int],
@@ -59,7 +59,7 @@ class Patches:
         self._drawn = {1 + classes.index(name): shape for name, shape in mix.drawn.items()}
         self._all = entries
 
-    def draw(self, rng: np.random.Generator) -> Sample:
+    def draw(self, rng: np.random.Generator) -> TrainingSample:
         """Cut one patch."""
         return self._augmentation(self._raw(rng), rng)
 
@@ -68,7 +68,7 @@ class Patches:
         picks = rng.integers(len(self._all), size=count)
         return [self._cut(self._all[int(pick)], 0, rng).image for pick in picks]
 
-    def _raw(self, rng: np.random.Generator) -> Sample:
+    def _raw(self, rng: np.random.Generator) -> TrainingSample:
         mix, chance = self._mix, rng.random()
         if self._good and chance < mix.draw_share and self._drawn:
             return self._with_drawn(rng)
@@ -80,7 +80,7 @@ class Patches:
             return self._with_pasted(index, rng)
         return self._cut(_any(self._by_class[index], rng), index, rng)
 
-    def _with_drawn(self, rng: np.random.Generator) -> Sample:
+    def _with_drawn(self, rng: np.random.Generator) -> TrainingSample:
         """A good surface with a drawn defect."""
         index = int(rng.choice(list(self._drawn)))
 
@@ -89,7 +89,7 @@ class Patches:
 
         return self._spoilt(index, lay, rng)
 
-    def _with_pasted(self, index: int, rng: np.random.Generator) -> Sample:
+    def _with_pasted(self, index: int, rng: np.random.Generator) -> TrainingSample:
         """A good surface with one to three pasted defects of a class."""
 
         def lay(image: Image, classes: Image) -> None:
@@ -98,7 +98,7 @@ class Patches:
 
         return self._spoilt(index, lay, rng)
 
-    def _spoilt(self, index: int, spoil: Callable[[Image, Image], None], rng: np.random.Generator) -> Sample:
+    def _spoilt(self, index: int, spoil: Callable[[Image, Image], None], rng: np.random.Generator) -> TrainingSample:
         """A patch of a picture with added defects. They are added before cutting, so chips lie at edges of the part."""
         entry = _any(self._good, rng)
         image, classes = entry.image.copy(), entry.classes
@@ -106,7 +106,7 @@ class Patches:
         mark = np.where(classes == index, np.uint8(255), np.uint8(0)).astype(np.uint8)
         return self._cut(replace(entry, image=image, marks=((index, mark),)), index, rng)
 
-    def _cut(self, entry: Entry, index: int, rng: np.random.Generator) -> Sample:
+    def _cut(self, entry: LabelledImage, index: int, rng: np.random.Generator) -> TrainingSample:
         """Cut a patch around some pixel of a class. It is not centred, because windows of a frame are not either."""
         fill = self._augmentation.fill
         image, classes = (padded(plane, self._patch, fill) for plane in (entry.image, entry.classes))
@@ -122,7 +122,7 @@ class Patches:
         if not self._mix.soft:
             return certain(image[box], classes[box])
         kinds, certainty = (padded(plane, self._patch, fill)[box] for plane in (entry.likeliest, entry.certainty))
-        return Sample(image[box], kinds, certainty)
+        return TrainingSample(image[box], kinds, certainty)
 
 
 def _any(pool: list[Thing], rng: np.random.Generator) -> Thing:

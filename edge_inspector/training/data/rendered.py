@@ -1,19 +1,22 @@
 """The rendered tile line as data for training and judging."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Final
 
 import numpy as np
 
 from edge_inspector.simulation.tiles import CLASSES, SIZE_PX, TileLine
-from edge_inspector.training.data.augment import RENDERED, Sample, certain
+from edge_inspector.training.data.augment import RENDERED, TrainingSample, certain
 from edge_inspector.training.data.folder import Image
-from edge_inspector.training.judging.evidence import Part, View
+from edge_inspector.training.judging.evidence import TruePart, TrueView
 
 TILE_LINE: Final = "tile-line"
 """The name of the rendered line, used in place of a folder."""
 
 _HELD_OUT_SEEDS: Final = range(95001, 95011)
+_HELD_OUT_PARTS: Final = 200
+_HELD_OUT_RATE: Final = 0.15
 _LANES: Final = 4
 
 
@@ -28,7 +31,7 @@ class RenderedTiles:
         self._defective = [TileLine(seed, lanes, 1.0) for seed in seeds for lanes in (1, 2, 4)]
         self._good = [TileLine(seed, lanes, 0.0) for seed in seeds for lanes in (1, 2, 4)]
 
-    def draw(self, rng: np.random.Generator) -> Sample:
+    def draw(self, rng: np.random.Generator) -> TrainingSample:
         """Render one frame at random."""
         part = int(rng.integers(2**31))
         if rng.random() < self._good_share:
@@ -44,17 +47,31 @@ class RenderedTiles:
         return [self.draw(rng).image for _ in range(count)]
 
 
-def held_out_parts() -> Iterator[Part]:
-    """2000 planks from seeds that nothing else uses, with the defect rate of the demo line."""
-    return rendered_parts(_HELD_OUT_SEEDS, _LANES, 200, 0.15)
+def held_out_count() -> int:
+    """How many planks `held_out_parts` has."""
+    return len(_HELD_OUT_SEEDS) * _HELD_OUT_PARTS
 
 
-def rendered_parts(seeds: range, lanes: int, parts: int, defect_rate: float) -> Iterator[Part]:
+def held_out_parts(order: Iterable[int] | None = None) -> Iterator[TruePart]:
+    """2000 planks from seeds that nothing else uses, with the defect rate of the demo line.
+
+    With `order`, only those, by their numbers from 0.
+    """
+    line = cache(lambda seed: TileLine(seed, _LANES, _HELD_OUT_RATE))
+    for number in range(held_out_count()) if order is None else order:
+        yield _rendered(line(_HELD_OUT_SEEDS[number // _HELD_OUT_PARTS]), number % _HELD_OUT_PARTS)
+
+
+def rendered_parts(seeds: range, lanes: int, parts: int, defect_rate: float) -> Iterator[TruePart]:
     """The parts of several lines, one view per lane. Each line is a group."""
-    clean = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
     for seed in seeds:
         line = TileLine(seed, lanes, defect_rate)
         for part in range(parts):
-            bad = bool(line.defects(part))
-            views = [View(line.render(part, lane), line.truth(part, lane) if bad else clean) for lane in range(lanes)]
-            yield Part(f"{seed}/{part}", str(seed), bad, views)
+            yield _rendered(line, part)
+
+
+def _rendered(line: TileLine, part: int) -> TruePart:
+    bad = bool(line.defects(part))
+    clean = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
+    views = [TrueView(line.render(part, lane), line.truth(part, lane) if bad else clean) for lane in range(line.lanes)]
+    return TruePart(f"{line.seed}/{part}", str(line.seed), bad, views)

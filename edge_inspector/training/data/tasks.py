@@ -7,15 +7,14 @@ from typing import Final, Protocol
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Fill
-from edge_inspector.training.data.augment import SHOP_FLOOR
+from edge_inspector.training.data.augment import SHOP_FLOOR, Source
 from edge_inspector.training.data.folder import Folder
 from edge_inspector.training.data.folds import grouped_folds
 from edge_inspector.training.data.index_file import INDEX
 from edge_inspector.training.data.patches import Mix, Patches
 from edge_inspector.training.data.rendered import TILE_LINE, RenderedTiles, held_out_parts, rendered_parts
-from edge_inspector.training.judging.evidence import Part
+from edge_inspector.training.judging.evidence import TruePart
 from edge_inspector.training.judging.splits import folder_parts
-from edge_inspector.training.learning.train import Source
 
 _TRAIN_SEEDS: Final = tuple(range(11, 23))
 # Ten seeds each: textures differ more between seeds than between parts of one seed.
@@ -36,10 +35,10 @@ class Task(Protocol):
     def source(self, fold: int | None) -> Source:
         """The training data: all but a fold, or everything."""
 
-    def judged(self, fold: int) -> Iterable[Part]:
+    def judged(self, fold: int) -> Iterable[TruePart]:
         """The parts of a fold."""
 
-    def split(self, name: str) -> Iterable[Part]:
+    def split(self, name: str) -> Iterable[TruePart]:
         """The parts of a split that is never trained on."""
 
 
@@ -94,11 +93,11 @@ class FolderTask:
             shrink=self.shrink,
         )
 
-    def judged(self, fold: int) -> Iterable[Part]:
+    def judged(self, fold: int) -> Iterable[TruePart]:
         """The images of a fold, without doubtful ones."""
         return folder_parts(self._native(), self.learns_from, self._folds[fold])
 
-    def split(self, name: str) -> Iterable[Part]:
+    def split(self, name: str) -> Iterable[TruePart]:
         """The images of a split, including doubtful ones."""
         return folder_parts(self._native(), name)
 
@@ -121,11 +120,11 @@ class TileLineTask:
         """Planks of the training seeds."""
         return RenderedTiles(_TRAIN_SEEDS)
 
-    def judged(self, fold: int) -> Iterable[Part]:  # noqa: ARG002
+    def judged(self, fold: int) -> Iterable[TruePart]:  # noqa: ARG002
         """Planks for the choice of limits, half of them defective."""
         return rendered_parts(_TUNE_SEEDS, _LANES, 160, 0.5)
 
-    def split(self, name: str) -> Iterable[Part]:
+    def split(self, name: str) -> Iterable[TruePart]:
         """The split `val`."""
         if name != "val":
             raise ConfigError([Fault("--split", f"the rendered line has no split {name!r}, only val")])

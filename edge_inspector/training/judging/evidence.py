@@ -4,7 +4,9 @@ A part is rejected if, in any view's mask and for any class, the pixels with p >
 (8-connectivity, at the mask's resolution) of at least min_area_px input pixels. This is the rule of the line.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -14,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.data.folder import Entry, Image
+from edge_inspector.store.whole_file import draft_of
+from edge_inspector.training.data.folder import Image, LabelledImage
 
 CONFIDENCES: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """The confidences from which limits are chosen."""
@@ -22,9 +25,12 @@ CONFIDENCES: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 Predict: TypeAlias = Callable[[Image], Image]
 """From a frame of any size to its mask [K, H/stride, W/stride]."""
 
+Seen: TypeAlias = list[tuple[object, ...]]
+"""What each model makes of one part, as a row of `Evidence`."""
+
 
 @dataclass(frozen=True, slots=True)
-class View:
+class TrueView:
     """One frame of a part, with the class map of the true defects."""
 
     image: Image
@@ -32,13 +38,13 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TruePart:
     """All views of one part. Resampling draws whole groups, so parts with the same `group` stay together."""
 
     name: str
     group: str
     defective: bool
-    views: list[View]
+    views: list[TrueView]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +74,8 @@ class Evidence:
 
     def save(self, path: Path) -> None:
         """Write it as .npz. After a power cut there is no file or the whole file."""
-        fresh = path.with_suffix(".new")
-        with fresh.open("wb") as file:
+        with draft_of(path) as draft, draft.open("wb") as file:
             np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
-        fresh.replace(path)
 
     @staticmethod
     def load(path: Path) -> "Evidence":
@@ -100,21 +104,29 @@ class Evidence:
 _BY_PART: Final = tuple(field.name for field in fields(Evidence) if field.name != "confidences")
 
 
-def entry_parts(entries: Iterable[Entry]) -> Iterator[Part]:
+def entry_parts(entries: Iterable[LabelledImage]) -> Iterator[TruePart]:
     """Images of a folder as parts. Images with the same part are its views."""
-    parts: dict[str, list[Entry]] = {}
+    parts: dict[str, list[LabelledImage]] = {}
     for entry in entries:
         parts.setdefault(entry.part, []).append(entry)
     for name, views in parts.items():
         bad = any(view.defective for view in views)
-        yield Part(name, views[0].group, bad, [View(view.image, view.classes) for view in views])
+        yield TruePart(name, views[0].group, bad, [TrueView(view.image, view.classes) for view in views])
 
 
 def gather(
-    predict: Predict, *, classes: int, stride: int, parts: Iterable[Part], confidences: Sequence[float] = CONFIDENCES
+    predict: Predict,
+    *,
+    classes: int,
+    stride: int,
+    parts: Iterable[TruePart],
+    confidences: Sequence[float] = CONFIDENCES,
+    workers: int = 1,
 ) -> Evidence:
-    """Run a model over parts. `confidences` must rise."""
-    return gather_each([predict], classes=classes, stride=stride, parts=parts, confidences=confidences)[0]
+    """Run a model over parts. `confidences` must rise. `predict` is called by so many `workers` at the same time."""
+    return gather_each(
+        [predict], classes=classes, stride=stride, parts=parts, confidences=confidences, workers=workers
+    )[0]
 
 
 def gather_each(
@@ -122,20 +134,39 @@ def gather_each(
     *,
     classes: int,
     stride: int,
-    parts: Iterable[Part],
+    parts: Iterable[TruePart],
     confidences: Sequence[float] = CONFIDENCES,
+    workers: int = 1,
 ) -> list[Evidence]:
     """Run several models, or one on several runtimes, over the same parts. Each part is read only once.
 
     Raises ConfigError if there is no part.
     """
-    rows = [
-        [_seen(predict, classes=classes, stride=stride, part=part, confidences=confidences) for predict in predicts]
-        for part in parts
-    ]
+
+    def seen_by_each(part: TruePart) -> Seen:
+        return [
+            _seen(predict, classes=classes, stride=stride, part=part, confidences=confidences) for predict in predicts
+        ]
+
+    rows = list(_in_order(seen_by_each, parts, workers))
     if not rows:
         raise ConfigError([Fault("DATA", "has no part to judge by")])
     return [_tabled(list(seen), confidences) for seen in zip(*rows, strict=True)]
+
+
+def _in_order(work: Callable[[TruePart], Seen], parts: Iterable[TruePart], workers: int) -> Iterator[Seen]:
+    """The work on each part, in order. Parts are read while others are worked on, and few of them at a time."""
+    if workers == 1:
+        yield from map(work, parts)
+        return
+    waiting: deque[Future[Seen]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for part in parts:
+            waiting.append(pool.submit(work, part))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _tabled(seen: list[tuple[object, ...]], confidences: Sequence[float]) -> Evidence:
@@ -156,7 +187,7 @@ def _tabled(seen: list[tuple[object, ...]], confidences: Sequence[float]) -> Evi
 
 
 def _seen(
-    predict: Predict, *, classes: int, stride: int, part: Part, confidences: Sequence[float]
+    predict: Predict, *, classes: int, stride: int, part: TruePart, confidences: Sequence[float]
 ) -> tuple[object, ...]:
     shape = (classes, len(confidences))
     areas, overlap, union = np.zeros(shape), np.zeros(shape), np.zeros(shape)

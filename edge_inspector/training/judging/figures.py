@@ -8,13 +8,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspector.training.data.folder import Entry
+from edge_inspector.training.data.folder import LabelledImage
 from edge_inspector.training.judging.evidence import Evidence
 from edge_inspector.training.judging.limits import Limit, rates, recall_at, rejected, review_share
 
 _RESAMPLES: Final = 500
 _TIE_BREAK: Final = 1e-12
 """Per pixel. Even for the largest picture that can be read, the sum is below one step of a peak."""
+_SHARE_FROM: Final = 20
+"""Parts from which a share says more than the two counts."""
 _SEEN: Final = 0.5
 """From this probability on a pixel counts as defective. This judges the masks, not the limits."""
 
@@ -81,6 +83,11 @@ def figures(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit], see
         },
         size_recall=_by_size(seen, refused),
     )
+
+
+def counted(some: int, of: int) -> str:
+    """A count, with its share where there are enough to speak of one: 0 of 1 is not 0.000."""
+    return f"{some} of {of}" + (f" ({some / of:.3f})" if of >= _SHARE_FROM else "")
 
 
 def iou(seen: Evidence, classes: Sequence[str]) -> dict[str, float]:
@@ -157,7 +164,7 @@ def _by_size(seen: Evidence, refused: NDArray[np.bool_]) -> dict[str, float]:
     return found
 
 
-def human_level(entries: Iterable[Entry], classes: Sequence[str]) -> dict[str, float]:
+def human_level(entries: Iterable[LabelledImage], classes: Sequence[str]) -> dict[str, float]:
     """Overlap over union between the two annotators per class, for images that have both. Empty without any."""
     overlap, union = np.zeros(len(classes)), np.zeros(len(classes))
     for entry in entries:

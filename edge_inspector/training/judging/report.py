@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.data.augment import Sample
+from edge_inspector.store.whole_file import draft_of
+from edge_inspector.training.data.augment import TrainingSample
 from edge_inspector.training.data.folder import Image
-from edge_inspector.training.judging.evidence import Evidence, Part, Predict
+from edge_inspector.training.judging.evidence import Evidence, Predict, TruePart
 from edge_inspector.training.judging.figures import figures
 from edge_inspector.training.judging.limits import Limit, level_of, rates, rejected, scaled
 
@@ -32,16 +33,15 @@ _SHOWN: Final = (2, 8)
 """Rows and columns of the sheet of patches."""
 
 
-def write_shown(run: Path, draw: Callable[[], Sample]) -> None:
+def write_shown(run: Path, draw: Callable[[], TrainingSample]) -> None:
     """Write `shown.png`: patches as the net gets them, and below each the same one with its defects outlined."""
     rows, columns = _SHOWN
     sheet = np.vstack([np.hstack([_labelled(draw()) for _ in range(columns)]) for _ in range(rows)])
-    fresh = run / "shown.new"
-    fresh.write_bytes(bytes(cv2.imencode(".png", sheet)[1]))
-    fresh.replace(run / SHOWN_FILE)
+    with draft_of(run / SHOWN_FILE) as draft:
+        draft.write_bytes(bytes(cv2.imencode(".png", sheet)[1]))
 
 
-def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit], parts: Iterable[Part]) -> None:
+def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit], parts: Iterable[TruePart]) -> None:
     """Write `report.html` of a finished run: its data and settings, the held-out results, the worst mistakes."""
     seen = Evidence.load(run / "held-out.npz")
     curves = {
@@ -50,8 +50,8 @@ def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit],
     }
     elsewhere = json.loads((run / "figures.json").read_text(encoding="utf-8"))["elsewhere"]
     body = [
-        _section("What was asked", _table(json.loads((run / "run.json").read_text(encoding="utf-8")).items())),
-        _section("What the net was shown", _embedded((run / SHOWN_FILE).read_bytes())),
+        _section("Settings", _table(json.loads((run / "run.json").read_text(encoding="utf-8")).items())),
+        _section("Training patches", _embedded((run / SHOWN_FILE).read_bytes())),
         _section("Loss", _plot(lambda axes: _draw_losses(axes, curves))),
         *_judgement(seen, classes, limits),
         *([_section("On each fold, with limits chosen on the others", _table(elsewhere.items()))] if elsewhere else []),
@@ -67,7 +67,7 @@ def write_evaluation_report(
     classes: Sequence[str],
     limits: Sequence[Limit],
     seen: Evidence,
-    parts: Iterable[Part],
+    parts: Iterable[TruePart],
     predict: Predict,
 ) -> None:
     """Write a page on one model and one split. Pictures show the truth in green and the model's result in red."""
@@ -122,7 +122,7 @@ def _plot(draw: Callable[[Any], None]) -> str:
     return _embedded(buffer.getvalue())
 
 
-def _pictures(seen: Evidence, limits: Sequence[Limit], parts: Iterable[Part], predict: Predict | None) -> str:
+def _pictures(seen: Evidence, limits: Sequence[Limit], parts: Iterable[TruePart], predict: Predict | None) -> str:
     """The worst mistakes."""
     wrong = rejected(seen, limits) != seen.defective
     closeness = np.max(
@@ -137,7 +137,7 @@ def _pictures(seen: Evidence, limits: Sequence[Limit], parts: Iterable[Part], pr
     return "".join(text for _, text in shown) or "<p>None.</p>"
 
 
-def _labelled(sample: Sample) -> Image:
+def _labelled(sample: TrainingSample) -> Image:
     plain = _coloured(sample.image)
     both = np.vstack([plain, _outlined(plain, sample.classes > 0, (0, 200, 0))])
     return np.asarray(cv2.copyMakeBorder(both, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255)), np.uint8)
@@ -147,7 +147,7 @@ def _coloured(image: Image) -> Image:
     return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
 
 
-def _picture(part: Part, predict: Predict | None) -> str:
+def _picture(part: TruePart, predict: Predict | None) -> str:
     panels = []
     for view in part.views[:4]:
         panel = _outlined(_coloured(view.image), view.classes > 0, (0, 200, 0))
@@ -156,7 +156,7 @@ def _picture(part: Part, predict: Predict | None) -> str:
             grown = cv2.resize(mask, view.classes.shape[::-1], interpolation=cv2.INTER_NEAREST)
             panel = _outlined(panel, np.asarray(grown) >= 128, (0, 0, 255))
         panels.append(f'<img src="{_source(_png(panel))}" alt="">')
-    what = "escaped" if part.defective else "refused in vain"
+    what = "escaped" if part.defective else "false reject"
     return f"<figure>{''.join(panels)}<figcaption>{what}: {html.escape(part.name)}</figcaption></figure>"
 
 

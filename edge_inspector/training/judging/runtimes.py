@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime as ort
 from pydantic import ValidationError
 
 from edge_inspector.driver_table import DEFAULT_RUNTIME, RUNTIMES
 from edge_inspector.drivers import driver_names, load_driver
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Manifest
+from edge_inspector.segmenters.onnx_session import load_runtime
 from edge_inspector.training.data.folder import Image
 from edge_inspector.training.judging.evidence import Predict
 
@@ -28,7 +28,7 @@ def model_predictor(model_dir: Path, precision: str, driver: str = DEFAULT_RUNTI
     """
     known = driver_names("segmenters")
     if driver not in known:
-        raise ConfigError([Fault("--driver", f"unknown driver {driver!r}; there are: {', '.join(known)}")])
+        raise ConfigError([Fault("--driver", f"unknown driver {driver!r}. There are: {', '.join(known)}")])
     settings: dict[str, Any] = {"precision": precision, "workers": 1, "max_batch": 1}
     try:
         kind = load_driver("segmenters", driver)
@@ -60,8 +60,9 @@ def cpu_drivers() -> list[str]:
     return [name for name, package in RUNTIMES.items() if importlib.util.find_spec(package)]
 
 
-def open_session(path: Path, *, optimised: bool = True) -> ort.InferenceSession:
-    """A session of ONNX Runtime for a file, with one thread on the CPU."""
+def open_session(path: Path, *, optimised: bool = True) -> Any:
+    """A session of ONNX Runtime for a file, with one thread on the CPU. Raises ConfigError without the runtime."""
+    ort = load_runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     level = ort.GraphOptimizationLevel

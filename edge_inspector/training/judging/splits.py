@@ -7,10 +7,10 @@ from pathlib import Path
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Manifest
-from edge_inspector.training.data.folder import Entry, Folder, part_of
+from edge_inspector.training.data.folder import Folder, LabelledImage, part_of
 from edge_inspector.training.data.index_file import Row
-from edge_inspector.training.data.rendered import TILE_LINE, held_out_parts
-from edge_inspector.training.judging.evidence import Part, entry_parts
+from edge_inspector.training.data.rendered import TILE_LINE, held_out_count, held_out_parts
+from edge_inspector.training.judging.evidence import TruePart, entry_parts
 from edge_inspector.training.judging.limits import Limit
 
 
@@ -22,11 +22,18 @@ class Judged:
     folder: Folder | None
     split: str
 
-    def parts(self) -> Iterable[Part]:
-        """Part by part."""
-        return held_out_parts() if self.folder is None else folder_parts(self.folder, self.split)
+    @property
+    def count(self) -> int:
+        """How many parts there are."""
+        return held_out_count() if self.folder is None else len(_pictures_of_parts(self.folder, self.split))
 
-    def entries(self) -> Iterable[Entry]:
+    def parts(self, order: Iterable[int] | None = None) -> Iterable[TruePart]:
+        """Part by part. With `order`, only those parts, by their numbers from 0."""
+        if self.folder is None:
+            return held_out_parts(order)
+        return folder_parts(self.folder, self.split, order=order)
+
+    def entries(self) -> Iterable[LabelledImage]:
         """Image by image. Empty for the rendered line."""
         return () if self.folder is None else self.folder.entries(self.split, doubtful=True)
 
@@ -63,15 +70,25 @@ def limits_of(manifest: Manifest) -> list[Limit]:
     return [Limit(manifest.limits[name].min_confidence, manifest.limits[name].min_area_px) for name in manifest.classes]
 
 
-def folder_parts(folder: Folder, split: str, groups: frozenset[str] | None = None) -> Iterator[Part]:
-    """Parts of a split, read one at a time. With `groups`, only those groups and without doubtful images."""
+def folder_parts(
+    folder: Folder, split: str, groups: frozenset[str] | None = None, *, order: Iterable[int] | None = None
+) -> Iterator[TruePart]:
+    """Parts of a split, read one at a time. With `groups`, only those groups and without doubtful images.
+
+    With `order`, only those parts, by their numbers from 0.
+    """
+    of_parts = _pictures_of_parts(folder, split, groups)
+    for images in of_parts if order is None else (of_parts[number] for number in order):
+        wanted = partial(_shows, images)
+        yield from entry_parts(folder.entries(split, wanted, doubtful=groups is None))
+
+
+def _pictures_of_parts(folder: Folder, split: str, groups: frozenset[str] | None = None) -> list[set[str]]:
     of_part: dict[str, set[str]] = {}
     for row in folder.sure_rows(split, doubtful=groups is None):
         if groups is None or folder.group_of(row) in groups:
             of_part.setdefault(part_of(row), set()).add(row["image"])
-    for images in of_part.values():
-        wanted = partial(_shows, images)
-        yield from entry_parts(folder.entries(split, wanted, doubtful=groups is None))
+    return list(of_part.values())
 
 
 def _shows(images: set[str], row: Row) -> bool:

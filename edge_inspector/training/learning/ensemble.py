@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from edge_inspector.training.data.augment import Sample
+from edge_inspector.training.data.augment import Source, TrainingSample
 from edge_inspector.training.data.folder import Image
-from edge_inspector.training.learning.train import Source
 
 
 class OneClass:
@@ -15,7 +14,7 @@ class OneClass:
         self.channels = source.channels
         self._source, self._index = source, index
 
-    def draw(self, rng: np.random.Generator) -> Sample:
+    def draw(self, rng: np.random.Generator) -> TrainingSample:
         """A sample, two out of three with the class."""
         wanted = rng.random() < 0.65
         for _ in range(30):
@@ -24,7 +23,7 @@ class OneClass:
             if own.any() or not wanted:
                 break
         kept = own.astype(np.uint8)
-        return Sample(sample.image, kept, sample.certainty * kept)
+        return TrainingSample(sample.image, kept, sample.certainty * kept)
 
     def calibration(self, count: int, rng: np.random.Generator) -> list[Image]:
         """The images of the source."""

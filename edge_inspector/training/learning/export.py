@@ -8,6 +8,7 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
+from edge_inspector.store.whole_file import draft_of
 from edge_inspector.training.learning.guard import add_guard
 from edge_inspector.training.learning.unet import STRIDE, Deployed
 
@@ -19,32 +20,31 @@ def export_onnx(deployed: Deployed, path: Path, shape: tuple[int, int, int]) -> 
 
     After a power cut there is no file or the whole file.
     """
-    fresh = path.with_suffix(".new")
-    example = torch.zeros((1, *shape), dtype=torch.uint8)
-    with warnings.catch_warnings():
-        # The older exporter takes seconds, the newer one a minute. The graphs run equally fast.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        # The number of channels decides how to normalise, and it is fixed from here on.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        torch.onnx.export(
-            deployed.eval(),
-            (example,),
-            str(fresh),
-            input_names=["image"],
-            output_names=["mask"],
-            dynamic_axes={"image": {0: "batch"}, "mask": {0: "batch"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    model, stride = onnx.load(str(fresh)), STRIDE * deployed.shrink
-    _fold_shrinking(model.graph)
-    # The true size of the mask. The exporter's shape inference leaves it open.
-    dims = model.graph.output[0].type.tensor_type.shape.dim
-    dims[2].dim_value, dims[3].dim_value = shape[0] // stride, shape[1] // stride
-    add_guard(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(fresh))
-    fresh.replace(path)
+    with draft_of(path) as draft:
+        example = torch.zeros((1, *shape), dtype=torch.uint8)
+        with warnings.catch_warnings():
+            # The older exporter takes seconds, the newer one a minute. The graphs run equally fast.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            # The number of channels decides how to normalise, and it is fixed from here on.
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            torch.onnx.export(
+                deployed.eval(),
+                (example,),
+                str(draft),
+                input_names=["image"],
+                output_names=["mask"],
+                dynamic_axes={"image": {0: "batch"}, "mask": {0: "batch"}},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        model, stride = onnx.load(str(draft)), STRIDE * deployed.shrink
+        _fold_shrinking(model.graph)
+        # The true size of the mask. The exporter's shape inference leaves it open.
+        dims = model.graph.output[0].type.tensor_type.shape.dim
+        dims[2].dim_value, dims[3].dim_value = shape[0] // stride, shape[1] // stride
+        add_guard(model)
+        onnx.checker.check_model(model)
+        onnx.save(model, str(draft))
 
 
 def _fold_shrinking(graph: onnx.GraphProto) -> None:

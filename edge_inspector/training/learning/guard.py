@@ -4,15 +4,29 @@ A cast from float to a byte turns NaN into 0, and 0 means "good". The station tr
 every class, as no mask: `inference_failed`.
 """
 
+from pathlib import Path
 from typing import Final
 
 import numpy as np
+import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edge_inspector.segmenters.ending import ending_of
 from edge_inspector.segmenters.onnx_file import read_onnx
+from edge_inspector.store.whole_file import draft_of
 
 _MARK: Final = "guard"
+
+
+def guard_file(path: Path) -> bool:
+    """Put the guard into a model file, if it needs one. False if there is nothing to do."""
+    model = onnx.load(str(path))
+    if not add_guard(model):
+        return False
+    onnx.checker.check_model(model)
+    with draft_of(path) as draft:
+        onnx.save(model, str(draft))
+    return True
 
 
 def add_guard(model: ModelProto) -> bool:
@@ -27,7 +41,7 @@ def add_guard(model: ModelProto) -> bool:
     if last is None:
         return False
     place = list(graph.node).index(last)
-    opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+    opset = opset_of(model)
     # Not 255: OpenVINO cuts off before it adds the half that rounds, so the largest value would become 254.
     floats = {"certain": 255.0, "most": 255.5, "least": 0.0}
     constants = {name: np.array(value, np.float32) for name, value in floats.items()}
@@ -39,6 +53,11 @@ def add_guard(model: ModelProto) -> bool:
         graph.node.insert(place + offset, node)
     last.input[0] = nodes[-1].output[0]
     return True
+
+
+def opset_of(model: ModelProto) -> int:
+    """The version of the operators that the model is written in. 0 if it names none."""
+    return next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0)
 
 
 def _last_cast(graph: GraphProto) -> NodeProto | None:

@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-import torch
 from torch import Tensor, nn
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.learning.weights import read_weights
 
 # Repeats, kernel, stride of the first, expansion, outputs.
 _STAGES: Final = (
@@ -69,7 +69,7 @@ class Lite0(nn.Module):
 
         Raises ConfigError.
         """
-        weights = torch.load(path, weights_only=True)
+        weights = read_weights(path, "--encoder-weights")
         kept = {name: value for name, value in weights.items() if not name.startswith(_CLASSIFIER)}
         stem = kept.get("_conv_stem.weight")
         if stem is not None:
@@ -78,7 +78,7 @@ class Lite0(nn.Module):
         try:
             self.load_state_dict(kept)
         except RuntimeError as error:
-            what = f"is no state dict of EfficientNet-Lite0: {str(error).splitlines()[-1].strip()}"
+            what = f"is not a state dict of EfficientNet-Lite0: {str(error).splitlines()[-1].strip()}"
             raise ConfigError([Fault(str(path), what)]) from error
 
 
@@ -90,7 +90,7 @@ def published_weights() -> Path:
         raise ConfigError([Fault("--encoder-weights", what)])
     path = Path(spec.submodule_search_locations[0]) / "models" / "efficientnet-lite0-57934424.pth"
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != _SHA256:
-        raise ConfigError([Fault(str(path), "is not the file known as 0.1.0: install that version anew")])
+        raise ConfigError([Fault(str(path), "is not the file known as 0.1.0: install that version again")])
     return path
 
 

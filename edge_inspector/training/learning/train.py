@@ -8,33 +8,21 @@ import copy
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.data.augment import Sample
-from edge_inspector.training.data.folder import Image
+from edge_inspector.store.whole_file import draft_of
+from edge_inspector.training.data.augment import Source
 from edge_inspector.training.learning.encoders import make_net
 from edge_inspector.training.learning.losses import Loss
 from edge_inspector.training.learning.unet import STRIDE, normalise
+from edge_inspector.training.learning.weights import read_weights
 
 _EMA: Final = 0.995
-
-
-class Source(Protocol):
-    """An endless source of samples."""
-
-    classes: tuple[str, ...]
-    channels: int
-
-    def draw(self, rng: np.random.Generator) -> Sample:
-        """One sample."""
-
-    def calibration(self, count: int, rng: np.random.Generator) -> list[Image]:
-        """Images as from the camera, for the ranges of the activations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +57,8 @@ class Training:
         self.rng = np.random.default_rng(plan.seed)
         self.net = make_net(plan.net, source.channels, len(source.classes), plan.encoder_weights)
         if plan.start is not None:
-            kept = torch.load(plan.start, weights_only=True)
-            if not begin_from(self.net, kept.get("mean", kept), keep_head=plan.keep_head):
+            kept = read_weights(plan.start, "--start")
+            if not begin_from(self.net, kept, keep_head=plan.keep_head):
                 raise ConfigError([Fault("--start", f"nothing in {plan.start} fits the {plan.net} net")])
         self.net.to(memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net)
@@ -99,9 +87,8 @@ class Training:
         """Write a checkpoint. After a power cut the previous file is still there."""
         parts: dict[str, Any] = {name: getattr(self, name).state_dict() for name in _KEPT}
         parts |= {"losses": self.losses, "rng": self.rng.bit_generator.state, "torch": torch.get_rng_state()}
-        fresh = path.with_suffix(".new")
-        torch.save(parts, fresh)
-        fresh.replace(path)
+        with draft_of(path) as draft:
+            torch.save(parts, draft)
 
     def load(self, path: Path) -> None:
         """Resume from a checkpoint."""
@@ -146,7 +133,7 @@ def fit(source: Source, plan: Plan, checkpoint: Path | None = None) -> tuple[nn.
     name = f"{checkpoint.stem}: " if checkpoint is not None else ""
     if checkpoint is not None and checkpoint.exists():
         training.load(checkpoint)
-        print(f"{name}going on after step {len(training.losses)}", flush=True)
+        print(f"{name}continuing after step {len(training.losses)}", flush=True)
     start, begun, steps = time.monotonic(), len(training.losses), plan.steps + plan.swa_steps
     for step in range(begun + 1, steps + 1):
         training.step()

@@ -44,7 +44,7 @@ class Decoder(nn.Module):
         return features
 
 
-class Segmenter(nn.Module):
+class SegmentationNet(nn.Module):
     """[N, C, H, W] normalised -> logits [N, K, H/2, W/2]. H and W are multiples of 32.
 
     Depthwise layers would save arithmetic but no time, because INT8 is faster only on dense convolutions.

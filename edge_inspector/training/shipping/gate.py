@@ -8,7 +8,7 @@ from typing import Final
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.training.data.folder import Image
-from edge_inspector.training.judging.evidence import Part, gather_each
+from edge_inspector.training.judging.evidence import TruePart, gather_each
 from edge_inspector.training.judging.figures import Figures, figures
 from edge_inspector.training.judging.limits import Limit, confidences_with
 from edge_inspector.training.judging.runtimes import (
@@ -25,7 +25,7 @@ MAX_LOSS: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class GateOutcome:
     """Figures and time per frame of each (precision, runtime), and the objections to the INT8 file."""
 
     figures: Mapping[tuple[str, str], Figures]
@@ -38,7 +38,9 @@ class Outcome:
         return min((runtime for precision, runtime in self.ms if precision == "int8"), key=lambda r: self.ms["int8", r])
 
 
-def measure(model_dir: Path, limits: Sequence[Limit], classes: Sequence[str], parts: Iterable[Part]) -> Outcome:
+def measure_gate(
+    model_dir: Path, limits: Sequence[Limit], classes: Sequence[str], parts: Iterable[TruePart]
+) -> GateOutcome:
     """Run both files on every CPU runtime here over the same parts."""
     kinds = [(precision, driver) for driver in cpu_drivers() for precision in ("fp32", "int8")]
     opened = {kind: model_predictor(model_dir, *kind) for kind in kinds}
@@ -48,11 +50,11 @@ def measure(model_dir: Path, limits: Sequence[Limit], classes: Sequence[str], pa
         predicts, classes=len(classes), stride=info.stride, parts=parts, confidences=confidences_with(limits)
     )
     scored = {kind: figures(each, classes, limits) for kind, each in zip(kinds, seen, strict=True)}
-    outcome = Outcome(scored, dict(zip(kinds, times, strict=True)), ())
+    outcome = GateOutcome(scored, dict(zip(kinds, times, strict=True)), ())
     return replace(outcome, objections=tuple(objections(outcome)))
 
 
-def refuse_blind(split: str, parts: Iterable[Part]) -> None:
+def refuse_blind(split: str, parts: Iterable[TruePart]) -> None:
     """Raise ConfigError unless the split has both good and defective parts."""
     missing = {True: "defective", False: "good"}
     for part in parts:
@@ -63,7 +65,7 @@ def refuse_blind(split: str, parts: Iterable[Part]) -> None:
     raise ConfigError([Fault("--split", what)])
 
 
-def objections(outcome: Outcome) -> Iterable[str]:
+def objections(outcome: GateOutcome) -> Iterable[str]:
     """Every reason not to ship the INT8 file."""
     for runtime in dict.fromkeys(runtime for _, runtime in outcome.figures):
         full, small = outcome.figures["fp32", runtime], outcome.figures["int8", runtime]
@@ -78,7 +80,7 @@ def objections(outcome: Outcome) -> Iterable[str]:
                 yield f"{runtime}: INT8 loses {points:.1f} points of {what} ({before:.3f} to {after:.3f})"
         good = full.parts - full.defective
         if small.false_rejects - full.false_rejects > max(1, MAX_LOSS * good):
-            yield f"{runtime}: INT8 refuses {small.false_rejects} of {good} good parts, FP32 {full.false_rejects}"
+            yield f"{runtime}: INT8 rejects {small.false_rejects} of {good} good parts, FP32 {full.false_rejects}"
     best = outcome.quickest
     if outcome.ms["int8", best] >= outcome.ms["fp32", best]:
         yield f"{best}: INT8 takes {outcome.ms['int8', best]:.1f} ms, FP32 {outcome.ms['fp32', best]:.1f} ms"

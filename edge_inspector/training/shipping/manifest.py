@@ -2,15 +2,15 @@
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import date, time
 from pathlib import Path
 from typing import Any, Final
 
-from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import MANIFEST_NAME, Fill
+from edge_inspector.store.whole_file import draft_of
+from edge_inspector.toml_file import read_toml
 from edge_inspector.training.judging.figures import Figures
 from edge_inspector.training.judging.limits import Limit
 
@@ -92,10 +92,7 @@ def score_row(figures: Figures, **conditions: object) -> dict[str, object]:
 def add_scores(folder: Path, scores: Sequence[Mapping[str, object]]) -> None:
     """Replace the scores of a manifest that have the same data, split, precision and runtime. Keep the others."""
     path = folder / MANIFEST_NAME
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError([Fault(str(path), f"cannot be read: {error}")]) from error
+    table = read_toml(path)
     fresh = {_key(score) for score in scores}
     kept = [score for score in table.get("scores", []) if _key(score) not in fresh]
     table["scores"] = [*kept, *scores]
@@ -108,9 +105,8 @@ def _key(score: Mapping[str, object]) -> tuple[object, ...]:
 
 def write_table(folder: Path, table: Mapping[str, Any]) -> None:
     """Write a manifest's table as TOML in one step: a reader sees the old or the new file."""
-    fresh = folder / f".{MANIFEST_NAME}.new"
-    fresh.write_text("\n".join(_toml(table)).lstrip("\n") + "\n", encoding="utf-8")
-    fresh.replace(folder / MANIFEST_NAME)
+    with draft_of(folder / MANIFEST_NAME) as draft:
+        draft.write_text("\n".join(_toml(table)).lstrip("\n") + "\n", encoding="utf-8")
 
 
 def _toml(table: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import MANIFEST_NAME
 from edge_inspector.training.data.patches import padded
 from edge_inspector.training.data.tasks import Task
+from edge_inspector.training.judging.evidence import TruePart
 from edge_inspector.training.learning.unet import STRIDE
 from edge_inspector.training.shipping import gate, quantize
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft, named, score_row
@@ -22,13 +24,23 @@ CALIBRATION_IMAGES: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shipping:
-    """How to ship a run: the card, the folders, the split that judges, and whether to ship despite objections."""
+    """How to ship a run: the card, the folders, the split that judges, and whether to ship despite objections.
+
+    `calibration` is the number of pictures for INT8. `most_parts` limits the parts that judge it (0: all).
+    """
 
     card: Card
     models: Path
     split: str
     force: bool
     machine: str
+    calibration: int = CALIBRATION_IMAGES
+    most_parts: int = 0
+
+    def judged(self, task: Task) -> Iterable[TruePart]:
+        """The parts of the split. With `most_parts`, about as many of them, evenly from all."""
+        parts = list(task.split(self.split)) if self.most_parts else []
+        return parts[:: max(1, len(parts) // self.most_parts)] if parts else task.split(self.split)
 
 
 def pack(run: Path, task: Task, shipping: Shipping) -> Path:
@@ -39,20 +51,22 @@ def pack(run: Path, task: Task, shipping: Shipping) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir()
-        images = _calibration(task, shape, asked["seed"])
+        images = _calibration(task, shape, asked["seed"], shipping.calibration)
         _write_files(run, folder, images)
         draft = Draft(shipping.card, task.classes, shape, STRIDE * task.shrink, fill=task.fill, limits=limits)
         draft.write(folder)
-        outcome = gate.measure(folder, limits, task.classes, task.split(shipping.split))
+        outcome = gate.measure_gate(folder, limits, task.classes, shipping.judged(task))
         split = named(shipping.split, task.name, asked)
         if split != shipping.split:
-            print(f"the net has learned from {shipping.split}: what follows compares its files, and is no score")
+            print(
+                f"the net was trained on {shipping.split}: the following figures compare its files and are not a score"
+            )
         _report(outcome)
         if outcome.objections and not shipping.force:
-            raise ConfigError([Fault("INT8", f"{what}; --force ships it all the same") for what in outcome.objections])
+            raise ConfigError([Fault("INT8", f"{what}. --force ships it anyway") for what in outcome.objections])
         replace(
             draft,
-            calibration=_calibration_table(outcome),
+            calibration=_calibration_table(outcome, len(images)),
             scores=[held_out_row(run, task), *_scores(outcome, task, split, shipping.machine)],
             training={"data": task.name, **{key: value for key, value in asked.items() if value is not None}},
         ).write(folder)
@@ -64,7 +78,9 @@ def _write_files(run: Path, folder: Path, images: list[Any]) -> None:
     if not fp32.exists():
         raise ConfigError([Fault(str(fp32), "is missing: finish `edge-inspector model train` first")])
     shutil.copy(fp32, folder / FILES["fp32"])
-    quantize.quantize_for_cpu(fp32, folder / FILES["int8"], images)
+    wide = quantize.quantize_for_cpu(fp32, folder / FILES["int8"], images)
+    if wide:
+        print(f"{wide} layers are so wide that their weights are only rounded to the nearest step")
     quantize.quantize_for_tensorrt(fp32, folder / FILES["tensorrt"], images)
     wrong = gate.saturates(folder / FILES["int8"], images[:20])
     if wrong:
@@ -72,16 +88,16 @@ def _write_files(run: Path, folder: Path, images: list[Any]) -> None:
         raise ConfigError([Fault(FILES["int8"], wrong)])
 
 
-def _calibration(task: Task, shape: tuple[int, int, int], seed: int) -> list[Any]:
+def _calibration(task: Task, shape: tuple[int, int, int], seed: int, count: int) -> list[Any]:
     """Windows as from the camera, in the graph's native size."""
-    images = task.source(None).calibration(CALIBRATION_IMAGES, np.random.default_rng(seed))
+    images = task.source(None).calibration(count, np.random.default_rng(seed))
     grown = [np.repeat(np.repeat(image, task.shrink, 0), task.shrink, 1) for image in images]
     return [padded(image, shape[:2], task.fill)[: shape[0], : shape[1]] for image in grown]
 
 
-def _calibration_table(outcome: gate.Outcome) -> dict[str, object]:
+def _calibration_table(outcome: gate.GateOutcome, images: int) -> dict[str, object]:
     table: dict[str, object] = {
-        "images": CALIBRATION_IMAGES,
+        "images": images,
         "method": quantize.CPU_METHOD,
         "tensorrt_method": quantize.TENSORRT_METHOD,
         "tensorrt_measured": False,
@@ -89,7 +105,7 @@ def _calibration_table(outcome: gate.Outcome) -> dict[str, object]:
     return {**table, "forced_against": list(outcome.objections)} if outcome.objections else table
 
 
-def _scores(outcome: gate.Outcome, task: Task, split: str, machine: str) -> list[dict[str, object]]:
+def _scores(outcome: gate.GateOutcome, task: Task, split: str, machine: str) -> list[dict[str, object]]:
     return [
         score_row(
             found,
@@ -113,7 +129,7 @@ def _installed(folder: Path, shipping: Shipping) -> Path:
     return target
 
 
-def _report(outcome: gate.Outcome) -> None:
+def _report(outcome: gate.GateOutcome) -> None:
     for (precision, runtime), found in outcome.figures.items():
         print(
             f"{precision} on {runtime}: recall {found.part_recall:.3f}, false rejects {found.false_reject_rate:.3f}, "

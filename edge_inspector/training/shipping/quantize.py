@@ -50,12 +50,15 @@ class _Frames(CalibrationDataReader):  # type: ignore[misc]
 
 def quantize_for_cpu(
     fp32: Path, target: Path, images: Sequence[NDArray[np.uint8]], *, reduce_range: bool = True
-) -> None:
-    """Calibrate on the images [H, W, C] and write the file for CPUs."""
+) -> int:
+    """Calibrate on the images [H, W, C] and write the file for CPUs.
+
+    Returns how many layers are so wide that their weights are rounded to the nearest step only.
+    """
     how = {"activation_type": QuantType.QUInt8, "extra_options": _WHERE_READ}
     with _prepared(fp32) as prepared:
         _quantize(prepared, target, images, reduce_range=reduce_range, **how)
-        round_weights(prepared, target, images, most=64 if reduce_range else 127)
+        return round_weights(prepared, target, images, most=64 if reduce_range else 127)
 
 
 def quantize_for_tensorrt(fp32: Path, target: Path, images: Sequence[NDArray[np.uint8]]) -> None:

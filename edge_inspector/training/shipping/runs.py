@@ -28,15 +28,17 @@ from torch import nn
 
 from edge_inspector.driver_table import DEFAULT_RUNTIME
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.store.whole_file import draft_of
+from edge_inspector.training.data.augment import Source
 from edge_inspector.training.data.tasks import FolderTask, Task
 from edge_inspector.training.judging.evidence import Evidence, gather
-from edge_inspector.training.judging.figures import Figures, figures
+from edge_inspector.training.judging.figures import Figures, counted, figures
 from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits, elsewhere
 from edge_inspector.training.judging.report import SHOWN_FILE, write_shown
 from edge_inspector.training.judging.runtimes import model_predictor
 from edge_inspector.training.learning.ensemble import OneClass
 from edge_inspector.training.learning.export import export_onnx
-from edge_inspector.training.learning.train import Plan, Source, fit
+from edge_inspector.training.learning.train import Plan, fit
 from edge_inspector.training.learning.unet import STRIDE, Deployed
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft, score_row
 
@@ -67,6 +69,7 @@ class Order:
 
 def train_run(task: Task, order: Order, run: Path) -> Figures:
     """Cross-validate, choose limits on held-out parts, train on everything, export. Returns the held-out figures."""
+    torch.set_num_threads(order.threads)
     _begin(run, order)
     _show(task, order, run)
     if order.jobs > 1:
@@ -83,7 +86,11 @@ def train_run(task: Task, order: Order, run: Path) -> Figures:
     table = {"limits": [asdict(limit) for limit in limits], "held_out": asdict(achieved), "elsewhere": {}}
     if order.cost is None and len(folds) > 1:
         caught, refused = elsewhere(folds, lambda others: choose_limits(others, order.false_rejects, stride))
-        print(f"limits chosen on the other folds: recall {caught:.3f} at {refused:.3f} false rejects")
+        bad, good = int(seen.defective.sum()), int((~seen.defective).sum())
+        print(
+            f"with limits chosen on the other folds: {counted(round(caught * bad), bad)} of the defective caught, "
+            f"{counted(round(refused * good), good)} of the good rejected"
+        )
         table["elsewhere"] = {"part_recall": caught, "false_reject_rate": refused}
     _write_json(run / FIGURES_FILE, table)
     _net_to_ship(task, order, run)
@@ -173,7 +180,7 @@ def _show(task: Task, order: Order, run: Path) -> None:
     """Show the training samples before an hour of training: no figure shows a fault in them."""
     if not (run / SHOWN_FILE).exists():
         write_shown(run, partial(task.source(None).draw, np.random.default_rng(order.plan.seed)))
-        print(f"what is learned from: {run / SHOWN_FILE}", flush=True)
+        print(f"training patches: {run / SHOWN_FILE}", flush=True)
 
 
 def _fold_evidence(task: Task, order: Order, run: Path, fold: int) -> Evidence:
@@ -224,6 +231,5 @@ def _shape(task: Task, order: Order) -> tuple[int, int, int]:
 
 
 def _write_json(path: Path, table: dict[str, Any]) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(table, indent=1), encoding="utf-8")
-    fresh.replace(path)
+    with draft_of(path) as draft:
+        draft.write_text(json.dumps(table, indent=1), encoding="utf-8")

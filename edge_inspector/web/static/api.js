@@ -4,7 +4,7 @@ import { at } from "./place.js";
 
 export const me = { name: null, role: null, csrf: null };
 
-const ORDER = { viewer: 1, reviewer: 2, admin: 3 };
+const ORDER = { viewer: 1, reviewer: 2, operator: 3, admin: 4 };
 
 /** Whether whoever is logged in may do what this role may. */
 export const may = (role) => (ORDER[me.role] ?? 0) >= ORDER[role];
@@ -19,11 +19,12 @@ export class Refused extends Error {
 
 async function ask(method, url, body) {
   const headers = { Accept: "application/json" };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const file = body instanceof Blob;
+  if (body !== undefined) headers["Content-Type"] = file ? "application/octet-stream" : "application/json";
   if (me.csrf && method !== "GET") headers["X-CSRF-Token"] = me.csrf;
   let answer;
   try {
-    answer = await fetch(at(url), { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(at(url), { method, headers, body: body === undefined || file ? body : JSON.stringify(body) });
   } catch (error) {
     throw new Refused(0, String(error));
   }
@@ -33,9 +34,37 @@ async function ask(method, url, body) {
 }
 
 export const get = (url) => ask("GET", url);
-export const post = (url, body) => ask("POST", url, body ?? {});
 
-/** Ask who is logged in, log in, log out: each brings `me` up to date. */
-export async function whoAmI() { Object.assign(me, await get("/api/session")); }
-export async function logIn(name, password) { Object.assign(me, await post("/api/login", { name, password })); }
-export async function logOut() { Object.assign(me, await post("/api/logout")); }
+/** Send a change. If the session has ended meanwhile, ask for the login and send it again, so that no work is lost. */
+export async function post(url, body) {
+  try {
+    return await ask("POST", url, body ?? {});
+  } catch (error) {
+    if (error.status !== 401 || !me.name || !(await ended())) throw error;
+    return ask("POST", url, body ?? {});
+  }
+}
+
+/** Send a file as it is, in the same way. */
+export const send = (url, file) => post(url, file);
+
+let askAgain = async () => false;
+
+/** `ask` is called when a session has ended. It resolves to whether somebody is logged in again. */
+export function onEnded(ask) { askAgain = ask; }
+
+function ended() {
+  become({ name: null, role: null, csrf: null });
+  return askAgain();
+}
+
+function become(told) {
+  const other = told.name !== me.name;
+  Object.assign(me, told);
+  if (other) document.dispatchEvent(new Event("session"));
+}
+
+/** Ask who is logged in, log in, log out: each brings `me` up to date and tells the page of another user. */
+export async function whoAmI() { become(await get("/api/session")); }
+export async function logIn(name, password) { become(await ask("POST", "/api/login", { name, password })); }
+export async function logOut() { become(await ask("POST", "/api/logout", {})); }

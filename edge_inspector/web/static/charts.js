@@ -1,7 +1,8 @@
 // Two small charts, readable from afar.
 
+import { stationNow } from "./clock.js";
 import { h, s } from "./dom.js";
-import { language, number, t } from "./texts.js";
+import { className, clock, compact, hourOf, number, t } from "./texts.js";
 
 const BARS = 6;
 
@@ -14,14 +15,14 @@ export function pareto(classes, known) {
     const bar = h("span", { class: "fill" });
     bar.style.width = `${(100 * parts) / most}%`;
     bar.style.background = colours[name] ?? "";
-    return h("li", {}, h("span", { class: "name" }, name), h("span", { class: "track" }, bar), h("b", {}, number(parts)));
+    return h("li", {}, h("span", { class: "name", title: className(name) }, className(name)), h("span", { class: "track" }, bar), h("b", {}, number(parts)));
   }));
 }
 
 /** Twelve columns, one per hour; what was not accepted stands on top. */
 export function perHour(hours) {
   const width = 360, height = 92, foot = 20, head = 16;
-  const first = new Date();
+  const first = stationNow();
   first.setUTCMinutes(0, 0, 0);
   first.setUTCHours(first.getUTCHours() - 11);
   const columns = Array.from({ length: 12 }, (_, index) => {
@@ -31,7 +32,6 @@ export function perHour(hours) {
   const total = (column) => (column.accept ?? 0) + (column.reject ?? 0) + (column.not_inspected ?? 0);
   const most = Math.max(1, ...columns.map(total));
   const step = width / 12;
-  const label = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { hour: "2-digit" });
   const drawn = columns.map((column, index) => {
     let y = height - foot;
     const parts = ["accept", "reject", "not_inspected"].map((kind) => {
@@ -41,11 +41,9 @@ export function perHour(hours) {
     });
     const sum = total(column);
     return [parts, sum ? s("text", { class: "sum", x: (index + 0.5) * step, y: y - 4, "text-anchor": "middle" }, compact(sum)) : null,
-      index % 2 ? s("text", { x: (index + 0.5) * step, y: height - 4, "text-anchor": "middle" }, label.format(column.utc).replace(/\D/g, "")) : null];
+      index % 2 ? s("text", { x: (index + 0.5) * step, y: height - 4, "text-anchor": "middle" }, hourOf(column.utc)) : null];
   });
-  const spoken = columns.filter(total).map((column) => `${label.format(column.utc)}: ${total(column)}`).join(", ");
+  const spoken = columns.filter(total).map((column) => `${clock(column.utc)}: ${total(column)}`).join(", ");
   return s("svg", { class: "hours", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${t("live.hours")}: ${spoken}` },
     s("line", { x1: 0, x2: width, y1: height - foot + 0.5, y2: height - foot + 0.5 }), drawn);
 }
-
-const compact = (value) => new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 }).format(value);

@@ -1,7 +1,8 @@
 // Is the station well, and what is it made of: for whoever is called when it is not.
 
 import { get, may, post } from "./api.js";
-import { conditionText } from "./conditions.js";
+import { every } from "./clock.js";
+import { conditionText, plain } from "./conditions.js";
 import { h, icon, toast } from "./dom.js";
 import { number, t } from "./texts.js";
 import { driftPanel, guardPanel, shadowPanel } from "./watch.js";
@@ -20,18 +21,18 @@ export async function mount({ main, station }) {
       const now = { ...health, drift, shadow, guard };
       const text = JSON.stringify(now);
       const focused = place.contains(document.activeElement) ? document.activeElement : null;
-      if (text === drawn || focused?.tagName === "SELECT") return;
+      if (text === drawn) return;
       drawn = text;
+      const open = place.querySelector("details")?.open;
       place.replaceChildren(...sections(now, station).filter(Boolean));
+      place.querySelector("details").open = open ?? false;
       place.querySelector(`[data-name="${focused?.dataset.name}"]`)?.focus();
     } catch (error) {
       drawn = "";
       place.replaceChildren(h("p", { class: "empty" }, t("error.failed", { why: error.message })));
     }
   };
-  await load();
-  const timer = setInterval(load, EVERY_MS);
-  return () => clearInterval(timer);
+  return every(EVERY_MS, load);
 }
 
 function sections(now, station) {
@@ -40,19 +41,21 @@ function sections(now, station) {
       : h("p", { class: "fine" }, icon("accept"), t("health.all_well"))),
     panel("cameras", "", table(station.cameras, now.cameras, ["frames_completed", "frames_failed", "frames_evicted", "camera_reopened"], wrong(now, "camera_lost"))),
     panel("links", "", table(station.links, now.links, ["verdicts_delivered", "verdicts_waiting", "link_backlog", "verdicts_late", "verdicts_lost", "link_failed"], wrong(now, "plc_lost", "broker_lost"))),
-    panel("recipe", "", facts(recipeFacts(now, station)), may("admin") ? recipeForm(now, station) : null),
+    panel("recipe", "", facts(recipeFacts(now, station)), h("p", {}, h("a", { class: "button", href: "/recipes" }, t("health.to_recipes")))),
     panel("model", "", facts([[t("health.name"), `${now.model.name} ${now.model.version}`],
       [t("health.provider"), now.model.fell_back ? h("span", { class: "badge not_inspected" }, icon("warn"), `${now.model.provider}: ${t("health.fell_back")}`) : now.model.provider],
       [t("health.precision"), now.model.precision], [t("health.hash"), now.model.sha256.slice(0, 16)]])),
     panel("inspection", "", h("p", { class: off(now) ? "off" : "fine" }, icon(off(now) ? "warn" : "accept"), t(off(now) ? "health.disabled" : "health.enabled")),
-      may("admin") ? h("div", { class: "row" }, command(now.enabled ? "disable" : "enable"), command("reset")) : null),
+      h("div", { class: "row" }, may("admin") ? command(now.enabled ? "disable" : "enable") : null, may("operator") ? command("reset") : null)),
     panel("guard", "", guardPanel(now.guard), may("admin") ? h("button", { "data-name": "teach", onclick: () => confirm(t("guard.sure")) && done(() => post("/api/guard", {})) }, t("guard.teach")) : null),
     panel("drift", "", driftPanel(now.drift)),
     now.shadow ? panel("shadow", "", shadowPanel(now.shadow)) : null,
-    panel("workers", "", h("ul", { class: "workers" }, Object.entries(now.workers).map(([name, ok]) =>
-      h("li", {}, h("span", { class: "mark", "data-state": ok ? "up" : "down" }, icon(ok ? "accept" : "reject"), t(ok ? "health.worker_ok" : "health.worker_bad")), name)))),
     panel("disk", "", disk(now.disk)),
-    panel("versions", "", facts(Object.entries(now.versions))),
+    panel("latency", "", latency(now.latency)),
+    h("details", { class: "panel full engineer" }, h("summary", {}, t("health.engineer")), h("div", { class: "cards" },
+      panel("workers", "", h("ul", { class: "workers" }, Object.entries(now.workers).map(([name, ok]) =>
+      h("li", {}, h("span", { class: "mark", "data-state": ok ? "up" : "down" }, icon(ok ? "accept" : "reject"), t(ok ? "health.worker_ok" : "health.worker_bad")), name)))),
+      Object.keys(now.versions).length ? panel("versions", "", facts(Object.entries(now.versions))) : panel("versions", "", h("p", { class: "empty" }, t("health.versions_login"))))),
   ];
 }
 
@@ -63,14 +66,6 @@ const facts = (rows) => h("dl", {}, rows.map(([name, value]) => [h("dt", {}, nam
 function recipeFacts(now, station) {
   const recipe = station.recipes.find(({ id }) => id === now.recipe) ?? station.recipe;
   return [[t("health.name"), `${recipe.name} (${recipe.id})`], [t("health.hash"), recipe.hash], [t("health.criteria"), now.criteria]];
-}
-
-function recipeForm(now, station) {
-  const choice = h("select", { name: "recipe" }, station.recipes.map(({ id, name }) => h("option", { value: id, selected: id === now.recipe }, `${name} (${id})`)));
-  return h("form", { class: "row command", onsubmit: (event) => {
-    event.preventDefault();
-    tell({ name: "select_recipe", recipe: Number(choice.value) });
-  } }, h("label", {}, t("health.recipe_choice"), choice), h("button", { class: "primary", "data-name": "recipe", disabled: station.recipes.length < 2 }, t("health.recipe_change")));
 }
 
 const command = (name) => h("button", { "data-name": name, onclick: () => (name === "disable" && !confirm(t("health.disable_sure"))) || tell({ name }) }, t(`health.${name}`));
@@ -88,7 +83,7 @@ async function done(ask) {
 
 function condition({ code, number: code_number, subject, why, fault, warning }) {
   return h("li", { class: fault ? "fault" : warning ? "warning" : "degraded" }, icon(fault ? "stop" : "warn"),
-    h("span", {}, conditionText(code, subject), why ? h("small", {}, why) : null, h("small", {}, `E${code_number} ${code} ${subject}`)));
+    h("span", {}, conditionText(code, subject), why ? h("small", {}, plain(why)) : null, h("small", {}, `E${code_number} ${code} ${subject}`)));
 }
 
 // By a command, which `enabled` speaks of and the button undoes, or by the PLC.
@@ -102,6 +97,17 @@ function table(things, samples, columns, down) {
     h("tbody", {}, things.map(({ name }) => h("tr", {}, h("td", {}, h("b", {}, name)),
       h("td", {}, h("span", { class: "mark", "data-state": down.has(name) ? "down" : "up" }, icon(down.has(name) ? "reject" : "accept"), t(down.has(name) ? "link.down" : "link.up"))),
       columns.map((column) => h("td", { class: "figure" }, number(samples[name]?.[column] ?? 0))))))));
+}
+
+/** How long it takes from the picture to the decision, of inspected parts alone, and what is left of the way. */
+function latency({ latency_ms: typical, latency_worst_ms: worst, left_ms: left, parts }) {
+  if (typical === null) return h("p", { class: "empty" }, t("live.no_verdicts"));
+  const all = Math.max(1, worst + left);
+  const bar = h("div", { class: "bar", role: "img", "aria-label": `${t("live.worst")} ${number(worst)} ms, ${t("live.left")} ${number(left)} ms` }, h("span", { class: "used" }), h("span", { class: "tick" }));
+  bar.children[0].style.width = `${(100 * worst) / all}%`;
+  bar.children[1].style.insetInlineStart = `${(100 * typical) / all}%`;
+  const ms = (value) => t("unit.ms", { n: number(value) });
+  return [bar, facts([[t("live.typical"), ms(typical)], [t("live.worst"), ms(worst)], [t("live.left"), ms(left)]]), h("p", { class: "empty" }, t("health.of_last", { n: number(parts) }))];
 }
 
 function disk({ total_bytes: total, free_bytes: free, results_bytes: results, images_bytes: images, left_out: left }) {

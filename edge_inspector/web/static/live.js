@@ -2,26 +2,41 @@
 
 import { get } from "./api.js";
 import { Belt } from "./belt.js";
+import { callOf } from "./call.js";
 import { pareto, perHour } from "./charts.js";
-import { conditionText, consequenceText } from "./conditions.js";
+import { hearClock } from "./clock.js";
+import { collectOf } from "./collect.js";
 import { DECISIONS, h, icon, toast } from "./dom.js";
+import { heroOf } from "./hero.js";
+import { askForMark } from "./marks.js";
 import { at } from "./place.js";
-import { moment, number, t } from "./texts.js";
+import { rejectOf } from "./reject.js";
+import { rollOf } from "./roll.js";
+import { className, moment, number, t } from "./texts.js";
 
 const STRIP = 14;
 const SILENT_MS = 3000; // the station speaks four times a second
 const RETRY_MS = 3000;
 
-export function mount({ main, station, go, header }) {
-  const hero = heroOf();
+export function mount({ main, station, go, header, product, refresh }) {
+  const hero = heroOf(station);
   const belt = new Belt(station);
   const cameras = camerasOf(station);
-  const strip = stripOf(go);
+  const open = async (verdict) => {
+    const part = await findPart(verdict);
+    if (part) go(`/parts/${part.id}`);
+  };
+  const strip = stripOf(station, open);
+  const reject = rejectOf(open, findPart);
   const side = sideOf(station);
+  const call = callOf(station);
+  const collect = collectOf(station, refresh);
+  const roll = rollOf(station);
+  const quiet = h("p", { class: "quiet-line", role: "status", hidden: true });
   main.append(
     h("h1", { class: "hidden" }, t("live.title")),
-    hero.element, belt.element,
-    h("div", { class: "columns" }, h("div", { class: "wide" }, cameras.element, strip.element), side.element));
+    ...[hero.element, quiet, promiseOf(station), collect.element, call.element, roll.element, belt.element].filter(Boolean),
+    h("div", { class: "columns" }, h("div", { class: "seen" }, reject.element, h("div", { class: "wide" }, cameras.element, strip.element)), side.element));
 
   let heard = performance.now();
   const lost = () => {
@@ -32,13 +47,13 @@ export function mount({ main, station, go, header }) {
     main.classList.add("old");
   };
   let stream, again;
-  const open = () => {
+  const listen = () => {
     stream = new EventSource(at("/api/live"));
     stream.onmessage = take;
     // After an answer that is no stream (too many screens, a proxy, no longer logged in) the browser does not try again.
     stream.onerror = () => { if (stream.readyState === EventSource.CLOSED) again = setTimeout(reopen, RETRY_MS); };
   };
-  const reopen = () => get("/api/station").then(open, ({ status }) => {
+  const reopen = () => get("/api/station").then(listen, ({ status }) => {
     if (status === 401) location.reload(); // asks for the login
     else again = setTimeout(reopen, RETRY_MS);
   });
@@ -46,62 +61,31 @@ export function mount({ main, station, go, header }) {
     const news = JSON.parse(event.data);
     if (news.boot !== station.boot || news.recipe !== station.recipe.id) return location.reload(); // another run of the station, or another product
     heard = performance.now();
+    hearClock(news.utc);
+    roll.take(news);
     main.classList.remove("old");
+    main.classList.toggle("idle", news.figures.old);
+    quiet.hidden = !news.figures.old;
+    if (news.figures.old) quiet.textContent = t("live.idle", { n: ago(news.figures.idle_s) });
     header(news.state);
-    for (const each of [hero, belt, cameras, strip, side]) each.take(news);
+    product(news);
+    for (const each of [hero, belt, collect, cameras, reject, strip, side]) each.take(news);
   };
-  open();
+  listen();
   const watch = setInterval(lost, 500);
   return () => {
     stream.close();
     clearTimeout(again);
     clearInterval(watch);
     belt.end();
+    call.end();
+    collect.end();
   };
 }
 
-function heroOf() {
-  const state = h("div", { class: "state panel" });
-  const figures = ["per_hour", "reject_rate", "not_inspected_rate", "latency"].map((name) => {
-    const value = h("div", { class: "value" }, "–");
-    const below = h("div", { class: "below" });
-    return { name, value, below, element: h("div", { class: `panel figure ${name}` }, h("h2", {}, t(`live.${name}`)), value, below) };
-  });
-  const put = (name, value, below) => {
-    const figure = figures.find((each) => each.name === name);
-    figure.value.textContent = value;
-    figure.below.textContent = below;
-  };
-  const show = (name, shape, lines) => {
-    const key = name + JSON.stringify(lines);
-    if (state.dataset.key === key) return;
-    state.dataset.key = key;
-    state.dataset.state = name;
-    state.replaceChildren(icon(shape, "huge"), h("div", {}, h("strong", {}, t(`state.${name}`)), lines.map(([kind, line]) => h("p", { class: kind }, line))));
-  };
-  const shapes = { ready: "accept", degraded: "warn", off: "stop", fault: "stop", starting: "wait", stopping: "wait" };
-  return {
-    element: h("section", { class: "hero" }, state, figures.map((figure) => figure.element)),
-    lost: () => show("lost", "stop", [["", t("state.lost.why")]]),
-    take({ state: name, conditions, uninspected, figures: now }) {
-      const wrong = conditions.slice(0, 2).flatMap(({ code, subject, why }, at) => [["", conditionText(code, subject)],
-        ...(at ? [] : [["", consequenceText(code, uninspected)], ["why", why]])]).filter(([, line]) => line);
-      show(name, shapes[name], wrong.length ? wrong : name === "ready" ? [["", howReady(now)]] : []);
-      const share = (count) => (now.parts ? t("unit.percent", { n: number((100 * count) / now.parts, 1) }) : "–");
-      put("per_hour", number(now.per_hour), t("live.last_parts", { n: now.parts }));
-      put("reject_rate", share(now.reject), t("live.of_last", { n: now.parts }));
-      put("not_inspected_rate", share(now.not_inspected), t("live.of_last", { n: now.parts }));
-      put("latency", now.latency_ms === null ? "–" : t("unit.ms", { n: number(now.latency_ms) }),
-        now.left_ms === null ? "" : t("live.spare", { n: number(now.left_ms) }));
-      figures[2].element.classList.toggle("bad", now.not_inspected > 0);
-    },
-  };
-}
-
-/** Only what the last parts bear out. */
-function howReady({ parts, not_inspected: not }) {
-  if (not) return t("state.some_not", { n: not, m: parts });
-  return t(parts ? "state.fine" : "live.no_verdicts");
+/** What a line promises that is weaker than usual, in words. Null for all others. */
+function promiseOf(station) {
+  return station.promise === "acknowledged" ? null : h("p", { class: "quiet-line" }, t(`promise.${station.promise}`));
 }
 
 function camerasOf(station) {
@@ -131,25 +115,46 @@ function camerasOf(station) {
   };
 }
 
-function stripOf(go) {
+/** The stored part of a verdict. It may be in the results only a moment later, and another run may have had the same number. */
+async function findPart({ part, seq, boot }) {
+  const { parts } = await get(`/api/parts?part=${part}`).catch((error) => toast(error.message, true) ?? { parts: [] });
+  const found = parts.find((each) => each.seq === seq && each.boot === boot);
+  if (!found) toast(t("live.not_stored_yet", { n: part }));
+  return found;
+}
+
+function stripOf(station, open) {
   const list = h("ol", { class: "strip" });
   const none = h("p", { class: "empty" }, t("live.no_verdicts"));
-  const open = async (part) => {
-    const { parts } = await get(`/api/parts?part=${part}`).catch((error) => toast(error.message, true) ?? { parts: [] });
-    if (parts.length) go(`/parts/${parts[0].id}`);
-  };
+  const only = h("input", { type: "checkbox", checked: localStorage.getItem("strip") === "rejected", onchange: () => {
+    localStorage.setItem("strip", only.checked ? "rejected" : "all");
+    fill(kept);
+  } });
+  let kept = [];
   const card = (entry) => {
     const kind = DECISIONS[entry.decision];
-    const why = entry.classes.length ? entry.classes.join(", ") : kind === "not_inspected" ? t(`reason.${entry.reason}`) : "";
-    return h("li", {}, h("button", { class: `verdict ${kind}`, onclick: () => open(entry.part) },
+    const why = kind === "not_inspected" ? t(`reason.${entry.reason}`) : entry.classes.map(className).join(", ");
+    return h("li", {}, h("button", { class: `verdict ${kind}`, onclick: () => open(entry) },
       entry.jpeg ? h("img", { src: `data:image/jpeg;base64,${entry.jpeg}`, alt: "" }) : h("span", { class: "blank" }),
       h("span", { class: "badge" }, icon(kind), t(`decision.${kind}`)),
-      h("span", { class: "why" }, h("b", {}, t("part.name", { n: entry.part })), why)));
+      h("span", { class: "why" }, h("b", {}, t("part.name", { n: entry.part })), h("span", {}, why))),
+    h("button", { class: "flag quiet square", "aria-label": t("mark.title", { n: entry.part }), title: t("mark.title", { n: entry.part }), onclick: async () => {
+      const part = await findPart(entry);
+      if (part) askForMark(station, part);
+    } }, icon("flag")));
+  };
+  const wanted = (entry) => !only.checked || DECISIONS[entry.decision] !== "accept";
+  const fill = (entries) => {
+    list.replaceChildren(...entries.filter(wanted).slice(-STRIP).map(card).reverse());
+    none.hidden = list.children.length > 0;
+    none.textContent = t(only.checked && kept.length ? "live.no_rejects" : "live.no_verdicts");
   };
   return {
-    element: h("section", { class: "panel" }, h("h2", {}, t("live.strip")), list, none),
+    element: h("section", { class: "panel verdicts" }, h("h2", { class: "row between" }, t("live.strip"), h("label", { class: "only" }, only, t("live.only_rejected"))), list, none),
     take({ whole, strip }) {
-      if (whole) list.replaceChildren();
+      if (!whole && !strip.length) return;
+      kept = whole ? strip : keep([...kept, ...strip]);
+      if (whole || only.checked) return fill(kept);
       list.prepend(...strip.map(card).reverse());
       while (list.children.length > STRIP) list.lastElementChild.remove();
       none.hidden = list.children.length > 0;
@@ -157,22 +162,28 @@ function stripOf(go) {
   };
 }
 
+/** The last cards, and further back those that were not accepted: at five parts a second they would be gone at once. */
+function keep(entries) {
+  const others = entries.filter(({ decision }) => DECISIONS[decision] !== "accept").slice(-STRIP);
+  return [...new Set([...others, ...entries.slice(-STRIP)])].sort((a, b) => a.seq - b.seq);
+}
+
+/** A time that has passed, roughly. */
+const ago = (s) => (s < 120 ? t("unit.s", { n: number(s) }) : s < 7200 ? t("unit.min", { n: number(s / 60) }) : t("unit.h", { n: number(s / 3600) }));
+
 function sideOf(station) {
   const defects = h("div", {});
   const hours = h("div", {});
-  const deadline = h("div", { class: "deadline" });
   const links = Object.fromEntries(station.links.map(({ name }) => [name, h("span", { class: "mark" })]));
   let drawn = "";
   return {
     element: h("div", { class: "side" },
       h("section", { class: "panel" }, h("h2", {}, t("live.pareto")), defects),
       h("section", { class: "panel" }, h("h2", {}, t("live.hours")), hours),
-      h("section", { class: "panel" }, h("h2", {}, t("live.deadline")), deadline),
       h("section", { class: "panel" }, h("h2", {}, t("live.connections")),
         h("ul", { class: "links" }, Object.entries(links).map(([name, state]) => h("li", {}, h("b", {}, name), state))))),
-    take({ links: up, history, figures }) {
+    take({ links: up, history }) {
       for (const [name, is] of Object.entries(up)) mark(links[name], is);
-      showDeadline(deadline, figures);
       const now = JSON.stringify(history);
       if (now === drawn) return;
       drawn = now;
@@ -180,17 +191,6 @@ function sideOf(station) {
       hours.replaceChildren(perHour(history.hours));
     },
   };
-}
-
-function showDeadline(place, { latency_ms: typical, latency_worst_ms: worst, left_ms: left }) {
-  if (typical === null) return;
-  const all = Math.max(1, worst + left);
-  const bar = h("div", { class: "bar", role: "img", "aria-label": `${t("live.worst")} ${number(worst)} ms, ${t("live.left")} ${number(left)} ms` },
-    h("span", { class: "used" }), h("span", { class: "tick" }));
-  bar.children[0].style.width = `${(100 * worst) / all}%`;
-  bar.children[1].style.left = `${(100 * typical) / all}%`;
-  const fact = (name, value) => h("div", {}, h("span", {}, t(`live.${name}`)), h("b", {}, t("unit.ms", { n: number(value) })));
-  place.replaceChildren(bar, h("div", { class: "facts" }, fact("typical", typical), fact("worst", worst), fact("left", left)));
 }
 
 function mark(place, up) {

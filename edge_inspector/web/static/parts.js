@@ -1,16 +1,18 @@
 // The parts that were judged: search and filter. What is asked for stands in the address, so it can be kept and sent.
 
 import { get } from "./api.js";
+import { stationNow } from "./clock.js";
 import { DECISIONS, h, icon } from "./dom.js";
-import { moment, number, t } from "./texts.js";
+import { className, moment, number, t } from "./texts.js";
 
-const FIELDS = ["since", "until", "decision", "class", "part"];
+const FIELDS = ["since", "until", "decision", "reason", "class", "camera", "recipe", "labelled", "part"];
 
 export async function mount({ main, station, go }) {
   const asked = new URLSearchParams(location.search);
   const rows = h("tbody", {});
   const count = h("p", { class: "count", role: "status" });
   const more = h("button", { class: "more", hidden: true }, t("parts.more"));
+  const products = Object.fromEntries(station.recipes.map(({ id, name }) => [id, name]));
   let before = "";
   let shown = 0;
 
@@ -26,12 +28,12 @@ export async function mount({ main, station, go }) {
     }
     shown += told.parts.length;
     before = told.parts.at(-1)?.id ?? before;
-    rows.append(...told.parts.map(row));
+    rows.append(...told.parts.map((part) => row(part, products)));
     more.hidden = !told.more;
     count.textContent = shown ? t(told.more ? "parts.count_more" : "parts.count", { n: number(shown) }) : t("parts.none");
   };
   more.addEventListener("click", load);
-  const heads = ["picture", "number", "time", "decision", "defects", "latency", "labelled"];
+  const heads = ["picture", "number", "decision", "time", "defects", "product", "labelled"];
   main.append(
     h("h1", {}, t("parts.title")), filters(asked, station, go), count,
     h("div", { class: "panel scroll" }, h("table", { class: "parts" },
@@ -56,27 +58,33 @@ function filters(asked, station, go) {
     field("to", h("input", { type: "datetime-local", name: "until", value: asked.get("until") })),
     field("decision", h("select", { name: "decision" }, option("decision")("", t("parts.any")),
       ["accept", "reject", "not_inspected"].map((kind) => option("decision")(kind, t(`decision.${kind}`))))),
-    field("class", h("select", { name: "class" }, option("class")("", t("parts.any")), station.classes.map(({ name }) => option("class")(name, name)))),
+    field("class", h("select", { name: "class" }, option("class")("", t("parts.any")), station.classes.map(({ name }) => option("class")(name, className(name))))),
+    field("camera", h("select", { name: "camera" }, option("camera")("", t("parts.any")), station.cameras.map(({ name }) => option("camera")(name, name)))),
+    station.recipes.length > 1 ? field("product", h("select", { name: "recipe" }, option("recipe")("", t("parts.any")), station.recipes.map(({ id, name }) => option("recipe")(String(id), name)))) : null,
+    field("reason", h("select", { name: "reason" }, option("reason")("", t("parts.any")), station.reasons.map((name) => option("reason")(name, t(`reason.${name}`))))),
+    field("labelled", h("select", { name: "labelled" }, option("labelled")("", t("parts.any")), option("labelled")("yes", t("parts.yes")), option("labelled")("no", t("parts.no")))),
     field("number", h("input", { name: "part", inputmode: "numeric", pattern: "[0-9]*", size: 8, value: asked.get("part") })),
     h("div", { class: "row" },
       h("button", { class: "primary" }, t("parts.search")),
-      h("button", { type: "button", class: "quiet", onclick: since(new Date(Date.now() - 3600e3)) }, t("parts.hour")),
-      h("button", { type: "button", class: "quiet", onclick: since(new Date(new Date().setHours(0, 0, 0, 0))) }, t("parts.today")),
+      h("button", { type: "button", class: "quiet", onclick: since(new Date(stationNow() - 3600e3)) }, t("parts.hour")),
+      h("button", { type: "button", class: "quiet", onclick: since(new Date(stationNow().setHours(0, 0, 0, 0))) }, t("parts.today")),
       h("button", { type: "button", class: "quiet", onclick: () => go("/parts") }, t("parts.reset"))));
-  return form;
+  // On a phone the parts come first, unless somebody has searched.
+  const open = matchMedia("(min-width: 40rem)").matches || [...asked].length > 0;
+  return h("details", { class: "searching", open }, h("summary", {}, t("parts.filter")), form);
 }
 
-function row(part) {
+function row(part, products) {
   const kind = DECISIONS[part.decision];
   const picture = h("img", { src: `/api/parts/${part.id}/thumb`, alt: "", loading: "lazy", width: 64, height: 64 });
   picture.addEventListener("error", () => picture.replaceWith(h("span", { class: "blank" })));
   return h("tr", {},
     h("td", {}, picture),
     h("td", {}, h("a", { href: `/parts/${part.id}`, class: "wholerow" }, t("part.name", { n: part.part }))),
-    h("td", {}, moment(part.utc, true)),
     h("td", {}, decision(kind, part.reason)),
-    h("td", {}, part.classes.join(", ")),
-    h("td", { class: "figure" }, part.latency_ms ? t("unit.ms", { n: number(part.latency_ms) }) : "–"),
+    h("td", {}, moment(part.utc, true)),
+    h("td", {}, part.classes.map(className).join(", ")),
+    h("td", {}, products[part.recipe_id] ?? part.recipe),
     h("td", {}, part.labelled ? h("span", { class: "chip" }, icon("accept"), t("parts.labelled"))
       : part.review ? h("span", { class: "chip" }, icon("not_inspected"), t("parts.to_review")) : ""));
 }

@@ -1,10 +1,13 @@
 // The parts that the model was not sure of, one after the other: one key says what a person sees.
 
-import { get, may, post } from "./api.js";
-import { h, icon, put, toast } from "./dom.js";
+import { get, may } from "./api.js";
+import { stationNow } from "./clock.js";
+import { h, icon, put } from "./dom.js";
 import { askForLogin } from "./login.js";
-import { defects } from "./part.js";
-import { moment, t } from "./texts.js";
+import { markButtons, markOfKey, markPart } from "./marks.js";
+import { defects, drawLink } from "./part.js";
+import { unfinished, UPLOADED } from "./runs.js";
+import { moment, number, t } from "./texts.js";
 import { Views } from "./viewer.js";
 
 export async function mount({ main, station, refresh }) {
@@ -18,7 +21,7 @@ export async function mount({ main, station, refresh }) {
   const marks = marksOf(station, mark);
   const work = h("div", { class: "columns part" }, h("div", { class: "wide panel" }, views.element),
     h("div", { class: "side" }, h("section", { class: "panel judge" }, title, marks.element), found));
-  put(main, h("div", { class: "heading" }, h("h1", {}, t("review.title")), left), intro,
+  put(main, h("div", { class: "heading" }, h("h1", {}, t("review.title")), left, await foundByPeople(), may("reviewer") ? h("a", { class: "button quiet", href: "/uploads" }, t("uploads.title")) : null, may("admin") ? h("a", { class: "button quiet", href: "/teach" }, t("teach.title")) : null), intro, unfinishedNote(station),
     may("reviewer") ? null : loginNote(refresh), work, none, hint);
   if (!may("reviewer")) marks.disable();
 
@@ -49,6 +52,7 @@ export async function mount({ main, station, refresh }) {
     shown = row;
     title.replaceChildren(t("part.name", { n: part.part }), h("small", {}, moment(part.utc, true)));
     views.show(part);
+    marks.draw.replaceChildren(drawLink(views, part, "review") ?? "");
     found.replaceChildren(defects(part));
   }
 
@@ -56,15 +60,10 @@ export async function mount({ main, station, refresh }) {
     const row = shown;
     if (!row || busy || !may("reviewer")) return;
     busy = true;
-    try {
-      await post(`/api/parts/${row.id}/label`, { view: "", label, class: defectClass });
-      toast(t("review.stored", { n: row.part, what: defectClass || t(`review.${label}`) }));
+    if (await markPart(row, label, defectClass)) {
       if (shown === row) await step(1);
-    } catch (error) {
-      toast(t("error.failed", { why: error.message }), true);
-    } finally {
-      busy = false;
     }
+    busy = false;
   }
 
   function step(by) {
@@ -75,12 +74,12 @@ export async function mount({ main, station, refresh }) {
   marks.previous.addEventListener("click", () => step(-1));
 
   const keys = (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, dialog")) return;
-    const does = { g: () => mark("good"), d: () => mark("defect"), u: () => mark("unsure"), s: () => step(1), arrowright: () => step(1), arrowleft: () => step(-1) }[event.key.toLowerCase()];
-    const chosen = /^[1-9]$/.test(event.key) ? station.classes[event.key - 1] : null;
-    if ((does || chosen) && event.repeat) return; // a key that is held marks one part
-    if (does) does();
-    else if (chosen) mark("defect", chosen.name);
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, dialog")) return;
+    const said = markOfKey(event, station);
+    const does = { r: () => marks.draw.querySelector("a")?.click(), s: () => step(1), arrowright: () => step(1), arrowleft: () => step(-1) }[event.key.toLowerCase()];
+    if (does && event.repeat) return; // a key that is held goes on by one part
+    if (said) mark(...said);
+    else if (does) does();
     else if (!views.viewer.key(event.key)) return;
     event.preventDefault();
   };
@@ -89,27 +88,33 @@ export async function mount({ main, station, refresh }) {
 }
 
 function marksOf(station, mark) {
-  const button = (kind, key, shape, text, act) => h("button", { class: `mark-as ${kind}`, onclick: act }, icon(shape), h("span", {}, text), h("kbd", {}, key));
-  const labels = [
-    button("good", "G", "accept", t("review.good"), () => mark("good")),
-    button("defect", "D", "reject", t("review.defect"), () => mark("defect")),
-  ];
-  const classes = station.classes.slice(0, 9).map(({ name, colour }, index) => {
-    const swatch = h("span", { class: "swatch" });
-    swatch.style.background = colour;
-    return h("button", { class: "mark-as class", onclick: () => mark("defect", name) }, swatch, h("span", {}, name), h("kbd", {}, index + 1));
-  });
-  const unsure = button("unsure", "U", "not_inspected", t("review.unsure"), () => mark("unsure"));
+  const { elements, disable } = markButtons(station, mark);
   const previous = h("button", { class: "quiet" }, icon("back"), t("review.previous"));
   const skip = h("button", { class: "quiet" }, t("review.skip"), icon("next"));
-  return {
-    skip, previous,
-    disable: () => [...labels, ...classes, unsure].forEach((each) => { each.disabled = true; }),
-    element: h("div", { class: "marks" }, h("div", { class: "two" }, labels), h("h3", {}, t("review.which")), h("div", { class: "classes" }, classes),
-      unsure, h("div", { class: "row between" }, previous, skip)),
-  };
+  const draw = h("div", {});
+  return { skip, previous, disable, draw, element: h("div", { class: "marks" }, elements, draw, h("div", { class: "row between" }, previous, skip)) };
+}
+
+/** Drawings that this browser keeps because they were not stored, for example because the login ended. */
+function unfinishedNote(station) {
+  const drafts = unfinished(station);
+  return drafts.length ? h("p", { class: "panel note unfinished" }, t("draw.left"), h("span", { class: "row" }, drafts.map(({ id, part, camera }) =>
+    camera === UPLOADED ? h("a", { class: "button", href: `/uploads/${id}/draw` }, t("uploads.name"))
+      : h("a", { class: "button", href: `/parts/${id}/draw?${new URLSearchParams({ camera, from: "review" })}` }, `${t("part.name", { n: part })} · ${camera}`)))) : null;
 }
 
 function loginNote(refresh) {
   return h("p", { class: "panel note" }, t("review.login"), h("button", { class: "primary", onclick: async () => { if (await askForLogin()) refresh(); } }, t("top.login")));
+}
+
+/** How often people found the station wrong in the last 30 days. */
+async function foundByPeople() {
+  try {
+    const since = new Date(stationNow() - 30 * 86400e3).toISOString();
+    const { quality } = await get(`/api/quality?${new URLSearchParams({ since })}`);
+    const sum = (name) => number(quality.reduce((total, each) => total + each[name], 0));
+    return h("p", { class: "found" }, t("quality.short", { n: sum("judged"), escapes: sum("escapes"), rejects: sum("false_rejects") }), " ", h("a", { href: "/trends" }, t("quality.more")));
+  } catch {
+    return null; // the page is for marking; it works without this line
+  }
 }

@@ -1,267 +1,66 @@
-// Every text of the page, once: English, German. A test holds the page's code to this table.
+// The texts of the page in the chosen language, numbers and times as people of that language write them.
 
-import { WHY } from "./why.js";
+import { at } from "./place.js";
 
-const TEXTS = {
-  "app.name": ["Edge Inspector", "Edge Inspector"],
-  "app.skip": ["Skip to content", "Zum Inhalt springen"],
-  "nav.label": ["Pages", "Seiten"],
-  "nav.live": ["Live", "Live"],
-  "nav.parts": ["Parts", "Teile"],
-  "nav.review": ["Review", "Nachprüfen"],
-  "nav.health": ["Health", "Zustand"],
-  "top.language": ["Deutsch", "English"],
-  "top.theme.auto": ["Colours: as the system", "Farben: wie das System"],
-  "top.theme.light": ["Colours: light", "Farben: hell"],
-  "top.theme.dark": ["Colours: dark", "Farben: dunkel"],
-  "top.login": ["Log in", "Anmelden"],
-  "top.logout": ["Log out", "Abmelden"],
+const RETRY_MS = 3000;
 
-  "state.starting": ["Starting", "Startet"],
-  "state.ready": ["Ready", "Bereit"],
-  "state.degraded": ["Degraded", "Eingeschränkt"],
-  "state.off": ["Off", "Aus"],
-  "state.fault": ["Fault", "Störung"],
-  "state.stopping": ["Stopping", "Hält an"],
-  "state.lost": ["No connection", "Keine Verbindung"],
-  "state.lost.why": ["This screen shows old figures", "Diese Anzeige ist nicht aktuell"],
-  "state.fine": ["Every part is being inspected", "Jedes Teil wird geprüft"],
-  "state.some_not": ["Not inspected: {n} of the last {m} parts", "Ungeprüft: {n} der letzten {m} Teile"],
+/** Ask until the station answers: without texts there is nothing to show. */
+async function told() {
+  const wanted = localStorage.getItem("language") ?? navigator.language;
+  for (;;) {
+    try {
+      const answer = await fetch(at(`/api/languages/${encodeURIComponent(wanted)}`));
+      if (answer.ok) return await answer.json();
+    } catch { /* the station is not there yet */ }
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+}
 
-  "decision.open": ["On its way", "Unterwegs"],
-  "decision.accept": ["Accepted", "Gut"],
-  "decision.reject": ["Rejected", "Ausschuss"],
-  "decision.not_inspected": ["Not inspected", "Ungeprüft"],
+export const { tag: language, direction, texts: TEXTS, languages } = await told();
 
-  "live.title": ["Live", "Live"],
-  "live.per_hour": ["Parts per hour", "Teile je Stunde"],
-  "live.reject_rate": ["Rejected", "Ausschuss"],
-  "live.not_inspected_rate": ["Not inspected", "Ungeprüft"],
-  "live.latency": ["Picture to decision", "Bild bis Urteil"],
-  "live.of_last": ["of the last {n} parts", "der letzten {n} Teile"],
-  "live.last_parts": ["last {n} parts", "letzte {n} Teile"],
-  "live.spare": ["{n} ms to spare", "{n} ms Reserve"],
-  "live.belt": ["Belt", "Band"],
-  "live.speed": ["{n} m/s", "{n} m/s"],
-  "live.standing": ["standing", "steht"],
-  "live.position_unknown": ["Belt position unknown", "Bandposition unbekannt"],
-  "live.eye": ["Photo-eye", "Lichtschranke"],
-  "live.decide": ["Decide by here", "Urteil bis hier"],
-  "live.gate": ["Gate", "Weiche"],
-  "live.cameras": ["Cameras", "Kameras"],
-  "live.no_picture": ["No picture yet", "Noch kein Bild"],
-  "live.camera_picture": ["Latest picture of {name}", "Letztes Bild von {name}"],
-  "live.frame": ["Frame {n}", "Bild {n}"],
-  "live.strip": ["Latest verdicts", "Letzte Urteile"],
-  "live.no_verdicts": ["No part yet", "Noch kein Teil"],
-  "live.pareto": ["Defects, last 12 hours", "Fehler, letzte 12 Stunden"],
-  "live.no_defects": ["No defects", "Keine Fehler"],
-  "live.hours": ["Parts per hour, last 12 hours", "Teile je Stunde, letzte 12 Stunden"],
-  "live.connections": ["Connections", "Verbindungen"],
-  "live.deadline": ["Latency against deadline", "Laufzeit gegen Frist"],
-  "live.typical": ["Typical", "Typisch"],
-  "live.worst": ["Slowest", "Längste"],
-  "live.left": ["Least time left", "Kleinste Reserve"],
-  "link.up": ["connected", "verbunden"],
-  "link.down": ["lost", "getrennt"],
-  "part.name": ["Part {n}", "Teil {n}"],
-  "unit.ms": ["{n} ms", "{n} ms"],
-  "unit.percent": ["{n} %", "{n} %"],
-
-  "parts.title": ["Parts", "Teile"],
-  "parts.from": ["From", "Von"],
-  "parts.to": ["To", "Bis"],
-  "parts.decision": ["Decision", "Urteil"],
-  "parts.class": ["Defect class", "Fehlerklasse"],
-  "parts.number": ["Part number", "Teilenummer"],
-  "parts.any": ["Any", "Alle"],
-  "parts.search": ["Search", "Suchen"],
-  "parts.reset": ["Reset", "Zurücksetzen"],
-  "parts.hour": ["Last hour", "Letzte Stunde"],
-  "parts.today": ["Today", "Heute"],
-  "parts.more": ["Show more", "Mehr zeigen"],
-  "parts.none": ["No part fits.", "Kein passendes Teil."],
-  "parts.picture": ["Picture", "Bild"],
-  "parts.time": ["Time", "Zeit"],
-  "parts.defects": ["Defects", "Fehler"],
-  "parts.latency": ["Latency", "Laufzeit"],
-  "parts.labelled": ["Reviewed", "Nachgeprüft"],
-  "parts.to_review": ["To review", "Nachzuprüfen"],
-  "parts.count": ["{n} parts", "{n} Teile"],
-  "parts.count_more": ["{n} newest parts", "{n} neueste Teile"],
-
-  "part.back": ["All parts", "Alle Teile"],
-  "part.views": ["Views", "Ansichten"],
-  "part.view": ["View of {name}", "Ansicht von {name}"],
-  "part.not_kept": ["This picture was not kept", "Dieses Bild wurde nicht aufbewahrt"],
-  "part.defects": ["Defects", "Fehler"],
-  "part.no_defects": ["No defects found", "Keine Fehler gefunden"],
-  "part.class": ["Class", "Klasse"],
-  "part.area": ["Area", "Fläche"],
-  "part.length": ["Length", "Länge"],
-  "part.sure": ["Sure", "Sicher"],
-  "part.camera": ["Camera", "Kamera"],
-  "part.place": ["Place", "Ort"],
-  "part.story": ["What happened", "Was geschah"],
-  "part.announced": ["Seen by the photo-eye", "Von der Lichtschranke erfasst"],
-  "part.captured": ["Picture by {name}", "Bild von {name}"],
-  "part.captured_failed": ["No view of {name}: {why}", "Keine Ansicht von {name}: {why}"],
-  "part.inferred": ["model {n} ms", "Modell {n} ms"],
-  "part.decided": ["Decided: {what}", "Urteil: {what}"],
-  "part.delivered": ["Told to {name}", "Gemeldet an {name}"],
-  "part.due": ["At the gate, at the earliest", "Frühestens an der Weiche"],
-  "part.facts": ["Facts", "Angaben"],
-  "part.grade": ["Grade", "Güte"],
-  "part.recipe": ["Recipe", "Rezept"],
-  "part.criteria": ["Checksum of all that judged", "Prüfsumme von allem, was urteilte"],
-  "part.model": ["Model", "Modell"],
-  "part.position": ["Position known to", "Position bekannt auf"],
-  "part.missing": ["Missing views", "Fehlende Ansichten"],
-  "part.labels": ["What people said", "Was Menschen sagten"],
-  "part.no_labels": ["Nobody has looked at it yet", "Noch niemand hat es angesehen"],
-  "part.gone": ["This part is not in the results (any more).", "Dieses Teil ist nicht (mehr) gespeichert."],
-  "part.zoom_in": ["Zoom in (+)", "Vergrößern (+)"],
-  "part.zoom_out": ["Zoom out (−)", "Verkleinern (−)"],
-  "part.zoom_fit": ["Whole picture (0)", "Ganzes Bild (0)"],
-  "part.mask": ["Mask on or off (M)", "Maske an oder aus (M)"],
-  "part.viewer": ["Picture: drag to move, wheel or + and − to zoom", "Bild: ziehen zum Schieben, Rad oder + und − zum Vergrößern"],
-
-  "review.title": ["Review", "Nachprüfen"],
-  "review.what": ["The model was not sure of these parts. What do you see?", "Bei diesen Teilen war das Modell unsicher. Was sehen Sie?"],
-  "review.none": ["Nothing to review.", "Nichts nachzuprüfen."],
-  "review.done": ["All done. New uncertain parts appear here.", "Alles erledigt. Neue unsichere Teile erscheinen hier."],
-  "review.left": ["{n} left", "noch {n}"],
-  "review.good": ["Good", "Gut"],
-  "review.defect": ["Defect", "Fehler"],
-  "review.unsure": ["Not sure", "Unsicher"],
-  "review.skip": ["Skip", "Überspringen"],
-  "review.previous": ["Back", "Zurück"],
-  "review.which": ["Or which defect", "Oder welcher Fehler"],
-  "review.model_says": ["The model says", "Das Modell sagt"],
-  "review.login": ["Log in as a reviewer to mark parts.", "Zum Bewerten als Prüfer anmelden."],
-  "review.stored": ["Part {n}: {what}", "Teil {n}: {what}"],
-  "review.keys": ["Keys: G good, D defect, 1–9 class, U not sure, S skip, ← back, M mask", "Tasten: G gut, D Fehler, 1–9 Klasse, U unsicher, S überspringen, ← zurück, M Maske"],
-
-  "health.title": ["Health", "Zustand"],
-  "health.now": ["Now", "Jetzt"],
-  "health.all_well": ["Nothing is wrong.", "Alles in Ordnung."],
-  "health.cameras": ["Cameras", "Kameras"],
-  "health.links": ["Links", "Verbindungen"],
-  "health.workers": ["Threads", "Threads"],
-  "health.worker_ok": ["runs", "läuft"],
-  "health.worker_bad": ["hangs", "hängt"],
-  "health.model": ["Model", "Modell"],
-  "health.provider": ["Runs on", "Läuft auf"],
-  "health.precision": ["Precision", "Genauigkeit"],
-  "health.hash": ["Checksum", "Prüfsumme"],
-  "health.criteria": ["Checksum of all that judges", "Prüfsumme von allem, was urteilt"],
-  "health.recipe": ["Recipe in force", "Geltendes Rezept"],
-  "health.recipe_change": ["Change recipe", "Rezept wechseln"],
-  "health.recipe_choice": ["Recipe for the next parts", "Rezept für die nächsten Teile"],
-  "health.inspection": ["Inspection", "Prüfung"],
-  "health.enabled": ["Inspecting", "Es wird geprüft"],
-  "health.disabled": ["Switched off: every part is NOT_INSPECTED", "Abgeschaltet: Alle Teile gelten als ungeprüft"],
-  "health.enable": ["Switch inspection on", "Prüfung einschalten"],
-  "health.disable": ["Switch inspection off", "Prüfung abschalten"],
-  "health.disable_sure": ["Switch inspection off? No part will be inspected.", "Prüfung abschalten? Kein Teil wird mehr geprüft."],
-  "health.reset": ["Reset faults", "Störungen quittieren"],
-  "health.done": ["Done", "Erledigt"],
-  "health.fell_back": ["not the one that was wanted", "nicht der gewünschte"],
-  "health.versions": ["Versions", "Versionen"],
-  "health.disk": ["Disk", "Datenträger"],
-  "health.kept_results": ["Results", "Ergebnisse"],
-  "health.kept_images": ["Pictures", "Bilder"],
-  "health.drift": ["Does the line look as it did?", "Sieht die Linie noch aus wie zuvor?"],
-  "health.shadow": ["Second model", "Zweites Modell"],
-  "health.guard": ["Picture guard", "Bildwächter"],
-  "guard.taught": ["A picture without a part is refused", "Bilder ohne Teil werden abgelehnt"],
-  "guard.none": ["Nothing guards against a picture without a part", "Nichts schützt vor Bildern ohne Teil"],
-  "guard.teaching": ["Learning from good parts: {n} of {m}", "Lernt von guten Teilen: {n} von {m}"],
-  "guard.teach": ["Teach from the parts that run now", "Von den laufenden Teilen lernen"],
-  "guard.sure": ["Are the parts that run now good, and is every camera as it should be?", "Sind die Teile, die jetzt laufen, gut, und steht jede Kamera richtig?"],
-  "drift.none": ["Nothing to compare with yet. After a good shift, learn it:", "Noch kein Vergleich. Nach einer guten Schicht anlernen:"],
-  "drift.waits": ["Waiting for 200 inspected parts.", "Es fehlen noch Teile: 200 geprüfte werden gebraucht."],
-  "drift.learnt": ["Compared with {n} parts, {from} to {to}", "Verglichen mit {n} Teilen, {from} bis {to}"],
-  "drift.chart": ["Reject rate, and where chance keeps it", "Ausschussrate und ihr Zufallsbereich"],
-  "drift.in": ["{n}, within {low} to {high}", "{n}, innerhalb von {low} bis {high}"],
-  "drift.out": ["{n}, outside {low} to {high}", "{n}, außerhalb von {low} bis {high}"],
-  "drift.index": ["Change of the pictures (limit {n}, at the middle)", "Änderung der Bilder (Grenze {n}, in der Mitte)"],
-  "drift.brightness": ["brightness", "Helligkeit"],
-  "drift.sharpness": ["sharpness", "Schärfe"],
-  "drift.confidence": ["confidence", "Sicherheit"],
-  "drift.rate": ["reject rate", "Ausschussrate"],
-  "drift.area": ["defect area", "Fehlerfläche"],
-  "shadow.model": ["Looks on", "Schaut zu"],
-  "shadow.share": ["Pictures seen", "Gesehene Bilder"],
-  "shadow.views": ["Compared", "Verglichen"],
-  "shadow.rejects": ["would have rejected", "hätte ausgeworfen"],
-  "shadow.accepts": ["would have accepted", "hätte angenommen"],
-  "shadow.last": ["Latest disagreements", "Letzte Abweichungen"],
-  "shadow.part": ["the part", "zum Teil"],
-  "shadow.none": ["No disagreement yet.", "Bisher keine Abweichung."],
-  "shadow.waits": ["It has had no spare time yet.", "Es hatte noch keine freie Zeit."],
-  "shadow.how": ["To let it judge:", "Um es urteilen zu lassen:"],
-  "health.left_out": ["Could not be kept", "Nicht aufbewahrt"],
-  "health.disk_free": ["{n} GB free of {m} GB", "{n} GB frei von {m} GB"],
-  "health.name": ["Name", "Name"],
-  "health.state": ["State", "Zustand"],
-  "health.frames_completed": ["Good frames", "Gute Bilder"],
-  "health.frames_failed": ["Damaged", "Beschädigt"],
-  "health.frames_evicted": ["Not inferred", "Nicht ausgewertet"],
-  "health.camera_reopened": ["Reopened", "Neu geöffnet"],
-  "health.verdicts_delivered": ["Delivered", "Gemeldet"],
-  "health.verdicts_waiting": ["Waiting", "Wartend"],
-  "health.verdicts_late": ["Late", "Verspätet"],
-  "health.verdicts_lost": ["Lost", "Verloren"],
-  "health.link_backlog": ["Not confirmed", "Unbestätigt"],
-  "health.link_failed": ["Failures", "Ausfälle"],
-
-  "login.title": ["Log in", "Anmelden"],
-  "login.name": ["Name", "Name"],
-  "login.password": ["Password", "Passwort"],
-  "login.cancel": ["Cancel", "Abbrechen"],
-  "login.wrong": ["Wrong name or password.", "Name oder Passwort falsch."],
-  "login.wait": ["Too many attempts. Wait a few minutes.", "Zu viele Versuche. Bitte einige Minuten warten."],
-  "login.welcome": ["Logged in as {name}", "Angemeldet als {name}"],
-  "login.bye": ["Logged out", "Abgemeldet"],
-  "role.viewer": ["viewer", "Betrachter"],
-  "role.reviewer": ["reviewer", "Prüfer"],
-  "role.admin": ["admin", "Verwalter"],
-  "error.failed": ["That did not work: {why}", "Das hat nicht geklappt: {why}"],
-  "error.page": ["There is no such page.", "Diese Seite gibt es nicht."],
-  ...WHY,
-};
-
-const LANGUAGES = ["en", "de"];
-
-/** The language in use: what was chosen, else the browser's, else English. */
-export const language = (() => {
-  const chosen = localStorage.getItem("language") ?? navigator.language.slice(0, 2);
-  return LANGUAGES.includes(chosen) ? chosen : "en";
+const LOCALE = (() => {
+  try {
+    return Intl.getCanonicalLocales(language === "en" ? "en-GB" : language)[0];
+  } catch {
+    return "en-GB";
+  }
 })();
+// Digits that everybody on the line can read, whatever the script: they are compared with those on the machine.
+const DIGITS = { numberingSystem: "latn" };
 
-/** Choose the other language; the page is built anew. */
-export function switchLanguage() {
-  localStorage.setItem("language", LANGUAGES[1 - LANGUAGES.indexOf(language)]);
+/** Choose another language; the page is built anew. */
+export function chooseLanguage(tag) {
+  localStorage.setItem("language", tag);
   location.reload();
 }
 
 /** The text called `key`, with {names} filled in. */
 export function t(key, values = {}) {
-  const text = (TEXTS[key] ?? [key, key])[LANGUAGES.indexOf(language)];
-  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+  return (TEXTS[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
+
+/** Whether there is such a text. Another word, of a newer station, is shown as it is. */
+export const has = (key) => Object.hasOwn(TEXTS, key);
+
+/** The name of a defect class in this language, or as the model calls it. */
+export const className = (name) => (has(`class.${name}`) ? TEXTS[`class.${name}`] : name);
 
 /** A number as people of this language write it. */
 export function number(value, digits = 0) {
-  return new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+  return new Intl.NumberFormat(LOCALE, { ...DIGITS, minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
 }
+
+/** A large number in few characters. */
+export const compact = (value) => new Intl.NumberFormat(LOCALE, { ...DIGITS, notation: "compact", maximumFractionDigits: 1 }).format(value);
 
 /** A moment of the day, or with its day. */
 export function moment(utc, withDay = false) {
-  const style = { hour: "2-digit", minute: "2-digit", second: "2-digit", ...(withDay && { year: "numeric", month: "2-digit", day: "2-digit" }) };
-  return new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, style).format(new Date(utc));
+  const style = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", ...(withDay && { year: "numeric", month: "2-digit", day: "2-digit" }) };
+  return new Intl.DateTimeFormat(LOCALE, { ...DIGITS, ...style }).format(new Date(utc));
 }
 
-/** Another language's or a newer station's word is shown as it is. */
-export const has = (key) => key in TEXTS;
+/** Hour and minute. */
+export const clock = (utc) => new Intl.DateTimeFormat(LOCALE, { ...DIGITS, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(new Date(utc));
+
+/** The hour of the day as a number. */
+export const hourOf = (utc) => String(new Date(utc).getHours()).padStart(2, "0");

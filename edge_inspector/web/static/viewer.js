@@ -125,6 +125,7 @@ export class Views {
     const worst = part.defects[0]?.camera ?? part.views.find((view) => view.doubtful)?.camera ?? part.views[0]?.camera;
     const choose = (camera) => {
       this.camera = camera;
+      this.onchoose?.(camera);
       this.viewer.show(url(camera, "image"), url(camera, "mask"), t("part.view", { name: camera }));
       for (const tab of this.tabs.children) tab.setAttribute("aria-pressed", String(tab.dataset.camera === camera));
     };

@@ -1,0 +1,176 @@
+"""`model train DATA`: train a net per fold, choose limits on held-out parts, train the net to ship, write a report."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import chain
+from pathlib import Path
+from typing import Final, get_args
+
+import cv2
+
+from edge_inspector.commands.arguments import positive, share, whole
+from edge_inspector.commands.model.arguments import DATA, add_cost, pair, training_libraries
+from edge_inspector.segmenters.manifest import Fill
+from edge_inspector.training.judging.figures import counted
+from edge_inspector.training.judging.report import write_run_report
+
+_BY_DATA: Final = "(default: chosen from the data)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to train, on what, and how."""
+    parser.add_argument("data", metavar="DATA", help=DATA)
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder for the run")
+    parser.add_argument("--net", help=f"light, large or lite0 {_BY_DATA}")
+    parser.add_argument(
+        "--encoder-weights",
+        type=Path,
+        metavar="FILE",
+        help="start with this state dict of the encoder. For lite0 also the word imagenet",
+    )
+    parser.add_argument(
+        "--encoder-rate",
+        type=positive,
+        help="learning rate of the encoder, as a multiple of --rate (default: 1, or 0.5 if the data chose it)",
+    )
+    parser.add_argument("--start", type=Path, metavar="FILE", help="start with this state dict or checkpoint")
+    parser.add_argument(
+        "--keep-head",
+        action="store_true",
+        help="also keep the output layer of the --start net, which must have the same classes",
+    )
+    parser.add_argument("--steps", type=whole, help=f"training steps per net, each a batch of 8 patches {_BY_DATA}")
+    parser.add_argument("--rate", type=positive, default=3e-3, help="highest learning rate (default: 0.003)")
+    parser.add_argument(
+        "--swa-steps",
+        type=whole,
+        default=0,
+        metavar="STEPS",
+        help="further steps at a third of --rate. The net is their mean (default: 0)",
+    )
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="let the model also look at the mirrored image: steadier, but four times the work",
+    )
+    parser.add_argument(
+        "--learn-from",
+        default="train",
+        metavar="SPLIT[+SPLIT]",
+        help="splits to train on (default: train). After train+val only its folds can score the net, so all are needed",
+    )
+    parser.add_argument("--folds", type=whole, help=f"number of folds of the training data {_BY_DATA}")
+    parser.add_argument(
+        "--held-out",
+        type=whole,
+        default=0,
+        metavar="N",
+        help="score only the first N folds, to save time (default: all)",
+    )
+    parser.add_argument(
+        "--group",
+        default="",
+        metavar="COLUMN",
+        help="column of index.csv whose groups stay in one fold (default: detected)",
+    )
+    parser.add_argument(
+        "--colour", action=argparse.BooleanOptionalAction, help="train on colour (default: detected from the images)"
+    )
+    parser.add_argument("--shrink", type=whole, help=f"factor by which images are made smaller for the net {_BY_DATA}")
+    parser.add_argument(
+        "--window",
+        type=whole,
+        nargs=2,
+        metavar=("H", "W"),
+        help=f"input size of the net {_BY_DATA}",
+    )
+    parser.add_argument(
+        "--patch",
+        type=whole,
+        nargs=2,
+        metavar=("H", "W"),
+        help=f"size of the training patches {_BY_DATA}",
+    )
+    parser.add_argument(
+        "--fill",
+        choices=get_args(Fill),
+        help=f"what surrounds a part smaller than the window or patch {_BY_DATA}",
+    )
+    parser.add_argument(
+        "--loss", choices=["dice-bce", "focal"], default="dice-bce", help="loss function (default: dice-bce)"
+    )
+    parser.add_argument(
+        "--class-weight",
+        type=pair,
+        action="append",
+        default=[],
+        metavar="CLASS=W",
+        help="weight of a class in the loss. Repeatable",
+    )
+    parser.add_argument(
+        "--soft", action="store_true", help="treat mask values as degrees of certainty (default: defective or not)"
+    )
+    parser.add_argument(
+        "--per-class", action="store_true", help="train one binary net per class and ship them as one ensemble"
+    )
+    parser.add_argument(
+        "--good-share", type=share, default=0.35, help="share of patches without a defect (default: 0.35)"
+    )
+    parser.add_argument(
+        "--paste-share",
+        type=share,
+        default=0.2,
+        help="share of defective patches made by pasting a defect (default: 0.2)",
+    )
+    parser.add_argument(
+        "--draw-share", type=share, default=0.0, help="share of patches with a drawn defect (default: 0)"
+    )
+    parser.add_argument(
+        "--draw",
+        type=pair,
+        action="append",
+        default=[],
+        metavar="CLASS=SHAPE",
+        help="shape of drawn defects of a class: line, blob, chip or band. Repeatable",
+    )
+    parser.add_argument(
+        "--shade", type=share, default=0.0, help="how uneven the light on training patches may be, as 0.3 (default: 0)"
+    )
+    parser.add_argument(
+        "--false-rejects",
+        type=share,
+        default=0.02,
+        help="highest share of false rejects when limits are chosen (default: 0.02)",
+    )
+    add_cost(parser, "choose the cheapest limits")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        help="random seed: the same seed, versions and CPU give the same net (default: 1)",
+    )
+    parser.add_argument("--threads", type=whole, default=2, help="CPU threads of each training (default: 2)")
+    parser.add_argument(
+        "--jobs", type=whole, default=1, help="folds trained at the same time, with --threads each (default: 1)"
+    )
+
+
+def run(given: argparse.Namespace) -> int:
+    """Train, or continue a run."""
+    with training_libraries():
+        from edge_inspector.commands.model.train_order import order_of
+        from edge_inspector.training.shipping.runs import read_limits, train_run
+    cv2.setNumThreads(1)
+    task, order = order_of(given)
+    achieved = train_run(task, order, given.out)
+    good = achieved.parts - achieved.defective
+    print(
+        f"held out, {achieved.parts} parts of {achieved.groups} groups: "
+        f"{counted(achieved.defective - achieved.escapes, achieved.defective)} of the defective caught, "
+        f"{counted(achieved.false_rejects, good)} of the good rejected, mean IoU {achieved.mean_iou:.3f}"
+    )
+    held_out = chain.from_iterable(task.judged(fold) for fold in order.folds(task))
+    write_run_report(given.out, task.classes, read_limits(given.out), held_out)
+    print(f"report: {given.out / 'report.html'}")
+    return 0

@@ -1,1 +1,0 @@
-"""Modbus TCP: the connection that link and encoder each own one of."""

@@ -1,0 +1,1 @@
+"""Talking to a broker: the MQTT link, its messages and its commands."""

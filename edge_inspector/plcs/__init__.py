@@ -1,1 +1,0 @@
-"""The links that deliver verdicts: one file per link."""

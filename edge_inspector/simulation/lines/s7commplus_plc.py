@@ -1,0 +1,48 @@
+"""The simulated PLC behind S7CommPlus: the same program and blocks, without PUT/GET."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from s7commplus.server import DataBlock, S7CommPlusServer
+
+from edge_inspector.simulation.plc import SimulatedPlc, main
+
+
+class _Told(DataBlock):
+    """A block that tells who reaches it."""
+
+    def __init__(
+        self, number: int, memory: bytearray, read: Callable[[int], None], written: Callable[[int], None]
+    ) -> None:
+        super().__init__(number, len(memory))
+        self.data = memory
+        self._read, self._written = read, written
+
+    def read(self, offset: int, size: int) -> bytes:
+        found = super().read(offset, size)
+        self._read(offset)
+        return found
+
+    def write(self, offset: int, data: bytes) -> None:
+        super().write(offset, data)
+        self._written(offset)
+
+
+class CommPlusPlc(SimulatedPlc):
+    """The process, with the emulator of the package s7commplus as its server."""
+
+    def _serve(self, port: int) -> Any:
+        server = S7CommPlusServer()
+        server._data_blocks |= {  # noqa: SLF001 -- the emulator has no events
+            100: _Told(100, self._db_plc, self._was_read, lambda _: None),
+            101: _Told(101, self._db_edge, lambda _: None, self._was_written),
+        }
+        server.start("127.0.0.1", port)
+        return server
+
+
+if __name__ == "__main__":
+    sys.exit(main(kind=CommPlusPlc))

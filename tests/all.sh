@@ -1,0 +1,19 @@
+#!/bin/sh
+# Runs all tests with this pytest. Lines have real times to keep, so they run one at a time. All other tests run beside them,
+# two files at a time, and get only the processor time that the lines leave. Benchmarks run alone.
+pytest=$1
+failed=0
+alone=tests/system/test_bench.py
+pages=$(ls tests/system/test_page_*.py)
+idle="chrt --idle 0"
+$idle true 2>/dev/null || idle="nice -n 19"
+log=$(mktemp)
+"$pytest" $alone || failed=1
+$idle "$pytest" --numprocesses 2 --dist loadfile tests/unit tests/contracts $pages >"$log" 2>&1 &
+others=$!
+trap 'kill $others 2>/dev/null; rm -f "$log"' EXIT
+trap 'exit 130' INT TERM
+"$pytest" tests/system $(printf -- '--ignore=%s ' $alone $pages) || failed=1
+wait $others || failed=1
+cat "$log"
+exit $failed
