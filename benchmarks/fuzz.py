@@ -41,7 +41,7 @@ def main() -> int:
     if given.inside is not None:
         _run_target(given.target, given.inside, given.seed)
         return 0
-    from fuzz_targets import TARGETS, close  # noqa: PLC0415 -- instrumented in the other processes
+    from support.fuzz_targets import TARGETS, close  # noqa: PLC0415 -- instrumented in the other processes
 
     names = [given.target] if given.target else list(TARGETS)
     close()
@@ -75,7 +75,7 @@ def _start(name: str, executions: int, seed: int) -> dict[str, Any]:
 
 def _run_target(name: str, executions: int, seed: int) -> None:
     if find_spec("atheris") is None:
-        from fuzz_targets import TARGETS, close  # noqa: PLC0415
+        from support.fuzz_targets import TARGETS, close  # noqa: PLC0415
 
         target, seeds = TARGETS[name]
         _mutate(target, seeds, executions, seed)
@@ -84,7 +84,7 @@ def _run_target(name: str, executions: int, seed: int) -> None:
     import atheris  # noqa: PLC0415 -- optional
 
     with atheris.instrument_imports(include=["edge_inspector", "tomllib"]):
-        from fuzz_targets import TARGETS  # noqa: PLC0415
+        from support.fuzz_targets import TARGETS  # noqa: PLC0415
     target, seeds = TARGETS[name]
     corpus = Path("corpus")
     corpus.mkdir()

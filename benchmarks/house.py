@@ -50,6 +50,9 @@ def figures(root: Path) -> dict[str, str]:
         "sentences with a semicolon: docs, README": _share(_pages(docs)),
         "sentences with a semicolon: other pages": _share(_pages(set(others) - set(docs))),
         "sentences with a semicolon: docstrings": _share(filter(None, map(_docstring, nodes))),
+        "sentences with a semicolon: messages, help": _share(
+            text for tree in modules.values() for text in messages(tree)
+        ),
         "settings": str(lines),
         "settings without a line": str(without),
         "broad excepts": str(sum(map(_broad, nodes))),
@@ -91,6 +94,17 @@ def sentences(text: str) -> list[str]:
     blocks = (cell for block in BLOCK.split(text) for cell in (block.split("|") if "|" in block else [block]))
     parts = (part for block in blocks for part in re.split(r"(?<=[.!?])\s+", " ".join(block.split())))
     return [part for part in parts if len(part.split()) > 2]
+
+
+def messages(tree: ast.Module) -> Iterator[str]:
+    """The strings of a module that people may read: errors, log, help. Docstrings are not among them."""
+    documented = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    parts = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "value" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in documented | parts:
+            yield node.value
 
 
 def _module(path: Path) -> str:

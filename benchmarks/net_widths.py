@@ -15,7 +15,7 @@ import torch
 
 from edge_inspector.training.judging.runtimes import cpu_drivers, interleaved_ms, model_predictor
 from edge_inspector.training.learning.export import export_onnx
-from edge_inspector.training.learning.unet import SIZES, STRIDE, Deployed, Segmenter
+from edge_inspector.training.learning.unet import SIZES, STRIDE, Deployed, SegmentationNet
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 from edge_inspector.training.shipping.quantize import quantize_for_cpu
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 def _make(folder: Path, widths: tuple[int, ...]) -> None:
     torch.manual_seed(1)
-    export_onnx(Deployed([Segmenter(SHAPE[2], len(CLASSES), widths).eval()]), folder / FILES["fp32"], SHAPE)
+    export_onnx(Deployed([SegmentationNet(SHAPE[2], len(CLASSES), widths).eval()]), folder / FILES["fp32"], SHAPE)
     rng = np.random.default_rng(1)
     frames = [rng.integers(0, 256, SHAPE, dtype=np.uint8) for _ in range(4)]
     quantize_for_cpu(folder / FILES["fp32"], folder / FILES["int8"], frames)

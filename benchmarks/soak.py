@@ -22,7 +22,8 @@ from soak_bounds import judged
 from soak_load import Clients, Disk
 from soak_report import Plan, Sample, by_phase, kept, table, told
 
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.demo import Demo
+from edge_inspector.simulation.options import DemoOptions
 from edge_inspector.simulation.report import read_ledger
 
 PHASES = ("quiet", "clients", "clients, slow disk", "clients, full disk")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from soak_report import Plan, Sample
@@ -15,7 +15,7 @@ LATE_MORE = 0.001  # of the parts
 NOT_INSPECTED_MORE = 0.01
 SLOPE_MB_PER_H = 4.0
 SHORT_MIN = 30.0
-GROWN_MB = 12.0  # short runs, from their first turn to their last: the allocator is not yet steady
+GROWN_MB = 12.0  # short runs, in each phase from its first turn to its last
 FILES_GROWN = 5.0  # clients open a connection for each request
 
 
@@ -27,6 +27,10 @@ def judged(
     span_s = warm[-1].at_s - warm[0].at_s
     slope = slope_within_phases(plan, warm, lambda each: each.rss_mb)
     by_turn = median_by_turn(plan, samples)
+    by_phase = {
+        phase: median_by_turn(plan, [each for each in samples if plan.phase(each.at_s) == phase])
+        for phase in plan.phases
+    }
     files_grown = slope_within_phases(plan, warm, lambda each: each.files) * span_s
     lines_per_s = (warm[-1].log_lines - warm[0].log_lines) / span_s
     result = {
@@ -40,6 +44,7 @@ def judged(
         "rss_slope_mb_per_h": round(slope * 3600, 2),
         "rss_grown_mb": round(slope * span_s, 2),
         "rss_by_turn_mb": by_turn,
+        "rss_by_phase_mb": by_phase,
         "rss_max_mb": round(max(each.rss_mb for each in samples), 1),
         "files_grown": round(files_grown, 2),
         "files_max": max(each.files for each in warm),
@@ -60,7 +65,7 @@ def judged(
     }
     bounds = {
         "a part without a verdict, or with two": report["unaccounted"] == report["duplicates"] == 0,
-        "memory grows": not memory_grows(report["minutes"], slope * 3600, by_turn),
+        "memory grows": not memory_grows(report["minutes"], slope * 3600, by_phase.values()),
         "open files grow": files_grown < FILES_GROWN,
         "more than a log line a second": lines_per_s <= 1.0,
         # Seen from outside, file by file, while files come and go.
@@ -74,12 +79,15 @@ def judged(
     }
 
 
-def memory_grows(minutes: float, slope_mb_per_h: float, by_turn: Sequence[float]) -> bool:
-    """Whether memory grows. The slope decides if the phases were repeated often, otherwise the turns decide.
+def memory_grows(minutes: float, slope_mb_per_h: float, by_phase: Iterable[Sequence[float]]) -> bool:
+    """Whether memory grows. `by_phase` has a median for each turn, for each phase.
 
-    A short run has only one warm turn, and within one turn the phases themselves make a slope.
+    The slope decides if the phases were repeated often. In the first turn of a short run the allocator is not yet
+    steady, and keeps pages after some phases. A leak lifts every phase from turn to turn.
     """
-    return by_turn[-1] - by_turn[0] > GROWN_MB if minutes < SHORT_MIN else slope_mb_per_h > SLOPE_MB_PER_H
+    if minutes < SHORT_MIN:
+        return min(turns[-1] - turns[0] for turns in by_phase) > GROWN_MB
+    return slope_mb_per_h > SLOPE_MB_PER_H
 
 
 def median_by_turn(plan: Plan, samples: Sequence[Sample]) -> list[float]:

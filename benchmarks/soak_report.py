@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_inspector.records import Decision
+from edge_inspector.codes import Decision
 from edge_inspector.simulation.line import Line
 from edge_inspector.store.results_file import results_path
 

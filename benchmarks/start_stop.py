@@ -13,7 +13,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.demo import Demo
+from edge_inspector.simulation.options import DemoOptions
 
 RUNS = 5
 RUNNING_S = 4.0  # until cameras are open and parts are on their way

@@ -92,6 +92,10 @@ make_room_for_runtime() {
         run /opt/edge-inspector/bin/pip uninstall --quiet --yes onnxruntime onnxruntime-gpu
 }
 
+pip() {
+    run /opt/edge-inspector/bin/pip install --quiet --disable-pip-version-check --upgrade "$@"
+}
+
 add_program() {
     run install -d -m 0755 "$root/opt/edge-inspector" "$root/opt/edge-inspector/models"
     tree models /opt/edge-inspector/models
@@ -100,8 +104,14 @@ add_program() {
     extras=modbus
     [ "$ort" = none ] || extras=modbus,$ort
     make_room_for_runtime
-    run /opt/edge-inspector/bin/pip install --quiet --disable-pip-version-check --upgrade \
-        --constraint "$here/constraints.txt" "${here}[$extras]"
+    if [ "$ort" = cpu ]; then
+        # Nothing that is not in the lock file, to the byte, runs as root. The wheel's builder is in another lock file.
+        pip --require-hashes --requirement "$here/deploy/locks/build.txt"
+        pip --require-hashes --requirement "$here/deploy/locks/cpu.txt"
+        pip --no-deps --no-build-isolation --no-index --force-reinstall "$here"
+    else
+        pip --constraint "$here/constraints.txt" "${here}[$extras]"
+    fi
     run ln -sfn /opt/edge-inspector/bin/edge-inspector /usr/local/bin/edge-inspector
 }
 

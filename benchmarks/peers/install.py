@@ -14,10 +14,11 @@ import venv
 from pathlib import Path
 
 # The tested versions. Newer ones may have another API.
+_REPORTING = ("python-snap7==3.3.0", "paho-mqtt==2.2.0")
 PACKAGES = {
-    "plain": ("numpy==2.4.6", "opencv-python-headless==5.0.0.93", "onnxruntime==1.31.1"),
-    "roboflow": ("torch==2.13.0", "inference-cpu==1.8.3"),
-    "anomalib": ("torch==2.13.0", "anomalib[openvino]==2.7.0"),
+    "plain": (*_REPORTING, "numpy==2.4.6", "opencv-python-headless==5.0.0.93", "onnxruntime==1.31.1"),
+    "roboflow": (*_REPORTING, "torch==2.13.0", "inference-cpu==1.8.3"),
+    "anomalib": (*_REPORTING, "torch==2.13.0", "anomalib[openvino]==2.7.0"),
 }
 ENVS = Path(__file__).parents[1] / ".envs"
 

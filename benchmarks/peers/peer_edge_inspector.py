@@ -19,10 +19,11 @@ from feed import captured_ns
 from scenarios import LANES, PITCH_MM, Figures, Scenario, spread
 from world import DISTINCT, OUTAGE_S, NetworkCameras
 
-from edge_inspector.records import Decision
-from edge_inspector.simulation.bench.runs import Sample, age_s, sample_of
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.codes import Decision
+from edge_inspector.simulation.bench.runs import ProcessSample, sample_of
+from edge_inspector.simulation.demo import Demo
 from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.options import DemoOptions
 from edge_inspector.simulation.report import read_ledger
 
 # Half a picture's distance: these cameras give no capture time, so a picture is placed by its arrival.
@@ -70,7 +71,6 @@ class PeerLine(Demo):
 
     def _await_station(self) -> None:
         super()._await_station()
-        self.ready_s = age_s(self.daemon.pid)
         self.ready_cpu_s = _sample_at(self, 0).cpu_s
 
     def _over_network(self, found: re.Match[str]) -> str:
@@ -158,7 +158,7 @@ def _overload(scenario: Scenario, line: Line, judged: list[Look], ledger: list[E
     }
 
 
-def _sample_at(line: PeerLine, at_ns: int) -> Sample:
+def _sample_at(line: PeerLine, at_ns: int) -> ProcessSample:
     time.sleep(max(0, at_ns - time.monotonic_ns()) / 1e9)
     sample = sample_of(line.daemon.pid)
     if sample is None:

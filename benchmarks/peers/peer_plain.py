@@ -51,18 +51,24 @@ def capture(chosen: work.Task, lane: int, latest: Latest, stop: threading.Event)
         stop.wait(_RETRY_S)
 
 
+def segmented(segment: Segment, image: work.Image) -> list[work.Image]:
+    """The masks of the image's windows, one by one: on a CPU, batches gain nothing."""
+    return [segment([window])[0] for window in work.windows(image)]
+
+
 def run(chosen: work.Task, segment: Segment, workers: int, most: int) -> None:
     """Run until SIGTERM. The workers share the model, and each takes at most `most` frames at once."""
     stop, latest, judgement = work.until_stopped(), Latest(), work.Judgement(chosen.model)
+    sinks = work.sinks(chosen)
 
     def infer() -> None:
-        sink = work.Sink(chosen.sink)
+        sink = sinks()
         while not stop.is_set():
             frames = latest.take(most)
             if frames:
-                masks = segment([image for image, _ in frames.values()])
-                for (lane, (image, stamp_ns)), mask in zip(frames.items(), masks, strict=True):
-                    sink.result(lane, image, stamp_ns, judgement.defects(mask))
+                masks = [segmented(segment, image) for image, _ in frames.values()]
+                for (lane, (image, stamp_ns)), found in zip(frames.items(), masks, strict=True):
+                    sink.result(lane, image, stamp_ns, sum(judgement.defects(mask) for mask in found))
 
     threads = [threading.Thread(target=capture, args=(chosen, lane, latest, stop)) for lane in range(chosen.cameras)]
     threads += [threading.Thread(target=infer) for _ in range(workers)]
@@ -71,7 +77,7 @@ def run(chosen: work.Task, segment: Segment, workers: int, most: int) -> None:
     stop.wait()
     for thread in threads:
         thread.join()
-    work.Sink(chosen.sink).lost(latest.replaced)
+    sinks().lost(latest.replaced)
 
 
 if __name__ == "__main__":

@@ -33,12 +33,17 @@ class Producer(VideoFrameProducer):
     """Pictures from memory behind its interface, which has no field for a capture time."""
 
     def __init__(self, chosen: work.Task, lane: int) -> None:
-        self._camera = work.MemoryCamera(chosen, lane)
+        self._camera = work.opener(chosen, lane)()
         self._fps = 1e9 / chosen.interval_ns
+        self._side = work.side(chosen)
+        self._released = False
 
     def grab(self) -> bool:
         """Waits for the next picture."""
-        good, self._image = self._camera.read()
+        good, image = self._camera.read()
+        while not good and not self._released:  # the line has ended: a live camera would wait, too
+            good, image = self._camera.read()
+        self._image = image
         return good
 
     def retrieve(self) -> tuple[bool, work.Image]:
@@ -46,7 +51,8 @@ class Producer(VideoFrameProducer):
         return True, self._image
 
     def release(self) -> None:
-        """Nothing to release."""
+        """End a wait for a picture."""
+        self._released = True
 
     def isOpened(self) -> bool:  # noqa: N802 -- its name
         """Always."""
@@ -55,13 +61,13 @@ class Producer(VideoFrameProducer):
     def discover_source_properties(self) -> SourceProperties:
         """A live source."""
         return SourceProperties(
-            width=256, height=256, total_frames=-1, is_file=False, fps=self._fps, is_reconnectable=True
+            width=self._side, height=self._side, total_frames=-1, is_file=False, fps=self._fps, is_reconnectable=True
         )
 
 
 def sources(chosen: work.Task) -> list[str | Callable[[], Producer]]:
     """The sources that the pipeline opens."""
-    if chosen.pictures is None:
+    if chosen.pictures is None and chosen.station is None:
         return list(chosen.urls)
     return [lambda lane=lane: Producer(chosen, lane) for lane in range(chosen.cameras)]
 
@@ -74,12 +80,14 @@ def monotonic_ns(stamp: datetime) -> int:
 def main() -> None:
     """Run until SIGTERM."""
     chosen = work.task()
-    stop, sink, judgement = work.until_stopped(), work.Sink(chosen.sink), work.Judgement(chosen.model)
+    stop, judgement = work.until_stopped(), work.Judgement(chosen.model)
     segment = work.load_model(chosen.model)
+    sink = work.sinks(chosen)()
     dropped = 0
 
     def infer(frames: list[VideoFrame]) -> list[int]:
-        return [judgement.defects(mask) for mask in segment([frame.image for frame in frames])]
+        found = [segment(work.windows(frame.image)) for frame in frames]
+        return [sum(judgement.defects(mask) for mask in masks) for masks in found]
 
     def deliver(defects: int, frame: VideoFrame) -> None:
         sink.result(frame.source_id, frame.image, monotonic_ns(frame.frame_timestamp), defects)

@@ -17,7 +17,7 @@ from feed import captured_ns
 from scenarios import LANES, Figures, Scenario, spread
 from world import NetworkCameras, World
 
-from edge_inspector.simulation.bench.runs import Sample, sample_of
+from edge_inspector.simulation.bench.runs import ProcessSample, sample_of
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.station_files import models_dir
 
@@ -118,7 +118,7 @@ def _first_result(process: subprocess.Popen[bytes], sink: Sink, log: Path) -> in
     return sink.results[0].at_ns
 
 
-def _sample_at(process: subprocess.Popen[bytes], at_s: float) -> Sample:
+def _sample_at(process: subprocess.Popen[bytes], at_s: float) -> ProcessSample:
     time.sleep(max(0.0, at_s - time.monotonic()))
     sample = sample_of(process.pid)
     if sample is None:

@@ -13,8 +13,9 @@ from typing import Self
 import numpy as np
 from scenarios import LANES, PITCH_MM
 
-from edge_inspector.simulation.demo import Demo, DemoOptions, free_port
+from edge_inspector.simulation.demo import Demo, free_port
 from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.options import DemoOptions
 from edge_inspector.simulation.tiles import write_textures
 
 _DEAD_S = 3.0
@@ -46,11 +47,10 @@ class World:
 
     def line(self, frames_per_s: float, start_ns: int) -> Line:
         """A line with unlimited parts, this many per second."""
-        options = DemoOptions(
-            cameras=LANES, speed_mm_s=frames_per_s * PITCH_MM, pitch_mm=PITCH_MM, distinct=DISTINCT, parts=60_000
-        )
+        options = DemoOptions(cameras=LANES, speed_mm_s=frames_per_s * PITCH_MM, pitch_mm=PITCH_MM, parts=60_000)
         return replace(
             Demo(options, self.folder).line,
+            distinct=DISTINCT,
             start_ns=start_ns,
             started_by="",
             textures=str(self.folder / "textures.npz"),

@@ -15,7 +15,7 @@ def engineers() -> dict[str, Any]:
     return dashboard(
         "edge-inspector-engineers",
         "Edge Inspector: station",
-        "Whether the promises are kept, and with how much to spare.",
+        "Whether the promises are kept, and how much time is left.",
         {
             "Promises": _promises(),
             "Time": _time(),
@@ -37,19 +37,24 @@ def _promises() -> list[dict[str, Any]]:
     return [
         stat(
             "Verdicts late",
-            "In the chosen time; delivered when the part may have been at the gate.",
+            "Verdicts delivered when the part may have been at the gate, in the chosen time.",
             (f"sum(increase({E}verdicts_late_total{{{AT}}}[$__range]))", ""),
             limits=broken,
             decimals=0,
         ),
         stat(
             "Verdicts lost",
-            "In the chosen time; a link took none for too long.",
+            "Verdicts dropped because a link accepted none for too long, in the chosen time.",
             (f"sum(increase({E}verdicts_lost_total{{{AT}}}[$__range]))", ""),
             limits=broken,
             decimals=0,
         ),
-        stat("Parts without a verdict", "Announced, not under way, no verdict.", (open_parts, ""), limits=broken),
+        stat(
+            "Parts without a verdict",
+            "Parts that were announced, are no longer on the belt, and got no verdict.",
+            (open_parts, ""),
+            limits=broken,
+        ),
         stat(
             "Least reserve",
             "1 in 100 verdicts of the last five minutes had less time left before its part could be at the gate.",
@@ -66,7 +71,7 @@ def _promises() -> list[dict[str, Any]]:
         ),
         stat(
             "GPU failed to start",
-            "A better provider is installed, and did not start.",
+            "1 if a better provider is installed but did not start.",
             (f"{E}provider_fallback{{{AT}}}", ""),
             mappings=YES_NO,
         ),
@@ -104,7 +109,7 @@ def _frames() -> list[dict[str, Any]]:
         series("Frames", "Per second.", (f"rate({E}frames_completed_total{{{AT}}}{RATE})", "{{camera}}"), unit="hertz"),
         series(
             "Frames lost",
-            "In the last five minutes: damaged on the way, not inferred, of no part; and cameras opened again.",
+            "In the last five minutes: frames damaged, not seen by the model, or of no part, and cameras reopened.",
             (f"increase({E}frames_failed_total{{{AT}}}[5m])", "{{camera}} damaged"),
             (f"increase({E}frames_evicted_total{{{AT}}}[5m])", "{{camera}} {{reason}}"),
             (f"increase({E}frames_unmatched_total{{{AT}}}[5m])", "of no part"),
@@ -121,7 +126,7 @@ def _pictures() -> list[dict[str, Any]]:
     return [
         series(
             "Drift",
-            "Population stability index against the recipe's reference. 0.1: look; 0.25: another distribution.",
+            "Population stability index against the recipe's reference. Look into it from 0.1, and act from 0.25.",
             (f"{E}drift_psi{{{AT}}}", "{{subject}} {{quantity}}"),
             limits=thresholds((0.1, WARN), (0.25, BAD)),
         ),
@@ -132,8 +137,8 @@ def _pictures() -> list[dict[str, Any]]:
             (f"increase({E}pictures_bad_total{{{AT}}}[5m])", "{{camera}} {{fault}}"),
         ),
         series(
-            "What cameras count",
-            "In the last five minutes: frames that never came, packets asked for again and lost for good, underruns.",
+            "Camera statistics",
+            "In the last five minutes: frames that never arrived, packets sent again or lost for good, and underruns.",
             (f"increase({E}frames_missed_total{{{AT}}}[5m])", "{{camera}} missed"),
             (f"increase({E}camera_packets_resent_total{{{AT}}}[5m])", "{{camera}} resent"),
             (f"increase({E}camera_packets_missing_total{{{AT}}}[5m])", "{{camera}} lost"),
@@ -148,7 +153,7 @@ def _position() -> list[dict[str, Any]]:
         series("Bound on the position's error", "", *spread("position_error_bound_mm"), unit="lengthmm"),
         series(
             "Encoder",
-            "Samples and failed readings per second; epochs void all earlier positions.",
+            "Samples and failed readings per second. A new epoch makes all earlier positions invalid.",
             (f"rate({E}encoder_samples_total{{{AT}}}{RATE})", "samples"),
             (f"rate({E}encoder_failed_total{{{AT}}}{RATE})", "failed"),
             (f"increase({E}encoder_epochs_total{{{AT}}}[5m])", "epochs in 5 min"),
@@ -160,19 +165,19 @@ def _links() -> list[dict[str, Any]]:
     return [
         series(
             "Not yet taken or acknowledged",
-            "Verdicts that a link did not take, and what it holds until its peer acknowledges.",
+            "Verdicts that a link has not accepted yet, and verdicts that the PLC or broker has not acknowledged yet.",
             (f"{E}verdicts_waiting{{{AT}}}", "{{link}} waiting"),
             (f"{E}link_backlog{{{AT}}}", "{{link}} unacknowledged"),
         ),
         series(
             "Verdicts and failures",
-            "Verdicts per minute; failures in the last five minutes.",
+            "Verdicts per minute, and failures in the last five minutes.",
             (f"rate({E}verdicts_delivered_total{{{AT}}}{RATE}) * 60", "{{link}} verdicts"),
             (f"increase({E}link_failed_total{{{AT}}}[5m])", "{{link}} failures"),
         ),
         series(
-            "What should not have to happen",
-            "In the last five minutes: rejects too late to be sent or without a subscriber, messages cut short.",
+            "Unexpected events",
+            "In the last five minutes: rejects too late to be sent or without a subscriber, and shortened messages.",
             (f"increase({E}link_events_total{{{AT}}}[5m])", "{{link}} {{event}}"),
         ),
     ]
@@ -188,7 +193,7 @@ def _archive() -> list[dict[str, Any]]:
             (f"increase({E}archive_left_out_total{{{AT}}}[5m])", "{{what}} left out"),
         ),
         series(
-            "What the shadow model thinks",
+            "Opinion of the shadow model",
             "Views in the last five minutes.",
             (f"increase({E}shadow_views_total{{{AT}}}[5m])", "{{opinion}}"),
         ),
@@ -209,7 +214,7 @@ def _box() -> list[dict[str, Any]]:
         ),
         series(
             "Files and restarts",
-            "Open file handles; threads restarted in the last ten minutes.",
+            "Open file handles, and threads that were restarted in the last ten minutes.",
             (f"process_open_fds{{{AT}}}", "open files"),
             (f"increase({E}worker_restarts_total{{{AT}}}[10m]) > 0", "{{worker}} restarted"),
         ),

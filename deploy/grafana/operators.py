@@ -29,7 +29,7 @@ def operators() -> dict[str, Any]:
         "edge-inspector-operators",
         "Edge Inspector: line",
         "What happens on the line now and in this shift.",
-        {"Now": _now(), "Parts": _parts(), "What was wrong when": _wrong()},
+        {"Now": _now(), "Parts": _parts(), "Problems over time": _wrong()},
     )
 
 
@@ -39,7 +39,7 @@ def _now() -> list[dict[str, Any]]:
     state = " or ".join(f'{at} * ({E}station_state{{{AT}, state="{name}"}} == 1)' for at, name in enumerate(known))
     shown = words(**{f"_{at}": (name, color) for at, (name, color) in enumerate(known.items())})
     return [
-        stat("Station", "What the PLC is told.", (f"max({state})", ""), mappings=shown),
+        stat("Station", "The state that is sent to the PLC.", (f"max({state})", ""), mappings=shown),
         stat(
             "Parts per minute",
             "Verdicts in the last minute.",
@@ -71,7 +71,7 @@ def _now() -> list[dict[str, Any]]:
         ),
         stat(
             "Alerts",
-            "What is wrong is listed in Prometheus; what to do is in docs/runbook.md.",
+            "Prometheus lists what is wrong. docs/runbook.md says what to do.",
             (f'count(ALERTS{{{AT}, alertstate="firing"}}) or vector(0)', ""),
             limits=thresholds((1, WARN)),
         ),
@@ -91,7 +91,7 @@ def _parts() -> list[dict[str, Any]]:
         ),
         bars(
             "Defects by class",
-            "In the chosen time; the longest bar is where to look first.",
+            "In the chosen time. Look first at the longest bar.",
             (
                 f"sort_desc(sum by (defect_class) (increase({E}defects_found_total{{{AT}}}[$__range])))",
                 "{{defect_class}}",
@@ -108,7 +108,7 @@ def _parts() -> list[dict[str, Any]]:
         ),
         series(
             "Reject rate, control chart",
-            "Of the latest parts; beyond the limits the line is not what it was.",
+            "Of the latest parts. Outside the limits, the line has changed.",
             (f"{E}reject_rate{{{AT}}}", "reject rate"),
             (f"{E}reject_rate_low{{{AT}}}", "lower limit"),
             (f"{E}reject_rate_high{{{AT}}}", "upper limit"),
@@ -132,7 +132,7 @@ def _wrong() -> list[dict[str, Any]]:
         states("Links", "", (f"{E}link_up{{{AT}}}", "{{link}}"), mappings=UP_DOWN),
         states(
             "Conditions",
-            "What the daemon held to be wrong.",
+            "The conditions that the daemon reported.",
             (f"{E}condition_active{{{AT}}}", "{{code}} {{subject}}"),
             mappings=YES_NO,
             width=24,

@@ -1,6 +1,6 @@
 """The cost of the live page: the demo without screens, and with ten screens on it.
 
-`python benchmarks/page.py` prints one table. The runs alternate, because the speed of a machine changes with time.
+`python benchmarks/screens.py` prints one table. The runs alternate, because the speed of a machine changes with time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge_inspector.simulation.demo import Demo, DemoOptions
+from edge_inspector.simulation.demo import Demo
+from edge_inspector.simulation.options import DemoOptions
 
 
 class Screens:

@@ -1,0 +1,1 @@
+"""Measurements and campaigns. They run from a checkout, and no wheel contains them."""
