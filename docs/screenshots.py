@@ -1,22 +1,31 @@
-"""Makes docs/images/*.png: every page of a running demo line, in light and dark. `make screenshots` runs it."""
+"""Makes docs/images/*.png: every page of a running demo line, in light and dark. `make screenshots` runs it.
+
+Under docs/images/all is every page in every state of the station, on a wide screen, a laptop and a phone, to look at
+after a change. They are not in git. Arguments are names of states, or `docs`: then only those are made.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "tests"))
 
-from chromium import browsing  # noqa: E402 -- the tests' way to start a browser
 from PIL import Image  # noqa: E402
 from playwright.sync_api import Browser, Error, Page  # noqa: E402
+from support.chromium import browsing  # noqa: E402 -- the tests' way to start a browser
 
-from edge_inspector.simulation.demo import Demo, DemoOptions  # noqa: E402
+from edge_inspector.simulation.demo import Demo  # noqa: E402
+from edge_inspector.simulation.options import DemoOptions  # noqa: E402
 from edge_inspector.store.users import Role, new_user, write_users  # noqa: E402
 
 _PASSWORD = "only for pictures"  # noqa: S105 -- of a station that lives for two minutes
@@ -24,6 +33,26 @@ _SIZE = {"width": 1920, "height": 1080}
 _KEPT = (1440, 810)
 _LARGEST = 150_000
 _PATIENCE_S = 120
+_WIDTHS = {1920: 1080, 1280: 800, 390: 844}  # with their heights
+# {part} is a rejected part. Everything that can be opened is open.
+_PAGES = (
+    "",
+    "?wall=1",
+    "parts",
+    "parts/{part}",
+    "parts/{part}/draw",
+    "review",
+    "trends",
+    "events",
+    "recipes",
+    "cameras",
+    "teach",
+    "uploads",
+    "health",
+    "checks",
+)
+_OPEN = "document.querySelectorAll('main details').forEach((each) => { each.open = true; })"
+_SLOW_MS = 180_000  # for a step in a browser that draws in software beside a line that must not wait for it
 
 # A camera's picture with something coloured in it: the tiles themselves are grey.
 _SHOWS_A_DEFECT = """() => [...document.querySelectorAll(".glass img")].some((image) => {
@@ -41,7 +70,8 @@ _SHOWS_A_DEFECT = """() => [...document.querySelectorAll(".glass img")].some((im
 
 def main() -> int:
     """Run the line until something is to be seen, then take the pictures."""
-    options = DemoOptions(parts=5000, speed_mm_s=400.0, review_band=(0.15, 0.85), seed=11)
+    wanted = sys.argv[1:]
+    options = DemoOptions(parts=50_000, speed_mm_s=400.0, review_band=(0.15, 0.85), seed=11)
     with tempfile.TemporaryDirectory() as folder:
         write_users(Path(folder) / "users", {"anna": new_user("anna", Role.ADMIN, _PASSWORD)})
         demo = Demo(options, Path(folder))
@@ -49,9 +79,72 @@ def main() -> int:
             os.nice(15)  # drawing pages in software must not take the time of the line that they show
             with browsing() as browser:
                 _until_something_happened(browser, demo.page)
-                for scheme in ("light", "dark"):
-                    _take(browser, demo.page, scheme)
+                if not wanted or "docs" in wanted:
+                    for scheme in ("light", "dark"):
+                        _take(browser, demo.page, scheme)
+                for name, state in _STATES.items():
+                    if not wanted or name in wanted:
+                        with state(demo, browser):
+                            _take_all(browser, demo, name)
     return 0
+
+
+@contextmanager
+def _ready(demo: Demo, browser: Browser) -> Iterator[None]:
+    del demo, browser
+    yield
+
+
+@contextmanager
+def _without(what: str, demo: Demo, browser: Browser) -> Iterator[None]:
+    """The line while the PLC or the broker is dead."""
+    del browser
+    demo.kill(what)
+    time.sleep(3)
+    yield
+    demo.revive(what)
+    time.sleep(5)
+
+
+@contextmanager
+def _switched_off(demo: Demo, browser: Browser) -> Iterator[None]:
+    page = _open(browser, 1280)
+    page.goto(demo.page)
+    _command(page, "disable")
+    yield
+    _command(page, "enable")
+    page.context.close()
+    time.sleep(3)
+
+
+@contextmanager
+def _lost(demo: Demo, browser: Browser) -> Iterator[None]:
+    """Screens that had a page when the station stopped to answer."""
+    del browser
+    yield
+    os.kill(demo.daemon.pid, signal.SIGCONT)
+
+
+_STATES: dict[str, Callable[[Demo, Browser], AbstractContextManager[None]]] = {
+    "ready": _ready,
+    "off": _switched_off,
+    "degraded": partial(_without, "broker"),
+    "fault": partial(_without, "plc"),
+    "past": _ready,  # the fault is over, and nobody has acknowledged it
+    "lost": _lost,
+}
+
+
+def _command(page: Page, name: str) -> None:
+    """Log in, and give this command. Without a name only log in."""
+    page.evaluate(
+        """async ([name, password, command]) => {
+            const post = (url, body, headers) => fetch(url, { method: "POST", body: JSON.stringify(body), headers });
+            const { csrf } = await (await post("/api/login", { name, password })).json();
+            if (command) await post("/api/command", { name: command }, { "X-CSRF-Token": csrf });
+        }""",
+        ["anna", _PASSWORD, name],
+    )
 
 
 def _until_something_happened(browser: Browser, base: str) -> None:
@@ -76,8 +169,7 @@ def _ask(page: Page, path: str) -> dict[str, list[dict[str, int]]]:
 
 
 def _take(browser: Browser, base: str, scheme: str) -> None:
-    context = browser.new_context(viewport=_SIZE, color_scheme=scheme, locale="en-GB")
-    page = context.new_page()
+    page = _open(browser, _SIZE["width"], scheme)
     page.goto(base)
     page.wait_for_timeout(5000)
     for _ in range(_PATIENCE_S * 5):
@@ -100,18 +192,50 @@ def _take(browser: Browser, base: str, scheme: str) -> None:
     page.fill("dialog input[name=password]", _PASSWORD)
     page.press("dialog input[name=password]", "Enter")
     page.wait_for_selector("#logout")
-    for name in ("review", "health"):
+    for name in ("review", "trends", "events", "recipes", "cameras", "health"):
         page.goto(base + name)
         page.wait_for_timeout(2500)
         _keep(page, f"{name}-{scheme}")
-    context.close()
+    page.context.close()
 
 
-def _keep(page: Page, name: str) -> None:
+def _open(browser: Browser, width: int, scheme: str = "light") -> Page:
+    size, phone = {"width": width, "height": _WIDTHS.get(width, 1080)}, width < 600
+    context = browser.new_context(viewport=size, color_scheme=scheme, locale="en-GB", is_mobile=phone, has_touch=phone)
+    context.set_default_timeout(_SLOW_MS)
+    return context.new_page()
+
+
+def _take_all(browser: Browser, demo: Demo, state: str) -> None:
+    """Every page in this state as an admin sees it, at every width. For people who change the page: not kept in git."""
+    for width in _WIDTHS:
+        page = _open(browser, width)
+        page.goto(demo.page)
+        _command(page, "")
+        part = str(_ask(page, "/api/parts?decision=reject")["parts"][0]["id"])
+        for path in _PAGES:
+            page.goto(demo.page + path.replace("{part}", part))
+            page.wait_for_selector("main > *")
+            page.evaluate(_OPEN)
+            page.wait_for_timeout(1500)
+            if state == "lost":
+                os.kill(demo.daemon.pid, signal.SIGSTOP)
+                page.wait_for_timeout(6000)
+            name = path.replace("?", "").replace("s/{part}", "").replace("/", "-") or "live"
+            _keep(page, f"all/{state}-{name}-{width}", size=None)
+            if state == "lost":
+                os.kill(demo.daemon.pid, signal.SIGCONT)
+        page.context.close()
+
+
+def _keep(page: Page, name: str, size: tuple[int, int] | None = _KEPT) -> None:
     """Smaller, and with a palette."""
     path = DOCS / "images" / f"{name}.png"
     path.parent.mkdir(exist_ok=True)
-    shot = Image.open(BytesIO(page.screenshot())).convert("RGB").resize(_KEPT, Image.Resampling.LANCZOS)
+    whole = size is None  # to look at, not for the docs
+    shot = Image.open(BytesIO(page.screenshot(timeout=_SLOW_MS, full_page=whole))).convert("RGB")
+    if size is not None:
+        shot = shot.resize(size, Image.Resampling.LANCZOS)
     for colours in (192, 128, 96, 64, 48, 32):
         shot.quantize(palette=_palette(shot, colours), dither=Image.Dither.NONE).save(path, optimize=True)
         if path.stat().st_size <= _LARGEST:

@@ -33,7 +33,7 @@ class AcmeEncoder(Encoder):
         asked_ns = time.monotonic_ns()
         answer = self._controller.ask(Count, "count")
         answered_ns = time.monotonic_ns()
-        return EncoderSample(answer.count, None, asked_ns, answered_ns, answer.boot_id)
+        return EncoderSample(answer.count, None, asked_ns, answered_ns, boot_id=answer.boot_id)
 
     def close(self) -> None:
         """Disconnect."""

@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from acme_drivers.controller import Answer, Controller, ControllerSettings
+from edge_inspector.codes import ErrorCode
 from edge_inspector.drivers import PlcLink
 from edge_inspector.errors import DeviceError
-from edge_inspector.records import Command, ErrorCode, Identity, PlcInput, StationStatus, Trigger, Verdict
+from edge_inspector.records import Command, Identity, PlcInput, StationStatus, Trigger, Verdict
 
 
 class Reading(BaseModel):
