@@ -1,4 +1,7 @@
-"""Runs the demo line in several ways and prints one table: `make bench`, or `make bench ARGS="--frames DIR"`."""
+"""Runs the demo line in several ways and prints one table.
+
+`python benchmarks/demo_line.py`, or with `--frames DIR` also with real images. `--kinds` runs the lines of other kinds.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from edge_inspector.simulation.lines.kinds import KINDS
 
 COLUMNS = (
     "parts_triggered",
@@ -24,6 +29,7 @@ COLUMNS = (
     "escapes",
     "false_rejects",
 )
+PIECES_IN_A_METRE = 2  # of the demo's web
 SPREADS = ("position_error_mm", "capture_to_plc_ms", "inference_ms", "added_latency_ms")
 
 
@@ -32,6 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", type=int, default=300)
     parser.add_argument("--frames", type=Path, help="a folder with index.csv, for the runs with real images")
+    parser.add_argument("--kinds", action="store_true", help="lines of all other kinds (docs/lines.md)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--only", default="", help="names of the runs, separated by commas")
     given = parser.parse_args()
@@ -54,11 +61,14 @@ def main() -> int:
             "--speed-mm-s",
             "3000",
         ]
+    if given.kinds:
+        ways = {kind: ["--line", kind] for kind in [*KINDS, "lanes"]}
     given.out.mkdir(parents=True, exist_ok=True)
     chosen = given.only.split(",") if given.only else list(ways)
-    reports = {name: run(name, [*ways[name], "--parts", str(given.parts)], given.out) for name in chosen}
+    parts = {name: str(given.parts * (PIECES_IN_A_METRE if name == "web" else 1)) for name in chosen}
+    reports = {name: run(name, [*ways[name], "--parts", parts[name]], given.out) for name in chosen}
     print(f"\n{platform.machine()}, {platform.system()} {platform.release()}, Python {platform.python_version()}\n")
-    print(table(reports))
+    print(kinds_table(reports) if given.kinds else table(reports))
     return 0
 
 
@@ -83,6 +93,17 @@ def table(reports: dict[str, dict[str, Any]]) -> str:
         for name in SPREADS
     ]
     rows.append(f"| rss_mb | {' | '.join(str(report['rss_mb']) for report in reports.values())} |")
+    return "\n".join(rows)
+
+
+def kinds_table(reports: dict[str, dict[str, Any]]) -> str:
+    """One row per run, as Markdown."""
+    rows = [f"| line | {' | '.join(COLUMNS)} | position error max, mm |", f"|---|{'---|' * (len(COLUMNS) + 1)}"]
+    for name, report in reports.items():
+        figures = [str(report[column]) for column in COLUMNS]
+        errors = [lane["position_error_mm"]["max"] for lane in report.get("lanes", [report])]
+        worst = max((error for error in errors if error is not None), default=None)
+        rows.append(f"| {name} | {' | '.join(figures)} | {'-' if worst is None else f'{worst:.2f}'} |")
     return "\n".join(rows)
 
 
