@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +70,7 @@ class Demo:
     """The processes of one run and their files."""
 
     stop_s = 10.0  # that the daemon may take to stop
+    program: Sequence[str] = (sys.executable, "-m", "edge_inspector")
 
     def __init__(self, options: DemoOptions, folder: Path) -> None:
         self.options = options
@@ -292,7 +293,7 @@ class Demo:
     def _start_daemon(self) -> subprocess.Popen[bytes]:
         with (self.folder / "daemon.log").open("a") as log:
             daemon = subprocess.Popen(
-                [sys.executable, "-m", "edge_inspector", "run", str(self.folder / "station.toml")],
+                [*self.program, "run", str(self.folder / "station.toml")],
                 stderr=log,
                 stdout=log,
                 start_new_session=True,
