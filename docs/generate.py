@@ -62,6 +62,7 @@ CHANNELS = {
     ),
     "verdict": ("verdict", False, "Every verdict, even a late one."),
     "state": ("state", True, "The station's state, on each change and every 10 s. The last will is `offline`."),
+    "birth": ("birth", True, "Who the station is and where its page is. The station's link must have `birth = true`."),
     "command/result": ("command_result", False, "The result of a command."),
     "command": ("command", False, "A command to the station. Its link must have `commands = true`."),
     "trigger": ("trigger", False, "A part passed the photo-eye. The station's link must have `triggers = true`."),

@@ -14,6 +14,7 @@ from edge_inspector.errors import DeviceError, StateError
 from edge_inspector.mqtt.commands import CommandInbox
 from edge_inspector.mqtt.messages import (
     as_late,
+    birth_message,
     command_result_message,
     offline_message,
     shortened,
@@ -78,6 +79,7 @@ class MqttLink:
         self._cursors = {True: 0, False: 0}  # per lane of the outbox: the last row that this session has published
         self._said: tuple[object, ...] = ()
         self._said_ns = 0
+        self._is_born = False  # in this session
         self._retry_s = _RETRY_S[0]
         self._retry_ns = 0
         self._refused_bytes = sys.maxsize  # of a verdict that was too large for this broker
@@ -310,7 +312,7 @@ class MqttLink:
         commands = self._topic("command") if self._settings.commands else ""
         self._session = MqttSession(self._settings, self._client_id(), will, commands, line_topics=self._line_topics())
         self._cursors = {True: 0, False: 0}
-        self._said = ()
+        self._said, self._is_born = (), False
 
     def _end_session(self, outbox: Outbox, session: MqttSession) -> None:
         """Close the session and use its last events: a broker may close right after a refusal."""
@@ -355,6 +357,7 @@ class MqttLink:
         self._raise_refusal(session)
         self._notice_subscribers(session)
         if status is not None:
+            self._announce(session)
             self._say(session, status)
         self._reply(session)
         room = session.room  # read once: if a connection came up between the lanes, history would overtake a reject
@@ -414,6 +417,15 @@ class MqttLink:
             self.troubles[ErrorCode.NO_SUBSCRIBER] = f"no client subscribes to {self._topic('reject')} any more"
         else:
             self.troubles.pop(ErrorCode.NO_SUBSCRIBER, None)
+
+    def _announce(self, session: MqttSession) -> None:
+        """Publish the birth, once in each session. The last will is on `state`, because a session has one only."""
+        topic = self._topic("birth")
+        if self._settings.birth and not self._is_born and session.room and not self._rests(topic):
+            payload = (
+                birth_message(self._settings, self._identity, utc_of(time.monotonic_ns())).model_dump_json().encode()
+            )
+            self._is_born = session.publish(topic, payload, _STATE_ROW, retain=True)
 
     def _say(self, session: MqttSession, status: StationStatus) -> None:
         now = time.monotonic_ns()
