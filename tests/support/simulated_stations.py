@@ -1,4 +1,4 @@
-"""Stations as a fleet page sees them: what they answer on /healthz and /metrics, and answers that no station would give.
+"""Stations as a fleet page sees them: what they say on /healthz and /metrics, and what no station would ever say.
 
 One server on loopback is all of them, each below a path of its own.
 """
@@ -126,8 +126,8 @@ class _Visit(socketserver.StreamRequestHandler):
         head = b""
         while b"\r\n\r\n" not in head:
             more = self.request.recv(4096)
-            if not more:
-                return
+            if not more or not (head or more.startswith(b"GET ")):
+                return  # it speaks TLS
             head += more
         found = re.match(rb"GET /([^/ ]+)(/\w+) HTTP/1", head)
         token = re.search(rb"Authorization: Bearer (\S+)", head)
