@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_inspector.codes import ErrorCode
 from edge_inspector.fleet.answers import ToldReason
-from edge_inspector.fleet.problems import Trouble
+from edge_inspector.fleet.problems import SeenProblem
 from edge_inspector.fleet.serve import Fleet, look_once
 from edge_inspector.fleet.tables import read_fleet
 from edge_inspector.fleet.view import Row, rows_of
@@ -48,7 +48,7 @@ def lines_of(row: Row) -> Iterator[str]:
         yield f"          {_reason(reason)}"
 
 
-def _trouble(trouble: Trouble) -> str:
+def _trouble(trouble: SeenProblem) -> str:
     return f"{trouble.problem}: {trouble.detail}" if trouble.detail else str(trouble.problem)
 
 

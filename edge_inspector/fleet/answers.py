@@ -96,7 +96,7 @@ class ToldBirth(_Outside):
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class PartCounts:
     """Parts of this run of a station, and the name that it gives itself."""
 
     parts: int
@@ -104,11 +104,11 @@ class Figures:
     not_inspected: int
     station: str = ""
 
-    def since(self, before: Figures | None) -> Figures:
+    def since(self, before: PartCounts | None) -> PartCounts:
         """The parts since an earlier reading of the same run, or all of this run."""
         if before is None or before.parts > self.parts:
             return self
-        return Figures(
+        return PartCounts(
             self.parts - before.parts,
             max(0, self.rejected - before.rejected),
             max(0, self.not_inspected - before.not_inspected),
@@ -126,7 +126,7 @@ def health_of(body: bytes) -> Health:
         raise FetchError(Problem.RUBBISH, shown(f"{where}: {first['msg']}".removeprefix(": "), 120)) from error
 
 
-def figures_of(body: bytes) -> Figures:
+def figures_of(body: bytes) -> PartCounts:
     """What `/metrics` says of the parts. Raises FetchError if it is no page of metrics of a station."""
     counts, info = {}, _labels_at(body, body.find(_INFO), _INFO)
     at = body.find(_PARTS)
@@ -138,7 +138,7 @@ def figures_of(body: bytes) -> Figures:
             break
     if not counts:
         raise FetchError(Problem.RUBBISH, "no metrics of a station")
-    return Figures(
+    return PartCounts(
         sum(counts.values()), counts.get("reject", 0), counts.get("not_inspected", 0), shown(info.get("station", ""))
     )
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from edge_inspector import __version__
 from edge_inspector.errors import DeviceError
-from edge_inspector.fleet.problems import Problem, Trouble
+from edge_inspector.fleet.problems import Problem, SeenProblem
 
 HEALTH_BYTES: Final = 256 * 1024
 METRICS_BYTES: Final = 4 * 1024 * 1024
@@ -26,7 +26,7 @@ class FetchError(DeviceError):
 
     def __init__(self, problem: Problem, detail: str = "") -> None:
         super().__init__(detail or problem.value)
-        self.trouble = Trouble(problem, detail)
+        self.trouble = SeenProblem(problem, detail)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ALL_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from edge_inspector.fleet.answers import Figures, Health, ahead_s, figures_of, health_of
+from edge_inspector.fleet.answers import Health, PartCounts, ahead_s, figures_of, health_of
 from edge_inspector.fleet.fetch import HEALTH_BYTES, METRICS_BYTES, Asker, FetchError
-from edge_inspector.fleet.problems import Trouble
-from edge_inspector.fleet.roster import Known, Reading, Roster
+from edge_inspector.fleet.problems import SeenProblem
+from edge_inspector.fleet.roster import Known, Polled, Roster
 from edge_inspector.fleet.tables import PollTable
 from edge_inspector.runtime.clock import utc_of
 
@@ -20,16 +20,16 @@ log = logging.getLogger(__name__)
 _STEP_S = 0.25
 
 _Key = tuple[str, str]
-_Change = Callable[[Reading], Reading]
+_Change = Callable[[Polled], Polled]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Visit:
     """What one visit gave. `figures` are None if they were not asked for, or could not be read."""
 
     health: Health
     ahead_s: float | None
-    figures: Figures | None
+    figures: PartCounts | None
 
 
 class Poll:
@@ -44,7 +44,7 @@ class Poll:
         self._settings = settings
         self._asker = asker
         self._pool: ThreadPoolExecutor | None = None
-        self._asked: dict[_Key, Future[Found]] = {}
+        self._asked: dict[_Key, Future[Visit]] = {}
         self._due_ns = 0
         self._figures_ns: dict[_Key, int] = {}
 
@@ -86,14 +86,14 @@ class Poll:
         self._figures_ns[key] = now + int(self._settings.figures_every_s * 1e9)
         return True
 
-    def _visit(self, known: Known, *, figures: bool) -> Found:
+    def _visit(self, known: Known, *, figures: bool) -> Visit:
         """Ask one station, in a thread of the pool. Raises FetchError."""
         asked = utc_of(time.monotonic_ns())
         health = health_of(self._asker.get(known.address, "/healthz", most=HEALTH_BYTES, token=known.token))
         ahead = ahead_s(health.utc, asked, utc_of(time.monotonic_ns()))
-        return Found(health, ahead, self._figures(known) if figures else None)
+        return Visit(health, ahead, self._figures(known) if figures else None)
 
-    def _figures(self, known: Known) -> Figures | None:
+    def _figures(self, known: Known) -> PartCounts | None:
         """The parts. A station whose state is known is not lost because its metrics cannot be read."""
         try:
             return figures_of(self._asker.get(known.address, "/metrics", most=METRICS_BYTES, token=known.token))
@@ -107,7 +107,7 @@ class Poll:
             self._note(key, future)
         self.rounds += not self._asked
 
-    def _note(self, key: _Key, future: Future[Found]) -> None:
+    def _note(self, key: _Key, future: Future[Visit]) -> None:
         now = time.monotonic_ns()
         try:
             found = future.result()
@@ -120,9 +120,9 @@ class Poll:
             self._roster.note(key, lambda before: before.counted(figures, now))
 
 
-def _failed(trouble: Trouble) -> _Change:
+def _failed(trouble: SeenProblem) -> _Change:
     return lambda before: before.bad(trouble)
 
 
-def _ended(asked: Mapping[_Key, Future[Found]]) -> dict[_Key, Future[Found]]:
+def _ended(asked: Mapping[_Key, Future[Visit]]) -> dict[_Key, Future[Visit]]:
     return {key: future for key, future in asked.items() if future.done()}

@@ -30,7 +30,7 @@ REMARKS: Final = frozenset({Problem.HIDDEN})
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class SeenProblem:
     """One problem of one station, with the words that its text leaves open."""
 
     problem: Problem

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from edge_inspector.fleet.answers import Figures, Health, ToldBirth, ToldState
-from edge_inspector.fleet.problems import Trouble
+from edge_inspector.fleet.answers import Health, PartCounts, ToldBirth, ToldState
+from edge_inspector.fleet.problems import SeenProblem
 
 MOST_ANNOUNCED: Final = 1000
 """Births that are kept. Whoever may publish could invent any number of stations."""
@@ -49,32 +49,32 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Polled:
     """What asking a station has given. `failed` counts the tries since the last good answer, which was at `good_ns`."""
 
     health: Health | None = None
     good_ns: int = 0
     ahead_s: float | None = None
     failed: int = 0
-    trouble: Trouble | None = None
-    figures: deque[tuple[int, Figures]] = field(default_factory=lambda: deque(maxlen=_READINGS))
+    trouble: SeenProblem | None = None
+    figures: deque[tuple[int, PartCounts]] = field(default_factory=lambda: deque(maxlen=_READINGS))
 
-    def good(self, health: Health, ahead_s: float | None, now_ns: int) -> Reading:
+    def good(self, health: Health, ahead_s: float | None, now_ns: int) -> Polled:
         """After a good answer."""
         return replace(self, health=health, ahead_s=ahead_s, good_ns=now_ns, failed=0, trouble=None)
 
-    def bad(self, trouble: Trouble) -> Reading:
+    def bad(self, trouble: SeenProblem) -> Polled:
         """After a try that gave nothing."""
         return replace(self, failed=self.failed + 1, trouble=trouble)
 
-    def counted(self, figures: Figures, now_ns: int) -> Reading:
+    def counted(self, figures: PartCounts, now_ns: int) -> Polled:
         """After a reading of the parts."""
         kept = deque((each for each in self.figures if now_ns - each[0] <= _FIGURES_S * 1e9), _READINGS)
         kept.append((now_ns, figures))
         return replace(self, figures=kept)
 
     @property
-    def recent(self) -> tuple[Figures, float] | None:
+    def recent(self) -> tuple[PartCounts, float] | None:
         """The parts of the last minutes, and how many seconds these are. None before there are two readings."""
         if len(self.figures) < 2:
             return None
@@ -87,7 +87,7 @@ class Sighting:
     """A station with all that is known of it."""
 
     known: Known
-    reading: Reading
+    reading: Polled
     heard: Heard | None
 
 
@@ -104,7 +104,7 @@ class Roster:
         self._announced: dict[tuple[str, str], Known] = {}
         self._newest: dict[str, tuple[str, str]] = {}
         self._heard: dict[str, Heard] = {}
-        self._readings: dict[tuple[str, str], Reading] = {}
+        self._readings: dict[tuple[str, str], Polled] = {}
         self._token = token
         self.full = False
         self.broker_trouble = ""
@@ -141,12 +141,12 @@ class Roster:
             if topic in self._newest or len(self._heard) < MOST_ANNOUNCED:
                 self._heard[topic] = heard
 
-    def note(self, key: tuple[str, str], change: Callable[[Reading], Reading]) -> None:
+    def note(self, key: tuple[str, str], change: Callable[[Polled], Polled]) -> None:
         """Bring the reading of a station up to date."""
         with self._lock:
             if key not in self._listed and key not in self._announced:
                 return  # it was removed meanwhile
-            reading = change(self._readings.get(key, Reading()))
+            reading = change(self._readings.get(key, Polled()))
             self._readings[key] = reading
             if reading.failed > 1 and self._newest.get(key[0], key) != key:
                 self._forget(key)
@@ -165,7 +165,7 @@ class Roster:
     def _sighting(self, known: Known, topics: Mapping[str, str]) -> Sighting:
         topic = known.topic or topics.get(known.address, "")
         heard = self._heard.get(topic) if self._newest.get(topic, ("", ""))[1] == known.address else None
-        return Sighting(known=known, reading=self._readings.get(known.key, Reading()), heard=heard)
+        return Sighting(known=known, reading=self._readings.get(known.key, Polled()), heard=heard)
 
     def _all(self) -> list[Known]:
         births = {each.address: each for each in self._announced.values() if each.address}

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from edge_inspector.codes import StationState
-from edge_inspector.fleet.answers import Figures, ToldReason
-from edge_inspector.fleet.problems import REMARKS, Problem, Trouble
+from edge_inspector.fleet.answers import PartCounts, ToldReason
+from edge_inspector.fleet.problems import REMARKS, Problem, SeenProblem
 from edge_inspector.fleet.roster import Sighting
 
 LOST: Final = "lost"
@@ -54,8 +54,8 @@ class Row:
     since_s: float | None
     version: str
     reasons: tuple[ToldReason, ...]
-    troubles: tuple[Trouble, ...]
-    recent: tuple[Figures, float] | None
+    troubles: tuple[SeenProblem, ...]
+    recent: tuple[PartCounts, float] | None
 
     @property
     def needs_help(self) -> bool:
@@ -145,28 +145,28 @@ def _told_over_mqtt(seen: Sighting, state: str) -> tuple[ToldReason, ...]:
     return (ToldReason(code=seen.heard.told.error),)
 
 
-def _troubles(seen: Sighting, own: str, now_ns: int) -> Iterator[Trouble]:
+def _troubles(seen: Sighting, own: str, now_ns: int) -> Iterator[SeenProblem]:
     reading, heard, known = seen.reading, seen.heard, seen.known
     if reading.trouble is not None:
         yield reading.trouble
     if heard is not None and heard.told.state == _OFFLINE:
         if reading.health is None or reading.failed:
-            yield Trouble(Problem.OFFLINE)
+            yield SeenProblem(Problem.OFFLINE)
     elif heard is not None and (now_ns - heard.at_ns) / 1e9 > _MUTE_S:
-        yield Trouble(Problem.MUTE)
+        yield SeenProblem(Problem.MUTE)
     if reading.health is not None and not reading.failed and reading.health.reasons is None:
-        yield Trouble(Problem.HIDDEN)
+        yield SeenProblem(Problem.HIDDEN)
     yield from _clock(reading.ahead_s if reading.ahead_s is not None else heard.ahead_s if heard else None)
     if known.topic and own and own != known.name:
-        yield Trouble(Problem.OTHER_NAME, own)
+        yield SeenProblem(Problem.OTHER_NAME, own)
 
 
-def _clock(ahead_s: float | None) -> Iterator[Trouble]:
+def _clock(ahead_s: float | None) -> Iterator[SeenProblem]:
     if ahead_s is not None and abs(ahead_s) > _CLOCK_S:
-        yield Trouble(Problem.CLOCK_AHEAD if ahead_s > 0 else Problem.CLOCK_BEHIND, str(round(abs(ahead_s))))
+        yield SeenProblem(Problem.CLOCK_AHEAD if ahead_s > 0 else Problem.CLOCK_BEHIND, str(round(abs(ahead_s))))
 
 
 def _with_namesakes(row: Row, rows: Sequence[Row]) -> Row:
     """The row, and where the others are that have the same name."""
     others = [each.page or each.key.partition("|")[0] for each in rows if each.own == row.own and each is not row]
-    return replace(row, troubles=(*row.troubles, Trouble(Problem.NAME_TWICE, ", ".join(others[:3]))))
+    return replace(row, troubles=(*row.troubles, SeenProblem(Problem.NAME_TWICE, ", ".join(others[:3]))))

@@ -18,8 +18,8 @@ from edge_inspector.codes import ErrorCode, StationState
 from edge_inspector.commands.fleet import lines_of
 from edge_inspector.errors import ConfigError
 from edge_inspector.fleet.answers import (
-    Figures,
     Health,
+    PartCounts,
     ToldBirth,
     ToldReason,
     ToldState,
@@ -30,8 +30,8 @@ from edge_inspector.fleet.answers import (
 )
 from edge_inspector.fleet.births import _kind_of
 from edge_inspector.fleet.fetch import Asker, FetchError
-from edge_inspector.fleet.problems import Problem, Trouble
-from edge_inspector.fleet.roster import MOST_ANNOUNCED, Heard, Known, Reading, Roster, Sighting, heard_of
+from edge_inspector.fleet.problems import Problem, SeenProblem
+from edge_inspector.fleet.roster import MOST_ANNOUNCED, Heard, Known, Polled, Roster, Sighting, heard_of
 from edge_inspector.fleet.tables import address_of, read_fleet
 from edge_inspector.fleet.view import rows_of
 
@@ -44,7 +44,7 @@ NOW = 1000 * SECOND
 def sighting(name: str = "line-1", state: str = "ready", *, heard: Heard | None = None, **more: object) -> Sighting:
     health = Health(state=state, reasons=(), station=name, boot_id=hash(name) % 1000 + 1)
     known = Known(address=f"http://{name}:9108")
-    return Sighting(known=known, reading=Reading(health=health, good_ns=NOW, **more), heard=heard)  # type: ignore[arg-type]
+    return Sighting(known=known, reading=Polled(health=health, good_ns=NOW, **more), heard=heard)  # type: ignore[arg-type]
 
 
 def problems(seen: Sighting) -> list[Problem]:
@@ -59,7 +59,7 @@ def told(state: str = "ready", error: str = "none", *, age_s: float = 0.0, ahead
 
 
 def test_who_needs_help_most_comes_first_whatever_the_order_before() -> None:
-    lost = replace(sighting("lost"), reading=Reading(failed=1, trouble=Trouble(Problem.SILENT)))
+    lost = replace(sighting("lost"), reading=Polled(failed=1, trouble=SeenProblem(Problem.SILENT)))
     states = ["fault", "off", "degraded", "stopping", "starting", "ready"]
     stations = [*(sighting(each, each) for each in states), lost, sighting("newer", "sleeping")]
     random.Random(1).shuffle(stations)
@@ -92,7 +92,7 @@ def test_among_equals_the_one_that_waits_longest_comes_first_then_by_name() -> N
 def test_a_ready_station_with_a_wrong_clock_needs_help_and_says_by_how_much() -> None:
     ahead, fine = sighting("ahead", ahead_s=7200.0), sighting("fine", ahead_s=-4.0)
     first, second = rows_of([fine, ahead], NOW)
-    assert (first.name, first.troubles) == ("ahead", (Trouble(Problem.CLOCK_AHEAD, "7200"),))
+    assert (first.name, first.troubles) == ("ahead", (SeenProblem(Problem.CLOCK_AHEAD, "7200"),))
     assert (second.needs_help, second.troubles) == (False, ())
     assert problems(sighting(ahead_s=-60.0)) == [Problem.CLOCK_BEHIND]
 
@@ -117,7 +117,7 @@ def test_one_run_of_one_station_that_is_known_by_two_addresses_is_shown_once() -
 
 
 def test_one_lost_answer_changes_nothing_but_is_said_and_two_are_a_lost_station() -> None:
-    once = sighting(failed=1, trouble=Trouble(Problem.SLOW, "2 s"))
+    once = sighting(failed=1, trouble=SeenProblem(Problem.SLOW, "2 s"))
     (row,) = rows_of([once], NOW)
     assert (row.state, [each.problem for each in row.troubles]) == ("ready", [Problem.SLOW])
     twice = replace(once, reading=replace(once.reading, failed=2, good_ns=NOW - 30 * SECOND))
@@ -126,22 +126,22 @@ def test_one_lost_answer_changes_nothing_but_is_said_and_two_are_a_lost_station(
 
 
 def test_a_station_that_nobody_has_asked_yet_needs_no_help() -> None:
-    (row,) = rows_of([Sighting(known=Known(address="http://a:1"), reading=Reading(), heard=None)], NOW)
+    (row,) = rows_of([Sighting(known=Known(address="http://a:1"), reading=Polled(), heard=None)], NOW)
     assert (row.state, row.needs_help, row.name) == ("unknown", False, "http://a:1")
 
 
 def test_without_a_page_the_state_is_that_of_mqtt() -> None:
     known = Known(address="", name="line-1", topic="edge/line-1/state")
-    (row,) = rows_of([Sighting(known=known, reading=Reading(), heard=told("degraded", "camera_lost"))], NOW)
+    (row,) = rows_of([Sighting(known=known, reading=Polled(), heard=told("degraded", "camera_lost"))], NOW)
     assert (row.state, row.reasons[0].code) == ("degraded", "camera_lost")
-    (row,) = rows_of([Sighting(known=known, reading=Reading(), heard=told("offline", age_s=9))], NOW)
-    assert (row.state, row.since_s, row.troubles) == ("lost", 9.0, (Trouble(Problem.OFFLINE),))
-    (row,) = rows_of([Sighting(known=known, reading=Reading(), heard=told(age_s=500))], NOW)
-    assert (row.state, row.troubles) == ("lost", (Trouble(Problem.MUTE),))
+    (row,) = rows_of([Sighting(known=known, reading=Polled(), heard=told("offline", age_s=9))], NOW)
+    assert (row.state, row.since_s, row.troubles) == ("lost", 9.0, (SeenProblem(Problem.OFFLINE),))
+    (row,) = rows_of([Sighting(known=known, reading=Polled(), heard=told(age_s=500))], NOW)
+    assert (row.state, row.troubles) == ("lost", (SeenProblem(Problem.MUTE),))
 
 
 def test_a_page_that_does_not_answer_hides_no_state_that_mqtt_tells() -> None:
-    silent = sighting(failed=2, trouble=Trouble(Problem.SILENT), heard=told("fault", "plc_lost", ahead=3600.0))
+    silent = sighting(failed=2, trouble=SeenProblem(Problem.SILENT), heard=told("fault", "plc_lost", ahead=3600.0))
     (row,) = rows_of([silent], NOW)
     assert (row.state, [each.code for each in row.reasons]) == ("fault", ["plc_lost"])
     assert [each.problem for each in row.troubles] == [Problem.SILENT, Problem.CLOCK_AHEAD]
@@ -156,13 +156,13 @@ def test_a_page_that_is_another_stations_than_its_birth_says_is_told() -> None:
 
 
 def test_parts_are_those_of_the_last_minutes_and_a_restart_counts_from_zero() -> None:
-    reading = Reading()
+    reading = Polled()
     for at, counts in enumerate([(100, 4, 1), (160, 10, 1)]):
-        reading = reading.counted(Figures(*counts), at * 60 * SECOND)
-    assert reading.recent == (Figures(60, 6, 0), 60.0)
-    reading = reading.counted(Figures(5, 1, 0), 120 * SECOND)
-    assert reading.recent == (Figures(5, 1, 0), 120.0)
-    assert Reading().counted(Figures(5, 1, 0), 0).recent is None
+        reading = reading.counted(PartCounts(*counts), at * 60 * SECOND)
+    assert reading.recent == (PartCounts(60, 6, 0), 60.0)
+    reading = reading.counted(PartCounts(5, 1, 0), 120 * SECOND)
+    assert reading.recent == (PartCounts(5, 1, 0), 120.0)
+    assert Polled().counted(PartCounts(5, 1, 0), 0).recent is None
 
 
 # --- who is known
@@ -188,8 +188,8 @@ def test_a_station_that_moved_leaves_its_old_page_but_two_that_answer_both_stay(
     roster.born("t/state", birth("http://new:1"))
     assert {each.address for each in roster.stations()} == {"http://old:1", "http://new:1"}
     for _ in range(2):
-        roster.note(("t/state", "http://old:1"), lambda before: before.bad(Trouble(Problem.SILENT)))
-        roster.note(("t/state", "http://new:1"), lambda before: before.bad(Trouble(Problem.SILENT)))
+        roster.note(("t/state", "http://old:1"), lambda before: before.bad(SeenProblem(Problem.SILENT)))
+        roster.note(("t/state", "http://new:1"), lambda before: before.bad(SeenProblem(Problem.SILENT)))
     assert [each.address for each in roster.stations()] == ["http://new:1"]
 
 
@@ -198,7 +198,7 @@ def test_a_birth_that_was_removed_takes_its_station_away() -> None:
     roster.born("t/state", birth())
     roster.hears("t/state", told())
     roster.gone("t/state")
-    roster.note(("t/state", "http://a:9108"), lambda before: before.bad(Trouble(Problem.SILENT)))
+    roster.note(("t/state", "http://a:9108"), lambda before: before.bad(SeenProblem(Problem.SILENT)))
     assert roster.sightings() == []
 
 
@@ -307,7 +307,7 @@ def test_whatever_somebody_calls_himself_is_one_short_line(text: str) -> None:
 
 def test_metrics_are_read_as_the_daemon_writes_them() -> None:
     station = SimulatedStation("line-1", parts=(90, 8, 2))
-    assert figures_of(station.metrics()) == Figures(100, 8, 2, "line-1")
+    assert figures_of(station.metrics()) == PartCounts(100, 8, 2, "line-1")
 
 
 @pytest.mark.parametrize("value", ["NaN", "-1", "1e300", "+Inf", "many", ""])
@@ -359,7 +359,7 @@ def asker(timeout_s: float = 20.0) -> Asker:
     return Asker(timeout_s, ssl.create_default_context())
 
 
-def trouble_of(server: SimulatedStations, timeout_s: float = 20.0) -> Trouble:
+def trouble_of(server: SimulatedStations, timeout_s: float = 20.0) -> SeenProblem:
     with pytest.raises(FetchError) as error:
         asker(timeout_s).get(server.at("odd"), "/healthz", most=1000)
     return error.value.trouble
@@ -389,9 +389,9 @@ def test_an_answer_that_is_none_has_a_name(answer: bytes, problem: Problem) -> N
 def test_a_station_that_says_nothing_or_a_byte_at_a_time_is_slow_after_the_time_for_all_of_it() -> None:
     station = SimulatedStation("odd", answers=lambda _: None)
     with SimulatedStations(station) as server:
-        assert trouble_of(server, 0.2) == Trouble(Problem.SLOW, "0.2 s")
+        assert trouble_of(server, 0.2) == SeenProblem(Problem.SLOW, "0.2 s")
         station.answers = dripping(server, b"x")
-        assert trouble_of(server, 0.4) == Trouble(Problem.SLOW, "0.4 s")
+        assert trouble_of(server, 0.4) == SeenProblem(Problem.SLOW, "0.4 s")
 
 
 def test_a_good_answer_is_the_body_and_the_token_goes_with_the_question() -> None:
@@ -452,6 +452,11 @@ def test_names_of_other_scripts_are_welcome_and_paths_are_beside_the_file(tmp_pa
         read_fleet(tmp_path / "missing.toml")
 
 
+def test_the_shipped_file_is_valid() -> None:
+    file = read_fleet(Path(__file__).parents[2] / "deploy" / "fleet.toml")
+    assert [each.place for each in file.stations] == ["Press 3", "Press 4"]
+
+
 def test_once_prints_who_needs_help_with_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lost = SimulatedStation("line-1", reasons=[(ErrorCode.CAMERA_LOST, "top", "no frame for 500 ms")])
     well = SimulatedStation("line-2", boot_id=2)
@@ -477,5 +482,5 @@ def test_a_code_of_a_newer_station_is_printed_as_it_is() -> None:
 
 def test_the_oldest_answer_counts_by_a_clock_that_nobody_can_set() -> None:
     before = time.monotonic_ns()
-    reading = Reading().good(Health(state="ready"), None, before).bad(Trouble(Problem.SILENT))
+    reading = Polled().good(Health(state="ready"), None, before).bad(SeenProblem(Problem.SILENT))
     assert (reading.good_ns, reading.failed) == (before, 1)
