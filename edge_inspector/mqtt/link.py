@@ -24,6 +24,7 @@ from edge_inspector.mqtt.messages import (
 from edge_inspector.mqtt.probe import BrokerProbe
 from edge_inspector.mqtt.session import ANSWER_ROW, MqttSession, Will
 from edge_inspector.mqtt.settings import MqttSettings
+from edge_inspector.mqtt.sparkplug import SparkplugNode
 from edge_inspector.mqtt.triggers import TriggerInbox
 from edge_inspector.mqtt.words import who
 from edge_inspector.records import Command, Identity, PlcInput, StationStatus, Verdict
@@ -90,6 +91,8 @@ class MqttLink:
         self._last_trouble = ""
         self._guarded_ns = self._returned_ns = 0
         self._lost_ns = 0
+        sparkplug = bool(settings.sparkplug_group)
+        self._sparkplug = SparkplugNode(settings, self._client_id(), identity) if sparkplug else None
 
     def open(self) -> None:
         """Open the outbox. The first exchange begins to connect. Raises DeviceError on disk errors."""
@@ -119,6 +122,8 @@ class MqttLink:
         """
         outbox = self._opened()
         self._recipe_id = status.recipe_id
+        if self._sparkplug is not None:
+            self._sparkplug.step(status)
         self._guard(outbox)
         self._follow(outbox)
         session = self._session
@@ -197,6 +202,8 @@ class MqttLink:
         except DeviceError as error:
             _log.warning("%s", error)
         finally:
+            if self._sparkplug is not None:
+                self._sparkplug.close()
             if outbox is not None:
                 outbox.close()
 

@@ -183,11 +183,14 @@ class MqttSession:
         row: int,
         *,
         retain: bool = False,
+        qos: int = 1,
         expiry_s: int = 0,
         correlation: bytes | None = None,
         watched: bool = False,
     ) -> bool:
-        """Send with QoS 1. `acknowledged` will return `row`. False if the connection is gone. Never blocks.
+        """Send, with QoS 1 unless `qos` says 0. `acknowledged` will return `row`. False if the connection is gone.
+
+        Never blocks.
 
         If the message is `watched`, `heard` will show whether it had a subscriber.
         """
@@ -198,7 +201,7 @@ class MqttSession:
                 properties.MessageExpiryInterval = min(expiry_s, 0xFFFFFFFF)
             if correlation:
                 properties.CorrelationData = correlation
-        sent = self._client.publish(topic, payload, 1, retain, properties)
+        sent = self._client.publish(topic, payload, qos, retain, properties)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
         self._sent[sent.mid] = _Sent(

@@ -107,6 +107,12 @@ class MqttSettings(DriverSettings):
     """Site to which the station belongs, for people. It is told in the birth."""
     place: str = Field(default="", max_length=64)
     """Where in the site the station stands, as `Hall 2, press 3`. It is told in the birth."""
+    sparkplug_group: str = Field(
+        default="",
+        pattern=r"^[^/+#\x00-\x1f]{0,64}$",
+        json_schema_extra=in_words("at most 64 characters, without / + and #"),
+    )
+    """Group in which the station is a Sparkplug B edge node, too, for Ignition and other hosts. Empty: it is none."""
     commands: bool = False
     """Accept commands over MQTT. Set it only if the broker checks names and rights."""
     triggers: bool = False
@@ -204,8 +210,8 @@ class MqttSettings(DriverSettings):
             raise ValueError("tls_cert_file needs tls_ca_file")
         if self.tls_system_ca and self.tls_ca_file is not None:
             raise ValueError("tls_system_ca and tls_ca_file exclude each other")
-        if (self.page or self.site or self.place) and not self.birth:
-            raise ValueError("page, site and place are told in the birth: set birth = true")
+        if (self.page or self.site or self.place) and not (self.birth or self.sparkplug_group):
+            raise ValueError("page, site and place are told in the birth: set birth = true, or sparkplug_group")
         if self.birth and not self.retain:
             raise ValueError("birth needs retain = true, because who comes later must see it")
         return self
