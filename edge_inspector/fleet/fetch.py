@@ -52,6 +52,8 @@ class Asker:
             raise FetchError(Problem.UNTRUSTED, getattr(error, "verify_message", "") or error.reason or "") from error
         except OSError as error:
             raise FetchError(Problem.SILENT, error.strerror or str(error)) from error
+        except ValueError as error:  # no name server and no certificate could have such a host
+            raise FetchError(Problem.SILENT, "no host can have this name") from error
 
     def _connected(self, address: str, until_s: float) -> socket.socket:
         parts = urlsplit(address)

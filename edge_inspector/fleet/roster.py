@@ -165,6 +165,8 @@ class Roster:
     def _sighting(self, known: Known, topics: Mapping[str, str]) -> Sighting:
         topic = known.topic or topics.get(known.address, "")
         heard = self._heard.get(topic) if self._newest.get(topic, ("", ""))[1] == known.address else None
+        if self.broker_trouble and known.address:
+            heard = None  # what was heard before says nothing now, and the station can be asked
         return Sighting(known=known, reading=self._readings.get(known.key, Polled()), heard=heard)
 
     def _all(self) -> list[Known]:

@@ -71,10 +71,10 @@ class Fleet:
         fed_ns = 0
         while not self._stop.wait(_WATCH_S):
             self._supervisor.watch()
-            if not self._supervisor.healthy:
+            if not all(worker.alive for worker in self._supervisor.workers):
                 return 1
             now = time.monotonic_ns()
-            if now - fed_ns >= _WATCHDOG_S * 1e9:
+            if self._supervisor.healthy and now - fed_ns >= _WATCHDOG_S * 1e9:
                 fed_ns = now
                 notify("WATCHDOG=1")
         return 0

@@ -39,6 +39,7 @@ def address_of(text: str) -> str | None:
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
+        host.encode("idna")  # a part between its dots may be empty or too long
     except ValueError:
         return None
     if parts.scheme not in _PORTS or not host or parts.username is not None or parts.query or parts.fragment:

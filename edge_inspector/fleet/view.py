@@ -83,12 +83,15 @@ def rows_of(sightings: Sequence[Sighting], now_ns: int) -> list[Row]:
 
 
 def _without_doubles(sightings: Sequence[Sighting]) -> list[Sighting]:
-    """One run of one station is shown once, even if it is known by two addresses. The fleet file's comes first."""
-    seen: set[tuple[str, int]] = set()
+    """One run of one station is shown once, even if it is known by two addresses. The fleet file's comes first.
+
+    Both must be in the same state. So nobody who pretends to be a station can hide it when it needs help.
+    """
+    seen: set[tuple[str, int, str]] = set()
     found = []
     for each in sightings:
-        health = each.reading.health
-        run = (health.station, health.boot_id) if health is not None else (each.known.name, each.known.boot_id)
+        health, known = each.reading.health, each.known
+        run = (health.station, health.boot_id, health.state) if health is not None else (known.name, known.boot_id, "")
         if run[1] and run in seen:
             continue
         seen.add(run)

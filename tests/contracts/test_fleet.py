@@ -1,6 +1,8 @@
 """The fleet page with simulated stations that have faults, and with a real broker where they announce themselves."""
 
 import json
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -133,6 +135,22 @@ def test_the_page_has_the_headers_and_the_login_of_the_operator_page(tmp_path: P
         assert visitor.log_in("anna").status == 200
         assert visitor.ask("GET", "/api/fleet").json["stations"][0]["page"] == "http://127.0.0.1:1"
         assert visitor.ask("GET", "/api/fleet", Host="evil.example").status == 421
+
+
+def test_the_command_serves_until_a_signal_and_says_where(tmp_path: Path) -> None:
+    port = free_port()
+    with SimulatedStations(SimulatedStation("line-1")) as server:
+        (tmp_path / "fleet.toml").write_text(fleet_text([server.at("line-1")], port=port))
+        command = [sys.executable, "-c", "import sys; from edge_inspector.cli import main; sys.exit(main())"]
+        with subprocess.Popen([*command, "fleet", str(tmp_path / "fleet.toml")], stderr=subprocess.PIPE) as process:
+            try:
+                Shown(port).until(lambda all_: all_ and all_[0]["state"] == "ready")
+            finally:
+                process.terminate()
+            _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    assert f"fleet page on 127.0.0.1:{port}/".encode() in said
+    assert b"Traceback" not in said
 
 
 @pytest.fixture

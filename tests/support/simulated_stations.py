@@ -60,6 +60,7 @@ class SimulatedStation:
         """The lines that count, among others."""
         decisions = zip(("accept", "reject", "not_inspected"), self.parts, strict=True)
         lines = [f'edge_inspector_station_info{{station="{self.name}",version="0.1.0"}} 1.0']
+        lines += [f'edge_inspector_station_state{{state="{each}"}} {each is self.state:d}.0' for each in StationState]
         lines += [f'edge_inspector_parts_processed_total{{decision="{name}"}} {count}.0' for name, count in decisions]
         return ("# HELP process_start_time_seconds x\n" + _OTHERS + "\n".join(lines) + "\n" + _OTHERS).encode()
 
@@ -79,7 +80,8 @@ class SimulatedStation:
 
 def http(body: bytes, status: int = 200) -> bytes:
     """An answer of a server that closes the connection."""
-    return b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n" % (status, len(body)) + body
+    head = b"HTTP/1.1 %d X\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: %d\r\n\r\n"
+    return head % (status, len(body)) + body
 
 
 class SimulatedStations(socketserver.ThreadingTCPServer):

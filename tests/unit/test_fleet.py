@@ -116,6 +116,12 @@ def test_one_run_of_one_station_that_is_known_by_two_addresses_is_shown_once() -
     assert (row.page, row.troubles) == ("http://line-1:9108", ())
 
 
+def test_who_pretends_to_be_a_station_cannot_hide_that_it_needs_help() -> None:
+    real = sighting("line-1", "fault")
+    false = replace(sighting("line-1"), known=Known(address="http://10.0.0.66:9108"))
+    assert [row.state for row in rows_of([false, real], NOW)] == ["fault", "ready"]
+
+
 def test_one_lost_answer_changes_nothing_but_is_said_and_two_are_a_lost_station() -> None:
     once = sighting(failed=1, trouble=SeenProblem(Problem.SLOW, "2 s"))
     (row,) = rows_of([once], NOW)
@@ -208,6 +214,16 @@ def test_invented_births_have_a_limit() -> None:
         roster.born(f"edge/{at}/state", birth(f"http://a:{at + 1}"))
     assert roster.full
     assert len(roster.stations()) == MOST_ANNOUNCED + 1
+
+
+def test_while_the_broker_is_away_its_old_messages_say_nothing_of_who_can_be_asked() -> None:
+    roster = Roster([])
+    roster.born("a/state", birth("http://a:1", "a"))
+    roster.born("b/state", birth("", "b", boot_id=6))
+    for topic in ("a/state", "b/state"):
+        roster.hears(topic, told(age_s=900))
+    roster.broker_trouble = "lost"
+    assert [each.heard is None for each in roster.sightings()] == [True, False]
 
 
 @pytest.mark.parametrize(("page", "sent"), [("https://a:9108", TOKEN), ("http://a:9108", "")])
@@ -346,6 +362,8 @@ def test_a_clock_is_wrong_by_what_the_answer_itself_cannot_explain() -> None:
         ("http://" + "a" * 300, None),
         ("http://", None),
         ("http://höst", None),
+        ("http://a..b", None),
+        ("http://" + "a" * 64 + ".com", None),
     ],
 )
 def test_two_spellings_of_an_address_are_one_and_what_is_none_is_refused(text: str, address: str | None) -> None:
@@ -401,6 +419,13 @@ def test_a_good_answer_is_the_body_and_the_token_goes_with_the_question() -> Non
         body = asker().get(server.at("odd"), "/healthz", most=10_000, token="t" * 16)
     assert health_of(body).station == "odd"
     assert station.tokens == ["", "t" * 16]
+
+
+@pytest.mark.parametrize("host", ["a..b", ".a", "a" * 64])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_host_that_nobody_can_have_is_silent(scheme: str, host: str) -> None:
+    with pytest.raises(FetchError):
+        asker().get(f"{scheme}://{host}:1", "/healthz", most=100)
 
 
 def test_nobody_there_is_silent_and_what_speaks_no_tls_cannot_be_trusted() -> None:
