@@ -51,7 +51,7 @@ class Births:
             return
         time.sleep(_STEP_S)
         for request in session.announced():
-            self._hear(request)
+            self.hear(request)
         self._follow(session)
 
     def stop(self, *, failed: bool) -> None:  # noqa: ARG002 -- the same either way
@@ -85,7 +85,8 @@ class Births:
         self._roster.broker_trouble = why
         self._backoff.failed()
 
-    def _hear(self, request: Request) -> None:
+    def hear(self, request: Request) -> None:
+        """Take one message. One that is none is left out."""
         kind, topic = _kind_of(request.topic, self._settings.births)
         if len(request.payload) > _LONGEST:
             self._tell(request, f"more than {_LONGEST} bytes")

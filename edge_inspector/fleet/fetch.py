@@ -45,7 +45,7 @@ class Asker:
         try:
             with self._connected(address, until_s) as peer:
                 peer.sendall(_request(address, path, token))
-                return _body(_all_of(peer, most, until_s), most)
+                return body_of(_all_of(peer, most, until_s), most)
         except TimeoutError as error:
             raise FetchError(Problem.SLOW, f"{self.timeout_s:g} s") from error
         except ssl.SSLError as error:
@@ -96,7 +96,8 @@ def _left(until_s: float) -> float:
     return left_s
 
 
-def _body(answer: bytes, most: int) -> bytes:
+def body_of(answer: bytes, most: int) -> bytes:
+    """The body of a whole answer. Raises FetchError if it is none, or if its status says that there is none."""
     head, ended, body = answer.partition(b"\r\n\r\n")
     line, *fields = head.split(b"\r\n")
     words = line.split(b" ", 2)
