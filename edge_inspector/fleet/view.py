@@ -103,7 +103,7 @@ def _row(seen: Sighting, now_ns: int) -> Row:
     known, health = seen.known, seen.reading.health
     state, since_s = _state(seen, now_ns)
     own = _own_name(seen)
-    reasons = (health.reasons or ()) if health is not None and state == health.state else _told_over_mqtt(seen, state)
+    reasons = _reasons(seen, state)
     return Row(
         key="|".join(known.key),
         name=known.name or own or known.address,
@@ -141,8 +141,11 @@ def _state(seen: Sighting, now_ns: int) -> tuple[str, float | None]:
     return LOST, (now_ns - last_ns) / 1e9 if last_ns else None
 
 
-def _told_over_mqtt(seen: Sighting, state: str) -> tuple[ToldReason, ...]:
-    """A message on `state` has one code, and no words."""
+def _reasons(seen: Sighting, state: str) -> tuple[ToldReason, ...]:
+    """The reasons of the page, or the one code that a message on `state` has. That has no words."""
+    health = seen.reading.health
+    if health is not None and health.reasons is not None and health.state == state:
+        return health.reasons
     if seen.heard is None or state in (LOST, StationState.READY) or seen.heard.told.error == "none":
         return ()
     return (ToldReason(code=seen.heard.told.error),)

@@ -153,6 +153,15 @@ def test_a_page_that_does_not_answer_hides_no_state_that_mqtt_tells() -> None:
     assert [each.problem for each in row.troubles] == [Problem.SILENT, Problem.CLOCK_AHEAD]
 
 
+def test_a_station_that_hides_its_reasons_has_the_code_of_mqtt_at_least() -> None:
+    seen = sighting(state="degraded", heard=told("degraded", "camera_lost"))
+    assert seen.reading.health is not None
+    health = seen.reading.health.model_copy(update={"reasons": None})
+    (row,) = rows_of([replace(seen, reading=replace(seen.reading, health=health))], NOW)
+    assert [each.code for each in row.reasons] == ["camera_lost"]
+    assert [each.problem for each in row.troubles] == [Problem.HIDDEN]
+
+
 def test_a_page_that_is_another_stations_than_its_birth_says_is_told() -> None:
     moved = sighting("line-2")
     announced = replace(moved, known=Known(address="http://line-1:9108", name="line-1", topic="edge/line-1/state"))
