@@ -133,7 +133,7 @@ record_pictures_left_out = _gauge(
 
 archive_forgotten = _counter(
     "archive_forgotten",
-    "Parts and picture views that were deleted because of their age or to make room.",
+    "Parts and picture views that were deleted for their age or for room. `unforwarded`: parts that the store lacks.",
     ["what", "why"],
 )
 

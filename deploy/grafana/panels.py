@@ -147,7 +147,7 @@ def dashboard(uid: str, title: str, about: str, rows: dict[str, list[Panel]]) ->
         "templating": {"list": _variables()},
         "annotations": {"list": [_restarts()]},
         "links": [_other_dashboards()],
-        "panels": _laid_out(rows),
+        "panels": laid_out(rows),
     }
 
 
@@ -188,7 +188,8 @@ def _panel(
     }
 
 
-def _laid_out(rows: dict[str, list[Panel]]) -> list[Panel]:
+def laid_out(rows: dict[str, list[Panel]]) -> list[Panel]:
+    """The panels with their places: rows from top to bottom, wrapped at 24 units."""
     placed: list[Panel] = []
     y = 0
     for title, panels in rows.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from edge_inspector.store.results_file import results_path
 
 _log = logging.getLogger(__name__)
 
+_EVENTS_NS: Final = 60_000_000_000  # the whole logbook is read then
 _CLOCK_S: Final = 60.0  # a clock that is further off puts parts into the wrong shift
 
 
@@ -67,6 +69,7 @@ class Forwarder:
         self._suffix = picture_suffix
         self._database: Database | None = None
         self._told: dict[Row, Row] = {}  # the events as the database has them, by what names them
+        self._events_ns = 0
         self._trouble = ""
         self.backoff = Backoff(first_s=1.0, longest_s=60.0)
 
@@ -96,14 +99,16 @@ class Forwarder:
             database.add(batch)
             self._remember(batch)
         if not batch.waiting:
-            self._tell_events(database)
+            if time.monotonic_ns() >= self._events_ns:
+                self._tell_events(database)
+                self._events_ns = time.monotonic_ns() + _EVENTS_NS
             database.tell_alive(batch.waiting)
         return Progress(len(batch.parts), batch.waiting)
 
     def _opened(self) -> Database:
         if self._database is None:
             self._database = self._connect()
-            self._told = {}
+            self._told, self._events_ns = {}, 0
             ahead_s = self._database.clock_ahead_s
             if abs(ahead_s) > _CLOCK_S:
                 way = "ahead of" if ahead_s > 0 else "behind"

@@ -73,7 +73,10 @@ class Held:
 
 
 class Archive:
-    """Owns results and pictures in `state_dir`. `busy()`: whether more frames wait than the model can take at once."""
+    """Owns results and pictures in `state_dir`. `busy()`: whether more frames wait than the model can take at once.
+
+    `forwards` says that results go to the plant's database, too.
+    """
 
     name = "archive"
     beat_within_s = 60.0  # a throttled disk may take this long
@@ -92,6 +95,7 @@ class Archive:
         lock: StateLock | None = None,
         clock: Callable[[], Moment] = moment,
         busy: Callable[[], bool] = lambda: False,
+        forwards: bool = False,
     ) -> None:
         self._state_dir = state_dir
         self._settings = settings
@@ -104,7 +108,12 @@ class Archive:
         self._lock = lock
         self._clock = clock
         self._busy = busy
-        self._forgetting = Forgetting(conditions, keep_days=settings.keep_days, keep_mb=settings.keep_mb)
+        self._forgetting = Forgetting(
+            conditions,
+            keep_days=settings.keep_days,
+            keep_mb=settings.keep_mb,
+            forwarded_from=state_dir if forwards else None,
+        )
         self._audit = AuditTrail(state_dir)
         self._challenges: list[StoredChallenge] = []
         self._rolls = RollBook(state_dir)

@@ -119,6 +119,13 @@ class ResultsWriter:
             self._db.executescript(f"PRAGMA incremental_vacuum({_GIVE_BACK})")
 
     @property
+    def first_part(self) -> int:
+        """The number of the oldest part. If all are gone, the one that the next part will have."""
+        oldest = "SELECT min(id) FROM parts"
+        following = "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'parts'"
+        return self._ask(f"SELECT coalesce(({oldest}), ({following}), 1)")
+
+    @property
     def size(self) -> int:
         """Bytes in use. The file returns its unused bytes little by little."""
         pages, free, page = (self._ask(f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size"))

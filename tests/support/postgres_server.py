@@ -16,7 +16,7 @@ from typing import Any
 from edge_inspector.forwarding.settings import StoreTable
 
 USER, PASSWORD, DATABASE = "edge_inspector", "a word", "edge_inspector"
-_WITHIN_S = 120.0  # on a busy machine: initdb alone takes some seconds
+_WITHIN_S = 600.0  # on a busy machine: initdb alone takes some seconds
 
 
 def find_programs() -> Path | None:
@@ -49,10 +49,18 @@ class PostgresServer:
 
     def create(self) -> None:
         """Make its files, start it, and make user and database."""
-        self._run("initdb", "-D", self.data, "-U", "owner", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--auth=trust")
+        self._run(
+            "initdb", "-D", self.data, "-U", "owner", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--auth=trust"
+        )
         self.start()
         self.sql(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'", f"CREATE DATABASE {DATABASE} OWNER {USER}")
         self.allow(f"host all owner 127.0.0.1/32 trust\nhost all {USER} 127.0.0.1/32 scram-sha-256\n")
+
+    def copy(self) -> PostgresServer:
+        """Another server with the same files as this one. This one must not run."""
+        made = PostgresServer(self._programs)
+        subprocess.run(["cp", "-a", self.data, made.folder], check=True)
+        return made
 
     def start(self, **settings: str) -> None:
         """Start it, and wait until it answers. `settings` are those of postgresql.conf."""
@@ -90,11 +98,21 @@ class PostgresServer:
 
     def sql(self, *statements: str, database: str = "postgres") -> list[list[str]]:
         """Run statements as the owner. The rows of the last ones, as texts."""
-        place = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "owner", "-d", database, "-AtqX", "-v", "ON_ERROR_STOP=1"]
+        place = [
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            "owner",
+            "-d",
+            database,
+            "-AtqX",
+            "-v",
+            "ON_ERROR_STOP=1",
+        ]
         commands = [word for each in statements for word in ("-c", each)]
-        done = subprocess.run(
-            [self._programs / "psql", *place, *commands], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([self._programs / "psql", *place, *commands], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return [line.split("|") for line in done.stdout.splitlines()]
 
