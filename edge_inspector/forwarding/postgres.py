@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -47,27 +47,81 @@ class SmallerBatchError(DeviceError):
     """The server did not finish in time. Fewer rows may do."""
 
 
-class Store:
-    """An open connection. Every method raises DeviceError. Close it after an error, and open a new one.
+class Session:
+    """An open connection to a database that can keep results. Every method raises DeviceError."""
+
+    def __init__(self, settings: StoreTable) -> None:
+        self._settings = settings
+        self._psycopg = _library()
+        with self._telling():
+            self._db: Any = self._psycopg.connect(**_connection(settings), autocommit=True)
+        with self._closed_after_an_error():
+            self._refuse_encoding()
+
+    def version(self) -> int:
+        """The number of the last script that was run here. 0 for a new database. One that is newer is refused."""
+        with self._telling():
+            if self._one("SELECT to_regclass(%s)", f"{SCHEMA}.schema_version") == (None,):
+                return 0
+            (there,) = self._one("SELECT coalesce(max(version), 0) FROM schema_version")
+        if there > len(SCRIPTS):
+            raise DeviceError(
+                f"{self._settings.place}: it has schema {there}, this version knows {len(SCRIPTS)}:"
+                " update this station. Its results wait here"
+            )
+        return int(there)
+
+    def close(self) -> None:
+        """Close the connection. Safe to call twice."""
+        self._db.close()
+
+    def _refuse_encoding(self) -> None:
+        with self._telling():
+            (encoding,) = self._one("SHOW server_encoding")
+        if encoding != "UTF8":
+            raise DeviceError(
+                f"{self._settings.place}: it has the encoding {encoding}, and labels may be in any script."
+                f" Make another one: createdb -T template0 -E UTF8 {self._settings.database}"
+            )
+
+    def _one(self, query: str, *values: Any) -> Row:
+        found: Row | None = self._db.execute(query, values or None).fetchone()
+        if found is None:
+            raise DeviceError(f"{self._settings.place}: somebody removed this station from it")
+        return found
+
+    @contextmanager
+    def _closed_after_an_error(self) -> Iterator[None]:
+        with ExitStack() as after_an_error:
+            after_an_error.callback(self.close)
+            yield
+            after_an_error.pop_all()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except self._psycopg.errors.QueryCanceled as error:
+            raise SmallerBatchError(in_words(error, self._settings)) from error
+        except self._psycopg.Error as error:
+            raise DeviceError(in_words(error, self._settings)) from error
+        except OSError as error:
+            raise DeviceError(f"{self._settings.place}: {error}") from error
+
+
+class Store(Session):
+    """A session in which one station sends. Close it after an error, and open a new one.
 
     `clock_ahead_s` is how far this machine's clock is ahead of the server's. Raises ConfigError if psycopg is missing.
     """
 
     def __init__(self, settings: StoreTable, sender: Sender, *, take_over: bool = False) -> None:
-        self._settings = settings
-        self._psycopg = _library()
-        with self._telling():
-            self._db: Any = self._psycopg.connect(**_connection(settings), autocommit=True)
-        try:
-            with self._telling():
-                self._refuse_encoding()
-                self._migrate()
-                self._station = self._sign_in(sender, take_over=take_over)
-                self._make_room_for_copies()
-                self.clock_ahead_s = self._clock_ahead_s()
-        except BaseException:
-            self.close()
-            raise
+        super().__init__(settings)
+        with self._closed_after_an_error(), self._telling():
+            self._migrate()
+            self._station = self._sign_in(sender, take_over=take_over)
+            self._make_room_for_copies()
+            self.clock_ahead_s = self._clock_ahead_s()
 
     def position(self) -> Position:
         """Up to where the database has this station's results."""
@@ -111,10 +165,6 @@ class Store:
                 (waiting, self.clock_ahead_s, self._station),
             )
 
-    def close(self) -> None:
-        """Close the connection. Safe to call twice."""
-        self._db.close()
-
     def _move(self, batch: Batch) -> None:
         moved = self._db.execute(
             "UPDATE stations SET part_id = %s, part_us = %s, label_id = %s, label_us = %s, waiting = %s,"
@@ -155,40 +205,24 @@ class Store:
             )
             self._db.execute(f"ALTER TABLE incoming_{table} ADD place integer GENERATED ALWAYS AS IDENTITY")
 
-    def _refuse_encoding(self) -> None:
-        (encoding,) = self._one("SHOW server_encoding")
-        if encoding != "UTF8":
-            raise DeviceError(
-                f"{self._settings.place}: it has the encoding {encoding}, and labels may be in any script."
-                f" Make another one: createdb -T template0 -E UTF8 {self._settings.database}"
-            )
-
     def _migrate(self) -> None:
         with self._db.transaction():
             self._db.execute("SET LOCAL statement_timeout = 0")  # a script may have millions of rows to change
             self._db.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
-            there = self._version()
-            if there > len(SCRIPTS):
-                raise DeviceError(
-                    f"{self._settings.place}: it has schema {there}, this version knows {len(SCRIPTS)}:"
-                    " update this station. Its results wait here"
-                )
+            there = self.version()
+            if not there:
+                self._make_schema()
             for number, script in enumerate(SCRIPTS[there:], there + 1):
                 self._db.execute(script.read_text(encoding="utf-8"))
                 self._db.execute("INSERT INTO schema_version (version) VALUES (%s)", (number,))
 
-    def _version(self) -> int:
-        """The number of the last script that was run here. 0 for a new database."""
-        room, there = self._one("SELECT to_regnamespace(%s), to_regclass(%s)", SCHEMA, f"{SCHEMA}.schema_version")
-        if room is None:
+    def _make_schema(self) -> None:
+        """The schema may be there already, made by an administrator."""
+        if self._one("SELECT to_regnamespace(%s)", SCHEMA) == (None,):
             self._db.execute(f"CREATE SCHEMA {SCHEMA}")
-        if there is None:
-            self._db.execute(
-                f"CREATE TABLE {SCHEMA}.schema_version"
-                " (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())"
-            )
-        (version,) = self._one("SELECT coalesce(max(version), 0) FROM schema_version")
-        return int(version)
+        self._db.execute(
+            "CREATE TABLE schema_version (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())"
+        )
 
     def _sign_in(self, sender: Sender, *, take_over: bool) -> int:
         with self._db.transaction():
@@ -226,20 +260,17 @@ class Store:
         (theirs,) = self._one("SELECT clock_timestamp()")
         return float((moment().utc - theirs).total_seconds())
 
-    def _one(self, query: str, *values: Any) -> Row:
-        found: Row = self._db.execute(query, values or None).fetchone()
-        return found
 
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        try:
-            yield
-        except self._psycopg.errors.QueryCanceled as error:
-            raise SmallerBatchError(in_words(error, self._settings)) from error
-        except self._psycopg.Error as error:
-            raise DeviceError(in_words(error, self._settings)) from error
-        except OSError as error:
-            raise DeviceError(f"{self._settings.place}: {error}") from error
+def probe(settings: StoreTable) -> str:
+    """What is there, for people. It changes nothing. Raises DeviceError or ConfigError if results cannot go there."""
+    session = Session(settings)
+    try:
+        there = session.version()
+    finally:
+        session.close()
+    return f"{settings.place}: " + (
+        f"schema {there} of {len(SCRIPTS)}" if there else "empty, forward will make its tables"
+    )
 
 
 def _connection(settings: StoreTable) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from edge_inspector.forwarding.settings import StoreTable
 _BY_STATE: Final = {
     "53100": "its disk is full: make room there. The station keeps the results meanwhile",
     "53": "it has no room left (memory, connections or disk): look into its log",
-    "42501": "the user {user!r} may not do that. As the owner: GRANT CREATE ON DATABASE {name!r} TO {user!r}",
+    "42501": "the user {user!r} may not do that. As the owner: GRANT CREATE ON DATABASE {name} TO {user}",
     "57014": "no answer within {timeout:g} s. It is tried again with fewer parts",
     "55P03": "another program holds a lock on its tables: look who does (pg_stat_activity)",
     "25006": "it only reads. Is it a copy? Write the address of the first server",

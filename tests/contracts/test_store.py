@@ -25,7 +25,7 @@ from support.verdicts import BOOT, defect, placed, verdict
 from edge_inspector.cli import main
 from edge_inspector.errors import DeviceError
 from edge_inspector.forwarding.forwarder import Forwarder
-from edge_inspector.forwarding.postgres import SCRIPTS, Sender, Store
+from edge_inspector.forwarding.postgres import SCRIPTS, Sender, Store, probe
 from edge_inspector.forwarding.reading import read_batch
 from edge_inspector.store.logbook import LogbookWriter, logbook_path
 from edge_inspector.store.results import Results
@@ -348,6 +348,23 @@ def test_a_newer_schema_is_refused_and_an_older_one_is_made_new(server: Postgres
         "CREATE SCHEMA edge_inspector", f"GRANT ALL ON SCHEMA edge_inspector TO {USER}", database=DATABASE
     )  # as an administrator makes it
     Store(server.settings(), LINE_1).close()
+
+
+def test_check_says_what_is_there_and_changes_nothing(server: PostgresServer) -> None:
+    assert probe(server.settings()).endswith("empty, forward will make its tables")
+    assert server.sql("SELECT to_regnamespace('edge_inspector')", database=DATABASE) == [[""]]
+    Store(server.settings(), LINE_1).close()
+    assert probe(server.settings()).endswith(f"schema {len(SCRIPTS)} of {len(SCRIPTS)}")
+
+
+def test_a_station_that_was_removed_meanwhile_signs_in_again(server: PostgresServer, tmp_path: Path) -> None:
+    state = results_of(tmp_path, 3)
+    sending = forwarder(server, state)
+    sending.step()
+    server.ask("TRUNCATE stations CASCADE")
+    assert "somebody removed this station from it" in sending.step().trouble
+    assert send(sending) == []
+    assert there(server) == keys(state)
 
 
 def test_a_wrong_password_name_or_address_is_one_line(server: PostgresServer, tmp_path: Path) -> None:

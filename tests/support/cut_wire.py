@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 
@@ -14,6 +15,7 @@ class CutWire:
     def __init__(self, target: int) -> None:
         self._target = target
         self._left: int | None = None
+        self._first: Callable[[], object] = int
         self._peers: dict[socket.socket, socket.socket] = {}
         self._stopping = threading.Event()
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -23,8 +25,9 @@ class CutWire:
         self._thread = threading.Thread(target=self._run, name="cut-wire")
         self._thread.start()
 
-    def cut_after(self, count: int | None) -> None:
-        """Cut all connections once, after so many bytes. None: never."""
+    def cut_after(self, count: int | None, first: Callable[[], object] = int) -> None:
+        """Cut all connections once, after so many bytes. None: never. `first` is called just before the cut."""
+        self._first = first
         self._left = count
 
     @property
@@ -71,8 +74,9 @@ class CutWire:
             content = content[: self._left]
             with suppress(OSError):
                 other.sendall(content)
-            self._left = None
+            self._first()
             self._cut()
+            self._left = None
         elif not content:
             self._end(source)
         else:
