@@ -164,9 +164,9 @@ DONE
 }
 
 uninstall_all() {
-    if with_systemd && [ -e /etc/systemd/system/edge-inspector.service ]; then
-        run systemctl disable --now edge-inspector edge-inspector-forward
-    fi
+    for unit in edge-inspector edge-inspector-forward; do
+        if with_systemd && [ -e /etc/systemd/system/$unit.service ]; then run systemctl disable --now $unit; fi
+    done
     run rm -rf "$root/opt/edge-inspector" "$root/usr/share/doc/edge-inspector" \
         "$root/etc/systemd/system/edge-inspector.service.d"
     run rm -f "$root/etc/systemd/system/edge-inspector.service" "$root/usr/local/bin/edge-inspector" \

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -433,6 +434,25 @@ def test_the_database_answers_every_query_of_the_dashboard(server: PostgresServe
         assert server.ask(filled(query)), query
     for variable in board["templating"]["list"]:
         assert variable["type"] == "datasource" or server.ask(variable["query"])
+
+
+def test_the_database_does_what_the_how_to_says(server: PostgresServer, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "store.md").read_text()
+    (rights,) = re.findall(r"<<'SQL'\n(.*?)SQL\n", page, re.DOTALL)
+    (questions,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    send(forwarder(server, results_of(tmp_path, 30)))
+    server.sql("DROP ROLE IF EXISTS grafana", "CREATE ROLE grafana", *rights.splitlines(), database=DATABASE)
+    try:
+        asked = ["SET ROLE grafana", "SET search_path = edge_inspector", *questions.splitlines()]
+        assert [["crack", "line-1", "10"]] == [
+            row for row in server.sql(*asked, database=DATABASE) if row[0] == "crack"
+        ]
+        views = re.findall(r"^\| .* \| `(\w+)`", page, re.MULTILINE)
+        assert {"yield_by_product", "pareto", "escapes", "senders"} <= set(views)
+        for view in views:
+            server.sql("SET ROLE grafana", f"SELECT * FROM edge_inspector.{view}", database=DATABASE)
+    finally:
+        server.sql("DROP OWNED BY grafana", "DROP ROLE grafana", database=DATABASE)
 
 
 def filled(query: str) -> str:
