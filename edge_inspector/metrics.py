@@ -137,6 +137,11 @@ archive_forgotten = _counter(
     ["what", "why"],
 )
 
+forward_lag_s = _gauge(
+    "forward_lag_seconds",
+    "Age of the oldest part that the plant's database does not have. 0 if it has all, or if there is no `[store]`.",
+)
+
 shadow_seconds = _histogram("shadow_seconds", "Duration of one call of the shadow model.", buckets=_LATENCY_S)
 shadow_views = _counter(
     "shadow_views",

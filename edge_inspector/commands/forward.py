@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ from typing import Final
 from edge_inspector.commands.arguments import add_station
 from edge_inspector.commands.changes import write_down
 from edge_inspector.errors import ConfigError, DeviceError, Fault
-from edge_inspector.forwarding.forwarder import Forwarder
-from edge_inspector.forwarding.postgres import Sender, Store
+from edge_inspector.forwarding.forwarder import Forwarder, Sent
+from edge_inspector.forwarding.postgres import SendingStation, Store
 from edge_inspector.forwarding.settings import StoreTable
 from edge_inspector.inspection.recipe import read_recipe
 from edge_inspector.runtime.logs import set_up_logging
@@ -24,6 +25,8 @@ from edge_inspector.station.load import read_places, with_paths
 from edge_inspector.station.tables import StationFile
 from edge_inspector.store.lock import FORWARD, StateLock
 from edge_inspector.store.station_id import station_id
+
+_log = logging.getLogger(__name__)
 
 _MEMORY: Final = 512 * 2**20
 
@@ -43,9 +46,8 @@ def run(given: argparse.Namespace) -> int:
     """Send until SIGTERM or Ctrl-C. It takes only time of the processor that nobody else needs."""
     file, state_dir, _ = read_places(given.station)
     settings = _settings(given.station, file)
-    set_up_logging()
     go_idle(_MEMORY)
-    sender = Sender(
+    sender = SendingStation(
         name=file.station.name,
         identity=station_id(state_dir),
         pictures_url=settings.pictures_url,
@@ -64,6 +66,7 @@ def run(given: argparse.Namespace) -> int:
         try:
             if given.once or given.take_over:
                 return _send_once(forwarder, stopped)
+            set_up_logging()
             _send(forwarder, stopped, settings.interval_s)
         finally:
             forwarder.close()
@@ -71,12 +74,23 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _send(forwarder: Forwarder, stopped: threading.Event, interval_s: float) -> None:
+    trouble = ""
     while not stopped.is_set():
         done = forwarder.step()
-        if done.trouble:
+        _tell(done, trouble)
+        trouble = done.trouble
+        if trouble:
             stopped.wait(forwarder.backoff.left_s)
         elif not done.waiting:
             stopped.wait(interval_s)
+
+
+def _tell(done: Sent, trouble: str) -> None:
+    """Say it once if something goes wrong, and once when it is over. `trouble` is that of the step before."""
+    if done.trouble and done.trouble != trouble:
+        _log.warning("%s. Results wait on this station's disk", done.trouble)
+    elif trouble and not done.trouble:
+        _log.info("the store takes results again. %d parts wait", done.waiting)
 
 
 def _send_once(forwarder: Forwarder, stopped: threading.Event) -> int:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from edge_inspector.errors import DeviceError
 from edge_inspector.forwarding.postgres import SmallerBatchError
-from edge_inspector.forwarding.reading import Batch, Position, Row, read_batch, read_events
+from edge_inspector.forwarding.reading import Batch, Reached, Row, read_batch, read_events
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.store.forwarded import write_forwarded
 from edge_inspector.store.logbook import logbook_path
@@ -28,7 +28,7 @@ class Database(Protocol):
 
     clock_ahead_s: float
 
-    def position(self) -> Position:
+    def position(self) -> Reached:
         """Up to where it has the results."""
 
     def add(self, batch: Batch) -> None:
@@ -45,7 +45,7 @@ class Database(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Sent:
     """What a step did: how many parts it sent, and how many wait. `trouble` says why it could not, or is empty."""
 
     sent: int = 0
@@ -70,10 +70,9 @@ class Forwarder:
         self._database: Database | None = None
         self._told: dict[Row, Row] = {}  # the events as the database has them, by what names them
         self._events_ns = 0
-        self._trouble = ""
         self.backoff = Backoff(first_s=1.0, longest_s=60.0)
 
-    def step(self) -> Progress:
+    def step(self) -> Sent:
         """Send one batch. The caller waits for `backoff` after trouble."""
         try:
             done = self._send()
@@ -81,9 +80,6 @@ class Forwarder:
             return self._failed(error)
         self.backoff.succeeded()
         self._batch_parts = min(self._most, self._batch_parts * 2)
-        if self._trouble:
-            _log.info("the store takes results again. %d parts wait", done.waiting)
-        self._trouble = ""
         return done
 
     def close(self) -> None:
@@ -92,7 +88,7 @@ class Forwarder:
             self._database.close()
             self._database = None
 
-    def _send(self) -> Progress:
+    def _send(self) -> Sent:
         database = self._opened()
         batch = read_batch(results_path(self._state_dir), database.position(), self._batch_parts, self._suffix)
         if batch.after != batch.before:
@@ -103,7 +99,7 @@ class Forwarder:
                 self._tell_events(database)
                 self._events_ns = time.monotonic_ns() + _EVENTS_NS
             database.tell_alive(batch.waiting)
-        return Progress(len(batch.parts), batch.waiting)
+        return Sent(len(batch.parts), batch.waiting)
 
     def _opened(self) -> Database:
         if self._database is None:
@@ -133,12 +129,9 @@ class Forwarder:
             database.tell_events(part)
             self._told |= {event[:3]: event for event in part}
 
-    def _failed(self, error: DeviceError) -> Progress:
+    def _failed(self, error: DeviceError) -> Sent:
         if isinstance(error, SmallerBatchError):
             self._batch_parts = max(1, self._batch_parts // 2)
         self.close()
         self.backoff.failed()
-        if str(error) != self._trouble:
-            _log.warning("%s. Results wait on this station's disk", error)
-        self._trouble = str(error)
-        return Progress(trouble=self._trouble)
+        return Sent(trouble=str(error))

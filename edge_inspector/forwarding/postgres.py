@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_inspector.errors import ConfigError, DeviceError, Fault
-from edge_inspector.forwarding.reading import Batch, Mark, Position, Row
+from edge_inspector.forwarding.reading import Batch, Reached, Row, RowMark
 from edge_inspector.forwarding.settings import StoreTable
 from edge_inspector.forwarding.words import in_words
 from edge_inspector.runtime.clock import moment
@@ -34,7 +34,7 @@ _CHANGING: Final = ("ended", "parts", "rejected", "not_inspected", "acknowledged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sender:
+class SendingStation:
     """Who sends. `products` are the names of its recipes by their id."""
 
     name: str
@@ -47,7 +47,7 @@ class SmallerBatchError(DeviceError):
     """The server did not finish in time. Fewer rows may do."""
 
 
-class Session:
+class StoreSession:
     """An open connection to a database that can keep results. Every method raises DeviceError."""
 
     def __init__(self, settings: StoreTable) -> None:
@@ -109,13 +109,13 @@ class Session:
             raise DeviceError(f"{self._settings.place}: {error}") from error
 
 
-class Store(Session):
+class Store(StoreSession):
     """A session in which one station sends. Close it after an error, and open a new one.
 
     `clock_ahead_s` is how far this machine's clock is ahead of the server's. Raises ConfigError if psycopg is missing.
     """
 
-    def __init__(self, settings: StoreTable, sender: Sender, *, take_over: bool = False) -> None:
+    def __init__(self, settings: StoreTable, sender: SendingStation, *, take_over: bool = False) -> None:
         super().__init__(settings)
         with self._closed_after_an_error(), self._telling():
             self._migrate()
@@ -123,12 +123,12 @@ class Store(Session):
             self._make_room_for_copies()
             self.clock_ahead_s = self._clock_ahead_s()
 
-    def position(self) -> Position:
+    def position(self) -> Reached:
         """Up to where the database has this station's results."""
         with self._telling():
             query = "SELECT part_id, part_us, label_id, label_us FROM stations WHERE station_id = %s"
             part_id, part_us, label_id, label_us = self._one(query, self._station)
-        return Position(Mark(part_id, part_us), Mark(label_id, label_us))
+        return Reached(RowMark(part_id, part_us), RowMark(label_id, label_us))
 
     def add(self, batch: Batch) -> None:
         """Add the rows and move the position in one transaction. Rows that are there already stay as they are.
@@ -224,7 +224,7 @@ class Store(Session):
             "CREATE TABLE schema_version (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())"
         )
 
-    def _sign_in(self, sender: Sender, *, take_over: bool) -> int:
+    def _sign_in(self, sender: SendingStation, *, take_over: bool) -> int:
         with self._db.transaction():
             self._db.execute(
                 "INSERT INTO stations (name, identity) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING",
@@ -263,7 +263,7 @@ class Store(Session):
 
 def probe(settings: StoreTable) -> str:
     """What is there, for people. It changes nothing. Raises DeviceError or ConfigError if results cannot go there."""
-    session = Session(settings)
+    session = StoreSession(settings)
     try:
         there = session.version()
     finally:

@@ -24,18 +24,18 @@ _NOT_A_CHARACTER: Final = "\ufffd"
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
-class Mark(NamedTuple):
+class RowMark(NamedTuple):
     """A row of the results: its id, and the time in it. Another row with this id has another time."""
 
     id: int = 0
     us: int = 0
 
 
-class Position(NamedTuple):
+class Reached(NamedTuple):
     """How far a database has the results: the last part, and the last label."""
 
-    part: Mark = Mark()
-    label: Mark = Mark()
+    part: RowMark = RowMark()
+    label: RowMark = RowMark()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +45,8 @@ class Batch:
     `waiting` parts follow. `lost` parts were deleted here before anybody read them. The rows are without the station.
     """
 
-    before: Position
-    after: Position
+    before: Reached
+    after: Reached
     parts: Sequence[Row]
     views: Sequence[Row]
     defects: Sequence[Row]
@@ -55,7 +55,7 @@ class Batch:
     lost: int
 
 
-def read_batch(results: Path, before: Position, most: int, picture_suffix: str = ".png") -> Batch:
+def read_batch(results: Path, before: Reached, most: int, picture_suffix: str = ".png") -> Batch:
     """The next `most` parts and labels, as they were at one instant. Raises DeviceError."""
     with open_results(results) as db, closing(db.cursor()) as rows:
         db.text_factory = _text
@@ -68,7 +68,7 @@ def read_batch(results: Path, before: Position, most: int, picture_suffix: str =
         newest = db.execute("SELECT max(id) FROM parts").fetchone()[0] or end
         return Batch(
             before=before,
-            after=Position(_mark(parts, before.part), _mark(labels, before.label)),
+            after=Reached(_mark(parts, before.part), _mark(labels, before.label)),
             parts=[_part(row) for row in parts],
             views=[_view(row, picture_suffix) for row in views],
             defects=_numbered(defects),
@@ -88,7 +88,7 @@ def plain(text: str) -> str:
     return text.replace("\0", _NOT_A_CHARACTER)
 
 
-def _begin(db: sqlite3.Connection, mark: Mark) -> tuple[int, int]:
+def _begin(db: sqlite3.Connection, mark: RowMark) -> tuple[int, int]:
     """After which id to read, and how many parts are gone that nobody read.
 
     The file may be another one than that of the mark. Then all of it is read. The database knows what it has already.
@@ -119,7 +119,7 @@ def _of_parts(db: sqlite3.Connection, table: str, begin: int, end: int) -> list[
     ).fetchall()
 
 
-def _labels(db: sqlite3.Connection, mark: Mark, most: int) -> list[sqlite3.Row]:
+def _labels(db: sqlite3.Connection, mark: RowMark, most: int) -> list[sqlite3.Row]:
     """The next labels. The results use the id of a deleted label again, so a mark that is gone means all of them."""
     begin = mark.id if _us_of(db, "labels", mark.id) == mark.us else 0
     return db.execute(
@@ -129,8 +129,8 @@ def _labels(db: sqlite3.Connection, mark: Mark, most: int) -> list[sqlite3.Row]:
     ).fetchall()
 
 
-def _mark(rows: Sequence[sqlite3.Row], before: Mark) -> Mark:
-    return Mark(rows[-1]["id"], rows[-1]["utc_us"]) if rows else before
+def _mark(rows: Sequence[sqlite3.Row], before: RowMark) -> RowMark:
+    return RowMark(rows[-1]["id"], rows[-1]["utc_us"]) if rows else before
 
 
 # The values of these rows are the columns of `COLUMNS` in postgres.py, in that order.

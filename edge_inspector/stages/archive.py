@@ -36,6 +36,7 @@ from edge_inspector.store.audit import AuditTrail
 from edge_inspector.store.challenges import StoredChallenge, append_challenge, stored
 from edge_inspector.store.choice import remember_choice
 from edge_inspector.store.forgetting import Forgetting
+from edge_inspector.store.forwarded import read_forwarded
 from edge_inspector.store.images import ImageArchive, ImageLimits
 from edge_inspector.store.lock import StateLock
 from edge_inspector.store.pictures import picture_stem
@@ -108,6 +109,7 @@ class Archive:
         self._lock = lock
         self._clock = clock
         self._busy = busy
+        self._forwards = forwards
         self._forgetting = Forgetting(
             conditions,
             keep_days=settings.keep_days,
@@ -329,6 +331,13 @@ class Archive:
                 self._state_dir.mkdir(parents=True, exist_ok=True)
             self._remember(self._choice)
 
+    def _watch_store(self, results: ResultsWriter, now: Moment) -> None:
+        """Measure how far the plant's database is behind."""
+        if self._forwards:
+            since = results.waiting_since(read_forwarded(self._state_dir))
+            lag_s = 0.0 if since is None else (now.utc - since).total_seconds()
+            metrics.forward_lag_s.set(max(0.0, lag_s))
+
     def _tidy(self) -> None:
         now = self._clock()
         if self._tidied_ns and now.monotonic_ns - self._tidied_ns < _TIDY_NS:
@@ -342,6 +351,7 @@ class Archive:
                 self._forgetting.look(now, self._results, self._images)
                 self._forgetting.tidy_results(self._results, now)
                 metrics.archive_bytes.labels("results").set(self._results.size)
+                self._watch_store(self._results, now)
         with self._telling("pictures"):
             if self._images is not None:
                 self._forgetting.tidy_pictures(self._images, now)

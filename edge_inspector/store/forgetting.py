@@ -106,7 +106,7 @@ class Forgetting:
 def _not_forwarded(state_dir: Path, results: ResultsWriter) -> Counter[str]:
     """How many of the parts that were just deleted the plant's database did not have."""
     deleted = results.forgotten.total()
-    unread = min(deleted, results.first_part - 1 - (read_forwarded(state_dir) or 0))
+    unread = min(deleted, results.first_part - 1 - read_forwarded(state_dir))
     why = "room" if results.forgotten["room"] else "age"
     return Counter({why: max(0, unread)})
 

@@ -16,6 +16,8 @@ IDENTITY_FILE: Final = "station-id"
 def station_id(state_dir: Path) -> str:
     """The identity, made at the first call. Raises StateError."""
     path = state_dir / IDENTITY_FILE
+    if not state_dir.is_dir():
+        raise StateError(f"{state_dir}: there are no results yet. Has the station run?")
     try:
         if not path.exists():
             replace_file(path, f"{uuid4()}\n")

@@ -2,6 +2,7 @@
 
 import importlib
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -15,13 +16,15 @@ from support.verdicts import BOOT
 
 from edge_inspector import metrics
 from edge_inspector.cli import main
+from edge_inspector.commands.forward import _send
 from edge_inspector.errors import DeviceError, StateError
 from edge_inspector.forwarding import postgres
 from edge_inspector.forwarding.forwarder import Forwarder
 from edge_inspector.forwarding.postgres import SCRIPTS, SmallerBatchError
-from edge_inspector.forwarding.reading import Batch, Position, Row, plain, read_batch
+from edge_inspector.forwarding.reading import Batch, Reached, Row, plain, read_batch
 from edge_inspector.forwarding.settings import StoreTable
 from edge_inspector.forwarding.words import in_words
+from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.clock import Moment
 from edge_inspector.store.forwarded import read_forwarded, write_forwarded
 from edge_inspector.store.lock import FORWARD, StateLock
@@ -41,14 +44,14 @@ class Table:
         self.parts: dict[tuple[int, int], Row] = {}
         self.labels: list[Row] = []
         self.events: list[Row] = []
-        self.at = Position()
+        self.at = Reached()
         self.lost = 0
         self.clock_ahead_s = 0.0
         self.refuse: Callable[[Batch], None] = lambda _: None
         self.batches: list[int] = []
         self.closed = 0
 
-    def position(self) -> Position:
+    def position(self) -> Reached:
         return self.at
 
     def add(self, batch: Batch) -> None:
@@ -107,9 +110,7 @@ def test_parts_go_in_batches_and_each_only_once(tmp_path: Path, table: Table) ->
     assert sorted(table.keys()) == sorted(keys(tmp_path))
 
 
-def test_a_batch_that_is_refused_comes_again_as_a_whole(
-    tmp_path: Path, table: Table, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_batch_that_is_refused_comes_again_as_a_whole(tmp_path: Path, table: Table) -> None:
     def full(_: Batch) -> None:
         raise DeviceError("store: its disk is full")
 
@@ -119,7 +120,6 @@ def test_a_batch_that_is_refused_comes_again_as_a_whole(
     assert said == ["store: its disk is full"] * 5
     assert table.closed == 5, "who knows what became of the transaction"
     assert sending.backoff.left_s > 0
-    assert [each.message for each in caplog.records] == ["store: its disk is full. Results wait on this station's disk"]
     table.refuse = lambda _: None
     go_on(sending)
     assert table.keys() == sorted(keys(tmp_path))
@@ -222,7 +222,7 @@ def test_what_postgresql_cannot_keep_is_changed_on_the_way(tmp_path: Path) -> No
         db.execute("UPDATE parts SET utc_us = ? WHERE id = 2", (-(2**62),))
         db.execute("UPDATE views SET camera = CAST(x'63ff00' AS TEXT) WHERE part_id = 1")
         db.execute("UPDATE defects SET area_mm2 = -9e999 WHERE part_id = 3")
-    batch = read_batch(results_path(tmp_path), Position(), 10)
+    batch = read_batch(results_path(tmp_path), Reached(), 10)
     assert batch.parts[0][3] == datetime(9999, 1, 1, tzinfo=UTC)
     assert batch.parts[1][3] == datetime(1970, 1, 1, tzinfo=UTC)
     assert (batch.parts[0][4], batch.parts[0][-1]) == ("77", None)
@@ -233,7 +233,7 @@ def test_what_postgresql_cannot_keep_is_changed_on_the_way(tmp_path: Path) -> No
 
 
 def test_pictures_are_named_and_not_sent(tmp_path: Path) -> None:
-    batch = read_batch(results_path(results_of(tmp_path, 3)), Position(), 10, ".jpg")
+    batch = read_batch(results_path(results_of(tmp_path, 3)), Reached(), 10, ".jpg")
     assert [row[-1] for row in batch.views] == ["", "", "2026-11-21/cam1/part3.jpg"]
 
 
@@ -247,7 +247,7 @@ def test_a_station_without_results_yet_waits_for_them(tmp_path: Path, table: Tab
 def test_the_columns_of_a_row_are_as_many_as_the_database_expects(tmp_path: Path, table: Table) -> None:
     results = Results(results_path(results_of(tmp_path, 3)))
     results.label(1, "", label="good", defect_class="", user="anna", utc=NOON)
-    batch = read_batch(results_path(tmp_path), Position(), 10)
+    batch = read_batch(results_path(tmp_path), Reached(), 10)
     with closing(LogbookWriter(logbook_path(tmp_path), BOOT)) as book:
         book.begin(code=101, subject="cam1", why="gone", fault=False, utc=NOON, recipe_id=3)
     send(tmp_path, table)
@@ -294,10 +294,26 @@ def test_the_number_of_the_first_part_is_known_even_if_all_are_gone(tmp_path: Pa
 
 
 def test_a_damaged_note_of_what_was_forwarded_means_nothing_was(tmp_path: Path) -> None:
-    assert read_forwarded(tmp_path) is None
-    for text in ("", "[]", '{"part_id": true}', '{"part_id": "9"}'):
-        (tmp_path / "forwarded.json").write_text(text)
-        assert read_forwarded(tmp_path) is None
+    assert read_forwarded(tmp_path) == 0
+    write_forwarded(tmp_path, 12)
+    assert read_forwarded(tmp_path) == 12
+    for content in (b"", b"-7", b"\xff", b"nine", b"9" * 10**6):
+        (tmp_path / "forwarded").write_bytes(content)
+        assert read_forwarded(tmp_path) in {0, int("9" * 20)}
+
+
+def test_the_daemon_measures_how_far_the_database_is_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_inspector.stages.archive._COMMIT_S", 0.001)
+    results_of(tmp_path, 10)  # a part a minute after noon
+    clock = iter(range(10**6))
+    for sent, lag_s in ((0, 59 * 60), (4, 55 * 60), (10, 0)):
+        write_forwarded(tmp_path, sent)
+        bench = Bench(tmp_path, clock=lambda: Moment(NOON + timedelta(hours=1), next(clock) * 2 * 10**9), forwards=True)
+        bench.inbox.put(stored(10).verdict)  # known already, and opens the file
+        for _ in range(3):
+            bench.archive.step()
+        bench.archive.stop(failed=False)
+        assert metrics.forward_lag_s._value.get() == lag_s
 
 
 def test_a_station_keeps_its_identity(tmp_path: Path) -> None:
@@ -346,6 +362,35 @@ def test_the_command_sends_what_waits(
     assert settings.password_file == tmp_path / "secret"
     assert (sender.identity, sender.products) == (station_id(state), {7: "magnetic tile 60 x 20"})
     assert read_forwarded(state) == 20
+
+
+def test_a_trouble_is_logged_once_and_its_end_too(
+    tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(
+        "edge_inspector.forwarding.forwarder.Backoff", lambda **_: Backoff(first_s=0.001, longest_s=0.001)
+    )
+    stopped = threading.Event()
+
+    def full(_: Batch) -> None:
+        if len(table.batches) > 3:
+            table.refuse = lambda _: None
+            monkeypatch.setattr(table, "tell_alive", lambda _: stopped.set())
+        raise DeviceError("store: its disk is full")
+
+    table.refuse = full
+    _send(Forwarder(results_of(tmp_path, 5), lambda: table, batch_parts=9), stopped, 0.001)
+    assert [each.message for each in caplog.records] == [
+        "store: its disk is full. Results wait on this station's disk",
+        "the store takes results again. 0 parts wait",
+    ]
+
+
+@pytest.mark.usefixtures("same_process")
+def test_before_the_first_run_there_is_nothing_to_send(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forward", str(station_file(tmp_path, 'host = "plant-db"')), "--once"]) == 1
+    assert "there are no results yet. Has the station run?" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("same_process")
