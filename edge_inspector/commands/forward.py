@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--take-over",
         action="store_true",
-        help="send in the name of a station that this machine replaces, and end as soon as nothing waits",
+        help="send as a station that this machine replaces, or that was renamed, and end as soon as nothing waits",
     )
 
 
@@ -53,9 +53,6 @@ def run(given: argparse.Namespace) -> int:
         pictures_url=settings.pictures_url,
         products=dict(_products(given.station.parent, file)),
     )
-    if given.take_over:
-        write_down(state_dir, "store", settings.place, before="", after=f"takes over the name {sender.name}")
-        Store(settings, sender, take_over=True).close()
     forwarder = Forwarder(
         state_dir,
         partial(Store, settings, sender),
@@ -64,6 +61,9 @@ def run(given: argparse.Namespace) -> int:
     )
     with StateLock(state_dir, FORWARD).held(), _until_stopped() as stopped:
         try:
+            if given.take_over:
+                write_down(state_dir, "store", settings.place, before="", after=f"takes over the name {sender.name}")
+                Store(settings, sender, take_over=True).close()
             if given.once or given.take_over:
                 return _send_once(forwarder, stopped)
             set_up_logging()
@@ -81,7 +81,7 @@ def _send(forwarder: Forwarder, stopped: threading.Event, interval_s: float) -> 
         trouble = done.trouble
         if trouble:
             stopped.wait(forwarder.backoff.left_s)
-        elif not done.waiting:
+        elif not done.more:
             stopped.wait(interval_s)
 
 
@@ -97,10 +97,10 @@ def _send_once(forwarder: Forwarder, stopped: threading.Event) -> int:
     sent = 0
     while not stopped.is_set():
         done = forwarder.step()
-        sent += done.sent
+        sent += done.parts
         if done.trouble:
             raise DeviceError(done.trouble)
-        if not done.waiting:
+        if not done.more:
             break
     print(f"{sent} parts sent")
     return 0

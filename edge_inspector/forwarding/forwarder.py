@@ -46,10 +46,14 @@ class Database(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a step did: how many parts it sent, and how many wait. `trouble` says why it could not, or is empty."""
+    """What a step did: how many parts it sent, and how many wait. `more` says that the next step has something to send.
 
-    sent: int = 0
+    `trouble` says why it could not, or is empty.
+    """
+
+    parts: int = 0
     waiting: int = 0
+    more: bool = False
     trouble: str = ""
 
 
@@ -70,6 +74,7 @@ class Forwarder:
         self._database: Database | None = None
         self._told: dict[Row, Row] = {}  # the events as the database has them, by what names them
         self._events_ns = 0
+        self._clock_told = False
         self.backoff = Backoff(first_s=1.0, longest_s=60.0)
 
     def step(self) -> Sent:
@@ -94,24 +99,28 @@ class Forwarder:
         if batch.after != batch.before:
             database.add(batch)
             self._remember(batch)
-        if not batch.waiting:
+        if not batch.more:
             if time.monotonic_ns() >= self._events_ns:
                 self._tell_events(database)
                 self._events_ns = time.monotonic_ns() + _EVENTS_NS
             database.tell_alive(batch.waiting)
-        return Sent(len(batch.parts), batch.waiting)
+            self._watch_clock(database)
+        return Sent(len(batch.parts), batch.waiting, batch.more)
 
     def _opened(self) -> Database:
         if self._database is None:
             self._database = self._connect()
             self._told, self._events_ns = {}, 0
-            ahead_s = self._database.clock_ahead_s
-            if abs(ahead_s) > _CLOCK_S:
-                way = "ahead of" if ahead_s > 0 else "behind"
-                _log.warning(
-                    "the clock of this station is %.0f s %s the store's: check `timedatectl`", abs(ahead_s), way
-                )
+            self._watch_clock(self._database)
         return self._database
+
+    def _watch_clock(self, database: Database) -> None:
+        """Say it once if the station's clock is wrong."""
+        ahead_s = database.clock_ahead_s
+        if abs(ahead_s) > _CLOCK_S and not self._clock_told:
+            way = "ahead of" if ahead_s > 0 else "behind"
+            _log.warning("the clock of this station is %.0f s %s the store's: check `timedatectl`", abs(ahead_s), way)
+        self._clock_told = abs(ahead_s) > _CLOCK_S
 
     def _remember(self, batch: Batch) -> None:
         if batch.lost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ SCHEMA: Final = "edge_inspector"
 SCRIPTS: Final = sorted((Path(__file__).parent / "sql").glob("[0-9]*.sql"))
 _MIGRATING: Final = 0x65646765  # "edge": the number of a lock, so that two stations do not migrate at once
 _CONNECT_S: Final = 10
+_AUTHORITIES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")  # Debian, Red Hat
+_TAKE_OVER: Final = "`edge-inspector forward STATION.toml --take-over`"
 
 COLUMNS: Final[Mapping[str, str]] = {
     "parts": "boot_id, seq, part_seq, utc, decision, reason, grade, late, review, recipe_id, recipe_hash, criteria,"
@@ -160,6 +163,7 @@ class Store(StoreSession):
     def tell_alive(self, waiting: int) -> None:
         """Write down that the station sends, and how many parts it still has to send."""
         with self._telling():
+            self.clock_ahead_s = self._clock_ahead_s()
             self._db.execute(
                 "UPDATE stations SET seen = now(), waiting = %s, clock_ahead_s = %s WHERE station_id = %s",
                 (waiting, self.clock_ahead_s, self._station),
@@ -225,28 +229,18 @@ class Store(StoreSession):
         )
 
     def _sign_in(self, sender: SendingStation, *, take_over: bool) -> int:
+        """The number of the station's row, with what it says of itself."""
         with self._db.transaction():
-            self._db.execute(
-                "INSERT INTO stations (name, identity) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING",
-                (sender.name, sender.identity),
-            )
-            query = "SELECT station_id, identity, seen FROM stations WHERE name = %s FOR UPDATE"
-            number, identity, seen = self._one(query, sender.name)
-            if identity != sender.identity and not take_over:
-                last = "never" if seen is None else f"{seen:%Y-%m-%d %H:%M}"
-                raise DeviceError(
-                    f"{self._settings.place}: another station is called {sender.name!r} (last seen {last}): change"
-                    " station.name here, or, if this machine replaces that one, type"
-                    " `edge-inspector forward STATION.toml --take-over`"
-                )
-            if identity != sender.identity:
-                self._db.execute(
-                    "UPDATE stations SET identity = %s, part_id = 0, part_us = 0, label_id = 0, label_us = 0"
-                    " WHERE station_id = %s",
-                    (sender.identity, number),
-                )
-            self._db.execute(
-                "UPDATE stations SET pictures_url = %s WHERE station_id = %s", (sender.pictures_url, number)
+            query = "SELECT station_id, name, identity, seen FROM stations WHERE name = %s OR identity = %s FOR UPDATE"
+            found = self._db.execute(query, (sender.name, sender.identity)).fetchall()
+            if any((name, identity) != (sender.name, sender.identity) for _, name, identity, _ in found):
+                self._take_over(sender, found) if take_over else self._refuse(sender, found)
+            (number,) = self._one(
+                "INSERT INTO stations (name, identity, pictures_url) VALUES (%s, %s, %s)"
+                " ON CONFLICT (name) DO UPDATE SET pictures_url = excluded.pictures_url RETURNING station_id",
+                sender.name,
+                sender.identity,
+                sender.pictures_url,
             )
             for recipe_id, name in (sender.products or {}).items():
                 self._db.execute(
@@ -255,6 +249,33 @@ class Store(StoreSession):
                     (number, recipe_id, name),
                 )
         return int(number)
+
+    def _refuse(self, sender: SendingStation, found: Sequence[Row]) -> None:
+        """Another state folder has this name, or this one has sent under another name."""
+        for _, name, identity, seen in found:
+            if identity != sender.identity:
+                last = "never" if seen is None else f"{seen:%Y-%m-%d %H:%M}"
+                raise DeviceError(
+                    f"{self._settings.place}: another station is called {name!r} (last seen {last}): change"
+                    f" station.name here, or, if this machine replaces that one, type {_TAKE_OVER}"
+                )
+        raise DeviceError(
+            f"{self._settings.place}: this state folder has sent as {found[0][1]!r} before. If the station was renamed,"
+            f" type {_TAKE_OVER}. If the folder is a copy of that station's, empty it"
+        )
+
+    def _take_over(self, sender: SendingStation, found: Sequence[Row]) -> None:
+        if len(found) > 1:
+            raise DeviceError(
+                f"{self._settings.place}: {sender.name!r} is another station, and this state folder has sent under"
+                " another name: remove station-id in it, and type the same again"
+            )
+        ((number, name, _, _),) = found
+        anew = "" if name != sender.name else ", part_id = 0, part_us = 0, label_id = 0, label_us = 0"
+        self._db.execute(
+            f"UPDATE stations SET name = %s, identity = %s{anew} WHERE station_id = %s",  # noqa: S608 -- of constants
+            (sender.name, sender.identity, number),
+        )
 
     def _clock_ahead_s(self) -> float:
         (theirs,) = self._one("SELECT clock_timestamp()")
@@ -307,7 +328,16 @@ def _connection(settings: StoreTable) -> dict[str, Any]:
 def _authority(settings: StoreTable) -> dict[str, Any]:
     if settings.tls_ca_file is not None:
         return {"sslrootcert": str(settings.tls_ca_file)}
-    return {"sslrootcert": "system"} if settings.tls_system_ca else {}
+    return {"sslrootcert": str(_system_authorities())} if settings.tls_system_ca else {}
+
+
+def _system_authorities() -> Path:
+    """The file with the authorities that this machine trusts. psycopg's own OpenSSL looks elsewhere."""
+    listed = (ssl.get_default_verify_paths().cafile, *_AUTHORITIES)
+    found = next((Path(each) for each in listed if each is not None and Path(each).is_file()), None)
+    if found is None:
+        raise ConfigError([Fault("store.tls_system_ca", "this machine has no list: apt install ca-certificates")])
+    return found
 
 
 def _password(settings: StoreTable) -> str | None:
@@ -317,7 +347,7 @@ def _password(settings: StoreTable) -> str | None:
         what = f"{settings.password_file} cannot be read: {error.strerror}"
         raise ConfigError([Fault("store.password_file", what)]) from error
     except ValueError as error:
-        what = f"{settings.password_file} is not UTF-8: save it as UTF-8"
+        what = f"{settings.password_file} is no UTF-8 text: save it as such"
         raise ConfigError([Fault("store.password_file", what)]) from error
 
 

@@ -40,9 +40,10 @@ class Reached(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What follows on the position `before`. A database that has it is at `after`.
+    """What follows on the position `before`. A database that has it is at `after`. The rows are without the station.
 
-    `waiting` parts follow. `lost` parts were deleted here before anybody read them. The rows are without the station.
+    `waiting` parts follow. `more` says that the next batch has something, too. `lost` parts were deleted here before
+    anybody read them.
     """
 
     before: Reached
@@ -52,6 +53,7 @@ class Batch:
     defects: Sequence[Row]
     labels: Sequence[Row]
     waiting: int
+    more: bool
     lost: int
 
 
@@ -74,6 +76,7 @@ def read_batch(results: Path, before: Reached, most: int, picture_suffix: str = 
             defects=_numbered(defects),
             labels=[_label(row) for row in labels],
             waiting=newest - end,
+            more=newest > end or len(labels) == most,
             lost=lost,
         )
 

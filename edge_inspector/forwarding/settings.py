@@ -12,7 +12,10 @@ from edge_inspector.host_name import Host, is_loopback
 from edge_inspector.settings import Table
 from edge_inspector.wording import in_words
 
-_Word = Annotated[str, Field(min_length=1, max_length=63)]
+_Word = Annotated[
+    str,
+    Field(pattern=r"^[!-~]{1,63}$", json_schema_extra=in_words("at most 63 letters, digits and signs of ASCII")),
+]
 
 
 class StoreTable(Table):
@@ -60,11 +63,14 @@ class StoreTable(Table):
     def password(self) -> str | None:
         """The text of `password_file` without byte order mark and surrounding white space. None if it is not set.
 
-        Raises OSError, or ValueError if the file has no UTF-8.
+        Raises OSError, or ValueError if the file has no UTF-8 text.
         """
         if self.password_file is None:
             return None
-        return self.password_file.read_bytes().decode("utf-8-sig").strip()
+        found = self.password_file.read_bytes().decode("utf-8-sig").strip()
+        if "\0" in found:
+            raise ValueError("NUL")
+        return found
 
     @property
     def cautions(self) -> Iterator[str]:

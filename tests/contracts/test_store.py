@@ -101,7 +101,7 @@ def send(sending: Forwarder, steps: int = 1000) -> list[str]:
         done = sending.step()
         if done.trouble:
             troubles.append(done.trouble)
-        elif not done.waiting:
+        elif not done.more:
             sending.close()
             return troubles
     raise AssertionError(troubles[-3:])
@@ -155,7 +155,7 @@ def test_a_network_that_is_cut_anywhere_costs_no_part_and_doubles_none(
             cuts += 1
             wire.cut_after(chance.randrange(1, 20_000))
         done = sending.step()
-        if not done.trouble and not done.waiting:
+        if not done.trouble and not done.more:
             break
     sending.close()
     assert cuts > 1
@@ -326,6 +326,27 @@ def test_two_stations_of_one_name_are_refused_until_one_takes_over(server: Postg
         Store(server.settings(), LINE_1)
 
 
+def test_a_renamed_station_is_asked_whether_it_is_a_copy_and_then_sends_nothing_twice(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    state = results_of(tmp_path, 5)
+    send(forwarder(server, state))
+    send(forwarder(server, results_of(tmp_path / "other", 1), SendingStation(name="line-2", identity="two")))
+    renamed = replace(LINE_1, name="line-9")
+    with pytest.raises(
+        DeviceError, match=r"this state folder has sent as 'line-1' before\. If the station was renamed"
+    ):
+        Store(server.settings(), renamed)
+    with pytest.raises(DeviceError, match="'line-2' is another station, and this state folder has sent under another"):
+        Store(server.settings(), replace(LINE_1, name="line-2"), take_over=True)
+    Store(server.settings(), renamed, take_over=True).close()
+    send(forwarder(server, state, renamed))
+    assert server.ask("SELECT station, count(*) FROM judged GROUP BY 1 ORDER BY 1") == [
+        ["line-2", "1"],
+        ["line-9", "5"],
+    ]
+
+
 def test_two_that_send_for_one_station_add_nothing_twice(server: PostgresServer, tmp_path: Path) -> None:
     state = results_of(tmp_path, 10)
     with closing(Store(server.settings(), LINE_1)) as one, closing(Store(server.settings(), LINE_1)) as other:
@@ -384,7 +405,9 @@ def test_a_wrong_password_name_or_address_is_one_line(server: PostgresServer, tm
         assert "not it" not in str(caught.value)
 
 
-def test_tls_is_used_if_its_certificate_is_right_and_refused_if_not(own: PostgresServer, tmp_path: Path) -> None:
+def test_tls_is_used_if_its_certificate_is_right_and_refused_if_not(
+    own: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = own
     certificates(server)
     right = tmp_path / "right.crt"
@@ -395,6 +418,11 @@ def test_tls_is_used_if_its_certificate_is_right_and_refused_if_not(own: Postgre
     server.start(ssl="on")
     with closing(Store(server.settings(tls_ca_file=right), LINE_1)) as store:
         assert store._one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()") == (True,)
+    monkeypatch.setenv("SSL_CERT_FILE", str(right))
+    Store(server.settings(tls_system_ca=True), LINE_1).close()
+    monkeypatch.setenv("SSL_CERT_FILE", str(other))
+    with pytest.raises(DeviceError, match="its certificate was not signed by an authority that this machine trusts"):
+        Store(server.settings(tls_system_ca=True), LINE_1)
     with pytest.raises(DeviceError, match=f"its certificate was not signed by {other}"):
         Store(server.settings(tls_ca_file=other), LINE_1)
     with pytest.raises(DeviceError, match="its certificate is for another name than 'localhost'"):

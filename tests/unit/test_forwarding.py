@@ -17,7 +17,7 @@ from support.verdicts import BOOT
 from edge_inspector import metrics
 from edge_inspector.cli import main
 from edge_inspector.commands.forward import _send
-from edge_inspector.errors import DeviceError, StateError
+from edge_inspector.errors import ConfigError, DeviceError, StateError
 from edge_inspector.forwarding import postgres
 from edge_inspector.forwarding.forwarder import Forwarder
 from edge_inspector.forwarding.postgres import SCRIPTS, SmallerBatchError
@@ -90,7 +90,7 @@ def send(state: Path, table: Table, most: int = 7) -> Forwarder:
 
 
 def go_on(sending: Forwarder) -> None:
-    while (done := sending.step()).waiting or done.sent or done.trouble:
+    while (done := sending.step()).more or done.parts or done.trouble:
         assert not done.trouble
 
 
@@ -200,6 +200,27 @@ def test_a_label_whose_id_was_used_before_is_sent(tmp_path: Path, table: Table) 
     assert [row[-1] for row in table.labels] == ["anna", "ben"]
     with closing(sqlite3.connect(results_path(tmp_path))) as db:
         assert db.execute("SELECT id FROM labels").fetchall() == [(1,)], "the id of a deleted label came again"
+
+
+def test_all_labels_go_even_if_there_are_more_than_parts(tmp_path: Path, table: Table) -> None:
+    results = Results(results_path(results_of(tmp_path, 1)))
+    for minutes in range(20):
+        utc = NOON + timedelta(minutes=minutes)
+        results.label(1, "", label="unsure", defect_class="", user="anna", utc=utc)
+    sending = Forwarder(tmp_path, lambda: table, batch_parts=7)
+    while sending.step().more:
+        pass
+    assert len(table.labels) == 20
+
+
+def test_a_clock_that_goes_wrong_is_said_once(tmp_path: Path, table: Table, caplog: pytest.LogCaptureFixture) -> None:
+    sending = send(results_of(tmp_path, 1), table)
+    table.clock_ahead_s = -3600.0
+    for _ in range(3):
+        sending.step()
+    assert [each.message for each in caplog.records] == [
+        "the clock of this station is 3600 s behind the store's: check `timedatectl`"
+    ]
 
 
 def test_events_are_told_once_and_again_if_they_change(tmp_path: Path, table: Table) -> None:
@@ -421,7 +442,9 @@ def test_two_commands_for_one_station_are_one_too_many(tmp_path: Path, capsys: p
         ('host = "db"\npictures_url = "ftp://x/"', "must be empty, or an address that ends with a /"),
         ('host = "db"\ntls_system_ca = true\ntls_ca_file = "ca.pem"', "exclude each other"),
         ('host = "db"\npassword_file = "nowhere"', "store.password_file: "),
-        ('host = "db"\npassword_file = "latin"', "is not UTF-8: save it as UTF-8"),
+        ('host = "db"\ndatabase = "a b"', "store.database: must be at most 63 letters"),
+        ('host = "db"\npassword_file = "nul"', "is no UTF-8 text: save it as such"),
+        ('host = "db"\npassword_file = "latin"', "is no UTF-8 text: save it as such"),
     ],
 )
 def test_a_wrong_table_is_said_in_a_line_each(
@@ -429,6 +452,7 @@ def test_a_wrong_table_is_said_in_a_line_each(
 ) -> None:
     pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
     (tmp_path / "latin").write_bytes(b"\xe4\xff")
+    (tmp_path / "nul").write_bytes(b"a\0b\n")
     path = station_file(tmp_path, lines)
     results_of(tmp_path / "state", 1)
     assert main(["forward", str(path), "--once"]) == 2
@@ -473,6 +497,15 @@ def test_cautions_tell_of_passwords_and_networks_that_others_can_read(tmp_path: 
     assert open_one.password() == "a word"
     secret.chmod(0o640)
     assert list(StoreTable(host="192.0.2.1", password_file=secret, tls_system_ca=True).cautions) == []
+
+
+def test_a_machine_without_authorities_says_how_it_gets_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+    monkeypatch.setattr(postgres, "_AUTHORITIES", (str(tmp_path / "neither"),))
+    with pytest.raises(ConfigError, match="this machine has no list: apt install ca-certificates"):
+        postgres._system_authorities()
+    (tmp_path / "neither").touch()
+    assert postgres._system_authorities() == tmp_path / "neither"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 CREATE TABLE stations (
     station_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL UNIQUE,
-    identity text NOT NULL,                 -- of its state folder: a second station of this name has another one
+    identity text NOT NULL UNIQUE,          -- of its state folder: a second station of this name has another one
     pictures_url text NOT NULL DEFAULT '',
     -- the position: the last row of the station's own tables that is here, and the time in it
     part_id bigint NOT NULL DEFAULT 0,

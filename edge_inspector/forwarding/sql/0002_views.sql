@@ -20,11 +20,15 @@ GROUP BY 1, 2, 3;
 -- Classes of defects by station, product and day. A part with two cracks counts as one part and two defects.
 CREATE VIEW pareto AS
 SELECT date_trunc('day', at) AS day, station, product, d.defect_class,
-    count(DISTINCT (boot_id, seq)) AS parts,
-    count(*) AS defects,
+    count(*) AS parts,
+    sum(d.defects)::bigint AS defects,
     sum(d.area_mm2) AS area_mm2
 FROM judged
-JOIN defects d USING (station_id, boot_id, seq)
+JOIN (
+    SELECT station_id, boot_id, seq, defect_class, count(*) AS defects, sum(area_mm2) AS area_mm2
+    FROM defects
+    GROUP BY 1, 2, 3, 4
+) d USING (station_id, boot_id, seq)
 GROUP BY 1, 2, 3, 4;
 
 -- What people last said of each view, and of the whole part where the camera is empty.
