@@ -76,7 +76,7 @@ def _escapes() -> list[Panel]:
         _stat(
             "Escapes",
             "Accepted parts that a person later called defective.",
-            f"SELECT count(*) AS escapes {escaped}",
+            f"SELECT count(DISTINCT (station, boot_id, seq)) AS escapes {escaped}",
             unit="short",
         ),
         _table(

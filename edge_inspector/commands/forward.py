@@ -16,7 +16,7 @@ from edge_inspector.commands.arguments import add_station
 from edge_inspector.commands.changes import write_down
 from edge_inspector.errors import ConfigError, DeviceError, Fault
 from edge_inspector.forwarding.forwarder import Forwarder, Sent
-from edge_inspector.forwarding.postgres import SendingStation, Store
+from edge_inspector.forwarding.postgres import SendingStation, Store, require
 from edge_inspector.forwarding.settings import StoreTable
 from edge_inspector.inspection.recipe import read_recipe
 from edge_inspector.runtime.logs import set_up_logging
@@ -46,6 +46,7 @@ def run(given: argparse.Namespace) -> int:
     """Send until SIGTERM or Ctrl-C. It takes only time of the processor that nobody else needs."""
     file, state_dir, _ = read_places(given.station)
     settings = _settings(given.station, file)
+    require(settings)
     go_idle(_MEMORY)
     sender = SendingStation(
         name=file.station.name,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from edge_inspector.errors import DeviceError
+from edge_inspector.errors import ConfigError, DeviceError
 from edge_inspector.forwarding.postgres import SmallerBatchError
 from edge_inspector.forwarding.reading import Batch, Reached, Row, read_batch, read_events
 from edge_inspector.runtime.backoff import Backoff
@@ -81,7 +82,7 @@ class Forwarder:
         """Send one batch. The caller waits for `backoff` after trouble."""
         try:
             done = self._send()
-        except DeviceError as error:
+        except (DeviceError, ConfigError) as error:  # a file with a password may be gone for a moment
             return self._failed(error)
         self.backoff.succeeded()
         self._batch_parts = min(self._most, self._batch_parts * 2)
@@ -125,10 +126,8 @@ class Forwarder:
     def _remember(self, batch: Batch) -> None:
         if batch.lost:
             _log.error("%d parts were deleted here before the store had them (archive.keep_mb, keep_days)", batch.lost)
-        try:
+        with suppress(OSError):  # the database has the position. A full disk is told by the daemon
             write_forwarded(self._state_dir, batch.after.part.id)
-        except OSError as error:  # the database has the position. Only the daemon's warning needs this file
-            _log.warning("%s: %s", self._state_dir, error.strerror)
 
     def _tell_events(self, database: Database) -> None:
         """Send the events that are new or have changed since this connection was opened."""
@@ -138,7 +137,7 @@ class Forwarder:
             database.tell_events(part)
             self._told |= {event[:3]: event for event in part}
 
-    def _failed(self, error: DeviceError) -> Sent:
+    def _failed(self, error: DeviceError | ConfigError) -> Sent:
         if isinstance(error, SmallerBatchError):
             self._batch_parts = max(1, self._batch_parts // 2)
         self.close()

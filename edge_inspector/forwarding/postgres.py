@@ -282,6 +282,12 @@ class Store(StoreSession):
         return float((moment().utc - theirs).total_seconds())
 
 
+def require(settings: StoreTable) -> None:
+    """Raises ConfigError for what does not become right by itself: no library, no password, no authorities."""
+    _library()
+    _connection(settings)
+
+
 def probe(settings: StoreTable) -> str:
     """What is there, for people. It changes nothing. Raises DeviceError or ConfigError if results cannot go there."""
     session = StoreSession(settings)

@@ -1,6 +1,6 @@
 """What goes to the plant's database, in which order, and what is said if it cannot."""
 
-import importlib
+import importlib.util
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from support.verdicts import BOOT
 from edge_inspector import metrics
 from edge_inspector.cli import main
 from edge_inspector.commands.forward import _send
-from edge_inspector.errors import ConfigError, DeviceError, StateError
+from edge_inspector.errors import ConfigError, DeviceError, Fault, StateError
 from edge_inspector.forwarding import postgres
 from edge_inspector.forwarding.forwarder import Forwarder
 from edge_inspector.forwarding.postgres import SCRIPTS, SmallerBatchError
@@ -258,6 +258,20 @@ def test_pictures_are_named_and_not_sent(tmp_path: Path) -> None:
     assert [row[-1] for row in batch.views] == ["", "", "2026-11-21/cam1/part3.jpg"]
 
 
+def test_a_password_that_is_gone_for_a_moment_ends_nothing(tmp_path: Path, table: Table) -> None:
+    def connect() -> Table:
+        if not secret.exists():
+            raise ConfigError([Fault("store.password_file", "cannot be read")])
+        return table
+
+    secret = tmp_path / "secret"
+    sending = Forwarder(results_of(tmp_path, 3), connect, batch_parts=7)
+    assert sending.step().trouble == "store.password_file: cannot be read"
+    secret.touch()
+    go_on(sending)
+    assert len(table.parts) == 3
+
+
 def test_a_station_without_results_yet_waits_for_them(tmp_path: Path, table: Table) -> None:
     sending = Forwarder(tmp_path, lambda: table, batch_parts=7)
     assert "there are none yet" in sending.step().trouble
@@ -355,6 +369,8 @@ def same_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process of the tests must not become idle, or keep its log."""
     monkeypatch.setattr("edge_inspector.commands.forward.go_idle", lambda _: None)
     monkeypatch.setattr("edge_inspector.commands.forward.set_up_logging", lambda: None)
+    if importlib.util.find_spec("psycopg") is None:
+        monkeypatch.setattr("edge_inspector.commands.forward.require", lambda _: None)
 
 
 @pytest.fixture
@@ -374,6 +390,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, table: Table) -> list[Any]:
 def test_the_command_sends_what_waits(
     tmp_path: Path, stand_in: list[Any], table: Table, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "secret").write_text("a word\n")
     path = station_file(tmp_path, 'host = "plant-db"\npassword_file = "secret"')
     state = results_of(tmp_path / "state", 20)
     assert main(["forward", str(path), "--once"]) == 0
