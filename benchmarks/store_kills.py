@@ -19,7 +19,7 @@ from pathlib import Path
 
 from support.cut_wire import CutWire
 from support.forwarding import keys, results_of, station_file
-from support.postgres_server import PostgresServer, find_programs
+from support.postgres_server import PostgresServer, find_programs, why_not
 
 from edge_inspector.store.results_file import results_path
 
@@ -34,8 +34,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     programs = find_programs()
-    if programs is None:
-        print("postgresql is not installed", file=sys.stderr)
+    if programs is None or why_not():
+        print(why_not(), file=sys.stderr)
         return 1
     server = PostgresServer(programs)
     try:

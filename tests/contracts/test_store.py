@@ -20,7 +20,7 @@ import pytest
 pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
 from support.cut_wire import CutWire
 from support.forwarding import NOON, keys, results_of, station_file
-from support.postgres_server import DATABASE, USER, PostgresServer, find_programs
+from support.postgres_server import DATABASE, USER, PostgresServer, find_programs, why_not
 from support.verdicts import BOOT, defect, placed, verdict
 
 from edge_inspector.cli import main
@@ -39,7 +39,7 @@ PROGRAMS = find_programs()
 LINE_1 = SendingStation(name="line-1", identity="one", products={3: "shaft"})
 WITHIN_S = 600.0
 
-pytestmark = pytest.mark.skipif(PROGRAMS is None, reason="postgresql is not installed")
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,17 @@ def find_programs() -> Path | None:
     return Path(there).parent if there else None
 
 
+def why_not() -> str:
+    """Why no server can run here. Empty if one can. It refuses to run as root, so root needs a folder for others."""
+    if find_programs() is None:
+        return "postgresql is not installed"
+    if os.getuid():
+        return ""
+    folder = Path(tempfile.gettempdir()).resolve()
+    closed = next((each for each in (folder, *folder.parents) if not each.stat().st_mode & 0o001), None)
+    return f"postgresql does not run as root, and {closed} is closed to other users" if closed else ""
+
+
 class PostgresServer:
     """Started by `start`, ended by `kill` and `stop`. After each of them it starts again with its data."""
 
@@ -66,7 +77,7 @@ class PostgresServer:
         """Start it, and wait until it answers. `settings` are those of postgresql.conf."""
         fast = {"fsync": "off", "shared_buffers": "16MB", "max_connections": "20", "autovacuum": "off"} | settings
         chosen = [f"-c{name}={value}" for name, value in fast.items()]
-        place = ["-D", self.data, "-p", str(self.port), "-h", "127.0.0.1", "-k", self.folder]
+        place = ["-D", self.data, "-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._programs / "postgres", *place, *chosen], stdout=log, stderr=log, cwd="/", **self._as
