@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
 from edge_inspector.records import Verdict
 from edge_inspector.replay.comparing import Comparison, expectation, read_expectation, unexpected
-from edge_inspector.replay.judging import Rejudging
+from edge_inspector.replay.judging import Judgements, Rejudging
 from edge_inspector.replay.looking import LookingAgain
 from edge_inspector.replay.report import worst_cost, write_report
 from edge_inspector.replay.setup import Instead, criteria_of, doubts, open_segmenter
@@ -21,6 +21,7 @@ from edge_inspector.shifts.tape import JudgeStep
 from edge_inspector.store.whole_file import replace_file
 
 _LISTED = 20
+_EXPECTED = "expected.jsonl"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     expected.add_argument("--expect", type=Path, metavar="FILE", help="fail if a part is not judged as this file says")
     expected.add_argument("--update-expected", type=Path, metavar="FILE", help="write that file")
     parser.add_argument(
-        "--copy", type=Path, metavar="DIR", help="copy the shift into this new folder, and judge nothing"
+        "--copy",
+        type=Path,
+        metavar="DIR",
+        help="copy the shift into this new folder as a test of it, and judge nothing",
     )
     parser.add_argument("--anonymous", action="store_true", help="with --copy: leave out names, times of day and paths")
     parser.add_argument(
@@ -99,7 +103,20 @@ def _copy(shift: Shift, given: argparse.Namespace) -> int:
         rejudge=_rejudged if given.rejudged else lambda _, steps: steps,
     )
     print(f"{given.copy}: {count} steps copied")
+    _expect_what_was(given.copy, as_recorded=given.without_pictures)
     return 0
+
+
+def _expect_what_was(folder: Path, *, as_recorded: bool) -> None:
+    """Make the copy a test: a file beside it says what the copy must be judged as."""
+    found, path = Comparison(), folder / _EXPECTED
+    found.take(Judgements(step.verdicts, ()) for step in Shift(folder).steps())
+    try:
+        replace_file(path, expectation([pair.some for pair in found.pairs.values()]))
+    except OSError as error:
+        raise EdgeInspectorError(f"{path}: cannot be written: {error.strerror}") from error
+    how = "--recorded-views " if as_recorded else ""
+    print(f"as a test: edge-inspector replay {folder} {how}--expect {path}")
 
 
 def _rejudged(head: ShiftHead, steps: Iterator[JudgeStep]) -> Iterator[JudgeStep]:
