@@ -307,7 +307,7 @@ class Command:
     """A command to the station. `source` and `id` identify it.
 
     A repeated command is answered but not done again. `reply` is called exactly once, from any thread, and must return
-    at once.
+    at once. `why` is the sender's reason, for the audit trail.
     """
 
     source: str
@@ -316,6 +316,7 @@ class Command:
     reply: Callable[[CommandResult], None]
     _: KW_ONLY
     recipe_id: int = 0
+    why: str = ""
 
 
 JudgeItem = View | PlcInput | Command

@@ -112,20 +112,21 @@ class Control:
         elif command.name is CommandName.CHALLENGE:
             refusal = challenge()
             if not refusal:
-                self._changed(Change(command.source, "challenge", f"recipe {self.recipe_id}", after="begun"))
+                subject = f"recipe {self.recipe_id}"
+                self._changed(Change(command.source, "challenge", subject, after="begun", why=command.why))
             self._answer(command, refusal)
         elif command.name is CommandName.NEW_ROLL:
             self._answer(command, self._roll(command))
         else:
             if command.name is CommandName.RESET:
                 self._reset()
-                self._changed(Change(command.source, "reset"))
+                self._changed(Change(command.source, "reset", why=command.why))
             elif command.name is CommandName.ENABLE:
-                self._tell_switch(command.source, self._off_by_command, None)
+                self._tell_switch(command.source, self._off_by_command, None, command.why)
                 self._off_by_command = None
             else:
                 off = self._off_by_command or SwitchedOff(command.source, now_ns)
-                self._tell_switch(command.source, self._off_by_command, off)
+                self._tell_switch(command.source, self._off_by_command, off, command.why)
                 self._off_by_command = off
             self._answer(command, "")
 
@@ -140,7 +141,8 @@ class Control:
         if whole and heard.announces and self._change is not None:
             refusal = self._refusal(self._change.recipe_id)
             if not refusal:
-                self._judge_by(self._change.recipe_id, self._change.commands[0].source)
+                first = self._change.commands[0]
+                self._judge_by(self._change.recipe_id, first.source, first.why)
             self._finish(refusal)
 
     def _follow(self, heard: PlcInput, *, whole: bool) -> None:
@@ -195,7 +197,7 @@ class Control:
     def _roll(self, command: Command) -> str:
         error = self.new_roll(command.id)
         if not error:
-            self._changed(Change(command.source, "roll", after=command.id))
+            self._changed(Change(command.source, "roll", after=command.id, why=command.why))
         return error
 
     def _refusal(self, recipe_id: int) -> str:
@@ -205,15 +207,15 @@ class Control:
             return f"the PLC has chosen recipe {self._chosen_by_plc}"
         return ""
 
-    def _judge_by(self, recipe_id: int, who: str) -> None:
+    def _judge_by(self, recipe_id: int, who: str, why: str = "") -> None:
         if recipe_id != self.recipe_id:
-            self._changed(Change(who, "recipe", before=str(self.recipe_id), after=str(recipe_id)))
+            self._changed(Change(who, "recipe", before=str(self.recipe_id), after=str(recipe_id), why=why))
             self.recipe_id = recipe_id
 
-    def _tell_switch(self, who: str, before: SwitchedOff | None, after: SwitchedOff | None) -> None:
+    def _tell_switch(self, who: str, before: SwitchedOff | None, after: SwitchedOff | None, why: str = "") -> None:
         if (before is None) != (after is None):
             states = ["on" if each is None else "off" for each in (before, after)]
-            self._changed(Change(who, "inspection", before=states[0], after=states[1]))
+            self._changed(Change(who, "inspection", before=states[0], after=states[1], why=why))
 
     def _use(self, recipe_id: int) -> None:
         criteria = self._recipes[recipe_id]

@@ -65,9 +65,18 @@ class Station:
         self.changes: list[Change] = []
         self.control = Control(RECIPES, 4, self._reset, changed=self.changes.append)
 
-    def tell(self, name: CommandName, recipe_id: int = 0, *, id: str = "a", source: str = "mqtt", at: int = 0) -> None:  # noqa: A002
+    def tell(
+        self,
+        name: CommandName,
+        recipe_id: int = 0,
+        *,
+        id: str = "a",  # noqa: A002
+        source: str = "mqtt",
+        at: int = 0,
+        why: str = "",
+    ) -> None:
         reply: Callable[[CommandResult], Any] = lambda result: self.answers.append((id, result))  # noqa: E731
-        self.control.take(Command(source, id, name, reply, recipe_id=recipe_id), at)
+        self.control.take(Command(source, id, name, reply, recipe_id=recipe_id, why=why), at)
 
     @property
     def in_use(self) -> list[int]:
@@ -127,27 +136,27 @@ def test_the_plc_and_a_command_each_switch_off_by_themselves(station: Station) -
 def test_only_what_really_changed_is_written_down(station: Station) -> None:
     station.tell(ENABLE, id="a", source="page:anna")
     assert station.changes == [], "it was on already"
-    station.tell(DISABLE, id="b", source="page:anna")
-    station.tell(DISABLE, id="c", source="mqtt")
-    station.tell(ENABLE, id="d", source="mqtt")
-    station.tell(RESET, id="e", source="page:bob")
+    station.tell(DISABLE, id="b", source="page:anna", why="lamp")
+    station.tell(DISABLE, id="c", source="mqtt", why="never done")
+    station.tell(ENABLE, id="d", source="mqtt", why="lamp is new")
+    station.tell(RESET, id="e", source="page:bob", why="the belt was cleaned")
     station.tell(RESET, id="e", source="page:bob")
     assert station.changes == [
-        Change("page:anna", "inspection", before="on", after="off"),
-        Change("mqtt", "inspection", before="off", after="on"),
-        Change("page:bob", "reset"),
+        Change("page:anna", "inspection", before="on", after="off", why="lamp"),
+        Change("mqtt", "inspection", before="off", after="on", why="lamp is new"),
+        Change("page:bob", "reset", why="the belt was cleaned"),
     ], "a repeated command is done once"
 
 
 def test_a_recipe_is_written_down_when_it_takes_effect_with_the_one_who_chose_it(station: Station) -> None:
-    station.tell(SELECT, 5, source="page:anna")
+    station.tell(SELECT, 5, source="page:anna", why="order 12")
     station.tell(SELECT, 9, id="b", source="mqtt")
     assert station.changes == []
     station.control.hear(heard())
     station.control.hear(heard(5))
     station.control.hear(heard(6))
     assert station.changes == [
-        Change("page:anna", "recipe", before="4", after="5"),
+        Change("page:anna", "recipe", before="4", after="5", why="order 12"),
         Change("plc", "recipe", before="5", after="6"),
     ]
 
