@@ -110,8 +110,8 @@ add_program() {
     tree models /opt/edge-inspector/models
     on_this_machine || return 0
     [ -x /opt/edge-inspector/bin/python ] || run python3 -m venv /opt/edge-inspector
-    extras=modbus
-    [ "$ort" = none ] || extras=modbus,$ort
+    extras=modbus,signing,report
+    [ "$ort" = none ] || extras=$extras,$ort
     make_room_for_runtime
     if [ "$ort" = cpu ]; then
         # Nothing that is not in the lock file, to the byte, runs as root. The wheel's builder is in another lock file.
