@@ -605,6 +605,7 @@ def challenge_rules(station: Station) -> ChallengeRules:
         },
         timeout_ns=int(table.timeout_s * 1e9),
         blocks=table.on_failure == "block",
+        by_plc=table.plc_bit,
     )
 
 
