@@ -27,6 +27,7 @@ _GREY: Final = (110, 110, 110)
 _MARKS: Final = {"good": (0, 96, 0), "bad": (170, 0, 0)}
 _MM_PER_PX: Final = 25.4 / 110
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
+_PERCENT: Final = re.compile(r"[\d.]+ %")
 _LEAST, _LONG, _MOST = 4, 40, 150  # letters: the least of a column, a word that may be broken, the most that counts
 _BESIDE_MM: Final = 1.5  # left and right of the text of a cell
 _LONGEST: Final = 2000  # characters of one cell. A longer one would not fit a page
@@ -107,10 +108,12 @@ class _Page:
         self._pdf.set_draw_color(190, 190, 190)
         columns = len(block.rows[0])
         rows = [block.heads, *block.rows] if block.heads else block.rows
+        widths = _widths(rows, columns, self._letter_mm, self._pdf.epw)
         with self._pdf.table(
+            width=min(self._pdf.epw, sum(widths)),
             first_row_as_headings=bool(block.heads),
             num_heading_rows=1 if block.heads else 0,
-            col_widths=_widths(rows, columns, self._letter_mm, self._pdf.epw),
+            col_widths=widths,
             text_align=tuple(_align(block.rows, at) for at in range(columns)),
             line_height=4.2,
             padding=(0.7, _BESIDE_MM, 0.7, _BESIDE_MM),
@@ -153,15 +156,18 @@ class _Page:
 
 
 def _align(rows: tuple[tuple[object, ...], ...], column: int) -> str:
-    """Numbers stand at the right, and so does the dash in place of one."""
-    numbers = all(row[column] == NO_NUMBER or number_text(row[column]) is not None for row in rows)
-    return "RIGHT" if numbers else "LEFT"
+    """Numbers and percents stand at the right, and so does the dash in place of one."""
+    return "RIGHT" if all(_numeric(row[column]) for row in rows) else "LEFT"
+
+
+def _numeric(value: object) -> bool:
+    return number_text(value) is not None or value == NO_NUMBER or bool(_PERCENT.fullmatch(str(value)))
 
 
 def _widths(rows: Any, columns: int, letter_mm: float, all_mm: float) -> tuple[float, ...]:
-    """Millimetres. Each column has room for its longest word, and the rest goes to those with longer texts.
+    """Millimetres. Each column has room for its longest word. What is left goes to those with longer texts, as needed.
 
-    A word of more than 40 letters may be broken, except a hash.
+    A word of more than 40 letters may be broken, except a hash. A table that needs less than the page is narrower.
     """
     texts = [[number_text(row[at]) or str(row[at]) for row in rows] for at in range(columns)]
     words = [[len(word) for text in column for word in text.split() if _whole(word)] for column in texts]
@@ -169,8 +175,9 @@ def _widths(rows: Any, columns: int, letter_mm: float, all_mm: float) -> tuple[f
     more = [
         max(0, min(_MOST, max(map(len, column))) - max((0, *found))) for column, found in zip(texts, words, strict=True)
     ]
-    spare, of = max(0.0, all_mm - sum(least)), sum(more)
-    return tuple(mm + spare * (wish / of if of else 1 / columns) for mm, wish in zip(least, more, strict=True))
+    wanted = letter_mm * sum(more)
+    given = min(wanted, max(0.0, all_mm - sum(least))) / wanted if wanted else 0.0
+    return tuple(mm + given * letter_mm * wish for mm, wish in zip(least, more, strict=True))
 
 
 def _whole(word: str) -> bool:
