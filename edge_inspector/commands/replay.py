@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
+from edge_inspector.pdf import pdf_of
 from edge_inspector.records import Verdict
 from edge_inspector.replay.comparing import Comparison, expectation, read_expectation, unexpected
 from edge_inspector.replay.judging import Judgements, Rejudging
 from edge_inspector.replay.looking import LookingAgain
-from edge_inspector.replay.report import worst_cost, write_report
+from edge_inspector.replay.report import report_of, worst_cost
 from edge_inspector.replay.setup import Instead, criteria_of, doubts, open_segmenter
 from edge_inspector.shifts.copying import copy_shift
 from edge_inspector.shifts.files import Shift
@@ -45,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not run the model: take the defects as they were recorded. Then no model folder is needed",
     )
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write what has changed as HTML, with pictures")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write what has changed with pictures, as HTML or *.pdf"
+    )
     parser.add_argument(
         "--cost", type=_cost, default=(50.0, 1.0), metavar="ESCAPE,REJECT", help="costs of mistakes (default: 50,1)"
     )
@@ -82,8 +85,9 @@ def run(given: argparse.Namespace) -> int:
     now = [pair.now for pair in found.pairs.values() if pair.now is not None]
     try:
         if given.report is not None:
-            page = write_report(shift, found, asked=_words(instead), doubts=questions, cost=given.cost)
-            given.report.write_text(page, encoding="utf-8")
+            report = report_of(shift, found, asked=_words(instead), doubts=questions, cost=given.cost)
+            pdf = given.report.suffix == ".pdf"
+            replace_file(given.report, pdf_of(report) if pdf else report.html().encode())
         if given.update_expected is not None:
             replace_file(given.update_expected, expectation(now))
             return 0

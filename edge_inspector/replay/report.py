@@ -14,8 +14,8 @@ _PARTS_SHOWN = 60
 _WIDE_PX = 480
 
 
-def write_report(shift: Shift, found: Comparison, *, asked: str, doubts: list[str], cost: tuple[float, float]) -> str:
-    """The report as HTML. `asked` says what was changed. `cost` is that of an escape and that of a false reject."""
+def report_of(shift: Shift, found: Comparison, *, asked: str, doubts: list[str], cost: tuple[float, float]) -> Document:
+    """The report. `asked` says what was changed. `cost` is that of an escape and that of a false reject."""
     head, changed = shift.head, found.changed
     document = Document(f"Replay of a shift of {head.station}", f"The shift began at {head.began}. {asked}")
     document.pairs(
@@ -43,7 +43,7 @@ def write_report(shift: Shift, found: Comparison, *, asked: str, doubts: list[st
         _show(document, shift, pair)
     if len(changed) > _PARTS_SHOWN:
         document.text(f"{len(changed) - _PARTS_SHOWN} more parts are not shown.")
-    return document.html()
+    return document
 
 
 def worst_cost(found: Comparison, cost: tuple[float, float]) -> float:

@@ -107,6 +107,13 @@ def test_other_limits_change_the_parts_that_they_should(tmp_path: Path, capsys: 
     assert page.count("data:image/png;base64,") == 1
 
 
+def test_the_report_of_a_replay_is_pdf_if_its_name_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("fpdf")
+    report = tmp_path / "report.pdf"
+    assert main(["replay", str(FAULTS), "--recorded-views", "--report", str(report)]) == 0
+    assert report.read_bytes().startswith(b"%PDF-")
+
+
 def red_above(folder: Path, least: int, pixels: int) -> Path:
     """A model that knows one thing: regions of so many pixels at least that are at least so red, by 2 x 2 pixels."""
     folder.mkdir()
