@@ -4,6 +4,7 @@ The shifts in tests/assets hold verdicts of this version. If a change of arithme
 review the difference: `edge-inspector replay SHIFT --copy NEW --rejudged`, then put NEW in its place.
 """
 
+import base64
 import gzip
 import hashlib
 import json
@@ -104,7 +105,9 @@ def test_other_limits_change_the_parts_that_they_should(tmp_path: Path, capsys: 
     assert "That costs 50 at most" in told
     page = report.read_text()
     assert "Part 4: REJECT" in page
-    assert page.count("data:image/png;base64,") == 1
+    (shown,) = re.findall(r"data:image/png;base64,([^\"]+)", page)
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(shown), np.uint8), cv2.IMREAD_COLOR)
+    assert (picture == (255, 64, 0)).all(axis=2).any(), "what was a defect then is circled in blue"
 
 
 def test_the_report_of_a_replay_is_pdf_if_its_name_says_so(tmp_path: Path) -> None:
