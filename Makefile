@@ -8,7 +8,7 @@ OPTIONS := install --quiet --disable-pip-version-check --constraint constraints.
 INSTALL := $(BIN)/pip $(OPTIONS)
 
 .PHONY: demo docs site test test-training check lint types layers coverage bench chaos wrong fuzz mutation peers soak screenshots \
-	wheel system-packages constraints locks sbom pin-images image clean
+	wheel release system-packages constraints locks sbom pin-images image clean
 
 demo: $(VENV)/.demo-$(ORT)
 	$(BIN)/edge-inspector demo $(ARGS)
@@ -132,7 +132,7 @@ locks: $(BIN)/pip
 	$(PYTHON) -m venv $(VENV)-locks
 	$(VENV)-locks/bin/pip install --quiet $(LOCK_TOOL)
 	$(VENV)-locks/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-emit-index-url \
-		--no-emit-options --no-annotate --extra cpu --extra modbus --constraint constraints.txt \
+		--no-emit-options --no-annotate --extra cpu --extra modbus --extra signing --extra report --constraint constraints.txt \
 		--output-file deploy/locks/cpu.new pyproject.toml
 	{ head -1 deploy/locks/cpu.txt; cat deploy/locks/cpu.new; } > deploy/locks/cpu.lock
 	mv deploy/locks/cpu.lock deploy/locks/cpu.txt
@@ -154,6 +154,11 @@ sbom: $(BIN)/pip
 	mkdir -p dist
 	$(VENV)-sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o dist/sbom.json $(VENV)-shipped/bin/python
 	rm -rf $(VENV)-shipped $(VENV)-sbom
+
+# A release that says who built it from what: wheel, source, hashes, bill of materials, signed. In dist/edge-inspector-VERSION.
+# `make release KEY=release.key`. `edge-inspector sign --new --key release.key` makes the key.
+release: $(VENV)/.dev-$(ORT) sbom
+	$(BIN)/python deploy/release.py --key $(KEY) $(ARGS)
 
 # Asks the registries which digests the images of deploy/containers have now, and writes them down. Needs Docker.
 # `make pin-images ARGS=--check` only compares.

@@ -2,6 +2,7 @@
 # Installs Edge Inspector as a service, from this checkout. Run it again for an update: configuration and history stay.
 #
 #   sudo deploy/install.sh [--ort cpu|gpu|none]   none: install onnxruntime yourself (Jetson), into /opt/edge-inspector
+#   sudo deploy/install.sh --wheel FILE           installs this wheel of a release, and builds none
 #   deploy/install.sh --dry-run                   prints what it would do, and does nothing
 #   sudo deploy/install.sh --uninstall            keeps configuration and history
 #   sudo deploy/install.sh --uninstall --purge    removes these and the user, too
@@ -14,10 +15,10 @@ umask 022 # root's own umask may be stricter, but the service must read these fi
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 root=${DESTDIR:-}
-ort=cpu dry='' uninstall='' purge=''
+ort=cpu wheel='' dry='' uninstall='' purge=''
 
 usage() {
-    sed -n '2,11s/^# \{0,1\}//p' "$0"
+    sed -n '2,12s/^# \{0,1\}//p' "$0"
 }
 
 while [ $# -gt 0 ]; do
@@ -25,6 +26,14 @@ while [ $# -gt 0 ]; do
         --ort)
             ort=${2:-}
             [ $# -gt 1 ] && shift
+            ;;
+        --wheel)
+            wheel=${2:-}
+            [ $# -gt 1 ] && shift
+            [ -f "$wheel" ] || {
+                echo "install.sh: --wheel: there is no file '$wheel'" >&2
+                exit 2
+            }
             ;;
         --dry-run) dry=yes ;;
         --uninstall) uninstall=yes ;;
@@ -101,16 +110,16 @@ add_program() {
     tree models /opt/edge-inspector/models
     on_this_machine || return 0
     [ -x /opt/edge-inspector/bin/python ] || run python3 -m venv /opt/edge-inspector
-    extras=modbus
-    [ "$ort" = none ] || extras=modbus,$ort
+    extras=modbus,signing,report
+    [ "$ort" = none ] || extras=$extras,$ort
     make_room_for_runtime
     if [ "$ort" = cpu ]; then
         # Nothing that is not in the lock file, to the byte, runs as root. The wheel's builder is in another lock file.
-        pip --require-hashes --requirement "$here/deploy/locks/build.txt"
+        [ -n "$wheel" ] || pip --require-hashes --requirement "$here/deploy/locks/build.txt"
         pip --require-hashes --requirement "$here/deploy/locks/cpu.txt"
-        pip --no-deps --no-build-isolation --no-index --force-reinstall "$here"
+        pip --no-deps --no-build-isolation --no-index --force-reinstall "${wheel:-$here}"
     else
-        pip --constraint "$here/constraints.txt" "${here}[$extras]"
+        pip --constraint "$here/constraints.txt" "${wheel:-$here}[$extras]"
     fi
     run ln -sfn /opt/edge-inspector/bin/edge-inspector /usr/local/bin/edge-inspector
 }

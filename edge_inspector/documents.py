@@ -27,6 +27,10 @@ thead{display:table-header-group}}
 """
 
 
+class Rate(float):
+    """A share from 0 to 1. Tables show three decimals of it, so that 1 and 0.998 can be compared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """The begin of a section."""
@@ -90,6 +94,13 @@ class Document:
         """Add a picture."""
         self.blocks.append(Figure(png, caption))
 
+    def findings(self) -> None:
+        """Put everything that is marked as bad before the first section, because it is what a reader must see."""
+        bad = [block for block in self.blocks if isinstance(block, Text) and block.mark == "bad"]
+        told = bad or [Text("None.", "good")]
+        first = next((at for at, block in enumerate(self.blocks) if isinstance(block, Section)), len(self.blocks))
+        self.blocks[first:first] = [Section("Findings"), *told]
+
     def html(self) -> str:
         """The whole file."""
         title = html.escape(self.title)
@@ -100,6 +111,8 @@ class Document:
 
 def number_text(value: object) -> str | None:
     """A number as tables show it. None for anything else."""
+    if isinstance(value, Rate):
+        return f"{value:.3f}"
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -27,8 +27,11 @@ _GREY: Final = (110, 110, 110)
 _MARKS: Final = {"good": (0, 96, 0), "bad": (170, 0, 0)}
 _MM_PER_PX: Final = 25.4 / 110
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
-_LEAST, _LONG, _MOST = 4, 40, 150  # letters: the least of a column, a word that may be broken, the most that counts
+_PERCENT: Final = re.compile(r"[\d.]+ %")
+_LEAST: Final = "0000"  # as wide is the narrowest column
+_LONG, _MOST = 40, 150  # letters: of a word that may be broken, and the most of a text that counts
 _BESIDE_MM: Final = 1.5  # left and right of the text of a cell
+_SPARE_MM: Final = 0.3  # for rounding
 _LONGEST: Final = 2000  # characters of one cell. A longer one would not fit a page
 
 
@@ -56,7 +59,6 @@ class _Page:
         if found is not None:
             pdf.add_font("body", "", str(found[0]))
             pdf.add_font("body", "B", str(found[1]))
-        self._letter_mm = 1.65 if found is None else 1.9  # of a table
         self._known = set(pdf.fonts["body"].cmap) if found is not None else None
         pdf.set_margin(18)
         pdf.set_auto_page_break(auto=True, margin=20)
@@ -107,10 +109,12 @@ class _Page:
         self._pdf.set_draw_color(190, 190, 190)
         columns = len(block.rows[0])
         rows = [block.heads, *block.rows] if block.heads else block.rows
+        widths = _widths(rows, columns, self._bold_mm, self._pdf.epw)
         with self._pdf.table(
+            width=min(self._pdf.epw, sum(widths)),
             first_row_as_headings=bool(block.heads),
             num_heading_rows=1 if block.heads else 0,
-            col_widths=_widths(rows, columns, self._letter_mm, self._pdf.epw),
+            col_widths=widths,
             text_align=tuple(_align(block.rows, at) for at in range(columns)),
             line_height=4.2,
             padding=(0.7, _BESIDE_MM, 0.7, _BESIDE_MM),
@@ -123,6 +127,13 @@ class _Page:
                     text = number_text(value)
                     drawn.cell(self._safe(str(value) if text is None else text)[:_LONGEST])
         self._pdf.ln(2)
+
+    def _bold_mm(self, text: str) -> float:
+        """The width of a text as the head of a table has it, which is the widest."""
+        self._pdf.set_font(self._font, "B", 8)
+        width = float(self._pdf.get_string_width(self._safe(text)))
+        self._pdf.set_font(self._font, "", 8)
+        return width
 
     def _figure(self, block: Figure) -> None:
         width, height = _png_size(block.png)
@@ -153,24 +164,26 @@ class _Page:
 
 
 def _align(rows: tuple[tuple[object, ...], ...], column: int) -> str:
-    """Numbers stand at the right, and so does the dash in place of one."""
-    numbers = all(row[column] == NO_NUMBER or number_text(row[column]) is not None for row in rows)
-    return "RIGHT" if numbers else "LEFT"
+    """Numbers and percents stand at the right, and so does the dash in place of one."""
+    return "RIGHT" if all(_numeric(row[column]) for row in rows) else "LEFT"
 
 
-def _widths(rows: Any, columns: int, letter_mm: float, all_mm: float) -> tuple[float, ...]:
-    """Millimetres. Each column has room for its longest word, and the rest goes to those with longer texts.
+def _numeric(value: object) -> bool:
+    return number_text(value) is not None or value == NO_NUMBER or bool(_PERCENT.fullmatch(str(value)))
 
-    A word of more than 40 letters may be broken, except a hash.
+
+def _widths(rows: Any, columns: int, measure: Callable[[str], float], all_mm: float) -> tuple[float, ...]:
+    """Millimetres. Each column has room for its longest word. What is left goes to those with longer texts, as needed.
+
+    A word of more than 40 letters may be broken, except a hash. A table that needs less than the page is narrower.
     """
-    texts = [[number_text(row[at]) or str(row[at]) for row in rows] for at in range(columns)]
-    words = [[len(word) for text in column for word in text.split() if _whole(word)] for column in texts]
-    least = [letter_mm * max((_LEAST, *found)) + 2 * _BESIDE_MM for found in words]
-    more = [
-        max(0, min(_MOST, max(map(len, column))) - max((0, *found))) for column, found in zip(texts, words, strict=True)
-    ]
-    spare, of = max(0.0, all_mm - sum(least)), sum(more)
-    return tuple(mm + spare * (wish / of if of else 1 / columns) for mm, wish in zip(least, more, strict=True))
+    texts = [{number_text(row[at]) or str(row[at]) for row in rows} for at in range(columns)]
+    words = [{word for text in column for word in text.split() if _whole(word)} for column in texts]
+    least = [max(map(measure, (_LEAST, *found))) + 2 * _BESIDE_MM + _SPARE_MM for found in words]
+    whole = [max(measure(text[:_MOST]) for text in column) + 2 * _BESIDE_MM + _SPARE_MM for column in texts]
+    more = [max(0.0, wanted - mm) for wanted, mm in zip(whole, least, strict=True)]
+    given = min(1.0, max(0.0, all_mm - sum(least)) / sum(more)) if any(more) else 0.0
+    return tuple(mm + given * wish for mm, wish in zip(least, more, strict=True))
 
 
 def _whole(word: str) -> bool:

@@ -87,6 +87,7 @@ from edge_inspector.watches.pieces import WebPieces
 from edge_inspector.watches.placing import Geometry, gate_time
 from edge_inspector.watches.rolls import RollByBit, RollTeller
 from edge_inspector.watches.setup import CameraSetup
+from edge_inspector.watches.users import UsersWatch
 from edge_inspector.wiring.line import line_geometry, line_timing, scales_of, shots_of
 from edge_inspector.wiring.roll import overlapping, web_pieces
 
@@ -575,6 +576,7 @@ def _archive(shared: _Shared, drift: DriftWatch, lock: StateLock | None) -> Arch
         lock=lock,
         busy=lambda: len(shared.jobs) > station.segmenter.workers * station.segmenter.max_batch,
         forwards=station.file.store is not None,
+        edited=UsersWatch(station.state_dir, station.file.web.users).look,
     )
 
 
@@ -606,6 +608,7 @@ def challenge_rules(station: Station) -> ChallengeRules:
         },
         timeout_ns=int(table.timeout_s * 1e9),
         blocks=table.on_failure == "block",
+        by_plc=table.plc_bit,
     )
 
 

@@ -106,7 +106,7 @@ class PlcInput:
     never match, even if their numbers are equal. `fresh`: all parts of this run were triggered after the previous
     reading of the PLC. Parts up to `known_from` were announced before this station listened, and are not its own. If a
     link does not `announce`, only its requests and `line_running` count. `requests`: it says what it wants with
-    `enable`, `reset` and `recipe_id`. `line_running` is None if it does not know.
+    `enable`, `reset`, `challenge` and `recipe_id`. `line_running` is None if it does not know.
     """
 
     boot_id: int
@@ -127,6 +127,7 @@ class PlcInput:
     known_from: int = 0
     announces: bool = True
     requests: bool = True
+    challenge: bool = False
 
     @property
     def run_key(self) -> tuple[int, int]:
@@ -307,7 +308,7 @@ class Command:
     """A command to the station. `source` and `id` identify it.
 
     A repeated command is answered but not done again. `reply` is called exactly once, from any thread, and must return
-    at once.
+    at once. `why` is the sender's reason, for the audit trail.
     """
 
     source: str
@@ -316,6 +317,7 @@ class Command:
     reply: Callable[[CommandResult], None]
     _: KW_ONLY
     recipe_id: int = 0
+    why: str = ""
 
 
 JudgeItem = View | PlcInput | Command

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -41,6 +43,18 @@ def read_json(model: type[Checked], path: Path) -> Checked:
         raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
     except ValidationError as error:
         raise ConfigError(faults_of(error, str(path), model)) from error
+
+
+_SECRET: Final = re.compile(r"(password|token|key)_file|private_key")
+
+
+def exposed(table: BaseModel) -> Iterator[tuple[str, Path]]:
+    """Each setting that names a file with a secret which everybody on this machine can read, and the file."""
+    for name, value in table:
+        if _SECRET.search(name) and isinstance(value, Path):
+            with suppress(OSError):  # a file that is not there is a fault of its own
+                if value.stat().st_mode & 0o007:
+                    yield name, value
 
 
 def below(table: str, faults: Iterable[Fault]) -> list[Fault]:

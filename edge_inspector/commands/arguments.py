@@ -30,6 +30,11 @@ def add_period(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_why(parser: argparse.ArgumentParser) -> None:
+    """The reason of a change."""
+    parser.add_argument("--why", default="", metavar="TEXT", help="the reason, for the audit trail")
+
+
 def add_runtime(parser: argparse.ArgumentParser) -> None:
     """The segmenter driver of a simulated line."""
     parser.add_argument(

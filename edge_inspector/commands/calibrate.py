@@ -279,7 +279,14 @@ def _write(station: Station, now: Criteria, proposal: Proposal, promise: RejectP
         changes=json.dumps(changes),
     )
     with StateLock(station.state_dir, COMMANDS).held():
-        write_down(station.state_dir, "recipe version", f"recipe {recipe.id}", before="", after=str(version.version))
+        write_down(
+            station.state_dir,
+            "recipe version",
+            f"recipe {recipe.id}",
+            before=str(version.version - 1),
+            after=str(version.version),
+            why=version.comment,
+        )
         keep_promise(
             station.state_dir,
             fresh.fingerprint,

@@ -13,11 +13,12 @@ from edge_inspector.runtime.clock import moment
 from edge_inspector.store.audit import append
 
 
-def write_down(state_dir: Path, what: str, subject: str, *, before: str, after: str) -> None:
+def write_down(state_dir: Path, what: str, subject: str, *, before: str, after: str, why: str = "") -> None:
     """Write a change down before it is made. Raises ConfigError, because a change without a record must not be made."""
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
-        append(state_dir, Change(f"command:{login()}", what, subject, before=before, after=after), moment().utc)
+        change = Change(f"command:{login()}", what, subject, before=before, after=after, why=why)
+        append(state_dir, change, moment().utc)
     except OSError as error:
         raise ConfigError([Fault(str(state_dir), f"cannot be made: {error.strerror}")]) from error
     except DeviceError as error:

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import BaseModel
+
 from edge_inspector.commands.arguments import add_station
 from edge_inspector.commands.check_line import measure_line, measure_pictures
 from edge_inspector.drivers import DriverSettings, Encoder, PlcLink, Segmenter, load_driver
@@ -27,6 +29,7 @@ from edge_inspector.inspection.mask_watch import MaskWatch, out_of_reach, remark
 from edge_inspector.inspection.picture_guard import guard_path, read_guard
 from edge_inspector.records import Frame, Identity
 from edge_inspector.runtime.machine import resident_mb
+from edge_inspector.settings import exposed
 from edge_inspector.station.load import Station, load_station
 from edge_inspector.station.tables import WebTable
 from edge_inspector.store.state_folder import try_folder
@@ -65,6 +68,7 @@ def _rows(station: Station) -> Iterator[CheckLine]:
     yield from (CheckLine("trust", "files", what, Grade.WARN) for what in station.untrusted)
     yield _row("state", "state_dir", partial(_state, station.state_dir))
     yield _row("page", f"{file.web.host}:{file.web.port}", partial(_page, file.web))
+    yield from _exposed("page", "secrets", file.web)
     if file.store is not None:
         yield _row("store", file.store.host, partial(probe, file.store))
         yield from (CheckLine("store", file.store.host, what, Grade.WARN) for what in file.store.cautions)
@@ -89,6 +93,7 @@ def _rows(station: Station) -> Iterator[CheckLine]:
     yield from _guards(station)
     encoder = _row("encoder", file.encoder.driver, partial(_encoder, station))
     yield encoder
+    yield from _exposed("encoder", file.encoder.driver, station.encoder_settings)
     reached = encoder.grade is not Grade.FAIL
     for link, settings in zip(file.plcs, station.plc_settings, strict=True):
         found = _row("link", link.name, partial(_link, station, link.driver, settings))
@@ -151,9 +156,15 @@ def _uncompared(station: Station, frames: Mapping[str, Frame]) -> Iterator[Check
                 yield CheckLine("picture", camera, what, Grade.WARN)
 
 
+def _exposed(kind: str, name: str, table: BaseModel) -> Iterator[CheckLine]:
+    for key, path in exposed(table):
+        yield CheckLine(kind, name, f"others can read {key}: chmod o-rwx {path}", Grade.WARN)
+
+
 def _cautions(kind: str, name: str, settings: DriverSettings) -> Iterator[CheckLine]:
     for caution in settings.cautions:
         yield CheckLine(kind, name, caution, Grade.WARN)
+    yield from _exposed(kind, name, settings)
     host = getattr(settings, "host", None)
     if isinstance(host, str) and not is_address(host):
         what = (

@@ -14,6 +14,7 @@ from edge_inspector.drivers import DriverSettings, PeerKind, load_driver
 from edge_inspector.errors import ConfigError, DeviceError
 from edge_inspector.host_name import is_loopback
 from edge_inspector.runtime.clock import utc_of
+from edge_inspector.settings import exposed
 from edge_inspector.station.load import read_places
 from edge_inspector.station.tables import WebTable
 from edge_inspector.store.state_folder import try_folder
@@ -37,6 +38,7 @@ def look_at_station(path: Path, run: Run) -> Iterator[Look]:
     yield _page(web, run)
     yield from _certificate(web, run)
     yield _users(path, web)
+    yield from ((f"others can read web.{key}", f"chmod o-rwx {secret}") for key, secret in exposed(web))
     for table in file.plcs:
         yield from _peer(table.name, table.driver, table.settings)
     for camera in file.cameras:

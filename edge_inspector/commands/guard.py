@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_inspector.cameras.folder import load_index
 from edge_inspector.codes import Decision
-from edge_inspector.commands.arguments import add_station, whole
+from edge_inspector.commands.arguments import add_station, add_why, whole
 from edge_inspector.commands.changes import write_down
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
 from edge_inspector.inspection.picture_guard import (
@@ -47,18 +47,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--camera", metavar="NAME", help="camera that took --pictures, if the station has several cameras"
     )
+    add_why(parser)
 
 
 def run(given: argparse.Namespace) -> int:
     """Write the guard, and print what was taught and what it cannot tell."""
-    for camera, guard in teach_guard(given.station, given.recipe, given.pictures, given.camera).items():
+    taught = teach_guard(given.station, given.recipe, given.pictures, given.camera, why=given.why)
+    for camera, guard in taught.items():
         passing = ", ".join(blind_to(guard))
         weak = f". It cannot tell these from a part: {passing}" if passing else ""
         print(f"recipe {given.recipe}, {camera}: taught from {guard.parts} pictures{weak}")
     return 0
 
 
-def teach_guard(station: Path, recipe_id: int, pictures: Path | None, camera: str | None) -> dict[str, CameraGuard]:
+def teach_guard(
+    station: Path, recipe_id: int, pictures: Path | None, camera: str | None, *, why: str = ""
+) -> dict[str, CameraGuard]:
     """Write the guard of a recipe; what was taught, by camera. A running station takes it up by itself.
 
     From the kept pictures of the latest accepted parts or, with `pictures`, from a folder of one `camera`'s pictures
@@ -80,7 +84,12 @@ def teach_guard(station: Path, recipe_id: int, pictures: Path | None, camera: st
     before = read_guard(path).cameras if path.exists() else {}
     told = ", ".join(f"{name}: {each.parts} pictures" for name, each in taught.items())
     write_down(
-        state_dir, "picture guard", f"recipe {recipe_id}", before=", ".join(sorted(before)) or "none", after=told
+        state_dir,
+        "picture guard",
+        f"recipe {recipe_id}",
+        before=", ".join(sorted(before)) or "none",
+        after=told,
+        why=why,
     )
     guard = PictureGuard(recipe_id=recipe_id, taught_utc=utc_of(time.monotonic_ns()), cameras={**before, **taught})
     try:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from edge_inspector.codes import Decision
-from edge_inspector.commands.arguments import add_period, add_state, whole
+from edge_inspector.commands.arguments import add_period, add_state, add_why, whole
 from edge_inspector.commands.changes import write_down
 from edge_inspector.errors import EdgeInspectorError
 from edge_inspector.inspection.drift import ENOUGH, distribution
@@ -31,11 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe", type=whole, metavar="ID", help="id of the recipe (default: the recipe of the last part)"
     )
     add_period(parser)
+    add_why(parser)
 
 
 def run(given: argparse.Namespace) -> int:
     """Write the reference, and print what it was learned from."""
-    learnt = learn_reference(read_state_dir(given.station), given.recipe, given.since, given.until)
+    learnt = learn_reference(read_state_dir(given.station), given.recipe, given.since, given.until, why=given.why)
     print(f"recipe {learnt.recipe_id}: {learnt.parts} parts, {learnt.reject_rate:.1%} rejected")
     for each in learnt.distributions:
         print(f"{each.count:10} {each.subject} {each.quantity}")
@@ -43,7 +44,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def learn_reference(
-    state_dir: Path, recipe_id: int | None, since: datetime | None, until: datetime | None
+    state_dir: Path, recipe_id: int | None, since: datetime | None, until: datetime | None, *, why: str = ""
 ) -> Reference:
     """A recipe's reference, from its parts judged in [since, until), written into `state_dir`.
 
@@ -64,7 +65,7 @@ def learn_reference(
     path = reference_path(state_dir, reference.recipe_id)
     learnt = f"{reference.parts} parts, {reference.reject_rate:.1%} rejected"
     before = "another one" if path.exists() else "none"
-    write_down(state_dir, "reference", f"recipe {reference.recipe_id}", before=before, after=learnt)
+    write_down(state_dir, "reference", f"recipe {reference.recipe_id}", before=before, after=learnt, why=why)
     try:
         with StateLock(state_dir, COMMANDS).held():
             replace_file(path, reference.model_dump_json(indent=1) + "\n")

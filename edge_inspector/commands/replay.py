@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
+from edge_inspector.pdf import pdf_of
 from edge_inspector.records import Verdict
 from edge_inspector.replay.comparing import Comparison, expectation, read_expectation, unexpected
-from edge_inspector.replay.judging import Rejudging
+from edge_inspector.replay.judging import Judgements, Rejudging
 from edge_inspector.replay.looking import LookingAgain
-from edge_inspector.replay.report import worst_cost, write_report
+from edge_inspector.replay.report import report_of, worst_cost
 from edge_inspector.replay.setup import Instead, criteria_of, doubts, open_segmenter
 from edge_inspector.shifts.copying import copy_shift
 from edge_inspector.shifts.files import Shift
@@ -21,6 +22,7 @@ from edge_inspector.shifts.tape import JudgeStep
 from edge_inspector.store.whole_file import replace_file
 
 _LISTED = 20
+_EXPECTED = "expected.jsonl"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not run the model: take the defects as they were recorded. Then no model folder is needed",
     )
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write what has changed as HTML, with pictures")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write what has changed with pictures, as HTML or *.pdf"
+    )
     parser.add_argument(
         "--cost", type=_cost, default=(50.0, 1.0), metavar="ESCAPE,REJECT", help="costs of mistakes (default: 50,1)"
     )
@@ -52,7 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     expected.add_argument("--expect", type=Path, metavar="FILE", help="fail if a part is not judged as this file says")
     expected.add_argument("--update-expected", type=Path, metavar="FILE", help="write that file")
     parser.add_argument(
-        "--copy", type=Path, metavar="DIR", help="copy the shift into this new folder, and judge nothing"
+        "--copy",
+        type=Path,
+        metavar="DIR",
+        help="copy the shift into this new folder as a test of it, and judge nothing",
     )
     parser.add_argument("--anonymous", action="store_true", help="with --copy: leave out names, times of day and paths")
     parser.add_argument(
@@ -78,8 +85,9 @@ def run(given: argparse.Namespace) -> int:
     now = [pair.now for pair in found.pairs.values() if pair.now is not None]
     try:
         if given.report is not None:
-            page = write_report(shift, found, asked=_words(instead), doubts=questions, cost=given.cost)
-            given.report.write_text(page, encoding="utf-8")
+            report = report_of(shift, found, asked=_words(instead), doubts=questions, cost=given.cost)
+            pdf = given.report.suffix == ".pdf"
+            replace_file(given.report, pdf_of(report) if pdf else report.html().encode())
         if given.update_expected is not None:
             replace_file(given.update_expected, expectation(now))
             return 0
@@ -99,7 +107,20 @@ def _copy(shift: Shift, given: argparse.Namespace) -> int:
         rejudge=_rejudged if given.rejudged else lambda _, steps: steps,
     )
     print(f"{given.copy}: {count} steps copied")
+    _expect_what_was(given.copy, as_recorded=given.without_pictures)
     return 0
+
+
+def _expect_what_was(folder: Path, *, as_recorded: bool) -> None:
+    """Make the copy a test: a file beside it says what the copy must be judged as."""
+    found, path = Comparison(), folder / _EXPECTED
+    found.take(Judgements(step.verdicts, ()) for step in Shift(folder).steps())
+    try:
+        replace_file(path, expectation([pair.some for pair in found.pairs.values()]))
+    except OSError as error:
+        raise EdgeInspectorError(f"{path}: cannot be written: {error.strerror}") from error
+    how = "--recorded-views " if as_recorded else ""
+    print(f"as a test: edge-inspector replay {folder} {how}--expect {path}")
 
 
 def _rejudged(head: ShiftHead, steps: Iterator[JudgeStep]) -> Iterator[JudgeStep]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_inspector.commands.arguments import add_station
+from edge_inspector.commands.arguments import add_station, add_why
 from edge_inspector.commands.changes import write_down
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.station.load import Station, load_station, read_state_dir
@@ -28,28 +28,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="promote swaps the model of the recipes with the shadow model, rollback swaps them back",
     )
     add_station(parser)
+    add_why(parser)
 
 
 def run(given: argparse.Namespace) -> int:
     """Swap the models in the files of the station."""
-    return promote(given.station) if given.action == "promote" else roll_back(given.station)
+    return (promote if given.action == "promote" else roll_back)(given.station, given.why)
 
 
-def promote(path: Path) -> int:
+def promote(path: Path, why: str = "") -> int:
     """Swap the model of the recipes and the shadow model.
 
     From the next start the former model runs as the shadow model.
     """
     with _alone(path) as station:
         before, shadow = _models(station, path)
-        write_down(station.state_dir, "model", "recipes", before=before, after=shadow)
+        write_down(station.state_dir, "model", "recipes", before=before, after=shadow, why=why)
         _swap(path, station, before, shadow)
         _write({station.state_dir / _RECORD: json.dumps({"from": before, "to": shadow}) + "\n"})
     _tell(shadow, before)
     return 0
 
 
-def roll_back(path: Path) -> int:
+def roll_back(path: Path, why: str = "") -> int:
     """Undo the swap. Raises ConfigError if the files have changed since the promotion."""
     with _alone(path) as station:
         before, shadow = _models(station, path)
@@ -57,7 +58,7 @@ def roll_back(path: Path) -> int:
         if _promoted(record) != {"from": shadow, "to": before}:
             what = f"{before} judges and {shadow} is the shadow: this was not promoted here. Edit the files by hand"
             raise ConfigError([Fault(str(path), what)])
-        write_down(station.state_dir, "model", "recipes", before=before, after=shadow)
+        write_down(station.state_dir, "model", "recipes", before=before, after=shadow, why=why)
         _swap(path, station, before, shadow)
         record.unlink()
     _tell(shadow, before)

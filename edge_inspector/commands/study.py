@@ -66,7 +66,7 @@ def chosen(
 def ratings_of(runs: Sequence[StoredChallenge]) -> list[Rating]:
     """What was said of each part in each run."""
     return [
-        Rating(part.name, part.expect.startswith("reject"), Decision[part.decision], run.who, number)
+        Rating(part.name, part.expect.startswith("reject"), Decision[part.decision], run.by, number)
         for number, run in enumerate(runs)
         for part in run.parts
         if part.decision in Decision.__members__
@@ -110,7 +110,7 @@ def tell(document: Document, runs: Sequence[StoredChallenge], found: Agreement) 
         [
             (
                 iso(run.utc, "minutes"),
-                run.who,
+                run.by,
                 run.criteria,
                 run.why or "passed",
                 sum(part.right for part in run.parts),

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from edge_inspector.commands.arguments import add_why
 from edge_inspector.commands.changes import write_down
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.station.load import read_state_dir, users_path
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STATION.toml",
         help=f"the station file (default: {_STATION})",
     )
+    add_why(parser)
 
 
 def run(given: argparse.Namespace) -> int:
@@ -40,11 +42,11 @@ def run(given: argparse.Namespace) -> int:
     if given.action == "list":
         return list_users(given.station)
     if given.action == "remove":
-        return remove_user(given.station, given.name)
-    return add_user(given.station, given.name, given.role)
+        return remove_user(given.station, given.name, given.why)
+    return add_user(given.station, given.name, given.role, given.why)
 
 
-def add_user(station: Path, name: str, role: str) -> int:
+def add_user(station: Path, name: str, role: str, why: str = "") -> int:
     """Add a user, or give an existing user a new role and password, which ends the user's sessions.
 
     The password comes from the terminal, or from stdin if it is piped.
@@ -54,20 +56,20 @@ def add_user(station: Path, name: str, role: str) -> int:
     known = name in users
     before = users[name].role.label if known else ""
     users[name] = new_user(name, Role[role.upper()], _password())
-    write_down(read_state_dir(station), "user", name, before=before, after=role)
+    write_down(read_state_dir(station), "user", name, before=before, after=role, why=why)
     write_users(path, users)
     print(f"{'changed' if known else 'added'} {role} {name} in {path}")
     return 0
 
 
-def remove_user(station: Path, name: str) -> int:
+def remove_user(station: Path, name: str, why: str = "") -> int:
     """Remove a user, even one who is logged in."""
     path = users_path(station)
     users = read_users(path)
     gone = users.pop(name, None)
     if gone is None:
         raise ConfigError([Fault(str(path), f"there is no user {name!r}")])
-    write_down(read_state_dir(station), "user", name, before=gone.role.label, after="removed")
+    write_down(read_state_dir(station), "user", name, before=gone.role.label, after="removed", why=why)
     write_users(path, users)
     print(f"removed {name} from {path}")
     return 0

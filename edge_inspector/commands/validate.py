@@ -11,12 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+import edge_inspector
 from edge_inspector import __version__
 from edge_inspector.codes import ErrorCode
 from edge_inspector.commands.arguments import add_period, add_station, positive, whole
@@ -24,7 +25,7 @@ from edge_inspector.commands.model.arguments import DATA
 from edge_inspector.commands.progress import Progress
 from edge_inspector.commands.reports import add_outputs, hashes_below, refuse_outputs, write_outputs
 from edge_inspector.commands.study import figures_of, ratings_of
-from edge_inspector.documents import NO_NUMBER, Document
+from edge_inspector.documents import NO_NUMBER, Document, Rate
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.inspection.recipe import Criteria
 from edge_inspector.runtime.clock import iso, moment
@@ -98,6 +99,7 @@ def run(given: argparse.Namespace) -> int:
         _tell_trail(document, station.state_dir)
         progress.begin(f"computing the hashes of all files of {given.data}")
         _tell_versions(document, station, given)
+        document.findings()
         station.segmenter.close()
         progress.begin("writing")
         write_outputs(given, document)
@@ -127,6 +129,7 @@ def _measured(
         f"{station.basis().fingerprint(station.recipe.id)}. Written at {iso(moment().utc, 'minutes')} by "
         f"edge-inspector {__version__} on {machine_words()}.",
     )
+    _tell_release(document)
     data = f"{judged.name}, {given.split}{_sample(len(seen.names), judged.count)}"
     _tell_detection(document, seen, limits, manifest, criteria=criteria, scale=scale, data=data)
     progress.begin("measuring the time of the model", _REPEATS)
@@ -185,8 +188,8 @@ def _tell_detection(
 ) -> None:
     found = figures(seen, manifest.classes, limits)
     good = found.parts - found.defective
-    recall = f"{found.part_recall:.4g} {_interval(found.part_recall_95)}"
-    wrong = f"{found.false_reject_rate:.4g} {_interval(found.false_reject_rate_95)}"
+    recall = f"{found.part_recall:.3f} {_interval(found.part_recall_95)}"
+    wrong = f"{found.false_reject_rate:.3f} {_interval(found.false_reject_rate_95)}"
     document.section("What it finds")
     document.pairs(
         [
@@ -225,8 +228,8 @@ def _row(each: Slice) -> tuple[object, ...]:
     recall, recall_95 = each.recall
     rate, rate_95 = each.false_reject_rate
     return (
-        each.name, each.bad, each.escapes, _number(recall), _interval(recall_95),
-        each.good, each.false_rejects, _number(rate), _interval(rate_95),
+        each.name, each.bad, each.escapes, _rate(recall), _interval(recall_95),
+        each.good, each.false_rejects, _rate(rate), _interval(rate_95),
     )  # fmt: skip
 
 
@@ -244,21 +247,37 @@ def _tell_timing(
         *((f"left from the delivery to {link} to the gate (ms)", spread) for link, spread in found.links.items()),
     ]
     document.table(["", "values", "least", "1 %", "median", "99 %", "greatest"], [_spread_row(*row) for row in rows])
-    if found.parts:
-        document.text(
-            f"Verdicts told as late: {found.late}. line.reserve_ms is {line.reserve_ms:g}.",
-            "bad" if found.late else "good",
-        )
+    _tell_late(document, station, found)
     document.section("Where a part was")
     document.table(
         ["", "values", "least", "1 %", "median", "99 %", "greatest"],
         [_spread_row("bound of the position (mm)", found.error_mm)],
     )
     document.text(
-        f"position_tolerance_mm is {tolerance:g}. A part whose bound is beyond it is not inspected. Counts per mm: "
+        f"position_tolerance_mm is {tolerance:g}. A part whose bound is beyond it is never accepted. Counts per mm: "
         f"{line.counts_per_mm:g}, highest speed {line.speed_max_mm_s:g} mm/s, "
         f"promise of this line: {station.roles.promise}."
     )
+
+
+def _tell_late(document: Document, station: Station, found: StationFigures) -> None:
+    """What came after the part may have been at the gate. A broker's messages are no matter of the gate."""
+    if not found.parts:
+        return
+    document.text(f"line.reserve_ms is {station.file.line.reserve_ms:g}.")
+    late = {link: sum(left < 0 for left in spread.values) for link, spread in found.links.items()}
+    told = [
+        f"{count} of {len(found.links[link].values)} verdicts came to {link} after the part may have been at the gate. "
+        "The PLC rejects such a part by itself."
+        for link, count in late.items()
+        if count and link in station.roles.vital
+    ]
+    if found.late:
+        told.append(f"{found.late} verdicts were told as late.")
+    for words in told:
+        document.text(words, "bad")
+    if not told:
+        document.text("No verdict was late.", "good")
 
 
 def _period(found: StationFigures) -> str:
@@ -286,8 +305,12 @@ def _tell_faults(
     if tried is None:
         document.text("No campaign was given (--faults).")
     else:
-        document.table(["fault", "runs", "promises broken"], _tried(tried))
+        campaign = list(_tried(tried))
+        document.table(["fault", "runs", "promises broken"], campaign)
         document.text(f"Seed {tried.get('seed', 'unknown')}. Each run is one fault on the running line.")
+        broken, total = sum(row[2] for row in campaign), sum(row[1] for row in campaign)
+        words = f"{broken or 'No'} promise{'s were' if broken != 1 else ' was'} broken in {total} runs."
+        document.text(words, "bad" if broken else "good")
     document.section("Faults that happened")
     events = LogbookReader(logbook_path(state_dir)).events(limit=_EVENTS, since=since, until=until)
     counts = Counter(event.code for event in events)
@@ -295,8 +318,8 @@ def _tell_faults(
     for code, count in sorted(counts.items()):
         of = [event for event in events if event.code == code]
         rows.append((f"E{code} {_code_name(code)}", count, iso(max(event.begun for event in of), "minutes"),
-                     sum(event.not_inspected for event in of)))  # fmt: skip
-    document.table(["what", "times", "last", "parts not inspected meanwhile"], rows)
+                     sum(event.not_inspected for event in of), _meaning(code)))  # fmt: skip
+    document.table(["what", "times", "last", "parts not inspected meanwhile", "meaning"], rows)
     if not rows:
         document.text("The logbook has no fault in this period.")
 
@@ -314,7 +337,7 @@ def _campaign(path: Path) -> dict[str, Any]:
     return campaign
 
 
-def _tried(campaign: dict[str, Any]) -> Iterator[tuple[object, ...]]:
+def _tried(campaign: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
     runs, broken = Counter[str](), Counter[str]()
     for each in campaign["runs"]:
         runs[each["fault"]] += 1
@@ -332,7 +355,12 @@ def _tell_challenges(document: Document, station: Station, since: datetime | Non
         and (since is None or run.utc >= since)
         and (until is None or run.utc < until)
     ]
-    document.text(f"{len(runs)} challenges of this recipe, {sum(run.passed for run in runs)} passed.")
+    passed = sum(run.passed for run in runs)
+    document.text(
+        f"{len(runs)} challenges of this recipe, {passed} passed.", "good" if runs and passed == len(runs) else ""
+    )
+    if runs and not runs[-1].passed:
+        document.text(f"The last challenge was not passed: {runs[-1].why}.", "bad")
     ratings = ratings_of(runs)
     if len({each.run for each in ratings}) > 1:
         document.pairs(figures_of(agreement(ratings)))
@@ -350,16 +378,22 @@ def _tell_trail(document: Document, state_dir: Path) -> None:
 def _tell_versions(document: Document, station: Station, given: argparse.Namespace) -> None:
     file, base = station.file, given.station.parent
     document.section("Versions")
-    installed = {each.metadata["Name"]: each.version for each in distributions()}
+    installed = {each.metadata["Name"]: each for each in distributions()}
     info = station.segmenter.info
-    document.pairs(
+    document.pairs([("machine", machine_words()), ("runtime", f"{info.runtime} on {info.provider}, {info.precision}")])
+    files = [pair for pair in hashes_below(Path(edge_inspector.__file__).parent) if "__pycache__" not in pair[0]]
+    document.table(
+        ["package", "version", "SHA-256 of its files"],
         [
-            ("edge-inspector", __version__),
-            ("machine", machine_words()),
-            ("runtime", f"{info.runtime} on {info.provider}, {info.precision}"),
-            *((name, installed[name]) for name in _PACKAGES if name in installed),
-        ]
+            ("edge-inspector", __version__, _hash_of(files)),
+            *(
+                (name, installed[name].version, _hash_of_record(installed[name]))
+                for name in _PACKAGES
+                if name in installed
+            ),
+        ],
     )
+    document.text("Of packages it is the hash of RECORD, the list of their files with the hash of each.")
     document.section("Hashes (SHA-256)")
     model = station.models_dir / station.recipe.model
     named = [given.station, *(base / path for path in (file.station.recipe, *file.station.recipes)), model]
@@ -377,9 +411,29 @@ def _tell_versions(document: Document, station: Station, given: argparse.Namespa
         document.text("This station checks no signatures (trust.keys is empty).")
 
 
+def _hash_of_record(package: Distribution) -> str:
+    return hashlib.sha256((package.read_text("RECORD") or "").encode()).hexdigest()
+
+
 def _hash_of(pairs: Sequence[tuple[str, str]]) -> str:
     """One hash for many files: that of their hashes, in the order of their names."""
     return hashlib.sha256("\n".join(found for _, found in pairs).encode()).hexdigest()
+
+
+def _tell_release(document: Document) -> None:
+    """Room for the people who examine the document and release the station."""
+    document.section("Released by")
+    line = "." * 40
+    document.table(
+        ["", "name", "date", "signature"], [(who, line, line[:16], line) for who in ("examined", "released")]
+    )
+
+
+def _meaning(code: int) -> str:
+    try:
+        return ErrorCode(code).meaning.format(name="...")
+    except (ValueError, LookupError):
+        return ""
 
 
 def _code_name(code: int) -> str:
@@ -392,6 +446,11 @@ def _code_name(code: int) -> str:
 def _number(value: float) -> object:
     """The number. Without one, a dash."""
     return NO_NUMBER if math.isnan(value) else float(value)
+
+
+def _rate(value: float) -> object:
+    """The share. Without one, a dash."""
+    return NO_NUMBER if math.isnan(value) else Rate(value)
 
 
 def _interval(interval: Interval) -> str:

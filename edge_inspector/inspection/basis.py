@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge_inspector.inspection.recipe import Criteria
 from edge_inspector.records import ModelInfo
@@ -66,10 +66,21 @@ class Basis:
         }
 
 
-def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """One text for each thing that has changed."""
+class Difference(NamedTuple):
+    """One thing that decides, and has changed."""
+
+    name: str
+    before: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.before} before, now {self.now}"
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
+    """Each thing that has changed."""
     return [
-        f"{name}: {before.get(name, 'nothing')} before, now {now.get(name, 'nothing')}"
+        Difference(name, before.get(name, "nothing"), now.get(name, "nothing"))
         for name in {**now, **before}
         if before.get(name) != now.get(name)
     ]

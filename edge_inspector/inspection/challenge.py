@@ -36,12 +36,13 @@ class ChallengePart(Table):
 class ChallengeRules:
     """What a station is challenged with: the parts of each recipe, in the order of the belt.
 
-    `blocks`: no part is inspected while a challenge is due or the last one failed.
+    `blocks`: no part is inspected while a challenge is due or the last one failed. `by_plc`: the PLC may begin one.
     """
 
     parts: Mapping[int, tuple[ChallengePart, ...]]
     timeout_ns: int
     blocks: bool = False
+    by_plc: bool = False
 
 
 NO_CHALLENGE = ChallengeRules(parts={}, timeout_ns=1)

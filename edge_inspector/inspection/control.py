@@ -33,6 +33,10 @@ class _Change:
     commands: list[Command] = field(default_factory=list)
 
 
+def _no_challenge() -> str:
+    return "this station has no challenge parts"
+
+
 class Control:
     """Takes commands and the PLC's own requests, one at a time, in the judge's thread.
 
@@ -64,6 +68,7 @@ class Control:
         self._change: _Change | None = None
         self._chosen_by_plc = 0
         self._reset_bit = False
+        self._challenge_bit = True  # one that is on already when the station starts begins nothing
         self._off_by_command: SwitchedOff | None = None
         self._off_by_plc: SwitchedOff | None = None
         self._answers: OrderedDict[tuple[str, str], tuple[tuple[CommandName, int], CommandResult]] = OrderedDict()
@@ -91,7 +96,7 @@ class Control:
         self,
         command: Command,
         now_ns: int,
-        challenge: Callable[[], str] = lambda: "this station has no challenge parts",
+        challenge: Callable[[], str] = _no_challenge,
     ) -> None:
         """Do the command, or say why not. A recipe change is answered when it has taken effect.
 
@@ -110,37 +115,36 @@ class Control:
         elif command.name is CommandName.INSPECT:
             self._answer(command, self._call(command.id))
         elif command.name is CommandName.CHALLENGE:
-            refusal = challenge()
-            if not refusal:
-                self._changed(Change(command.source, "challenge", f"recipe {self.recipe_id}", after="begun"))
-            self._answer(command, refusal)
+            self._answer(command, self._begin_challenge(challenge, command.source, command.why))
         elif command.name is CommandName.NEW_ROLL:
             self._answer(command, self._roll(command))
         else:
             if command.name is CommandName.RESET:
                 self._reset()
-                self._changed(Change(command.source, "reset"))
+                self._changed(Change(command.source, "reset", why=command.why))
             elif command.name is CommandName.ENABLE:
-                self._tell_switch(command.source, self._off_by_command, None)
+                self._tell_switch(command.source, self._off_by_command, None, command.why)
                 self._off_by_command = None
             else:
                 off = self._off_by_command or SwitchedOff(command.source, now_ns)
-                self._tell_switch(command.source, self._off_by_command, off)
+                self._tell_switch(command.source, self._off_by_command, off, command.why)
                 self._off_by_command = off
             self._answer(command, "")
 
-    def hear(self, heard: PlcInput, *, whole: bool = True) -> None:
-        """Follow the PLC's recipe choice and let a change take effect.
+    def hear(self, heard: PlcInput, *, whole: bool = True, challenge: Callable[[], str] = _no_challenge) -> None:
+        """Follow the PLC's recipe choice and let a change take effect. `challenge` is as in `take`.
 
         Call it after taking the triggers of this reading. A reading that does not show all its parts (not `whole`)
         changes no recipe, because these parts were triggered before it.
         """
         if heard.requests:
             self._follow(heard, whole=whole)
+            self._follow_challenge(heard.challenge, challenge)
         if whole and heard.announces and self._change is not None:
             refusal = self._refusal(self._change.recipe_id)
             if not refusal:
-                self._judge_by(self._change.recipe_id, self._change.commands[0].source)
+                first = self._change.commands[0]
+                self._judge_by(self._change.recipe_id, first.source, first.why)
             self._finish(refusal)
 
     def _follow(self, heard: PlcInput, *, whole: bool) -> None:
@@ -157,6 +161,17 @@ class Control:
         if heard.recipe_id in self._recipes:
             self._use(heard.recipe_id)
             self._judge_by(heard.recipe_id, "plc")
+
+    def _follow_challenge(self, bit: bool, challenge: Callable[[], str]) -> None:  # noqa: FBT001 -- it is the bit
+        if self.challenge.by_plc and bit and not self._challenge_bit:
+            self._begin_challenge(challenge, "plc", "")
+        self._challenge_bit = bit
+
+    def _begin_challenge(self, challenge: Callable[[], str], who: str, why: str) -> str:
+        refusal = challenge()
+        if not refusal:
+            self._changed(Change(who, "challenge", f"recipe {self.recipe_id}", after="begun", why=why))
+        return refusal
 
     def settle(self, now_ns: int, of_parts: AbstractSet[int]) -> None:
         """Give up a change that the PLC delays too long, and drop recipes that no part on the belt needs any more."""
@@ -195,7 +210,7 @@ class Control:
     def _roll(self, command: Command) -> str:
         error = self.new_roll(command.id)
         if not error:
-            self._changed(Change(command.source, "roll", after=command.id))
+            self._changed(Change(command.source, "roll", after=command.id, why=command.why))
         return error
 
     def _refusal(self, recipe_id: int) -> str:
@@ -205,15 +220,15 @@ class Control:
             return f"the PLC has chosen recipe {self._chosen_by_plc}"
         return ""
 
-    def _judge_by(self, recipe_id: int, who: str) -> None:
+    def _judge_by(self, recipe_id: int, who: str, why: str = "") -> None:
         if recipe_id != self.recipe_id:
-            self._changed(Change(who, "recipe", before=str(self.recipe_id), after=str(recipe_id)))
+            self._changed(Change(who, "recipe", before=str(self.recipe_id), after=str(recipe_id), why=why))
             self.recipe_id = recipe_id
 
-    def _tell_switch(self, who: str, before: SwitchedOff | None, after: SwitchedOff | None) -> None:
+    def _tell_switch(self, who: str, before: SwitchedOff | None, after: SwitchedOff | None, why: str = "") -> None:
         if (before is None) != (after is None):
             states = ["on" if each is None else "off" for each in (before, after)]
-            self._changed(Change(who, "inspection", before=states[0], after=states[1]))
+            self._changed(Change(who, "inspection", before=states[0], after=states[1], why=why))
 
     def _use(self, recipe_id: int) -> None:
         criteria = self._recipes[recipe_id]

@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from edge_inspector.mqtt.messages import CommandMessage
 from edge_inspector.records import Command, CommandResult
 from edge_inspector.runtime.clock import iso, moment
+from edge_inspector.texts import printable
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +92,12 @@ class CommandInbox:
             self._answer(request, message.id, result)
 
         return Command(
-            source="mqtt", id=message.id, name=message.command, reply=reply, recipe_id=message.recipe_id or 0
+            source="mqtt",
+            id=message.id,
+            name=message.command,
+            reply=reply,
+            recipe_id=message.recipe_id or 0,
+            why=printable(message.why),
         )
 
     def _answer(self, request: Request, read_id: str | None, result: CommandResult) -> None:

@@ -203,7 +203,7 @@ class CommandMessage(_Message):
     """A command to the station, on `command`. The sender chooses `id`. The same id is executed once.
 
     With `new_roll` the id is the name of the roll. After `not_after` it is refused, because a message
-    may have waited in some queue for days.
+    may have waited in some queue for days. `why` is for the audit trail.
     """
 
     schema_version: Literal[1] = 1
@@ -211,6 +211,7 @@ class CommandMessage(_Message):
     command: CommandName
     recipe_id: Annotated[int, Field(ge=1, le=65535)] | None = None
     not_after: AwareDatetime | None = None
+    why: Annotated[str, Field(max_length=300)] = ""
 
     @field_validator("command", mode="before")
     @classmethod

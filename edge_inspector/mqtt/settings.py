@@ -186,12 +186,6 @@ class MqttSettings(DriverSettings):
             found.append(
                 "name and password cross the network in plain text: set tls_ca_file, and port to the broker's TLS port"
             )
-        if (
-            self.password_file is not None
-            and self.password_file.is_file()
-            and self.password_file.stat().st_mode & 0o007
-        ):
-            found.append(f"others can read the password: chmod o-rwx {self.password_file}")
         if self.commands and self.username is None and self.tls_cert_file is None:
             found.append(
                 "commands = true without username: anybody who reaches the broker can switch the inspection off"

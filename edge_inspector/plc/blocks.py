@@ -18,6 +18,7 @@ VERDICT_SLOTS = 32
 CONTROL_ENABLE = 1 << 0
 CONTROL_RESET = 1 << 1
 CONTROL_LINE_RUNNING = 1 << 2
+CONTROL_CHALLENGE = 1 << 3
 
 STATUS_READY = 1 << 0
 STATUS_BUSY = 1 << 1
@@ -77,7 +78,9 @@ PLC_HEADER = Record(
     "PlcHeader",
     32,
     Field("layout_version", "UINT", "1. The daemon refuses other values"),
-    Field("control", "WORD", "bit 0 enable, bit 1 reset, bit 2 line_running"),
+    Field(
+        "control", "WORD", "bit 0 enable, bit 1 reset, bit 2 line_running, bit 3 challenge (see `challenge.plc_bit`)"
+    ),
     Field("boot_id", "UDINT", "new at every start of the PLC, never 0"),
     Field("heartbeat", "UDINT", "counts up once per scan"),
     Field("ack_session", "UDINT", "session_id of the ring that ack_seq belongs to"),

@@ -89,6 +89,7 @@ def _said(header: dict[str, Any], triggers: list[dict[str, Any]], asked_ns: int)
         enable=bool(header["control"] & blocks.CONTROL_ENABLE),
         reset=bool(header["control"] & blocks.CONTROL_RESET),
         line_running=bool(header["control"] & blocks.CONTROL_LINE_RUNNING),
+        challenge=bool(header["control"] & blocks.CONTROL_CHALLENGE),
         recipe_id=header["recipe_id"],
         ack_session=header["ack_session"],
         ack_seq=header["ack_seq"],

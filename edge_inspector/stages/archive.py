@@ -74,8 +74,9 @@ class Held:
 
 
 class Archive:
-    """Owns results and pictures in `state_dir`. `busy()`: whether more frames wait than the model can take at once.
+    """Owns results and pictures in `state_dir`.
 
+    `busy()`: whether more frames wait than the model can take at once. `edited()`: changes that somebody made by hand.
     `forwards` says that results go to the plant's database, too.
     """
 
@@ -97,6 +98,7 @@ class Archive:
         clock: Callable[[], Moment] = moment,
         busy: Callable[[], bool] = lambda: False,
         forwards: bool = False,
+        edited: Callable[[], list[Change]] = list,
     ) -> None:
         self._state_dir = state_dir
         self._settings = settings
@@ -110,6 +112,7 @@ class Archive:
         self._clock = clock
         self._busy = busy
         self._forwards = forwards
+        self._edited = edited
         self._forgetting = Forgetting(
             conditions,
             keep_days=settings.keep_days,
@@ -357,10 +360,18 @@ class Archive:
                 self._forgetting.tidy_pictures(self._images, now)
                 metrics.archive_bytes.labels("pictures").set(self._images.size)
         self._forgetting.tell(now)
+        self._look_for_edits()
         self._drift.look()
         self._promise.look()
         self._guards.look()
         self._calm_down(time.monotonic())
+
+    def _look_for_edits(self) -> None:
+        if len(self._audit):
+            return  # what waits for the disk is not in the trail yet, and would look like an edit
+        with self._telling("audit"):
+            for change in self._edited():
+                self._audit.add(change)
 
     def _calm_down(self, now_s: float) -> None:
         for (code, what), since_s in list(self._troubles.items()):

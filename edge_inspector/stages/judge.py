@@ -237,7 +237,8 @@ class Judge:
         self._watching.hear(heard, now)
         if heard.announces:
             self._announce(heard, now)
-        self._control.hear(heard, whole=not self._intake.behind)
+        challenge = partial(self._begin_challenge, "plc", now)
+        self._control.hear(heard, whole=not self._intake.behind, challenge=challenge)
         if self._control.mismatch:
             self._conditions.set(
                 ErrorCode.RECIPE_MISMATCH,
@@ -326,9 +327,12 @@ class Judge:
 
     def _begin_challenge(self, who: str, now: int) -> str:
         recipe_id = self._control.recipe_id
-        return self._challenging.begin(
+        refusal = self._challenging.begin(
             who=who, recipe_id=recipe_id, criteria=self._basis.fingerprint(recipe_id), now_ns=now
         )
+        if refusal:
+            log.warning("the challenge that %s asked for does not begin: %s", who, refusal)
+        return refusal
 
     def _keep_challenge(self, run: ChallengeRun) -> None:
         log.info("challenge of recipe %d by %s: %s", run.recipe_id, run.who, run.why or "passed")

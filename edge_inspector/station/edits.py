@@ -72,7 +72,9 @@ def name_of(number: int) -> str:
 
 def fingerprint_of(table: ChallengeTable) -> str:
     """Eight hex digits that change with the challenge settings."""
-    return hashlib.sha256(table.model_dump_json().encode()).hexdigest()[:8]
+    # A setting that was added later counts only if it is set, so that versions of before stay in force.
+    content = table.model_dump_json(exclude=None if table.plc_bit else {"plc_bit"})
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
 def with_changes(recipe: Recipe, changes: Any) -> Recipe:

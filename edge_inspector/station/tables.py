@@ -306,6 +306,8 @@ class ChallengeTable(Table):
     """Longest wait for the next challenge part. A part that does not come fails the challenge."""
     on_failure: Literal["warn", "block"] = "warn"
     """`warn`: the station is degraded until a challenge is passed. `block`: no part is inspected, and it is a fault."""
+    plc_bit: bool = False
+    """Whether bit 3 of the PLC's `control` begins a challenge. Leave it off if the program uses this bit otherwise."""
 
 
 class RealtimeTable(Table):

@@ -33,6 +33,11 @@ class StoredChallenge:
     why: str
 
     @property
+    def by(self) -> str:
+        """Who began it, as people say it: a name of the page without "page:"."""
+        return self.who.removeprefix("page:")
+
+    @property
     def passed(self) -> bool:
         """Whether every part came and was judged as it must be."""
         return not self.why

@@ -221,6 +221,15 @@ class Results:
             db.execute(insertion("labels", row), row)
         return True
 
+    def label_of(self, part_id: int, view: str) -> str:
+        """The newest label of a view ("" for the whole part): a class or a kind. Empty if there is none."""
+        with self._open() as db:
+            found = db.execute(
+                "SELECT label, defect_class FROM labels WHERE part_id = ? AND camera = ? ORDER BY id DESC LIMIT 1",
+                (part_id, view),
+            ).fetchone()
+        return str(found["defect_class"] or found["label"]) if found else ""
+
     def _open(self, mode: Literal["ro", "rw"] = "ro") -> AbstractContextManager[sqlite3.Connection]:
         return open_results(self._path, mode, self._limit_s)
 

@@ -82,7 +82,7 @@ def objection(signed: Path, keys: Collection[str]) -> str:  # noqa: PLR0911 -- o
     except (ValueError, KeyError, TypeError, RecursionError):
         return f"{path} is damaged"
     if key not in keys:
-        return "is signed with a key that is not in trust.keys"
+        return "is signed with a key that is not among the trusted ones"
     if files != now:
         return f"has changed since it was signed: {_difference(files, now)}"
     library = _library()

@@ -72,8 +72,8 @@ class CriteriaWatch:
         changed = differences(before.basis, now) if before is not None else []
         for what in changed:
             log.warning("recipe %d is judged differently than before: %s", recipe_id, what)
-            keep(Change("files", "criteria", f"recipe {recipe_id}", after=what))
-        unseen = _words(changed) or (before.unseen if before is not None else "")
+            keep(Change("files", "criteria", f"recipe {recipe_id} {what.name}", before=what.before, after=what.now))
+        unseen = _words(list(map(str, changed))) or (before.unseen if before is not None else "")
         if unseen:
             self._conditions.set(ErrorCode.CRITERIA_CHANGED, f"recipe {recipe_id}", unseen, until_reset=True)
         kept[recipe_id] = KeptBasis(now, unseen)

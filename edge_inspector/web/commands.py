@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from edge_inspector.codes import CommandName
 from edge_inspector.records import Command, CommandResult, Verdict
 from edge_inspector.store.users import Role
+from edge_inspector.texts import printable
 from edge_inspector.web.access import Access, Endpoint, RequestError, read_json, text_of
 from edge_inspector.web.answer import answer_of
 from edge_inspector.web.plant import Plant
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 _ONLY_ADMIN = (CommandName.ENABLE, CommandName.DISABLE)
 _ANSWER_S = 8.0  # a change of recipe waits up to five seconds for the PLC's answer
 _LOOK_S = 0.02
+_LONGEST_WHY = 300
 
 
 class Commands:
@@ -77,13 +79,16 @@ class Commands:
         roll = (
             text_of(body, "roll") if name is CommandName.NEW_ROLL else ""
         )  # its name is the command's id, as over MQTT
-        result = await self._done(user, name, recipe_id, roll)
+        why = printable(text_of({"why": "", **body}, "why", _LONGEST_WHY)).strip()
+        result = await self._done(user, name, recipe_id, roll, why=why)
         log.info("%s %s by %s: %s", name, recipe_id or "", user, result.error or "done")
         if result.error:
             raise RequestError(409, result.error)
         return JSONResponse({"recipe": result.recipe_id})
 
-    async def _done(self, user: str, name: CommandName, recipe_id: int, command_id: str = "") -> CommandResult:
+    async def _done(
+        self, user: str, name: CommandName, recipe_id: int, command_id: str = "", *, why: str = ""
+    ) -> CommandResult:
         def ask(reply: Callable[[CommandResult], None]) -> None:
             self._plant.submit(
                 Command(
@@ -92,6 +97,7 @@ class Commands:
                     name=name,
                     reply=reply,
                     recipe_id=recipe_id,
+                    why=why,
                 )
             )
 

@@ -70,7 +70,8 @@ class Events:
             raise RequestError(400, "event: a number of an event, or 0 for all of them")
         user, now = user_of(self._access, request), utc_of(time.monotonic_ns())
         count = await written(self._plant, lambda file: file.acknowledge(asked or None, user, now))
-        changed(self._plant, user, "acknowledge", subject=f"event {asked}" if asked else "all events")
+        subject = f"event {asked}" if asked else "all events"
+        changed(self._plant, user, "acknowledge", subject=subject, before="waiting", after="acknowledged")
         return JSONResponse({"acknowledged": count})
 
     async def _count_anew(self, request: Request) -> Response:

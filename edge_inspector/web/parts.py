@@ -171,12 +171,16 @@ class PartPages:
         part, view = request.path_params["part"], text_of(body, "view", 64)
         user, now = user_of(self._access, request), utc_of(time.monotonic_ns())
 
-        def do(_: LogbookWriter) -> bool:
-            return self._plant.results.label(part, view, label=kind, defect_class=defect_class, user=user, utc=now)
+        def do(_: LogbookWriter) -> str | None:
+            before, results = self._plant.results.label_of(part, view), self._plant.results
+            known = results.label(part, view, label=kind, defect_class=defect_class, user=user, utc=now)
+            return before if known else None
 
-        if not await written(self._plant, do):
+        before = await written(self._plant, do)
+        if before is None:
             raise RequestError(404, "there is no such part or view")
-        changed(self._plant, user, "label", subject=f"part {part} {view}".strip(), after=defect_class or kind)
+        subject = f"part {part} {view}".strip()
+        changed(self._plant, user, "label", subject=subject, before=str(before), after=defect_class or kind)
         return JSONResponse({"stored": True})
 
     def _pictures(self, story: PartStory, view: StoredView) -> tuple[Image | None, Image | None]:

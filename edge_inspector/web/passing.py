@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -44,14 +45,17 @@ class Passing:
 
         def do(_: LogbookWriter) -> None:
             known = self._plant.results.numbers(self._plant.boot_id, seqs)
+            labels.update(map(self._plant.results.label_of, known.values(), repeat("")))
             for part in known.values():
                 self._plant.results.label(part, "", label=kind, defect_class="", user=user, utc=now)
             stored.extend(known)
 
-        stored: list[int] = []
+        stored, labels = list[int](), set[str]()
         await written(self._plant, do)
         if stored:
-            changed(self._plant, user, "label", subject=f"parts {', '.join(map(str, stored))}", after=kind)
+            before = ", ".join(sorted(labels - {""}))
+            subject = f"parts {', '.join(map(str, stored))}"
+            changed(self._plant, user, "label", subject=subject, before=before, after=kind)
         return JSONResponse({"stored": stored, "waiting": [seq for seq in seqs if seq not in stored]})
 
 

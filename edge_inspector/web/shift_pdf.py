@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edge_inspector import __version__
-from edge_inspector.codes import ErrorCode
+from edge_inspector.codes import ErrorCode, Reason
 from edge_inspector.documents import Document
 from edge_inspector.errors import DeviceError
 from edge_inspector.pdf import pdf_of
@@ -58,6 +58,7 @@ class ShiftReport:
         self._tell_parts(document, since, until)
         self._tell_challenges(document, since, until)
         self._tell_events(document, since, until)
+        document.findings()
         return document
 
     def _tell_parts(self, document: Document, since: datetime, until: datetime) -> None:
@@ -84,7 +85,8 @@ class ShiftReport:
         document.section("Defects, and parts that were not inspected")
         document.table(["class", "parts"], trends.classes(since, until))
         document.table(
-            ["reason", "parts"], [(reason_label(value), parts) for value, parts in trends.reasons(since, until)]
+            ["reason", "parts", "because"],
+            [(reason_label(value), parts, _because(value)) for value, parts in trends.reasons(since, until)],
         )
         reserves = trends.reserves(since, until, width_s)
         if reserves:
@@ -99,6 +101,9 @@ class ShiftReport:
                 for each in found
             ],
         )
+        escapes = sum(each.escapes for each in found)
+        if escapes:
+            document.text(f"Bad parts that were accepted, as people found: {escapes}.", "bad")
         if not found:
             document.text("Nobody has looked at parts of this time.")
 
@@ -107,8 +112,11 @@ class ShiftReport:
         document.section("Challenges")
         document.table(
             ["when", "by", "product", "result"],
-            [(iso(run.utc, "minutes"), run.who, self._product(run.recipe_id), run.why or "passed") for run in runs],
+            [(iso(run.utc, "minutes"), run.by, self._product(run.recipe_id), run.why or "passed") for run in runs],
         )
+        for run in runs:
+            if not run.passed:
+                document.text(f"The challenge of {iso(run.utc, 'minutes')} was not passed: {run.why}.", "bad")
         parts = sum(len(run.parts) for run in runs)
         document.text(f"{parts} parts above were challenge parts." if parts else "No challenge was made in this time.")
 
@@ -151,6 +159,13 @@ def _period(request: Request) -> tuple[datetime, datetime]:
 def _row(product: str, sums: Sums) -> tuple[object, ...]:
     share = f"{100 * sums.accept / sums.inspected:.1f} %" if sums.inspected else ""
     return product, sums.accept, sums.reject, sums.not_inspected, share
+
+
+def _because(value: int) -> str:
+    try:
+        return Reason(value).meaning
+    except ValueError:  # of a newer version
+        return ""
 
 
 def _code(value: int, subject: str) -> str:

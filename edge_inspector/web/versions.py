@@ -85,7 +85,8 @@ class Versions:
         if before != expected or not await written(self._plant, lambda file: file.save_version(version)):
             raise RequestError(409, "somebody else has saved a version meanwhile: load the page again and compare")
         what, subject = f"{self._what} version", name_of(number)
-        changed(self._plant, version.user, what, subject=subject, after=f"{version.version}", why=comment)
+        after = f"{version.version} ({version.hash})"  # so that nobody can edit the version unseen
+        changed(self._plant, version.user, what, subject=subject, before=str(before), after=after, why=comment)
         return JSONResponse({"version": version.version})
 
     async def force(self, request: Request, number: int, base: str, hash_of: Callable[[Any], str]) -> Response:
@@ -98,10 +99,18 @@ class Versions:
         if changes is not None:
             hash_of(changes)
         state_dir = self._plant.station.state_dir
-        version = found.version if found else 0
+        version, before = found.version if found else 0, waiting_version(state_dir, number)
         await written(self._plant, lambda _: put_in_force(state_dir, number, base, version=version, changes=changes))
         user = user_of(self._access, request)
-        changed(self._plant, user, f"{self._what} in force", subject=name_of(number), after=str(version))
+        changed(
+            self._plant,
+            user,
+            f"{self._what} in force",
+            subject=name_of(number),
+            before=str(before),
+            after=str(version),
+            why=found.comment if found else "",
+        )
         return JSONResponse({"next_start": version})
 
     def _newest(self, number: int) -> list[RecipeVersion]:

@@ -17,6 +17,7 @@ from edge_inspector.store.users import Role
 from edge_inspector.watches.drift import DriftState
 from edge_inspector.web.access import Access, Endpoint
 from edge_inspector.web.plant import Plant
+from edge_inspector.web.writes import changed, user_of
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +49,9 @@ class Watch:
     async def _teach(self, request: Request) -> Response:
         """Teach the guard with the parts that run now. The user confirms by this that they are good."""
         recipe_id = self._plant.status().recipe_id
-        session = self._access.session(request)
-        log.info("picture guard of recipe %d: teaching was started by %s", recipe_id, session.name if session else "?")
+        user = user_of(self._access, request)
+        log.info("picture guard of recipe %d: teaching was started by %s", recipe_id, user)
+        changed(self._plant, user, "picture guard", subject=f"recipe {recipe_id}", after="learns from passing parts")
         self._plant.guards.teach(recipe_id)
         return await self._guard(request)
 

@@ -16,6 +16,7 @@ from support.mqtt_peers import READY, Gateway, Published, WireBroker, fresh_verd
 from edge_inspector.errors import CautionError, DeviceError
 from edge_inspector.mqtt.link import MqttLink
 from edge_inspector.mqtt.words import connection_words
+from edge_inspector.settings import exposed
 from edge_inspector.simulation.broker import DemoBroker, find_mosquitto
 from edge_inspector.simulation.demo import free_port
 
@@ -215,9 +216,10 @@ def test_what_works_and_lets_others_in_is_a_caution(tmp_path: Path) -> None:
     far = settings(1883, username="edge", password_file=secret).model_copy(update={"host": "192.0.2.1"})
     assert [each.partition(":")[0] for each in far.cautions] == [
         "name and password cross the network in plain text",
-        "others can read the password",
     ]
+    assert list(exposed(far)) == [("password_file", secret)]
     secret.chmod(0o600)
+    assert list(exposed(far)) == []
     assert settings(1883, username="edge", password_file=secret).cautions == []
     assert "switch the inspection off" in settings(1883, commands=True).cautions[0]
 

@@ -215,6 +215,17 @@ def test_the_belt_s_signal_and_the_plc_s_life_are_read(plc: Plc, link: SimpleLin
     assert (heard(link).line_running, heard(link).heartbeat) == (True, 8)
 
 
+@pytest.mark.parametrize("on", [False, True])
+def test_a_bit_of_the_plc_asks_for_a_challenge(plc: Plc, *, on: bool) -> None:
+    asking = plc.link(challenge="M3.2" if isinstance(plc, S7Memory) else "holding 20.2")
+    asking.open()
+    try:
+        plc.run(on=on)
+        assert heard(asking).challenge is on
+    finally:
+        asking.close()
+
+
 @pytest.mark.parametrize(("reason", "code"), [(Reason.NONE, 1), (Reason.DEFECT, 2), (Reason.LATE, 3)])
 def test_a_result_is_written_with_part_and_due_count(plc: Plc, link: SimpleLink, reason: Reason, code: int) -> None:
     heard(link)

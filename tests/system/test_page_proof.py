@@ -160,6 +160,6 @@ def test_challenge_edit_and_roll_back(browser: Browser, line: Line) -> None:
         for words in ("chose a version of", "fewer false rejects", "recording of shifts", "admin"):
             expect(tab.locator("main tbody").last).to_contain_text(words)
         tab.fill("input[type=search]", "fewer")
-        expect(tab.locator("main tbody").last.locator("tr")).to_have_count(1)
+        expect(tab.locator("main tbody").last.locator("tr")).to_have_count(2)  # saved, and put in force
         context.close()
         assert wrong == []

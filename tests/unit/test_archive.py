@@ -306,6 +306,14 @@ def test_a_change_is_written_down_and_waits_for_a_disk_that_refuses_it(bench: Be
     assert verify(bench.folder) == []
 
 
+def test_who_may_log_in_by_an_edit_is_written_down(bench: Bench) -> None:
+    edits = [[Change("files", "user", "eve", after="admin")], []]
+    bench.archive._edited = lambda: edits.pop(0) if edits else []
+    bench.archive.step()
+    bench.archive.stop(failed=False)
+    assert [entry.change.subject for entry in read(bench.folder)] == ["eve"]
+
+
 def test_more_changes_than_wait_are_counted(bench: Bench) -> None:
     (bench.folder / "audit.jsonl").mkdir()
     before = left_out("change")

@@ -72,6 +72,15 @@ def test_every_edit_is_found(tmp_path: Path, seed: int) -> None:
     assert verify(tmp_path) != [], kind
 
 
+def test_a_gap_in_the_chain_is_told_with_the_line_after_it(tmp_path: Path) -> None:
+    lines = written(tmp_path)
+    audit_path(tmp_path).write_bytes(b"".join(lines[:4] + lines[7:]))
+    assert verify(tmp_path) == [
+        "line 5: it does not follow the line before it",
+        "line 5: it has number 8, but 5 is next",
+    ]
+
+
 def test_a_chain_that_was_made_anew_from_an_edited_line_on_is_found(tmp_path: Path) -> None:
     lines = written(tmp_path)
     head = (tmp_path / "audit.head").read_bytes()

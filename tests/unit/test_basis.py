@@ -78,11 +78,12 @@ OTHERWISE = {
 @pytest.mark.parametrize(("other", "words"), OTHERWISE.values(), ids=OTHERWISE)
 def test_whatever_judges_otherwise_changes_the_fingerprint_and_is_named(other: Basis, words: list[str]) -> None:
     assert basis().fingerprint(4) != other.fingerprint(4)
-    assert differences(basis().of(4), other.of(4)) == words
+    assert [str(each) for each in differences(basis().of(4), other.of(4))] == words
 
 
 def test_what_was_not_there_before_is_named_so() -> None:
-    assert differences({}, {"first stage": "light-1.0"}) == ["first stage: nothing before, now light-1.0"]
+    (found,) = differences({}, {"first stage": "light-1.0"})
+    assert str(found) == "first stage: nothing before, now light-1.0"
 
 
 def test_limits_judge_alike_wherever_they_are_written() -> None:

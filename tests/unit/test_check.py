@@ -57,6 +57,24 @@ def test_a_state_folder_that_cannot_be_made_is_a_failure(station: Path, capsys: 
     assert "is a file where a folder must be: move it away" in told
 
 
+def test_a_secret_that_others_can_read_is_a_warning_for_each_driver(
+    station: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secrets = [station.parent / name for name in ("token", "broker.password")]
+    for secret in secrets:
+        secret.write_text("a" * 32)
+        secret.chmod(0o644)
+    change(station, "[web]\n", '[web]\nmachines_token_file = "token"\n')
+    change(station, 'version = "5"', 'version = "5", username = "edge", password_file = "broker.password"')
+    main(["check", str(station)])
+    told = [line for line in capsys.readouterr().out.splitlines() if "others can read" in line]
+    assert [line.split()[0] for line in told] == ["WARN", "WARN"]
+    assert [line.rpartition("others can read ")[2] for line in told] == [
+        f"{key}: chmod o-rwx {secret}"
+        for key, secret in zip(("machines_token_file", "password_file"), secrets, strict=True)
+    ]
+
+
 def test_a_page_whose_port_is_taken_is_a_failure(station: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert rows(station, capsys)["page"].startswith("ok")
     port = int(station.read_text().partition("[web]\nport = ")[2].split()[0])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inspector.codes import CommandName
+from edge_inspector.inspection.challenge import ChallengeRules
 from edge_inspector.inspection.control import Control, SwitchedOff
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.records import Change, Command, CommandResult, PlcInput
@@ -40,12 +41,15 @@ def criteria(number: int) -> Criteria:
 RECIPES = {number: criteria(number) for number in (4, 5, 6)}
 
 
-def heard(recipe_id: int = 0, *, reset: bool = False, enable: bool = True, at: int = 0) -> PlcInput:
+def heard(
+    recipe_id: int = 0, *, reset: bool = False, enable: bool = True, challenge: bool = False, at: int = 0
+) -> PlcInput:
     return PlcInput(
         boot_id=1,
         heartbeat=1,
         enable=enable,
         reset=reset,
+        challenge=challenge,
         line_running=True,
         recipe_id=recipe_id,
         ack_session=0,
@@ -65,9 +69,18 @@ class Station:
         self.changes: list[Change] = []
         self.control = Control(RECIPES, 4, self._reset, changed=self.changes.append)
 
-    def tell(self, name: CommandName, recipe_id: int = 0, *, id: str = "a", source: str = "mqtt", at: int = 0) -> None:  # noqa: A002
+    def tell(
+        self,
+        name: CommandName,
+        recipe_id: int = 0,
+        *,
+        id: str = "a",  # noqa: A002
+        source: str = "mqtt",
+        at: int = 0,
+        why: str = "",
+    ) -> None:
         reply: Callable[[CommandResult], Any] = lambda result: self.answers.append((id, result))  # noqa: E731
-        self.control.take(Command(source, id, name, reply, recipe_id=recipe_id), at)
+        self.control.take(Command(source, id, name, reply, recipe_id=recipe_id, why=why), at)
 
     @property
     def in_use(self) -> list[int]:
@@ -127,27 +140,27 @@ def test_the_plc_and_a_command_each_switch_off_by_themselves(station: Station) -
 def test_only_what_really_changed_is_written_down(station: Station) -> None:
     station.tell(ENABLE, id="a", source="page:anna")
     assert station.changes == [], "it was on already"
-    station.tell(DISABLE, id="b", source="page:anna")
-    station.tell(DISABLE, id="c", source="mqtt")
-    station.tell(ENABLE, id="d", source="mqtt")
-    station.tell(RESET, id="e", source="page:bob")
+    station.tell(DISABLE, id="b", source="page:anna", why="lamp")
+    station.tell(DISABLE, id="c", source="mqtt", why="never done")
+    station.tell(ENABLE, id="d", source="mqtt", why="lamp is new")
+    station.tell(RESET, id="e", source="page:bob", why="the belt was cleaned")
     station.tell(RESET, id="e", source="page:bob")
     assert station.changes == [
-        Change("page:anna", "inspection", before="on", after="off"),
-        Change("mqtt", "inspection", before="off", after="on"),
-        Change("page:bob", "reset"),
+        Change("page:anna", "inspection", before="on", after="off", why="lamp"),
+        Change("mqtt", "inspection", before="off", after="on", why="lamp is new"),
+        Change("page:bob", "reset", why="the belt was cleaned"),
     ], "a repeated command is done once"
 
 
 def test_a_recipe_is_written_down_when_it_takes_effect_with_the_one_who_chose_it(station: Station) -> None:
-    station.tell(SELECT, 5, source="page:anna")
+    station.tell(SELECT, 5, source="page:anna", why="order 12")
     station.tell(SELECT, 9, id="b", source="mqtt")
     assert station.changes == []
     station.control.hear(heard())
     station.control.hear(heard(5))
     station.control.hear(heard(6))
     assert station.changes == [
-        Change("page:anna", "recipe", before="4", after="5"),
+        Change("page:anna", "recipe", before="4", after="5", why="order 12"),
         Change("plc", "recipe", before="5", after="6"),
     ]
 
@@ -432,6 +445,38 @@ def test_a_challenge_that_cannot_begin_is_not_written_down(station: Station) -> 
         station.control.take(Command("mqtt", number, CommandName.CHALLENGE, reply), 0, lambda why=refusal: why)
         assert station.changes == [Change("mqtt", "challenge", "recipe 4", after="begun")]
     assert station.errors == list(refusals.values())
+
+
+def of_plc(*, by_plc: bool) -> tuple[Control, list[Change]]:
+    changes: list[Change] = []
+    rules = ChallengeRules(parts={}, timeout_ns=1, by_plc=by_plc)
+    return Control(RECIPES, 4, lambda: None, changed=changes.append, challenge=rules), changes
+
+
+def test_the_plc_begins_a_challenge_each_time_its_bit_goes_on() -> None:
+    control, changes = of_plc(by_plc=True)
+    begun = Change("plc", "challenge", "recipe 4", after="begun")
+    for bit, refusal, count in ((True, "", 0), (False, "", 0), (True, "", 1), (True, "", 1), (False, "", 1),
+                                (True, "runs already", 1), (False, "", 1), (True, "", 2)):  # fmt: skip
+        control.hear(heard(challenge=bit), challenge=lambda why=refusal: why)
+        assert changes == [begun] * count, (
+            "a bit that is on at the start begins nothing, and one that stays on no second"
+        )
+    control.hear(heard())
+    control.hear(replace(heard(challenge=True), requests=False), challenge=lambda: "")
+    assert len(changes) == 2, "this link does not say what the PLC wants"
+
+
+def test_a_bit_that_means_something_else_begins_no_challenge() -> None:
+    control, changes = of_plc(by_plc=False)
+    control.hear(heard())
+    control.hear(heard(challenge=True), challenge=lambda: "")
+    assert changes == []
+
+
+def test_a_station_without_challenge_parts_says_so_to_whoever_asks(station: Station) -> None:
+    station.tell(CommandName.CHALLENGE)
+    assert station.errors == ["this station has no challenge parts"]
 
 
 def test_a_new_roll_has_the_command_s_id_as_its_name_and_is_written_down(station: Station) -> None:

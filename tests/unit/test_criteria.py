@@ -84,7 +84,8 @@ def test_a_change_is_told_with_what_it_is_and_the_station_stays_ready(
         run = Run(tmp_path, min_area_mm2=1e9)
     words = "limits.crack.min_area_mm2: 3 before, now 1e+09"
     assert run.told == [("recipe 4", words)]
-    assert run.changes == [Change("files", "criteria", "recipe 4", after=words)]
+    subject = "recipe 4 limits.crack.min_area_mm2"
+    assert run.changes == [Change("files", "criteria", subject, before="3", after="1e+09")]
     assert f"recipe 4 is judged differently than before: {words}" in caplog.text
     assert run.conditions.state is StationState.READY
 

@@ -47,6 +47,20 @@ def test_a_page_that_cannot_be_served_is_told_unless_the_station_runs(tmp_path: 
         assert "the page cannot be served now" not in looks(station, {"systemctl": "active\n"})
 
 
+def test_a_key_or_token_that_others_can_read_is_told(tmp_path: Path) -> None:
+    station = station_files(tmp_path)
+    secrets = {name: tmp_path / name for name in ("page.key", "token")}
+    secrets["token"].write_text("a" * 32)
+    web = certified(tmp_path) + 'machines_token_file = "token"\n'
+    change(station, "[web]\n", "[web]\n" + web)
+    for mode, told in ((0o640, False), (0o644, True)):
+        for secret in secrets.values():
+            secret.chmod(mode)
+        found = looks(station)
+        for key, name in (("private_key", "page.key"), ("machines_token_file", "token")):
+            assert (found.get(f"others can read web.{key}") == f"chmod o-rwx {secrets[name]}") is told
+
+
 def test_a_page_that_nobody_can_log_in_to_is_told_with_the_command(tmp_path: Path) -> None:
     station = station_files(tmp_path)
     users = tmp_path / "users"

@@ -92,6 +92,15 @@ def test_what_runs_as_root_is_that_of_the_lock_files_to_the_byte() -> None:
     assert "--no-deps --no-build-isolation --no-index" in own, "nothing else is fetched, not even to build it"
 
 
+def test_the_wheel_of_a_release_is_installed_as_it_is_and_nothing_is_built(tmp_path: Path) -> None:
+    wheel = tmp_path / "edge_inspector-1.0-py3-none-any.whl"
+    wheel.touch()
+    done = install(None, "--dry-run", "--wheel", str(wheel))
+    locked, own = [line for line in done.stdout.splitlines() if "pip install" in line]
+    assert locked.endswith("--require-hashes --requirement " + str(ROOT / "deploy" / "locks" / "cpu.txt"))
+    assert own.endswith(f"--no-index --force-reinstall {wheel}")
+
+
 def test_a_second_run_changes_nothing_and_keeps_what_was_edited(tmp_path: Path) -> None:
     install(tmp_path)
     (tmp_path / STATION).write_text("# mine\n")
@@ -128,7 +137,10 @@ def test_a_dry_run_for_this_machine_makes_a_user_a_venv_and_a_service() -> None:
     assert "deploy/locks/cpu.txt" in said
 
 
-@pytest.mark.parametrize("arguments", [["--frobnicate"], ["--ort", "tpu"], ["--ort"], ["--purge"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--frobnicate"], ["--ort", "tpu"], ["--ort"], ["--purge"], ["--wheel"], ["--wheel", "gone.whl"]],
+)
 def test_a_wrong_word_is_refused_before_anything_is_done(tmp_path: Path, arguments: list[str]) -> None:
     done = install(tmp_path, *arguments)
     assert done.returncode == 2

@@ -54,10 +54,11 @@ def test_a_version_is_what_the_station_is_challenged_with_after_the_next_start(p
     assert fingerprint_of(after.file.challenge) == kept["hash"]
     assert admin.ask("POST", f"{BASE}/force", {"version": 0}).json == {"next_start": 0}
     assert names(load_station(tmp_path / "station.toml")) == []
+    made = f"1 ({kept['hash']})"
     assert [change for change in page.kept() if isinstance(change, Change)] == [
-        Change("page:admin", "challenge version", "challenge settings", after="1", why="a worn part"),
-        Change("page:admin", "challenge in force", "challenge settings", after="1"),
-        Change("page:admin", "challenge in force", "challenge settings", after="0"),
+        Change("page:admin", "challenge version", "challenge settings", before="0", after=made, why="a worn part"),
+        Change("page:admin", "challenge in force", "challenge settings", before="0", after="1", why="a worn part"),
+        Change("page:admin", "challenge in force", "challenge settings", before="1", after="0"),
     ]
 
 

@@ -82,6 +82,7 @@ class Both:
             "enable": True,
             "reset": False,
             "line_running": True,
+            "challenge": False,
         }
         self.rejected_all = self.out["reject_all"]
         self.out = self.source.cycle("EdgeInspector_DB", **(given_ | inputs))
@@ -445,12 +446,12 @@ def test_more_parts_than_can_be_tracked_are_rejected(both: Both) -> None:
 
 
 def test_the_encoders_record_and_the_control_bits_are_what_the_caller_gave(both: Both) -> None:
-    both.scan(enable=False, reset=True, line_running=False, recipe_id=4)
+    both.scan(enable=False, reset=True, line_running=False, challenge=True, recipe_id=4)
     encoder = ENCODER.unpack(both.db_plc[32:48])
     assert encoder == {"boot_id": BOOT, "count": wrap32(both.belt), "time_us": both.now_us % 2**32}
     header = PLC_HEADER.unpack(both.db_plc[: PLC_HEADER.size])
     assert header is not None
-    assert (header["control"], header["recipe_id"]) == (2, 4)
+    assert (header["control"], header["recipe_id"]) == (10, 4)
     both.scan()
     header = PLC_HEADER.unpack(both.db_plc[: PLC_HEADER.size])
     assert header is not None

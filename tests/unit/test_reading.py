@@ -58,11 +58,12 @@ def test_the_ring_holds_sixteen_parts_and_an_older_slot_is_nobody_s() -> None:
     assert [trigger.part_seq for trigger in heard.triggers] == list(range(2, 17))
 
 
-@pytest.mark.parametrize("bit", range(3))
+@pytest.mark.parametrize("bit", range(4))
 def test_each_bit_of_control_means_one_thing(bit: int) -> None:
     heard = reader().read(block(control=1 << bit), 0)
     assert heard is not None
-    assert [heard.enable, heard.reset, heard.line_running] == [bit == 0, bit == 1, bit == 2]
+    told = [heard.enable, heard.reset, heard.line_running, heard.challenge]
+    assert told == [bit == 0, bit == 1, bit == 2, bit == 3]
 
 
 def test_a_trigger_says_whether_it_was_answered() -> None:

@@ -77,6 +77,7 @@ RULES = ChallengeRules(
     },
     timeout_ns=60_000 * MS,
     blocks=True,
+    by_plc=True,
 )
 HEAD = ShiftHead(
     format=FORMAT,
@@ -241,6 +242,19 @@ def test_a_blocked_line_a_challenge_and_what_came_of_it_are_part_of_the_record()
     rig.step(heard(4, {4: 46_700}))
     (after,) = rig.step(view(51_700))
     assert (after.decision, after.challenge) == (Decision.ACCEPT, "")
+    assert rig.again().unequal == []
+
+
+def test_a_challenge_that_the_plc_began_is_part_of_the_record(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.step(replace(heard(1, {1: 45_000}), challenge=True))
+    (product,) = rig.step(view())
+    rig.step(replace(heard(2, {2: 45_300}), challenge=True))
+    (good,) = rig.step(view(50_300))
+    assert (product.challenge, good.challenge) == ("", "good"), "only what is announced after the bit"
+    rig.step(heard(2, {2: 45_300}))
+    rig.step(replace(heard(2, {2: 45_300}), challenge=True))
+    assert "the challenge that plc asked for does not begin: a challenge runs already, and waits for bad" in caplog.text
     assert rig.again().unequal == []
 
 

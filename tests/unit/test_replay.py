@@ -4,6 +4,7 @@ The shifts in tests/assets hold verdicts of this version. If a change of arithme
 review the difference: `edge-inspector replay SHIFT --copy NEW --rejudged`, then put NEW in its place.
 """
 
+import base64
 import gzip
 import hashlib
 import json
@@ -20,14 +21,15 @@ import pytest
 
 from benchmarks.replay_shift import CHANGED, changed_model
 from edge_inspector.cli import main
-from edge_inspector.codes import Decision
+from edge_inspector.codes import CommandName, Decision
 from edge_inspector.errors import ConfigError
+from edge_inspector.inspection.challenge import ChallengePart, ChallengeRules
 from edge_inspector.replay.comparing import Comparison, text_of
 from edge_inspector.replay.judging import Rejudging
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.shifts.coding import as_json, from_json
-from edge_inspector.shifts.files import Shift
-from edge_inspector.shifts.tape import JudgeStep
+from edge_inspector.shifts.files import Shift, ShiftWriter
+from edge_inspector.shifts.tape import AskedCommand, JudgeStep, KeptItem
 
 ROOT = Path(__file__).parents[2]
 SHIFT = ROOT / "tests" / "assets" / "shift"
@@ -103,7 +105,16 @@ def test_other_limits_change_the_parts_that_they_should(tmp_path: Path, capsys: 
     assert "That costs 50 at most" in told
     page = report.read_text()
     assert "Part 4: REJECT" in page
-    assert page.count("data:image/png;base64,") == 1
+    (shown,) = re.findall(r"data:image/png;base64,([^\"]+)", page)
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(shown), np.uint8), cv2.IMREAD_COLOR)
+    assert (picture == (255, 64, 0)).all(axis=2).any(), "what was a defect then is circled in blue"
+
+
+def test_the_report_of_a_replay_is_pdf_if_its_name_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("fpdf")
+    report = tmp_path / "report.pdf"
+    assert main(["replay", str(FAULTS), "--recorded-views", "--report", str(report)]) == 0
+    assert report.read_bytes().startswith(b"%PDF-")
 
 
 def red_above(folder: Path, least: int, pixels: int) -> Path:
@@ -385,6 +396,53 @@ def test_a_copy_leaves_out_names_and_pictures(tmp_path: Path) -> None:
     assert len(found.pairs) == 8
     assert found.unequal == []
     assert main(arguments) == 2, "nothing is overwritten"
+
+
+def with_part_ids(step: JudgeStep) -> JudgeStep:
+    return replace(step, items=tuple(map(item_with_part_ids, step.items)))
+
+
+def item_with_part_ids(item: KeptItem) -> KeptItem:
+    if item.plc is None:
+        return item
+    triggers = tuple(replace(each, part_id=f"SECRET{each.part_seq % 3}") for each in item.plc.triggers)
+    return KeptItem(plc=replace(item.plc, triggers=triggers))
+
+
+def test_a_copy_leaves_out_the_numbers_of_parts_and_the_names_of_challenge_parts(tmp_path: Path) -> None:
+    shift = Shift(SHIFT)
+    secret = ChallengePart(recipe=1, name="SECRET", expect="accept")
+    head = replace(shift.head, challenge=ChallengeRules(parts={1: (secret, secret)}, timeout_ns=10**12))
+    begun = KeptItem(command=AskedCommand("page:SECRET", "SECRET", CommandName.CHALLENGE))
+    start, *rest = map(with_part_ids, shift.steps())
+    asked = [start, replace(rest[0], items=(begun, *rest[0].items)), *rest[1:]]
+    writer = ShiftWriter(tmp_path / "named", head)
+    for step in Rejudging(head).rejudged(asked):
+        writer.step(step)
+    writer.end("", 0)
+    assert b"SECRET" in gzip.decompress((tmp_path / "named" / "steps.jsonl.gz").read_bytes())
+
+    assert main(["replay", str(tmp_path / "named"), "--copy", str(tmp_path / "copy"), "--anonymous"]) == 0
+    for path in (tmp_path / "copy").iterdir():
+        text = path.read_bytes()
+        assert b"SECRET" not in (gzip.decompress(text) if path.suffix == ".gz" else text), path
+    found = judged(Shift(tmp_path / "copy"))
+    assert found.unequal == []
+    verdicts = [pair.some for pair in found.pairs.values()]
+    assert [each.challenge for each in verdicts].count("master-1") == 2
+    assert len({each.part.part_id for each in verdicts}) == 3, "equal names stay equal"
+
+
+@pytest.mark.parametrize(("options", "how"), [([], MODELS), (["--without-pictures"], ["--recorded-views"])])
+def test_one_command_makes_a_test_of_a_field_report(
+    tmp_path: Path, options: list[str], how: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report"
+    assert main(["replay", str(SHIFT), "--copy", str(report), "--anonymous", *options]) == 0
+    assert f"--expect {report / 'expected.jsonl'}" in capsys.readouterr().out
+    assert (report / "expected.jsonl").read_text() == (SHIFT / "expected.jsonl").read_text()
+    assert main(["replay", str(report), *how, "--expect", str(report / "expected.jsonl")]) == 0
+    assert "0 parts are not judged as expected" in capsys.readouterr().out
 
 
 def test_every_step_is_the_same_after_writing_and_reading() -> None:

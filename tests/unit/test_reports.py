@@ -8,6 +8,7 @@ import threading
 import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -20,11 +21,12 @@ from edge_inspector import pdf
 from edge_inspector.cli import main
 from edge_inspector.codes import Decision
 from edge_inspector.commands import progress, validate
-from edge_inspector.documents import Document
+from edge_inspector.documents import Document, Rate, Text, number_text
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Change, Delivery
 from edge_inspector.store.audit import append
-from edge_inspector.store.measured import Quantiles, measured
+from edge_inspector.store.challenges import StoredChallenge, append_challenge
+from edge_inspector.store.measured import Quantiles, StationFigures, measured
 from edge_inspector.store.results_file import results_path
 from edge_inspector.store.results_writer import ResultsWriter, StoredVerdict
 from edge_inspector.training.data.folder import Folder
@@ -32,7 +34,9 @@ from edge_inspector.training.judging.detection import by_class, by_group, by_siz
 from edge_inspector.training.judging.evidence import Evidence, TruePart, TrueView, gather
 from edge_inspector.training.judging.limits import Limit
 from edge_inspector.training.judging.splits import Judged
+from edge_inspector.web.shift_pdf import ShiftReport
 
+NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 NASTY = "<script>alert(1)</script> \x07 你好 \\ (x) Tj \ud800"
 
 
@@ -174,8 +178,30 @@ def test_a_dash_in_a_column_of_numbers_stands_where_numbers_stand() -> None:
     made = Document("Report")
     made.table(["name", "n"], [("a", 0.5), ("b", "-")])
     assert '<td class="number">-</td>' in made.html()
-    rows = (("a", 0.5, "-"), ("b", "-", "-"))
-    assert [pdf._align(rows, column) for column in range(3)] == ["LEFT", "RIGHT", "RIGHT"]
+    rows = (("a", 0.5, "-", "85.2 %"), ("b", "-", "-", "-"))
+    assert [pdf._align(rows, column) for column in range(4)] == ["LEFT", "RIGHT", "RIGHT", "RIGHT"]
+
+
+def test_shares_have_the_same_decimals_whatever_they_are() -> None:
+    assert [number_text(value) for value in (Rate(1.0), Rate(0.5), 1.0)] == ["1.000", "0.500", "1"]
+
+
+def test_a_table_is_no_wider_than_it_needs() -> None:
+    rows = [("class", "parts"), ("chip", 66), ("colour", 5)]
+    assert sum(pdf._widths(rows, 2, lambda text: 1.65 * len(text), 174.0)) < 40
+
+
+def test_what_is_bad_stands_before_everything_else() -> None:
+    made = Document("Report", "of a station")
+    made.section("Figures")
+    made.text("well", "good")
+    made.text("late", "bad")
+    made.findings()
+    shown = made.html()
+    assert shown.index("Findings") < shown.index("late") < shown.index("Figures") < shown.rindex("late")
+    fine = Document("Report")
+    fine.findings()
+    assert "None." in fine.html()
 
 
 def test_dates_heads_and_hashes_are_not_broken() -> None:
@@ -186,14 +212,18 @@ def test_dates_heads_and_hashes_are_not_broken() -> None:
     heads = ("begin", "end", "what", "why", "acknowledged by")
     date = "2026-12-01T01:14Z"
     events = [heads, (date, date, "E603 parts_not_inspected line", "a long story " * 20, "")]
-    for rows, words in ((events, (date, date, "parts_not_inspected", "story", "acknowledged")), (
+    moves = [("then", "now", "parts"), ("REJECT", "NOT_INSPECTED", 2)]
+    for rows, words in ((moves, ("REJECT", "NOT_INSPECTED", "parts")), (
+        events, (date, date, "parts_not_inspected", "story", "acknowledged"),
+    ), (
         [("file", "SHA-256"), ("/some/where/" * 9, "8a" * 32)], ("file", "8a" * 32),
     )):  # fmt: skip
-        widths = pdf._widths(rows, len(rows[0]), 1.65, page.epw)
+        page.set_font("helvetica", "B", 8)
+        widths = pdf._widths(rows, len(rows[0]), page.get_string_width, page.epw)
         assert sum(widths) < page.epw * 1.02
         for width, word in zip(widths, words, strict=True):
             page.set_font("helvetica", "", 8)
-            assert page.get_string_width(word) + 3 < width * page.epw / sum(widths), word
+            assert page.get_string_width(word) + 3 < width * min(1.0, page.epw / sum(widths)), word
 
 
 def test_validate_writes_one_document_with_everything_that_an_auditor_files(station: Path, squares: Path) -> None:
@@ -219,6 +249,9 @@ def test_validate_writes_one_document_with_everything_that_an_auditor_files(stat
         "1 changes. Hash of the last line:",
         "model, one picture, measured now (ms)",
         "This station checks no signatures",
+        "No promises were broken in 3 runs.",
+        "SHA-256 of its files",
+        "Released by",
         f"{squares}: all 6 files",
         hashlib.sha256(station.read_bytes()).hexdigest(),
         hashlib.sha256((squares / "index.csv").read_bytes()).hexdigest(),
@@ -315,6 +348,39 @@ def test_what_is_no_campaign_is_refused_before_anything_is_measured(
     assert "is no report of `make chaos" in capsys.readouterr().err
 
 
+def figures_of(late: int, **left_ms: tuple[float, ...]) -> StationFigures:
+    none = Quantiles(())
+    links = {link: Quantiles(values) for link, values in left_ms.items()}
+    return StationFigures(
+        parts=3,
+        inspected=3,
+        late=late,
+        first=NOON,
+        last=NOON,
+        latency_ms=none,
+        left_ms=none,
+        error_mm=none,
+        links=links,
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "marks"),
+    [
+        (figures_of(0, plc=(5.0, 90.0)), ["", "good"]),
+        (figures_of(0, plc=(-4402.0, 90.0)), ["", "bad"]),
+        (figures_of(2, plc=(-1.0,)), ["", "bad", "bad"]),
+        (figures_of(0, broker=(-4402.0,)), ["", "good"]),
+    ],
+)
+def test_a_verdict_that_came_to_the_plc_too_late_is_a_finding(found: StationFigures, marks: list[str]) -> None:
+    roles = SimpleNamespace(vital=frozenset({"plc"}))
+    station: Any = SimpleNamespace(roles=roles, file=SimpleNamespace(line=SimpleNamespace(reserve_ms=100)))
+    made = Document("Report")
+    validate._tell_late(made, station, found)
+    assert [block.mark for block in made.blocks if isinstance(block, Text)] == marks
+
+
 def test_a_station_with_another_model_than_its_folder_is_refused(
     tmp_path: Path, squares: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -360,6 +426,17 @@ def test_the_shift_report_is_a_pdf_of_the_same_engine(tmp_path: Path) -> None:
         assert answer.body.startswith(b"%PDF-")
         for wrong in ("since=noon", "since=2026-01-01T00:00Z&until=2025-01-01T00:00Z"):
             assert page.visitor().ask("GET", f"/api/shift.pdf?{wrong}").status == 400
+
+
+def test_a_shift_report_says_first_what_was_bad(tmp_path: Path) -> None:
+    plant = plant_of(tmp_path)
+    begun, why = NOON + timedelta(minutes=5), "scratch 2 must be reject, and was accept"
+    run = StoredChallenge(begun, "page:ann", 1, "c0ffee", expected=1, parts=(), why=why)
+    append_challenge(plant.station.state_dir, run)
+    text = ShiftReport(plant)._document(NOON, NOON + timedelta(hours=8)).html()
+    assert text.index("Findings") < text.index(why) < text.index("Products") < text.rindex(why)
+    assert "page:ann" not in text
+    assert "None." in ShiftReport(plant)._document(NOON - timedelta(hours=8), NOON).html()
 
 
 def test_a_page_without_the_package_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,6 +148,7 @@ class SimpleLink:
             heartbeat=int(reading.values.get("alive", self._readings)),
             enable=bool(reading.values.get("enable", 1)),
             reset=False,
+            challenge=bool(reading.values.get("challenge", 0)),
             line_running=None if running is None else bool(running),
             recipe_id=int(reading.values.get("recipe", 0)),
             ack_session=0,

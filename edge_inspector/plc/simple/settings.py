@@ -15,7 +15,7 @@ from edge_inspector.errors import ConfigError
 from edge_inspector.plc.blocks import wrap32
 from edge_inspector.plc.simple.cells import BIT, Number, PlcCell
 
-_INPUTS = ("trigger", "trigger_count", "running", "alive", "enable", "recipe", "taken")
+_INPUTS = ("trigger", "trigger_count", "running", "alive", "enable", "challenge", "recipe", "taken")
 _OUTPUTS = ("heartbeat", "status")
 
 
@@ -64,6 +64,8 @@ class SimpleSettings(DriverSettings):
     """A number that changes in each scan of the PLC. Without it, nobody notices a PLC in STOP."""
     enable: str | None = None
     """A bit that switches the inspection off while it is off."""
+    challenge: str | None = None
+    """A bit that begins a challenge when it goes on. Only with `challenge.plc_bit`."""
     recipe: str | None = None
     """The number of the recipe that the line expects. 0: any."""
     result: SimpleResult

@@ -68,7 +68,10 @@ function recipeFacts(now, station) {
   return [[t("health.name"), `${recipe.name} (${recipe.id})`], [t("health.hash"), recipe.hash], [t("health.criteria"), now.criteria]];
 }
 
-const command = (name) => h("button", { "data-name": name, onclick: () => (name === "disable" && !confirm(t("health.disable_sure"))) || tell({ name }) }, t(`health.${name}`));
+const command = (name) => h("button", { "data-name": name, onclick: () => {
+  const why = name === "disable" ? prompt(t("health.disable_sure")) : "";
+  if (why !== null) tell({ name, why });
+} }, t(`health.${name}`));
 
 const tell = (body) => done(() => post("/api/command", body));
 
