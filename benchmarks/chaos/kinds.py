@@ -11,16 +11,16 @@ from typing import Any
 
 import paho.mqtt.publish
 
-from benchmarks.chaos.account import Account, account_for, doubted
+from benchmarks.chaos.account import SILENT_NS, Account, account_for, doubted
 from benchmarks.chaos.faults import Draw, Injection, killed, pulsed, restarted, stopped, weather
 from benchmarks.chaos.line import ChaosLine
+from benchmarks.chaos.web import account_for_web
 from edge_inspector.simulation.lines.kinds import KINDS
 from edge_inspector.simulation.options import DemoOptions
 
 Event = dict[str, Any]
 
 _SPEED_MM_S = 1000.0
-_SILENT_NS = 550_000_000  # a gateway counts on a station until it was silent for half a second
 _PATIENCE_S = 3.0  # then somebody comes, and gives RESET
 _GONE_NS = 5_000_000_000  # by now a part has passed the gate, if nobody knows when
 _UNTIL_RESET = ("plc_numbers", "plc_triggers_lost", "verdict_late", "other_writer")
@@ -61,17 +61,17 @@ class KindLine(ChaosLine):
         """The fate of the parts that were triggered in the window."""
         if self.kind is not None and self.kind.promise == "acknowledged":
             found = super().account(window_ns, stored)
+        elif self.kind is not None and self.kind.web:
+            found = account_for_web(self.line, self.read_events(), self.recorder.verdicts(), window_ns)
         else:
             events, messages = by_part(self.read_events(), self.recorder.verdicts())
-            if self.kind is not None and self.kind.web:
-                events = [_between_pieces(event) for event in events]
             found = account_for(
                 events,
                 messages,
                 None,
                 window_ns,
                 forgotten=is_unannounced,
-                dead_ns=_SILENT_NS,
+                dead_ns=SILENT_NS,
                 switches=self.kind is not None and "modbus-output" in self.kind.links,
             )
         return found
@@ -98,17 +98,11 @@ class KindLine(ChaosLine):
             recipe.write_text(calm + _CALM + judged.removeprefix(calm))
 
 
-def _between_pieces(event: Event) -> Event:
-    """A web has no parts. Pieces of a station that began anew lie across two of those that the line counts."""
-    fired = event["kind"] == "gate" and event["fired"]
-    return event | {"hit": event["part_seq"]} if fired and event["hit"] is None else event
-
-
 def is_unannounced(events: Sequence[Event], trigger: Event) -> bool:
     """Whether nobody announced the part to the station, and its line knew, or had died before it could."""
     key = trigger["part_seq"]
     gate = next((event for event in events if event["kind"] == "gate" and event["part_seq"] == key), None)
-    until_ns = trigger["at_ns"] + _GONE_NS if gate is None else gate["at_ns"] + _SILENT_NS
+    until_ns = trigger["at_ns"] + _GONE_NS if gate is None else gate["at_ns"] + SILENT_NS
     readiness = [(event["at_ns"], event["ready"]) for event in events if event["kind"] == "ready"]
     return doubted(readiness, trigger["at_ns"], until_ns) or _died_with(events, trigger)
 

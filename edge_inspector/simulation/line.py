@@ -175,6 +175,8 @@ class Line:
         """The part under the gate when the belt has moved this far. None if there is only belt."""
         along = position_mm - self.gate_mm
         nearest = round((along - _FIRST_MM) / self.pitch_mm)
+        if self.web:  # the gate always has web below it
+            return nearest if 0 <= nearest < self.parts else None
         for part in (nearest - 1, nearest, nearest + 1):
             if 0 <= part < self.parts and abs(self.eye_mm(part) - along) < self.part_length_mm / 2:
                 return part

@@ -13,6 +13,7 @@ from typing import Any
 from edge_inspector.codes import Decision, Reason
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.web import web_parts
+from edge_inspector.simulation.web_told import ToldMark, ToldPiece, told_marks, told_pieces
 
 Event = dict[str, Any]
 PartKey = tuple[int, int]
@@ -193,59 +194,40 @@ def _position(line: Line, ledger: Sequence[Event], triggers: dict[PartKey, Event
 
 def _marks(line: Line, verdicts: Iterable[Event]) -> Event:
     """The marks on a web, compared with the defects that were drawn."""
-    bodies = list(verdicts)
-    stretches = [body["stretch"] for body in bodies]
-    told = {mark["number"]: mark for stretch in stretches for mark in stretch["marks"]}
-    # The roll starts where its first piece does. The pictures end with the last piece.
-    zero = line.counter.read(line.counter_zero(1))
-    starts = [(body["trigger_count"] - zero) / line.counts_per_mm - body["stretch"]["from_m"] * 1000 for body in bodies]
-    start_mm = min(starts, default=0.0) - line.eye_mm(0)
-    drawn = [
-        each
-        for each in web_parts(line.seed, line.pitch_mm, line.parts).defects
-        if each.to_mm < (line.parts - 1) * line.pitch_mm
-    ]
-    blind = [
-        (body["stretch"]["from_m"] * 1000 + start_mm, body["stretch"]["to_m"] * 1000 + start_mm)
-        for body in bodies
-        if body["decision"] == Decision.NOT_INSPECTED.name
-    ]
-    found: list[list[Event]] = [[] for _ in drawn]
+    pieces = told_pieces(line, verdicts)
+    told = told_marks(pieces)
+    end_mm = (line.parts - 1) * line.pitch_mm  # the pictures end with the last piece
+    drawn = [each for each in web_parts(line.seed, line.pitch_mm, line.parts).defects if each.to_mm < end_mm]
+    found: list[list[ToldMark]] = [[] for _ in drawn]
     false = 0
-    for mark in told.values():
-        near = [
-            at
-            for at, defect in enumerate(drawn)
-            if defect.is_near(mark["along_m"] * 1000 + start_mm, mark["across_mm"])
-        ]
+    for mark in told:
+        near = [at for at, defect in enumerate(drawn) if defect.is_near(mark.along_mm, mark.across_mm)]
         if near:
             found[near[0]].append(mark)
         else:
-            false += mark["to_m"] * 1000 < (line.parts - 1) * line.pitch_mm
+            false += mark.to_mm < end_mm
+    unmarked = [defect for defect, marks in zip(drawn, found, strict=True) if not marks]
+    blind = sum(not _is_inspected(pieces, each.along_mm) for each in unmarked)
     pairs = [(defect, marks[0]) for defect, marks in zip(drawn, found, strict=True) if marks]
     return {
-        "web_m": round(sum(stretch["to_m"] - stretch["from_m"] for stretch in stretches), 2),
+        "web_m": round(sum(each.to_mm - each.from_mm for each in pieces) / 1000, 2),
         "defects_drawn": len(drawn),
         "defects_at_seams": sum(defect.at_seam for defect in drawn),
         "marks": len(told),
-        "marks_missed": sum(
-            not marks and not any(begin <= defect.along_mm <= end for begin, end in blind)
-            for defect, marks in zip(drawn, found, strict=True)
-        ),
-        "defects_not_inspected": sum(
-            not marks and any(begin <= defect.along_mm <= end for begin, end in blind)
-            for defect, marks in zip(drawn, found, strict=True)
-        ),
+        "marks_missed": len(unmarked) - blind,
+        "defects_not_inspected": blind,
         "marks_twice": sum(len(marks) > 1 for marks in found),
         "marks_at_seams_once": sum(
             len(marks) == 1 for defect, marks in zip(drawn, found, strict=True) if defect.at_seam
         ),
         "marks_false": false,
-        "mark_along_error_mm": _spread(
-            [abs(mark["along_m"] * 1000 + start_mm - defect.along_mm) for defect, mark in pairs]
-        ),
-        "mark_across_error_mm": _spread([abs(mark["across_mm"] - defect.across_mm) for defect, mark in pairs]),
+        "mark_along_error_mm": _spread([abs(mark.along_mm - defect.along_mm) for defect, mark in pairs]),
+        "mark_across_error_mm": _spread([abs(mark.across_mm - defect.across_mm) for defect, mark in pairs]),
     }
+
+
+def _is_inspected(pieces: Iterable[ToldPiece], along_mm: float) -> bool:
+    return not any(not piece.inspected and piece.covers(along_mm, along_mm) for piece in pieces)
 
 
 def _from_metrics(text: str) -> Event:
