@@ -24,8 +24,8 @@ class WebGeometry:
     """A web in millimetres. `piece_mm` is the length of a virtual piece.
 
     `rows_mm` is, for each view, the way from where positions are measured to the first row of its pictures. `across_mm`
-    is where the left edge of its pictures lies. Marks nearer than `near_mm` are one, and so are marks that may be so near
-    by the bounds on their places. Bounds beyond `overlap_mm` do not count: they would make one mark of many defects.
+    is where the left edge of its pictures lies. Marks nearer than `near_mm` are one. So are those that may be so near
+    by the bounds on their places, but bounds count up to `overlap_mm` only: else many defects would be one mark.
     """
 
     piece_mm: float

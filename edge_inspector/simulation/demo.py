@@ -217,7 +217,9 @@ class Demo:
             lanes=self.lanes,
             gate_mm=self._way_to_gate(),
             places_mm=self.kind.places_mm if self.kind is not None else (),
-            fire_port=self.ports["plc"] if self.kind is not None and self.kind.fires else 0,
+            fire_ports=tuple(free_port() for _ in range(self.lanes))
+            if self.kind is not None and self.kind.fires
+            else (),
             cameras_at_eye=self.kind is not None and self.kind.at_eye,
             counts_per_mm=10.0,
             frames=frames,

@@ -64,7 +64,7 @@ class Line:
     falling: bool = False  # the encoder's counter falls as the belt runs
     cameras_at_eye: bool = False  # the first camera announces the parts: it is where positions are measured from
     places_mm: tuple[float, ...] = ()  # the way from the photo-eye to each lane's picture, if it is not as usual
-    fire_port: int = 0  # the PLC fires the first camera by count, with a datagram to this port
+    fire_ports: tuple[int, ...] = ()  # the PLC fires each camera by count, with a datagram to its port
     web: bool = False  # no parts: the pictures of a continuous web, one piece after the other
     modulo: int = 0  # the counter restarts at 0 at this value. 0: 32 bits, signed
 
@@ -73,7 +73,8 @@ class Line:
         """The line in `path`."""
         table = json.loads(path.read_text())
         pauses = tuple((at, stand) for at, stand in table["pauses"])
-        return cls(**{**table, "pauses": pauses, "places_mm": tuple(table.get("places_mm", ()))})
+        listed = {name: tuple(table.get(name, ())) for name in ("places_mm", "fire_ports")}
+        return cls(**{**table, "pauses": pauses, **listed})
 
     def write(self, path: Path) -> None:
         """For other processes."""

@@ -176,7 +176,7 @@ def _position(line: Line, ledger: Sequence[Event], triggers: dict[PartKey, Event
             # Every simulated camera exposes when the part is at its place, whatever its clock shows.
             lane = abs(int(view["camera"].removeprefix("cam"))) - 1  # cam1, or cam-1 of a camera with several shots
             moved_mm = line.eye_mm(triggers[key]["part"]) + line.offset_mm(lane)
-            if line.fire_port:  # the PLC fires up to one scan late, and the camera knows when that was
+            if line.fire_ports:  # the PLC fires up to one scan late, and the camera knows when that was
                 moved_mm = line.belt.position_mm(view["captured_ns"])
             truth = line.counter.read(zeros[key[0]]) + moved_mm * line.counts_per_mm
             told = round(view["encoder_count"])

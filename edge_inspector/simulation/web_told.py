@@ -26,7 +26,10 @@ class ToldMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToldPiece:
-    """One verdict on a stretch of web. `told` is its number: the run of the station, and its sequence in it."""
+    """One verdict on a stretch of web. `told` is its number: the run of the station, and its sequence in it.
+
+    `inspected`: all cameras have seen it. A piece is rejected for what one camera has seen, even if another was away.
+    """
 
     told: tuple[int, int]
     part_seq: int
@@ -67,7 +70,7 @@ def _piece(line: Line, body: dict[str, Any]) -> ToldPiece:
         part_seq=body["part_seq"],
         from_mm=from_mm,
         to_mm=from_mm + (stretch["to_m"] - stretch["from_m"]) * 1000,
-        inspected=body["decision"] != Decision.NOT_INSPECTED.name,
+        inspected=body["decision"] != Decision.NOT_INSPECTED.name and not body["missing_views"],
         rejects=body["rejects"],
         marks=tuple(
             ToldMark(

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.camera_fire import OUTPUTS
+from edge_inspector.simulation.line import Line, camera_offset_mm
 from edge_inspector.simulation.station_files import models_dir
 
 _STATION = """\
@@ -204,7 +205,7 @@ class LineKind:
     """One kind of line. `process` is the module that plays it, and `port` the one that it serves or uses.
 
     `places_mm` is the way from the photo-eye to each of the `views`, if there is more than the one of `cam1`. `fires`:
-    the PLC fires the camera by count. `web`: there are no parts.
+    the PLC fires each camera by count. `web`: there are no parts.
     """
 
     what: str
@@ -313,6 +314,13 @@ def _simple(driver: str, what: str, places: str, encoder_place: str) -> LineKind
     )
 
 
+def _fired(lane: int) -> str:
+    """A camera on an output of the PLC."""
+    place = camera_offset_mm(lane)
+    text = _CAMERA.replace('"cam1"', f'"cam{lane + 1}"').replace("lane = 0", f"lane = {lane}")
+    return text.replace("{offset_mm}", f"{place}").replace("{look}", f", fired_by = {{line.fire_ports[{lane}]}}")
+
+
 KINDS: Mapping[str, LineKind] = {
     **_BY_MESSAGES,
     "bench": LineKind(
@@ -347,13 +355,14 @@ KINDS: Mapping[str, LineKind] = {
         links=_COMMPLUS + _BROKER_BESIDE,
     ),
     "plc-camera": LineKind(
-        what="the PLC fires the camera by count, up to one scan late",
+        what="the PLC fires eight cameras by count, up to one scan late",
         process="edge_inspector.simulation.plc",
         port="plc",
         promise="acknowledged",
         encoder=_BLOCKS_ENCODER,
         links=_BLOCKS + _BROKER_BESIDE,
-        cameras=_CAMERA.replace("{look}", ", fired_by = {ports[plc]}"),
+        cameras="\n".join(map(_fired, range(OUTPUTS))),
+        views=tuple(f"cam{lane + 1}" for lane in range(OUTPUTS)),
         fires=True,
         pace=0.25,
         tolerance_mm=20.0,
