@@ -1,4 +1,7 @@
-"""Runs the demo line in several ways and prints one table: `make bench`, or `make bench ARGS="--frames DIR"`."""
+"""Runs the demo line in several ways, or lines of other kinds, and prints one table.
+
+`python benchmarks/demo_line.py --line s7commplus --parts 10000` is the long run of a line without PUT/GET.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from edge_inspector.simulation.lines.kinds import KINDS, LANES
 
 COLUMNS = (
     "parts_triggered",
@@ -34,6 +39,7 @@ def main() -> int:
     parser.add_argument("--frames", type=Path, help="a folder with index.csv, for the runs with real images")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--only", default="", help="names of the runs, separated by commas")
+    parser.add_argument("--line", default="", help="lines of other kinds instead, separated by commas, or all")
     given = parser.parse_args()
     ways = {
         "default": [],
@@ -54,6 +60,9 @@ def main() -> int:
             "--speed-mm-s",
             "3000",
         ]
+    if given.line:
+        kinds = [*KINDS, LANES] if given.line == "all" else given.line.split(",")
+        ways = {kind: ["--line", kind] for kind in kinds}
     given.out.mkdir(parents=True, exist_ok=True)
     chosen = given.only.split(",") if given.only else list(ways)
     reports = {name: run(name, [*ways[name], "--parts", str(given.parts)], given.out) for name in chosen}
@@ -68,7 +77,7 @@ def run(name: str, arguments: list[str], out: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         command = [sys.executable, "-m", "edge_inspector", "demo", *arguments, "--report", str(report)]
-        subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=900)
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
         text = report.read_text()
     (out / f"{name.replace(', ', '-').replace(' ', '-')}.json").write_text(text)
     return dict(json.loads(text))
@@ -77,17 +86,17 @@ def run(name: str, arguments: list[str], out: Path) -> dict[str, Any]:
 def table(reports: dict[str, dict[str, Any]]) -> str:
     """One row per figure, one column per run, as Markdown."""
     rows = [f"| | {' | '.join(reports)} |", f"|---|{'---|' * len(reports)}"]
-    rows += [f"| {name} | {' | '.join(str(report[name]) for report in reports.values())} |" for name in COLUMNS]
+    rows += [f"| {name} | {' | '.join(str(report.get(name, '')) for report in reports.values())} |" for name in COLUMNS]
     rows += [
-        f"| {name} p50/p99/max | {' | '.join(_spread(report[name]) for report in reports.values())} |"
+        f"| {name} p50/p99/max | {' | '.join(_spread(report.get(name, {})) for report in reports.values())} |"
         for name in SPREADS
     ]
-    rows.append(f"| rss_mb | {' | '.join(str(report['rss_mb']) for report in reports.values())} |")
+    rows.append(f"| rss_mb | {' | '.join(str(report.get('rss_mb', '')) for report in reports.values())} |")
     return "\n".join(rows)
 
 
 def _spread(found: dict[str, float | None]) -> str:
-    return " / ".join("-" if found[key] is None else f"{found[key]:.2f}" for key in ("p50", "p99", "max"))
+    return " / ".join("-" if found.get(key) is None else f"{found[key]:.2f}" for key in ("p50", "p99", "max"))
 
 
 if __name__ == "__main__":
