@@ -30,6 +30,8 @@ guard = "none"
 [alarm]
 rejects_in_a_row = 0
 reject_share = 0
+not_inspected_share = 1
+blind_share = 1
 """
 
 
@@ -87,15 +89,15 @@ class KindLine(ChaosLine):
 
     def _write_files(self, line_file: Path) -> None:
         super()._write_files(line_file)
-        station, recipe = self.folder / "station.toml", self.folder / "recipe.toml"
+        station = self.folder / "station.toml"
         text = station.read_text().replace("lane = 0,", f'lane = 0, unplugged_by = "{self.folder}/unplugged",')
         if "commands = true" not in text:
             text = re.sub(r'(, |\n)version = "', r'\1commands = true\1version = "', text)
         station.write_text(text)
-        judged = recipe.read_text()
-        if "[alarm]" not in judged:
-            calm, _, _ = judged.partition("not_inspected_share")
-            recipe.write_text(calm + _CALM + judged.removeprefix(calm))
+        for recipe in (self.folder / "recipe.toml", self.folder / "second.toml"):
+            if recipe.exists() and "[alarm]" not in recipe.read_text():
+                judged, _, _ = recipe.read_text().partition("not_inspected_share")
+                recipe.write_text(judged + _CALM)
 
 
 def is_unannounced(events: Sequence[Event], trigger: Event) -> bool:

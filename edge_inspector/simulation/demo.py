@@ -56,8 +56,8 @@ def run_demo(options: DemoOptions) -> int:
     Scoreboard.summary(report)
     if options.report:
         options.report.write_text(json.dumps(report, indent=1) + "\n")
-    broken = report["unaccounted"] or report["duplicates"] or report["gate_wrong_part"]
-    return 1 if broken else 0
+    gates = report["gate_wrong_part"] or report.get("sorted_wrong_part")
+    return 1 if report["unaccounted"] or report["duplicates"] or gates else 0
 
 
 def check_options(options: DemoOptions) -> None:
@@ -124,7 +124,7 @@ class Demo:
         board = Scoreboard(
             self.line, self.broker.kind, self.folder, f"{self.page}   log in as {USER}, password {PASSWORD}"
         )
-        last_ns = self.line.belt.time_at(self.line.eye_mm(self.line.parts - 1) + self.line.gate_mm + 300)
+        last_ns = self.line.belt.time_at(self.line.eye_mm(self.line.parts - 1) + self.line.end_mm + 300)
         kills = list(self._kills)
         first_ns = self.line.belt.time_at(self.line.eye_mm(0))
         revive: list[tuple[float, str]] = []
@@ -143,7 +143,7 @@ class Demo:
         except KeyboardInterrupt:
             board.note("running the line empty ...")
             self.plc.send_signal(signal.SIGUSR1)
-            time.sleep(self.line.gate_mm / self.line.speed_mm_s + 0.5)
+            time.sleep(self.line.end_mm / self.line.speed_mm_s + 0.5)
 
     def _await_station(self) -> None:
         """Wait until it is ready, or permanently degraded: a camera or the broker may be missing on purpose."""
@@ -220,6 +220,7 @@ class Demo:
             fire_ports=tuple(free_port() for _ in range(self.lanes))
             if self.kind is not None and self.kind.fires
             else (),
+            grades=self.kind.grades if self.kind is not None else (),
             cameras_at_eye=self.kind is not None and self.kind.at_eye,
             counts_per_mm=10.0,
             frames=frames,

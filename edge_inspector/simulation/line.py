@@ -65,6 +65,7 @@ class Line:
     cameras_at_eye: bool = False  # the first camera announces the parts: it is where positions are measured from
     places_mm: tuple[float, ...] = ()  # the way from the photo-eye to each lane's picture, if it is not as usual
     fire_ports: tuple[int, ...] = ()  # the PLC fires each camera by count, with a datagram to its port
+    grades: tuple[tuple[str, float], ...] = ()  # the gate of each grade: how far behind the first gate it is
     web: bool = False  # no parts: the pictures of a continuous web, one piece after the other
     modulo: int = 0  # the counter restarts at 0 at this value. 0: 32 bits, signed
 
@@ -74,11 +75,17 @@ class Line:
         table = json.loads(path.read_text())
         pauses = tuple((at, stand) for at, stand in table["pauses"])
         listed = {name: tuple(table.get(name, ())) for name in ("places_mm", "fire_ports")}
-        return cls(**{**table, "pauses": pauses, **listed})
+        grades = tuple((name, way_mm) for name, way_mm in table.get("grades", ()))
+        return cls(**{**table, "pauses": pauses, "grades": grades, **listed})
 
     def write(self, path: Path) -> None:
         """For other processes."""
         path.write_text(json.dumps(asdict(self), indent=1))
+
+    @property
+    def end_mm(self) -> float:
+        """The way from the photo-eye to the last gate."""
+        return self.gate_mm + max((way_mm for _, way_mm in self.grades), default=0.0)
 
     @property
     def belt(self) -> Belt:

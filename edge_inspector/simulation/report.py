@@ -65,7 +65,10 @@ def line_report(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], 
             event["kind"] == "verdict" and event["how"] == "late" and _key(event) in triggers for event in ledger
         ),
         "truth_defective": sum(truth[key] for key in answered),
-        "escapes": sum(truth[key] and decisions[key] == Decision.ACCEPT for key in answered),
+        "escapes": sum(
+            truth[key] and decisions[key] == Decision.ACCEPT and not _may_have_defects(line, mqtt.get(key))
+            for key in answered
+        ),
         "false_rejects": sum(not truth[key] and decisions[key] == Decision.REJECT for key in answered),
     }
     report |= _gate(ledger)
@@ -73,6 +76,8 @@ def line_report(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], 
     report |= _position(line, ledger, triggers, mqtt)
     if line.web:
         report |= _marks(line, mqtt.values())
+    if line.grades:
+        report |= _grades(line, ledger)
     report |= _from_metrics(metrics)
     report["edge_silent_ms"] = _silences(ledger)
     return report
@@ -114,6 +119,25 @@ def _gate(ledger: Sequence[Event]) -> Event:
         "gate_wrong_part": sum(event["hit"] != event["part"] for event in fired),
         "gate_without_verdict": sum(event["why"] == "no verdict" for event in gates),
         **_gate_error(gates),
+    }
+
+
+def _may_have_defects(line: Line, body: Event | None) -> bool:
+    """Whether a good part has a grade that allows defects."""
+    return bool(line.grades) and body is not None and body["grade"] != line.grades[0][0]
+
+
+def _grades(line: Line, ledger: Sequence[Event]) -> Event:
+    """What the gates of the grades did, compared with where the parts physically were."""
+    done = [event for event in ledger if event["kind"] == "sorted"]
+    return {
+        "sorted": dict(sorted(Counter(event["grade"] for event in done).items())),
+        "sorted_wrong_part": sum(event["hit"] != event["part"] for event in done),
+        "sorted_false": sum(
+            line.look.defective(event["part"]) is (event["grade"] == line.grades[0][0])
+            for event in done
+            if event["part"] is not None
+        ),
     }
 
 

@@ -1,6 +1,7 @@
 """Each other kind of line, from its photo-eye to its gate, with the real daemon and real protocols in between."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,15 @@ def test_every_part_of_the_line_has_one_verdict_and_the_gate_hits_no_wrong_part(
     assert told["position_bound_broken"] == 0
     assert told["gate_bound_broken"] == 0
     assert told["accept"] + told["reject"] > 0, "parts are really inspected"
+    ledger = read_ledger(tmp_path / "ledger.jsonl")
+    if kind == "plc-camera":
+        fired = Counter(event["output"] for event in ledger if event["kind"] == "camera")
+        assert fired == dict.fromkeys(range(1, 9), 12), "each output fires for each part"
+    if kind == "changeover":
+        assert {event["recipe_id"] for event in ledger if event["kind"] == "recipe"} >= {1, 2}
+    if kind == "grades":
+        assert (told["sorted_wrong_part"], told["sorted_false"]) == (0, 0)
+        assert 0 < sum(told["sorted"].values()) <= told["accept"], "one that was told too late is rejected"
 
 
 def test_two_lanes_share_a_plc_and_keep_their_own_parts(tmp_path: Path) -> None:
