@@ -304,7 +304,6 @@ OTHER_LINES = (
         lambda station: station.rewrite(_STATION, f"port = {station.ports['plc']}", f"port = {free_port()}"),
         kind="camera-output",
     ),
-    Mistake("constant speed", "the belt stops", _BLIND, world={"pauses": ((4.0, 1.5),)}, kind="camera-timed", parts=40),
     Mistake(
         "constant speed",
         "nobody tells any more whether it runs",
