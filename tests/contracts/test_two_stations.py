@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.register_server import RegisterServer
@@ -13,6 +14,7 @@ from support.verdicts import verdict
 
 from edge_inspector.codes import ErrorCode, StationState
 from edge_inspector.errors import DeviceError
+from edge_inspector.plc import block_link
 from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, EDGE_HEADER
 from edge_inspector.plc.modbus import ModbusLink
 from edge_inspector.plc.modbus_connection import ModbusSettings
@@ -208,7 +210,9 @@ def test_a_daemon_of_an_older_version_that_looks_at_nothing_is_told_of(
     wait_for(lambda: not first.trouble)
 
 
-def test_looking_for_others_costs_one_request_in_five_exchanges(plc: Plc) -> None:
+def test_looking_for_others_costs_one_request_in_five_exchanges(plc: Plc, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = time.monotonic_ns()
+    monkeypatch.setattr(block_link, "time", SimpleNamespace(monotonic_ns=lambda: now_ns))
     identity = Identity(
         station="line-1", boot_id=FIRST, state_dir=Path("/nowhere"), counts_per_mm=10.0, defect_classes=()
     )
@@ -216,12 +220,12 @@ def test_looking_for_others_costs_one_request_in_five_exchanges(plc: Plc) -> Non
     link.open()
     link.exchange(READY)
     plc.server.requests.clear()
-    for turn in range(50):
-        link._look_ns -= 20_000_000 * (turn > 0)  # 20 ms have passed
+    for _ in range(50):
+        now_ns += 20_000_000
         link.exchange(READY)
     looks = [request for request in plc.server.requests if (request.code, request.address) == (3, 1000)]
     link.close()
-    assert 8 <= len(looks) <= 12
+    assert len(looks) == 10
 
 
 def test_a_verdict_on_a_part_of_before_the_takeover_is_void(station: Callable[[int], Station]) -> None:
