@@ -48,7 +48,7 @@ def account_for_web(
             found.missed += round(defect.to_mm - defect.from_mm) * web.misses(defect)
     found.wrong_part = round(sum(web.wrong_mm()))
     told = [(body["boot_id"], body["seq"]) for body in messages]
-    found.repeats = len(told) - len(set(told))
+    found.repeats = sum(told.count(number) - 1 for number in web.numbers())
     return found
 
 
@@ -137,6 +137,10 @@ class _Web:
                 shown = piece.from_mm - before - _TOLERANCE_MM, piece.to_mm + behind + _TOLERANCE_MM
                 if not any(each.from_mm < shown[1] and shown[0] < each.to_mm for each in self._defects):
                     yield piece.to_mm - piece.from_mm
+
+    def numbers(self) -> list[tuple[int, int]]:
+        """Those of the verdicts on pieces that begin in the window."""
+        return [piece.told for piece in self._pieces if self._is_of_window(piece.from_mm)]
 
     def twice_mm(self) -> int:
         """Web that one run of the station has inspected twice, and pieces with a second verdict."""
