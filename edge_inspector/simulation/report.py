@@ -251,7 +251,8 @@ def _marks(line: Line, verdicts: Iterable[Event]) -> Event:
 
 
 def _is_inspected(pieces: Iterable[ToldPiece], along_mm: float) -> bool:
-    return not any(not piece.inspected and piece.covers(along_mm, along_mm) for piece in pieces)
+    covering = [piece for piece in pieces if piece.covers(along_mm, along_mm)]
+    return bool(covering) and all(piece.inspected for piece in covering)
 
 
 def _from_metrics(text: str) -> Event:

@@ -32,6 +32,9 @@ def test_every_part_of_the_line_has_one_verdict_and_the_gate_hits_no_wrong_part(
         assert fired == dict.fromkeys(range(1, 9), 12), "each output fires for each part"
     if kind == "changeover":
         assert {event["recipe_id"] for event in ledger if event["kind"] == "recipe"} >= {1, 2}
+    if kind == "web":
+        assert (told["marks_missed"], told["marks_twice"], told["marks_false"]) == (0, 0, 0)
+        assert told["marks"] > 0
     if kind == "grades":
         assert (told["sorted_wrong_part"], told["sorted_false"]) == (0, 0)
         assert 0 < sum(told["sorted"].values()) <= told["accept"], "one that was told too late is rejected"
