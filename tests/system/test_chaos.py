@@ -166,7 +166,9 @@ def test_the_account_names_what_happened_to_a_part(
     events: list[dict[str, object]], messages: list[dict[str, object]], what: dict[str, int]
 ) -> None:
     found = account_for([READY, *events], messages, None, (0, 2 * S))
-    counted = {name: getattr(found, name) for name in found.__slots__ if name not in ("parts", "known_ms", "faults", "unit")}
+    counted = {
+        name: getattr(found, name) for name in found.__slots__ if name not in ("parts", "known_ms", "faults", "unit")
+    }
     counted.pop("rejected_by_plc")
     assert {name: count for name, count in counted.items() if count} == what
     assert found.violated == bool(set(what) - {"repeats", "late", "forgotten"})

@@ -3,9 +3,13 @@
 import csv
 import hashlib
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -19,6 +23,7 @@ from edge_inspector.records import Image, ModelInfo
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.simulation.tiles import CLASSES, TileLine
 from edge_inspector.training.judging.limits import Limit
+from edge_inspector.training.shipping.claims import holder
 from edge_inspector.training.shipping.manifest import Card, Draft, named
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -220,6 +225,38 @@ def test_a_finished_run_is_not_trained_again(run: Path, data: Path, capsys: pyte
 
 def test_folds_side_by_side_give_the_very_same_net(run: Path, data: Path, tmp_path: Path) -> None:
     assert main(["model", "train", str(data), "--out", str(tmp_path / "run"), *TRAIN, "--jobs", "2"]) == 0
+    for name in ("model.fp32.onnx", "figures.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes(), name
+
+
+def test_machines_that_share_a_run_give_the_very_same_net(run: Path, data: Path, tmp_path: Path) -> None:
+    """One of them is killed while it trains the first fold. The other one takes that fold over."""
+    command = [sys.executable, "-m", "edge_inspector", "model", "train", str(data), "--out", "run", *TRAIN]
+    subprocess.run([*command, "--launcher", "slurm"], cwd=tmp_path, check=True, timeout=300)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "edge-inspector").write_text(f'#!/bin/sh\nexec {sys.executable} -m edge_inspector "$@"\n')
+    (tools / "edge-inspector").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    machines = [
+        subprocess.Popen(
+            ["sh", str(tmp_path / "run" / "launch.slurm")], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    lock, deadline = tmp_path / "run" / "fold-0.lock", time.monotonic() + 300
+    try:
+        while not holder(lock) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        first = next(machine for machine in machines if holder(lock).endswith(f" {machine.pid}"))
+        first.kill()
+        said = [machine.communicate(timeout=300)[0] for machine in machines]
+    finally:
+        for machine in machines:
+            machine.kill()
+            machine.wait()
+    assert sorted(machine.returncode for machine in machines) == [-signal.SIGKILL, 0]
+    assert "held out" in said[machines.index(first) - 1]
     for name in ("model.fp32.onnx", "figures.json"):
         assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes(), name
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from itertools import chain
+import sys
 from pathlib import Path
 from typing import Final, get_args
 
@@ -13,7 +13,7 @@ from edge_inspector.commands.arguments import positive, share, whole
 from edge_inspector.commands.model.arguments import DATA, add_cost, pair, training_libraries
 from edge_inspector.segmenters.manifest import Fill
 from edge_inspector.training.judging.figures import counted
-from edge_inspector.training.judging.report import write_run_report
+from edge_inspector.training.shipping.launchers import LAUNCHERS, job_of, write_job
 
 _BY_DATA: Final = "(default: chosen from the data)"
 
@@ -154,15 +154,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=whole, default=1, help="folds trained at the same time, with --threads each (default: 1)"
     )
+    parser.add_argument(
+        "--launcher",
+        choices=LAUNCHERS,
+        help="train on several machines: write a job file into RUN and end. All of them must see DATA and RUN",
+    )
 
 
 def run(given: argparse.Namespace) -> int:
     """Train, or continue a run."""
     with training_libraries():
         from edge_inspector.commands.model.train_order import order_of
-        from edge_inspector.training.shipping.runs import read_limits, train_run
+        from edge_inspector.training.shipping.runs import train_run
     cv2.setNumThreads(1)
     task, order = order_of(given)
+    if given.launcher is not None:
+        return _launch(given, len(order.folds(task)))
     achieved = train_run(task, order, given.out)
     good = achieved.parts - achieved.defective
     print(
@@ -170,7 +177,21 @@ def run(given: argparse.Namespace) -> int:
         f"{counted(achieved.defective - achieved.escapes, achieved.defective)} of the defective caught, "
         f"{counted(achieved.false_rejects, good)} of the good rejected, mean IoU {achieved.mean_iou:.3f}"
     )
-    held_out = chain.from_iterable(task.judged(fold) for fold in order.folds(task))
-    write_run_report(given.out, task.classes, read_limits(given.out), held_out)
     print(f"report: {given.out / 'report.html'}")
     return 0
+
+
+def _launch(given: argparse.Namespace, folds: int) -> int:
+    named = [Path(given.data), given.start, given.encoder_weights]
+    paths = [path for path in named if path is not None and path.exists()]
+    job = job_of(_words_to_repeat(), paths, run=given.out, folds=folds, threads=given.threads)
+    path, submit = write_job(given.launcher, job)
+    print(f"{folds} processes share {folds} folds. Read {path}, and then type: {submit}")
+    return 0
+
+
+def _words_to_repeat() -> list[str]:
+    """The words of this command, without those that ask for a job file."""
+    words = sys.argv[1:]
+    spot = next(index for index, word in enumerate(words) if word.startswith("--la"))
+    return words[:spot] + words[spot + (1 if "=" in words[spot] else 2) :]

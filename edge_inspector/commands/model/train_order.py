@@ -132,7 +132,7 @@ def _order(given: argparse.Namespace, task: Task) -> Order:
 
 def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
     """All settings that change the result, without the paths of this machine."""
-    aside = {"command", "model_command", "data", "out", "threads", "jobs", "false_rejects", "cost"}
+    aside = {"command", "model_command", "data", "out", "threads", "jobs", "launcher", "false_rejects", "cost"}
     asked = vars(given).items()
     settings = {key: _content(value) if isinstance(value, Path) else value for key, value in asked if key not in aside}
     return settings | {"task": task.name, "classes": list(task.classes), "data_sha256": learned_from(task)}

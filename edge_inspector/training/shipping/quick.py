@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +12,10 @@ import torch
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.tasks import FolderTask, Task
 from edge_inspector.training.judging.figures import counted
-from edge_inspector.training.judging.report import write_run_report
 from edge_inspector.training.learning.train import Plan, Training
 from edge_inspector.training.shipping.manifest import Card
 from edge_inspector.training.shipping.packing import Shipping, pack
-from edge_inspector.training.shipping.runs import RUN_FILE, Order, read_json, read_limits, train_run
+from edge_inspector.training.shipping.runs import RUN_FILE, Order, read_json, train_run
 
 _SHIPPED_SHARE: Final = 4.0 / 3.0  # the net to ship continues the first one for a third of its steps
 _STEPS_MIN: Final = 20
@@ -45,8 +43,6 @@ def quick_model(task: Task, order: Order, out: Path, asked: Quick) -> Path:
         f"on pictures that it had not seen: {counted(found.defective - found.escapes, found.defective)} of the "
         f"defective rejected, {counted(found.false_rejects, good)} of the good rejected too"
     )
-    held_out = chain.from_iterable(task.judged(fold) for fold in order.folds(task))
-    write_run_report(out, task.classes, read_limits(out), held_out)
     shipping = Shipping(
         card=asked.card,
         models=asked.models,

@@ -15,10 +15,12 @@ import json
 import multiprocessing
 import signal
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,17 +36,19 @@ from edge_inspector.training.data.tasks import FolderTask, Task
 from edge_inspector.training.judging.evidence import Evidence, gather
 from edge_inspector.training.judging.figures import Figures, counted, figures
 from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits, elsewhere
-from edge_inspector.training.judging.report import SHOWN_FILE, write_shown
+from edge_inspector.training.judging.report import SHOWN_FILE, write_run_report, write_shown
 from edge_inspector.training.judging.runtimes import model_predictor
 from edge_inspector.training.learning.ensemble import OneClass
 from edge_inspector.training.learning.export import export_onnx
 from edge_inspector.training.learning.train import Plan, fit
 from edge_inspector.training.learning.unet import STRIDE, Deployed
+from edge_inspector.training.shipping.claims import claimed, holder, waited
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft, score_row
 
 RUN_FILE: Final = "run.json"
 FIGURES_FILE: Final = "figures.json"
 _PR_SET_PDEATHSIG: Final = 1
+_LOOK_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +72,22 @@ class Order:
 
 
 def train_run(task: Task, order: Order, run: Path) -> Figures:
-    """Cross-validate, choose limits on held-out parts, train on everything, export. Returns the held-out figures."""
+    """Cross-validate, choose limits on held-out parts, train on everything, report. Returns the held-out figures.
+
+    Processes and machines that are given the same run share its work: each fold is trained by one of them.
+    """
     torch.set_num_threads(order.threads)
-    _begin(run, order)
-    _show(task, order, run)
-    if order.jobs > 1:
-        _learn_side_by_side(task, order, run)
-    folds = [_fold_evidence(task, order, run, fold) for fold in order.folds(task)]
+    run.mkdir(parents=True, exist_ok=True)
+    with waited(run / "begin.lock"):
+        _begin(run, order)
+        _show(task, order, run)
+    _learn(task, order, run)
+    with waited(run / "figures.lock"):
+        return _judge(task, order, run)
+
+
+def _judge(task: Task, order: Order, run: Path) -> Figures:
+    folds = [Evidence.load(_kept(run, fold)) for fold in order.folds(task)]
     seen = Evidence.joined(folds)
     seen.save(run / "held-out.npz")
     stride = STRIDE * task.shrink
@@ -93,19 +106,61 @@ def train_run(task: Task, order: Order, run: Path) -> Figures:
         )
         table["elsewhere"] = {"part_recall": caught, "false_reject_rate": refused}
     _write_json(run / FIGURES_FILE, table)
-    _net_to_ship(task, order, run)
+    write_run_report(run, task.classes, limits, chain.from_iterable(task.judged(fold) for fold in order.folds(task)))
     return achieved
 
 
-def _learn_side_by_side(task: Task, order: Order, run: Path) -> None:
-    """Train the folds, and then the net to ship, in parallel processes. The result is the same as one by one."""
+def _learn(task: Task, order: Order, run: Path) -> None:
+    """Train the folds and the net to ship, with as many processes as asked. The result is the same as with one."""
+    if order.jobs == 1:
+        _work(task, order, run)
+        return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(order.jobs, context, _begin_worker, (order.threads,)) as pool:
-        folds = [pool.submit(_fold_evidence, task, order, run, fold) for fold in order.folds(task)]
-        folds[0].result()  # the net to ship continues from it
-        pool.submit(_net_to_ship, task, order, run).result()
-        for fold in folds[1:]:
-            fold.result()
+        for worker in [pool.submit(_work, task, order, run) for _ in range(order.jobs)]:
+            worker.result()
+
+
+def _work(task: Task, order: Order, run: Path) -> None:
+    """Take one step after the other that nobody else has taken, until all are done."""
+    told: set[Path] = set()
+    while left := [step for step in _steps(task, order, run) if not step.done.exists()]:
+        if not any(_take(step) for step in left if step.needs.exists()):
+            for lock in {step.lock for step in left} - told:
+                told.add(lock)
+                print(f"waiting for {lock.stem} ({holder(lock) or 'not begun'})", flush=True)
+            time.sleep(_LOOK_S)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """One piece of a run's work. `needs` and `done` are the files before and after it."""
+
+    needs: Path
+    done: Path
+    work: Callable[[], object]
+
+    @property
+    def lock(self) -> Path:
+        return self.done.with_suffix(".lock")
+
+
+def _steps(task: Task, order: Order, run: Path) -> list[_Step]:
+    folds = [
+        _Step(needs=run / RUN_FILE, done=_kept(run, fold), work=partial(_judge_fold, task, order, run, fold))
+        for fold in order.folds(task)
+    ]
+    # The net to ship continues from the first fold.
+    ship = _Step(needs=_kept(run, 0), done=run / FILES["fp32"], work=partial(_net_to_ship, task, order, run))
+    return [folds[0], ship, *folds[1:]]
+
+
+def _take(step: _Step) -> bool:
+    """Do a step, unless another process is at it."""
+    with claimed(step.lock) as mine:
+        if mine and not step.done.exists():
+            step.work()
+        return mine
 
 
 def _begin_worker(threads: int) -> None:
@@ -115,10 +170,9 @@ def _begin_worker(threads: int) -> None:
 
 
 def _net_to_ship(task: Task, order: Order, run: Path) -> None:
-    if not (run / FILES["fp32"]).exists():
-        # With one fold, its net has seen all training data already.
-        deployed = _deployed(task, order, run, 0 if task.folds == 1 else None)
-        export_onnx(deployed, run / FILES["fp32"], _shape(task, order))
+    # With one fold, its net has seen all training data already.
+    deployed = _deployed(task, order, run, 0 if task.folds == 1 else None)
+    export_onnx(deployed, run / FILES["fp32"], _shape(task, order))
 
 
 def learned_from(task: Task) -> str:
@@ -163,7 +217,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _begin(run: Path, order: Order) -> None:
-    run.mkdir(parents=True, exist_ok=True)
     path = run / RUN_FILE
     asked = json.loads(json.dumps(order.settings))
     if path.exists():
@@ -183,10 +236,11 @@ def _show(task: Task, order: Order, run: Path) -> None:
         print(f"training patches: {run / SHOWN_FILE}", flush=True)
 
 
-def _fold_evidence(task: Task, order: Order, run: Path, fold: int) -> Evidence:
-    kept = run / f"fold-{fold}.npz"
-    if kept.exists():
-        return Evidence.load(kept)
+def _kept(run: Path, fold: int) -> Path:
+    return run / f"fold-{fold}.npz"
+
+
+def _judge_fold(task: Task, order: Order, run: Path, fold: int) -> None:
     print(f"fold {fold + 1} of {task.folds}", flush=True)
     deployed = _deployed(task, order, run, fold)
     with tempfile.TemporaryDirectory() as scratch:
@@ -197,8 +251,7 @@ def _fold_evidence(task: Task, order: Order, run: Path, fold: int) -> Evidence:
         )
         predict, _ = model_predictor(folder, "fp32")
         seen = gather(predict, classes=len(task.classes), stride=STRIDE * task.shrink, parts=task.judged(fold))
-    seen.save(kept)
-    return seen
+    seen.save(_kept(run, fold))
 
 
 def _deployed(task: Task, order: Order, run: Path, fold: int | None) -> Deployed:
