@@ -156,13 +156,12 @@ class SimulatedCamera(Camera):
         return self._frame(self._captured[0], captured_ns, self._picture)
 
     def _on_fire(self, line: Line, fired: socket.socket, timeout_s: float) -> Frame | None:
-        """A picture of what is below the camera when the PLC fires it."""
+        """A picture of what was below the camera when the PLC fired it."""
         fired.settimeout(timeout_s)
         try:
-            fired.recv(64)
+            captured_ns = int(fired.recv(64))
         except TimeoutError:
             return None
-        captured_ns = time.monotonic_ns()
         part = line.part_below(line.belt.position_mm(captured_ns), self._settings.offset_mm)
         return self._frame(part + 1, captured_ns, line.look.render(part, self._settings.lane))
 

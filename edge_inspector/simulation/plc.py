@@ -268,7 +268,8 @@ class SimulatedPlc:
     def _fire_cameras(self, now: int) -> None:
         count = self._line.raw_count(self._line.belt.position_mm(now), self._zero)
         for output, due in self._cameras.scan(count):
-            self._fires.sendto(b"fire", ("127.0.0.1", self._line.fire_ports[output]))
+            # A real camera exposes at once. This one may be late to hear of it, so it is told when that was.
+            self._fires.sendto(str(now).encode(), ("127.0.0.1", self._line.fire_ports[output]))
             late_mm = abs(wrap32(count - due)) / self._line.counts_per_mm
             self._log("camera", output=output + 1, late_mm=late_mm, at_ns=now)
 

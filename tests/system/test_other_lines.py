@@ -51,6 +51,17 @@ def test_two_lanes_share_a_plc_and_keep_their_own_parts(tmp_path: Path) -> None:
     assert boots[0].isdisjoint(boots[1]), "each has its own instance of the function block"
 
 
+def test_the_station_of_one_lane_is_killed_and_the_other_lane_goes_on(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    run_lanes(DemoOptions(line="lanes", parts=20, kills=("daemon@1",), keep=tmp_path, report=report))
+    first, second = json.loads(report.read_text())["lanes"]
+    assert (first["duplicates"], first["gate_wrong_part"], first["escapes"]) == (0, 0, 0)
+    assert (second["unaccounted"], second["duplicates"], second["gate_wrong_part"]) == (0, 0, 0)
+    assert "daemon_restarted" not in second["not_inspected_reasons"]
+    logs = [(tmp_path / f"lane-{lane}" / "daemon.log").read_text() for lane in (1, 2)]
+    assert [log.count(", boot ") for log in logs] == [2, 1], "so often each station began"
+
+
 @pytest.mark.parametrize("what", ["plc", "daemon", "broker"])
 def test_a_process_that_is_killed_costs_no_verdict_and_no_wrong_part(tmp_path: Path, what: str) -> None:
     """The gateway, the station or the broker of a line that has nothing but MQTT."""

@@ -26,7 +26,8 @@ class DemoLane(Demo):
 
     def __init__(self, options: DemoOptions, folder: Path, *, lane: int, plc: SharedPlc) -> None:
         folder.mkdir(exist_ok=True)
-        super().__init__(replace(options, line="", seed=options.seed + lane, cameras=1), folder)
+        kills = options.kills if lane == 0 else ()
+        super().__init__(replace(options, line="", seed=options.seed + lane, cameras=1, kills=kills), folder)
         self._lane = lane
         self._shared = plc
         self.ports["plc"] = self.station_ports["plc"] = plc.port
