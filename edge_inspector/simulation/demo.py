@@ -70,6 +70,7 @@ class Demo:
     """The processes of one run and their files."""
 
     stop_s = 10.0  # that the daemon may take to stop
+    waits = False  # for other lines: somebody else starts the belt
 
     def __init__(self, options: DemoOptions, folder: Path) -> None:
         self.options = options
@@ -116,8 +117,13 @@ class Demo:
             self.daemon = self._start_daemon()
             stack.callback(lambda: end_process(self.daemon))
             self._await_station()
-            self.line.start(time.monotonic_ns() + int(self.options.lead_s * 1e9))
+            if not self.waits:
+                self.start_belt()
             yield
+
+    def start_belt(self) -> None:
+        """Let the parts come."""
+        self.line.start(time.monotonic_ns() + int(self.options.lead_s * 1e9))
 
     def play(self) -> None:
         """Let the line run until its last part is past the gate, or Ctrl-C. Kill the processes named in the options."""

@@ -53,7 +53,7 @@ def test_two_lanes_share_a_plc_and_keep_their_own_parts(tmp_path: Path) -> None:
 
 def test_the_station_of_one_lane_is_killed_and_the_other_lane_goes_on(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    run_lanes(DemoOptions(line="lanes", parts=20, kills=("daemon@1",), keep=tmp_path, report=report))
+    run_lanes(DemoOptions(line="lanes", parts=20, speed_mm_s=500, kills=("daemon@1",), keep=tmp_path, report=report))
     first, second = json.loads(report.read_text())["lanes"]
     assert (first["duplicates"], first["gate_wrong_part"], first["escapes"]) == (0, 0, 0)
     assert (second["unaccounted"], second["duplicates"], second["gate_wrong_part"]) == (0, 0, 0)
