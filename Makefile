@@ -8,7 +8,7 @@ OPTIONS := install --quiet --disable-pip-version-check --constraint constraints.
 INSTALL := $(BIN)/pip $(OPTIONS)
 
 .PHONY: demo docs site test test-training check lint types layers coverage bench chaos wrong fuzz mutation peers soak screenshots \
-	wheel system-packages constraints locks sbom pin-images clean
+	wheel system-packages constraints locks sbom pin-images image clean
 
 demo: $(VENV)/.demo-$(ORT)
 	$(BIN)/edge-inspector demo $(ARGS)
@@ -159,6 +159,10 @@ sbom: $(BIN)/pip
 # `make pin-images ARGS=--check` only compares.
 pin-images:
 	$(PYTHON) deploy/containers/pin_images.py $(ARGS)
+
+# The image on a machine without Docker, for its tests: `sudo make image`, `sudo make test ARGS=tests/system/test_image.py`.
+image:
+	sh deploy/containers/image.sh
 
 clean:
 	rm -rf $(VENV) $(TRAINING) build dist site

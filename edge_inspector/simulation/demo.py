@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +71,7 @@ class Demo:
 
     stop_s = 10.0  # that the daemon may take to stop
     waits = False  # for other lines: somebody else starts the belt
+    program: Sequence[str] = (sys.executable, "-m", "edge_inspector")
 
     def __init__(self, options: DemoOptions, folder: Path) -> None:
         self.options = options
@@ -301,7 +302,7 @@ class Demo:
     def _start_daemon(self) -> subprocess.Popen[bytes]:
         with (self.folder / "daemon.log").open("a") as log:
             daemon = subprocess.Popen(
-                [sys.executable, "-m", "edge_inspector", "run", str(self.folder / "station.toml")],
+                [*self.program, "run", str(self.folder / "station.toml")],
                 stderr=log,
                 stdout=log,
                 start_new_session=True,
