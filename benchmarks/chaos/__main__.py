@@ -163,7 +163,7 @@ def _print_run(result: dict[str, Any]) -> None:
     counts = ", ".join(f"{name} {result[name]}" for name in ("late", *_COLUMNS) if name != "parts" and result[name])
     print(
         f"{result['run']:4} {result['line']:13} {result['fault']:28} {result['lasts_s']:5.2f} s"
-        f" {result['parts']:3} parts {text}"
+        f" {result['parts']:3} {result['unit']} {text}"
         f" {counts}{known} {'; '.join(result['faults'])}",
         flush=True,
     )
@@ -172,14 +172,21 @@ def _print_run(result: dict[str, Any]) -> None:
 def _print_table(results: Sequence[dict[str, Any]]) -> None:
     by_fault = defaultdict(list)
     for result in results:
-        by_fault[result["line"] or result["fault"]].append(result)
+        by_fault[_name(result)].append(result)
+    in_parts = [result for result in results if result["unit"] == "parts"]
     print(f"\n| fault, or line | runs | {' | '.join(_COLUMNS.values())} | PLC knew after, p50 / p99 / max ms |")
     print("|---" * (len(_COLUMNS) + 3) + "|")
-    for name, runs in [*sorted(by_fault.items()), ("all", list(results))]:
+    for name, runs in [*sorted(by_fault.items()), ("all parts", in_parts)]:
         known = sorted(run["known_ms"] for run in runs if run["known_ms"] is not None)
         at = [known[min(len(known) - 1, int(len(known) * share))] for share in (0.5, 0.99, 1.0)] if known else []
         cells = [name, len(runs), *(sum(run[column] for run in runs) for column in _COLUMNS)]
         print(f"| {' | '.join(map(str, cells))} | {' / '.join(f'{ms:.0f}' for ms in at)} |")
+
+
+def _name(result: dict[str, Any]) -> str:
+    """The row of a result. A web has millimetres where the others have parts."""
+    name: str = result["line"] or result["fault"]
+    return name if result["unit"] == "parts" else f"{name}, in {result['unit']}"
 
 
 def _parser() -> argparse.ArgumentParser:

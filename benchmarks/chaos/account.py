@@ -13,6 +13,8 @@ from edge_inspector.simulation.plc import EDGE_DEAD_NS, SCAN_NS
 Event = dict[str, Any]
 PartKey = tuple[int, int]
 
+SILENT_NS = 550_000_000  # a gateway counts on a station until it was silent for half a second
+
 
 @dataclass(slots=True, kw_only=True)
 class Account:
@@ -30,6 +32,8 @@ class Account:
       the station itself switches the gate, over a network that can be slow.
     - `repeats`: messages that came twice.
     - `resets`: RESET that a person had to give.
+
+    On a web `unit` is "mm", and everything but messages and RESET is counted in millimetres (web.py).
     """
 
     parts: int = 0
@@ -49,6 +53,7 @@ class Account:
     excused: int = 0
     known_ms: float | None = None
     faults: list[str] = field(default_factory=list)
+    unit: str = "parts"
 
     @property
     def violated(self) -> bool:

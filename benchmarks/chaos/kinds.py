@@ -11,16 +11,16 @@ from typing import Any
 
 import paho.mqtt.publish
 
-from benchmarks.chaos.account import Account, account_for, doubted
+from benchmarks.chaos.account import SILENT_NS, Account, account_for, doubted
 from benchmarks.chaos.faults import Draw, Injection, killed, pulsed, restarted, stopped, weather
 from benchmarks.chaos.line import ChaosLine
+from benchmarks.chaos.web import account_for_web
 from edge_inspector.simulation.lines.kinds import KINDS
 from edge_inspector.simulation.options import DemoOptions
 
 Event = dict[str, Any]
 
 _SPEED_MM_S = 1000.0
-_SILENT_NS = 550_000_000  # a gateway counts on a station until it was silent for half a second
 _PATIENCE_S = 3.0  # then somebody comes, and gives RESET
 _GONE_NS = 5_000_000_000  # by now a part has passed the gate, if nobody knows when
 _UNTIL_RESET = ("plc_numbers", "plc_triggers_lost", "verdict_late", "other_writer")
@@ -30,6 +30,8 @@ guard = "none"
 [alarm]
 rejects_in_a_row = 0
 reject_share = 0
+not_inspected_share = 1
+blind_share = 1
 """
 
 
@@ -61,17 +63,17 @@ class KindLine(ChaosLine):
         """The fate of the parts that were triggered in the window."""
         if self.kind is not None and self.kind.promise == "acknowledged":
             found = super().account(window_ns, stored)
+        elif self.kind is not None and self.kind.web:
+            found = account_for_web(self.line, self.read_events(), self.recorder.verdicts(), window_ns)
         else:
             events, messages = by_part(self.read_events(), self.recorder.verdicts())
-            if self.kind is not None and self.kind.web:
-                events = [_between_pieces(event) for event in events]
             found = account_for(
                 events,
                 messages,
                 None,
                 window_ns,
                 forgotten=is_unannounced,
-                dead_ns=_SILENT_NS,
+                dead_ns=SILENT_NS,
                 switches=self.kind is not None and "modbus-output" in self.kind.links,
             )
         return found
@@ -87,28 +89,22 @@ class KindLine(ChaosLine):
 
     def _write_files(self, line_file: Path) -> None:
         super()._write_files(line_file)
-        station, recipe = self.folder / "station.toml", self.folder / "recipe.toml"
+        station = self.folder / "station.toml"
         text = station.read_text().replace("lane = 0,", f'lane = 0, unplugged_by = "{self.folder}/unplugged",')
         if "commands = true" not in text:
             text = re.sub(r'(, |\n)version = "', r'\1commands = true\1version = "', text)
         station.write_text(text)
-        judged = recipe.read_text()
-        if "[alarm]" not in judged:
-            calm, _, _ = judged.partition("not_inspected_share")
-            recipe.write_text(calm + _CALM + judged.removeprefix(calm))
-
-
-def _between_pieces(event: Event) -> Event:
-    """A web has no parts. Pieces of a station that began anew lie across two of those that the line counts."""
-    fired = event["kind"] == "gate" and event["fired"]
-    return event | {"hit": event["part_seq"]} if fired and event["hit"] is None else event
+        for recipe in (self.folder / "recipe.toml", self.folder / "second.toml"):
+            if recipe.exists() and "[alarm]" not in recipe.read_text():
+                judged, _, _ = recipe.read_text().partition("not_inspected_share")
+                recipe.write_text(judged + _CALM)
 
 
 def is_unannounced(events: Sequence[Event], trigger: Event) -> bool:
     """Whether nobody announced the part to the station, and its line knew, or had died before it could."""
     key = trigger["part_seq"]
     gate = next((event for event in events if event["kind"] == "gate" and event["part_seq"] == key), None)
-    until_ns = trigger["at_ns"] + _GONE_NS if gate is None else gate["at_ns"] + _SILENT_NS
+    until_ns = trigger["at_ns"] + _GONE_NS if gate is None else gate["at_ns"] + SILENT_NS
     readiness = [(event["at_ns"], event["ready"]) for event in events if event["kind"] == "ready"]
     return doubted(readiness, trigger["at_ns"], until_ns) or _died_with(events, trigger)
 

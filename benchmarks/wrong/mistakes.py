@@ -192,13 +192,18 @@ RIGHT_ONES = (
     Mistake(RIGHT, "one count for each millimetre", world={"counts_per_mm": 1.0}),
 )
 
+
+def _kill_plc(station: WrongStation) -> None:
+    station.kill("plc")
+
+
 _TOLD_BY_KIND = (*_BLIND, "line_mismatch", "plc_triggers_lost")
 
 OTHER_LINES = (
     # Each kind of line, and what its own way of telling can get wrong.
     *(
         Mistake(RIGHT, f"the line {kind}, as it should be", kind=kind)
-        for kind in ("s7-simple", "modbus-simple", "mqtt", "camera")
+        for kind in ("s7-simple", "modbus-simple", "two-plcs", "s7commplus", "mqtt", "camera", "shots", "bench")
     ),
     Mistake(
         "simple PLC",
@@ -223,6 +228,58 @@ OTHER_LINES = (
     ),
     Mistake("simple PLC", "killed", ("plc_lost",), during=lambda station: station.kill("plc"), kind="s7-simple"),
     Mistake("simple PLC", "killed", ("plc_lost",), during=lambda station: station.kill("plc"), kind="modbus-simple"),
+    Mistake("simple PLC", "its counter jumps", ("plc_numbers",), during=_odd("counter_jumps"), kind="s7-simple"),
+    Mistake(
+        "simple PLC", "its counter is set back", ("plc_numbers",), during=_odd("counter_set_back"), kind="modbus-simple"
+    ),
+    Mistake("simple PLC", "goes to STOP", ("plc_lost",), during=_odd("stopped"), kind="modbus-simple"),
+    Mistake("two PLCs", "both are killed", ("plc_lost", "encoder_lost"), during=_kill_plc, kind="two-plcs"),
+    Mistake(
+        "two PLCs",
+        "the encoder's words are swapped",
+        ("encoder_lost", *_TOLD_BY_KIND),
+        _station('count = "holding 4 as dint"', 'count = "holding 4 as dint", word_order = "low-first"'),
+        kind="two-plcs",
+    ),
+    Mistake("two PLCs", "counts_per_mm wrong by 4", _TOLD_BY_KIND, _scaled(4), kind="two-plcs"),
+    Mistake("no PUT/GET", "killed", ("plc_lost",), during=_kill_plc, kind="s7commplus"),
+    Mistake("no PUT/GET", "said to fall, but rises", ("line_mismatch",), _scaled(-1), kind="s7commplus"),
+    Mistake(
+        "no PUT/GET",
+        "another DB number",
+        ("plc_lost",),
+        lambda station: station.rewrite(
+            _STATION, f"port = {station.ports['plc']}, tls", f"db_plc = 200, port = {station.ports['plc']}, tls"
+        ),
+        kind="s7commplus",
+    ),
+    Mistake(
+        "PLC fires the cameras",
+        "one stands 50 mm further on",
+        _BLIND,
+        _station("offset_mm = 300.0\nmm_per_px", "offset_mm = 250.0\nmm_per_px"),
+        kind="plc-camera",
+    ),
+    Mistake("shots", "one is missing", _BLIND, _camera("skip_every = 3"), kind="shots"),
+    Mistake("shots", "one comes twice", _BLIND, _camera("double_every = 3"), kind="shots"),
+    Mistake(
+        "shots", "the camera is unplugged", ("camera_lost",), _camera("lost_from = 10, lost_until = 99"), kind="shots"
+    ),
+    Mistake(
+        "bench",
+        "the camera is unplugged",
+        ("camera_lost",),
+        lambda station: station.rewrite(
+            _STATION, "lane = 0,", f'lane = 0, unplugged_by = "{station.folder}/unplugged",'
+        ),
+        during=lambda station: (station.folder / "unplugged").touch(),
+        kind="bench",
+    ),
+    Mistake("bench", "its broker dies", ("broker_lost",), during=lambda station: station.kill("broker"), kind="bench"),
+    Mistake(
+        "gateway", "its numbers jump", ("plc_numbers", "plc_triggers_lost"), during=_odd("counter_jumps"), kind="mqtt"
+    ),
+    Mistake("gateway", "its numbers begin anew", ("plc_numbers",), during=_odd("counter_set_back"), kind="mqtt"),
     Mistake("gateway", "dies", ("plc_lost",), during=lambda station: station.kill("plc"), kind="mqtt"),
     Mistake("gateway", "its broker dies", ("broker_lost",), during=lambda station: station.kill("broker"), kind="mqtt"),
     Mistake("gateway", "counts_per_mm wrong by 4", _TOLD_BY_KIND, _scaled(4), kind="mqtt"),
@@ -239,6 +296,13 @@ OTHER_LINES = (
         ("plc_triggers_lost", *_BLIND, "frame"),
         _station("lane = 0,", "lane = 0, incomplete_every = 4,"),
         kind="camera",
+    ),
+    Mistake(
+        "camera announces",
+        "nobody listens at the output",
+        ("plc_lost",),
+        lambda station: station.rewrite(_STATION, f"port = {station.ports['plc']}", f"port = {free_port()}"),
+        kind="camera-output",
     ),
     Mistake(
         "constant speed",

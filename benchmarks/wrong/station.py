@@ -20,10 +20,13 @@ from typing import Any, Self
 import cv2
 import numpy as np
 
+from benchmarks.wrong import odd_lines
 from edge_inspector.codes import Decision
 from edge_inspector.records import Image
 from edge_inspector.simulation.demo import Demo
 from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.lines import gateway, simple_plc
+from edge_inspector.simulation.lines.kinds import LineKind
 from edge_inspector.simulation.options import DemoOptions
 from edge_inspector.simulation.report import read_ledger
 from edge_inspector.store.whole_file import draft_of
@@ -103,6 +106,8 @@ class WrongStation(Demo):
             frames = draw_parts(folder / "parts")
             options = replace(options, frames=frames, speed_mm_s=1500.0, pitch_mm=300.0, model_ms=2.0, line="")
         super().__init__(options, folder)
+        if mistake.oddity or mistake.during is not None:
+            self.kind = self.kind and _odd(self.kind)
 
     def rewrite(self, name: str, old: str, new: str) -> None:
         """Replace `old` by `new` in one of the station's files. Raises ValueError if `old` is not there."""
@@ -229,6 +234,12 @@ class WrongStation(Demo):
             event["kind"] == "verdict" and event["decision"] == Decision.NOT_INSPECTED for event in events
         )
         outcome.without_verdict = sum(event["kind"] == "gate" and event["why"] == "no verdict" for event in events)
+
+
+def _odd(kind: LineKind) -> LineKind:
+    """The same kind, with a program that can be odd. Other programs stay as they are."""
+    can_be = kind.process in (gateway.__name__, simple_plc.__name__)
+    return replace(kind, process=odd_lines.__name__) if can_be else kind
 
 
 class _Listener:

@@ -24,13 +24,15 @@ class WebGeometry:
     """A web in millimetres. `piece_mm` is the length of a virtual piece.
 
     `rows_mm` is, for each view, the way from where positions are measured to the first row of its pictures. `across_mm`
-    is where the left edge of its pictures lies. Marks nearer than `near_mm` are one.
+    is where the left edge of its pictures lies. Marks nearer than `near_mm` are one. So are those that may be so near
+    by the bounds on their places, but bounds count up to `overlap_mm` only: else many defects would be one mark.
     """
 
     piece_mm: float
     rows_mm: Mapping[str, float]
     across_mm: Mapping[str, float]
     near_mm: float
+    overlap_mm: float
 
 
 @dataclass(slots=True)
@@ -143,7 +145,7 @@ class Rolls:
         number, other = known
         if number != roll.number or other.defect_class != mark.defect_class:
             return False
-        along = self._web.near_mm + other.error_mm + mark.error_mm
+        along = self._web.near_mm + min(other.error_mm + mark.error_mm, self._web.overlap_mm)
         return (
             mark.from_mm <= other.to_mm + along
             and other.from_mm <= mark.to_mm + along

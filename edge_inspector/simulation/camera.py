@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from edge_inspector.drivers import Camera, DriverSettings
+from edge_inspector.drivers import Camera, DriverSettings, FeatureValue
 from edge_inspector.errors import DeviceError, FrameIncompleteError
 from edge_inspector.records import Frame, Image
 from edge_inspector.simulation.line import Line
@@ -73,6 +73,11 @@ class SimulatedCamera(Camera):
         def adjustable(self) -> Collection[str]:
             """Both make its picture lighter or darker."""
             return ("exposure_us", "gain")
+
+        @property
+        def takes_features(self) -> bool:
+            """Exposure and gain, as features of a recipe."""
+            return True
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
@@ -151,13 +156,12 @@ class SimulatedCamera(Camera):
         return self._frame(self._captured[0], captured_ns, self._picture)
 
     def _on_fire(self, line: Line, fired: socket.socket, timeout_s: float) -> Frame | None:
-        """A picture of what is below the camera when the PLC fires it."""
+        """A picture of what was below the camera when the PLC fired it."""
         fired.settimeout(timeout_s)
         try:
-            fired.recv(64)
+            captured_ns = int(fired.recv(64))
         except TimeoutError:
             return None
-        captured_ns = time.monotonic_ns()
         part = line.part_below(line.belt.position_mm(captured_ns), self._settings.offset_mm)
         return self._frame(part + 1, captured_ns, line.look.render(part, self._settings.lane))
 
@@ -179,6 +183,12 @@ class SimulatedCamera(Camera):
         usual = self._settings
         self._exposure_us = settings.exposure_us
         self._lighter = settings.exposure_us * settings.gain / (usual.exposure_us * usual.gain)
+
+    def set_features(self, features: Mapping[str, FeatureValue]) -> None:
+        """Exposure and gain of a recipe. Raises DeviceError for any other feature."""
+        if unknown := features.keys() - {"exposure_us", "gain"}:
+            raise DeviceError(f"{self.name}: has no feature {', '.join(sorted(unknown))}")
+        self.adjust(self._settings.model_copy(update=dict(features)))
 
     def _lit(self, picture: Image) -> Image:
         """As it looks with the exposure and gain that are set now."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edge_inspector.plc.blocks import wrap32
 
 _PARTS = 32
+OUTPUTS = 8  # camera_fire[1..8] of the simulated PLC
 
 
 @dataclass(slots=True)
@@ -57,3 +59,26 @@ class CameraFire:
     def next_count(self) -> int | None:
         """The nearest count ahead at which the camera must fire, for a hardware compare."""
         return self._waiting[0].due if self._waiting else None
+
+
+class CameraOutputs:
+    """The outputs camera_fire[1..8]: an instance of the block for each camera, and all take the same photo-eye.
+
+    `counts` is the way from the photo-eye to each camera's picture. More than eight are refused with ValueError.
+    """
+
+    def __init__(self, counts: Sequence[int]) -> None:
+        if len(counts) > OUTPUTS:
+            raise ValueError(f"{len(counts)} cameras: the PLC has {OUTPUTS} outputs")
+        self._outputs = [CameraFire(each) for each in counts]
+
+    def photo_eye(self, count: int) -> None:
+        """A leading edge, latched at `count`."""
+        for output in self._outputs:
+            output.photo_eye(count)
+
+    def scan(self, count: int) -> Iterator[tuple[int, int]]:
+        """The outputs that are on in this scan, from 0, and the count at which each was due."""
+        for number, output in enumerate(self._outputs):
+            if (due := output.scan(count)) is not None:
+                yield number, due

@@ -64,7 +64,8 @@ class Line:
     falling: bool = False  # the encoder's counter falls as the belt runs
     cameras_at_eye: bool = False  # the first camera announces the parts: it is where positions are measured from
     places_mm: tuple[float, ...] = ()  # the way from the photo-eye to each lane's picture, if it is not as usual
-    fire_port: int = 0  # the PLC fires the first camera by count, with a datagram to this port
+    fire_ports: tuple[int, ...] = ()  # the PLC fires each camera by count, with a datagram to its port
+    grades: tuple[tuple[str, float], ...] = ()  # the gate of each grade: how far behind the first gate it is
     web: bool = False  # no parts: the pictures of a continuous web, one piece after the other
     modulo: int = 0  # the counter restarts at 0 at this value. 0: 32 bits, signed
 
@@ -73,11 +74,18 @@ class Line:
         """The line in `path`."""
         table = json.loads(path.read_text())
         pauses = tuple((at, stand) for at, stand in table["pauses"])
-        return cls(**{**table, "pauses": pauses, "places_mm": tuple(table.get("places_mm", ()))})
+        listed = {name: tuple(table.get(name, ())) for name in ("places_mm", "fire_ports")}
+        grades = tuple((name, way_mm) for name, way_mm in table.get("grades", ()))
+        return cls(**{**table, "pauses": pauses, "grades": grades, **listed})
 
     def write(self, path: Path) -> None:
         """For other processes."""
         path.write_text(json.dumps(asdict(self), indent=1))
+
+    @property
+    def end_mm(self) -> float:
+        """The way from the photo-eye to the last gate."""
+        return self.gate_mm + max((way_mm for _, way_mm in self.grades), default=0.0)
 
     @property
     def belt(self) -> Belt:
@@ -175,6 +183,8 @@ class Line:
         """The part under the gate when the belt has moved this far. None if there is only belt."""
         along = position_mm - self.gate_mm
         nearest = round((along - _FIRST_MM) / self.pitch_mm)
+        if self.web:  # the gate always has web below it
+            return nearest if 0 <= nearest < self.parts else None
         for part in (nearest - 1, nearest, nearest + 1):
             if 0 <= part < self.parts and abs(self.eye_mm(part) - along) < self.part_length_mm / 2:
                 return part

@@ -26,7 +26,7 @@ from edge_inspector.codes import Reason
 from edge_inspector.inspection.counter import Counter
 from edge_inspector.plc import blocks
 from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT, wrap32
-from edge_inspector.simulation.camera_fire import CameraFire
+from edge_inspector.simulation.camera_fire import CameraOutputs
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.signals import told_by_signals
 
@@ -214,7 +214,8 @@ class SimulatedPlc:
         self._next = next((part for part in range(line.parts) if line.eye_mm(part) > moved), line.parts)
         self._next_ns = self._eye_ns()
         self._standing = not self._line.started
-        self._camera = CameraFire(round(line.offset_mm(0) * line.counts_per_mm))
+        way = -line.counts_per_mm if line.falling else line.counts_per_mm
+        self._cameras = CameraOutputs([round(line.offset_mm(lane) * way) for lane in range(len(line.fire_ports))])
         self._fires = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._server: Any = self._serve(port)
         self._log("boot", boot_id=self._program.boot_id, zero=self._zero)
@@ -247,13 +248,12 @@ class SimulatedPlc:
         while self._next_ns <= now:
             count = self._latched()
             part_seq = self._program.photo_eye(count)
-            if self._line.fire_port:
-                self._camera.photo_eye(count)
+            self._cameras.photo_eye(count)
             self._world_part[part_seq] = self._next
             self._log("trigger", part_seq=part_seq, part=self._next, count=count, at_ns=self._next_ns)
             self._next += 1
             self._next_ns = self._eye_ns()
-        self._fire_camera(now)
+        self._fire_cameras(now)
         self._obey()
         self._consume(now)
         self._fire(self._line.raw_count(self._line.belt.position_mm(now), self._zero))
@@ -265,12 +265,13 @@ class SimulatedPlc:
         self._publish_encoder()
         self._ledger.flush()
 
-    def _fire_camera(self, now: int) -> None:
+    def _fire_cameras(self, now: int) -> None:
         count = self._line.raw_count(self._line.belt.position_mm(now), self._zero)
-        due = self._camera.scan(count)
-        if due is not None:
-            self._fires.sendto(b"fire", ("127.0.0.1", self._line.fire_port))
-            self._log("camera", late_mm=wrap32(count - due) / self._line.counts_per_mm, at_ns=now)
+        for output, due in self._cameras.scan(count):
+            # A real camera exposes at once. This one may be late to hear of it, so it is told when that was.
+            self._fires.sendto(str(now).encode(), ("127.0.0.1", self._line.fire_ports[output]))
+            late_mm = abs(wrap32(count - due)) / self._line.counts_per_mm
+            self._log("camera", output=output + 1, late_mm=late_mm, at_ns=now)
 
     def _latched(self) -> int:
         """The counter's value when the next part meets the photo-eye."""

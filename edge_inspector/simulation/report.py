@@ -13,6 +13,7 @@ from typing import Any
 from edge_inspector.codes import Decision, Reason
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.web import web_parts
+from edge_inspector.simulation.web_told import ToldMark, ToldPiece, told_marks, told_pieces
 
 Event = dict[str, Any]
 PartKey = tuple[int, int]
@@ -64,7 +65,10 @@ def line_report(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], 
             event["kind"] == "verdict" and event["how"] == "late" and _key(event) in triggers for event in ledger
         ),
         "truth_defective": sum(truth[key] for key in answered),
-        "escapes": sum(truth[key] and decisions[key] == Decision.ACCEPT for key in answered),
+        "escapes": sum(
+            truth[key] and decisions[key] == Decision.ACCEPT and not _may_have_defects(line, mqtt.get(key))
+            for key in answered
+        ),
         "false_rejects": sum(not truth[key] and decisions[key] == Decision.REJECT for key in answered),
     }
     report |= _gate(ledger)
@@ -72,6 +76,8 @@ def line_report(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], 
     report |= _position(line, ledger, triggers, mqtt)
     if line.web:
         report |= _marks(line, mqtt.values())
+    if line.grades:
+        report |= _grades(line, ledger)
     report |= _from_metrics(metrics)
     report["edge_silent_ms"] = _silences(ledger)
     return report
@@ -113,6 +119,25 @@ def _gate(ledger: Sequence[Event]) -> Event:
         "gate_wrong_part": sum(event["hit"] != event["part"] for event in fired),
         "gate_without_verdict": sum(event["why"] == "no verdict" for event in gates),
         **_gate_error(gates),
+    }
+
+
+def _may_have_defects(line: Line, body: Event | None) -> bool:
+    """Whether a good part has a grade that allows defects."""
+    return bool(line.grades) and body is not None and body["grade"] != line.grades[0][0]
+
+
+def _grades(line: Line, ledger: Sequence[Event]) -> Event:
+    """What the gates of the grades did, compared with where the parts physically were."""
+    done = [event for event in ledger if event["kind"] == "sorted"]
+    return {
+        "sorted": dict(sorted(Counter(event["grade"] for event in done).items())),
+        "sorted_wrong_part": sum(event["hit"] != event["part"] for event in done),
+        "sorted_false": sum(
+            line.look.defective(event["part"]) is (event["grade"] == line.grades[0][0])
+            for event in done
+            if event["part"] is not None
+        ),
     }
 
 
@@ -175,7 +200,7 @@ def _position(line: Line, ledger: Sequence[Event], triggers: dict[PartKey, Event
             # Every simulated camera exposes when the part is at its place, whatever its clock shows.
             lane = abs(int(view["camera"].removeprefix("cam"))) - 1  # cam1, or cam-1 of a camera with several shots
             moved_mm = line.eye_mm(triggers[key]["part"]) + line.offset_mm(lane)
-            if line.fire_port:  # the PLC fires up to one scan late, and the camera knows when that was
+            if line.fire_ports:  # the PLC fires up to one scan late, and the camera knows when that was
                 moved_mm = line.belt.position_mm(view["captured_ns"])
             truth = line.counter.read(zeros[key[0]]) + moved_mm * line.counts_per_mm
             told = round(view["encoder_count"])
@@ -193,59 +218,41 @@ def _position(line: Line, ledger: Sequence[Event], triggers: dict[PartKey, Event
 
 def _marks(line: Line, verdicts: Iterable[Event]) -> Event:
     """The marks on a web, compared with the defects that were drawn."""
-    bodies = list(verdicts)
-    stretches = [body["stretch"] for body in bodies]
-    told = {mark["number"]: mark for stretch in stretches for mark in stretch["marks"]}
-    # The roll starts where its first piece does. The pictures end with the last piece.
-    zero = line.counter.read(line.counter_zero(1))
-    starts = [(body["trigger_count"] - zero) / line.counts_per_mm - body["stretch"]["from_m"] * 1000 for body in bodies]
-    start_mm = min(starts, default=0.0) - line.eye_mm(0)
-    drawn = [
-        each
-        for each in web_parts(line.seed, line.pitch_mm, line.parts).defects
-        if each.to_mm < (line.parts - 1) * line.pitch_mm
-    ]
-    blind = [
-        (body["stretch"]["from_m"] * 1000 + start_mm, body["stretch"]["to_m"] * 1000 + start_mm)
-        for body in bodies
-        if body["decision"] == Decision.NOT_INSPECTED.name
-    ]
-    found: list[list[Event]] = [[] for _ in drawn]
+    pieces = told_pieces(line, verdicts)
+    told = told_marks(pieces)
+    end_mm = (line.parts - 1) * line.pitch_mm  # the pictures end with the last piece
+    drawn = [each for each in web_parts(line.seed, line.pitch_mm, line.parts).defects if each.to_mm < end_mm]
+    found: list[list[ToldMark]] = [[] for _ in drawn]
     false = 0
-    for mark in told.values():
-        near = [
-            at
-            for at, defect in enumerate(drawn)
-            if defect.is_near(mark["along_m"] * 1000 + start_mm, mark["across_mm"])
-        ]
+    for mark in told:
+        near = [at for at, defect in enumerate(drawn) if defect.is_near(mark.along_mm, mark.across_mm)]
         if near:
             found[near[0]].append(mark)
         else:
-            false += mark["to_m"] * 1000 < (line.parts - 1) * line.pitch_mm
+            false += mark.to_mm < end_mm
+    unmarked = [defect for defect, marks in zip(drawn, found, strict=True) if not marks]
+    blind = sum(not _is_inspected(pieces, each.along_mm) for each in unmarked)
     pairs = [(defect, marks[0]) for defect, marks in zip(drawn, found, strict=True) if marks]
     return {
-        "web_m": round(sum(stretch["to_m"] - stretch["from_m"] for stretch in stretches), 2),
+        "web_m": round(sum(each.to_mm - each.from_mm for each in pieces) / 1000, 2),
         "defects_drawn": len(drawn),
         "defects_at_seams": sum(defect.at_seam for defect in drawn),
         "marks": len(told),
-        "marks_missed": sum(
-            not marks and not any(begin <= defect.along_mm <= end for begin, end in blind)
-            for defect, marks in zip(drawn, found, strict=True)
-        ),
-        "defects_not_inspected": sum(
-            not marks and any(begin <= defect.along_mm <= end for begin, end in blind)
-            for defect, marks in zip(drawn, found, strict=True)
-        ),
+        "marks_missed": len(unmarked) - blind,
+        "defects_not_inspected": blind,
         "marks_twice": sum(len(marks) > 1 for marks in found),
         "marks_at_seams_once": sum(
             len(marks) == 1 for defect, marks in zip(drawn, found, strict=True) if defect.at_seam
         ),
         "marks_false": false,
-        "mark_along_error_mm": _spread(
-            [abs(mark["along_m"] * 1000 + start_mm - defect.along_mm) for defect, mark in pairs]
-        ),
-        "mark_across_error_mm": _spread([abs(mark["across_mm"] - defect.across_mm) for defect, mark in pairs]),
+        "mark_along_error_mm": _spread([abs(mark.along_mm - defect.along_mm) for defect, mark in pairs]),
+        "mark_across_error_mm": _spread([abs(mark.across_mm - defect.across_mm) for defect, mark in pairs]),
     }
+
+
+def _is_inspected(pieces: Iterable[ToldPiece], along_mm: float) -> bool:
+    covering = [piece for piece in pieces if piece.covers(along_mm, along_mm)]
+    return bool(covering) and all(piece.inspected for piece in covering)
 
 
 def _from_metrics(text: str) -> Event:

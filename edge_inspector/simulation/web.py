@@ -41,9 +41,9 @@ class WebDefect:
         """Its middle across the web."""
         return (self.left_mm + self.right_mm) / 2
 
-    def is_near(self, along_mm: float, across_mm: float) -> bool:
-        """Whether a mark there can be this defect."""
-        return abs(along_mm - self.along_mm) < _NEAR_MM and abs(across_mm - self.across_mm) < _NEAR_MM
+    def is_near(self, along_mm: float, across_mm: float, error_mm: float = 0.0) -> bool:
+        """Whether a mark there, or up to `error_mm` from there, can be this defect."""
+        return abs(along_mm - self.along_mm) < _NEAR_MM + error_mm and abs(across_mm - self.across_mm) < _NEAR_MM
 
 
 class WebParts:

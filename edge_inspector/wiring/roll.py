@@ -36,6 +36,7 @@ def web_geometry(station: Station) -> WebGeometry | None:
         rows_mm={each.name: each.offset_mm + _carried(file, each) * file.mm_per_row(each) for each in file.cameras},
         across_mm={each.name: each.across_mm for each in file.cameras},
         near_mm=_widest_mm(station),
+        overlap_mm=file.roll.overlap_mm,
     )
 
 

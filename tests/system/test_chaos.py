@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,10 @@ from benchmarks.chaos.__main__ import main
 from benchmarks.chaos.account import Account, account_for, known_ms
 from benchmarks.chaos.faults import DRAWS, draw_fault
 from benchmarks.chaos.kinds import by_part, draws_of, is_unannounced
+from benchmarks.chaos.web import account_for_web
 from edge_inspector.simulation.broker import find_mosquitto
+from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.web import web_parts
 
 S = 1_000_000_000
 
@@ -162,7 +166,9 @@ def test_the_account_names_what_happened_to_a_part(
     events: list[dict[str, object]], messages: list[dict[str, object]], what: dict[str, int]
 ) -> None:
     found = account_for([READY, *events], messages, None, (0, 2 * S))
-    counted = {name: getattr(found, name) for name in found.__slots__ if name not in ("parts", "known_ms", "faults")}
+    counted = {
+        name: getattr(found, name) for name in found.__slots__ if name not in ("parts", "known_ms", "faults", "unit")
+    }
     counted.pop("rejected_by_plc")
     assert {name: count for name, count in counted.items() if count} == what
     assert found.violated == bool(set(what) - {"repeats", "late", "forgotten"})
@@ -213,3 +219,122 @@ def test_the_time_until_the_plc_knew_counts_from_the_fault() -> None:
     events = [READY, ready(1.4, is_ready=False), ready(2, is_ready=True)]
     assert known_ms(events, S, 3 * S) == pytest.approx(400)
     assert known_ms(events, int(1.5 * S), 3 * S) is None
+
+
+WEB = Line(
+    seed=1,
+    start_ns=0,
+    speed_mm_s=1000.0,
+    pitch_mm=500.0,
+    part_length_mm=450.0,
+    parts=60,
+    lanes=2,
+    gate_mm=4000.0,
+    counts_per_mm=10.0,
+    web=True,
+)
+SEEN = 10 * S, 20 * S  # about 9.5 m of it
+DRAWN = [each for each in web_parts(1, 500.0, 60).defects if each.from_mm > 10_000]
+
+
+def piece(seq: int, from_mm: float, *, run: int = 9, decision: str = "", marks: bool = True, **more: Any) -> Any:
+    """A verdict on half a metre of web, as a station without a flaw gives it."""
+    shown = [
+        each for each in web_parts(1, 500.0, 60).defects if from_mm - 60 < each.to_mm and each.from_mm < from_mm + 600
+    ]
+    decision = decision or ("REJECT" if shown else "ACCEPT")
+    told_ = [
+        {"from_m": each.from_mm / 1000, "to_m": each.to_mm / 1000, "along_m": each.along_mm / 1000}
+        | {"number": web_parts(1, 500.0, 60).defects.index(each), "across_mm": each.across_mm, "error_mm": 0.5}
+        for each in shown
+        if marks and decision != "NOT_INSPECTED"
+    ]
+    count = WEB.counter.read(WEB.counter_zero(1)) + round((from_mm + WEB.eye_mm(0)) * 10)
+    return {
+        "boot_id": run,
+        "seq": seq,
+        "plc_boot_id": run,
+        "part_seq": seq,
+        "reason": "none",
+        "decision": decision,
+        "missing_views": [],
+        "rejects": decision != "ACCEPT",
+        "trigger_count": WEB.counter.shown(count),
+        "stretch": {"from_m": from_mm / 1000, "to_m": (from_mm + 500) / 1000, "marks": told_},
+    } | more
+
+
+def pieces(first_mm: float = 0.0, last_mm: float = 30_000.0, *, run: int = 9) -> list[Any]:
+    return [piece(at + 1, first_mm + at * 500, run=run) for at in range(int((last_mm - first_mm) / 500))]
+
+
+def heard(bodies: list[Any], *, late_s: float = 0.0) -> list[dict[str, Any]]:
+    """The ledger of a line whose program hears each verdict a second before its piece is at the gate."""
+    zero = WEB.counter.read(WEB.counter_zero(1))
+    events: list[dict[str, Any]] = [{"kind": "boot", "boot": 1, "begun_ns": 1}, READY]
+    for body in bodies:
+        due_mm = (WEB.counter.near(body["trigger_count"], zero) - zero) / 10 + WEB.gate_mm
+        scan_ns = WEB.belt.time_at(due_mm) - S + int(late_s * S)
+        events.append({"kind": "verdict", "boot": 1, "told": [body["boot_id"], body["seq"]], "scan_ns": scan_ns})
+    return events
+
+
+def broken(bodies: list[Any], events: list[dict[str, Any]] | None = None) -> set[str]:
+    found = account_for_web(WEB, heard(bodies) if events is None else events, bodies, SEEN)
+    assert found.unit == "mm"
+    names = ("lost", "second", "wrong_part", "missed", "unwarned", "forgotten", "late")
+    return {name for name in names if getattr(found, name)}
+
+
+def test_a_web_is_in_order_wherever_its_pieces_begin() -> None:
+    assert broken(pieces()) == set()
+    assert broken(pieces(230.0)) == set()
+    both = [*pieces(0.0, 15_000.0), *pieces(15_000.0 - 270.0, run=10)]
+    assert broken(both) == set(), "a station that began anew covers some of it again"
+
+
+def test_web_without_a_verdict_is_lost_unless_its_line_knew() -> None:
+    bodies = [body for body in pieces() if not 12_000 <= body["stretch"]["from_m"] * 1000 < 13_000]
+    found = account_for_web(WEB, heard(bodies), bodies, SEEN)
+    assert (found.lost, found.unwarned) == (pytest.approx(980, abs=20), pytest.approx(980, abs=20))
+    knew = [ready(14.0, is_ready=False), ready(14.5, is_ready=True)]
+    found = account_for_web(WEB, [*heard(bodies), *knew], bodies, SEEN)
+    assert (found.lost, found.unwarned, found.forgotten) == (0, 0, pytest.approx(980, abs=20))
+    assert not found.violated
+
+
+def test_a_verdict_that_comes_late_or_to_a_program_that_died_is_none_at_the_gate() -> None:
+    bodies = pieces()
+    assert broken(bodies, heard(bodies, late_s=1.5)) == {"late", "unwarned"}
+    before = [event for event in heard(bodies) if event.get("scan_ns", 0) < 14 * S]
+    assert broken(bodies, [*before, {"kind": "boot", "boot": 2, "begun_ns": 15 * S}]) == {"late", "unwarned"}
+
+
+def test_a_defect_without_a_mark_is_missed_and_a_mark_without_a_defect_is_wrong() -> None:
+    defect = DRAWN[1]
+    shows = [
+        body for body in pieces() if any(mark["along_m"] * 1000 == defect.along_mm for mark in body["stretch"]["marks"])
+    ]
+    others = [body for body in pieces() if body not in shows]
+    blind = [body | {"stretch": body["stretch"] | {"marks": []}} for body in shows]
+    assert broken([*others, *blind]) == {"missed"}, "it was rejected, but not marked"
+    assert broken([*others, *(body | {"decision": "ACCEPT", "rejects": False} for body in shows)]) == {"missed"}
+    lost = [body | {"decision": "NOT_INSPECTED", "rejects": True} for body in blind]
+    assert broken([*others, *lost]) == set(), "nobody has looked at it"
+    half = [body | {"missing_views": ["cam1"]} for body in blind]
+    assert broken([*others, *half]) == set(), "rejected for what one camera saw, while the other was away"
+    far = [{**mark, "along_m": mark["along_m"] + 0.3} for mark in shows[0]["stretch"]["marks"]]
+    elsewhere = [body | {"stretch": body["stretch"] | {"marks": far}} for body in shows]
+    assert broken([*others, *elsewhere]) == {"missed", "wrong_part"}
+    unsure = [{**mark, "error_mm": 300.0} for mark in far]
+    assert broken([*others, *(body | {"stretch": body["stretch"] | {"marks": unsure}} for body in shows)]) == set()
+
+
+def test_good_web_that_is_rejected_is_wrong_and_web_inspected_twice_is_told_twice() -> None:
+    bodies = pieces()
+    good = next(body for body in bodies if body["decision"] == "ACCEPT" and body["stretch"]["from_m"] > 11)
+    rejected = [body | {"rejects": True, "decision": "REJECT"} if body is good else body for body in bodies]
+    assert broken(rejected) == {"wrong_part"}
+    assert broken([*bodies, good | {"seq": 900}]) == {"second"}
+    assert broken([*bodies, piece(900, 12_200.0)]) == {"second"}
+    assert account_for_web(WEB, heard(bodies), [*bodies, good], SEEN).repeats == 1

@@ -1,6 +1,7 @@
 """Each other kind of line, from its photo-eye to its gate, with the real daemon and real protocols in between."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,18 @@ def test_every_part_of_the_line_has_one_verdict_and_the_gate_hits_no_wrong_part(
     assert told["position_bound_broken"] == 0
     assert told["gate_bound_broken"] == 0
     assert told["accept"] + told["reject"] > 0, "parts are really inspected"
+    ledger = read_ledger(tmp_path / "ledger.jsonl")
+    if kind == "plc-camera":
+        fired = Counter(event["output"] for event in ledger if event["kind"] == "camera")
+        assert fired == dict.fromkeys(range(1, 9), 12), "each output fires for each part"
+    if kind == "changeover":
+        assert {event["recipe_id"] for event in ledger if event["kind"] == "recipe"} >= {1, 2}
+    if kind == "web":
+        assert (told["marks_missed"], told["marks_twice"], told["marks_false"]) == (0, 0, 0)
+        assert told["marks"] > 0
+    if kind == "grades":
+        assert (told["sorted_wrong_part"], told["sorted_false"]) == (0, 0)
+        assert 0 < sum(told["sorted"].values()) <= told["accept"], "one that was told too late is rejected"
 
 
 def test_two_lanes_share_a_plc_and_keep_their_own_parts(tmp_path: Path) -> None:
@@ -36,6 +49,17 @@ def test_two_lanes_share_a_plc_and_keep_their_own_parts(tmp_path: Path) -> None:
     assert all(lane["accept"] + lane["reject"] > 0 for lane in told["lanes"])
     boots = [{event["boot"] for event in read_ledger(tmp_path / f"lane-{lane}" / "ledger.jsonl")} for lane in (1, 2)]
     assert boots[0].isdisjoint(boots[1]), "each has its own instance of the function block"
+
+
+def test_the_station_of_one_lane_is_killed_and_the_other_lane_goes_on(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    run_lanes(DemoOptions(line="lanes", parts=20, speed_mm_s=500, kills=("daemon@1",), keep=tmp_path, report=report))
+    first, second = json.loads(report.read_text())["lanes"]
+    assert (first["duplicates"], first["gate_wrong_part"], first["escapes"]) == (0, 0, 0)
+    assert (second["unaccounted"], second["duplicates"], second["gate_wrong_part"]) == (0, 0, 0)
+    assert "daemon_restarted" not in second["not_inspected_reasons"]
+    logs = [(tmp_path / f"lane-{lane}" / "daemon.log").read_text() for lane in (1, 2)]
+    assert [log.count(", boot ") for log in logs] == [2, 1], "so often each station began"
 
 
 @pytest.mark.parametrize("what", ["plc", "daemon", "broker"])

@@ -17,7 +17,7 @@ from support.chromium import PROGRAM, browsing
 from support.good_parts import plant_with_good_parts
 from support.page import PASSWORD, Page, camera_threads, plant_of, serving, with_names
 
-from edge_inspector.codes import ErrorCode
+from edge_inspector.codes import ErrorCode, Promise
 from edge_inspector.station.load import load_station
 from edge_inspector.store.promises import kept_promise
 from edge_inspector.store.users import Role
@@ -148,6 +148,24 @@ def test_a_lost_plc_is_red_and_says_what_becomes_of_the_parts(browser: Browser, 
         page.conditions.clear(ErrorCode.PLC_LOST, "plc")
         page.conditions.set(ErrorCode.BROKER_LOST, "broker", "no answer")
         expect(state).to_contain_text("Fault, over now")
+
+
+@pytest.mark.parametrize(
+    ("promise", "words"),
+    [
+        (Promise.ACKNOWLEDGED, None),
+        (Promise.COUNTED, "counted This line: nobody confirms that the gate has a verdict."),
+        (Promise.TIMED, "timed This line: places follow from the time, not from an encoder."),
+    ],
+)
+def test_a_line_that_promises_less_says_so_in_its_word(
+    browser: Browser, tmp_path: Path, promise: Promise, words: str | None
+) -> None:
+    plant = plant_of(tmp_path)
+    station = replace(plant.station, roles=replace(plant.station.roles, promise=promise))
+    with serving(replace(plant, station=station)) as page, a_tab(browser, page) as tab:
+        told = tab.locator(".promise")
+        expect(told).to_have_count(0) if words is None else expect(told).to_have_text(words)
 
 
 def test_product_counts_and_the_last_reject_are_there(browser: Browser, page: Page) -> None:

@@ -830,7 +830,7 @@ def test_a_camera_that_announces_wants_nothing_of_the_station() -> None:
 
 
 def test_a_piece_of_a_web_has_its_stretch_and_a_new_roll_begins_behind_the_command() -> None:
-    web = WebGeometry(piece_mm=200, rows_mm={"top": 500.0}, across_mm={"top": 0.0}, near_mm=5.0)
+    web = WebGeometry(piece_mm=200, rows_mm={"top": 500.0}, across_mm={"top": 0.0}, near_mm=5.0, overlap_mm=20.0)
     rig = Rig(web=web)
     rig.standing()
     (first,) = rig.step(heard(1, {1: 50_000 - 5000}), view(50_000))

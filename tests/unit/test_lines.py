@@ -11,7 +11,7 @@ from edge_inspector.pipeline import build
 from edge_inspector.records import EncoderSample
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.simulation.line import Line
-from edge_inspector.simulation.lines.kinds import KINDS, write_kind
+from edge_inspector.simulation.lines.kinds import KINDS, LANES, write_kind
 from edge_inspector.station.load import Station, load_station
 from edge_inspector.watches.rolls import RollByBit
 from edge_inspector.wiring.line import line_geometry
@@ -52,6 +52,16 @@ def test_an_example_is_a_station_that_says_what_it_promises(example: Path, path:
     assert station.file.line.promise is station.roles.promise
 
 
+@pytest.mark.parametrize("path", STATIONS, ids=lambda path: path.stem)
+def test_each_example_is_in_the_table_of_lines(path: Path) -> None:
+    assert f"(../deploy/examples/{path.name})" in (ROOT / "docs" / "lines.md").read_text()
+
+
+def test_each_kind_of_the_demo_is_in_the_table_of_lines() -> None:
+    told = (ROOT / "docs" / "lines.md").read_text()
+    assert [kind for kind in (*KINDS, LANES) if f"`{kind}`" not in told] == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_demo_s_station_of_each_kind_is_one(tmp_path: Path, kind: str) -> None:
     line = Line(
@@ -65,6 +75,7 @@ def test_the_demo_s_station_of_each_kind_is_one(tmp_path: Path, kind: str) -> No
         gate_mm=KINDS[kind].way_mm,
         counts_per_mm=10.0,
         cameras_at_eye=KINDS[kind].at_eye,
+        fire_ports=tuple(range(5001, 5009)),
     )
     ports = {"plc": 1, "broker": 2, "web": 3, "other": 4}
     write_kind(KINDS[kind], tmp_path, tmp_path / "line.json", line, ports=ports, mqtt_version="5")
@@ -127,6 +138,13 @@ def test_without_an_encoder_somebody_must_tell_when_the_belt_stops(example: Path
 def test_a_belt_that_is_known_too_badly_at_the_gate_is_refused(example: Path) -> None:
     told = refusal(changed(example, "mqtt-timed", ("speed_error_percent = 0.8", "speed_error_percent = 5")))
     assert "5 % of line.gate_mm = 600 are 30 mm at the gate" in told
+
+
+def test_an_output_alone_is_told_and_nobody_need_listen_on_mqtt(example: Path) -> None:
+    path = example / "camera-output.toml"
+    output_alone, _, _ = path.read_text().partition('[[plcs]]\nname = "broker"')
+    path.write_text(output_alone)
+    assert [link.name for link in load_station(path).file.plcs] == ["gate"]
 
 
 def test_the_gate_by_time_behind_an_encoder_in_the_camera_is_only_timed(example: Path) -> None:

@@ -23,6 +23,7 @@ class Rig:
             rows_mm={"left": CAMERA_MM, "right": CAMERA_MM},
             across_mm={"left": 0.0, "right": 380.0},
             near_mm=5.0,
+            overlap_mm=50.0,
         )
         self.rolls = Rolls(seen, SCALE)
 
@@ -75,7 +76,7 @@ def test_pieces_lie_where_they_began_whichever_of_them_is_decided_first() -> Non
 
 
 def test_places_are_told_as_exactly_as_they_are_known() -> None:
-    seen = WebGeometry(piece_mm=100.26, rows_mm={"left": 1.07}, across_mm={"left": 0.33}, near_mm=5.0)
+    seen = WebGeometry(piece_mm=100.26, rows_mm={"left": 1.07}, across_mm={"left": 0.33}, near_mm=5.0, overlap_mm=9.0)
     rolls = Rolls(seen, 3.0)
     rolls.stretch(Part(part_seq=1, plc_boot_id=1, epoch=1, trigger_count=1000, due_count=2000), ())
     defect = replace(spot(7.0, 9.0, left=2.04, right=3.01), area_mm2=1.23456, confidence=0.98765)
@@ -209,6 +210,15 @@ def test_places_that_are_known_badly_are_compared_with_their_bounds() -> None:
     rig = Rig()
     rig.piece(0, view(0, spot(505, 530), error_mm=20.0))
     assert rig.piece(1, view(1, spot(45, 70), error_mm=20.0)).marks[0].number == 1
+
+
+@pytest.mark.parametrize(("behind_mm", "number"), [(54.0, 1), (56.0, 2)])
+def test_a_place_that_nobody_knows_makes_no_mark_of_the_next_defects(behind_mm: float, number: int) -> None:
+    """After a stop of the program the place may be metres off. Later defects are still marks of their own."""
+    rig = Rig()
+    rig.piece(0, view(0, spot(400, 430), error_mm=5000.0))
+    later = rig.piece(0, view(0, spot(430 + behind_mm, 520))).marks
+    assert [mark.number for mark in later] == [number]
 
 
 def test_a_new_roll_begins_with_the_first_piece_behind_the_command() -> None:

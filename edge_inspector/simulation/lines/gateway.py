@@ -79,7 +79,7 @@ class Gateway(World):
         self._client.connect_async("127.0.0.1", given.port, 10)
         self._client.loop_start()
         self.boot = _boot_of(self._run)
-        self._log_boot()
+        self._log_boot(begun_ns=time.monotonic_ns())
 
     def scan(self, now_ns: int) -> None:
         """Announce, take verdicts, fire."""
@@ -106,9 +106,9 @@ class Gateway(World):
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _log_boot(self) -> None:
+    def _log_boot(self, **more: int) -> None:
         # Without an encoder, the counts in verdicts are those of a clock.
-        self.log("boot", **({} if self._by_time else {"zero": self.zero}))
+        self.log("boot", **({} if self._by_time else {"zero": self.zero}), **more)
 
     def _announce(self, count: int, at_ns: int) -> None:
         body = {"seq": self._part_seq, "part_id": f"{self._run}-{self._part_seq}", "run": self._run}

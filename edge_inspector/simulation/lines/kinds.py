@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_inspector.simulation.line import Line
+from edge_inspector.simulation.camera_fire import OUTPUTS
+from edge_inspector.simulation.line import Line, camera_offset_mm
+from edge_inspector.simulation.lines.changeover_plc import add_second_product
 from edge_inspector.simulation.station_files import models_dir
 
 _STATION = """\
 [station]
 name = "demo"
 recipe = "recipe.toml"
-models_dir = "{models}"
+{kind.station}models_dir = "{models}"
 state_dir = "state"
 
 [line]
@@ -92,6 +94,40 @@ guard = "none"
 [alarm]
 rejects_in_a_row = 0
 reject_share = 0
+"""
+
+_GRADES = """
+[classes.stain]
+min_confidence = 0.9
+min_area_mm2 = 33.0
+max_count = 9
+[classes.scratch]
+min_confidence = 0.9
+min_area_mm2 = 50.0
+max_count = 9
+
+[[grades]]
+name = "A"
+[[grades]]
+name = "B"
+[grades.classes.stain]
+max_count = 9
+[grades.classes.scratch]
+max_count = 9
+
+[[regions.cam1]]
+x_mm = 0.0
+y_mm = 0.0
+width_mm = 120.0
+height_mm = 204.0
+[[regions.cam1]]
+points_mm = [[110, 0], [204, 0], [204, 204], [110, 204]]
+[[regions.cam1]]            # the belt before the part
+x_mm = 0.0
+y_mm = 0.0
+width_mm = 204.0
+height_mm = 1.0
+excluded = true
 """
 
 _RECIPE = """\
@@ -204,7 +240,8 @@ class LineKind:
     """One kind of line. `process` is the module that plays it, and `port` the one that it serves or uses.
 
     `places_mm` is the way from the photo-eye to each of the `views`, if there is more than the one of `cam1`. `fires`:
-    the PLC fires the camera by count. `web`: there are no parts.
+    the PLC fires each camera by count. `web`: there are no parts. `recipe` is added to the recipe, `station` to the
+    station's own table. `grades` has the way of each grade's gate, and `finish` is called with the folder at the end.
     """
 
     what: str
@@ -228,6 +265,10 @@ class LineKind:
     tolerance_mm: float = 10.0
     model: str = "onnx"
     web: bool = False
+    recipe: str = ""
+    station: str = ""
+    grades: tuple[tuple[str, float], ...] = ()
+    finish: Callable[[Path], None] | None = None
 
 
 _GATEWAY = "edge_inspector.simulation.lines.gateway"
@@ -313,6 +354,22 @@ def _simple(driver: str, what: str, places: str, encoder_place: str) -> LineKind
     )
 
 
+def _above(number: int) -> str:
+    """One of several cameras that see the same lane."""
+    text = _CAMERA.replace('"cam1"', f'"cam{number}"').replace("{look}", "")
+    return text.replace("{offset_mm}", f"{camera_offset_mm(number - 1)}")
+
+
+_TWO_ABOVE_EACH_OTHER = (_above(1), _above(2))
+
+
+def _fired(lane: int) -> str:
+    """A camera on an output of the PLC."""
+    place = camera_offset_mm(lane)
+    text = _CAMERA.replace('"cam1"', f'"cam{lane + 1}"').replace("lane = 0", f"lane = {lane}")
+    return text.replace("{offset_mm}", f"{place}").replace("{look}", f", fired_by = {{line.fire_ports[{lane}]}}")
+
+
 KINDS: Mapping[str, LineKind] = {
     **_BY_MESSAGES,
     "bench": LineKind(
@@ -347,13 +404,14 @@ KINDS: Mapping[str, LineKind] = {
         links=_COMMPLUS + _BROKER_BESIDE,
     ),
     "plc-camera": LineKind(
-        what="the PLC fires the camera by count, up to one scan late",
+        what="the PLC fires eight cameras by count, up to one scan late",
         process="edge_inspector.simulation.plc",
         port="plc",
         promise="acknowledged",
         encoder=_BLOCKS_ENCODER,
         links=_BLOCKS + _BROKER_BESIDE,
-        cameras=_CAMERA.replace("{look}", ", fired_by = {ports[plc]}"),
+        cameras="\n".join(map(_fired, range(OUTPUTS))),
+        views=tuple(f"cam{lane + 1}" for lane in range(OUTPUTS)),
         fires=True,
         pace=0.25,
         tolerance_mm=20.0,
@@ -368,6 +426,29 @@ KINDS: Mapping[str, LineKind] = {
         cameras=_TURNING,
         places_mm=(300.0, 302.0, 360.0),
         views=("cam-1", "cam-2", "cam-3"),
+    ),
+    "grades": LineKind(
+        what="good parts of two grades, each with its own gate, judged in several areas of the picture",
+        process="edge_inspector.simulation.lines.grades_plc",
+        port="plc",
+        promise="acknowledged",
+        encoder=_BLOCKS_ENCODER,
+        links=_BLOCKS + _BROKER_BESIDE,
+        recipe=_GRADES,
+        pace=0.5,
+        grades=(("A", 500.0), ("B", 800.0)),
+    ),
+    "changeover": LineKind(
+        what="two products by turns, with their own models, cameras and exposures",
+        process="edge_inspector.simulation.lines.changeover_plc",
+        port="plc",
+        promise="acknowledged",
+        encoder=_BLOCKS_ENCODER,
+        links=_BLOCKS + _BROKER_BESIDE,
+        station='recipes = ["second.toml"]\n',
+        cameras="\n".join(_TWO_ABOVE_EACH_OTHER),
+        finish=add_second_product,
+        pace=0.5,
     ),
     "web": LineKind(
         what="a continuous web, seen by an area camera and a line camera",
@@ -410,7 +491,7 @@ def write_kind(
     words = {"line": line, "line_file": line_file, "zero": zero, "ports": ports, "error": SPEED_ERROR_PERCENT}
     station = _STATION.format(
         kind=kind,
-        models=models_dir(),
+        models="models" if kind.finish else models_dir(),
         scale=1.0 if kind.still else line.counts_per_mm,
         speed_max=1000.0 if kind.still else line.speed_mm_s * 1.1,
         acceleration_max=line.speed_mm_s * 4,
@@ -434,7 +515,9 @@ def write_kind(
         views=json.dumps(kind.views),
     )
     (folder / "station.toml").write_text(station)
-    (folder / "recipe.toml").write_text(recipe + (_WEB_CLASSES if kind.web else ""))
+    (folder / "recipe.toml").write_text(recipe + (_WEB_CLASSES if kind.web else kind.recipe))
+    if kind.finish is not None:
+        kind.finish(folder)
 
 
 def _look(kind: LineKind, zero: int) -> str:

@@ -24,9 +24,12 @@ _GATES = ("gate_hits", "gate_misses", "gate_wrong_part", "gate_without_verdict",
 class DemoLane(Demo):
     """One lane: its own station, belt and ledger. The PLC process is that of all lanes."""
 
+    waits = True
+
     def __init__(self, options: DemoOptions, folder: Path, *, lane: int, plc: SharedPlc) -> None:
         folder.mkdir(exist_ok=True)
-        super().__init__(replace(options, line="", seed=options.seed + lane, cameras=1), folder)
+        kills = options.kills if lane == 0 else ()
+        super().__init__(replace(options, line="", seed=options.seed + lane, cameras=1, kills=kills), folder)
         self._lane = lane
         self._shared = plc
         self.ports["plc"] = self.station_ports["plc"] = plc.port
@@ -85,6 +88,8 @@ def run_lanes(options: DemoOptions) -> int:
             lane.line.write(lane.folder / "line.json")
         for lane in lanes:
             stack.enter_context(lane.running())
+        for lane in lanes:
+            lane.start_belt()
         for lane in lanes:
             lane.play()
         reports = [lane.finish() for lane in lanes]

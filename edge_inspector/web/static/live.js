@@ -83,9 +83,10 @@ export function mount({ main, station, go, header, product, refresh }) {
   };
 }
 
-/** What a line promises that is weaker than usual, in words. Null for all others. */
+/** What a line promises that is weaker than usual: the word of its station file, and what it means. Null for all others. */
 function promiseOf(station) {
-  return station.promise === "acknowledged" ? null : h("p", { class: "quiet-line" }, t(`promise.${station.promise}`));
+  if (station.promise === "acknowledged") return null;
+  return h("p", { class: "quiet-line promise" }, h("b", {}, station.promise), " ", t(`promise.${station.promise}`));
 }
 
 function camerasOf(station) {
