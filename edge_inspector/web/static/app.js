@@ -76,9 +76,11 @@ function header(current) {
       languageChoice(),
       userButton()),
   );
-  document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+  showCurrent();
   setState(setState.last ?? "starting");
 }
+
+const showCurrent = () => document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 
 /** Name the product that is judged now, and how many events wait for a person. */
 function setProduct({ product, waiting }) {
@@ -86,7 +88,10 @@ function setProduct({ product, waiting }) {
   for (const place of document.querySelectorAll(".brand .product")) place.textContent = product.name;
   for (const place of document.querySelectorAll(".waiting")) {
     place.textContent = waiting || "";
-    place.hidden = !waiting;
+    if (place.hidden === Boolean(waiting)) {
+      place.hidden = !waiting;
+      showCurrent(); // it has moved
+    }
   }
 }
 
@@ -189,7 +194,7 @@ function stayWhenOff() {
 }
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[href^='/']");
+  const link = event.target.closest("a[href^='/']:not([download])");
   if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   go(within(link.getAttribute("href"))).then(() => document.getElementById("main").focus());

@@ -3,12 +3,13 @@
 import { h, icon, s } from "./dom.js";
 import { className, clock, moment, number, t } from "./texts.js";
 
-const WIDE = 560;
+const WIDE = matchMedia("(max-width: 40rem)").matches ? 340 : 560; // on a phone the writing keeps its size
 const HIGH = 170;
 const LEFT = 44;
 const FOOT = 20;
 const DAY_S = 86400;
 const BARS = 8;
+const FEW = 5; // so many in one place are drawn in full colour at the earliest: one alone is no hot spot
 
 const percent = (share, digits = 1) => t("unit.percent", { n: number(100 * share, digits) });
 
@@ -78,7 +79,7 @@ function oneMap(camera, cells, size, square) {
     [...sums].map(([place, n]) => {
       const [x, y] = place.split(",");
       const cell = s("rect", { class: "heat", x, y, width: 1, height: 1 }, s("title", {}, number(n)));
-      cell.style.opacity = 0.2 + (0.8 * n) / most;
+      cell.style.opacity = 0.2 + (0.8 * n) / Math.max(most, FEW);
       return cell;
     })), h("figcaption", {}, h("b", {}, camera), " ", said));
 }
