@@ -150,6 +150,26 @@ def test_a_verdict_leads_to_its_part_with_picture_and_story(screen: Screen) -> N
     page.wait_for_selector("table.parts tbody tr")
 
 
+def test_a_rejected_part_says_why_beside_a_good_one_and_leads_to_the_next(screen: Screen) -> None:
+    screen.show("/")
+    page = screen.page
+    expect(page.locator(".last-reject .says")).to_contain_text(re.compile(r"of [\d.,]+ mm² on cam\d: none is allowed"))
+    expect(page.locator(".last-reject .limit")).to_contain_text(re.compile(r"Counts from [\d.,]+ mm²"))
+    screen.until("document.querySelector('.last-reject img').naturalWidth > 300")
+    page.click(".last-reject button.look")
+    page.wait_for_url("**/parts/*")
+    expect(page.locator(".because")).to_contain_text("none is allowed")
+    expect(page.locator("table.limits")).to_contain_text("mm²")
+    screen.until("document.querySelector('.example img').naturalWidth > 100")
+    with page.expect_download() as saved:
+        page.click("text=Save picture")
+    assert Path(saved.value.path()).stat().st_size > 1000
+    here = page.url
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url(lambda url: url != here)
+    expect(page.locator("h1")).to_contain_text("Part")
+
+
 def test_a_reviewer_marks_a_part_with_one_key(screen: Screen) -> None:
     screen.show("/review")
     page = screen.page

@@ -34,6 +34,7 @@ STATES = (
 # Letters for five metres are 20 mm high: 32 pixels of a screen of 55 inches, 44 with what is above and below.
 FROM_FIVE_METRES = """() => [".state strong", ".figure .value", ".last-reject .says"].map((name) =>
     Math.min(...[...document.querySelectorAll(name)].map((each) => parseFloat(getComputedStyle(each).fontSize))))"""
+ACCESSIBILITY = (Path(__file__).parent / "accessibility.js").read_text()
 GREY = "(name) => getComputedStyle(document.querySelector(name)).filter"
 
 
@@ -66,6 +67,14 @@ def test_the_large_field_says_in_each_state_what_becomes_of_the_parts(browser: B
         expect(field).to_contain_text("Parts that are not inspected are rejected, good ones too.")
 
 
+def test_what_the_parts_feel_comes_before_what_they_do_not(browser: Browser, page: Page) -> None:
+    page.conditions.set(ErrorCode.BROKER_LOST, "broker", "no answer")
+    page.conditions.set(ErrorCode.PARTS_NOT_INSPECTED, "line", "3 of the last 100 parts were late")
+    with a_tab(browser, page) as tab:
+        expect(tab.locator(".state.panel p").first).to_contain_text("More parts are not inspected than")
+        expect(tab.locator(".state.panel")).to_contain_text("The gate is not concerned.")
+
+
 def test_a_broker_on_which_the_gate_depends_is_not_called_harmless(browser: Browser, page: Page) -> None:
     page.conditions.is_vital(ErrorCode.BROKER_LOST, "broker")
     page.conditions.set(ErrorCode.BROKER_LOST, "broker", "no answer")
@@ -84,9 +93,25 @@ def test_tiles_and_cards_turn_grey_when_no_part_comes_any_more(browser: Browser,
         a_tab(browser, page) as tab,
     ):
         expect(tab.locator(".quiet-line")).to_contain_text("No part has been decided for 10 min.")
-        for name in (".columns", ".belt", ".figure.accepted"):
-            assert tab.evaluate(GREY, name) == "grayscale(1)", name
+        for width in (1600, 390):
+            tab.set_viewport_size({"width": width, "height": 900})
+            for name in (".last-reject", ".verdicts", ".belt", ".figure.accepted"):
+                assert tab.evaluate(GREY, name) == "grayscale(1)", (name, width)
+        assert tab.evaluate(GREY, ".connections") == "none", "they are known now"
         expect(tab.locator(".figure.yield .below")).to_have_text("")
+
+
+def test_every_page_says_that_it_is_old_when_the_station_does_not_answer(browser: Browser, page: Page) -> None:
+    with a_tab(browser, page, "/trends") as tab:
+        expect(tab.locator(".report tbody tr").first).to_contain_text("50.0 %")
+        tab.route("**/api/now", lambda _: None)  # it hangs: the connection stands, and nothing comes
+        expect(tab.locator("#lost")).to_have_text("No connection: This screen shows old figures")
+        expect(tab.locator("main")).to_have_class(re.compile("old"))
+        expect(tab.locator("#state")).to_have_attribute("data-state", "lost")
+        assert tab.evaluate(ACCESSIBILITY) == []
+        tab.unroute_all(behavior="ignoreErrors")
+        expect(tab.locator("#lost")).to_be_hidden()
+        expect(tab.locator("main")).not_to_have_class(re.compile("old"))
 
 
 def test_the_last_reject_has_its_picture_also_if_nobody_watched_when_it_came(

@@ -57,7 +57,7 @@ def test_a_version_has_a_name_and_a_reason_and_is_in_force_after_the_next_start(
     assert load_station(tmp_path / "station.toml").recipes[1].limits["defect"].max_count == 0
 
 
-def test_the_first_version_is_compared_with_the_file(page: Page, tmp_path: Path) -> None:
+def test_the_first_version_is_compared_with_the_file(page: Page) -> None:
     assert save(page, 0, changes(page)).json == {"version": 1}
     told = page.visitor().ask("GET", "/api/recipes/1/versions").json
     first, file = told["versions"][0]["changes"], told["file"]

@@ -24,6 +24,7 @@ const PAGES = [
   { path: /^\/checks$/, name: "checks", file: "./checks.js" },
 ];
 const STATE_MS = 5000;
+const PATIENCE_MS = 6000; // then the connection is lost
 const IN_USE_MS = 60e3;
 const THEMES = ["auto", "light", "dark"];
 const STATE_ICONS = { ready: "accept", degraded: "warn", off: "stop", fault: "stop", starting: "wait", stopping: "wait", lost: "stop" };
@@ -98,10 +99,20 @@ function setProduct({ product, waiting }) {
 function setState(state) {
   if (state !== "lost" && state !== "starting") localStorage.setItem("seen", String(Date.now()));
   setState.last = state;
+  showLost(state === "lost");
   const place = document.getElementById("state");
   if (!place || place.dataset.state === state) return;
   place.dataset.state = state;
   place.replaceChildren(icon(STATE_ICONS[state] ?? "wait"), h("span", {}, t(`state.${state}`)));
+}
+
+/** What stands on a page without a connection is old. The live page says so in its large field. */
+function showLost(lost) {
+  const [main, line] = ["main", "lost"].map((id) => document.getElementById(id));
+  const said = !lost || within(location.pathname) === "/";
+  main.classList.toggle("old", lost);
+  line.hidden = said;
+  line.textContent = said ? "" : `${t("state.lost")}: ${t("state.lost.why")}`;
 }
 
 /** Large enough to be read from five metres, and back. */
@@ -158,7 +169,7 @@ inUse.last = 0;
 async function watchState() {
   if (within(location.pathname) === "/" || !station) return;
   try {
-    const now = await get("/api/now");
+    const now = await get("/api/now", PATIENCE_MS);
     hearClock(now.utc);
     setState(now.state);
     setProduct(now);

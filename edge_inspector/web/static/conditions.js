@@ -22,6 +22,11 @@ export function consequenceText({ code, fault }, uninspected, promise) {
   return found ? t(found) : "";
 }
 
+/** What the parts feel comes before what they do not, as a broker that is lost. Otherwise the order stays. */
+export const partsFirst = (conditions) => [...conditions].sort((a, b) => concerns(b) - concerns(a));
+
+const concerns = ({ code, fault }) => Number(fault || code === "switched_off" || UNINSPECTED.includes(code));
+
 function keyOf(code, fault, promise) {
   // A broker or a camera is a fault only where the gate depends on it.
   if (code === "broker_lost") return fault ? "no_verdicts" : code;

@@ -7,6 +7,7 @@ const WIDE = matchMedia("(max-width: 40rem)").matches ? 340 : 560; // on a phone
 const HIGH = 170;
 const LEFT = 44;
 const FOOT = 20;
+const NEAR = 20; // to an end of the axis: there a label would be cut off
 const DAY_S = 86400;
 const BARS = 8;
 const FEW = 5; // so many in one place are drawn in full colour at the earliest: one alone is no hot spot
@@ -16,7 +17,8 @@ const percent = (share, digits = 1) => t("unit.percent", { n: number(100 * share
 /** Marks below the axis: at most six, so that none runs into another. */
 function axis(points, x, withDay) {
   const every = Math.ceil(points.length / 6);
-  return points.filter((_, at) => at % every === 0).map(({ utc }, at) => s("text", { x: x(at * every), y: HIGH - 4, "text-anchor": at ? "middle" : "start" }, withDay ? moment(utc, true).slice(0, 5) : clock(utc)));
+  const anchor = (place) => (place < LEFT + NEAR ? "start" : place > WIDE - NEAR ? "end" : "middle");
+  return points.filter((_, at) => at % every === 0).map(({ utc }, at) => s("text", { x: x(at * every), y: HIGH - 4, "text-anchor": anchor(x(at * every)) }, withDay ? moment(utc, true).slice(0, 5) : clock(utc)));
 }
 
 /** The reject rate of one product, and the range in which chance keeps it. */
