@@ -262,7 +262,7 @@ def _take_all(browser: Browser, demo: Demo, state: str) -> None:
             page.wait_for_timeout(1500)
             if state == "lost":
                 os.kill(demo.daemon.pid, signal.SIGSTOP)
-                page.wait_for_timeout(6000)
+                page.wait_for_selector("#state[data-state=lost]")
             name = path.replace("?", "").replace("s/{part}", "").replace("/", "-") or "live"
             _keep(page, f"all/{state}-{name}-{width}", size=None)
             if state == "lost":

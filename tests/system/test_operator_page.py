@@ -150,7 +150,7 @@ def test_a_verdict_leads_to_its_part_with_picture_and_story(screen: Screen) -> N
     page.wait_for_selector("table.parts tbody tr")
 
 
-def test_a_rejected_part_says_why_beside_a_good_one_and_leads_to_the_next(screen: Screen) -> None:
+def test_a_rejected_part_says_why_and_leads_to_the_next(screen: Screen) -> None:
     screen.show("/")
     page = screen.page
     expect(page.locator(".last-reject .says")).to_contain_text(re.compile(r"of [\d.,]+ mm² on cam\d: none is allowed"))
@@ -160,7 +160,8 @@ def test_a_rejected_part_says_why_beside_a_good_one_and_leads_to_the_next(screen
     page.wait_for_url("**/parts/*")
     expect(page.locator(".because")).to_contain_text("none is allowed")
     expect(page.locator("table.limits")).to_contain_text("mm²")
-    screen.until("document.querySelector('.example img').naturalWidth > 100")
+    # Every part of this line is doubtful, so none is good enough to be looked at beside another one.
+    expect(page.locator(".example")).to_contain_text("No picture of a good part is kept for this camera.")
     with page.expect_download() as saved:
         page.click("text=Save picture")
     assert Path(saved.value.path()).stat().st_size > 1000

@@ -17,6 +17,7 @@ from support.verdicts import verdict
 
 from edge_inspector.codes import Decision, ErrorCode
 from edge_inspector.records import Scene
+from edge_inspector.store.results import Results
 from edge_inspector.web.live import Live
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(not PROGRAM, reason="Chromium is not installed")]
@@ -124,6 +125,22 @@ def test_the_last_reject_has_its_picture_also_if_nobody_watched_when_it_came(
         expect(picture).to_be_visible()
     page.plant.album.get("cam1", 2)
     assert page.visitor().ask("GET", "/api/parts/2/thumb?large=1").status == 200
+
+
+def test_a_good_part_stands_beside_a_rejected_one(
+    browser: Browser, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Results, "good_example", lambda *_: 1)
+    with a_tab(browser, page, "/parts/2") as tab:
+        good = tab.locator(".example img")
+        expect(good).to_have_attribute("src", re.compile(r"/api/parts/1/cam1/image$"))
+        expect(good).to_be_visible()
+        bad, beside = tab.locator(".stage").bounding_box(), good.bounding_box()
+        assert bad is not None
+        assert beside is not None
+        assert beside["x"] >= bad["x"] + bad["width"]
+        tab.click("text=Good part beside it")
+        expect(good).to_be_hidden()
 
 
 @pytest.mark.parametrize("size", [(1920, 1080), (1280, 720)])
