@@ -166,7 +166,7 @@ _LINES: tuple[tuple[DemoOptions, dict[str, State]], ...] = (
         },
     ),
     (replace(_USUAL, parts=30), {"idle": _idle}),
-    (replace(_USUAL, model_ms=400.0), {"slow": _ready}),
+    (replace(_USUAL, model_ms=1500.0), {"slow": _ready}),
     (replace(_USUAL, tolerance_mm=0.2), {"blind": _ready}),
 )
 

@@ -70,8 +70,10 @@ def test_the_large_field_says_in_each_state_what_becomes_of_the_parts(browser: B
 
 def test_what_the_parts_feel_comes_before_what_they_do_not(browser: Browser, page: Page) -> None:
     page.conditions.set(ErrorCode.BROKER_LOST, "broker", "no answer")
-    page.conditions.set(ErrorCode.PARTS_NOT_INSPECTED, "line", "3 of the last 100 parts were late")
+    page.conditions.set(ErrorCode.PARTS_NOT_INSPECTED, "line", "3 of 100 parts were late: " + "see what to do. " * 20)
     with a_tab(browser, page) as tab:
+        message = tab.locator(".state.panel p", has_text="3 of 100 parts were late")
+        assert message.evaluate("(each) => each.scrollHeight <= each.clientHeight + 1"), "the whole message is there"
         expect(tab.locator(".state.panel p").first).to_contain_text("More parts are not inspected than")
         expect(tab.locator(".state.panel")).to_contain_text("The gate is not concerned.")
 

@@ -22,6 +22,12 @@ export function consequenceText({ code, fault }, uninspected, promise) {
   return found ? t(found) : "";
 }
 
+// Their sentence says that the message names what to look at. So the message is shown whole.
+const NAMED_THERE = ["model_not_loaded", "other_writer", "plc_numbers", "parts_not_inspected", "line_blind", "state_lost", "challenge_failed"];
+
+/** How a reason is shown: whole, or as small print. */
+export const reasonKind = (code) => (NAMED_THERE.includes(code) ? "hint" : "why");
+
 /** What the parts feel comes before what they do not, as a broker that is lost. Otherwise the order stays. */
 export const partsFirst = (conditions) => [...conditions].sort((a, b) => concerns(b) - concerns(a));
 

@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { stationNow } from "./clock.js";
-import { conditionText, consequenceText, partsFirst, plain } from "./conditions.js";
+import { conditionText, consequenceText, partsFirst, plain, reasonKind } from "./conditions.js";
 import { h, icon, toast } from "./dom.js";
 import { withRole } from "./login.js";
 import { sound } from "./sound.js";
@@ -54,12 +54,12 @@ function stateField(station) {
       const conditions = partsFirst(all);
       const past = held.find(({ ended }) => ended) ?? null;
       if (state !== "fault" && state !== "off" && past) {
-        return show("past", [["", conditionText(past.code, past.subject)], ["", lasted(past)], ["why", plain(past.why)], ...nowLines(state, conditions, uninspected)], past);
+        return show("past", [["", conditionText(past.code, past.subject)], ["", lasted(past)], [reasonKind(past.code), plain(past.why)], ...nowLines(state, conditions, uninspected)], past);
       }
       // While the station is ready, only warnings hold: they come after what it does.
       const lines = state === "ready" ? [["", howReady(figures)], ...conditions.slice(0, SHOWN).map(({ code, subject }) => ["hint", conditionText(code, subject)])]
         : conditions.slice(0, SHOWN).flatMap((each, at) => [[each.warning ? "hint" : "", conditionText(each.code, each.subject)],
-          ["then", consequenceText(each, uninspected, station.promise)], ...(at ? [] : [["why", sinceWhen(each)]])]);
+          ["then", consequenceText(each, uninspected, station.promise)], ...(at ? [] : [[reasonKind(each.code), sinceWhen(each)]])]);
       // What happens to the parts now comes first, also while an earlier fault waits for somebody.
       if (state === "off" && past) lines.push(["now", `${t("state.past")}: ${conditionText(past.code, past.subject)}`], ["why", lasted(past)]);
       if (waiting && !held.length) lines.push(["why", t("state.waiting", { n: waiting })]);
