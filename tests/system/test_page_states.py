@@ -54,7 +54,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
 def test_the_large_field_says_in_each_state_what_becomes_of_the_parts(browser: Browser, page: Page) -> None:
     with a_tab(browser, page) as tab:
         field = tab.locator(".state.panel")
-        for code, subject, state, words in STATES:
+        for code, subject, state, words in STATES:  # one after the other
             page.conditions.set(code, subject, "no answer")
             expect(field).to_contain_text(words)
             expect(field).to_have_attribute("data-state", state)
@@ -76,6 +76,14 @@ def test_what_the_parts_feel_comes_before_what_they_do_not(browser: Browser, pag
         assert message.evaluate("(each) => each.scrollHeight <= each.clientHeight + 1"), "the whole message is there"
         expect(tab.locator(".state.panel p").first).to_contain_text("More parts are not inspected than")
         expect(tab.locator(".state.panel")).to_contain_text("The gate is not concerned.")
+
+
+def test_what_follows_for_the_parts_is_said_once(browser: Browser, page: Page) -> None:
+    page.conditions.set(ErrorCode.ENCODER_LOST, "encoder", "no answer")
+    page.conditions.set(ErrorCode.CAMERA_LOST, "cam1", "no answer")
+    with a_tab(browser, page) as tab:
+        expect(tab.locator(".state.panel p", has_text="Camera cam1")).to_be_visible()
+        expect(tab.locator(".state.panel p.then")).to_have_count(1)
 
 
 def test_a_broker_on_which_the_gate_depends_is_not_called_harmless(browser: Browser, page: Page) -> None:
@@ -151,10 +159,14 @@ def test_a_wall_display_needs_no_scrolling_and_is_read_from_five_metres(
 ) -> None:
     wide, high = size
     page.conditions.set(ErrorCode.PLC_LOST, "plc", "no answer within 2 s")
+    page.conditions.set(ErrorCode.ENCODER_LOST, "encoder", "no answer within 2 s")
     with a_tab(browser, page, "/?wall=1", viewport={"width": wide, "height": high}) as tab:
         expect(tab.locator(".state.panel")).to_contain_text("Fault")
         expect(tab.locator(".last-reject img")).to_be_visible()
         assert tab.evaluate("document.documentElement.scrollHeight") <= high
+        picture = tab.locator(".last-reject img").bounding_box()
+        assert picture is not None
+        assert picture["height"] > 0.15 * high
         state, figure, reject = tab.evaluate(FROM_FIVE_METRES)
         assert min(state, figure) >= 44 * wide / 1920
         assert reject >= 44 * wide / 1920

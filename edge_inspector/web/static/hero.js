@@ -37,6 +37,9 @@ function stateField(station) {
     if (!worst || worst.warning) return [["now", said]];
     return [["now", `${said}. ${conditionText(worst.code, worst.subject)}`], ["then", consequenceText(worst, uninspected, station.promise)]];
   };
+  /** The first one with its reason. */
+  const wrongLines = (each, uninspected, at) => [[`${each.warning ? "hint" : ""}${at ? " more" : ""}`, conditionText(each.code, each.subject)],
+    [`then${at ? " more" : ""}`, consequenceText(each, uninspected, station.promise)], ...(at ? [] : [[reasonKind(each.code), sinceWhen(each)]])];
   const show = (name, lines, held = null) => {
     const key = JSON.stringify([name, lines, held?.id, held?.ended, held?.parts]);
     if (element.dataset.key === key) return;
@@ -58,8 +61,7 @@ function stateField(station) {
       }
       // While the station is ready, only warnings hold: they come after what it does.
       const lines = state === "ready" ? [["", howReady(figures)], ...conditions.slice(0, SHOWN).map(({ code, subject }) => ["hint", conditionText(code, subject)])]
-        : conditions.slice(0, SHOWN).flatMap((each, at) => [[each.warning ? "hint" : "", conditionText(each.code, each.subject)],
-          ["then", consequenceText(each, uninspected, station.promise)], ...(at ? [] : [[reasonKind(each.code), sinceWhen(each)]])]);
+        : conditions.slice(0, SHOWN).flatMap((each, at) => wrongLines(each, uninspected, at)).filter(isNews);
       // What happens to the parts now comes first, also while an earlier fault waits for somebody.
       if (state === "off" && past) lines.push(["now", `${t("state.past")}: ${conditionText(past.code, past.subject)}`], ["why", lasted(past)]);
       if (waiting && !held.length) lines.push(["why", t("state.waiting", { n: waiting })]);
@@ -67,6 +69,9 @@ function stateField(station) {
     },
   };
 }
+
+/** Two things that are wrong may mean the same for the parts. */
+const isNews = ([, text], at, lines) => lines.findIndex(([, other]) => other === text) === at;
 
 function acknowledgement(event) {
   return h("div", { class: "row" },

@@ -25,12 +25,12 @@ function axis(points, x, withDay) {
 export function rateChart({ intervals }, widthS) {
   const points = intervals.filter(({ accept, reject }) => accept + reject > 0).map((each) => ({ ...each, rate: each.reject / (each.accept + each.reject) }));
   if (!points.length) return h("p", { class: "empty" }, t("trends.nothing"));
-  const most = Math.max(0.01, ...points.map(({ rate, high }) => Math.max(rate, high))) * 1.08;
+  const most = Math.min(1, Math.max(0.01, ...points.map(({ rate, high }) => Math.max(rate, high))) * 1.08);
   const x = (at) => (points.length === 1 ? (LEFT + WIDE) / 2 : LEFT + 6 + (at / (points.length - 1)) * (WIDE - LEFT - 12));
   const y = (share) => 6 + (1 - share / most) * (HIGH - FOOT - 12);
   const out = points.filter(({ rate, low, high }) => rate < low || rate > high);
   const line = (of) => points.map((point, at) => `${x(at)},${y(of(point))}`);
-  const said = out.length ? t("trends.out", { n: number(out.length), m: number(points.length) }) : t("trends.in");
+  const said = out.length ? t("trends.out", { n: number(out.length), m: number(points.length) }) : t(points.length > 1 ? "trends.in" : "trends.single");
   const area = points.length === 1 ? `${LEFT},${y(points[0].high)} ${WIDE},${y(points[0].high)} ${WIDE},${y(points[0].low)} ${LEFT},${y(points[0].low)}`
     : [...line(({ high }) => high), ...line(({ low }) => low).reverse()].join(" ");
   return [
@@ -41,7 +41,7 @@ export function rateChart({ intervals }, widthS) {
       points.map(({ rate, low, high }, at) => s("circle", { class: rate < low || rate > high ? "out" : "", cx: x(at), cy: y(rate), r: rate < low || rate > high ? 5 : 3 })),
       [0, most / 2, most].map((share) => s("text", { class: "scale", x: LEFT - 5, y: y(share) + 4, "text-anchor": "end" }, percent(share, most < 0.05 ? 1 : 0))),
       axis(points, x, widthS * points.length > 2 * DAY_S)),
-    h("p", { class: out.length ? "said out" : "said" }, icon(out.length ? "warn" : "accept"), said),
+    h("p", { class: out.length ? "said out" : "said" }, out.length ? icon("warn") : null, said),
   ];
 }
 
