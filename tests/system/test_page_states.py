@@ -36,6 +36,12 @@ STATES = (
 FROM_FIVE_METRES = """() => [".state strong", ".figure .value", ".last-reject .says"].map((name) =>
     Math.min(...[...document.querySelectorAll(name)].map((each) => parseFloat(getComputedStyle(each).fontSize))))"""
 ACCESSIBILITY = (Path(__file__).parent / "accessibility.js").read_text()
+# How strongly each panel of the page is faded, with all that it lies in.
+FADED = """() => [...new Set([...document.querySelectorAll("main .panel")].map((each) => {
+    let seen = 1;
+    for (let at = each; at; at = at.parentElement) seen *= Number(getComputedStyle(at).opacity);
+    return seen;
+}))]"""
 GREY = "(name) => getComputedStyle(document.querySelector(name)).filter"
 
 
@@ -113,12 +119,13 @@ def test_tiles_and_cards_turn_grey_when_no_part_comes_any_more(browser: Browser,
 
 
 def test_every_page_says_that_it_is_old_when_the_station_does_not_answer(browser: Browser, page: Page) -> None:
-    with a_tab(browser, page, "/trends") as tab:
-        expect(tab.locator(".report tbody tr").first).to_contain_text("50.0 %")
+    with a_tab(browser, page, "/parts/2") as tab:
+        expect(tab.locator(".because")).to_be_visible()
         tab.route("**/api/now", lambda _: None)  # it hangs: the connection stands, and nothing comes
         expect(tab.locator("#lost")).to_have_text("No connection: This screen shows old figures")
         expect(tab.locator("main")).to_have_class(re.compile("old"))
         expect(tab.locator("#state")).to_have_attribute("data-state", "lost")
+        assert tab.evaluate(FADED) == [0.45]
         assert tab.evaluate(ACCESSIBILITY) == []
         tab.unroute_all(behavior="ignoreErrors")
         expect(tab.locator("#lost")).to_be_hidden()
