@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 from support.chromium import PROGRAM, a_tab, browsing, log_in
 from support.page import Page, plant_of, serving, with_names
 from support.verdicts import verdict
@@ -130,6 +130,27 @@ def test_every_page_says_that_it_is_old_when_the_station_does_not_answer(browser
         tab.unroute_all(behavior="ignoreErrors")
         expect(tab.locator("#lost")).to_be_hidden()
         expect(tab.locator("main")).not_to_have_class(re.compile("old"))
+
+
+def test_a_page_that_comes_late_is_not_mixed_with_the_next_one(browser: Browser, page: Page) -> None:
+    with a_tab(browser, page) as tab:
+        late: list[Route] = []
+
+        def keep_back(route: Route) -> None:
+            late.append(route)
+
+        tab.route("**/api/recipes", keep_back)
+        tab.click("nav a[href$='/recipes']")
+        until_s = time.monotonic() + 30
+        while not late and time.monotonic() < until_s:
+            tab.wait_for_timeout(20)
+        tab.click("nav a[href$='/parts']")
+        expect(tab.locator("table.parts tbody tr")).to_have_count(2)
+        with tab.expect_response("**/api/recipes/1/versions"):
+            late[0].continue_()
+        tab.wait_for_timeout(500)
+        expect(tab.locator("h1")).to_have_text("Parts")
+        expect(tab.locator("main")).to_have_count(1)
 
 
 def test_the_last_reject_has_its_picture_also_if_nobody_watched_when_it_came(

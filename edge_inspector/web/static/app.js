@@ -55,12 +55,13 @@ async function show() {
   else ended?.();
 }
 
-/** Take away what is shown; the place for what comes next. */
+/** Take away what is shown; the place for what comes next. A page that is still waiting for answers writes into the old place. */
 function clear() {
-  const main = document.getElementById("main");
+  const before = document.getElementById("main");
   leave?.();
   leave = null;
-  main.replaceChildren();
+  const main = before.cloneNode(false);
+  before.replaceWith(main);
   return main;
 }
 
