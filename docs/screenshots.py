@@ -281,7 +281,7 @@ def _keep(page: Page, name: str, size: tuple[int, int] | None = _KEPT) -> None:
         print(path.relative_to(DOCS.parent))
         return
     shot = Image.open(BytesIO(taken)).convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    for colours in (192, 128, 96, 64, 48, 32):
+    for colours in (192, 128, 96, 64, 48, 32, 16):
         shot.quantize(palette=_palette(shot, colours), dither=Image.Dither.NONE).save(path, optimize=True)
         if path.stat().st_size <= _LARGEST:
             break
