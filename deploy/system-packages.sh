@@ -9,6 +9,8 @@ ldconfig -p 2>/dev/null | grep -q libaravis-0.8 || missing="$missing libaravis-0
 command -v arv-tool-0.8 >/dev/null 2>&1 || missing="$missing aravis-tools-cli"
 command -v arv-fake-gv-camera-0.8 >/dev/null 2>&1 || missing="$missing aravis-tools"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+# Without it the widths of Chinese words on the page are not the true ones.
+[ -e /usr/share/fonts/truetype/wqy/wqy-microhei.ttc ] || missing="$missing fonts-wqy-microhei"
 command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
 command -v prometheus >/dev/null 2>&1 || missing="$missing prometheus"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"

@@ -1,18 +1,21 @@
 """Makes docs/images/*.png: every page of a running demo line, in light and dark. `make screenshots` runs it.
 
 Under docs/images/all is every page in every state of the station, on a wide screen, a laptop and a phone, to look at
-after a change. They are not in git. Arguments are names of states, `docs` or `fleet`: then only those are made.
+after a change. They are not in git. Arguments are names of states, or `docs`: then only those are made. `dark`, `de`
+and `zh` are no states, but the page in other colours and languages.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -55,7 +58,9 @@ _PAGES = (
     "health",
     "checks",
 )
+_LOCALES = {"de": "de-DE", "zh": "zh-CN"}
 _OPEN = "document.querySelectorAll('main details').forEach((each) => { each.open = true; })"
+_WAY_S = 20  # more than two times from the photo-eye to the gate
 _SLOW_MS = 180_000  # for a step in a browser that draws in software beside a line that must not wait for it
 
 # A camera's picture with something coloured in it: the tiles themselves are grey.
@@ -73,25 +78,32 @@ _SHOWS_A_DEFECT = """() => [...document.querySelectorAll(".glass img")].some((im
 
 
 def main() -> int:
-    """Run the line until something is to be seen, then take the pictures."""
-    wanted = sys.argv[1:]
-    options = DemoOptions(parts=50_000, speed_mm_s=400.0, review_band=(0.15, 0.85), seed=11)
+    """Take the pictures of every state that is asked for. Each line runs in a process of its own."""
+    wanted = sys.argv[1:] or [name for _, states in _LINES for name in states]
+    if unknown := set(wanted) - {name for _, states in _LINES for name in states}:
+        print(f"no such state: {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    of_lines = [[name for name in states if name in wanted] for _, states in _LINES]
+    if sum(map(bool, of_lines)) == 1:
+        return _take_line(*next((line, names) for line, names in zip(_LINES, of_lines, strict=True) if names))
+    return max(
+        subprocess.run([sys.executable, __file__, *names], check=False).returncode for names in of_lines if names
+    )
+
+
+def _take_line(line: tuple[DemoOptions, dict[str, State]], names: Sequence[str]) -> int:
+    """Run this line until something is to be seen, then take its pictures."""
+    options, states = line
     with tempfile.TemporaryDirectory() as folder:
         write_users(Path(folder) / "users", {"anna": new_user("anna", Role.ADMIN, _PASSWORD)})
         demo = Demo(options, Path(folder))
         with demo.running():
             os.nice(15)  # drawing pages in software must not take the time of the line that they show
             with browsing() as browser:
-                _until_something_happened(browser, demo.page)
-                if not wanted or "docs" in wanted:
-                    for scheme in ("light", "dark"):
-                        _take(browser, demo.page, scheme)
-                if not wanted or "fleet" in wanted:
-                    _take_fleet(browser, Path(folder))
-                for name, state in _STATES.items():
-                    if not wanted or name in wanted:
-                        with state(demo, browser):
-                            _take_all(browser, demo, name)
+                _until_something_happened(browser, demo.page, some=options is _USUAL)
+                for name in names:
+                    with states[name](demo, browser):
+                        (_take_docs if name == "docs" else partial(_take_all, state=name))(browser, demo)
     return 0
 
 
@@ -124,6 +136,14 @@ def _switched_off(demo: Demo, browser: Browser) -> Iterator[None]:
 
 
 @contextmanager
+def _idle(demo: Demo, browser: Browser) -> Iterator[None]:
+    """The line when the last part has long passed the gate."""
+    del demo, browser
+    time.sleep(_WAY_S)
+    yield
+
+
+@contextmanager
 def _lost(demo: Demo, browser: Browser) -> Iterator[None]:
     """Screens that had a page when the station stopped to answer."""
     del browser
@@ -131,14 +151,28 @@ def _lost(demo: Demo, browser: Browser) -> Iterator[None]:
     os.kill(demo.daemon.pid, signal.SIGCONT)
 
 
-_STATES: dict[str, Callable[[Demo, Browser], AbstractContextManager[None]]] = {
-    "ready": _ready,
-    "off": _switched_off,
-    "degraded": partial(_without, "broker"),
-    "fault": partial(_without, "plc"),
-    "past": _ready,  # the fault is over, and nobody has acknowledged it
-    "lost": _lost,
-}
+State = Callable[[Demo, Browser], AbstractContextManager[None]]
+_USUAL = DemoOptions(parts=50_000, speed_mm_s=400.0, review_band=(0.15, 0.85), seed=11)
+_LINES: tuple[tuple[DemoOptions, dict[str, State]], ...] = (
+    (
+        _USUAL,
+        {
+            "docs": _ready,
+            "ready": _ready,
+            "dark": _ready,
+            "de": _ready,
+            "zh": _ready,
+            "off": _switched_off,
+            "degraded": partial(_without, "broker"),
+            "fault": partial(_without, "plc"),
+            "past": _ready,  # the fault is over, and nobody has acknowledged it
+            "lost": _lost,
+        },
+    ),
+    (replace(_USUAL, parts=30), {"idle": _idle}),
+    (replace(_USUAL, model_ms=1500.0), {"slow": _ready}),
+    (replace(_USUAL, tolerance_mm=0.2), {"blind": _ready}),
+)
 
 
 def _command(page: Page, name: str) -> None:
@@ -153,16 +187,17 @@ def _command(page: Page, name: str) -> None:
     )
 
 
-def _until_something_happened(browser: Browser, base: str) -> None:
+def _until_something_happened(browser: Browser, base: str, *, some: bool) -> None:
+    """Wait for parts. On a line that inspects, for `some` rejected and some doubtful ones, too."""
     page = browser.new_page()
     for _ in range(_PATIENCE_S):
         time.sleep(1)
         try:
             page.goto(f"{base}health")
-            if (
-                _ask(page, "/api/review").get("parts")
-                and len(_ask(page, "/api/parts?decision=reject").get("parts", [])) > 5
-            ):
+            rejects = len(_ask(page, "/api/parts?decision=reject").get("parts", []))
+            parts = len(_ask(page, "/api/parts").get("parts", []))
+            doubtful = len(_ask(page, "/api/review").get("parts", []))
+            if parts > 24 and (not some or (rejects > 5 and doubtful)):
                 break
         except Error:  # the daemon is not up yet
             continue
@@ -172,6 +207,12 @@ def _until_something_happened(browser: Browser, base: str) -> None:
 def _ask(page: Page, path: str) -> dict[str, list[dict[str, int]]]:
     found: dict[str, list[dict[str, int]]] = page.evaluate("path => fetch(path).then(a => a.json())", path)
     return found
+
+
+def _take_docs(browser: Browser, demo: Demo) -> None:
+    for scheme in ("light", "dark"):
+        _take(browser, demo.page, scheme)
+    _take_fleet(browser, demo.folder)
 
 
 def _take(browser: Browser, base: str, scheme: str) -> None:
@@ -233,9 +274,9 @@ def _take_fleet(browser: Browser, folder: Path) -> None:
             fleet.stop()
 
 
-def _open(browser: Browser, width: int, scheme: str = "light") -> Page:
+def _open(browser: Browser, width: int, scheme: str = "light", locale: str = "en-GB") -> Page:
     size, phone = {"width": width, "height": _WIDTHS.get(width, 1080)}, width < 600
-    context = browser.new_context(viewport=size, color_scheme=scheme, locale="en-GB", is_mobile=phone, has_touch=phone)
+    context = browser.new_context(viewport=size, color_scheme=scheme, locale=locale, is_mobile=phone, has_touch=phone)
     context.set_default_timeout(_SLOW_MS)
     return context.new_page()
 
@@ -243,10 +284,10 @@ def _open(browser: Browser, width: int, scheme: str = "light") -> Page:
 def _take_all(browser: Browser, demo: Demo, state: str) -> None:
     """Every page in this state as an admin sees it, at every width. For people who change the page: not kept in git."""
     for width in _WIDTHS:
-        page = _open(browser, width)
+        page = _open(browser, width, "dark" if state == "dark" else "light", _LOCALES.get(state, "en-GB"))
         page.goto(demo.page)
         _command(page, "")
-        part = str(_ask(page, "/api/parts?decision=reject")["parts"][0]["id"])
+        part = str((_ask(page, "/api/parts?decision=reject")["parts"] or _ask(page, "/api/parts")["parts"])[0]["id"])
         for path in _PAGES:
             page.goto(demo.page + path.replace("{part}", part))
             page.wait_for_selector("main > *")
@@ -254,7 +295,7 @@ def _take_all(browser: Browser, demo: Demo, state: str) -> None:
             page.wait_for_timeout(1500)
             if state == "lost":
                 os.kill(demo.daemon.pid, signal.SIGSTOP)
-                page.wait_for_timeout(6000)
+                page.wait_for_selector("#state[data-state=lost]")
             name = path.replace("?", "").replace("s/{part}", "").replace("/", "-") or "live"
             _keep(page, f"all/{state}-{name}-{width}", size=None)
             if state == "lost":
@@ -267,10 +308,13 @@ def _keep(page: Page, name: str, size: tuple[int, int] | None = _KEPT) -> None:
     path = DOCS / "images" / f"{name}.png"
     path.parent.mkdir(exist_ok=True)
     whole = size is None  # to look at, not for the docs
-    shot = Image.open(BytesIO(page.screenshot(timeout=_SLOW_MS, full_page=whole))).convert("RGB")
-    if size is not None:
-        shot = shot.resize(size, Image.Resampling.LANCZOS)
-    for colours in (192, 128, 96, 64, 48, 32):
+    taken = page.screenshot(timeout=_SLOW_MS, full_page=whole)
+    if size is None:
+        path.write_bytes(taken)
+        print(path.relative_to(DOCS.parent))
+        return
+    shot = Image.open(BytesIO(taken)).convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    for colours in (192, 128, 96, 64, 48, 32, 16):
         shot.quantize(palette=_palette(shot, colours), dither=Image.Dither.NONE).save(path, optimize=True)
         if path.stat().st_size <= _LARGEST:
             break

@@ -18,7 +18,7 @@ from edge_inspector.errors import DeviceError
 from edge_inspector.records import Change, StationStatus
 from edge_inspector.runtime.backoff import Backoff
 from edge_inspector.runtime.clock import iso, moment, utc_of
-from edge_inspector.runtime.conditions import FAULTS, ConditionChange, Conditions
+from edge_inspector.runtime.conditions import ConditionChange, Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.realtime import go_last
 from edge_inspector.store.logbook import CarriedCounts, Counts, Event, LogbookWriter, Mark, MarkKind, logbook_path
@@ -205,7 +205,7 @@ class Logbook:
             code=change.code,
             subject=change.subject,
             why=running.why,
-            fault=change.code in FAULTS,
+            fault=self._conditions.is_fault(change.code, change.subject),
             utc=running.begun,
             recipe_id=self._status().recipe_id,
         )

@@ -254,7 +254,7 @@ def _recipes(
             reader.note([Fault(f"{path}: id", what)])
         model = models.get(recipe.model)
         # For a class that the recipe does not name, the model's limits apply.
-        limits = (_suggested(file, model) if model is not None else {}) | recipe.classes
+        limits = (suggested_limits(file, model) if model is not None else {}) | recipe.classes
         if model is not None:
             reader.note(class_faults(path, recipe, model, limits))
         found.setdefault(recipe.id, Criteria(recipe, limits))
@@ -271,7 +271,7 @@ def _shadow(reader: StationReader, file: StationFile, recipes: Mapping[int, Crit
     segmenter = reader.segmenter("shadow", file.shadow.driver, settings=settings, model=model)
     if segmenter is None:
         return None
-    suggested, known = _suggested(file, segmenter.info), segmenter.info.classes
+    suggested, known = suggested_limits(file, segmenter.info), segmenter.info.classes
     seen = {
         number: {name: limit for name, limit in criteria.recipe.classes.items() if name in known}
         for number, criteria in recipes.items()
@@ -279,7 +279,8 @@ def _shadow(reader: StationReader, file: StationFile, recipes: Mapping[int, Crit
     return ShadowModel(segmenter, {each: Criteria(recipes[each].recipe, suggested | seen[each]) for each in recipes})
 
 
-def _suggested(file: StationFile, model: ModelInfo) -> dict[str, ClassLimits]:
+def suggested_limits(file: StationFile, model: ModelInfo) -> dict[str, ClassLimits]:
+    """The limits that the model suggests, for classes that a recipe does not name."""
     scale = min(camera.mm_per_px * file.mm_per_row(camera) for camera in file.cameras)
     return {
         name: ClassLimits(min_confidence=confidence, min_area_mm2=area_px * scale)

@@ -52,7 +52,7 @@ class ChallengeSettings:
 
     async def _versions(self, request: Request) -> Response:
         del request
-        return self._saved.told(CHALLENGE)
+        return self._saved.told(CHALLENGE, self._plant.station.written_challenge.model_dump())
 
     async def _save(self, request: Request) -> Response:
         return await self._saved.save(request, CHALLENGE, self._hash_of)

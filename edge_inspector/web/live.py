@@ -13,6 +13,7 @@ import numpy as np
 from edge_inspector.codes import Decision, ErrorCode
 from edge_inspector.records import Image, Scene, Verdict
 from edge_inspector.runtime.clock import utc_text
+from edge_inspector.runtime.conditions import WARNINGS
 from edge_inspector.web.history import History
 from edge_inspector.web.pictures import jpeg, overlaid
 from edge_inspector.web.plant import Plant
@@ -79,7 +80,14 @@ class Live:
             "recipe": self._plant.status().recipe_id,
             "state": conditions.state.value,
             "conditions": [
-                {"code": held.code.name.lower(), "subject": held.subject, "why": held.why}
+                {
+                    "code": held.code.name.lower(),
+                    "subject": held.subject,
+                    "why": held.why,
+                    "since": utc_text(held.since_ns),
+                    "fault": conditions.is_fault(held.code, held.subject),
+                    "warning": held.code in WARNINGS,
+                }
                 for held in conditions.reasons()
             ],
             "uninspected": self._plant.recipe.on_not_inspected,

@@ -13,12 +13,13 @@ from starlette.responses import JSONResponse, Response
 from edge_inspector.codes import Decision, Reason
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Image
-from edge_inspector.runtime.clock import utc_of
+from edge_inspector.runtime.clock import iso, utc_of
 from edge_inspector.store.logbook import LogbookWriter
-from edge_inspector.store.rows import LabelKind, PartStory, StoredView
+from edge_inspector.store.rows import LabelKind, PartRow, PartStory, StoredView
 from edge_inspector.store.users import Role
 from edge_inspector.web.access import Access, Endpoint, RequestError, read_json, text_of
 from edge_inspector.web.asked import instant, number
+from edge_inspector.web.events import table
 from edge_inspector.web.part_told import row_told, story_told
 from edge_inspector.web.pictures import jpeg, overlaid, png, tinted
 from edge_inspector.web.plant import Plant
@@ -27,6 +28,8 @@ from edge_inspector.web.why import limits_told, why
 from edge_inspector.web.writes import changed, user_of, written
 
 _PAGE = 60
+_EXPORTED = 10_000
+_COLUMNS = ("decided", "part", "decision", "reason", "grade", "defects", "reviewed", "model", "recipe", "product")
 _QUEUE = 50
 _THUMB_PX = 192
 _LARGE_PX = 640
@@ -58,6 +61,7 @@ class PartPages:
         """The URLs of this class."""
         return [
             Endpoint("GET", "/api/parts", self._list, slow=True),
+            Endpoint("GET", "/api/parts.csv", self._export, slow=True),
             Endpoint("GET", "/api/review", self._queue, slow=True),
             Endpoint("GET", "/api/example", self._example, slow=True),
             Endpoint("GET", "/api/parts/{part:part}", self._story, slow=True),
@@ -68,9 +72,20 @@ class PartPages:
         ]
 
     async def _list(self, request: Request) -> Response:
+        rows = self._asked_for(request, _PAGE)
+        return JSONResponse({"parts": [row_told(row) for row in rows], "more": len(rows) == _PAGE})
+
+    async def _export(self, request: Request) -> Response:
+        """The newest parts that the filter finds, for a spreadsheet."""
+        recipes = self._plant.station.recipes
+        names = {recipe_id: criteria.recipe.name for recipe_id, criteria in recipes.items()}
+        rows = self._asked_for(request, _EXPORTED)
+        return table(_COLUMNS, ((*_cells(row), names.get(row.recipe_id, "")) for row in rows), "parts")
+
+    def _asked_for(self, request: Request, limit: int) -> list[PartRow]:
         asked = request.query_params
         try:
-            rows = self._plant.results.parts(
+            return self._plant.results.parts(
                 since_utc=instant(asked.get("since")),
                 until_utc=instant(asked.get("until")),
                 decision=Decision[asked["decision"].upper()] if asked.get("decision") else None,
@@ -81,13 +96,12 @@ class PartPages:
                 reason=Reason[asked["reason"].upper()] if asked.get("reason") else None,
                 labelled={"yes": True, "no": False}.get(asked.get("labelled", "")),
                 before_id=number(asked.get("before")),
-                limit=_PAGE,
+                limit=limit,
             )
         except (KeyError, ValueError) as error:
             raise RequestError(400, f"not a filter: {error}") from error
         except DeviceError as error:
             raise RequestError(503, str(error)) from error
-        return JSONResponse({"parts": [row_told(row) for row in rows], "more": len(rows) == _PAGE})
 
     async def _queue(self, request: Request) -> Response:
         del request
@@ -204,3 +218,9 @@ class PartPages:
         if view is None:
             raise RequestError(404, "this camera did not see the part")
         return view
+
+
+def _cells(row: PartRow) -> Sequence[object]:
+    """What a spreadsheet gets of one part, up to its recipe."""
+    judged = (row.decision.name.lower(), row.reason.label, row.grade, " ".join(row.classes))
+    return (iso(row.utc), row.part_seq, *judged, "yes" if row.labelled else "no", row.model, row.recipe_id)

@@ -19,6 +19,7 @@ from edge_inspector.inspection.recipe import Criteria, Recipe
 from edge_inspector.records import Defect, Frame
 from edge_inspector.station.calibrating import look_of
 from edge_inspector.station.edits import with_changes
+from edge_inspector.station.load import suggested_limits
 from edge_inspector.store.promises import kept_promise
 from edge_inspector.store.rows import PartStory
 from edge_inspector.store.users import Role
@@ -89,7 +90,11 @@ class RecipePages:
         }
 
     async def _versions(self, request: Request) -> Response:
-        return self._saved.told(recipe_asked(self._plant, request).id)
+        number = recipe_asked(self._plant, request).id
+        file = self._plant.station.written[number]
+        limits = suggested_limits(self._plant.station.file, self._plant.model_of(number)) | file.classes
+        said = file.model_dump(include={"regions", "review_band"})
+        return self._saved.told(number, said | {"classes": {name: each.model_dump() for name, each in limits.items()}})
 
     async def _save(self, request: Request) -> Response:
         recipe = recipe_asked(self._plant, request)

@@ -19,6 +19,7 @@ from edge_inspector.web.access import Endpoint
 log = logging.getLogger(__name__)
 
 FIRST = "en"  # complete. A text that another language does not have is shown in this one
+_ONE = ".one"  # the key of a text for one of something ends so
 _TAG = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})?")
 _LARGEST_FILE = 512 * 1024
 _LONGEST_TEXT = 1000
@@ -63,13 +64,18 @@ class Languages:
             {
                 "tag": chosen.tag,
                 "direction": chosen.direction,
-                "texts": {**self._known[FIRST].texts, **chosen.texts},
+                "texts": {**_not_in(chosen.texts, self._known[FIRST].texts), **chosen.texts},
                 "languages": [{"tag": each.tag, "name": each.name} for each in self._known.values()],
             }
         )
 
     def _best(self, tag: str) -> Language:
         return self._known.get(tag) or self._known.get(tag.partition("-")[0]) or self._known[FIRST]
+
+
+def _not_in(chosen: Mapping[str, str], first: Mapping[str, str]) -> dict[str, str]:
+    """The first language's texts for what the chosen one has no words for, be it for one of something or for many."""
+    return {key: text for key, text in first.items() if key.removesuffix(_ONE) not in chosen}
 
 
 def read_languages(folder: Path, *more: Traversable) -> dict[str, Language]:

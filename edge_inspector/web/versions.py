@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -41,10 +41,11 @@ class Versions:
             "next_start": waiting_version(self._plant.station.state_dir, number),
         }
 
-    def told(self, number: int) -> Response:
-        """The newest versions."""
+    def told(self, number: int, file: Mapping[str, Any]) -> Response:
+        """The newest versions, and what the `file` says: the first version is compared with it."""
         return JSONResponse(
             {
+                "file": file,
                 "versions": [
                     {
                         "version": each.version,
@@ -55,7 +56,7 @@ class Versions:
                         "changes": json.loads(each.changes),
                     }
                     for each in self._newest(number)
-                ]
+                ],
             }
         )
 

@@ -181,7 +181,10 @@ def station_files(folder: Path, web: str = "") -> Path:
     return path
 
 
-def plant_of(folder: Path, web: str = "", healthy: tuple[bool, dict[str, Any]] = (True, {"state": "ready"})) -> Plant:
+WELL = {"state": "ready", "workers": {"judge": True}}
+
+
+def plant_of(folder: Path, web: str = "", healthy: tuple[bool, dict[str, Any]] = (True, WELL)) -> Plant:
     """What the page looks at: part 1 accepted, part 2 rejected with a crack and to be reviewed, part 3 on the belt."""
     station = load_station(station_files(folder, web))
     station.segmenter.open()

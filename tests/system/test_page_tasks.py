@@ -13,9 +13,9 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 
 from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as Tab
-from support.chromium import PROGRAM, browsing
+from support.chromium import PROGRAM, a_tab, browsing, log_in
 from support.good_parts import plant_with_good_parts
-from support.page import PASSWORD, Page, camera_threads, plant_of, serving, with_names
+from support.page import Page, camera_threads, plant_of, serving, with_names
 
 from edge_inspector.codes import ErrorCode, Promise
 from edge_inspector.station.load import load_station
@@ -56,6 +56,11 @@ OVERFLOWS = """() => {
     return found;
 }"""
 
+# What may scroll sideways on a phone, and on a laptop must not.
+CUT_OFF = """() => [...document.querySelectorAll("nav, .scroll")]
+    .filter((each) => each.checkVisibility() && each.scrollWidth > each.clientWidth + 1)
+    .map((each) => each.textContent.slice(0, 60))"""
+
 # How many elements a keyboard must reach.
 FOCUSABLE = """() => {
     const kinds = "a[href], button, input, select, textarea, summary, [tabindex='0']";
@@ -78,31 +83,6 @@ def browser() -> Iterator[Browser]:
 def page(tmp_path: Path) -> Iterator[Page]:
     with serving(plant_of(tmp_path)) as served:
         yield served
-
-
-@contextlib.contextmanager
-def a_tab(browser: Browser, page: Page, path: str = "/", **options: object) -> Iterator[Tab]:
-    """A browser's tab. Nothing may go wrong in it, and it may ask nobody else."""
-    context = browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1600, "height": 900}, **options})
-    context.set_default_timeout(20_000)
-    tab, wrong = context.new_page(), list[str]()
-    base = f"http://127.0.0.1:{page.port}"
-    tab.on("pageerror", lambda error: wrong.append(str(error)))
-    tab.on("request", lambda asked: None if asked.url.startswith((base, "data:")) else wrong.append(asked.url))
-    tab.goto(base + path)
-    tab.wait_for_selector("main > *")
-    yield tab
-    context.close()
-    assert wrong == []
-
-
-def log_in(tab: Tab, name: str) -> None:
-    """Fill in the dialog that asks for it, by keyboard alone."""
-    tab.wait_for_selector("dialog[open] input[name=name]")
-    tab.keyboard.type(name)
-    tab.keyboard.press("Tab")
-    tab.keyboard.type(PASSWORD)
-    tab.keyboard.press("Enter")
 
 
 def until(true: Callable[[], object]) -> None:
@@ -219,7 +199,9 @@ def test_changing_the_product_asks_first_and_says_when_it_took_effect(browser: B
         tab.click("form.command button.primary")
         log_in(tab, "operator")
         dialog = tab.locator("dialog[open]")
-        expect(dialog).to_contain_text("1 parts of")
+        expect(dialog).to_contain_text("1 part of")
+        name = page.plant.recipe.name
+        expect(dialog.locator("h2")).to_have_text(f"From {name} (1) to {name} (2)?")
         dialog.locator("button.primary").click()
         expect(dialog).to_contain_text("is judged since")
         dialog.locator("button.primary").click()
@@ -250,6 +232,8 @@ def test_limits_are_tried_saved_and_put_in_force_and_a_drawn_area_survives_a_rel
         tab.fill("input[name=comment]", "edges shine")
         tab.click("text=Save as a new version")
         expect(tab.locator(".versions")).to_contain_text("edges shine")
+        expect(tab.locator(".diff").first).to_contain_text("regions.cam1.width_mm")
+        expect(tab.locator(".diff").first).not_to_contain_text("classes.")
         tab.on("dialog", lambda dialog: dialog.accept())
         tab.click("[data-version='1']")
         expect(tab.locator("main")).to_contain_text("From the next start of the station on: Version 1.")
@@ -379,6 +363,7 @@ def fits(tab: Tab, page: Page, paths: Sequence[str], widths: Sequence[int]) -> N
             tab.set_viewport_size({"width": width, "height": 900})
             tab.wait_for_timeout(400)
             assert tab.evaluate(OVERFLOWS) == [], (path, width)
+            assert width < 1280 or tab.evaluate(CUT_OFF) == [], (path, width)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

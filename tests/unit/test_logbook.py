@@ -120,6 +120,14 @@ def test_a_camera_that_stays_away_after_the_start_is_one(tmp_path: Path) -> None
     assert [(each.code, each.ended) for each in bench.read.events(limit=9)] == [(101, None)]
 
 
+def test_a_link_on_which_the_gate_depends_is_a_fault_when_it_is_lost(bench: Bench) -> None:
+    bench.conditions.is_vital(ErrorCode.BROKER_LOST, "gate")
+    for subject in ("broker", "gate"):
+        bench.conditions.set(ErrorCode.BROKER_LOST, subject)
+    bench.step()
+    assert {each.subject: each.fault for each in bench.read.events(limit=9)} == {"broker": False, "gate": True}
+
+
 def test_a_person_acknowledges_one_event_or_all(bench: Bench) -> None:
     for subject in ("cam1", "cam2", "cam3"):
         bench.conditions.set(ErrorCode.CAMERA_LOST, subject)

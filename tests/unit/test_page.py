@@ -1,5 +1,7 @@
 """What the page's server tells, and what it is told."""
 
+import csv
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from prometheus_client import Counter
-from support.page import Page, Visitor, plant_of, serving
+from support.page import WELL, Page, Visitor, plant_of, serving, with_names
 from support.verdicts import placed, verdict
 
 from edge_inspector import metrics
@@ -44,7 +46,7 @@ def anybody(page: Page) -> Visitor:
 
 def test_machines_read_health_and_metrics(anybody: Visitor) -> None:
     health = anybody.ask("GET", "/healthz", Host="whatever.example")
-    assert (health.status, health.json) == (200, {"state": "ready"})
+    assert (health.status, health.json) == (200, WELL)
     metrics = anybody.ask("GET", "/metrics", Host="whatever.example")
     assert b"edge_inspector_parts_triggered_total" in metrics.body
     assert metrics.headers["content-type"].startswith("text/plain; version=")
@@ -86,7 +88,15 @@ def test_the_live_feed_tells_a_newcomer_everything(page: Page, anybody: Visitor)
     page.conditions.set(ErrorCode.CAMERA_LOST, "cam2", "no answer in time")
     told = anybody.first_news()
     assert told["state"] == "degraded"
-    assert told["conditions"] == [{"code": "camera_lost", "subject": "cam2", "why": "no answer in time"}]
+    (condition,) = told["conditions"]
+    assert datetime.fromisoformat(condition.pop("since")) <= datetime.fromisoformat(told["utc"])
+    assert condition == {
+        "code": "camera_lost",
+        "subject": "cam2",
+        "why": "no answer in time",
+        "fault": False,
+        "warning": False,
+    }
     assert told["uninspected"] == "reject"
     assert told["cameras"] == {"cam1": True, "cam2": False}
     assert [entry["decision"] for entry in told["strip"]] == [1, 2]
@@ -143,6 +153,17 @@ def test_parts_are_found_by_what_is_asked(anybody: Visitor) -> None:
 )
 def test_a_filter_that_makes_no_sense_is_refused(anybody: Visitor, query: str) -> None:
     assert anybody.ask("GET", f"/api/parts?{query}").status == 400
+
+
+def test_parts_can_be_saved_for_a_spreadsheet_and_run_nothing_there(tmp_path: Path) -> None:
+    with serving(with_names(plant_of(tmp_path), ["=1+1"])) as page:
+        answer = page.visitor().ask("GET", "/api/parts.csv?decision=reject")
+        assert answer.headers["content-disposition"] == 'attachment; filename="parts.csv"'
+        head, newest, older = csv.reader(io.StringIO(answer.body.decode("utf-8-sig")))
+        assert head[1:6] == ["part", "decision", "reason", "grade", "defects"]
+        assert (newest[1:3], newest[5]) == (["4", "reject"], "'=1+1")
+        assert (older[1], older[5:7], older[-2:]) == ("2", ["defect", "no"], ["3", ""])
+        assert page.visitor().ask("GET", "/api/parts.csv?decision=maybe").status == 400
 
 
 def test_a_part_tells_its_story(anybody: Visitor) -> None:

@@ -20,8 +20,20 @@ def test_a_station_adds_a_language_and_names_its_classes(tmp_path: Path) -> None
         assert (arabic["tag"], arabic["direction"]) == ("ar", "rtl")
         assert (arabic["texts"]["state.ready"], arabic["texts"]["state.fault"]) == ("جاهز", "Fault")
         assert {"tag": "ar", "name": "العربية"} in arabic["languages"]
+        assert "parts.count.one" in arabic["texts"], "English, as the text for many parts"
         german = page.visitor().ask("GET", "/api/languages/de").json["texts"]
         assert (german["class.defect"], german["state.ready"], german["state.fault"]) == ("Riss", "Läuft", "Störung")
+
+
+def test_one_of_something_is_not_said_in_another_language_than_many(tmp_path: Path) -> None:
+    folder = tmp_path / "languages"
+    folder.mkdir()
+    (folder / "pt.json").write_text('{"parts.count": "{n} peças"}')
+    with serving(plant_of(tmp_path)) as page:
+        texts = page.visitor().ask("GET", "/api/languages/pt").json["texts"]
+        assert texts["parts.count"] == "{n} peças"
+        assert "parts.count.one" not in texts
+        assert texts["recipes.on_belt.one"].startswith("{n} part of")
 
 
 @pytest.mark.parametrize("tag", ["xx", "..%2Fen", "%00", "e" * 3000])

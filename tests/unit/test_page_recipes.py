@@ -57,6 +57,16 @@ def test_a_version_has_a_name_and_a_reason_and_is_in_force_after_the_next_start(
     assert load_station(tmp_path / "station.toml").recipes[1].limits["defect"].max_count == 0
 
 
+def test_the_first_version_is_compared_with_the_file(page: Page) -> None:
+    assert save(page, 0, changes(page)).json == {"version": 1}
+    told = page.visitor().ask("GET", "/api/recipes/1/versions").json
+    first, file = told["versions"][0]["changes"], told["file"]
+    assert file["classes"] == first["classes"], "nothing was changed yet"
+    assert file["regions"] == {}
+    settings = page.visitor().ask("GET", "/api/challenge/settings/versions").json
+    assert settings["file"]["parts"] == []
+
+
 def test_of_two_people_who_edit_one_recipe_nobody_overwrites_the_other(page: Page) -> None:
     assert save(page, 0, changes(page)).status == 200
     late = save(page, 0, changes(page))

@@ -17,14 +17,17 @@ export class Refused extends Error {
   }
 }
 
-async function ask(method, url, body) {
+const ANSWER_MS = 30e3; // a station that hangs keeps the connection and says nothing
+
+async function ask(method, url, body, withinMs = ANSWER_MS) {
   const headers = { Accept: "application/json" };
   const file = body instanceof Blob;
   if (body !== undefined) headers["Content-Type"] = file ? "application/octet-stream" : "application/json";
   if (me.csrf && method !== "GET") headers["X-CSRF-Token"] = me.csrf;
   let answer;
   try {
-    answer = await fetch(at(url), { method, headers, body: body === undefined || file ? body : JSON.stringify(body) });
+    const signal = method === "GET" ? AbortSignal.timeout(withinMs) : null; // a change may take as long as its file is large
+    answer = await fetch(at(url), { method, headers, signal, body: body === undefined || file ? body : JSON.stringify(body) });
   } catch (error) {
     throw new Refused(0, String(error));
   }
@@ -33,7 +36,7 @@ async function ask(method, url, body) {
   return told;
 }
 
-export const get = (url) => ask("GET", url);
+export const get = (url, withinMs) => ask("GET", url, undefined, withinMs);
 
 /** Send a change. If the session has ended meanwhile, ask for the login and send it again, so that no work is lost. */
 export async function post(url, body) {

@@ -25,6 +25,7 @@ const PAGES = [
   { path: /^\/checks$/, name: "checks", file: "./checks.js" },
 ];
 const STATE_MS = 5000;
+const PATIENCE_MS = 6000; // then the connection is lost
 const IN_USE_MS = 60e3;
 const STATE_ICONS = { ready: "accept", degraded: "warn", off: "stop", fault: "stop", starting: "wait", stopping: "wait", lost: "stop" };
 
@@ -54,12 +55,13 @@ async function show() {
   else ended?.();
 }
 
-/** Take away what is shown; the place for what comes next. */
+/** Take away what is shown; the place for what comes next. A page that is still waiting for answers writes into the old place. */
 function clear() {
-  const main = document.getElementById("main");
+  const before = document.getElementById("main");
   leave?.();
   leave = null;
-  main.replaceChildren();
+  const main = before.cloneNode(false);
+  before.replaceWith(main);
   return main;
 }
 
@@ -76,9 +78,11 @@ function header(current) {
       languageChoice(),
       userButton(show, start)),
   );
-  document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+  showCurrent();
   setState(setState.last ?? "starting");
 }
+
+const showCurrent = () => document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 
 /** Name the product that is judged now, and how many events wait for a person. */
 function setProduct({ product, waiting }) {
@@ -86,17 +90,30 @@ function setProduct({ product, waiting }) {
   for (const place of document.querySelectorAll(".brand .product")) place.textContent = product.name;
   for (const place of document.querySelectorAll(".waiting")) {
     place.textContent = waiting || "";
-    place.hidden = !waiting;
+    if (place.hidden === Boolean(waiting)) {
+      place.hidden = !waiting;
+      showCurrent(); // it has moved
+    }
   }
 }
 
 function setState(state) {
   if (state !== "lost" && state !== "starting") localStorage.setItem("seen", String(Date.now()));
   setState.last = state;
+  showLost(state === "lost");
   const place = document.getElementById("state");
   if (!place || place.dataset.state === state) return;
   place.dataset.state = state;
   place.replaceChildren(icon(STATE_ICONS[state] ?? "wait"), h("span", {}, t(`state.${state}`)));
+}
+
+/** What stands on a page without a connection is old. The live page says so in its large field. */
+function showLost(lost) {
+  const [main, line] = ["main", "lost"].map((id) => document.getElementById(id));
+  const said = !lost || within(location.pathname) === "/";
+  main.classList.toggle("old", lost);
+  line.hidden = said;
+  line.textContent = said ? "" : `${t("state.lost")}: ${t("state.lost.why")}`;
 }
 
 /** Large enough to be read from five metres, and back. */
@@ -120,7 +137,7 @@ inUse.last = 0;
 async function watchState() {
   if (within(location.pathname) === "/" || !station) return;
   try {
-    const now = await get("/api/now");
+    const now = await get("/api/now", PATIENCE_MS);
     hearClock(now.utc);
     setState(now.state);
     setProduct(now);
@@ -156,7 +173,7 @@ function stayWhenOff() {
 }
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[href^='/']");
+  const link = event.target.closest("a[href^='/']:not([download])");
   if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   go(within(link.getAttribute("href"))).then(() => document.getElementById("main").focus());

@@ -13,10 +13,10 @@ export function challengeSettings({ recipe, station }) {
   const place = h("div", { class: "challenge-edit" });
   const load = async () => {
     try {
-      const [told, { versions }] = await Promise.all([get("/api/challenge/settings"), get("/api/challenge/settings/versions")]);
+      const [told, versions] = await Promise.all([get("/api/challenge/settings"), get("/api/challenge/settings/versions")]);
       const draft = draftOf({ recipe, told, kept });
       place.replaceChildren(draft.element, ...(may("admin") ? actions({ recipe, told, draft, again: load }) : [h("p", { class: "empty" }, t("challenge.admin"))]),
-        h("h3", {}, t("recipes.versions")), ...versionsOf({ url: "/api/challenge/settings", file: t("challenge.file"), now: told, versions, refresh: load }));
+        h("h3", {}, t("recipes.versions")), ...versionsOf({ url: "/api/challenge/settings", file: t("challenge.file"), now: told, told: versions, refresh: load }));
     } catch (error) {
       place.replaceChildren(h("p", { class: "empty" }, t("error.failed", { why: error.message })));
     }

@@ -11,10 +11,34 @@ export function conditionText(code, subject) {
 /** A reason as the log words it, without the marks around what is to be typed. */
 export const plain = (why) => (why ?? "").replaceAll("`", "");
 
-/** What it means for the parts, where somebody could think otherwise; `uninspected` is what becomes of those. */
-export function consequenceText(code, uninspected) {
-  const key = [`then.${code}.${uninspected}`, `then.${code}`].find(has);
-  return key ? t(key) : "";
+// Meanwhile some or all parts are not inspected.
+const UNINSPECTED = ["camera_lost", "camera_left_out", "bad_pictures", "encoder_lost", "count_mismatch", "line_mismatch", "inference_failed",
+  "model_not_loaded", "recipe_mismatch", "recipe_changing", "parts_not_inspected", "line_blind", "web_backwards"];
+
+/** What it means for the parts. `uninspected` is what becomes of those that are not inspected, `promise` the line's. */
+export function consequenceText({ code, fault }, uninspected, promise) {
+  const key = keyOf(code, fault, promise);
+  const found = [`then.${key}.${uninspected}`, `then.${key}`].find(has);
+  return found ? t(found) : "";
+}
+
+// Their sentence says that the message names what to look at. So the message is shown whole.
+const NAMED_THERE = ["model_not_loaded", "other_writer", "plc_numbers", "parts_not_inspected", "line_blind", "state_lost", "challenge_failed"];
+
+/** How a reason is shown: whole, or as small print. */
+export const reasonKind = (code) => (NAMED_THERE.includes(code) ? "hint" : "why");
+
+/** What the parts feel comes before what they do not, as a broker that is lost. Otherwise the order stays. */
+export const partsFirst = (conditions) => [...conditions].sort((a, b) => concerns(b) - concerns(a));
+
+const concerns = ({ code, fault }) => Number(fault || code === "switched_off" || UNINSPECTED.includes(code));
+
+function keyOf(code, fault, promise) {
+  // A broker or a camera is a fault only where the gate depends on it.
+  if (code === "broker_lost") return fault ? "no_verdicts" : code;
+  if (code === "plc_lost") return promise === "acknowledged" ? code : "no_verdicts";
+  if (code === "camera_lost" && fault) return code;
+  return UNINSPECTED.includes(code) ? "not_inspected" : code;
 }
 
 /** What drifted is told as "cam1 brightness" or "reject rate". */

@@ -83,8 +83,8 @@ function entry(event, station, again) {
   return h("li", { class: [fault ? "fault" : "degraded", ended ? "over" : "now", acknowledged ? "seen" : "unseen"].join(" "), "data-event": id },
     icon(ended ? "accept" : fault ? "stop" : "warn"),
     h("div", { class: "says" },
-      h("b", {}, conditionText(code, subject)), h("p", {}, consequenceText(code, recipe?.on_not_inspected)),
-      h("p", { class: "when" }, moment(begun, true), " · ", lasted(event), " · ", h("a", { href: `/parts?${parts}` }, t("events.show_parts"))),
+      h("b", {}, conditionText(code, subject)), h("p", {}, consequenceText(event, recipe?.on_not_inspected, station.promise)),
+      h("p", { class: "when" }, lasted(event), " · ", h("a", { href: `/parts?${parts}` }, t("events.show_parts"))),
       h("small", {}, `E${number} ${code} ${subject}${why ? `: ${plain(why)}` : ""}`)),
     seen);
 }

@@ -39,8 +39,8 @@ function sections(now, station) {
   return [
     panel("now", "full", now.conditions.length ? h("ul", { class: "conditions" }, now.conditions.map(condition))
       : h("p", { class: "fine" }, icon("accept"), t("health.all_well"))),
+    panel("links", "roomy", table(station.links, now.links, ["verdicts_delivered", "verdicts_waiting", "link_backlog", "verdicts_late", "verdicts_lost", "link_failed"], wrong(now, "plc_lost", "broker_lost"))),
     panel("cameras", "", table(station.cameras, now.cameras, ["frames_completed", "frames_failed", "frames_evicted", "camera_reopened"], wrong(now, "camera_lost"))),
-    panel("links", "", table(station.links, now.links, ["verdicts_delivered", "verdicts_waiting", "link_backlog", "verdicts_late", "verdicts_lost", "link_failed"], wrong(now, "plc_lost", "broker_lost"))),
     panel("recipe", "", facts(recipeFacts(now, station)), h("p", {}, h("a", { class: "button", href: "/recipes" }, t("health.to_recipes")))),
     panel("model", "", facts([[t("health.name"), `${now.model.name} ${now.model.version}`],
       [t("health.provider"), now.model.fell_back ? h("span", { class: "badge not_inspected" }, icon("warn"), `${now.model.provider}: ${t("health.fell_back")}`) : now.model.provider],

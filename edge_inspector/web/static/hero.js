@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { stationNow } from "./clock.js";
-import { conditionText, consequenceText, plain } from "./conditions.js";
+import { conditionText, consequenceText, partsFirst, plain, reasonKind } from "./conditions.js";
 import { h, icon, toast } from "./dom.js";
 import { withRole } from "./login.js";
 import { sound } from "./sound.js";
@@ -11,9 +11,10 @@ import { clock, moment, number, t } from "./texts.js";
 const SHAPES = { ready: "accept", degraded: "warn", off: "stop", fault: "stop", starting: "wait", stopping: "wait", lost: "stop", past: "warn" };
 const SPANS = ["shift", "batch", "reset"];
 const SHOWN = 2;
+const DAY_MS = 86400e3;
 
 export function heroOf(station) {
-  const state = stateField();
+  const state = stateField(station);
   const product = productField(station);
   const counts = countFields();
   return {
@@ -29,8 +30,16 @@ export function heroOf(station) {
 }
 
 /** The station's state in words, with what follows for the parts. A fault stays here until somebody has acknowledged it. */
-function stateField() {
+function stateField(station) {
   const element = h("div", { class: "state panel" });
+  const nowLines = (state, [worst], uninspected) => {
+    const said = t("state.now", { what: t(`state.${state}`) });
+    if (!worst || worst.warning) return [["now", said]];
+    return [["now", `${said}. ${conditionText(worst.code, worst.subject)}`], ["then", consequenceText(worst, uninspected, station.promise)]];
+  };
+  /** The first one with its reason. */
+  const wrongLines = (each, uninspected, at) => [[`${each.warning ? "hint" : ""}${at ? " more" : ""}`, conditionText(each.code, each.subject)],
+    [`then${at ? " more" : ""}`, consequenceText(each, uninspected, station.promise)], ...(at ? [] : [[reasonKind(each.code), sinceWhen(each)]])];
   const show = (name, lines, held = null) => {
     const key = JSON.stringify([name, lines, held?.id, held?.ended, held?.parts]);
     if (element.dataset.key === key) return;
@@ -44,14 +53,15 @@ function stateField() {
   return {
     element,
     lost: () => show("lost", [["", t("state.lost.why")]]),
-    take({ state, conditions, uninspected, figures, held, waiting }) {
+    take({ state, conditions: all, uninspected, figures, held, waiting }) {
+      const conditions = partsFirst(all);
       const past = held.find(({ ended }) => ended) ?? null;
       if (state !== "fault" && state !== "off" && past) {
-        return show("past", [["", conditionText(past.code, past.subject)], ["", lasted(past)], ["why", plain(past.why)], ["now", t("state.now", { what: t(`state.${state}`) })]], past);
+        return show("past", [["", conditionText(past.code, past.subject)], ["", lasted(past)], [reasonKind(past.code), plain(past.why)], ...nowLines(state, conditions, uninspected)], past);
       }
-      const lines = conditions.slice(0, SHOWN).flatMap(({ code, subject, why }, at) => [["", conditionText(code, subject)],
-        ...(at ? [] : [["then", consequenceText(code, uninspected)], ["why", plain(why)]])]);
-      if (!lines.length && state === "ready") lines.push(["", howReady(figures)]);
+      // While the station is ready, only warnings hold: they come after what it does.
+      const lines = state === "ready" ? [["", howReady(figures)], ...conditions.slice(0, SHOWN).map(({ code, subject }) => ["hint", conditionText(code, subject)])]
+        : conditions.slice(0, SHOWN).flatMap((each, at) => wrongLines(each, uninspected, at)).filter(isNews);
       // What happens to the parts now comes first, also while an earlier fault waits for somebody.
       if (state === "off" && past) lines.push(["now", `${t("state.past")}: ${conditionText(past.code, past.subject)}`], ["why", lasted(past)]);
       if (waiting && !held.length) lines.push(["why", t("state.waiting", { n: waiting })]);
@@ -59,6 +69,9 @@ function stateField() {
     },
   };
 }
+
+/** Two things that are wrong may mean the same for the parts. */
+const isNews = ([, text], at, lines) => lines.findIndex(([, other]) => other === text) === at;
 
 function acknowledgement(event) {
   return h("div", { class: "row" },
@@ -81,9 +94,18 @@ export async function acknowledge(event) {
 
 /** From when to when, and how many parts were decided meanwhile. */
 export function lasted({ begun, ended, parts, not_inspected: not }) {
-  const when = ended ? t("events.from_to", { from: moment(begun), to: moment(ended) }) : t("events.since", { from: moment(begun) });
-  return `${when} · ${t(not ? "events.parts_not" : "events.parts", { n: number(parts), m: number(not) })}`;
+  const time = ended ? t("events.from_to", { from: when(begun), to: when(ended) }) : t("events.since", { from: when(begun) });
+  return `${time} · ${t(not ? "events.parts_not" : "events.parts", { n: number(parts), m: number(not) })}`;
 }
+
+/** Since when, and the reason as the log words it. That of a station that is off says the same once more. */
+function sinceWhen({ code, since, why }) {
+  const begun = t("events.since", { from: when(since) });
+  return code === "switched_off" || !why ? begun : `${begun}: ${plain(why)}`;
+}
+
+/** A moment. With its day if it is not of the last 24 hours. */
+const when = (utc) => moment(utc, stationNow() - new Date(utc) > DAY_MS);
 
 /** Only what the last parts bear out. */
 function howReady({ parts, not_inspected: not }) {
@@ -134,7 +156,7 @@ function countFields() {
     put("rejected", sums ? number(sums.reject) : "–", news.figures.rejects_in_a_row > 1
       ? t("live.in_a_row", { n: number(news.figures.rejects_in_a_row) }) : t("live.of_last_rejected", { n: number(news.figures.reject), m: number(news.figures.parts) }));
     put("not_inspected", sums ? number(sums.not_inspected) : "–", share(sums?.not_inspected ?? 0, inspected + (sums?.not_inspected ?? 0)));
-    put("yield", share(sums?.accept ?? 0, inspected), t("live.per_hour", { n: number(news.figures.per_hour) }));
+    put("yield", share(sums?.accept ?? 0, inspected), news.figures.old ? "" : t("live.per_hour", { n: number(news.figures.per_hour) }));
     const alarm = news.conditions.some(({ code }) => code === "many_rejects");
     figures.rejected.element.classList.toggle("bad", alarm);
     figures.not_inspected.element.classList.toggle("bad", news.figures.not_inspected > 0);
@@ -143,7 +165,7 @@ function countFields() {
 }
 
 const since = (name, { since: utc, name: called }) => (name === "batch" ? t("live.since_batch", { name: called, at: clock(utc) })
-  : t(stationNow() - new Date(utc) > 86400e3 ? "live.since_day" : "live.since_at", { at: stationNow() - new Date(utc) > 86400e3 ? moment(utc, true) : clock(utc) }));
+  : t(stationNow() - new Date(utc) > DAY_MS ? "live.since_day" : "live.since_at", { at: stationNow() - new Date(utc) > DAY_MS ? moment(utc, true) : clock(utc) }));
 
 /** Begin a batch, or count from zero: for an operator. */
 async function askForCounters() {

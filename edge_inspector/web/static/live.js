@@ -181,7 +181,7 @@ function sideOf(station) {
     element: h("div", { class: "side" },
       h("section", { class: "panel" }, h("h2", {}, t("live.pareto")), defects),
       h("section", { class: "panel" }, h("h2", {}, t("live.hours")), hours),
-      h("section", { class: "panel" }, h("h2", {}, t("live.connections")),
+      h("section", { class: "panel connections" }, h("h2", {}, t("live.connections")),
         h("ul", { class: "links" }, Object.entries(links).map(([name, state]) => h("li", {}, h("b", {}, name), state))))),
     take({ links: up, history }) {
       for (const [name, is] of Object.entries(up)) mark(links[name], is);

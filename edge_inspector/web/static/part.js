@@ -9,6 +9,8 @@ import { whyText } from "./reject.js";
 import { className, moment, number, t } from "./texts.js";
 import { Views } from "./viewer.js";
 
+const ROOMY = "(min-width: 100rem)"; // wide enough for two pictures beside each other
+
 export async function mount({ main, station, match, go, refresh }) {
   let part;
   try {
@@ -26,7 +28,7 @@ export async function mount({ main, station, match, go, refresh }) {
       decision(DECISIONS[part.decision], part.reason), h("span", { class: "when" }, moment(part.utc, true)),
       h("nav", { class: "row steps", "aria-label": t("part.steps") }, stepTo(part.before, "part.previous", "back"), stepTo(part.after, "part.next", "next"))),
     h("p", { class: "because" }, because(part)),
-    h("div", { class: "columns part" }, h("div", { class: "wide panel" }, views.element, h("div", { class: "row between" }, beside.button, save), beside.element),
+    h("div", { class: "columns part" }, h("div", { class: "wide panel" }, h("div", { class: "pair" }, views.element, beside.element), h("div", { class: "row between" }, beside.button, save)),
       h("div", { class: "side" }, h("section", { class: "panel judge" }, h("h2", {}, t("part.judge")), h("div", { class: "marks" }, markButtons(station, mark).elements), drawLink(views, part), labels(part)),
         defects(part), story(part), facts(part))));
   views.onchoose = (camera) => {
@@ -37,6 +39,7 @@ export async function mount({ main, station, match, go, refresh }) {
   save.hidden = !part.views.length;
   const draw = () => go(`/parts/${part.id}/draw?${new URLSearchParams({ camera: views.camera })}`);
   views.show(part);
+  if (DECISIONS[part.decision] === "reject" && matchMedia(ROOMY).matches) beside.button.click();
   const keys = (event) => {
     if (event.target.closest("input, select, dialog")) return;
     const said = markOfKey(event, station);

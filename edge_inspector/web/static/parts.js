@@ -16,8 +16,9 @@ export async function mount({ main, station, go }) {
   let before = "";
   let shown = 0;
 
+  const wanted = () => new URLSearchParams(FIELDS.filter((name) => asked.get(name)).map((name) => [name, inUtc(name, asked.get(name))]));
   const load = async () => {
-    const filter = new URLSearchParams(FIELDS.filter((name) => asked.get(name)).map((name) => [name, inUtc(name, asked.get(name))]));
+    const filter = wanted();
     if (before) filter.set("before", before);
     let told;
     try {
@@ -35,7 +36,9 @@ export async function mount({ main, station, go }) {
   more.addEventListener("click", load);
   const heads = ["picture", "number", "decision", "time", "defects", "product", "labelled"];
   main.append(
-    h("h1", {}, t("parts.title")), filters(asked, station, go), count,
+    h("div", { class: "heading" }, h("h1", {}, t("parts.title")), h("div", { class: "row tools" },
+      h("a", { class: "button", download: true, href: `/api/parts.csv?${wanted()}` }, icon("load"), t("events.export")))),
+    filters(asked, station, go), count,
     h("div", { class: "panel scroll" }, h("table", { class: "parts" },
       h("thead", {}, h("tr", {}, heads.map((name) => h("th", { scope: "col", class: name }, t(`parts.${name}`))))), rows)),
     more);

@@ -15,7 +15,7 @@ export async function mount({ main, station, refresh }) {
   const told = await get("/api/recipes");
   const asked = Number(new URLSearchParams(location.search).get("recipe")) || told.in_force;
   const recipe = told.recipes.find(({ id }) => id === asked) ?? told.recipes[0];
-  const { versions } = await get(`/api/recipes/${recipe.id}/versions`);
+  const versions = await get(`/api/recipes/${recipe.id}/versions`);
   const draft = draftOf(recipe, station, told.views);
   const result = h("div", { class: "preview", role: "status" });
   main.append(
@@ -26,7 +26,7 @@ export async function mount({ main, station, refresh }) {
         h("p", {}, t(`recipes.missed.${recipe.on_not_inspected}`)), draft.table, h("h3", {}, t("recipes.regions")), draft.regions,
         recipe.promise ? h("p", {}, t("recipes.promise", { share: percent(recipe.promise.false_rejects), sure: percent(recipe.promise.confidence), n: number(recipe.promise.parts) })) : null,
         may("admin") ? [fromGood(recipe, draft), actions(recipe, draft, result, refresh)] : h("p", { class: "empty" }, t("recipes.admin")), result),
-      h("section", { class: "panel full" }, h("h2", {}, t("recipes.versions")), versionsOf({ url: `/api/recipes/${recipe.id}`, file: t("recipes.file"), now: recipe, versions, refresh })),
+      h("section", { class: "panel full" }, h("h2", {}, t("recipes.versions")), versionsOf({ url: `/api/recipes/${recipe.id}`, file: t("recipes.file"), now: recipe, told: versions, refresh })),
       challengeSettings({ recipe, station })));
   return draft.end;
 }
@@ -48,6 +48,9 @@ function productForm(told, refresh) {
     if (await changeProduct(now, to)) refresh();
   } }, h("p", { class: "value" }, now.name), h("label", {}, t("recipes.next"), choice), change);
 }
+
+/** Its name, and its number where another one is called the same. */
+const called = ({ name, id }, other) => (name === other.name ? `${name} (${id})` : name);
 
 /** Ask, change, and say when it took effect. Resolves to whether it did. */
 async function changeProduct(from, to) {
@@ -72,7 +75,7 @@ async function changeProduct(from, to) {
         said.textContent = t("error.failed", { why: error.message });
       }
       yes.disabled = false;
-    } }, h("h2", { id: "change-title" }, t("recipes.from_to", { from: from.name, to: to.name })), said, h("div", { class: "row end" }, no, yes)));
+    } }, h("h2", { id: "change-title" }, t("recipes.from_to", { from: called(from, to), to: called(to, from) })), said, h("div", { class: "row end" }, no, yes)));
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(done);

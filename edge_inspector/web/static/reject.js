@@ -22,6 +22,8 @@ export function limitText([broken]) {
   return t("why.counts_from", { n: number(broken.min_area_mm2, broken.min_area_mm2 < 10 ? 1 : 0), name: className(broken.class) });
 }
 
+const large = ({ id }) => at(`/api/parts/${id}/thumb?large=1`);
+
 export function rejectOf(open, find) {
   const picture = h("img", { alt: t("live.reject_picture"), hidden: true });
   const blank = h("span", { class: "none" }, t("live.no_reject"));
@@ -42,14 +44,26 @@ export function rejectOf(open, find) {
     picture.hidden = !source;
     if (source) picture.src = source;
     blank.hidden = Boolean(source);
-    blank.textContent = t("part.not_kept");
+    blank.textContent = t("live.no_picture");
     look.hidden = good.hidden = false;
     title.textContent = t("part.name", { n: reject.part });
     says.textContent = whyText(reject.why) || reject.classes.map(className).join(", ");
     limit.textContent = limitText(reject.why);
     when.textContent = moment(reject.utc, stationNow() - new Date(reject.utc) > 86400e3);
   };
+  picture.addEventListener("error", () => {
+    picture.hidden = true;
+    blank.hidden = false;
+    blank.textContent = t("part.not_kept");
+  });
   earlier();
+
+  /** Of a part that was rejected before somebody watched, the station may have stored the picture. */
+  async function fromStore({ part, seq, boot }) {
+    const { parts } = await get(`/api/parts?part=${part}`).catch(() => ({ parts: [] }));
+    const found = parts.find((each) => each.seq === seq && each.boot === boot);
+    if (found && shown.seq === seq && shown.boot === boot) show(shown, large(found));
+  }
 
   /** What was rejected before this run of the station, or before its page was watched. */
   async function earlier() {
@@ -57,7 +71,7 @@ export function rejectOf(open, find) {
       const row = (await get("/api/parts?decision=reject")).parts[0];
       if (!row || shown) return;
       const part = await get(`/api/parts/${row.id}`);
-      if (!shown) show({ ...part, why: part.why ?? [] }, part.views.length && part.picture ? at(`/api/parts/${part.id}/thumb?large=1`) : "");
+      if (!shown) show({ ...part, why: part.why ?? [] }, large(part));
     } catch (error) {
       if (error.status !== 503) toast(t("error.failed", { why: error.message }), true);
     }
@@ -67,7 +81,9 @@ export function rejectOf(open, find) {
       h("div", { class: "glass" }, picture, blank),
       h("div", { class: "told" }, h("div", { class: "row between" }, h("span", { class: "badge reject" }, icon("reject"), title), when), says, limit, h("div", { class: "row" }, look, good))),
     take({ reject }) {
-      if (reject && (reject.seq !== shown?.seq || reject.boot !== shown?.boot)) show(reject, reject.jpeg ? `data:image/jpeg;base64,${reject.jpeg}` : "");
+      if (!reject || (reject.seq === shown?.seq && reject.boot === shown?.boot)) return;
+      show(reject, reject.jpeg ? `data:image/jpeg;base64,${reject.jpeg}` : "");
+      if (!reject.jpeg) fromStore(reject);
     },
   };
 }

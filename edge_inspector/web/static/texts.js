@@ -34,9 +34,10 @@ export function chooseLanguage(tag) {
   location.reload();
 }
 
-/** The text called `key`, with {names} filled in. */
+/** The text called `key`, with {names} filled in. For one of something there may be a text of its own. */
 export function t(key, values = {}) {
-  return (TEXTS[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+  const one = String(values.n) === "1" && TEXTS[`${key}.one`];
+  return (one || (TEXTS[key] ?? key)).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
 /** Whether there is such a text. Another word, of a newer station, is shown as it is. */

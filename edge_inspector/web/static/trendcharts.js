@@ -3,31 +3,34 @@
 import { h, icon, s } from "./dom.js";
 import { className, clock, moment, number, t } from "./texts.js";
 
-const WIDE = 560;
+const WIDE = matchMedia("(max-width: 40rem)").matches ? 340 : 560; // on a phone the writing keeps its size
 const HIGH = 170;
 const LEFT = 44;
 const FOOT = 20;
+const NEAR = 20; // to an end of the axis: there a label would be cut off
 const DAY_S = 86400;
 const BARS = 8;
+const FEW = 5; // so many in one place are drawn in full colour at the earliest: one alone is no hot spot
 
 const percent = (share, digits = 1) => t("unit.percent", { n: number(100 * share, digits) });
 
 /** Marks below the axis: at most six, so that none runs into another. */
 function axis(points, x, withDay) {
   const every = Math.ceil(points.length / 6);
-  return points.filter((_, at) => at % every === 0).map(({ utc }, at) => s("text", { x: x(at * every), y: HIGH - 4, "text-anchor": at ? "middle" : "start" }, withDay ? moment(utc, true).slice(0, 5) : clock(utc)));
+  const anchor = (place) => (place < LEFT + NEAR ? "start" : place > WIDE - NEAR ? "end" : "middle");
+  return points.filter((_, at) => at % every === 0).map(({ utc }, at) => s("text", { x: x(at * every), y: HIGH - 4, "text-anchor": anchor(x(at * every)) }, withDay ? moment(utc, true).slice(0, 5) : clock(utc)));
 }
 
 /** The reject rate of one product, and the range in which chance keeps it. */
 export function rateChart({ intervals }, widthS) {
   const points = intervals.filter(({ accept, reject }) => accept + reject > 0).map((each) => ({ ...each, rate: each.reject / (each.accept + each.reject) }));
   if (!points.length) return h("p", { class: "empty" }, t("trends.nothing"));
-  const most = Math.max(0.01, ...points.map(({ rate, high }) => Math.max(rate, high))) * 1.08;
+  const most = Math.min(1, Math.max(0.01, ...points.map(({ rate, high }) => Math.max(rate, high))) * 1.08);
   const x = (at) => (points.length === 1 ? (LEFT + WIDE) / 2 : LEFT + 6 + (at / (points.length - 1)) * (WIDE - LEFT - 12));
   const y = (share) => 6 + (1 - share / most) * (HIGH - FOOT - 12);
   const out = points.filter(({ rate, low, high }) => rate < low || rate > high);
   const line = (of) => points.map((point, at) => `${x(at)},${y(of(point))}`);
-  const said = out.length ? t("trends.out", { n: number(out.length), m: number(points.length) }) : t("trends.in");
+  const said = out.length ? t("trends.out", { n: number(out.length), m: number(points.length) }) : t(points.length > 1 ? "trends.in" : "trends.single");
   const area = points.length === 1 ? `${LEFT},${y(points[0].high)} ${WIDE},${y(points[0].high)} ${WIDE},${y(points[0].low)} ${LEFT},${y(points[0].low)}`
     : [...line(({ high }) => high), ...line(({ low }) => low).reverse()].join(" ");
   return [
@@ -38,7 +41,7 @@ export function rateChart({ intervals }, widthS) {
       points.map(({ rate, low, high }, at) => s("circle", { class: rate < low || rate > high ? "out" : "", cx: x(at), cy: y(rate), r: rate < low || rate > high ? 5 : 3 })),
       [0, most / 2, most].map((share) => s("text", { class: "scale", x: LEFT - 5, y: y(share) + 4, "text-anchor": "end" }, percent(share, most < 0.05 ? 1 : 0))),
       axis(points, x, widthS * points.length > 2 * DAY_S)),
-    h("p", { class: out.length ? "said out" : "said" }, icon(out.length ? "warn" : "accept"), said),
+    h("p", { class: out.length ? "said out" : "said" }, out.length ? icon("warn") : null, said),
   ];
 }
 
@@ -78,7 +81,7 @@ function oneMap(camera, cells, size, square) {
     [...sums].map(([place, n]) => {
       const [x, y] = place.split(",");
       const cell = s("rect", { class: "heat", x, y, width: 1, height: 1 }, s("title", {}, number(n)));
-      cell.style.opacity = 0.2 + (0.8 * n) / most;
+      cell.style.opacity = 0.2 + (0.8 * n) / Math.max(most, FEW);
       return cell;
     })), h("figcaption", {}, h("b", {}, camera), " ", said));
 }

@@ -64,10 +64,10 @@ function report({ station, span, trends, places, quality, events }) {
     h("div", { class: "cards" },
       panel(t("trends.products"), "full", trends.products.length ? productTable(trends.products) : nothing),
       trends.products.map((product) => panel(t("trends.rate", { name: product.name || t("live.recipe", { n: product.id }) }), "", rateChart(product, trends.width_s))),
-      panel(t("trends.classes"), "", trends.classes.length ? pareto(trends.classes.map(({ name, parts }) => ({ name: className(name), parts, colour: colourOf(station, name) }))) : nothing),
-      panel(t("trends.reasons"), "", trends.reasons.length ? pareto(trends.reasons.map(({ reason, parts }) => ({ name: t(`reason.${reason}`), parts }))) : h("p", { class: "fine" }, icon("accept"), t("trends.all_inspected"))),
-      panel(t("trends.places"), "full", places.cells.length ? heatMaps(places, station) : nothing),
-      panel(t("trends.reserve"), "", trends.reserves.length ? reserveChart(trends.reserves) : nothing),
+      panel(t("trends.classes"), "", trends.classes.length ? pareto(trends.classes.map(({ name, parts }) => ({ name: className(name), parts, colour: colourOf(station, name) }))) : nothing.cloneNode(true)),
+      panel(t("trends.reasons"), "", !trends.products.length ? nothing.cloneNode(true) : trends.reasons.length ? pareto(trends.reasons.map(({ reason, parts }) => ({ name: t(`reason.${reason}`), parts }))) : h("p", { class: "fine" }, icon("accept"), t("trends.all_inspected"))),
+      panel(t("trends.places"), "full", places.cells.length ? heatMaps(places, station) : nothing.cloneNode(true)),
+      panel(t("trends.reserve"), "", trends.reserves.length ? reserveChart(trends.reserves) : nothing.cloneNode(true)),
       panel(t("quality.title"), "", qualityTable(quality)),
       panel(t("trends.events"), "full", events.length ? eventList(events) : h("p", { class: "fine" }, icon("accept"), t("trends.no_events")))),
   ];
@@ -93,4 +93,4 @@ function qualityTable(quality) {
 }
 
 const eventList = (events) => h("ul", { class: "plain" }, events.map((event) =>
-  h("li", {}, h("b", {}, conditionText(event.code, event.subject)), " ", h("small", {}, `${moment(event.begun, true)} · ${lasted(event)}`, event.by ? ` · ${t("events.by", { name: event.by, at: moment(event.acknowledged, true) })}` : ""))));
+  h("li", {}, h("b", {}, conditionText(event.code, event.subject)), " ", h("small", {}, lasted(event), event.by ? ` · ${t("events.by", { name: event.by, at: moment(event.acknowledged, true) })}` : ""))));

@@ -5,9 +5,9 @@ import { h, icon, toast } from "./dom.js";
 import { moment, number, t } from "./texts.js";
 
 /** The same for every edited thing: `url` is where it lives, `file` the name of what it is without a version. */
-export function versionsOf({ url, file, now, versions, refresh }) {
+export function versionsOf({ url, file, now, told, refresh }) {
   const name = (n) => (n ? t("recipes.version", { n: number(n) }) : file);
-  return [state(now, name), versionList({ url, now, versions, name, refresh })];
+  return [state(now, name), versionList({ url, now, told, name, refresh })];
 }
 
 function state({ version, next_start: next }, name) {
@@ -16,7 +16,7 @@ function state({ version, next_start: next }, name) {
   return h("p", { class: "off" }, icon("warn"), `${now} ${t("recipes.at_start", { what: name(next) })}`);
 }
 
-function versionList({ url, now, versions, name, refresh }) {
+function versionList({ url, now, told: { versions, file }, name, refresh }) {
   const force = async (version) => {
     if (!confirm(t("recipes.force_sure", { what: name(version) }))) return;
     try {
@@ -31,16 +31,19 @@ function versionList({ url, now, versions, name, refresh }) {
   return h("ol", { class: "plain versions" },
     versions.map((each, at) => h("li", {}, h("div", { class: "row between" }, h("b", {}, name(each.version)), button(each.version)),
       h("p", {}, each.comment), h("small", {}, `${each.user} · ${moment(each.utc, true)} · ${each.hash}`),
-      difference(versions[at + 1]?.changes, each.changes))),
+      difference(versions[at + 1]?.changes ?? (each.version === 1 ? file : null), each.changes))),
     h("li", {}, h("div", { class: "row between" }, h("b", {}, name(0)), button(0))));
 }
 
 function difference(before, now) {
   if (!before) return null;
   const [old, fresh] = [flat(before), flat(now)];
-  const keys = [...new Set([...Object.keys(old), ...Object.keys(fresh)])].filter((key) => old[key] !== fresh[key]);
-  return h("ul", { class: "plain diff" }, keys.map((key) => h("li", {}, h("code", {}, key), ` ${old[key] ?? "–"} → ${fresh[key] ?? "–"}`)));
+  const keys = [...new Set([...Object.keys(old), ...Object.keys(fresh)])].filter((key) => rounded(old[key]) !== rounded(fresh[key]));
+  return h("ul", { class: "plain diff" }, keys.map((key) => h("li", {}, h("code", {}, key), ` ${rounded(old[key]) ?? "–"} → ${rounded(fresh[key]) ?? "–"}`)));
 }
+
+/** As the fields show it. What is not set, and an area that is not left out, need not be written. */
+const rounded = (value) => (typeof value === "number" ? Number(value.toPrecision(4)) : value || null);
 
 /** Every value under its path, with points between the names. */
 function flat(value, path = "") {
