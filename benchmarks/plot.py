@@ -138,7 +138,7 @@ def main(folder: Path) -> None:
         written = json.loads(file.read_text())
         draw(axes, written.get(benchmark, written))
         axes.grid(alpha=0.3)
-        axes.legend()
+        axes.legend(loc="upper left")
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
         plt.close(figure)
 

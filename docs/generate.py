@@ -20,6 +20,7 @@ from edge_inspector.cli import build_parser
 from edge_inspector.codes import Decision, ErrorCode, Reason
 from edge_inspector.commands.schema import REQUESTS, message_definitions
 from edge_inspector.drivers import FAMILIES, DriverSettings, load_driver
+from edge_inspector.fleet.tables import BrokerTable, FleetFile, FleetWebTable, ListedTable, PollTable
 from edge_inspector.inspection.areas import Area
 from edge_inspector.inspection.recipe import AlarmLimits, ClassLimits, PictureLimits, Recipe
 from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, Block
@@ -62,6 +63,7 @@ CHANNELS = {
     ),
     "verdict": ("verdict", False, "Every verdict, even a late one."),
     "state": ("state", True, "The station's state, on each change and every 10 s. The last will is `offline`."),
+    "birth": ("birth", True, "Who the station is and where its page is. The station's link must have `birth = true`."),
     "command/result": ("command_result", False, "The result of a command."),
     "command": ("command", False, "A command to the station. Its link must have `commands = true`."),
     "trigger": ("trigger", False, "A part passed the photo-eye. The station's link must have `triggers = true`."),
@@ -86,6 +88,17 @@ def reference() -> str:
                 ("picture", PictureLimits),
                 ("pictures.CAMERA", PictureLimits),
                 ("alarm", AlarmLimits),
+            )
+        ),
+        "## Fleet file\n\nFor `edge-inspector fleet`: see [how-to/fleet.md](how-to/fleet.md).\n",
+        *(
+            _settings(name, model)
+            for name, model in (
+                ("", FleetFile),
+                ("fleet web", FleetWebTable),
+                ("poll", PollTable),
+                ("broker", BrokerTable),
+                ("stations", ListedTable),
             )
         ),
         "## Decisions and reasons\n\n" + _decisions(),

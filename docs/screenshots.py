@@ -1,7 +1,7 @@
 """Makes docs/images/*.png: every page of a running demo line, in light and dark. `make screenshots` runs it.
 
 Under docs/images/all is every page in every state of the station, on a wide screen, a laptop and a phone, to look at
-after a change. They are not in git. Arguments are names of states, or `docs`: then only those are made.
+after a change. They are not in git. Arguments are names of states, `docs` or `fleet`: then only those are made.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ sys.path.insert(0, str(DOCS.parent / "tests"))
 from PIL import Image  # noqa: E402
 from playwright.sync_api import Browser, Error, Page  # noqa: E402
 from support.chromium import browsing  # noqa: E402 -- the tests' way to start a browser
+from support.simulated_stations import SimulatedStation, SimulatedStations, fleet_text  # noqa: E402
 
-from edge_inspector.simulation.demo import Demo  # noqa: E402
+from edge_inspector.codes import ErrorCode  # noqa: E402
+from edge_inspector.fleet.serve import Fleet  # noqa: E402
+from edge_inspector.fleet.tables import read_fleet  # noqa: E402
+from edge_inspector.simulation.demo import Demo, free_port  # noqa: E402
 from edge_inspector.simulation.options import DemoOptions  # noqa: E402
 from edge_inspector.store.users import Role, new_user, write_users  # noqa: E402
 
@@ -82,6 +86,8 @@ def main() -> int:
                 if not wanted or "docs" in wanted:
                     for scheme in ("light", "dark"):
                         _take(browser, demo.page, scheme)
+                if not wanted or "fleet" in wanted:
+                    _take_fleet(browser, Path(folder))
                 for name, state in _STATES.items():
                     if not wanted or name in wanted:
                         with state(demo, browser):
@@ -197,6 +203,34 @@ def _take(browser: Browser, base: str, scheme: str) -> None:
         page.wait_for_timeout(2500)
         _keep(page, f"{name}-{scheme}")
     page.context.close()
+
+
+def _take_fleet(browser: Browser, folder: Path) -> None:
+    """The page of all stations, with simulated ones."""
+    reasons = {2: (ErrorCode.PLC_LOST, "plc", "no answer within 0.5 s"), 5: (ErrorCode.CAMERA_LOST, "top", "")}
+    stations = [
+        SimulatedStation(f"line-{at}", reasons=[reasons[at]] if at in reasons else (), boot_id=at)
+        for at in range(1, 17)
+    ]
+    stations[6].clock_s, stations[10].answers = 7200.0, lambda _: b""
+    port = free_port()
+    with SimulatedStations(*stations) as server:
+        text = f'name = "Works Berlin"\n{fleet_text([], port=port)}'
+        for at, station in enumerate(stations):
+            text += f'[[stations]]\nname = "{station.name}"\naddress = "{server.at(station.name)}"\n'
+            text += f'site = "Hall {1 + at // 8}"\nplace = "Press {at % 8 + 1}"\n'
+        (folder / "fleet.toml").write_text(text)
+        fleet = Fleet(read_fleet(folder / "fleet.toml"))
+        fleet.start()
+        try:
+            page = _open(browser, 1280)
+            time.sleep(8)
+            page.goto(f"http://127.0.0.1:{port}/")
+            page.wait_for_timeout(4000)
+            _keep(page, "fleet")
+            page.context.close()
+        finally:
+            fleet.stop()
 
 
 def _open(browser: Browser, width: int, scheme: str = "light") -> Page:

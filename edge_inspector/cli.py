@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "validate": "write what an auditor files: how well, how fast, and with what this station judges",
     "study": "say how well a station agrees with its challenge parts and with itself",
     "sign": "sign a model folder or a recipe, so that a station can trust it",
+    "fleet": "serve one page of all stations, sorted by who needs help",
     "check": "check a station's files, cameras, PLC and broker",
     "doctor": "find problems of this machine that would disturb a station",
     "user": "add, remove or list users of the operator page",

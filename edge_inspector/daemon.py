@@ -298,7 +298,14 @@ class Daemon:
     def _health(self) -> tuple[bool, dict[str, Any]]:
         beating = {worker.name: worker.beating for worker in self._supervisor.workers}
         promise = self._station.roles.promise
-        return health(self._conditions, beating, supervised=self._supervisor.healthy, promise=promise)
+        return health(
+            self._conditions,
+            beating,
+            supervised=self._supervisor.healthy,
+            promise=promise,
+            station=self._station.file.station.name,
+            boot_id=self._boot_id,
+        )
 
     def _on_fault(self, name: str, faulty: bool) -> None:  # noqa: FBT001 -- the supervisor's callback
         vital = any(worker.name == name and worker.vital for worker in self._supervisor.workers)

@@ -130,8 +130,13 @@ def heat(title: str, about: str, query: str, *, unit: str, width: int = 12) -> P
     return panel
 
 
-def dashboard(uid: str, title: str, about: str, rows: dict[str, list[Panel]]) -> dict[str, Any]:
-    """The dashboard's JSON model: rows from top to bottom, their panels from left to right, wrapped at 24 units."""
+def dashboard(
+    uid: str, title: str, about: str, rows: dict[str, list[Panel]], *, whole_plant: bool = False
+) -> dict[str, Any]:
+    """The dashboard's JSON model: rows from top to bottom, their panels from left to right, wrapped at 24 units.
+
+    Without `whole_plant` it is about one station, which is chosen at the top.
+    """
     return {
         "uid": uid,
         "title": title,
@@ -144,8 +149,8 @@ def dashboard(uid: str, title: str, about: str, rows: dict[str, list[Panel]]) ->
         "refresh": "5s",
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
-        "templating": {"list": _variables()},
-        "annotations": {"list": [_restarts()]},
+        "templating": {"list": _plant_variables() if whole_plant else _variables()},
+        "annotations": {"list": [] if whole_plant else [_restarts()]},
         "links": [_other_dashboards()],
         "panels": _laid_out(rows),
     }
@@ -219,12 +224,20 @@ def _other_dashboards() -> dict[str, Any]:
     }
 
 
+def _plant_variables() -> list[dict[str, Any]]:
+    site = _query("site", "Site", 'label_values(up{job="edge-inspector"}, site)', 0)
+    return [_source(), site | {"multi": True, "includeAll": True, "allValue": ".*"}]
+
+
+def _source() -> dict[str, Any]:
+    return {"name": "datasource", "label": "Source", "type": "datasource", "query": "prometheus", "hide": 0}
+
+
 def _variables() -> list[dict[str, Any]]:
-    source = {"name": "datasource", "label": "Source", "type": "datasource", "query": "prometheus", "hide": 0}
     station = _query("station", "Station", "label_values(edge_inspector_station_info, station)", 0)
     # Only one metric has the station's name. All others have their instance.
     chosen = 'label_values(edge_inspector_station_info{station="$station"}, instance)'
-    return [source, station, _query("instance", "Instance", chosen, 2)]
+    return [_source(), station, _query("instance", "Instance", chosen, 2)]
 
 
 def _query(name: str, label: str, query: str, hide: int) -> dict[str, Any]:

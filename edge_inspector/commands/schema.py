@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.mqtt.messages import (
+    BirthMessage,
     CommandMessage,
     CommandResultMessage,
     LineMessage,
@@ -24,6 +25,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MESSAGES: dict[str, type[BaseModel]] = {
     "verdict": VerdictMessage,
     "state": StateMessage,
+    "birth": BirthMessage,
     "command_result": CommandResultMessage,
 }
 REQUESTS: dict[str, type[BaseModel]] = {

@@ -14,6 +14,7 @@ from edge_inspector.errors import DeviceError, StateError
 from edge_inspector.mqtt.commands import CommandInbox
 from edge_inspector.mqtt.messages import (
     as_late,
+    birth_message,
     command_result_message,
     offline_message,
     shortened,
@@ -23,6 +24,7 @@ from edge_inspector.mqtt.messages import (
 from edge_inspector.mqtt.probe import BrokerProbe
 from edge_inspector.mqtt.session import ANSWER_ROW, MqttSession, Will
 from edge_inspector.mqtt.settings import MqttSettings
+from edge_inspector.mqtt.sparkplug import SparkplugNode
 from edge_inspector.mqtt.triggers import TriggerInbox
 from edge_inspector.mqtt.words import who
 from edge_inspector.records import Command, Identity, PlcInput, StationStatus, Verdict
@@ -78,6 +80,7 @@ class MqttLink:
         self._cursors = {True: 0, False: 0}  # per lane of the outbox: the last row that this session has published
         self._said: tuple[object, ...] = ()
         self._said_ns = 0
+        self._is_born = False  # in this session
         self._retry_s = _RETRY_S[0]
         self._retry_ns = 0
         self._refused_bytes = sys.maxsize  # of a verdict that was too large for this broker
@@ -88,6 +91,8 @@ class MqttLink:
         self._last_trouble = ""
         self._guarded_ns = self._returned_ns = 0
         self._lost_ns = 0
+        sparkplug = bool(settings.sparkplug_group)
+        self._sparkplug = SparkplugNode(settings, self._client_id(), identity) if sparkplug else None
 
     def open(self) -> None:
         """Open the outbox. The first exchange begins to connect. Raises DeviceError on disk errors."""
@@ -117,6 +122,8 @@ class MqttLink:
         """
         outbox = self._opened()
         self._recipe_id = status.recipe_id
+        if self._sparkplug is not None:
+            self._sparkplug.step(status)
         self._guard(outbox)
         self._follow(outbox)
         session = self._session
@@ -195,6 +202,8 @@ class MqttLink:
         except DeviceError as error:
             _log.warning("%s", error)
         finally:
+            if self._sparkplug is not None:
+                self._sparkplug.close()
             if outbox is not None:
                 outbox.close()
 
@@ -310,7 +319,7 @@ class MqttLink:
         commands = self._topic("command") if self._settings.commands else ""
         self._session = MqttSession(self._settings, self._client_id(), will, commands, line_topics=self._line_topics())
         self._cursors = {True: 0, False: 0}
-        self._said = ()
+        self._said, self._is_born = (), False
 
     def _end_session(self, outbox: Outbox, session: MqttSession) -> None:
         """Close the session and use its last events: a broker may close right after a refusal."""
@@ -355,6 +364,7 @@ class MqttLink:
         self._raise_refusal(session)
         self._notice_subscribers(session)
         if status is not None:
+            self._announce(session)
             self._say(session, status)
         self._reply(session)
         room = session.room  # read once: if a connection came up between the lanes, history would overtake a reject
@@ -414,6 +424,15 @@ class MqttLink:
             self.troubles[ErrorCode.NO_SUBSCRIBER] = f"no client subscribes to {self._topic('reject')} any more"
         else:
             self.troubles.pop(ErrorCode.NO_SUBSCRIBER, None)
+
+    def _announce(self, session: MqttSession) -> None:
+        """Publish the birth, once in each session. The last will is on `state`, because a session has one only."""
+        topic = self._topic("birth")
+        if self._settings.birth and not self._is_born and session.room and not self._rests(topic):
+            payload = (
+                birth_message(self._settings, self._identity, utc_of(time.monotonic_ns())).model_dump_json().encode()
+            )
+            self._is_born = session.publish(topic, payload, _STATE_ROW, retain=True)
 
     def _say(self, session: MqttSession, status: StationStatus) -> None:
         now = time.monotonic_ns()

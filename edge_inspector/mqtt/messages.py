@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import to_json
 
+from edge_inspector import __version__
 from edge_inspector.codes import CommandName, Promise, StationState
+from edge_inspector.mqtt.settings import MqttSettings
 from edge_inspector.records import (
     CommandResult,
     Defect,
@@ -182,6 +184,19 @@ class StateMessage(_Message):
     promise: Annotated[Promise, Field(exclude_if=_is_full)] = Promise.ACKNOWLEDGED
 
     model_config = ConfigDict(json_schema_extra=_sent_by_some("promise"))
+
+
+class BirthMessage(_Message):
+    """Who the station is and where its page is, on `birth`, retained. `state` says whether it lives."""
+
+    schema_version: Literal[1] = 1
+    station: str
+    boot_id: int
+    version: str
+    page: str
+    site: str
+    place: str
+    utc: AwareDatetime
 
 
 class CommandMessage(_Message):
@@ -358,6 +373,19 @@ def offline_message(identity: Identity, utc: datetime | None = None) -> StateMes
         parts=None,
         rejected=None,
         not_inspected=None,
+        utc=utc,
+    )
+
+
+def birth_message(settings: MqttSettings, identity: Identity, utc: datetime) -> BirthMessage:
+    """The announcement of the station at `utc`."""
+    return BirthMessage(
+        station=identity.station,
+        boot_id=identity.boot_id,
+        version=__version__,
+        page=settings.page,
+        site=settings.site,
+        place=settings.place,
         utc=utc,
     )
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client, MQTTMessage, topic_matches_sub
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -85,8 +85,8 @@ class MqttSession:
     """One connection to the broker. It starts to connect at once, in paho's thread. One thread calls all methods.
 
     With `command_topic` the session receives the messages on that topic, and with `retained` the retained ones too. On
-    `line_topics` the line announces parts and says whether it runs. The constructor raises DeviceError if a password or
-    certificate file cannot be used.
+    `line_topics` the line announces parts and says whether it runs, or with `+` for a level many stations announce
+    themselves. The constructor raises DeviceError if a password or certificate file cannot be used.
 
     - `reason`: the broker's answer to the connection.
     - `awaited`: topics whose subscription the broker has not answered yet.
@@ -183,11 +183,14 @@ class MqttSession:
         row: int,
         *,
         retain: bool = False,
+        qos: int = 1,
         expiry_s: int = 0,
         correlation: bytes | None = None,
         watched: bool = False,
     ) -> bool:
-        """Send with QoS 1. `acknowledged` will return `row`. False if the connection is gone. Never blocks.
+        """Send, with QoS 1 unless `qos` says 0. `acknowledged` will return `row`. False if the connection is gone.
+
+        Never blocks.
 
         If the message is `watched`, `heard` will show whether it had a subscriber.
         """
@@ -198,7 +201,7 @@ class MqttSession:
                 properties.MessageExpiryInterval = min(expiry_s, 0xFFFFFFFF)
             if correlation:
                 properties.CorrelationData = correlation
-        sent = self._client.publish(topic, payload, 1, retain, properties)
+        sent = self._client.publish(topic, payload, qos, retain, properties)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
         self._sent[sent.mid] = _Sent(
@@ -347,7 +350,7 @@ class MqttSession:
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         now = time.monotonic_ns()
-        if message.topic in self._line_topics:
+        if message.topic in self._line_topics or self._is_filtered(message.topic):
             self.overran |= len(self._announced) == _ANNOUNCED
             payload = bytes(message.payload[: LONGEST + 1])
             self._announced.append(Request(payload, message.retain, topic=message.topic, received_ns=now))
@@ -363,6 +366,9 @@ class MqttSession:
         # One byte more than is read is enough to refuse it. A whole payload may have 256 MB.
         self._requests.append(Request(bytes(message.payload[: LONGEST + 1]), message.retain, topic, correlation))
         self._progress.set()
+
+    def _is_filtered(self, topic: str) -> bool:
+        return any("+" in each and topic_matches_sub(each, topic) for each in self._line_topics)
 
     def _on_publish(self, _client: Client, _userdata: object, mid: int, reason: Any, _properties: object) -> None:
         self._acks.append((mid, reason))

@@ -92,6 +92,27 @@ class MqttSettings(DriverSettings):
     """Messages kept on disk while the broker is away, about 1 kB each. 256 MB is the limit in any case."""
     packet_max_bytes: int = Field(default=262_144, ge=2048)
     """Largest packet to send. Longer verdicts are sent with fewer defects. Lower it to the broker's limit."""
+    birth: bool = False
+    """Announce the station by a retained message on `birth`, so that a fleet page finds it (docs/how-to/fleet.md)."""
+    page: str = Field(
+        default="",
+        max_length=256,
+        pattern=r"^(https?://[A-Za-z0-9._~:/%\[\]-]+)?$",
+        json_schema_extra=in_words(
+            "the address of the page as other machines reach it, as https://line-1.example:9108"
+        ),
+    )
+    """Address of the operator page as other machines reach it. It is told in the birth."""
+    site: str = Field(default="", max_length=64)
+    """Site to which the station belongs, for people. It is told in the birth."""
+    place: str = Field(default="", max_length=64)
+    """Where in the site the station stands, as `Hall 2, press 3`. It is told in the birth."""
+    sparkplug_group: str = Field(
+        default="",
+        pattern=r"^[^/+#\x00-\x1f]{0,64}$",
+        json_schema_extra=in_words("at most 64 characters, without / + and #"),
+    )
+    """Group in which the station is a Sparkplug B edge node, too, for Ignition and other hosts. Empty: it is none."""
     commands: bool = False
     """Accept commands over MQTT. Set it only if the broker checks names and rights."""
     triggers: bool = False
@@ -189,4 +210,8 @@ class MqttSettings(DriverSettings):
             raise ValueError("tls_cert_file needs tls_ca_file")
         if self.tls_system_ca and self.tls_ca_file is not None:
             raise ValueError("tls_system_ca and tls_ca_file exclude each other")
+        if (self.page or self.site or self.place) and not (self.birth or self.sparkplug_group):
+            raise ValueError("page, site and place are told in the birth: set birth = true, or sparkplug_group")
+        if self.birth and not self.retain:
+            raise ValueError("birth needs retain = true, because who comes later must see it")
         return self

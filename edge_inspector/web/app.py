@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.resources import files
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
@@ -24,6 +20,7 @@ from edge_inspector.web.labels import LabelPages
 from edge_inspector.web.live import Live
 from edge_inspector.web.login import Login
 from edge_inspector.web.optics import Optics
+from edge_inspector.web.page_files import OWN_FILES, served_files
 from edge_inspector.web.parts import PartPages
 from edge_inspector.web.passing import Passing
 from edge_inspector.web.plant import Plant
@@ -59,12 +56,6 @@ _PAGES = (
     "/checks",
 )
 _LOOK_S = 2.0  # for one query of the results. It is also the longest wait of /metrics for them
-_KINDS = {
-    "html": "text/html; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "css": "text/css; charset=utf-8",
-    "svg": "image/svg+xml",
-}
 
 
 def make_app(plant: Plant) -> ASGIApp:
@@ -93,7 +84,7 @@ def endpoints(plant: Plant, users: UsersFile, sessions: Sessions, access: Access
         proxies=settings.proxies,
     )
     return [
-        *_static(),
+        *served_files(OWN_FILES, _PAGES),
         *Languages(settings.languages).endpoints(),
         *StationApi(plant, access).endpoints(),
         *Watch(plant, access).endpoints(),
@@ -117,42 +108,3 @@ def endpoints(plant: Plant, users: UsersFile, sessions: Sessions, access: Access
         *AuditPages(plant, access).endpoints(),
         *RollPages(plant).endpoints(),
     ]
-
-
-def _static() -> list[Endpoint]:
-    """The page's own files, read once. A request's path never becomes a path on the disk."""
-    found = []
-    for file in (files("edge_inspector.web") / "static").iterdir():
-        kind = _KINDS.get(file.name.rpartition(".")[2])
-        if kind is None:
-            continue
-        served = _File(file.read_bytes(), kind)
-        found.append(Endpoint("GET", f"/static/{file.name}", served.answer, role=None))
-        if file.name == "index.html":
-            found += [Endpoint("GET", page, _page(page, served).answer, role=None) for page in _PAGES]
-        if file.name == "worker.js":  # it may serve only what lies below its own address
-            found.append(Endpoint("GET", "/worker.js", served.answer, role=None))
-        if file.name == "icon.svg":
-            found.append(Endpoint("GET", "/favicon.ico", served.answer, role=None))
-    return found
-
-
-def _page(path: str, document: _File) -> _File:
-    """The document for this path. Its links to its own files are relative, so any prefix before the path works."""
-    up = b"../" * (path.count("/") - 1)
-    return _File(document.body.replace(b'="static/', b'="' + up + b"static/"), _KINDS["html"])
-
-
-class _File:
-    def __init__(self, body: bytes, kind: str) -> None:
-        self.body = body
-        self._headers = {
-            "Content-Type": kind,
-            "Cache-Control": "no-cache",
-            "ETag": f'"{hashlib.sha256(body).hexdigest()[:16]}"',
-        }
-
-    async def answer(self, request: Request) -> Response:
-        if request.headers.get("if-none-match") == self._headers["ETag"]:
-            return Response(status_code=304, headers=self._headers)
-        return Response(self.body, headers=self._headers)

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_inspector import __version__
 from edge_inspector.codes import Promise, StationState
+from edge_inspector.runtime.clock import utc_text
 from edge_inspector.runtime.conditions import Conditions
 
 
@@ -17,6 +18,8 @@ def health(
     *,
     supervised: bool,
     promise: Promise = Promise.ACKNOWLEDGED,
+    station: str = "",
+    boot_id: int = 0,
 ) -> tuple[bool, dict[str, Any]]:
     """Whether parts are inspected and verdicts sent, and the body with reasons. `workers`: whether each is alive."""
     now, held, state = time.monotonic_ns(), conditions.reasons(), conditions.state
@@ -37,5 +40,8 @@ def health(
         ],
         "workers": dict(workers),
         "version": __version__,
+        "station": station,
+        "boot_id": boot_id,
+        "utc": utc_text(now),
     }
     return state in (StationState.READY, StationState.DEGRADED) and supervised, body

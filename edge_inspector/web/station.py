@@ -104,7 +104,8 @@ class StationApi:
     async def _health(self, request: Request) -> Response:
         plant = self._plant
         _, body = plant.health()
-        body.pop("reasons", None)  # `conditions` has them, without an age: the page draws only what has changed
+        for changing in ("reasons", "utc"):  # the page draws only what has changed. `conditions` has the reasons
+            body.pop(changing, None)
         model = plant.model_of()
         return JSONResponse(
             body

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from starlette.requests import Request
@@ -44,10 +45,13 @@ class Language:
 
 
 class Languages:
-    """The URL /api/languages/TAG. It tells one language whole, and which others there are."""
+    """The URL /api/languages/TAG. It tells one language whole, and which others there are.
 
-    def __init__(self, folder: Path) -> None:
-        self._known = read_languages(folder)
+    `more` are folders with texts of another page that uses the same scripts.
+    """
+
+    def __init__(self, folder: Path, *more: Traversable) -> None:
+        self._known = read_languages(folder, *more)
 
     def endpoints(self) -> Sequence[Endpoint]:
         """The URLs of this class. They need no login, because the login itself needs texts."""
@@ -68,13 +72,14 @@ class Languages:
         return self._known.get(tag) or self._known.get(tag.partition("-")[0]) or self._known[FIRST]
 
 
-def read_languages(folder: Path) -> dict[str, Language]:
+def read_languages(folder: Path, *more: Traversable) -> dict[str, Language]:
     """The page's own languages, changed and extended by the files in `folder`. A file that is wrong is left out."""
     found: dict[str, Language] = {}
-    own = files("edge_inspector.web") / "languages"
-    for file in sorted(own.iterdir(), key=lambda file: (file.name != f"{FIRST}.json", file.name)):
-        tag = file.name.removesuffix(".json")
-        found[tag] = Language(tag, json.loads(file.read_bytes()))
+    for own in (files("edge_inspector.web") / "languages", *more):
+        for file in sorted(own.iterdir(), key=lambda file: (file.name != f"{FIRST}.json", file.name)):
+            tag = file.name.removesuffix(".json")
+            before = found[tag].texts if tag in found else {}
+            found[tag] = Language(tag, {**before, **json.loads(file.read_bytes())})
     for tag, texts in _added(folder):
         before = found[tag].texts if tag in found else {}
         found[tag] = Language(tag, {**before, **texts})

@@ -14,6 +14,12 @@ from pathlib import Path
 
 from edge_inspector.codes import CommandName, ErrorCode, StationState
 from edge_inspector.errors import ConfigError, DeviceError, PositionPendingError, PositionUnknownError
+from edge_inspector.fleet.answers import figures_of, health_of
+from edge_inspector.fleet.births import Births
+from edge_inspector.fleet.fetch import FetchError, body_of
+from edge_inspector.fleet.page import told
+from edge_inspector.fleet.roster import Known, Roster
+from edge_inspector.fleet.tables import BrokerTable
 from edge_inspector.inspection.control import Control
 from edge_inspector.inspection.recipe import Criteria, Recipe, read_recipe
 from edge_inspector.inspection.timeline import Motion, Timeline
@@ -162,6 +168,28 @@ def manifest_file(data: bytes) -> None:
     _load(data, "manifest.toml", lambda path: read_manifest(path.parent))
 
 
+def fleet_answer(data: bytes) -> None:
+    """An answer of a station to the fleet page, up to what the page shows."""
+    roster = Roster([Known(address="http://fuzz:1")])
+    with contextlib.suppress(FetchError):
+        body = body_of(data, 4096)
+        health = health_of(body)
+        roster.note(("", "http://fuzz:1"), lambda before: before.good(health, 0.0, 1))
+    with contextlib.suppress(FetchError):
+        figures = figures_of(data)
+        roster.note(("", "http://fuzz:1"), lambda before: before.counted(figures, 1).counted(figures, 2))
+    json.dumps(told("fuzz", roster, 3))
+
+
+def fleet_message(data: bytes) -> None:
+    """A birth and a state over MQTT, up to what the fleet page shows."""
+    roster = Roster([])
+    births = Births(roster, BrokerTable(host="localhost"))
+    for kind in ("birth", "state"):
+        births.hear(Request(data, retained=bool(data[:1] > b"x"), topic=f"edge/fuzz/{kind}", received_ns=1))
+    json.dumps(told("fuzz", roster, 3))
+
+
 def gvcp_packet(data: bytes) -> None:
     """A command to the simulated GigE camera."""
     for packet in data.split(b"\xff\xfe\xfd")[:8]:
@@ -247,6 +275,26 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "station_file": (station_file, [_file("deploy", "station.toml")]),
     "recipe_file": (recipe_file, [_file("deploy", "recipe.toml")]),
     "manifest_file": (manifest_file, [_file("models", "magnetic-tile-1.6", "manifest.toml")]),
+    "fleet_answer": (
+        fleet_answer,
+        [
+            (
+                b"HTTP/1.1 200 OK\r\ncontent-length: 80\r\n\r\n"
+                b'{"state":"fault","reasons":[{"code":"plc_lost","subject":"plc"}],"boot_id":1234}'
+            ),
+            (
+                b'#\nedge_inspector_station_info{station="a"} 1.0\n'
+                b'edge_inspector_parts_processed_total{decision="accept"} 7.0\n'
+            ),
+        ],
+    ),
+    "fleet_message": (
+        fleet_message,
+        [
+            b'{"station": "a", "boot_id": 7, "page": "https://a.example:9108/x", "site": "S", "state": "ready"}',
+            b'{"station": "a", "boot_id": 7, "state": "off", "error": "switched_off", "utc": "2026-11-21T06:00:00Z"}',
+        ],
+    ),
     "gvcp_packet": (
         gvcp_packet,
         [

@@ -11,11 +11,11 @@ import pytest
 PEERS = Path(__file__).parents[1] / "peers"
 
 
-def needs_peers() -> None:
-    """Skip where node or the packages of tests/peers are missing."""
+def needs_peers(*packages: str) -> None:
+    """Skip where node or these packages of tests/peers are missing: without names, those for S7."""
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
-    for package in ("node-snap7/build/Release/node_snap7.node", "nodes7"):
+    for package in packages or ("node-snap7/build/Release/node_snap7.node", "nodes7"):
         if not (PEERS / "node_modules" / package).exists():
             pytest.skip(f"{package.split('/')[0]} is not installed: make peers")
 

@@ -30,6 +30,14 @@ def test_the_gpu_benchmark_runs_on_the_cpu_provider(tmp_path: Path) -> None:
     assert table.count("\n") == 2 + len(rows)
 
 
+def test_the_fleet_benchmark_asks_every_station_and_shows_it(tmp_path: Path) -> None:
+    out = tmp_path / "fleet.json"
+    run("benchmarks/fleet.py", "--stations", "5", "--every-s", "1", "--seconds", "1.5", "--out", str(out))
+    found = json.loads(out.read_text())
+    assert (found["answered"], found["shown"]) == (5, 5)
+    assert 0 < found["core_share_poll"] < 1
+
+
 def plain_here(envs: Path) -> None:
     """The plain loop's environment is this one: an interpreter under the name that the harness expects."""
     python = envs / "plain" / "bin" / "python"

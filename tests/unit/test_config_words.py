@@ -85,11 +85,11 @@ STATION_SAYS = {
         'host = "192.0.2.2"',
         'host = "192.0.2.2", urgent = true',
         (
-            "plcs.1.settings.urgent ('broker'): unknown key. Keys here: client_id, commands, connect_timeout_s, "
+            "plcs.1.settings.urgent ('broker'): unknown key. Keys here: birth, client_id, commands, connect_timeout_s, "
             "gate_time, host, inflight, keepalive_s, line, line_silent_s, numbered, outbox, outbox_max_rows, "
-            "packet_max_bytes, password_file, port, retain, state_every_s, tls_ca_file, tls_cert_file, tls_key_file, "
-            "tls_system_ca, topic, topic_prefix, transport, trigger_clock_ms, trigger_delay_ms, triggers, username, "
-            "version, websocket_path"
+            "packet_max_bytes, page, password_file, place, port, retain, site, sparkplug_group, state_every_s, "
+            "tls_ca_file, tls_cert_file, tls_key_file, tls_system_ca, topic, topic_prefix, transport, "
+            "trigger_clock_ms, trigger_delay_ms, triggers, username, version, websocket_path"
         ),
     ),
     "a driver's setting beside settings": (

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from edge_inspector.cli import build_parser
 from edge_inspector.drivers import FAMILIES, load_driver
+from edge_inspector.fleet.tables import FleetFile
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.segmenters.manifest import Manifest
 from edge_inspector.station.tables import StationFile
@@ -126,7 +127,8 @@ def test_every_key_in_a_quoted_toml_is_a_setting(page: Path) -> None:
         if "sha256" in text:
             Manifest.model_validate(document)
             continue
-        model = StationFile if set(document) & set(StationFile.model_fields) else Recipe
+        fits = [model for model in (StationFile, FleetFile) if set(document) <= set(model.model_fields)]
+        model = fits[0] if fits else StationFile if set(document) & set(StationFile.model_fields) else Recipe
         assert [*faults(document, model, ""), *driver_faults(document)] == []
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from edge_inspector.errors import ConfigError
 from edge_inspector.training.shipping.claims import claimed, holder, waited
-from edge_inspector.training.shipping.launchers import LAUNCHERS, Job, job_of, write_job
+from edge_inspector.training.shipping.launchers import LAUNCHERS, Launch, job_of, write_job
 
 HOLDS = """
 import sys
@@ -26,7 +26,7 @@ with claimed(Path(sys.argv[1])) as mine:
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
     """Of a folder whose name has what a shell and YAML would take for their own."""
     monkeypatch.chdir(tmp_path)
     data, run = Path("it's #1: data"), Path("runs") / "one"
@@ -35,7 +35,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     return job_of(words, [data], run=run, folds=3, threads=2)
 
 
-def test_paths_hold_wherever_the_job_runs(job: Job, tmp_path: Path) -> None:
+def test_paths_hold_wherever_the_job_runs(job: Launch, tmp_path: Path) -> None:
     assert job.command == [
         *["edge-inspector", "model", "train", str(tmp_path / "it's #1: data"), f"--out={tmp_path}/runs/one"],
         *["--seed", "0x10", "--draw", "crack=line"],
@@ -44,7 +44,7 @@ def test_paths_hold_wherever_the_job_runs(job: Job, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["slurm", "torchrun"])
-def test_a_shell_runs_the_command_as_it_was_typed(job: Job, kind: str, tmp_path: Path) -> None:
+def test_a_shell_runs_the_command_as_it_was_typed(job: Launch, kind: str, tmp_path: Path) -> None:
     path, submit = write_job(kind, job)
     says = tmp_path / "bin" / "says"
     says.parent.mkdir()
@@ -64,7 +64,7 @@ def test_a_shell_runs_the_command_as_it_was_typed(job: Job, kind: str, tmp_path:
     assert shlex.split(submit)[-1] == str(path)
 
 
-def test_kubernetes_runs_the_command_as_it_was_typed(job: Job, tmp_path: Path) -> None:
+def test_kubernetes_runs_the_command_as_it_was_typed(job: Launch, tmp_path: Path) -> None:
     path, _ = write_job("kubernetes", job)
     made = yaml.safe_load(path.read_text(encoding="utf-8"))
     container = made["spec"]["template"]["spec"]["containers"][0]
@@ -73,7 +73,7 @@ def test_kubernetes_runs_the_command_as_it_was_typed(job: Job, tmp_path: Path) -
     assert made["spec"]["parallelism"] == made["spec"]["completions"] == 3
 
 
-def test_slurm_starts_one_process_for_each_fold(job: Job) -> None:
+def test_slurm_starts_one_process_for_each_fold(job: Launch) -> None:
     path, _ = write_job("slurm", job)
     assert "#SBATCH --array=1-3\n" in path.read_text(encoding="utf-8")
     assert set(LAUNCHERS) == {"slurm", "torchrun", "kubernetes"}

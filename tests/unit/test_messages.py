@@ -157,6 +157,7 @@ def test_messages_are_frozen_and_closed() -> None:
         ("Defect", DefectMessage),
         ("View", ViewMessage),
         ("State", StateMessage),
+        ("Birth", messages.BirthMessage),
         ("Gate", messages.GateMessage),
         ("Trigger", messages.TriggerMessage),
         ("Line", messages.LineMessage),

@@ -92,18 +92,23 @@ def test_the_live_feed_tells_a_newcomer_everything(page: Page, anybody: Visitor)
     assert [entry["decision"] for entry in told["strip"]] == [1, 2]
     assert told["pictures"]["cam1"]["frame"] == 2
     assert told["pictures"]["cam1"]["jpeg"].startswith("/9j/")
-    assert {part["n"] for part in told["belt"]["parts"]} == {1, 2, 3}
+    on_belt = {part["n"] for part in told["belt"]["parts"]}
+    assert 3 in on_belt <= {1, 2, 3}, "on a slow machine the first ones are past the gate"
     assert told["belt"]["speed"] == pytest.approx(1000, rel=0.2)
     assert told["figures"]["reject"] == 1
 
 
 def test_all_watchers_get_the_same_bytes_made_once(page: Page) -> None:
     streams = [page.visitor().start("GET", "/api/live") for _ in range(5)]
-    news = []
-    for stream in streams:
-        events = [line for line in (stream.readline() for _ in range(8)) if line.startswith(b"data")]
-        news.append({json.loads(event[6:])["utc"]: event for event in events if b'"whole"' not in event})
-    common = set.intersection(*(set(each) for each in news))
+    news: list[dict[str, bytes]] = [{} for _ in streams]
+    common: set[str] = set()
+    deadline = time.monotonic() + 120
+    while len(common) < 3 and time.monotonic() < deadline:
+        for told, stream in zip(news, streams, strict=True):
+            line = stream.readline()
+            if line.startswith(b"data") and b'"whole"' not in line:
+                told[json.loads(line[6:])["utc"]] = line
+        common = set.intersection(*(set(each) for each in news))
     assert common
     for utc in common:
         assert len({each[utc] for each in news}) == 1

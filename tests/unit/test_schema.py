@@ -93,7 +93,7 @@ def test_the_asyncapi_document_is_yaml_and_refers_only_to_what_is_in_it() -> Non
     document = yaml.safe_load((ROOT / "docs" / "asyncapi.yaml").read_text(encoding="utf-8"))
     assert {name: channel["address"] for name, channel in document["channels"].items()} == {
         name.replace("/", "_"): f"{{prefix}}/{{station}}/{name}"
-        for name in ("reject", "verdict", "state", "command/result", "command", "trigger", "line")
+        for name in ("reject", "verdict", "state", "birth", "command/result", "command", "trigger", "line")
     }
     assert document["components"]["schemas"].keys() >= {"VerdictMessage", "StateMessage"}
     assert all(resolved(document, reference) for reference in references(document))

@@ -16,7 +16,7 @@ from edge_inspector.store.whole_file import draft_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Launch:
     """A command with absolute paths, how many processes of it make sense, and the folder that all machines see."""
 
     command: Sequence[str]
@@ -26,7 +26,7 @@ class Job:
     shared: Path
 
 
-def write_job(kind: str, job: Job) -> tuple[Path, str]:
+def write_job(kind: str, job: Launch) -> tuple[Path, str]:
     """Write the job file into the run's folder. Returns it, and the command that submits it."""
     name, text, submit = LAUNCHERS[kind]
     path = job.run / name
@@ -37,11 +37,11 @@ def write_job(kind: str, job: Job) -> tuple[Path, str]:
     return path, submit.format(path=shlex.quote(str(path)))
 
 
-def job_of(arguments: Sequence[str], paths: Sequence[Path], *, run: Path, folds: int, threads: int) -> Job:
+def job_of(arguments: Sequence[str], paths: Sequence[Path], *, run: Path, folds: int, threads: int) -> Launch:
     """The job of a command line. `paths` are those of its arguments that are files or folders."""
     absolute = {str(path): str(path.absolute()) for path in [run, *paths]}
     whole = [str(path.absolute()) for path in [run, *paths]]
-    return Job(
+    return Launch(
         command=["edge-inspector", *(_with_absolute(argument, absolute) for argument in arguments)],
         processes=folds,
         threads=threads,
@@ -58,7 +58,7 @@ def _with_absolute(argument: str, absolute: dict[str, str]) -> str:
     return absolute.get(argument, argument)
 
 
-def _slurm(job: Job) -> str:
+def _slurm(job: Launch) -> str:
     return f"""\
 #!/bin/sh
 #SBATCH --job-name=edge-inspector-train
@@ -70,7 +70,7 @@ exec {shlex.join(job.command)}
 """
 
 
-def _torchrun(job: Job) -> str:
+def _torchrun(job: Launch) -> str:
     return f"""\
 #!/bin/sh
 # Start it on each machine, with the name of the first machine and the number of machines: sh launch.sh HOST 2
@@ -80,7 +80,7 @@ exec torchrun --nnodes="1:${{2:-1}}" --nproc-per-node={job.processes} --max-rest
 """
 
 
-def _kubernetes(job: Job) -> str:
+def _kubernetes(job: Launch) -> str:
     words = "\n".join(f"            - {_quoted(word)}" for word in job.command)
     return f"""\
 # The volume claim `training` must be one that several nodes can write (ReadWriteMany), with file locks.
@@ -126,7 +126,7 @@ def _quoted(word: str) -> str:
     return "'" + word.replace("'", "''") + "'"
 
 
-LAUNCHERS: Final[dict[str, tuple[str, Callable[[Job], str], str]]] = {
+LAUNCHERS: Final[dict[str, tuple[str, Callable[[Launch], str], str]]] = {
     "slurm": ("launch.slurm", _slurm, "sbatch {path}"),
     "torchrun": ("launch.sh", _torchrun, "sh {path}"),
     "kubernetes": ("launch.yaml", _kubernetes, "kubectl apply -f {path}"),

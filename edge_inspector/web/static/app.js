@@ -1,11 +1,12 @@
 // The page's frame: which page the address means, the header, the station's state, who is logged in.
 
-import { get, logOut, me, whoAmI } from "./api.js";
+import { get, me, whoAmI } from "./api.js";
 import { every, hearClock } from "./clock.js";
 import { h, icon, toast } from "./dom.js";
 import { askForLogin } from "./login.js";
 import { at, within } from "./place.js";
-import { chooseLanguage, direction, language, languages, t } from "./texts.js";
+import { direction, language, t } from "./texts.js";
+import { languageChoice, themeButton, userButton } from "./tools.js";
 
 const PAGES = [
   { path: /^\/$/, name: "live", file: "./live.js" },
@@ -25,7 +26,6 @@ const PAGES = [
 ];
 const STATE_MS = 5000;
 const IN_USE_MS = 60e3;
-const THEMES = ["auto", "light", "dark"];
 const STATE_ICONS = { ready: "accept", degraded: "warn", off: "stop", fault: "stop", starting: "wait", stopping: "wait", lost: "stop" };
 
 let leave = null; // ends the page that is shown
@@ -74,7 +74,7 @@ function header(current) {
     h("div", { class: "pill", id: "state" }),
     h("div", { class: "tools" }, current === "live" ? wallButton() : null, themeButton(),
       languageChoice(),
-      userButton()),
+      userButton(show, start)),
   );
   document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   setState(setState.last ?? "starting");
@@ -104,39 +104,6 @@ function wallButton() {
   const on = new URLSearchParams(location.search).has("wall");
   const text = t(on ? "top.wall_off" : "top.wall");
   return h("a", { class: "button quiet square", href: on ? "/" : "/?wall=1", "aria-label": text, title: text }, icon("fit"));
-}
-
-function languageChoice() {
-  const choice = h("select", { class: "language", "aria-label": t("top.language"), onchange: () => chooseLanguage(choice.value) },
-    languages.map(({ tag, name }) => h("option", { value: tag, lang: tag, selected: tag === language }, name)));
-  return choice;
-}
-
-function themeButton() {
-  const now = document.documentElement.dataset.theme ?? "auto";
-  const button = h("button", { class: "quiet square", "aria-label": t(`top.theme.${now}`), title: t(`top.theme.${now}`) }, icon(now));
-  button.addEventListener("click", () => {
-    const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length];
-    if (next === "auto") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = next;
-    localStorage.setItem("theme", next);
-    const fresh = themeButton();
-    button.replaceWith(fresh);
-    fresh.focus();
-  });
-  return button;
-}
-
-function userButton() {
-  if (!me.name) {
-    return h("button", { class: "quiet", id: "login", onclick: async () => { if (await askForLogin()) show(); } }, icon("user"), t("top.login"));
-  }
-  const out = async () => {
-    await logOut();
-    toast(t("login.bye"));
-    start();
-  };
-  return h("button", { class: "quiet", id: "logout", onclick: out, title: t(`role.${me.role}`) }, icon("user"), `${me.name} · ${t("top.logout")}`);
 }
 
 /** Somebody touches the screen: the session goes on. If it has ended meanwhile, the screen says so. */
@@ -196,7 +163,7 @@ document.addEventListener("click", (event) => {
 });
 window.addEventListener("popstate", show);
 for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, inUse, { passive: true });
-document.addEventListener("session", () => document.querySelector("#login, #logout")?.replaceWith(userButton()));
+document.addEventListener("session", () => document.querySelector("#login, #logout")?.replaceWith(userButton(show, start)));
 document.querySelector("link[rel=icon]").href = at("/static/icon.svg"); // browsers look it up again at each address
 document.documentElement.lang = language;
 document.documentElement.dir = direction;
