@@ -117,6 +117,7 @@ add_program() {
 
 add_system_files() {
     file 0644 systemd/edge-inspector.service /etc/systemd/system/edge-inspector.service
+    file 0644 systemd/edge-inspector-forward.service /etc/systemd/system/edge-inspector-forward.service
     file 0644 deploy/60-edge-inspector-cameras.rules /etc/udev/rules.d/60-edge-inspector-cameras.rules
     file 0644 deploy/60-edge-inspector-cameras.conf /etc/sysctl.d/60-edge-inspector-cameras.conf
     file 0644 deploy/60-edge-inspector-journal.conf /etc/systemd/journald.conf.d/60-edge-inspector.conf
@@ -163,12 +164,13 @@ DONE
 }
 
 uninstall_all() {
-    if with_systemd && [ -e /etc/systemd/system/edge-inspector.service ]; then
-        run systemctl disable --now edge-inspector
-    fi
+    for unit in edge-inspector edge-inspector-forward; do
+        if with_systemd && [ -e /etc/systemd/system/$unit.service ]; then run systemctl disable --now $unit; fi
+    done
     run rm -rf "$root/opt/edge-inspector" "$root/usr/share/doc/edge-inspector" \
         "$root/etc/systemd/system/edge-inspector.service.d"
     run rm -f "$root/etc/systemd/system/edge-inspector.service" "$root/usr/local/bin/edge-inspector" \
+        "$root/etc/systemd/system/edge-inspector-forward.service" \
         "$root/etc/udev/rules.d/60-edge-inspector-cameras.rules" \
         "$root/etc/sysctl.d/60-edge-inspector-cameras.conf" \
         "$root/etc/systemd/journald.conf.d/60-edge-inspector.conf"

@@ -50,7 +50,7 @@ LABELS = {
     "result": "`done`, `refused`",
     "state": "`starting`, `ready`, `degraded`, `off`, `fault`, `stopping`",
     "subject": "the subject of a condition: a name in `cameras` or `plcs`, a worker, a user, `encoder` or `line`",
-    "what": "`results`, `pictures`, `verdict`, `delivery`, `picture`, `parts`, `views`",
+    "what": "`results`, `pictures`, `verdict`, `delivery`, `picture`, `parts`, `views`, `unforwarded`",
     "why": "`age`, `room`",
     "worker": "workers of pipeline.py, and `web`",
 }

@@ -133,8 +133,13 @@ record_pictures_left_out = _gauge(
 
 archive_forgotten = _counter(
     "archive_forgotten",
-    "Parts and picture views that were deleted because of their age or to make room.",
+    "Parts and picture views that were deleted for their age or for room. `unforwarded`: parts that the store lacks.",
     ["what", "why"],
+)
+
+forward_lag_s = _gauge(
+    "forward_lag_seconds",
+    "Age of the oldest part that the plant's database does not have. 0 if it has all, or if there is no `[store]`.",
 )
 
 shadow_seconds = _histogram("shadow_seconds", "Duration of one call of the shadow model.", buckets=_LATENCY_S)

@@ -574,6 +574,7 @@ def _archive(shared: _Shared, drift: DriftWatch, lock: StateLock | None) -> Arch
         conditions=shared.conditions,
         lock=lock,
         busy=lambda: len(shared.jobs) > station.segmenter.workers * station.segmenter.max_batch,
+        forwards=station.file.store is not None,
     )
 
 

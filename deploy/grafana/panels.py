@@ -152,7 +152,7 @@ def dashboard(
         "templating": {"list": _plant_variables() if whole_plant else _variables()},
         "annotations": {"list": [] if whole_plant else [_restarts()]},
         "links": [_other_dashboards()],
-        "panels": _laid_out(rows),
+        "panels": laid_out(rows),
     }
 
 
@@ -193,7 +193,8 @@ def _panel(
     }
 
 
-def _laid_out(rows: dict[str, list[Panel]]) -> list[Panel]:
+def laid_out(rows: dict[str, list[Panel]]) -> list[Panel]:
+    """The panels with their places: rows from top to bottom, wrapped at 24 units."""
     placed: list[Panel] = []
     y = 0
     for title, panels in rows.items():

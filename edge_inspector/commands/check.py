@@ -20,6 +20,7 @@ from edge_inspector.errors import (
     Fault,
     FrameIncompleteError,
 )
+from edge_inspector.forwarding.postgres import probe
 from edge_inspector.host_name import is_address
 from edge_inspector.inspection.line_figures import Grade
 from edge_inspector.inspection.mask_watch import MaskWatch, out_of_reach, remarks
@@ -64,6 +65,9 @@ def _rows(station: Station) -> Iterator[CheckLine]:
     yield from (CheckLine("trust", "files", what, Grade.WARN) for what in station.untrusted)
     yield _row("state", "state_dir", partial(_state, station.state_dir))
     yield _row("page", f"{file.web.host}:{file.web.port}", partial(_page, file.web))
+    if file.store is not None:
+        yield _row("store", file.store.host, partial(probe, file.store))
+        yield from (CheckLine("store", file.store.host, what, Grade.WARN) for what in file.store.cautions)
     yield from _models(station)
     if station.shadow is not None and file.shadow is not None:
         yield _row("shadow", file.shadow.model, partial(_model, station.shadow.segmenter))

@@ -17,10 +17,15 @@ class Backoff:
 
     def due(self, wait_s: float) -> bool:
         """Whether to try now. It sleeps up to `wait_s` before that, so that a loop around it does not spin."""
-        left_s = (self._next_ns - time.monotonic_ns()) / 1e9
+        left_s = self.left_s
         if left_s > 0:
             time.sleep(min(left_s, wait_s))
         return time.monotonic_ns() >= self._next_ns
+
+    @property
+    def left_s(self) -> float:
+        """How long to wait until the next try. For callers that wait for something else, too."""
+        return max(0.0, (self._next_ns - time.monotonic_ns()) / 1e9)
 
     def failed(self) -> None:
         """The try failed, so the next wait is longer."""

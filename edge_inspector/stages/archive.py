@@ -36,6 +36,7 @@ from edge_inspector.store.audit import AuditTrail
 from edge_inspector.store.challenges import StoredChallenge, append_challenge, stored
 from edge_inspector.store.choice import remember_choice
 from edge_inspector.store.forgetting import Forgetting
+from edge_inspector.store.forwarded import read_forwarded
 from edge_inspector.store.images import ImageArchive, ImageLimits
 from edge_inspector.store.lock import StateLock
 from edge_inspector.store.pictures import picture_stem
@@ -73,7 +74,10 @@ class Held:
 
 
 class Archive:
-    """Owns results and pictures in `state_dir`. `busy()`: whether more frames wait than the model can take at once."""
+    """Owns results and pictures in `state_dir`. `busy()`: whether more frames wait than the model can take at once.
+
+    `forwards` says that results go to the plant's database, too.
+    """
 
     name = "archive"
     beat_within_s = 60.0  # a throttled disk may take this long
@@ -92,6 +96,7 @@ class Archive:
         lock: StateLock | None = None,
         clock: Callable[[], Moment] = moment,
         busy: Callable[[], bool] = lambda: False,
+        forwards: bool = False,
     ) -> None:
         self._state_dir = state_dir
         self._settings = settings
@@ -104,7 +109,13 @@ class Archive:
         self._lock = lock
         self._clock = clock
         self._busy = busy
-        self._forgetting = Forgetting(conditions, keep_days=settings.keep_days, keep_mb=settings.keep_mb)
+        self._forwards = forwards
+        self._forgetting = Forgetting(
+            conditions,
+            keep_days=settings.keep_days,
+            keep_mb=settings.keep_mb,
+            forwarded_from=state_dir if forwards else None,
+        )
         self._audit = AuditTrail(state_dir)
         self._challenges: list[StoredChallenge] = []
         self._rolls = RollBook(state_dir)
@@ -320,6 +331,13 @@ class Archive:
                 self._state_dir.mkdir(parents=True, exist_ok=True)
             self._remember(self._choice)
 
+    def _watch_store(self, results: ResultsWriter, now: Moment) -> None:
+        """Measure how far the plant's database is behind."""
+        if self._forwards:
+            since = results.waiting_since(read_forwarded(self._state_dir))
+            lag_s = 0.0 if since is None else (now.utc - since).total_seconds()
+            metrics.forward_lag_s.set(max(0.0, lag_s))
+
     def _tidy(self) -> None:
         now = self._clock()
         if self._tidied_ns and now.monotonic_ns - self._tidied_ns < _TIDY_NS:
@@ -333,6 +351,7 @@ class Archive:
                 self._forgetting.look(now, self._results, self._images)
                 self._forgetting.tidy_results(self._results, now)
                 metrics.archive_bytes.labels("results").set(self._results.size)
+                self._watch_store(self._results, now)
         with self._telling("pictures"):
             if self._images is not None:
                 self._forgetting.tidy_pictures(self._images, now)

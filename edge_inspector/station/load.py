@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_inspector.drivers import DriverSettings, Segmenter
 from edge_inspector.errors import ConfigError, Fault
@@ -13,7 +13,7 @@ from edge_inspector.inspection.basis import Basis
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.records import ModelInfo
 from edge_inspector.segmenters.models import Models
-from edge_inspector.settings import checked
+from edge_inspector.settings import Table, checked
 from edge_inspector.station.adjustments import Adjustment, adjustment_faults, remembered
 from edge_inspector.station.challenge_faults import challenge_faults
 from edge_inspector.station.edits import edited, edited_challenge, waiting_version
@@ -36,6 +36,8 @@ from edge_inspector.station.table_faults import (
 from edge_inspector.station.tables import CameraTable, ChallengeTable, StationFile, WebTable
 from edge_inspector.store.signatures import objection
 from edge_inspector.toml_file import read_toml
+
+PathTable = TypeVar("PathTable", bound=Table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ def _station(base: Path, raw: dict[str, Any]) -> Station:
         file = read_tables(raw)
     except ConfigError as error:
         raise ConfigError([*error.faults, *faults_below(base, raw)]) from error
-    file = file.model_copy(update={"web": _with_paths(base, file.web)})
+    store = file.store and with_paths(base, file.store)
+    file = file.model_copy(update={"web": with_paths(base, file.web), "store": store})
     reader = StationReader(base)
     reader.note(web_faults(file.web))
     cameras = [
@@ -205,10 +208,10 @@ def _untrusted(base: Path, file: StationFile, with_files: Sequence[str]) -> Iter
             yield Fault(str(path), f"{why}. Sign it with `edge-inspector sign`, or look who changed it")
 
 
-def _with_paths(base: Path, web: WebTable) -> WebTable:
-    """The page's settings with absolute paths."""
-    paths = {key: base / value for key, value in web if isinstance(value, Path)}
-    return web.model_copy(update=paths)
+def with_paths(base: Path, table: PathTable) -> PathTable:
+    """The table with absolute paths."""
+    paths = {key: base / value for key, value in table if isinstance(value, Path)}
+    return table.model_copy(update=paths)
 
 
 def _segmenters(
@@ -298,7 +301,7 @@ def read_places(path: Path) -> tuple[StationFile, Path, WebTable]:
     This does not check the drivers' settings, the recipes and the model. Raises ConfigError.
     """
     file = _read_file(path)
-    return file, path.parent / file.station.state_dir, _with_paths(path.parent, file.web)
+    return file, path.parent / file.station.state_dir, with_paths(path.parent, file.web)
 
 
 def _read_file(path: Path) -> StationFile:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from edge_inspector.codes import Promise
 from edge_inspector.driver_table import DEFAULT_RUNTIME
+from edge_inspector.forwarding.settings import StoreTable
 from edge_inspector.host_name import Host
 from edge_inspector.inspection.challenge import ChallengePart
 from edge_inspector.inspection.counter import Counter
@@ -370,6 +371,8 @@ class StationFile(Table):
     """The operator page and its users."""
     archive: ArchiveTable = ArchiveTable()
     """What is kept of the parts that have passed."""
+    store: StoreTable | None = None
+    """The plant's database, if results go there."""
     trust: TrustTable = TrustTable()
     """Whose signatures this station trusts."""
     record: RecordTable = RecordTable()

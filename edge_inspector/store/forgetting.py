@@ -9,11 +9,13 @@ import logging
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from edge_inspector import metrics
 from edge_inspector.codes import ErrorCode
 from edge_inspector.runtime.clock import Moment
 from edge_inspector.runtime.conditions import Conditions
+from edge_inspector.store.forwarded import read_forwarded
 from edge_inspector.store.images import ImageArchive
 from edge_inspector.store.results_writer import ResultsWriter
 from edge_inspector.store.retention import SETTLED, Retention
@@ -23,12 +25,19 @@ log = logging.getLogger(__name__)
 _CLOCK = "clock"
 _GATHER_NS = 10_000_000_000  # the first line about a series of deletions then covers more than their first second
 _AGAIN_NS = 3600_000_000_000
+_NAMES = {"parts": "parts", "views": "views of pictures", "unforwarded": "parts that the store does not have"}
 
 
 class Forgetting:
-    """Deletes results and pictures. Only the archive's thread calls it. DeviceError comes from the disk."""
+    """Deletes results and pictures. Only the archive's thread calls it. DeviceError comes from the disk.
 
-    def __init__(self, conditions: Conditions, *, keep_days: int, keep_mb: int) -> None:
+    `forwarded_from` is the state folder of a station whose results go to the plant's database. None if they do not.
+    """
+
+    def __init__(
+        self, conditions: Conditions, *, keep_days: int, keep_mb: int, forwarded_from: Path | None = None
+    ) -> None:
+        self._forwarded_from = forwarded_from
         self._keep_bytes = keep_mb * 2**20
         self._conditions = conditions
         self._retention = Retention(timedelta(days=keep_days))
@@ -59,6 +68,8 @@ class Forgetting:
     def tidy_results(self, results: ResultsWriter, now: Moment) -> None:
         """Delete some of the results that are too old or too many."""
         results.tidy(self._before, self._keep_bytes, now.utc)
+        if self._forwarded_from is not None and results.forgotten.total():
+            self._count("unforwarded", _not_forwarded(self._forwarded_from, results))
         self._count("parts", results.forgotten)
 
     def tidy_pictures(self, images: ImageArchive, now: Moment) -> None:
@@ -78,7 +89,9 @@ class Forgetting:
         if not self._next_line_ns:
             self._next_line_ns = now.monotonic_ns + _GATHER_NS
         if at_once or now.monotonic_ns >= self._next_line_ns:
-            log.info("archive: deleted: %s", ", ".join(_words(*each) for each in sorted(self._gone.items())))
+            said = ", ".join(_words(*each) for each in sorted(self._gone.items()))
+            early = any(what == "unforwarded" for what, _ in self._gone)
+            log.log(logging.WARNING if early else logging.INFO, "archive: deleted: %s", said)
             self._gone.clear()
             self._next_line_ns = now.monotonic_ns + _AGAIN_NS
 
@@ -90,7 +103,14 @@ class Forgetting:
         forgotten.clear()
 
 
+def _not_forwarded(state_dir: Path, results: ResultsWriter) -> Counter[str]:
+    """How many of the parts that were just deleted the plant's database did not have."""
+    deleted = results.forgotten.total()
+    unread = min(deleted, results.first_part - 1 - read_forwarded(state_dir))
+    why = "room" if results.forgotten["room"] else "age"
+    return Counter({why: max(0, unread)})
+
+
 def _words(what: tuple[str, str], count: int) -> str:
     kind, why = what
-    named = "parts" if kind == "parts" else "views of pictures"
-    return f"{count} {named} {'older than keep_days' if why == 'age' else 'to make room'}"
+    return f"{count} {_NAMES[kind]} {'older than keep_days' if why == 'age' else 'to make room'}"

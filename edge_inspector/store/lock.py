@@ -22,10 +22,12 @@ from edge_inspector.store.presence import Presence
 _log = logging.getLogger(__name__)
 
 DAEMON = "daemon.lock"
+FORWARD = "forward.lock"
 COMMANDS = "commands.lock"  # for commands that write while a daemon runs: one of them at a time
 
 _ADVICE = {
     DAEMON: "stop it, or give this station a state_dir of its own",
+    FORWARD: "results are being sent already. Stop `edge-inspector forward`, or leave it to it",
     COMMANDS: "try again when it has ended",
 }
 

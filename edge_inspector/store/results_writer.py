@@ -119,6 +119,18 @@ class ResultsWriter:
             self._db.executescript(f"PRAGMA incremental_vacuum({_GIVE_BACK})")
 
     @property
+    def first_part(self) -> int:
+        """The number of the oldest part. If all are gone, the one that the next part will have."""
+        oldest = "SELECT min(id) FROM parts"
+        following = "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'parts'"
+        return self._ask(f"SELECT coalesce(({oldest}), ({following}), 1)")
+
+    def waiting_since(self, part_id: int) -> datetime | None:
+        """When the oldest of the parts after this number was decided. None if there is none."""
+        with self._disk():
+            return self._date("SELECT utc_us FROM parts WHERE id > ? ORDER BY id LIMIT 1", part_id)
+
+    @property
     def size(self) -> int:
         """Bytes in use. The file returns its unused bytes little by little."""
         pages, free, page = (self._ask(f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size"))
@@ -135,8 +147,8 @@ class ResultsWriter:
             return int(self._db.execute(query).fetchone()[0])
 
     def _date(self, query: str, *values: int) -> datetime | None:
-        found = self._db.execute(query, values).fetchone()[0]
-        return None if found is None else utc_from(found)
+        found = self._db.execute(query, values).fetchone()
+        return None if found is None or found[0] is None else utc_from(found[0])
 
     def _old(self, table: str, before: int, until: int) -> int:
         """The id up to which everything is too old, in the order of storage. 0 for nothing.

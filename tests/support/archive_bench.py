@@ -37,6 +37,8 @@ class Bench:
         recipes: Mapping[int, Criteria] = MappingProxyType({}),
         clock: Callable[[], Moment] = moment,
         lock: StateLock | None = None,
+        *,
+        forwards: bool = False,
         **settings: object,
     ) -> None:
         self.inbox: Mailbox[ArchiveItem] = Mailbox("archive", 4096)
@@ -58,6 +60,7 @@ class Bench:
             conditions=self.conditions,
             lock=lock,
             clock=clock,
+            forwards=forwards,
         )
         self.results = Results(results_path(folder))
 

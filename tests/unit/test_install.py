@@ -36,6 +36,7 @@ def test_everything_the_unit_and_the_shipped_station_name_is_there(tmp_path: Pat
     assert (tmp_path / UNIT).read_text() == (ROOT / "systemd" / "edge-inspector.service").read_text()
     assert "run /etc/edge-inspector/station.toml" in (tmp_path / UNIT).read_text()
     assert (tmp_path / STATION).exists()
+    assert (tmp_path / UNIT.with_name("edge-inspector-forward.service")).exists()
     assert (tmp_path / "etc/edge-inspector/recipe.toml").exists()
     assert 'models_dir = "/opt/edge-inspector/models"' in (tmp_path / STATION).read_text()
     assert (tmp_path / "opt/edge-inspector/models/magnetic-tile-1.6/manifest.toml").exists()

@@ -19,6 +19,7 @@ from edge_inspector.metrics import REGISTRY
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 GRAFANA = ROOT / "deploy" / "grafana"
+STORE = GRAFANA / "store" / "store.json"
 BOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 
 # What Prometheus itself adds to what it scrapes.
@@ -146,10 +147,9 @@ def test_the_runbook_has_a_section_for_each_alert_and_no_other() -> None:
     assert headings == [rule["alert"] for rule in rules()]
 
 
-@pytest.mark.parametrize("board", BOARDS, ids=lambda path: path.stem)
-def test_a_dashboard_is_complete_and_nothing_overlaps(board: Path) -> None:
-    model = json.loads(board.read_text())
-    panels = model["panels"]
+@pytest.mark.parametrize("board", [*BOARDS, STORE], ids=lambda path: path.stem)
+def test_no_panel_overlaps_another(board: Path) -> None:
+    panels = json.loads(board.read_text())["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     taken: set[tuple[int, int]] = set()
     for panel in panels:
@@ -158,8 +158,14 @@ def test_a_dashboard_is_complete_and_nothing_overlaps(board: Path) -> None:
         assert not cells & taken, panel["title"]
         assert at["x"] + at["w"] <= 24
         taken |= cells
+        assert panel["type"] == "row" or panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_of_a_station_shows_the_chosen_one(board: Path) -> None:
+    model = json.loads(board.read_text())
+    for panel in model["panels"]:
         if panel["type"] != "row":
-            assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
             assert all('instance="$instance"' in target["expr"] for target in panel["targets"]), panel["title"]
     assert [variable["name"] for variable in model["templating"]["list"]] == ["datasource", "station", "instance"]
 
@@ -169,6 +175,7 @@ def test_the_dashboards_are_what_their_script_writes(monkeypatch: pytest.MonkeyP
     for name in ("operators", "engineers"):
         written = json.loads((GRAFANA / "dashboards" / f"{name}.json").read_text())
         assert getattr(load(name), name)() == written, "run deploy/grafana/make_dashboards.py"
+    assert load("store").store() == json.loads(STORE.read_text()), "run deploy/grafana/make_dashboards.py"
 
 
 def test_every_label_is_documented_with_what_bounds_it() -> None:
@@ -180,6 +187,11 @@ def test_every_label_is_documented_with_what_bounds_it() -> None:
 def test_grafana_is_told_of_source_and_dashboards() -> None:
     source = yaml.safe_load((GRAFANA / "provisioning" / "datasources" / "prometheus.yml").read_text())
     assert source["datasources"][0]["uid"] == "prometheus"
+    store = yaml.safe_load((GRAFANA / "store" / "datasource.yml").read_text())["datasources"][0]
+    targets = [target for panel in json.loads(STORE.read_text())["panels"] for target in panel.get("targets", [])]
+    assert {(target["datasource"]["type"], target["datasource"]["uid"]) for target in targets} == {
+        (store["type"], store["uid"])
+    }
     boards = yaml.safe_load((GRAFANA / "provisioning" / "dashboards" / "edge-inspector.yml").read_text())
     assert boards["providers"][0]["type"] == "file"
 

@@ -1,0 +1,1 @@
+"""Results on their way to the plant's database: read from the station's files, copied into PostgreSQL."""

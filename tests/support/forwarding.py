@@ -1,0 +1,54 @@
+"""Results to send, and a station file that says where to."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from support.verdicts import defect, placed, verdict
+
+from edge_inspector.codes import Decision
+from edge_inspector.store.results_file import results_path
+from edge_inspector.store.results_writer import ResultsWriter, StoredVerdict
+
+ROOT = Path(__file__).parents[2]
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def results_of(state: Path, count: int, first: int = 1) -> Path:
+    """A state folder with so many more parts. Each third one is rejected for two defects."""
+    state.mkdir(parents=True, exist_ok=True)
+    writer = ResultsWriter(results_path(state))
+    writer.add([stored(seq) for seq in range(first, first + count)], [])
+    writer.close()
+    return state
+
+
+def stored(seq: int) -> StoredVerdict:
+    """Part `seq`, a minute after the one before."""
+    bad = [defect(), defect(defect_class="stain", area_mm2=1.5)] if seq % 3 == 0 else []
+    decision = Decision.REJECT if bad else Decision.ACCEPT
+    return StoredVerdict(
+        verdict(seq, decision, views=(placed(frame_id=seq, defects=bad),)),
+        NOON + timedelta(minutes=seq),
+        "",
+        {"cam1": f"2026-11-21/cam1/part{seq}"} if bad else {},
+    )
+
+
+def keys(state: Path) -> list[list[str]]:
+    """Run, number and decision of each part of the results, as texts and in order."""
+    with closing(sqlite3.connect(results_path(state))) as db:
+        found = db.execute("SELECT boot_id, seq, decision FROM parts ORDER BY boot_id, seq").fetchall()
+    return [[str(boot), str(seq), Decision(decision).name] for boot, seq, decision in found]
+
+
+def station_file(folder: Path, store: str) -> Path:
+    """The shipped station, with its state beside it and these lines in [store]."""
+    text = (ROOT / "deploy" / "station.toml").read_text()
+    path = folder / "station.toml"
+    path.write_text(f"{text.replace('/var/lib/edge-inspector', 'state')}\n[store]\n{store}\n")
+    (folder / "recipe.toml").write_text((ROOT / "deploy" / "recipe.toml").read_text())
+    return path
