@@ -122,9 +122,10 @@ class _Web:
         marked = any(_is_of(mark, defect) for mark in self._marks)
         if not marked and self._is_inspected(defect.from_mm, defect.to_mm):
             return True
-        gate_ns = self.gate_ns(defect.along_mm)
-        in_time = self.in_time(self.covering(defect.along_mm), gate_ns)
-        return bool(in_time) and not any(piece.rejects for piece in in_time)
+        told = self.covering(defect.along_mm)
+        in_time = self.in_time(told, self.gate_ns(defect.along_mm))
+        # A piece whose verdict was not there in time is rejected by the gate itself.
+        return bool(told) and len(in_time) == len(told) and not any(piece.rejects for piece in in_time)
 
     def wrong_mm(self) -> Iterator[float]:
         """The lengths of marks and of rejected pieces where nothing was drawn."""

@@ -330,6 +330,18 @@ def test_a_defect_without_a_mark_is_missed_and_a_mark_without_a_defect_is_wrong(
     assert broken([*others, *(body | {"stretch": body["stretch"] | {"marks": unsure}} for body in shows)]) == set()
 
 
+def test_a_defect_at_a_seam_is_not_missed_if_the_gate_shut_for_want_of_its_verdict() -> None:
+    """The piece before was accepted in time, and the verdict on the piece with the defect came late."""
+    defect = next(each for each in DRAWN if each.from_mm < 15_000)
+    begin = defect.along_mm - 4
+    before, own = piece(900, begin - 500, decision="ACCEPT"), piece(901, begin)
+    others = [body for body in pieces() if not begin - 900 < body["stretch"]["from_m"] * 1000 < begin + 400]
+    others += [piece(902, begin - 800), piece(903, begin + 500)]
+    assert broken([*others, before, own]) <= {"second"}, "both in time, and one rejects"
+    events = heard([*others, before]) + [event | {"scan_ns": 40 * S} for event in heard([own])[2:]]
+    assert "missed" not in broken([*others, before, own], events)
+
+
 def test_good_web_that_is_rejected_is_wrong_and_web_inspected_twice_is_told_twice() -> None:
     bodies = pieces()
     good = next(body for body in bodies if body["decision"] == "ACCEPT" and body["stretch"]["from_m"] > 11)
