@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,11 @@ def page_cell(conditions: Conditions) -> str:
     """The state's name, and what it means for the parts: the second line, or else the first without the remedy."""
     ((code, _),) = conditions.snapshot()
     said, name = texts(), code.name.lower()
+    script = (files("edge_inspector.web") / "static" / "conditions.js").read_text(encoding="utf-8")
+    found = re.search(r"const UNINSPECTED = (\[.*?\]);", script, re.DOTALL)
+    assert found is not None
+    if name in json.loads(found[1]):
+        name = "not_inspected"
     keys = (f"then.{name}.{RECIPE.on_not_inspected}", f"then.{name}", f"code.{name}")
     text = next(said[key] for key in keys if key in said).removesuffix(f" {code.remedy}".replace("`", ""))
     return f"{said[f'state.{conditions.state.value}']}: {text}".replace("{name}", "plc")
