@@ -191,9 +191,7 @@ def _locked(path: Path) -> Iterator[int]:
     file = os.open(path, _OPEN, _MODE)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if not os.geteuid():  # a command of root began the file, and the service must write on
-            folder = path.parent.stat()
-            os.fchown(file, folder.st_uid, folder.st_gid)
+        _hand_over(file, path.parent.stat())
         yield file
     finally:
         os.close(file)  # ends the lock, too
@@ -207,10 +205,15 @@ def _add(path: Path, file: int, line: bytes) -> Audited:
     os.fsync(file)
     added = _parsed(line)
     replace_file(_head_path(path), json.dumps(asdict(Head(added.seq, added.hash, start + len(line)))))
-    if not os.geteuid():
-        owner = os.fstat(file)
-        os.chown(_head_path(path), owner.st_uid, owner.st_gid)
+    _hand_over(_head_path(path), os.fstat(file))
     return added
+
+
+def _hand_over(file: int | Path, like: os.stat_result) -> None:
+    """A command of root began the file, and the service must write on. Under the unit's filter root may not."""
+    if not os.geteuid():
+        with suppress(PermissionError):
+            os.chown(file, like.st_uid, like.st_gid)
 
 
 def _settled(file: int, head: Head) -> Head:
