@@ -23,7 +23,6 @@ from support.forwarding import NOON, keys, results_of, station_file
 from support.postgres_server import DATABASE, USER, PostgresServer, find_programs, why_not
 from support.verdicts import BOOT, defect, placed, verdict
 
-from edge_inspector.cli import main
 from edge_inspector.errors import DeviceError
 from edge_inspector.forwarding.forwarder import Forwarder
 from edge_inspector.forwarding.postgres import SCRIPTS, SendingStation, Store, probe
@@ -182,7 +181,7 @@ def test_killed_senders_and_a_killed_server_cost_no_part_and_double_none(own: Po
             server.start()
         reached = arrived(server)
     results_of(state, 100, first=601)
-    assert main(["forward", str(path), "--once"]) == 0
+    subprocess.run([*command, "--once"], check=True, timeout=300)
     assert there(server) == keys(state)
     assert read_forwarded(state) == 700
 

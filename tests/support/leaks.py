@@ -1,8 +1,10 @@
-"""What a test must not leave behind: a thread, a child process or an open file."""
+"""What a test must not leave behind: a thread, a child process, an open file, a limit on its own process."""
 
 from __future__ import annotations
 
 import gc
+import os
+import resource
 import sys
 import threading
 import time
@@ -29,7 +31,14 @@ def nothing_left() -> Iterator[None]:
 
 
 def _held() -> set[tuple[str, object]]:
-    return {*_threads(), *_processes(), *_files()}
+    return {*_threads(), *_processes(), *_files(), *_limits()}
+
+
+def _limits() -> Iterator[tuple[str, object]]:
+    """Of this process. In one with too little memory a thread may never start, and whoever starts it waits for ever."""
+    scheduling, memory = os.sched_getscheduler(0), resource.getrlimit(resource.RLIMIT_DATA)
+    yield f"scheduling class {scheduling}", scheduling
+    yield f"limit of memory {memory[0]}", memory
 
 
 def _threads() -> Iterator[tuple[str, object]]:
