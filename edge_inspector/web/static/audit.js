@@ -1,6 +1,7 @@
 // Who changed what, from what to what, and why; and whether somebody edited that record. For admins.
 
 import { get } from "./api.js";
+import { whoText } from "./conditions.js";
 import { h, icon } from "./dom.js";
 import { at } from "./place.js";
 import { has, moment, number, t } from "./texts.js";
@@ -55,7 +56,7 @@ export function auditPanel() {
 function row({ utc, who, what, subject, before, after, why }) {
   const change = before && after ? `${before} → ${after}` : after || before;
   const name = has(`action.${what}`) ? t(`action.${what}`) : what;
-  return h("tr", {}, h("td", {}, when(utc)), h("td", {}, who.replace(/^page:/, "")), h("td", {}, [name, subject].filter(Boolean).join(" · ")), h("td", {}, change), h("td", {}, why));
+  return h("tr", {}, h("td", {}, when(utc)), h("td", {}, whoText(who)), h("td", {}, [name, subject].filter(Boolean).join(" · ")), h("td", {}, change), h("td", {}, why));
 }
 
 /** The date, or the text itself where somebody has edited it into none. */

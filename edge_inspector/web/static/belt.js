@@ -108,8 +108,8 @@ export class Belt {
       s("rect", { class: "late", x: this.at(decision), y: TOP, width: this.at(gate) - this.at(decision), height: BAND }),
       this.post("eye", 0, t("live.eye")), this.post("decide", decision, t("live.decide"), "end"),
       ...this.cameras().map(({ mm, names }) => this.post("camera", mm, names.join(" · "))),
-      this.moving, this.post("gate", gate, t("live.gate"), "start"),
-      s("path", { class: "arrow", d: `M8 ${TOP + BAND / 2}h30m-9 -8l9 8l-9 8` }));
+      s("path", { class: "arrow", d: `M8 ${TOP + BAND / 2}h30m-9 -8l9 8l-9 8` }), // parts pass over it
+      this.moving, this.post("gate", gate, t("live.gate"), "start"));
     for (const text of this.svg.querySelectorAll(".post text")) within(text, width);
     for (const part of this.parts.values()) this.size(part);
     this.place(0);

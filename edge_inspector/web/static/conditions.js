@@ -5,8 +5,17 @@ import { has, t } from "./texts.js";
 /** A condition in one sentence. */
 export function conditionText(code, subject) {
   if (!has(`code.${code}`)) return `${code} ${subject}`;
-  return t(`code.${code}`, { name: code === "drift" ? driftText(subject) : subject.replace(/^page:/, "") });
+  return t(`code.${code}`, { name: code === "drift" ? driftText(subject) : subjectText(subject) });
 }
+
+/** What a condition is about: a recipe by its number, or a name as it is. */
+function subjectText(subject) {
+  const [, recipe] = subject.match(/^recipe (\d+)$/) ?? [];
+  return recipe ? t("subject.recipe", { n: recipe }) : subject.replace(/^page:/, "");
+}
+
+/** Who did something: a person by the name, or files that somebody has edited. */
+export const whoText = (who) => (who === "files" ? t("who.files") : who.replace(/^page:/, ""));
 
 /** A reason as the log words it, without the marks around what is to be typed. */
 export const plain = (why) => (why ?? "").replaceAll("`", "");

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { every } from "./clock.js";
-import { conditionText, consequenceText, plain } from "./conditions.js";
+import { conditionText, consequenceText, plain, whoText } from "./conditions.js";
 import { h, icon, toast } from "./dom.js";
 import { acknowledge, lasted } from "./hero.js";
 import { at } from "./place.js";
@@ -93,7 +93,7 @@ async function showActions(place) {
   try {
     const { actions } = await get("/api/actions");
     place.replaceChildren(...(actions.length ? actions.map(({ utc, who, what, subject, before, after, why }) =>
-      h("li", {}, h("span", { class: "when" }, moment(utc, true)), h("b", {}, who.replace(/^page:/, "")),
+      h("li", {}, h("span", { class: "when" }, moment(utc, true)), h("b", {}, whoText(who)),
         h("span", {}, [has(`action.${what}`) ? t(`action.${what}`) : what, subject, before && after ? `${before} → ${after}` : after, why].filter(Boolean).join(" · ")))) : [h("li", { class: "empty" }, t("events.no_actions"))]));
   } catch (error) {
     toast(t("error.failed", { why: error.message }), true);

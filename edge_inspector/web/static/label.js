@@ -66,7 +66,7 @@ class Desk {
   start() {
     this.board.load(this.server.picture, this.told, this.name);
     this.showClasses();
-    this.choose(1);
+    this.choose(this.told.runs.find((value, at) => at % 2 === 0 && value) ?? 1); // what is there is corrected
     this.use("brush");
     this.says.textContent = { drawing: t("draw.by", { name: this.told.by, when: moment(this.told.utc || this.part.utc, true) }), model: t("draw.model"), nothing: t(this.own ? "uploads.empty" : "draw.empty") }[this.told.from];
     this.save.disabled = false;

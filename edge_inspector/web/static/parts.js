@@ -80,7 +80,7 @@ function filters(asked, station, go) {
 function row(part, products) {
   const kind = DECISIONS[part.decision];
   const picture = h("img", { src: `/api/parts/${part.id}/thumb`, alt: "", loading: "lazy", width: 64, height: 64 });
-  picture.addEventListener("error", () => picture.replaceWith(h("span", { class: "blank" })));
+  picture.addEventListener("error", () => picture.replaceWith(h("span", { class: "blank", role: "img", "aria-label": t("part.not_kept") }, "–")));
   return h("tr", {},
     h("td", {}, picture),
     h("td", {}, h("a", { href: `/parts/${part.id}`, class: "wholerow" }, t("part.name", { n: part.part }))),
