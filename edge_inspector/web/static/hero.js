@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { stationNow } from "./clock.js";
-import { conditionText, consequenceText, partsFirst, plain, reasonKind } from "./conditions.js";
+import { afterwardsText, conditionText, consequenceText, partsFirst, plain, reasonKind } from "./conditions.js";
 import { h, icon, toast } from "./dom.js";
 import { withRole } from "./login.js";
 import { sound } from "./sound.js";
@@ -52,12 +52,12 @@ function stateField(station) {
   };
   return {
     element,
-    lost: () => show("lost", [["", t("state.lost.why")]]),
+    lost: () => show("lost", [["", t("state.lost.why")], ["hint", t("offline.what")]]),
     take({ state, conditions: all, uninspected, figures, held, waiting }) {
       const conditions = partsFirst(all);
       const past = held.find(({ ended }) => ended) ?? null;
       if (state !== "fault" && state !== "off" && past) {
-        return show("past", [["", conditionText(past.code, past.subject)], ["", lasted(past)], [reasonKind(past.code), plain(past.why)], ...nowLines(state, conditions, uninspected)], past);
+        return show("past", [["", conditionText(past.code, past.subject)], ["then", afterwardsText(past, uninspected, station.promise)], ["", lasted(past)], [reasonKind(past.code), plain(past.why)], ...nowLines(state, conditions, uninspected)], past);
       }
       // While the station is ready, only warnings hold: they come after what it does.
       const lines = state === "ready" ? [["", howReady(figures)], ...conditions.slice(0, SHOWN).map(({ code, subject }) => ["hint", conditionText(code, subject)])]
