@@ -108,9 +108,10 @@ function sinceWhen({ code, since, why }) {
 const when = (utc) => moment(utc, stationNow() - new Date(utc) > DAY_MS);
 
 /** Only what the last parts bear out. */
-function howReady({ parts, not_inspected: not }) {
+function howReady({ parts, not_inspected: not, old }) {
   if (not) return t("state.some_not", { n: number(not), m: number(parts) });
-  return t(parts ? "state.fine" : "live.no_verdicts");
+  if (!parts) return t("live.no_verdicts");
+  return t(old ? "state.idle" : "state.fine");
 }
 
 function productField(station) {
