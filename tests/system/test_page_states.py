@@ -57,8 +57,9 @@ def page(tmp_path: Path) -> Iterator[Page]:
         yield served
 
 
-def test_the_large_field_says_in_each_state_what_becomes_of_the_parts(browser: Browser, page: Page) -> None:
-    with a_tab(browser, page) as tab:
+def test_the_large_field_says_in_each_state_what_becomes_of_the_parts(browser: Browser, tmp_path: Path) -> None:
+    plant = replace(plant_of(tmp_path), scene=lambda: Scene((), (verdict(2, decided_ns=time.monotonic_ns()),)))
+    with serving(plant) as page, a_tab(browser, page) as tab:
         field = tab.locator(".state.panel")
         for code, subject, state, words in STATES:  # one after the other
             page.conditions.set(code, subject, "no answer")
@@ -110,6 +111,7 @@ def test_tiles_and_cards_turn_grey_when_no_part_comes_any_more(browser: Browser,
         a_tab(browser, page) as tab,
     ):
         expect(tab.locator(".quiet-line")).to_contain_text("No part has been decided for 10 min.")
+        expect(tab.locator(".state.panel")).to_contain_text("Waiting for parts")
         for width in (1600, 390):
             tab.set_viewport_size({"width": width, "height": 900})
             for name in (".last-reject", ".verdicts", ".belt", ".figure.accepted"):

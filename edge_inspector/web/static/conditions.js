@@ -31,6 +31,12 @@ export function consequenceText({ code, fault }, uninspected, promise) {
   return found ? t(found) : "";
 }
 
+// What it means for the parts is work for somebody, also when it is over.
+const TO_DO_AFTERWARDS = ["verdict_late"];
+
+/** What is still to be done with the parts of an event that is over. */
+export const afterwardsText = (event, uninspected, promise) => (TO_DO_AFTERWARDS.includes(event.code) ? consequenceText(event, uninspected, promise) : "");
+
 // Their sentence says that the message names what to look at. So the message is shown whole.
 const NAMED_THERE = ["model_not_loaded", "other_writer", "plc_numbers", "parts_not_inspected", "line_blind", "state_lost", "challenge_failed"];
 

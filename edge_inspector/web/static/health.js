@@ -44,7 +44,7 @@ function sections(now, station) {
     panel("recipe", "", facts(recipeFacts(now, station)), h("p", {}, h("a", { class: "button", href: "/recipes" }, t("health.to_recipes")))),
     panel("model", "", facts([[t("health.name"), `${now.model.name} ${now.model.version}`],
       [t("health.provider"), now.model.fell_back ? h("span", { class: "badge not_inspected" }, icon("warn"), `${now.model.provider}: ${t("health.fell_back")}`) : now.model.provider],
-      [t("health.precision"), now.model.precision], [t("health.hash"), now.model.sha256.slice(0, 16)]])),
+      [t("health.precision"), now.model.precision], [t("health.hash"), now.model.sha256.slice(0, 16) || "–"]])),
     panel("inspection", "", h("p", { class: off(now) ? "off" : "fine" }, icon(off(now) ? "warn" : "accept"), t(off(now) ? "health.disabled" : "health.enabled")),
       h("div", { class: "row" }, may("admin") ? command(now.enabled ? "disable" : "enable") : null, may("operator") ? command("reset") : null)),
     panel("guard", "", guardPanel(now.guard), may("admin") ? h("button", { "data-name": "teach", onclick: () => confirm(t("guard.sure")) && done(() => post("/api/guard", {})) }, t("guard.teach")) : null),

@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { stationNow } from "./clock.js";
-import { conditionText, consequenceText, partsFirst, plain, reasonKind } from "./conditions.js";
+import { afterwardsText, conditionText, consequenceText, partsFirst, plain, reasonKind } from "./conditions.js";
 import { h, icon, toast } from "./dom.js";
 import { withRole } from "./login.js";
 import { sound } from "./sound.js";
@@ -52,12 +52,12 @@ function stateField(station) {
   };
   return {
     element,
-    lost: () => show("lost", [["", t("state.lost.why")]]),
+    lost: () => show("lost", [["", t("state.lost.why")], ["hint", t("offline.what")]]),
     take({ state, conditions: all, uninspected, figures, held, waiting }) {
       const conditions = partsFirst(all);
       const past = held.find(({ ended }) => ended) ?? null;
       if (state !== "fault" && state !== "off" && past) {
-        return show("past", [["", conditionText(past.code, past.subject)], ["", lasted(past)], [reasonKind(past.code), plain(past.why)], ...nowLines(state, conditions, uninspected)], past);
+        return show("past", [["", conditionText(past.code, past.subject)], ["then", afterwardsText(past, uninspected, station.promise)], ["", lasted(past)], [reasonKind(past.code), plain(past.why)], ...nowLines(state, conditions, uninspected)], past);
       }
       // While the station is ready, only warnings hold: they come after what it does.
       const lines = state === "ready" ? [["", howReady(figures)], ...conditions.slice(0, SHOWN).map(({ code, subject }) => ["hint", conditionText(code, subject)])]
@@ -108,9 +108,10 @@ function sinceWhen({ code, since, why }) {
 const when = (utc) => moment(utc, stationNow() - new Date(utc) > DAY_MS);
 
 /** Only what the last parts bear out. */
-function howReady({ parts, not_inspected: not }) {
+function howReady({ parts, not_inspected: not, old }) {
   if (not) return t("state.some_not", { n: number(not), m: number(parts) });
-  return t(parts ? "state.fine" : "live.no_verdicts");
+  if (!parts) return t("live.no_verdicts");
+  return t(old ? "state.idle" : "state.fine");
 }
 
 function productField(station) {

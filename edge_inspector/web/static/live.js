@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { Belt } from "./belt.js";
 import { callOf } from "./call.js";
 import { pareto, perHour } from "./charts.js";
-import { hearClock } from "./clock.js";
+import { hearClock, stationNow } from "./clock.js";
 import { collectOf } from "./collect.js";
 import { DECISIONS, h, icon, toast } from "./dom.js";
 import { heroOf } from "./hero.js";
@@ -17,6 +17,7 @@ import { className, moment, number, t } from "./texts.js";
 const STRIP = 14;
 const SILENT_MS = 3000; // the station speaks four times a second
 const RETRY_MS = 3000;
+const FRESH_MS = 10e3; // a picture of now, also while no part is decided
 
 export function mount({ main, station, go, header, product, refresh }) {
   const hero = heroOf(station);
@@ -111,7 +112,9 @@ function camerasOf(station) {
         none.hidden = true;
         place.textContent = moment(utc);
         place.title = t("live.frame", { n: frame });
+        shown[name].utc = utc;
       }
+      for (const { element, utc } of Object.values(shown)) element.classList.toggle("fresh", stationNow() - new Date(utc) < FRESH_MS);
     },
   };
 }

@@ -94,7 +94,7 @@ export function defects(part) {
   const broken = new Set((part.why ?? []).map((each) => each.class));
   const heads = ["class", "camera", "area", "length", "sure"];
   return h("section", { class: "panel" }, h("h2", {}, t("part.defects")),
-    part.defects.length === 0 ? h("p", { class: "empty" }, t("part.no_defects")) : h("div", { class: "scroll" }, h("table", {},
+    part.defects.length === 0 ? h("p", { class: "empty" }, t("part.no_defects")) : h("div", { class: "scroll" }, h("table", { class: "defects" },
       h("thead", {}, h("tr", {}, heads.map((name, column) => h("th", { scope: "col", class: column > 1 ? "figure" : null }, t(`part.${name}`))))),
       h("tbody", {}, part.defects.map((defect) => h("tr", { class: broken.has(defect.class) ? "broken" : null },
         h("td", {}, h("b", {}, className(defect.class))), h("td", {}, defect.camera), h("td", { class: "figure" }, `${number(defect.area_mm2, defect.area_mm2 < 10 ? 1 : 0)} mm²`),
