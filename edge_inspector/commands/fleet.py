@@ -57,4 +57,5 @@ def _reason(reason: ToldReason) -> str:
     known = {code.name.lower(): code for code in ErrorCode}.get(reason.code)
     if known is None:
         return f"{reason.code} {reason.subject}: {reason.why}"
-    return " ".join(filter(None, [known.meaning.format(name=reason.subject), reason.why, known.remedy]))
+    why = f"({reason.why})" if reason.why else ""
+    return " ".join(filter(None, [known.meaning.format(name=reason.subject), known.remedy, why]))

@@ -501,7 +501,8 @@ def test_once_prints_who_needs_help_with_what_to_do(tmp_path: Path, capsys: pyte
         first, second, third, last = capsys.readouterr().out.splitlines()
         assert first.split() == ["degraded", "line-1", server.at("line-1")]
         assert "Camera top does not answer." in second
-        assert "no frame for 500 ms Check its cable and power." in second
+        assert "Its parts are not inspected. Check its cable and power." in second
+        assert second.endswith(" (no frame for 500 ms)")
         assert third.split() == ["ready", "line-2", server.at("line-2")]
         assert last == "1 of 2 stations need help"
         lost.reasons = ()
