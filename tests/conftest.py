@@ -1,5 +1,6 @@
 """Read before every test module, and so before any of them can import onnxruntime: the package silences it."""
 
+import signal
 from collections import Counter
 from collections.abc import Iterator
 
@@ -9,6 +10,9 @@ from support.leaks import nothing_left
 from support.training import MISSING
 
 import edge_inspector  # noqa: F401 -- for what it does when it is imported
+
+# The background job of a shell ignores Ctrl-C, and so would all processes that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes is the machine's business.
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
