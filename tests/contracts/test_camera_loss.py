@@ -23,7 +23,7 @@ from edge_inspector.store.album import Album
 from edge_inspector.store.openings import Openings
 
 KNOWN_WITHIN_S, BACK_WITHIN_S = 0.5, 1.0
-SLACK_S = 1.5  # a busy machine
+SLACK_S = 0.5  # a busy machine
 
 
 class Acquiring:
@@ -123,7 +123,7 @@ def test_lost_and_back_with_its_settings_while_others_go_on(start_gige: Any, gig
 
         down(victim)
         began = time.monotonic()
-        assert seconds_until(lambda: watched.lost, 5) < KNOWN_WITHIN_S + SLACK_S
+        assert seconds_until(lambda: watched.lost, 3) < KNOWN_WITHIN_S + SLACK_S
         time.sleep(max(0.0, gone_s - (time.monotonic() - began)))
         watched.frames()
         up(victim)
@@ -134,4 +134,4 @@ def test_lost_and_back_with_its_settings_while_others_go_on(start_gige: Any, gig
         assert after[0].encoder_count is not None
         assert not bystander.lost
     gaps_ns = [later.captured_ns - one.captured_ns for one, later in pairwise(bystander.frames())]
-    assert max(gaps_ns) < 1_000_000_000
+    assert max(gaps_ns) < 500_000_000

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -290,15 +290,12 @@ def test_a_label_needs_a_part_and_a_view_that_are_there(writer: ResultsWriter, p
 def test_readers_and_labels_get_through_while_the_writer_writes(writer: ResultsWriter, path: Path) -> None:
     writer.add([entry(verdict(1))], [])
     stop, slowest = threading.Event(), [0.0]
-    stored: list[int] = []
 
     def look() -> None:
         while not stop.is_set():
             begun = time.monotonic()
             Results(path).parts(limit=20)
-            with suppress(DeviceError):  # two seconds were not enough on a busy machine
-                assert Results(path).label(1, "", label="good", defect_class="", user="anna", utc=NOON)
-                stored.append(1)
+            assert Results(path).label(1, "", label="good", defect_class="", user="anna", utc=NOON)
             slowest[0] = max(slowest[0], time.monotonic() - begun)
 
     readers = [threading.Thread(target=look) for _ in range(2)]
@@ -312,7 +309,6 @@ def test_readers_and_labels_get_through_while_the_writer_writes(writer: ResultsW
         for reader in readers:
             reader.join()
     assert len(Results(path).parts(limit=1000)) == 401
-    assert stored
     assert slowest[0] < 60.0, "nobody waits for the whole writing"
 
 
