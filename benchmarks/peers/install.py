@@ -37,7 +37,11 @@ def install(envs: Path, name: str, find_links: str) -> None:
     python = str(python_of(envs, name))
     subprocess.run([python, "-m", "pip", "install", "--quiet", "uv"], check=True)
     links = ["--find-links", find_links] if find_links else []
-    subprocess.run([python, "-m", "uv", "pip", "install", "--python", python, *links, *PACKAGES[name]], check=True)
+    # roboflow pins an older paho-mqtt for a block that is not used here.
+    pinned = envs / name / "pinned.txt"
+    pinned.write_text("\n".join(_REPORTING) + "\n")
+    packages = ["--overrides", str(pinned), *links, *PACKAGES[name]]
+    subprocess.run([python, "-m", "uv", "pip", "install", "--python", python, *packages], check=True)
     (envs / name / "installed").write_text("\n".join(PACKAGES[name]) + "\n")
 
 
