@@ -1,4 +1,4 @@
-"""The emulator of the package s7commplus, with the test's memory as its data blocks, and with TLS if wanted."""
+"""The emulator of the package s7commplus, with the memory of a test, and with TLS or optimised blocks if wanted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 
 from s7commplus.protocol import ProtocolVersion
 from s7commplus.server import DataBlock, S7CommPlusServer
+from support.commplus_symbols import SymbolServer, layouts
+
+_NAMES = {100: "DB_Plc", 101: "DB_Edge"}
 
 
 class _Told(DataBlock):
@@ -31,9 +34,12 @@ class CommPlusServer:
         written: Callable[[int, int, int], None] = lambda *_: None,
         *,
         tls: tuple[Path, Path] | None = None,
+        optimized: bool = False,
     ) -> None:
         version = ProtocolVersion.V1 if tls is None else ProtocolVersion.V2
         self._server = S7CommPlusServer(protocol_version=version)
+        if optimized:
+            self._server = self.symbols = SymbolServer(_NAMES, layouts(), protocol_version=version)
         self._server._data_blocks |= {number: _Told(number, memory, written) for number, memory in blocks.items()}
         files = {} if tls is None else {"use_tls": True, "tls_cert": str(tls[0]), "tls_key": str(tls[1])}
         self._server.start("127.0.0.1", port, **files)
