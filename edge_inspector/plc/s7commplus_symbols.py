@@ -71,7 +71,7 @@ def symbols_of(types: Types, area: int, label: str, layout: Block) -> tuple[Symb
     Raises ValueError for a block that is not as in deploy/plc, and what the connection raises.
     """
     told = types.read_symbolic(area, [_OF_TYPE])
-    if len(told) != 4:
+    if len(told) != 4 or not any(told):
         raise ValueError(f"the CPU does not tell the type of {label}. Is it only in load memory?")
     members = _members(types, int.from_bytes(told, "big"), label)
     found: list[Symbol] = []

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from s7commplus.typeinfo import Softdatatype
 from support.commplus_server import CommPlusServer, certificate
-from support.commplus_symbols import SymbolServer
 
 from edge_inspector.errors import DeviceError, DeviceTimeoutError
 from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, PLC_HEADER, VERDICT
 from edge_inspector.plc.s7commplus_connection import S7CommPlusConnection, S7CommPlusSettings
 from edge_inspector.plc.s7commplus_values import S7CommPlusValues
+from edge_inspector.simulation.lines.commplus_symbols import SymbolServer
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 OTHER = ":".join(["00"] * 32)

@@ -16,9 +16,9 @@ from s7commplus.server import S7CommPlusServer
 from s7commplus.typeinfo import VARNAME_LIST, VARTYPE_LIST, Softdatatype
 from s7commplus.vlq import decode_uint32_vlq, encode_uint32_vlq, encode_uint64_vlq
 
-from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, ENCODER, PLC_HEADER, TRIGGER, VERDICT, Block, Record
+from edge_inspector.plc.blocks import DB_PLC, ENCODER, PLC_HEADER, TRIGGER, VERDICT, Block, Record
 
-REFUSED = 0x8009890012CBFFEF  # what an S7-1500 said of a CRC that did not fit
+_REFUSED = 0x8009890012CBFFEF  # what an S7-1500 said of a CRC that did not fit
 _WIRE = {"USINT": DataType.USINT, "UINT": DataType.UINT, "WORD": DataType.WORD, "DINT": DataType.DINT,
          "UDINT": DataType.UDINT, "REAL": DataType.REAL}  # fmt: skip
 _SIZES = {"USINT": 1, "UINT": 2, "WORD": 2, "DINT": 4, "UDINT": 4, "REAL": 4}
@@ -59,9 +59,10 @@ class _Place:
 
 
 class SymbolServer(S7CommPlusServer):
-    """Blocks of deploy/plc without bytes to address. `types` and `places` may be changed by a test.
+    """Blocks of deploy/plc without bytes to address: their names and layouts by their numbers.
 
-    Numbers of members differ from block to block, as those of a real CPU do.
+    Numbers of members differ from block to block, as those of a real CPU do. `asked` has every value that was asked
+    for: its block's number and the numbers on the way to it.
     """
 
     def __init__(self, names: Mapping[int, str], layouts: Mapping[int, Block], **settings: Any) -> None:
@@ -70,7 +71,7 @@ class SymbolServer(S7CommPlusServer):
         self.types: dict[int, list[Member]] = {}
         self.type_of: dict[int, int] = {}
         self.places: dict[tuple[int, ...], _Place] = {}
-        self.asked: list[tuple[int, ...]] = []
+        self.asked: set[tuple[int, ...]] = set()
         for number, layout in layouts.items():
             self._describe(number, layout)
 
@@ -143,14 +144,14 @@ class SymbolServer(S7CommPlusServer):
         for nth, (crc, way) in enumerate(items, 1):
             value = None if crc else self._value(way)
             if value is None:
-                errors += encode_uint32_vlq(nth) + encode_uint64_vlq(REFUSED)
+                errors += encode_uint32_vlq(nth) + encode_uint64_vlq(_REFUSED)
             else:
                 values += encode_uint32_vlq(nth) + value
         return self._answered(FunctionCode.GET_MULTI_VARIABLES, seq_num, bytes(values) + b"\0" + bytes(errors))
 
     def _value(self, way: tuple[int, ...]) -> bytes | None:
-        number = way[0]
-        self.asked.append(way)
+        number = way[0] if way else 0
+        self.asked.add(way)
         if number not in self._data_blocks:
             return None
         if way[1:] == (1,):
@@ -172,7 +173,7 @@ class SymbolServer(S7CommPlusServer):
             at += used + size
             place = self.places.get(way)
             if crc or place is None or way[0] not in self._data_blocks or datatype != place.datatype:
-                errors += encode_uint32_vlq(nth) + encode_uint64_vlq(REFUSED)
+                errors += encode_uint32_vlq(nth) + encode_uint64_vlq(_REFUSED)
             else:
                 self._data_blocks[way[0]].write(place.start, value)
         return self._answered(FunctionCode.SET_MULTI_VARIABLES, seq_num, bytes(errors))
@@ -180,11 +181,6 @@ class SymbolServer(S7CommPlusServer):
     def _answered(self, function: FunctionCode, seq_num: int, body: bytes) -> bytes:
         answer = self._build_response_header(function, seq_num) + encode_uint64_vlq(0) + body + b"\0"
         return answer if self._use_tls else answer + b"\0"  # without TLS an integrity number of 0 follows
-
-
-def layouts() -> dict[int, Block]:
-    """The usual numbers of the two blocks."""
-    return {100: DB_PLC, 101: DB_EDGE}
 
 
 def _fields(record: Record, number: int) -> Iterator[Member]:
@@ -212,7 +208,7 @@ def _addresses(request: bytes) -> tuple[list[tuple[int, tuple[int, ...]]], int]:
     count, _ = number(), number()
     items = []
     for _ in range(count):
-        crc, area, lids = number(), number(), number()
-        assert number() == Ids.DB_VALUE_ACTUAL
-        items.append((crc, (area & 0xFFFF, *(number() for _ in range(lids - 1)))))
+        crc, area, lids, of = number(), number(), number(), number()
+        way = area & 0xFFFF, *(number() for _ in range(lids - 1))
+        items.append((crc, way if of == Ids.DB_VALUE_ACTUAL else ()))
     return items, at
