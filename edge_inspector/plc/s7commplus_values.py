@@ -18,6 +18,7 @@ from s7commplus.client import (
     _parse_write_response_errors,
 )
 from s7commplus.codec import parse_or_raise_for_return_value
+from s7commplus.connection import S7CommPlusConnection as Session
 from s7commplus.protocol import FunctionCode, Ids
 
 from edge_inspector.plc.blocks import Block
@@ -46,9 +47,9 @@ class ValueClient(TimedClient):
 
         return self._plan_requests(symbols, build)
 
-    def read_planned(self, plan: Sequence[tuple[list[Symbol], bytes]]) -> dict[Symbol, bytes]:
+    def read_planned(self, plan: Sequence[tuple[list[Symbol], bytes]]) -> list[tuple[Symbol, bytes]]:
         """The bytes of each value of the plan, the high byte first. Raises RuntimeError for one that is refused."""
-        found: dict[Symbol, bytes] = {}
+        found: list[tuple[Symbol, bytes]] = []
         for symbols, request in plan:
             answer = self._send(FunctionCode.GET_MULTI_VARIABLES, request)
             values = _parse_read_response(answer, expected_count=len(symbols))
@@ -58,17 +59,17 @@ class ValueClient(TimedClient):
                 if value is None or len(value) != symbol.size:
                     told = "refused to read" if value is None else f"told {len(value)} bytes, not {symbol.size}, for"
                     raise RuntimeError(f"the CPU {told} {symbol.name}")
-                found[symbol] = value
+                found.append((symbol, value))
         return found
 
-    def write_values(self, values: Mapping[Symbol, bytes]) -> None:
+    def write_values(self, values: Sequence[tuple[Symbol, bytes]]) -> None:
         """Write all in the order given, in as few requests as the CPU allows. Raises RuntimeError for a refused one."""
 
         def build(items: list[tuple[Symbol, bytes]]) -> bytes:
             told = [(each.area, list(each.lids), value, _NO_CRC, each.datatype) for each, value in items]
             return _build_multi_symbolic_write_payload(told, self._version)
 
-        for items, request in self._plan_requests(list(values.items()), build):
+        for items, request in self._plan_requests(values, build):
             answer = self._send(FunctionCode.SET_MULTI_VARIABLES, request)
             refused = _parse_write_response_errors(answer, expected_count=len(items))
             if refused:
@@ -77,13 +78,13 @@ class ValueClient(TimedClient):
 
     @property
     def _version(self) -> int:
-        return self._open.object_qualifier_version
+        return self._session.object_qualifier_version
 
     def _send(self, function: FunctionCode, payload: bytes, **how: Any) -> bytes:
-        return self._open.send_request(function, payload, **how)
+        return self._session.send_request(function, payload, **how)
 
     @property
-    def _open(self) -> Any:
+    def _session(self) -> Session:
         if self._connection is None:
             raise RuntimeError("not connected")
         return self._connection
@@ -109,9 +110,6 @@ class S7CommPlusValues(S7CommPlusConnection):
         self._plans.clear()
         super().open()
 
-    def _label(self, place: int) -> str:
-        return self._settings.names.get(place) or f"DB{place}"
-
     def read(self, db: int, start: int, size: int) -> bytes:
         """Read the values within `size` bytes of a block. Raises DeviceError."""
         what = f"{self.address}: cannot read {self._label(db)} bytes {start}..{start + size - 1}"
@@ -121,7 +119,7 @@ class S7CommPlusValues(S7CommPlusConnection):
             self._plans[key] = self._ask(what, lambda client: client.plan(symbols), _CHANGED)
         values = self._ask(what, lambda client: client.read_planned(self._plans[key]), _CHANGED)
         content = bytearray(size)
-        for symbol, value in values.items():
+        for symbol, value in values:
             content[symbol.start - start : symbol.start - start + symbol.size] = value
         return bytes(content)
 
@@ -131,10 +129,10 @@ class S7CommPlusValues(S7CommPlusConnection):
         Raises DeviceError.
         """
         what = f"{self.address}: cannot write {self._label(db)} bytes {start}..{start + len(content) - 1}"
-        values = {
-            symbol: content[symbol.start - start :][: symbol.size]
+        values = [
+            (symbol, content[symbol.start - start :][: symbol.size])
             for symbol in reversed(self._within(db, start, len(content)))
-        }
+        ]
         self._ask(what, lambda client: client.write_values(values), _CHANGED)
 
     def _within(self, place: int, start: int, size: int) -> list[Symbol]:

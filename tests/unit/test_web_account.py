@@ -109,7 +109,8 @@ def test_verdicts_that_came_late_or_twice_or_wrong_are_counted() -> None:
     turned = [body | {"decision": wrong[body["decision"]]} for body in bodies]
     found = account(turned)
     assert found["escapes"] == found["truth_defective"]
-    assert found["false_rejects"] == PIECES - found["truth_defective"]
+    assert found["rejected_for_edges"] > 0, "part of a defect is seen, too little of it to be sure"
+    assert found["false_rejects"] + found["rejected_for_edges"] == PIECES - found["truth_defective"]
 
 
 def test_a_verdict_that_the_gate_never_heard_is_missing_there() -> None:
