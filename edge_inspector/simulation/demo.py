@@ -171,7 +171,7 @@ class Demo:
 
     def finish(self) -> dict[str, object]:
         """Stop the daemon, wait for the last messages on every link, and measure."""
-        metrics = when_told(self._scrape)
+        metrics = when_told(self._scrape, lambda: self.daemon.poll() is None)
         (self.folder / "metrics.txt").write_text(metrics)
         begun_ns = time.monotonic_ns()
         self.daemon.send_signal(signal.SIGTERM)

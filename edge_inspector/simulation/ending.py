@@ -11,23 +11,27 @@ from edge_inspector.simulation.readiness import readiness_of
 from edge_inspector.simulation.recorder import Recorder
 from edge_inspector.simulation.report import read_ledger
 
+_STARTED_S = 60.0
 _TOLD_S = 20.0
 _LAST_WORDS_S = 10.0
 _EVERY_S = 0.3
 _WAITING = re.compile(r"^edge_inspector_verdicts_waiting{[^}]*} (.+)$", re.MULTILINE)
 
 
-def when_told(scrape: Callable[[], str]) -> str:
+def when_told(scrape: Callable[[], str], alive: Callable[[], bool]) -> str:
     """The metrics, as soon as no verdict waits for a link: a starved station still has parts to answer.
 
-    One that has no time to tell may have verdicts that wait, so it is asked again.
+    A station that does not answer is still starting, or has no time. It is asked again, as long as it is `alive`. One
+    that was told to stop in the middle of its start answers no part.
     """
-    until = time.monotonic() + _TOLD_S
+    answered, until = False, time.monotonic() + _STARTED_S
     while True:
         time.sleep(_EVERY_S)
         metrics = scrape()
-        waiting = _WAITING.findall(metrics)
-        if (metrics and not any(float(each) for each in waiting)) or time.monotonic() > until:
+        if metrics and not answered:
+            answered, until = True, time.monotonic() + _TOLD_S
+        waits = not metrics or any(float(each) for each in _WAITING.findall(metrics))
+        if not waits or not alive() or time.monotonic() > until:
             return metrics
 
 

@@ -23,7 +23,12 @@ def test_nothing_that_comes_ends_its_thread(payload: bytes, topic: str) -> None:
 def test_a_station_that_has_no_time_to_tell_may_have_verdicts_that_wait() -> None:
     waits = 'edge_inspector_verdicts_waiting{link="plc"} %d'
     answers = iter(("", waits % 2, "", waits % 0, "never asked"))
-    assert when_told(lambda: next(answers)) == waits % 0
+    assert when_told(lambda: next(answers), lambda: True) == waits % 0
+
+
+def test_a_station_that_died_is_asked_once() -> None:
+    answers = iter(("", "never asked"))
+    assert when_told(lambda: next(answers), lambda: False) == ""
 
 
 def test_the_report_waits_until_the_line_has_heard_that_the_station_is_gone(
