@@ -15,6 +15,7 @@ from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, PLC_HEADER, 
 from edge_inspector.plc.s7commplus_connection import S7CommPlusConnection, S7CommPlusSettings
 from edge_inspector.plc.s7commplus_values import S7CommPlusValues
 from edge_inspector.simulation.lines.commplus_symbols import SymbolServer
+from edge_inspector.simulation.lines.s7commplus_plc import CommPlusPlc
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 OTHER = ":".join(["00"] * 32)
@@ -273,6 +274,16 @@ def test_an_answer_that_is_cut_off_is_a_device_error(optimized: Optimized, monke
         connection.open()
         with pytest.raises(DeviceError, match="cannot look up the values of DB100"):
             connection.read(100, 0, 64)
+
+
+def test_the_simulated_plc_counts_its_block_as_read_when_the_last_value_was() -> None:
+    plc = CommPlusPlc.__new__(CommPlusPlc)
+    plc._read_seq, plc._published_seq = 0, 5
+    plc._was_told(0)
+    plc._published_seq = 6
+    assert plc._read_seq == 0, "it may die before the triggers are read"
+    plc._was_told(DB_PLC.size - 2)
+    assert plc._read_seq == 5
 
 
 def test_a_signed_link_needs_bytes(tmp_path: Path) -> None:
