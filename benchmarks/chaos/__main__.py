@@ -16,8 +16,9 @@ from typing import Any
 from benchmarks.chaos.account import Account, known_ms
 from benchmarks.chaos.faults import DRAWS, Draw, Injection, draw_fault
 from benchmarks.chaos.kinds import KindLine, draws_of
+from benchmarks.chaos.lanes import LanesLine
 from benchmarks.chaos.line import ChaosLine
-from edge_inspector.simulation.lines.kinds import KINDS
+from edge_inspector.simulation.lines.kinds import KINDS, LANES
 
 _COLUMNS = {
     "parts": "parts",
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _campaigns(given: argparse.Namespace) -> list[_Campaign]:
     """The line with our blocks, or one line after the other of other kinds."""
-    kinds = [given.line] if given.line else list(KINDS) if given.kinds else [""]
+    kinds = [given.line] if given.line else [*KINDS, LANES] if given.kinds else [""]
     found = []
     for kind in kinds:
         draws = draws_of(kind) if kind else DRAWS
@@ -97,7 +98,7 @@ class _Campaign:
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Runs until one breaks a promise or all are done. The next runs then get a new line."""
         place = folder.resolve()
-        line = KindLine(place, self.seed, self.kind) if self.kind else ChaosLine(place, self.seed)
+        line = self._line(place)
         results: list[dict[str, Any]] = []
         with line.running():
             facts = {"disk": line.disk, "clock": line.clock, "tls": line.tls, "broker": line.broker.kind}
@@ -117,6 +118,11 @@ class _Campaign:
                 if account.violated or time.monotonic() > until:
                     break
         return results, facts
+
+    def _line(self, place: Path) -> ChaosLine:
+        if self.kind == LANES:
+            return LanesLine(place, self.seed)
+        return KindLine(place, self.seed, self.kind) if self.kind else ChaosLine(place, self.seed)
 
 
 def _run(line: ChaosLine, fault: Injection, begun_ns: int) -> tuple[Account, int]:
@@ -193,7 +199,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
     parser.add_argument("--runs", type=int, help=f"how many faults (default: {_RUNS}; each once on other kinds)")
     parser.add_argument("--kinds", action="store_true", help="lines of all other kinds, one after the other")
-    parser.add_argument("--line", default="", choices=list(KINDS), metavar="KIND", help="only this other kind of line")
+    parser.add_argument(
+        "--line", default="", choices=[*KINDS, LANES], metavar="KIND", help="only this other kind of line"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of everything drawn (default: 1)")
     parser.add_argument("--first", type=int, default=0, help="number of the first run (default: 0)")
     parser.add_argument("--only", type=int, metavar="RUN", help="make this run alone, on a fresh line")

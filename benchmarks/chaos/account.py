@@ -9,11 +9,10 @@ from typing import Any
 
 from edge_inspector.plc.blocks import TRIGGER_SLOTS
 from edge_inspector.simulation.plc import EDGE_DEAD_NS, SCAN_NS
+from edge_inspector.simulation.readiness import doubted, readiness_of
 
 Event = dict[str, Any]
 PartKey = tuple[int, int]
-
-SILENT_NS = 550_000_000  # a gateway counts on a station until it was silent for half a second
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,7 +110,7 @@ def account_for(
     told: dict[PartKey, Counter[tuple[int, int]]] = defaultdict(Counter)
     for body in messages:
         told[body["plc_boot_id"], body["part_seq"]][body["boot_id"], body["seq"]] += 1
-    readiness = [(event["at_ns"], event["ready"]) for event in events if event["kind"] == "ready"]
+    readiness = readiness_of(events)
 
     found = Account(parts=len(triggers))
     for key, trigger in triggers.items():
@@ -151,12 +150,6 @@ def _look_at_gate(found: Account, gate: Event, verdicts: Sequence[Event], *, is_
     if gate["why"] == "no verdict":
         found.rejected_by_plc += 1
         found.unwarned += not is_doubted
-
-
-def doubted(readiness: Sequence[tuple[int, bool]], since_ns: int, until_ns: int) -> bool:
-    """Whether the PLC saw the station as not ready at any time between."""
-    before = [ready for at_ns, ready in readiness if at_ns < since_ns]
-    return not (before and before[-1]) or any(not ready for at_ns, ready in readiness if since_ns <= at_ns <= until_ns)
 
 
 def _key(event: Event) -> PartKey:

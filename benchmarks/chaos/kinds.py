@@ -11,12 +11,13 @@ from typing import Any
 
 import paho.mqtt.publish
 
-from benchmarks.chaos.account import SILENT_NS, Account, account_for, doubted
+from benchmarks.chaos.account import Account, account_for
 from benchmarks.chaos.faults import Draw, Injection, killed, pulsed, restarted, stopped, weather
 from benchmarks.chaos.line import ChaosLine
 from benchmarks.chaos.web import account_for_web
-from edge_inspector.simulation.lines.kinds import KINDS
+from edge_inspector.simulation.lines.kinds import KINDS, LANES
 from edge_inspector.simulation.options import DemoOptions
+from edge_inspector.simulation.readiness import SILENT_NS, doubted, readiness_of
 
 Event = dict[str, Any]
 
@@ -105,7 +106,7 @@ def is_unannounced(events: Sequence[Event], trigger: Event) -> bool:
     key = trigger["part_seq"]
     gate = next((event for event in events if event["kind"] == "gate" and event["part_seq"] == key), None)
     until_ns = trigger["at_ns"] + _GONE_NS if gate is None else gate["at_ns"] + SILENT_NS
-    readiness = [(event["at_ns"], event["ready"]) for event in events if event["kind"] == "ready"]
+    readiness = readiness_of(events)
     return doubted(readiness, trigger["at_ns"], until_ns) or _died_with(events, trigger)
 
 
@@ -191,4 +192,6 @@ _AT_PLC: tuple[Draw, ...] = tuple(weather("plc", kind) for kind in ("delay", "tr
 
 def draws_of(name: str) -> tuple[Draw, ...]:
     """The faults that make sense on this kind of line."""
+    if name == LANES:
+        return (*(draw for draw in _OF_ALL if draw is not _unplugged), *_AT_PLC)
     return (*_OF_ALL, *_AT_PLC) if "{ports[plc]}" in KINDS[name].links + KINDS[name].encoder else _OF_ALL

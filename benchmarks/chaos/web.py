@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.chaos.account import SILENT_NS, Account, doubted
+from benchmarks.chaos.account import Account
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.plc import SCAN_NS
+from edge_inspector.simulation.readiness import SILENT_NS, doubted, readiness_of
 from edge_inspector.simulation.web import WebDefect, web_parts
 from edge_inspector.simulation.web_told import ToldMark, ToldPiece, told_marks, told_pieces
 
@@ -86,7 +87,7 @@ class _Web:
         self._begins = [piece.from_mm for piece in self._pieces]
         self._marks = told_marks(self._pieces)
         self._defects = web_parts(line.seed, line.pitch_mm, line.parts).defects
-        self._readiness = [(event["at_ns"], event["ready"]) for event in events if event["kind"] == "ready"]
+        self._readiness = readiness_of(events)
         self._programs = list(_programs(events))
         belt, eye_mm = line.belt, line.eye_mm(0)
         self.first_mm, self.last_mm = (max(0.0, belt.position_mm(at_ns) - eye_mm) for at_ns in window_ns)

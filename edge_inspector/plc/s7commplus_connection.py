@@ -1,15 +1,17 @@
 """One S7CommPlus connection whose timeouts are kept. Not thread-safe: one thread owns it.
 
 The protocol is the one that TIA Portal and HMI panels speak. The CPU's protection stays on, PUT/GET stays off, and the
-connection may be encrypted. The package's client waits 5 s for every answer, so `_Client` makes the connection itself
-(pinned to s7commplus 0.3, and held to it by tests/contracts/test_s7commplus.py).
+connection may be encrypted. The package's client waits 5 s for every answer, so `TimedClient` makes the connection
+itself (pinned to s7commplus 0.3, and held to it by tests/contracts/test_s7commplus.py).
 """
 
 from __future__ import annotations
 
 import logging
 import ssl
+import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -26,9 +28,10 @@ from edge_inspector.host_name import Host
 # What the package logs as an error comes as a DeviceError too.
 logging.getLogger("s7commplus").setLevel(logging.CRITICAL)
 
-_ERRORS = (S7Error, OSError, RuntimeError, ValueError, ssl.SSLError)
+# The package reads beyond the end of an answer that was cut off.
+_ERRORS = (S7Error, OSError, RuntimeError, ValueError, LookupError, struct.error, ssl.SSLError)
 _CONNECT = "is host right, and port 102 open? For a CPU without TLS write tls = false"
-_BLOCK = "is {key} = {db} right, and is its attribute 'Optimized block access' off?"
+_BLOCK = "is {key} = {db} right? If its attribute 'Optimized block access' is on, write symbolic = true"
 
 
 _NAMED_PLC, _NAMED_EDGE = -1, -2  # in place of a number
@@ -36,7 +39,7 @@ Block = Annotated[int, Field(ge=1, le=65535)] | Annotated[str, Field(min_length=
 
 
 class S7CommPlusSettings(DriverSettings):
-    """The PLC and its two data blocks. PUT/GET may stay off."""
+    """The PLC and its two data blocks. PUT/GET may stay off, and with `symbolic` the blocks may be optimised."""
 
     peer_kind: ClassVar = PeerKind.PLC
 
@@ -58,6 +61,8 @@ class S7CommPlusSettings(DriverSettings):
     """Number or name of the data block DB_Plc, which the PLC writes. A name is looked up at each connection."""
     db_edge: Block = 101
     """Number or name of the data block DB_Edge, which the station writes."""
+    symbolic: bool = False
+    """Reach every value by its name. The blocks may then be optimised. Each exchange costs the PLC more."""
     auth_key_file: Path | None = None
     """File with the key that signs what the station writes. Only for the link, not for the encoder (docs/plc.md)."""
 
@@ -84,107 +89,12 @@ class S7CommPlusSettings(DriverSettings):
     def _complete(self) -> Self:
         if not self.tls and (self.tls_fingerprint or self.tls_ca_file or self.password_file):
             raise ValueError("tls_fingerprint, tls_ca_file and password_file need tls = true")
+        if self.symbolic and self.auth_key_file is not None:
+            raise ValueError("auth_key_file needs symbolic = false: the tag lies in bytes that have no name")
         return self
 
 
-class S7CommPlusConnection:
-    """Reads and writes bytes of data blocks. After any error the connection is closed and must be opened again."""
-
-    def __init__(self, settings: S7CommPlusSettings) -> None:
-        self._settings = settings
-        self._client: _Client | None = None
-        self._round_trip_ns = (0, 0)
-        self._numbers: dict[int, int] = {}
-        self.address = f"s7commplus://{settings.host}:{settings.port}"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the last call succeeded. The PLC may be gone since then."""
-        return self._client is not None
-
-    @property
-    def round_trip_ns(self) -> tuple[int, int]:
-        """When the last request was begun and when its answer was there, on the monotonic clock."""
-        return self._round_trip_ns
-
-    def open(self) -> None:
-        """Connect within `timeout_s` per step. Raises DeviceError."""
-        self.close()
-        settings = self._settings
-        client = _Client(settings.timeout_s)
-        try:
-            client.connect(
-                settings.host,
-                settings.port,
-                use_tls=settings.tls,
-                tls_ca=None if settings.tls_ca_file is None else str(settings.tls_ca_file),
-                tls_cert_fingerprint=settings.tls_fingerprint,
-                password=_password(settings.password_file),
-                legacy_session_key_refresh_interval=None,
-            )
-        except _ERRORS as error:
-            _drop(client)
-            raise _translated(error, f"{self.address}: cannot connect", _CONNECT) from error
-        self._client = client
-        if settings.names:
-            self._look_up(client, settings.names)
-
-    def _look_up(self, client: _Client, names: dict[int, str]) -> None:
-        """Ask the PLC for the numbers of blocks that have a name. Raises DeviceError."""
-        what = f"{self.address}: cannot list the data blocks"
-        try:
-            known = {str(block["name"]): int(block["number"]) for block in client.list_datablocks()}
-        except _ERRORS as error:
-            self.close()
-            raise _translated(error, what, "write the numbers as db_plc and db_edge") from error
-        for place, name in names.items():
-            if name not in known:
-                self.close()
-                there_are = ", ".join(sorted(known)) or "none"
-                raise DeviceError(f"{self.address}: no data block is called {name!r}. There are: {there_are}")
-            self._numbers[place] = known[name]
-
-    def read(self, db: int, start: int, size: int) -> bytes:
-        """Read `size` bytes of a data block in one request. Raises DeviceError."""
-        db = self._numbers.get(db, db)
-        what = f"{self.address}: cannot read DB{db} bytes {start}..{start + size - 1}"
-        content = bytes(self._ask(what, db, lambda client: client.db_read(db, start, size)))
-        if len(content) != size:
-            self.close()
-            raise DeviceError(f"{what}: the answer has {len(content)} bytes")
-        return content
-
-    def write(self, db: int, start: int, content: bytes) -> None:
-        """Write bytes into a data block in one request. A write that times out may still be applied.
-
-        Raises DeviceError.
-        """
-        db = self._numbers.get(db, db)
-        what = f"{self.address}: cannot write DB{db} bytes {start}..{start + len(content) - 1}"
-        self._ask(what, db, lambda client: client.db_write(db, start, content))
-
-    def close(self) -> None:
-        """Close the connection."""
-        client, self._client = self._client, None
-        if client is not None:
-            _drop(client)
-
-    def _ask(self, what: str, db: int, request: Any) -> Any:
-        if self._client is None:
-            raise DeviceError(f"{what}: not connected")
-        asked_ns = time.monotonic_ns()
-        try:
-            answer = request(self._client)
-        except _ERRORS as error:
-            self.close()
-            plc = self._settings.blocks[0]
-            key = "db_plc" if db == self._numbers.get(plc, plc) else "db_edge"
-            raise _translated(error, what, _BLOCK.format(key=key, db=db)) from error
-        self._round_trip_ns = asked_ns, time.monotonic_ns()
-        return answer
-
-
-class _Client(Client):
+class TimedClient(Client):
     """The package's client, with a timeout that can be chosen."""
 
     def __init__(self, timeout_s: float) -> None:
@@ -211,11 +121,116 @@ class _Client(Client):
         raise S7TimeoutError("the connection is lost")
 
 
+class S7CommPlusConnection:
+    """Reads and writes bytes of data blocks. After any error the connection is closed and must be opened again."""
+
+    client_kind: ClassVar[type[TimedClient]] = TimedClient
+
+    def __init__(self, settings: S7CommPlusSettings) -> None:
+        self._settings = settings
+        self._client: TimedClient | None = None
+        self._round_trip_ns = (0, 0)
+        self._numbers: dict[int, int] = {}
+        self.address = f"s7commplus://{settings.host}:{settings.port}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last call succeeded. The PLC may be gone since then."""
+        return self._client is not None
+
+    @property
+    def round_trip_ns(self) -> tuple[int, int]:
+        """When the last request was begun and when its answer was there, on the monotonic clock."""
+        return self._round_trip_ns
+
+    def open(self) -> None:
+        """Connect within `timeout_s` per step. Raises DeviceError."""
+        self.close()
+        settings = self._settings
+        client = self.client_kind(settings.timeout_s)
+        try:
+            client.connect(
+                settings.host,
+                settings.port,
+                use_tls=settings.tls,
+                tls_ca=None if settings.tls_ca_file is None else str(settings.tls_ca_file),
+                tls_cert_fingerprint=settings.tls_fingerprint,
+                password=_password(settings.password_file),
+                legacy_session_key_refresh_interval=None,
+            )
+        except _ERRORS as error:
+            _drop(client)
+            raise _translated(error, f"{self.address}: cannot connect", _CONNECT) from error
+        self._client = client
+        if settings.names:
+            self._look_up(client, settings.names)
+
+    def _look_up(self, client: TimedClient, names: dict[int, str]) -> None:
+        """Ask the PLC for the numbers of blocks that have a name. Raises DeviceError."""
+        what = f"{self.address}: cannot list the data blocks"
+        try:
+            known = {str(block["name"]): int(block["number"]) for block in client.list_datablocks()}
+        except _ERRORS as error:
+            self.close()
+            raise _translated(error, what, "write the numbers as db_plc and db_edge") from error
+        for place, name in names.items():
+            if name not in known:
+                self.close()
+                there_are = ", ".join(sorted(known)) or "none"
+                raise DeviceError(f"{self.address}: no data block is called {name!r}. There are: {there_are}")
+            self._numbers[place] = known[name]
+
+    def read(self, db: int, start: int, size: int) -> bytes:
+        """Read `size` bytes of a data block in one request. Raises DeviceError."""
+        number = self.number(db)
+        what = f"{self.address}: cannot read DB{number} bytes {start}..{start + size - 1}"
+        content = bytes(self._ask(what, lambda client: client.db_read(number, start, size), self._advice(db)))
+        if len(content) != size:
+            self.close()
+            raise DeviceError(f"{what}: the answer has {len(content)} bytes")
+        return content
+
+    def write(self, db: int, start: int, content: bytes) -> None:
+        """Write bytes into a data block in one request. A write that times out may still be applied.
+
+        Raises DeviceError.
+        """
+        number = self.number(db)
+        what = f"{self.address}: cannot write DB{number} bytes {start}..{start + len(content) - 1}"
+        self._ask(what, lambda client: client.db_write(number, start, content), self._advice(db))
+
+    def close(self) -> None:
+        """Close the connection."""
+        client, self._client = self._client, None
+        if client is not None:
+            _drop(client)
+
+    def number(self, place: int) -> int:
+        """The number of the block that settings name or number so."""
+        return self._numbers.get(place, place)
+
+    def _advice(self, place: int) -> str:
+        key = "db_plc" if place == self._settings.blocks[0] else "db_edge"
+        return _BLOCK.format(key=key, db=self.number(place))
+
+    def _ask(self, what: str, request: Callable[[Any], Any], advice: str) -> Any:
+        if self._client is None:
+            raise DeviceError(f"{what}: not connected")
+        asked_ns = time.monotonic_ns()
+        try:
+            answer = request(self._client)
+        except _ERRORS as error:
+            self.close()
+            raise _translated(error, what, advice) from error
+        self._round_trip_ns = asked_ns, time.monotonic_ns()
+        return answer
+
+
 def _password(path: Path | None) -> str | None:
     return None if path is None else path.read_bytes().decode("utf-8-sig").strip()
 
 
-def _drop(client: _Client) -> None:
+def _drop(client: TimedClient) -> None:
     """Close without waiting for a PLC that may hang."""
     session = client._connection  # noqa: SLF001 -- disconnect() alone would wait for an answer
     if session is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from typing import Any
 from edge_inspector.cameras.folder import load_index
 from edge_inspector.errors import ConfigError, DeviceError, EdgeInspectorError, Fault
 from edge_inspector.simulation.broker import DemoBroker
+from edge_inspector.simulation.ending import await_last_words, when_told
 from edge_inspector.simulation.gige.processes import CameraProcesses
 from edge_inspector.simulation.line import Line, camera_offset_mm
 from edge_inspector.simulation.lines.kinds import KINDS, LANES, write_kind
@@ -35,8 +35,6 @@ from edge_inspector.store.users import Role, new_user, write_users
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _READY_S = 60.0
 _DEGRADED_S = 10.0
-_TOLD_S = 20.0
-_WAITING = re.compile(r"^edge_inspector_verdicts_waiting{[^}]*} (.+)$", re.MULTILINE)
 USER, PASSWORD = "demo", "demo-line"  # for the page, which only this machine can reach
 _DOWN_S = {"plc": 5.0, "broker": 5.0, "daemon": 1.0, "camera": 3.0}  # how long a killed process stays dead
 
@@ -173,7 +171,7 @@ class Demo:
 
     def finish(self) -> dict[str, object]:
         """Stop the daemon, wait for the last messages on every link, and measure."""
-        metrics = self._when_told()
+        metrics = when_told(self._scrape, lambda: self.daemon.poll() is None)
         (self.folder / "metrics.txt").write_text(metrics)
         begun_ns = time.monotonic_ns()
         self.daemon.send_signal(signal.SIGTERM)
@@ -184,7 +182,7 @@ class Demo:
                 f"the daemon did not stop within {self.stop_s:g} s of SIGTERM. {self._last_words()}"
             ) from None
         stop_s = (time.monotonic_ns() - begun_ns) / 1e9
-        time.sleep(0.3)
+        await_last_words(self.recorder, self.ledger)
         self._stop_plc()
         if not self.ledger.exists():
             raise EdgeInspectorError("the simulated PLC did not start: this machine is too busy for the demo")
@@ -344,16 +342,6 @@ class Demo:
 
     def _last_words(self) -> str:
         return "Its last lines:\n" + "\n".join((self.folder / "daemon.log").read_text().splitlines()[-10:])
-
-    def _when_told(self) -> str:
-        """The metrics, as soon as no verdict waits for a link: a starved station still has parts to answer."""
-        until = time.monotonic() + _TOLD_S
-        while True:
-            time.sleep(0.3)
-            metrics = self._scrape()
-            waiting = _WAITING.findall(metrics)
-            if not any(float(each) for each in waiting) or time.monotonic() > until:
-                return metrics
 
     def _scrape(self) -> str:
         try:

@@ -13,6 +13,7 @@ from typing import Any
 from edge_inspector.codes import Decision, Reason
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.web import web_parts
+from edge_inspector.simulation.web_account import web_account
 from edge_inspector.simulation.web_told import ToldMark, ToldPiece, told_marks, told_pieces
 
 Event = dict[str, Any]
@@ -75,7 +76,7 @@ def line_report(line: Line, ledger: Sequence[Event], verdicts: Sequence[Event], 
     report |= _timing(triggers, plc, mqtt)
     report |= _position(line, ledger, triggers, mqtt)
     if line.web:
-        report |= _marks(line, mqtt.values())
+        report |= web_account(line, ledger, verdicts) | _marks(line, verdicts)
     if line.grades:
         report |= _grades(line, ledger)
     report |= _from_metrics(metrics)

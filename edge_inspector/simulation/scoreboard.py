@@ -99,12 +99,19 @@ class Scoreboard:
             return "/".join("-" if found[key] is None else f"{found[key]:g}" for key in ("p50", "p99", "max"))
 
         kept = not (report["unaccounted"] or report["duplicates"] or report["late"])
+        web = ""
+        if "web_lost_mm" in report:
+            lost_m, alone_m = (report[name] / 1000 for name in ("web_lost_mm", "web_passed_alone_mm"))
+            web = (
+                f"web without a verdict: {lost_m:g} m while the line counted on the station, {alone_m:g} m while it "
+                "knew that nobody looked\n"
+            )
         print(
             f"\n{report['parts_triggered']} parts: {report['accept']} ACCEPT, {report['reject']} REJECT, "
             f"{report['not_inspected']} NOT_INSPECTED {report['not_inspected_reasons'] or ''}\n"
             f"promise 1: {'kept' if kept else 'BROKEN'} (unaccounted {report['unaccounted']}, duplicates "
             f"{report['duplicates']}, late {report['late']})\n"
-            f"gate: {report['gate_hits']} hits, {report['gate_misses']} misses, "
+            f"{web}gate: {report['gate_hits']} hits, {report['gate_misses']} misses, "
             f"{report['gate_wrong_part']} wrong parts\n"
             f"judgement: {report['truth_defective']} truly defective, {report['escapes']} escapes, "
             f"{report['false_rejects']} false rejects\n"

@@ -58,17 +58,21 @@ class WebParts:
 
     def defective(self, part: int) -> bool:
         """Whether a picture of the piece, with the web that is seen before or behind it, shows enough of a defect."""
+        return self.shows(part * self._piece_mm)
+
+    def shows(self, piece_mm: float, least_mm: float = _LEAST_MM) -> bool:
+        """Whether a picture of the piece that begins here shows enough of a defect: `least_mm` along and across."""
         return any(
-            min(end, each.to_mm) - max(begin, each.from_mm) >= _LEAST_MM
-            and min(left + _WIDTH_PX, each.right_mm) - max(left, each.left_mm) >= _LEAST_MM
+            min(end, each.to_mm) - max(begin, each.from_mm) >= least_mm
+            and min(left + _WIDTH_PX, each.right_mm) - max(left, each.left_mm) >= least_mm
             for lane, left in enumerate(_LANES_MM)
-            for begin, end in (self._span_mm(part, lane, joined=True),)
+            for begin, end in (self._span_mm(piece_mm, lane, joined=True),)
             for each in self._between(begin, end)
         )
 
     def render(self, part: int, lane: int) -> Image:
         """The picture that the lane's camera takes of this piece, grey."""
-        begin, end = self._span_mm(part, lane)
+        begin, end = self._span_mm(part * self._piece_mm, lane)
         rows = round(end - begin)
         shift = (part * 131 + lane * 37) % (self._noise.shape[0] - rows)
         picture = np.asarray(self._noise[shift : shift + rows] + np.uint8(_CLOTH), np.uint8)
@@ -78,11 +82,10 @@ class WebParts:
             picture[top:bottom, left:right] = _SPOT
         return picture
 
-    def _span_mm(self, part: int, lane: int, *, joined: bool = False) -> tuple[float, float]:
-        begin = part * self._piece_mm
+    def _span_mm(self, begin: float, lane: int, *, joined: bool = False) -> tuple[float, float]:
         if lane == 0:
             return begin, begin + self._piece_mm + _OVERLAP_MM
-        return begin - (60.0 if joined and part else 0.0), begin + self._piece_mm
+        return max(0.0, begin - (60.0 if joined else 0.0)), begin + self._piece_mm
 
     def _between(self, begin: float, end: float) -> list[WebDefect]:
         first, last = np.searchsorted(self._at, (begin - _NEAR_MM - 20, end))

@@ -259,7 +259,38 @@ class CommPlusPlc(Plc):
         }[what]
 
 
-@pytest.fixture(params=[S7Plc, Snap7Plc, ModbusPlc, CommPlusPlc], ids=["s7", "snap7", "modbus", "s7commplus"])
+class OptimizedPlc(CommPlusPlc):
+    """Its blocks have no bytes to address: every value is read and written by its name."""
+
+    def start(self) -> None:
+        blocks = {100: self.db_plc, 101: self.db_edge}
+        self.server = CommPlusServer(self.port, blocks, self._on_write, optimized=True)
+
+    def _on_write(self, block: int, start: int, _size: int) -> None:
+        """A record comes value by value, the last one first. It counts as one write, with its first value."""
+        record = 64 * (start // 64)
+        if start == record:
+            self.writes.append((block, start, 64))
+
+    def link(self) -> BlockLink:
+        return commplus_link(self.port, symbolic=True)
+
+    def link_to_nowhere(self) -> BlockLink:
+        return commplus_link(self.port, symbolic=True, db_plc=200)
+
+    def words(self, what: str) -> str:
+        unknown = {
+            "no plc": "cannot look up the values of DB100",
+            "no edge": "cannot look up the values of DB101",
+            "nowhere": "cannot look up the values of DB200",
+        }
+        return unknown.get(what) or super().words(what)
+
+
+@pytest.fixture(
+    params=[S7Plc, Snap7Plc, ModbusPlc, CommPlusPlc, OptimizedPlc],
+    ids=["s7", "snap7", "modbus", "s7commplus", "optimized"],
+)
 def plc(request: pytest.FixtureRequest) -> Iterator[Plc]:
     made: Plc = request.param()
     made.program.publish(made.db_plc)

@@ -1,13 +1,19 @@
-"""The emulator of the package s7commplus, with the test's memory as its data blocks, and with TLS if wanted."""
+"""The emulator of the package s7commplus, with the memory of a test, and with TLS or optimised blocks if wanted."""
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from s7commplus.protocol import ProtocolVersion
 from s7commplus.server import DataBlock, S7CommPlusServer
+
+from edge_inspector.plc.blocks import DB_EDGE, DB_PLC
+from edge_inspector.simulation.lines.commplus_symbols import SymbolServer
+
+_NAMES, _LAYOUTS = {100: "DB_Plc", 101: "DB_Edge"}, {100: DB_PLC, 101: DB_EDGE}
 
 
 class _Told(DataBlock):
@@ -31,9 +37,12 @@ class CommPlusServer:
         written: Callable[[int, int, int], None] = lambda *_: None,
         *,
         tls: tuple[Path, Path] | None = None,
+        optimized: bool = False,
     ) -> None:
         version = ProtocolVersion.V1 if tls is None else ProtocolVersion.V2
         self._server = S7CommPlusServer(protocol_version=version)
+        if optimized:
+            self._server = self.symbols = SymbolServer(_NAMES, _LAYOUTS, protocol_version=version)
         self._server._data_blocks |= {number: _Told(number, memory, written) for number, memory in blocks.items()}
         files = {} if tls is None else {"use_tls": True, "tls_cert": str(tls[0]), "tls_key": str(tls[1])}
         self._server.start("127.0.0.1", port, **files)
@@ -42,6 +51,11 @@ class CommPlusServer:
         del self._server._data_blocks[block]
 
     def stop(self) -> None:
+        """End it at once. The package alone waits for up to a second until its thread looks again."""
+        self._server._running = False
+        listening = self._server._server_socket
+        if listening is not None:
+            listening.shutdown(socket.SHUT_RDWR)
         self._server.stop()
 
 

@@ -10,6 +10,7 @@ from benchmarks.chaos.__main__ import main
 from benchmarks.chaos.account import Account, account_for, known_ms
 from benchmarks.chaos.faults import DRAWS, draw_fault
 from benchmarks.chaos.kinds import by_part, draws_of, is_unannounced
+from benchmarks.chaos.lanes import both
 from benchmarks.chaos.web import account_for_web
 from edge_inspector.simulation.broker import find_mosquitto
 from edge_inspector.simulation.line import Line
@@ -57,6 +58,34 @@ def test_each_kind_of_line_has_the_faults_of_what_it_has() -> None:
             "plc black hole, half open",
             "plc cut",
         }
+
+
+def test_the_faults_of_a_lane_are_those_of_its_station_its_broker_and_the_plc_of_both() -> None:
+    draws = draws_of("lanes")
+    names = {draw_fault(1, run, draws).name for run in range(len(draws))}
+    assert len(names) == len(draws) == 18
+    assert {"daemon killed", "plc killed", "plc cut", "broker cut"} <= names
+    assert "camera unplugged" not in names
+
+
+def test_a_broken_promise_on_the_lane_beside_counts_as_one_on_the_first() -> None:
+    own = Account(parts=7, late=1, known_ms=12.0, faults=["the daemon ended"])
+    found = both(own, Account(parts=5, second=1, known_ms=99.0))
+    assert (found.parts, found.late, found.second, found.known_ms) == (12, 1, 1, 12.0)
+    assert found.faults == ["the daemon ended"]
+    assert found.violated
+    assert not both(Account(parts=1), Account(parts=1)).violated
+
+
+@pytest.mark.system
+def test_a_fault_on_one_of_two_lanes_breaks_no_promise_on_either(tmp_path: Path) -> None:
+    if find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed: the embedded broker promises nothing")
+    report = tmp_path / "report.json"
+    assert main(["--line", "lanes", "--runs", "1", "--minutes", "1", "--report", str(report)]) == 0
+    (run,) = json.loads(report.read_text())["runs"]
+    assert (run["line"], run["violated"]) == ("lanes", False)
+    assert run["parts"] > 0
 
 
 def test_parts_keep_their_own_number_when_the_station_begins_to_number_anew() -> None:

@@ -175,12 +175,16 @@ driver = "s7"
 settings = {{ host = "127.0.0.1", port = {ports[plc]} }}
 
 """
-_COMMPLUS_ENCODER = 'driver = "s7commplus"\nsettings = {{ host = "127.0.0.1", port = {ports[plc]}, tls = false }}'
-_COMMPLUS = """\
+_BY_NAME = (
+    'settings = {{ host = "127.0.0.1", port = {ports[plc]}, tls = false, '
+    'db_plc = "DB_Plc", db_edge = "DB_Edge", symbolic = true }}'
+)
+_COMMPLUS_ENCODER = f'driver = "s7commplus"\n{_BY_NAME}'
+_COMMPLUS = f"""\
 [[plcs]]
 name = "plc"
 driver = "s7commplus"
-settings = {{ host = "127.0.0.1", port = {ports[plc]}, tls = false }}
+{_BY_NAME}
 
 """
 _OUTPUT = """\
@@ -396,7 +400,7 @@ KINDS: Mapping[str, LineKind] = {
         tolerance_mm=90.0,
     ),
     "s7commplus": LineKind(
-        what="an S7 PLC without PUT/GET, over S7CommPlus",
+        what="an S7 PLC without PUT/GET and with optimised blocks, over S7CommPlus",
         process="edge_inspector.simulation.lines.s7commplus_plc",
         port="plc",
         promise="acknowledged",

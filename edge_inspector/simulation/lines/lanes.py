@@ -36,12 +36,7 @@ class DemoLane(Demo):
 
     def _write_files(self, line_file: Path) -> None:
         super()._write_files(line_file)
-        plc, edge = blocks_of(self._lane)
-        station = self.folder / "station.toml"
-        address = f"port = {self.station_ports['plc']}"
-        blocks = f"{address}, db_plc = {plc}, db_edge = {edge}"
-        text = station.read_text().replace(address, blocks).replace('name = "demo"', f'name = "lane-{self._lane + 1}"')
-        station.write_text(text)
+        give_lane(self.folder / "station.toml", self.station_ports["plc"], self._lane)
 
     def _start_plc(self) -> subprocess.Popen[bytes]:
         return self._shared.process()
@@ -50,19 +45,30 @@ class DemoLane(Demo):
         """It goes on for the other lanes."""
 
 
+def give_lane(station: Path, port: int, lane: int) -> None:
+    """Let the station of the usual line be that of a lane. `port` is the PLC's in its file. Lanes count from 0."""
+    plc, edge = blocks_of(lane)
+    blocks = f"port = {port}, db_plc = {plc}, db_edge = {edge}"
+    text = station.read_text().replace(f"port = {port}", blocks).replace('name = "demo"', f'name = "lane-{lane + 1}"')
+    station.write_text(text)
+
+
 class SharedPlc:
-    """The process of the PLC. It starts with the first lane."""
+    """The process of the PLC. It starts with the first lane, and again after it was killed."""
 
     def __init__(self, folders: list[Path]) -> None:
         self.port = free_port()
         self._folders = folders
         self._process: subprocess.Popen[bytes] | None = None
+        self._boots = 0
 
     def process(self) -> subprocess.Popen[bytes]:
         """The running process."""
-        if self._process is None:
+        if self._process is None or self._process.poll() is not None:
+            self._boots += 1
             module = "edge_inspector.simulation.lines.lanes_plc"
-            command = [sys.executable, "-m", module, str(self.port), *map(str, self._folders)]
+            told = [str(self.port), *map(str, self._folders), "--boot", str(self._boots)]
+            command = [sys.executable, "-m", module, *told]
             self._process = subprocess.Popen(command, start_new_session=True)
         return self._process
 

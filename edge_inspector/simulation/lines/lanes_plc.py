@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
     parser.add_argument("folders", type=Path, nargs="+", help="one for each lane")
+    parser.add_argument("--boot", type=int, default=1)
     given = parser.parse_args(arguments)
     stop, no_more_parts = told_by_signals()
     server = Server(log=False)
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ledger = stack.enter_context((folder / "ledger.jsonl").open("a", encoding="utf-8"))
             line = _line_in(folder)
             panel = folder / "panel.json"
-            plcs.append(LanePlc(line, server=server, lane=lane, ledger=ledger, boot=1, panel=panel))
+            plcs.append(LanePlc(line, server=server, lane=lane, ledger=ledger, boot=given.boot, panel=panel))
         server.set_events_callback(lambda event: _tell(plcs, event))
         server.start_to("127.0.0.1", given.port)
         threads = [threading.Thread(target=plc.run, args=(stop, no_more_parts)) for plc in plcs]
