@@ -14,7 +14,7 @@ judge, album -> [tape] -> record: everything that decides, for a replay. Only if
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -88,7 +88,7 @@ from edge_inspector.watches.placing import Geometry, gate_time
 from edge_inspector.watches.rolls import RollByBit, RollTeller
 from edge_inspector.watches.setup import CameraSetup
 from edge_inspector.watches.users import UsersWatch
-from edge_inspector.wiring.line import line_geometry, line_timing, scales_of, shots_of
+from edge_inspector.wiring.line import last_views, line_geometry, line_timing, scales_of, shots_of
 from edge_inspector.wiring.roll import overlapping, web_pieces
 
 log = logging.getLogger(__name__)
@@ -400,7 +400,13 @@ def _measure(shared: _Shared, look: Look) -> Measure:
         shared.album,
         rejects=partial(_rejects, shared.control),
         rejected=shared.admission.rejected,
+        completes=partial(_completes, shared.control, last_views(shared.station)),
     )
+
+
+def _completes(control: Control, last: Mapping[int, Collection[str]], view: str) -> bool:
+    """Whether this view is the last of a part by any recipe in use."""
+    return any(view in last[each.recipe.id] for each in control.in_use)
 
 
 def _rejects(control: Control, view: View) -> bool:

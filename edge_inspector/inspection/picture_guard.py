@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -44,16 +45,21 @@ def signature(image: Image, figures: PictureFigures | None = None) -> Signature:
     grey = cv2.cvtColor(rows, cv2.COLOR_BGR2GRAY) if rows.ndim == 3 else rows
     coarse = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
     cells = cv2.resize(coarse, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)
-    mean, spread = max(1.0, float(cells.mean())), float(cv2.meanStdDev(grey)[1][0, 0])
-    return np.array(
-        [
-            math.log(1 + figures.mean),
-            math.log(0.1 + figures.sharpness),
-            math.log(0.5 + 100 * spread / mean),
-            math.log((0.5 + float(coarse.std())) / (0.5 + spread)),
-            *(cells.ravel() / mean - 1),
-        ]
+    mean, spread, grain = max(1.0, cv2.mean(cells)[0]), _spread(grey), _spread(coarse)
+    seen = np.empty(_LENGTH)
+    seen[: len(_FIGURES)] = (
+        math.log(1 + figures.mean),
+        math.log(0.1 + figures.sharpness),
+        math.log(0.5 + 100 * spread / mean),
+        math.log((0.5 + grain) / (0.5 + spread)),
     )
+    seen[len(_FIGURES) :] = cells.ravel() / mean - 1
+    return seen
+
+
+def _spread(grey: Image | NDArray[np.float32]) -> float:
+    """The standard deviation."""
+    return float(cv2.meanStdDev(grey)[1][0, 0])
 
 
 class CameraGuard(Table):
@@ -69,9 +75,15 @@ class CameraGuard(Table):
         list[Annotated[float, Field(gt=0)]], Field(min_length=len(_FIGURES) + 1, max_length=len(_FIGURES) + 1)
     ]
 
+    @cached_property
+    def numbers(self) -> tuple[Signature, Signature, Signature]:
+        """Middle, spread and reach, for use with every picture."""
+        return np.array(self.middle), np.array(self.spread), np.array(self.reach)
+
     def objection(self, seen: Signature) -> str:
         """Why the picture is not that of a good part. Empty if it may be one."""
-        away = _away(seen, np.array(self.middle), np.array(self.spread)) / np.array(self.reach)
+        middle, spread, reach = self.numbers
+        away = _away(seen, middle, spread) / reach
         worst = int(away.argmax())
         if away[worst] <= 1:
             return ""

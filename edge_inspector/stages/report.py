@@ -76,6 +76,7 @@ class Report:
         self._waiting: list[Verdict] = []
         self._overdue: list[Verdict] = []
         self._heartbeat = (0, 0)
+        self._told: tuple[object, ...] = ()
         self._late_ns = self._missed_ns = self._unusable_ns = 0
         self._gate = GateWatch()
         self._counted: dict[str, int] = {}
@@ -194,7 +195,9 @@ class Report:
         self._next_ns = begun_ns + self._interval_ns
         if heard is not None:
             self._announces = True
-            self._heard.put(heard if self._source else replace(heard, announces=False))
+            told, self._told = self._told, _told(heard)
+            # The judge looks every 50 ms or more often. Nothing in a reading that repeats the last one is urgent.
+            self._heard.put(heard if self._source else replace(heard, announces=False), wake=told != self._told)
             self._tell_of_missed(self._gate.hear(heard), now)
         for command in self._link.commands():
             self._submit(command)
@@ -248,3 +251,17 @@ class Report:
         self._link.close()
         self._is_open = False
         self._backoff.failed()
+
+
+def _told(heard: PlcInput) -> tuple[object, ...]:
+    """What the peer says in a reading, without what counts up in each."""
+    return (
+        heard.run_key,
+        heard.trigger_seq,
+        heard.enable,
+        heard.reset,
+        heard.challenge,
+        heard.line_running,
+        heard.recipe_id,
+        heard.missing_verdicts,
+    )

@@ -8,7 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -96,8 +96,8 @@ class ResultsWriter:
                 self._insert(table, [{"part_id": part_id} | row for part_id, entry in new for row in rows_of(entry)])
             self._db.executemany(
                 "INSERT OR IGNORE INTO deliveries (part_id, link, delivered_ns)"
-                " SELECT id, :link, :delivered_ns FROM parts WHERE boot_id = :boot_id AND seq = :seq",
-                [asdict(each) for each in deliveries],
+                " SELECT id, ?, ? FROM parts WHERE boot_id = ? AND seq = ?",
+                [(each.link, each.delivered_ns, each.boot_id, each.seq) for each in deliveries],
             )
             self._insert("disagreements", [_objection_row(each) for each in objections])
 
