@@ -32,7 +32,7 @@ class Segment:
     """One of the threads that share the segmenter. It does nothing else while frames wait, so the model never waits.
 
     A free thread takes the waiting frames, up to the segmenter's batch. Batches grow under load, and no frame waits for
-    a batch to fill. Masks are passed on to be measured, or measured here if no frame waits. A frame that gets no mask is
+    a batch to fill. Masks are passed on to be measured, or measured here if no frame waits. A frame without a mask is
     answered in `views`.
 
     `models` are set if the recipes have several. Then those that `wanted(view)` look at a frame instead of `segmenter`.

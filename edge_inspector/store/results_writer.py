@@ -7,7 +7,7 @@ import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -159,14 +159,17 @@ class ResultsWriter:
             # The + makes SQLite search by id instead of using the index of dates.
             f"SELECT id, utc_us FROM {table} WHERE id > ? AND +utc_us BETWEEN ? AND ? ORDER BY id LIMIT ?",  # noqa: S608 -- a table of ours
             (self._undated[table], micros(EARLIEST), until, _FORGET),
-        ).fetchall()
-        newest = self._db.execute(f"SELECT max(id) FROM {table}").fetchone()[0] or 0  # noqa: S608 -- as above
-        self._undated[table] = dated[0][0] - 1 if dated else newest
-        old = 0
-        for row_id, utc in dated:
-            if utc >= before:
-                break
-            old = row_id
+        )
+        first = old = 0
+        with closing(dated):
+            for row_id, utc in dated:  # one by one: nearly always the first is young enough
+                first = first or row_id
+                if utc >= before:
+                    break
+                old = row_id
+        if not first:
+            newest = self._db.execute(f"SELECT max(id) FROM {table}").fetchone()[0] or 0  # noqa: S608 -- as above
+        self._undated[table] = first - 1 if first else newest
         return old
 
     def _forget(self, table: str, up_to: int, most: int) -> int:

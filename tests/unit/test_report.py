@@ -66,11 +66,12 @@ class Link:
 
 
 class Rig:
-    def __init__(self, link: Link, full: ErrorCode = ErrorCode.PLC_RING_FULL) -> None:
+    def __init__(
+        self, link: Link, full: ErrorCode = ErrorCode.PLC_RING_FULL, judge: Mailbox[JudgeItem] | None = None
+    ) -> None:
         self.conditions = Conditions()
         self.conditions.phase(StationState.READY)
         self.verdicts: Mailbox[Verdict] = Mailbox("plc", 4096)
-        judge: Mailbox[JudgeItem] = Mailbox("judge", 4096)
         archive: Mailbox[ArchiveItem] = Mailbox("archive", 8192)
         self.report = Report(
             "plc",
@@ -78,7 +79,7 @@ class Rig:
             lost=ErrorCode.PLC_LOST,
             full=full,
             verdicts=self.verdicts,
-            heard=judge,
+            heard=judge or Mailbox("judge", 4096),
             status=lambda: READY,
             submit=lambda _: None,
             conditions=self.conditions,
@@ -314,3 +315,25 @@ def test_a_link_whose_own_files_refuse_it_does_not_say_that_its_peer_is_lost(mon
     while rig.conditions.snapshot() and time.monotonic() < until:
         rig.report.step()
     assert rig.conditions.snapshot() == []
+
+
+def test_a_reading_wakes_the_judge_only_if_the_peer_says_something_new() -> None:
+    woken: list[bool] = []
+
+    class Noted(Mailbox[JudgeItem]):
+        def put(self, item: JudgeItem, *, wake: bool = True) -> JudgeItem | None:
+            woken.append(wake)
+            return super().put(item, wake=wake)
+
+    link = Link(HEARD)
+    rig = Rig(link, judge=Noted("judge", 4096))
+    for heard in (
+        replace(HEARD, heartbeat=2, asked_ns=5),
+        replace(HEARD, heartbeat=3, trigger_seq=1),
+        replace(HEARD, heartbeat=4, trigger_seq=1, ack_seq=1),
+        replace(HEARD, heartbeat=5, trigger_seq=1, enable=False),
+        replace(HEARD, heartbeat=6, trigger_seq=1, enable=False, run=1),
+    ):
+        link.says(heard)
+        exchanged(rig)
+    assert woken == [True, False, True, False, True, True], "none is lost: each is in the mailbox"
