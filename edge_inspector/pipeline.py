@@ -282,8 +282,8 @@ def _album(station: Station) -> Album:
     file = station.file
     room = file.archive.album_mb * 2**20
     # A shadow model may object to a picture long after the verdict.
-    released = room if file.shadow is not None else room // 4
-    return (TapedAlbum if file.record.budget_mb > 0 else Album)(room, released)
+    released = (room, room) if file.shadow is not None else (room // 4, room // 16)
+    return (TapedAlbum if file.record.budget_mb > 0 else Album)(room, *released)
 
 
 def _write_down(archived: Mailbox[ArchiveItem], change: Change) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -75,15 +74,9 @@ class CameraGuard(Table):
         list[Annotated[float, Field(gt=0)]], Field(min_length=len(_FIGURES) + 1, max_length=len(_FIGURES) + 1)
     ]
 
-    @cached_property
-    def numbers(self) -> tuple[Signature, Signature, Signature]:
-        """Middle, spread and reach, for use with every picture."""
-        return np.array(self.middle), np.array(self.spread), np.array(self.reach)
-
     def objection(self, seen: Signature) -> str:
         """Why the picture is not that of a good part. Empty if it may be one."""
-        middle, spread, reach = self.numbers
-        away = _away(seen, middle, spread) / reach
+        away = _away(seen, np.array(self.middle), np.array(self.spread)) / np.array(self.reach)
         worst = int(away.argmax())
         if away[worst] <= 1:
             return ""
@@ -124,12 +117,15 @@ def learn(signatures: Sequence[Signature]) -> CameraGuard:
 def blind_to(guard: CameraGuard) -> list[str]:
     """Those of some pictures without a part that this guard would let pass."""
     brightness = float(np.clip(math.exp(guard.middle[0]) - 1, 0, 255))
-    chance = np.random.default_rng(1)
+    cv2.setRNGSeed(1)
     plain = np.full((256, 256), round(brightness), np.uint8)
+    noise, chance = np.empty(plain.shape, np.int16), np.empty_like(plain)
+    cv2.randn(noise, 0, 3)
+    cv2.randu(chance, 0, 256)
     empty = {
         "plain grey": plain,
-        "grey with a sensor's noise": np.clip(plain + chance.normal(0, 3, plain.shape), 0, 255).astype(np.uint8),
-        "nothing but noise": chance.integers(0, 256, plain.shape).astype(np.uint8),
+        "grey with a sensor's noise": np.clip(plain + noise, 0, 255).astype(np.uint8),
+        "nothing but noise": chance,
     }
     return [name for name, picture in empty.items() if not guard.objection(signature(picture))]
 

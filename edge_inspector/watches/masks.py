@@ -42,8 +42,8 @@ class MaskAlarm:
         by_model = mask if isinstance(mask, Mapping) else {"": mask}
         with self._lock:
             in_use = self._look.in_use()
-            if in_use is not self._in_use:
-                self._in_use = in_use
+            if [*map(id, in_use)] != [*map(id, self._in_use)]:  # to compare recipes takes longer
+                self._in_use = tuple(in_use)
                 self._forget({each.recipe.id for each in in_use}, {each.recipe.model for each in in_use})
             for name, each in by_model.items():
                 judged = [criteria for criteria in in_use if name in ("", criteria.recipe.model)]
