@@ -35,6 +35,7 @@ from edge_inspector.inspection.recipe import PictureLimits
 from edge_inspector.inspection.scale_watch import SpeedWatch
 from edge_inspector.inspection.timeline import Timeline
 from edge_inspector.inspection.view import Look
+from edge_inspector.plc.blocks import TRIGGER_SLOTS
 from edge_inspector.records import (
     ArchiveItem,
     Change,
@@ -96,6 +97,10 @@ log = logging.getLogger(__name__)
 _CODES: dict[PeerKind | None, tuple[ErrorCode, ErrorCode]] = {
     PeerKind.BROKER: (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)
 }
+
+
+# Between two exchanges with the PLC while the belt stands: a third of the heartbeat that the PLC expects.
+_REST_S = 0.06
 
 
 def _stay() -> None:
@@ -177,7 +182,7 @@ def build(
     tape = _tape(shared, counter)
     judge = _judge(shared, boot_id, counter, tape)
     acquire = _acquire(shared, openings, encoder, judge, cameras=cameras)
-    report = _report(shared, boot_id, judge)
+    report = _report(shared, boot_id, judge, track)
     archive = _archive(shared, drift, lock)
     shadow = _shadow(shared, look, segment)
     challenges = _challenges(shared, judge)
@@ -519,8 +524,11 @@ def _record(shared: _Shared, boot_id: int, first_recipe: int, tape: Tape | None)
     return [stage]
 
 
-def _report(shared: _Shared, boot_id: int, judge: Judge) -> list[Report]:
+def _report(shared: _Shared, boot_id: int, judge: Judge, track: Track) -> list[Report]:
     station, identity, stages = shared.station, _identity(shared, boot_id), []
+    # A belt that starts may announce parts at once. Between two exchanges half of a PLC's ring may fill.
+    rest_s = min(_REST_S, TRIGGER_SLOTS / 2 / identity.parts_per_s)
+    resting = station.roles.link if station.roles.one_plc else None
     for at, (link, settings) in enumerate(zip(station.file.plcs, station.plc_settings, strict=True)):
         driver: PlcLink = load_driver("plcs", link.driver)(settings, identity)
         lost, full = _codes_of(settings)
@@ -539,9 +547,15 @@ def _report(shared: _Shared, boot_id: int, judge: Judge) -> list[Report]:
                 archive=shared.archived,
                 announces=at == station.roles.link,
                 punctual=link.name in station.roles.vital,
+                rest_s=partial(_rest_s, track, rest_s if at == resting else 0.0),
             )
         )
     return stages
+
+
+def _rest_s(track: Track, rest_s: float) -> float:
+    """How far apart exchanges may be now."""
+    return rest_s if track.stands else 0.0
 
 
 def _codes_of(settings: DriverSettings) -> tuple[ErrorCode, ErrorCode]:

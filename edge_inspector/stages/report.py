@@ -35,6 +35,7 @@ class Report:
     """Owns one link. Verdicts that the peer does not take are kept in order and offered again.
 
     `announces`: parts come from this link. `punctual`: the gate depends on it, so that a late verdict is a fault.
+    Exchanges are `interval_s` apart, or `rest_s()` if that is longer and no part is open.
     """
 
     beat_within_s = 5.0
@@ -55,6 +56,7 @@ class Report:
         archive: Mailbox[ArchiveItem],
         announces: bool = True,
         punctual: bool = False,
+        rest_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.name = f"report-{name}"
         self._label = name
@@ -67,6 +69,7 @@ class Report:
         self._submit = submit
         self._conditions = conditions
         self._interval_ns = int(interval_s * 1e9)
+        self._rest_s = rest_s
         self._archive = archive
         self._backoff = Backoff(first_s=0.05, longest_s=0.2)  # a part may be at the gate in less than a second
         self._is_open = False
@@ -188,11 +191,12 @@ class Report:
             self._conditions.set(ErrorCode.VERDICT_LATE, self._label, why)
 
     def _exchange(self) -> None:
-        begun_ns = time.monotonic_ns()
-        heard = self._link.exchange(self._status())
+        begun_ns, status = time.monotonic_ns(), self._status()
+        heard = self._link.exchange(status)
         now = time.monotonic_ns()
         metrics.of(metrics.link_exchange_seconds, self._label).observe((now - begun_ns) / 1e9)
-        self._next_ns = begun_ns + self._interval_ns
+        rest_ns = 0 if status.busy or self._waits else int(self._rest_s() * 1e9)
+        self._next_ns = begun_ns + max(self._interval_ns, rest_ns)
         if heard is not None:
             self._announces = True
             told, self._told = self._told, _told(heard)
