@@ -21,7 +21,7 @@ from edge_inspector.simulation.bench.interpreter import LockWatch
 from edge_inspector.simulation.bench.measures import BENCHMARKS
 from edge_inspector.simulation.bench.rounds import Figures, over
 from edge_inspector.simulation.bench.runs import CHILDREN, LineRun, ProcessSample, sample_of
-from edge_inspector.simulation.bench.standing import Tally, memory_mb, standing_figures, tallies
+from edge_inspector.simulation.bench.standing import ThreadTally, memory_mb, standing_figures, tallies
 from edge_inspector.simulation.bench.tables import THROUGHPUT, table
 from edge_inspector.simulation.line import Line, RepeatedParts, TileParts, camera_offset_mm
 
@@ -173,8 +173,8 @@ def test_the_cpu_of_a_process_is_also_that_of_its_own() -> None:
 
 
 def test_what_a_station_takes_while_it_stands_is_counted_by_kind_of_thread() -> None:
-    before = {"acquire": Tally(100.0, 10), "web": Tally(5.0, 4)}
-    after = {"acquire": Tally(140.0, 30), "web": Tally(5.0, 8), "notes": Tally(2.0, 1)}
+    before = {"acquire": ThreadTally(100.0, 10), "web": ThreadTally(5.0, 4)}
+    after = {"acquire": ThreadTally(140.0, 30), "web": ThreadTally(5.0, 8), "notes": ThreadTally(2.0, 1)}
     found = standing_figures(before, after, 2.0)
     assert found["threads_ms_per_s"] == {"acquire": 20.0, "notes": 1.0, "web": 0.0}
     assert found["threads_wakeups_per_s"] == {"acquire": 10.0, "web": 2.0, "notes": 0.5}
@@ -191,7 +191,7 @@ def test_a_thread_that_waits_is_seen_by_the_kernels_count() -> None:
 
     thread = threading.Thread(target=wait_often)
     thread.start()
-    while tallies(os.getpid()).get("often", Tally()).waits < 20:
+    while tallies(os.getpid()).get("often", ThreadTally()).waits < 20:
         time.sleep(0.01)
     stop.set()
     thread.join()

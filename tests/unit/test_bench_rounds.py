@@ -17,7 +17,7 @@ from edge_inspector.simulation.bench.effort import Effort
 from edge_inspector.simulation.bench.measures import BENCHMARKS
 from edge_inspector.simulation.bench.rounds import Figures, in_turns, over
 from edge_inspector.simulation.bench.runs import LineRun, ProcessSample
-from edge_inspector.simulation.bench.standing import Tally, standing_figures
+from edge_inspector.simulation.bench.standing import ThreadTally, standing_figures
 from edge_inspector.simulation.bench.tables import spread, table
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.options import DemoOptions
@@ -50,7 +50,7 @@ class Machine:
 
     def stand(self, options: DemoOptions, seconds: float) -> Figures:
         self.ran.append(options)
-        after = {"report": Tally(20.0 * seconds, 100), "web": Tally(4.0 * seconds, 50)}
+        after = {"report": ThreadTally(20.0 * seconds, 100), "web": ThreadTally(4.0 * seconds, 50)}
         return standing_figures({}, after, seconds) | {"rss_mb": 150.0, "anonymous_mb": 100.0}
 
 

@@ -18,7 +18,7 @@ _SETTLES_S: Final = 4.0  # the encoder is polled more rarely two seconds after t
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class ThreadTally:
     """The threads of one kind up to now: CPU in milliseconds, and how often they waited for something."""
 
     cpu_ms: float = 0.0
@@ -42,11 +42,11 @@ def stand(options: DemoOptions, seconds: float) -> Figures:
     return standing_figures(before, after, took_s) | memory
 
 
-def standing_figures(before: dict[str, Tally], after: dict[str, Tally], took_s: float) -> Figures:
+def standing_figures(before: dict[str, ThreadTally], after: dict[str, ThreadTally], took_s: float) -> Figures:
     """CPU and waits for each second, as a whole and by kind of thread, most first."""
     cpu_ms, waits = dict[str, float](), dict[str, float]()
     for kind, now in after.items():
-        then = before.get(kind, Tally())
+        then = before.get(kind, ThreadTally())
         cpu_ms[kind] = round((now.cpu_ms - then.cpu_ms) / took_s, 2)
         waits[kind] = round((now.waits - then.waits) / took_s, 1)
     return {
@@ -57,9 +57,9 @@ def standing_figures(before: dict[str, Tally], after: dict[str, Tally], took_s: 
     }
 
 
-def tallies(pid: int) -> dict[str, Tally]:
+def tallies(pid: int) -> dict[str, ThreadTally]:
     """The kernel's count for each kind of thread of a process. The threads of all cameras are one kind."""
-    found: dict[str, Tally] = {}
+    found: dict[str, ThreadTally] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
             kind = (task / "comm").read_text().strip().partition("-")[0]
@@ -67,8 +67,8 @@ def tallies(pid: int) -> dict[str, Tally]:
             waits = _field(task / "status", "voluntary_ctxt_switches")
         except OSError:  # the thread has just ended
             continue
-        so_far = found.get(kind, Tally())
-        found[kind] = Tally(so_far.cpu_ms + ran_ns / 1e6, so_far.waits + waits)
+        so_far = found.get(kind, ThreadTally())
+        found[kind] = ThreadTally(so_far.cpu_ms + ran_ns / 1e6, so_far.waits + waits)
     return found
 
 
