@@ -14,7 +14,7 @@ judge, album -> [tape] -> record: everything that decides, for a replay. Only if
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -35,6 +35,7 @@ from edge_inspector.inspection.recipe import PictureLimits
 from edge_inspector.inspection.scale_watch import SpeedWatch
 from edge_inspector.inspection.timeline import Timeline
 from edge_inspector.inspection.view import Look
+from edge_inspector.plc.blocks import TRIGGER_SLOTS
 from edge_inspector.records import (
     ArchiveItem,
     Change,
@@ -88,7 +89,7 @@ from edge_inspector.watches.placing import Geometry, gate_time
 from edge_inspector.watches.rolls import RollByBit, RollTeller
 from edge_inspector.watches.setup import CameraSetup
 from edge_inspector.watches.users import UsersWatch
-from edge_inspector.wiring.line import line_geometry, line_timing, scales_of, shots_of
+from edge_inspector.wiring.line import last_views, line_geometry, line_timing, scales_of, shots_of
 from edge_inspector.wiring.roll import overlapping, web_pieces
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,10 @@ log = logging.getLogger(__name__)
 _CODES: dict[PeerKind | None, tuple[ErrorCode, ErrorCode]] = {
     PeerKind.BROKER: (ErrorCode.BROKER_LOST, ErrorCode.OUTBOX_FULL)
 }
+
+
+# Between two exchanges with the PLC while the belt stands: a third of the heartbeat that the PLC expects.
+_REST_S = 0.06
 
 
 def _stay() -> None:
@@ -177,7 +182,7 @@ def build(
     tape = _tape(shared, counter)
     judge = _judge(shared, boot_id, counter, tape)
     acquire = _acquire(shared, openings, encoder, judge, cameras=cameras)
-    report = _report(shared, boot_id, judge)
+    report = _report(shared, boot_id, judge, track)
     archive = _archive(shared, drift, lock)
     shadow = _shadow(shared, look, segment)
     challenges = _challenges(shared, judge)
@@ -282,8 +287,8 @@ def _album(station: Station) -> Album:
     file = station.file
     room = file.archive.album_mb * 2**20
     # A shadow model may object to a picture long after the verdict.
-    released = room if file.shadow is not None else room // 4
-    return (TapedAlbum if file.record.budget_mb > 0 else Album)(room, released)
+    released = (room, room) if file.shadow is not None else (room // 4, room // 16)
+    return (TapedAlbum if file.record.budget_mb > 0 else Album)(room, *released)
 
 
 def _write_down(archived: Mailbox[ArchiveItem], change: Change) -> None:
@@ -400,7 +405,13 @@ def _measure(shared: _Shared, look: Look) -> Measure:
         shared.album,
         rejects=partial(_rejects, shared.control),
         rejected=shared.admission.rejected,
+        completes=partial(_completes, shared.control, last_views(shared.station)),
     )
+
+
+def _completes(control: Control, last: Mapping[int, Collection[str]], view: str) -> bool:
+    """Whether this view is the last of a part by any recipe in use."""
+    return any(view in last[each.recipe.id] for each in control.in_use)
 
 
 def _rejects(control: Control, view: View) -> bool:
@@ -513,8 +524,11 @@ def _record(shared: _Shared, boot_id: int, first_recipe: int, tape: Tape | None)
     return [stage]
 
 
-def _report(shared: _Shared, boot_id: int, judge: Judge) -> list[Report]:
+def _report(shared: _Shared, boot_id: int, judge: Judge, track: Track) -> list[Report]:
     station, identity, stages = shared.station, _identity(shared, boot_id), []
+    # A belt that starts may announce parts at once. Between two exchanges half of a PLC's ring may fill.
+    rest_s = min(_REST_S, TRIGGER_SLOTS / 2 / identity.parts_per_s)
+    resting = station.roles.link if station.roles.one_plc else None
     for at, (link, settings) in enumerate(zip(station.file.plcs, station.plc_settings, strict=True)):
         driver: PlcLink = load_driver("plcs", link.driver)(settings, identity)
         lost, full = _codes_of(settings)
@@ -533,9 +547,15 @@ def _report(shared: _Shared, boot_id: int, judge: Judge) -> list[Report]:
                 archive=shared.archived,
                 announces=at == station.roles.link,
                 punctual=link.name in station.roles.vital,
+                rest_s=partial(_rest_s, track, rest_s if at == resting else 0.0),
             )
         )
     return stages
+
+
+def _rest_s(track: Track, rest_s: float) -> float:
+    """How far apart exchanges may be now."""
+    return rest_s if track.stands else 0.0
 
 
 def _codes_of(settings: DriverSettings) -> tuple[ErrorCode, ErrorCode]:

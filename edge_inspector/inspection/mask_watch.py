@@ -37,8 +37,10 @@ class MaskWatch:
 
     def complaint(self, in_use: Collection[Criteria]) -> str:
         """Why no part can be found defective. "" if nothing indicates that."""
+        if self._loudest > FEW:  # as with nearly every mask of a good model
+            return ""
         counts = min((level(limit) for each in in_use for limit in each.limits.values()), default=0.0)
-        if self._loudest > FEW or self._loudest >= counts:
+        if self._loudest >= counts:
             return ""
         if self._blind:
             return self._blind

@@ -33,8 +33,11 @@ def picture_figures(image: Image) -> PictureFigures:
     height, width = image.shape[:2]
     step = max(1, height // _ROWS)
     rows = np.ascontiguousarray(image[::step])
-    # Three passes of plain operations take half the time of one histogram, and a fifth of it for a large picture.
-    mean = float(cv2.sumElems(rows.reshape(1, -1))[0]) / rows.size
+    flat = rows.reshape(rows.shape[0], -1)
+    # Plain passes take half the time of one histogram, and a fifth of it for a large picture. With a sensor's noise the
+    # sums of columns and rows are never the same twice. A checksum of all bytes takes as long as the rest together.
+    columns, lines = (cv2.reduce(flat, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S) for axis in (0, 1))
+    mean = int(lines.sum()) / rows.size
     changes = 0.0
     if width > 2 and height > 2:
         across = _mean_square(rows[:, 2:], rows[:, :-2])
@@ -45,7 +48,7 @@ def picture_figures(image: Image) -> PictureFigures:
         dark=np.count_nonzero(rows <= _DARKEST) / rows.size,
         saturated=np.count_nonzero(rows >= _BRIGHTEST) / rows.size,
         sharpness=100 * changes / max(mean, 1.0),
-        fingerprint=zlib.crc32(rows.data),
+        fingerprint=zlib.crc32(columns.data, zlib.crc32(lines.data)),
     )
 
 

@@ -44,16 +44,21 @@ def signature(image: Image, figures: PictureFigures | None = None) -> Signature:
     grey = cv2.cvtColor(rows, cv2.COLOR_BGR2GRAY) if rows.ndim == 3 else rows
     coarse = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
     cells = cv2.resize(coarse, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)
-    mean, spread = max(1.0, float(cells.mean())), float(cv2.meanStdDev(grey)[1][0, 0])
-    return np.array(
-        [
-            math.log(1 + figures.mean),
-            math.log(0.1 + figures.sharpness),
-            math.log(0.5 + 100 * spread / mean),
-            math.log((0.5 + float(coarse.std())) / (0.5 + spread)),
-            *(cells.ravel() / mean - 1),
-        ]
+    mean, spread, grain = max(1.0, cv2.mean(cells)[0]), _spread(grey), _spread(coarse)
+    seen = np.empty(_LENGTH)
+    seen[: len(_FIGURES)] = (
+        math.log(1 + figures.mean),
+        math.log(0.1 + figures.sharpness),
+        math.log(0.5 + 100 * spread / mean),
+        math.log((0.5 + grain) / (0.5 + spread)),
     )
+    seen[len(_FIGURES) :] = cells.ravel() / mean - 1
+    return seen
+
+
+def _spread(grey: Image | NDArray[np.float32]) -> float:
+    """The standard deviation."""
+    return float(cv2.meanStdDev(grey)[1][0, 0])
 
 
 class CameraGuard(Table):
@@ -112,12 +117,15 @@ def learn(signatures: Sequence[Signature]) -> CameraGuard:
 def blind_to(guard: CameraGuard) -> list[str]:
     """Those of some pictures without a part that this guard would let pass."""
     brightness = float(np.clip(math.exp(guard.middle[0]) - 1, 0, 255))
-    chance = np.random.default_rng(1)
+    cv2.setRNGSeed(1)
     plain = np.full((256, 256), round(brightness), np.uint8)
+    noise, chance = np.empty(plain.shape, np.int16), np.empty_like(plain)
+    cv2.randn(noise, 0, 3)
+    cv2.randu(chance, 0, 256)
     empty = {
         "plain grey": plain,
-        "grey with a sensor's noise": np.clip(plain + chance.normal(0, 3, plain.shape), 0, 255).astype(np.uint8),
-        "nothing but noise": chance.integers(0, 256, plain.shape).astype(np.uint8),
+        "grey with a sensor's noise": np.clip(plain + noise, 0, 255).astype(np.uint8),
+        "nothing but noise": chance,
     }
     return [name for name, picture in empty.items() if not guard.objection(signature(picture))]
 

@@ -32,6 +32,8 @@ class TriggerIntake:
         self.behind = False
         if heard.run_key != self._run:
             return self._first_contact(heard)
+        if heard.trigger_seq <= self._last:
+            return []
         shown = {trigger.part_seq: trigger for trigger in heard.triggers}
         gone = heard.trigger_seq - TRIGGER_SLOTS
         found: list[tuple[Trigger, Reason]] = []

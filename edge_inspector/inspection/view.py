@@ -97,7 +97,7 @@ class Look:
             origin, part = (left, top), mask[:, top:bottom, left:right]
             if judged is not None:
                 part = np.bitwise_and(part, judged)
-                peaks = [int(plane.max(initial=0)) for plane in part]
+                peaks = _peaks(part)
         # Most masks are clean. A class needs no search if no pixel reaches its level.
         reached = {
             name: limits[name]
@@ -137,7 +137,7 @@ class _Levels(NamedTuple):
 
     @classmethod
     def of(cls, mask: Image) -> Self:
-        return cls(mask, [int(plane.max(initial=0)) for plane in mask])
+        return cls(mask, _peaks(mask))
 
     @property
     def confidence(self) -> float:
@@ -151,3 +151,9 @@ class _Levels(NamedTuple):
         """
         mask = self.mask
         return all(peak == 255 for peak in self.peaks) and int(mask.min(initial=255)) == 255 and mask.size > 0
+
+
+def _peaks(mask: Image) -> list[int]:
+    """The largest value of each class, in one call: each call may have to wait for the interpreter's lock."""
+    peaks: list[int] = mask.max(axis=(1, 2), initial=0).tolist()
+    return peaks

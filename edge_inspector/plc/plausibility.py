@@ -117,7 +117,7 @@ class Numbers:
         """The evidence that part numbers are used a second time. Empty if there is none."""
         if heard.trigger_seq < last.trigger_seq:
             return f"trigger_seq fell from {last.trigger_seq} to {heard.trigger_seq}"
-        for trigger in heard.triggers:
+        for trigger in heard.triggers if not _same_parts(heard, last) else ():
             before = self._counts.get(trigger.part_seq, trigger.count)
             if trigger.count != before:
                 return f"part number {trigger.part_seq} was used twice, at count {before} and at {trigger.count},"
@@ -147,6 +147,8 @@ class Numbers:
             # all that time. The reading before showed another heartbeat, so this one is not older than that.
             self._since_ns = heard.asked_ns if last is None else last.asked_ns
         self._last, self._suspicion = heard, None
+        if last is not None and self._counts and _same_parts(heard, last):
+            return  # nearly always
         self._counts |= {trigger.part_seq: trigger.count for trigger in heard.triggers}
         oldest = heard.trigger_seq - TRIGGER_SLOTS
         self._counts = {part_seq: count for part_seq, count in self._counts.items() if part_seq > oldest}
@@ -155,6 +157,11 @@ class Numbers:
         """The most parts that can have come since then. As many as the ring can show are always believed."""
         elapsed_s = max(0, self._until_ns - since_ns) / 1e9
         return TRIGGER_SLOTS + int(_HASTE * self._parts_per_s * elapsed_s)
+
+
+def _same_parts(heard: PlcInput, last: PlcInput) -> bool:
+    """Whether the two readings show the same slots, decoded once."""
+    return heard.triggers is last.triggers and heard.trigger_seq == last.trigger_seq
 
 
 def _unusual(heard: PlcInput, last: PlcInput) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from edge_inspector.errors import LayoutError
@@ -24,6 +25,8 @@ class Reader:
         self._torn = 0
         self._slots_raw = b""
         self._slots: dict[int, dict[str, Any]] = {}
+        self._newest = -1
+        self._triggers: tuple[Trigger, ...] = ()
 
     def read(self, raw: bytes, asked_ns: int) -> PlcInput | None:
         """The decoded `raw`, or None if the PLC was writing it at that moment. Raises LayoutError."""
@@ -43,8 +46,11 @@ class Reader:
             slots = _triggers(raw)
             if _look_swapped(slots):
                 raise self.words_swapped("the triggers are in the wrong slots")
-            self._slots_raw, self._slots = bytes(raw[_FIRST_SLOT:]), slots
-        return _said(header, list(self._slots.values()), asked_ns)
+            self._slots_raw, self._slots, self._newest = bytes(raw[_FIRST_SLOT:]), slots, -1
+        if header["trigger_seq"] != self._newest:
+            self._newest = header["trigger_seq"]
+            self._triggers = _ring(self._slots.values(), self._newest)
+        return _said(header, self._triggers, asked_ns)
 
     def likely(self, raw: bytes) -> str:
         """The likely reason why these bytes of the block hold no header."""
@@ -81,8 +87,16 @@ def _in_place(numbers: dict[int, int]) -> bool:
     return all(number % blocks.TRIGGER_SLOTS == slot for slot, number in numbers.items())
 
 
-def _said(header: dict[str, Any], triggers: list[dict[str, Any]], asked_ns: int) -> PlcInput:
-    newest = header["trigger_seq"]
+def _ring(slots: Iterable[dict[str, Any]], newest: int) -> tuple[Trigger, ...]:
+    """The triggers up to the newest one, oldest first. A slot may show one that the header does not know yet."""
+    return tuple(
+        Trigger(found["part_seq"], found["count"], bool(found["flags"] & blocks.TRIGGER_ANSWERED))
+        for found in sorted(slots, key=lambda found: int(found["part_seq"]))
+        if newest - blocks.TRIGGER_SLOTS < found["part_seq"] <= newest
+    )
+
+
+def _said(header: dict[str, Any], triggers: tuple[Trigger, ...], asked_ns: int) -> PlcInput:
     return PlcInput(
         boot_id=header["boot_id"],
         heartbeat=header["heartbeat"],
@@ -93,12 +107,8 @@ def _said(header: dict[str, Any], triggers: list[dict[str, Any]], asked_ns: int)
         recipe_id=header["recipe_id"],
         ack_session=header["ack_session"],
         ack_seq=header["ack_seq"],
-        trigger_seq=newest,
+        trigger_seq=header["trigger_seq"],
         missing_verdicts=header["missing_verdicts"],
-        triggers=tuple(
-            Trigger(found["part_seq"], found["count"], bool(found["flags"] & blocks.TRIGGER_ANSWERED))
-            for found in sorted(triggers, key=lambda found: int(found["part_seq"]))
-            if newest - blocks.TRIGGER_SLOTS < found["part_seq"] <= newest
-        ),
+        triggers=triggers,
         asked_ns=asked_ns,
     )

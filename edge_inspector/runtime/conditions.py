@@ -99,7 +99,8 @@ class Conditions:
         self._vital: set[tuple[ErrorCode, str]] = set()
         self.resets = 0
         self.version = 0
-        """Counts up whenever a condition begins or ends."""
+        """Counts up whenever a condition begins or ends, or becomes vital."""
+        self._known_worst: tuple[int, tuple[ErrorCode, str] | None] = (-1, None)
 
     def phase(self, phase: StationState) -> None:
         """Set the phase of the daemon: STARTING, READY or STOPPING. It is independent of conditions."""
@@ -108,6 +109,7 @@ class Conditions:
     def is_vital(self, code: ErrorCode, subject: str) -> None:
         """At this station the condition is a fault, because promise 1 depends on this link or camera."""
         self._vital.add((code, subject))
+        self.version += 1
 
     def is_fault(self, code: ErrorCode, subject: str) -> bool:
         """Whether the condition breaks promise 1 at this station."""
@@ -218,7 +220,12 @@ class Conditions:
     def _worst(self) -> tuple[ErrorCode, str] | None:
         if not self._held:
             return None
-        return next((held for held in self.snapshot() if held[0] not in WARNINGS), None)
+        version, worst = self._known_worst
+        if version != self.version:  # each link asks for it in each exchange
+            version = self.version
+            worst = next((held for held in self.snapshot() if held[0] not in WARNINGS), None)
+            self._known_worst = version, worst
+        return worst
 
     def _gravity(self, held: Condition) -> int:
         if self.is_fault(held.code, held.subject):

@@ -84,7 +84,7 @@ class Running:
     def values(self, pictures: Sequence[Image]) -> frozenset[int]:
         """All values in the masks of these pictures. Each picture has the model's size."""
         masks = [mask for picture in pictures for mask in self.desk().segment_exact([picture])]
-        return frozenset(int(value) for mask in masks for value in np.unique(mask))
+        return frozenset(value for mask in masks for value in np.flatnonzero(np.bincount(mask.ravel())).tolist())
 
     def check_first_run(self, file: Path) -> None:
         """Check the real output shape. Exporters leave axes unnamed or misnamed, so only a run shows it."""

@@ -227,9 +227,9 @@ class Archive:
         if why and not self._allowance.take(why, len(views), verdict.decided_ns, busy=self._busy()):
             metrics.archive_left_out.labels("sampled").inc(len(views))
             why = ""
-        number = verdict.part.part_seq
-        stems = {view.camera: picture_stem(utc, view.camera, number, view.frame_id) for view in views}
-        return StoredVerdict(verdict, utc, why, stems if why else {})
+        number, shown = verdict.part.part_seq, views if why else ()
+        stems = {view.camera: picture_stem(utc, view.camera, number, view.frame_id) for view in shown}
+        return StoredVerdict(verdict, utc, why, stems)
 
     def _write_changes(self) -> None:
         if len(self._audit):

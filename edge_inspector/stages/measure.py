@@ -27,7 +27,8 @@ class _Look(Protocol):
 class Measure:
     """Measures every mask. `look(frame, mask, begun_ns, inference_ns, figures)` makes the view.
 
-    If `rejects(view)` says that its part will not be accepted, `rejected` gets the part's decision line.
+    If `rejects(view)` says that its part will not be accepted, `rejected` gets the part's decision line. The judge is
+    woken if `completes(camera)` says that this camera is the last to see a part.
     """
 
     name = "measure"
@@ -42,6 +43,7 @@ class Measure:
         *,
         rejects: Callable[[View], bool],
         rejected: Callable[[float], None],
+        completes: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._look = look
         self._masks = masks
@@ -49,6 +51,7 @@ class Measure:
         self._album = album
         self._rejects = rejects
         self._rejected = rejected
+        self._completes = completes
 
     def start(self) -> None:
         """Nothing to do at the start."""
@@ -75,7 +78,8 @@ class Measure:
             inference_ns=segmented.inference_ns,
             figures=segmented.job.figures,
         )
-        self._views.put(view)
+        # Without the last view nothing can be decided, and the judge looks every 10 ms while a part is on the belt.
+        self._views.put(view, wake=self._completes(view.camera))
         if view.defects and self._rejects(view):
             self._rejected(segmented.job.decide_by)
         self._album.put(frame, segmented.mask, segmented.by_model)

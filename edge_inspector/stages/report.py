@@ -35,6 +35,7 @@ class Report:
     """Owns one link. Verdicts that the peer does not take are kept in order and offered again.
 
     `announces`: parts come from this link. `punctual`: the gate depends on it, so that a late verdict is a fault.
+    Exchanges are `interval_s` apart, or `rest_s()` if that is longer and no part is open.
     """
 
     beat_within_s = 5.0
@@ -55,6 +56,7 @@ class Report:
         archive: Mailbox[ArchiveItem],
         announces: bool = True,
         punctual: bool = False,
+        rest_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.name = f"report-{name}"
         self._label = name
@@ -67,6 +69,7 @@ class Report:
         self._submit = submit
         self._conditions = conditions
         self._interval_ns = int(interval_s * 1e9)
+        self._rest_s = rest_s
         self._archive = archive
         self._backoff = Backoff(first_s=0.05, longest_s=0.2)  # a part may be at the gate in less than a second
         self._is_open = False
@@ -76,6 +79,7 @@ class Report:
         self._waiting: list[Verdict] = []
         self._overdue: list[Verdict] = []
         self._heartbeat = (0, 0)
+        self._told: tuple[object, ...] = ()
         self._late_ns = self._missed_ns = self._unusable_ns = 0
         self._gate = GateWatch()
         self._counted: dict[str, int] = {}
@@ -187,14 +191,17 @@ class Report:
             self._conditions.set(ErrorCode.VERDICT_LATE, self._label, why)
 
     def _exchange(self) -> None:
-        begun_ns = time.monotonic_ns()
-        heard = self._link.exchange(self._status())
+        begun_ns, status = time.monotonic_ns(), self._status()
+        heard = self._link.exchange(status)
         now = time.monotonic_ns()
         metrics.of(metrics.link_exchange_seconds, self._label).observe((now - begun_ns) / 1e9)
-        self._next_ns = begun_ns + self._interval_ns
+        rest_ns = 0 if status.busy or self._waits else int(self._rest_s() * 1e9)
+        self._next_ns = begun_ns + max(self._interval_ns, rest_ns)
         if heard is not None:
             self._announces = True
-            self._heard.put(heard if self._source else replace(heard, announces=False))
+            told, self._told = self._told, _told(heard)
+            # The judge looks every 50 ms or more often. Nothing in a reading that repeats the last one is urgent.
+            self._heard.put(heard if self._source else replace(heard, announces=False), wake=told != self._told)
             self._tell_of_missed(self._gate.hear(heard), now)
         for command in self._link.commands():
             self._submit(command)
@@ -248,3 +255,17 @@ class Report:
         self._link.close()
         self._is_open = False
         self._backoff.failed()
+
+
+def _told(heard: PlcInput) -> tuple[object, ...]:
+    """What the peer says in a reading, without what counts up in each."""
+    return (
+        heard.run_key,
+        heard.trigger_seq,
+        heard.enable,
+        heard.reset,
+        heard.challenge,
+        heard.line_running,
+        heard.recipe_id,
+        heard.missing_verdicts,
+    )

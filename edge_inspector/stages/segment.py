@@ -29,10 +29,11 @@ _FAILURES_BEFORE_REBUILD = 3
 
 
 class Segment:
-    """One of the threads that share the segmenter. It does nothing else, so that the model's cores never wait.
+    """One of the threads that share the segmenter. It does nothing else while frames wait, so the model never waits.
 
     A free thread takes the waiting frames, up to the segmenter's batch. Batches grow under load, and no frame waits for
-    a batch to fill. Masks are passed on to be measured. A frame that gets no mask is answered in `views`.
+    a batch to fill. Masks are passed on to be measured, or measured here if no frame waits. A frame without a mask is
+    answered in `views`.
 
     `models` are set if the recipes have several. Then those that `wanted(view)` look at a frame instead of `segmenter`.
     """
@@ -154,15 +155,17 @@ class Segment:
             self._unseen.answer(job.frame, job.figures, Reason.LATE)
 
     def _succeeded(self, made: list[Segmented], took_ns: int) -> None:
-        for segmented in made:
-            unmeasured = self._masks.put(segmented)
-            if unmeasured is not None:  # masks arrive faster than they are measured: the model has to wait
-                self._measure(unmeasured)
         self._failures = 0
         self._conditions.clear(ErrorCode.INFERENCE_FAILED, self.name)
         self._admission.took([each.job.decide_by for each in made], took_ns)
         metrics.inference_seconds.observe(took_ns / 1e9)
         metrics.batch_frames.observe(len(made))
+        # While no frame waits, the model loses nothing, and another thread would first have to be woken.
+        idle = not len(self._jobs) and not len(self._masks)
+        for segmented in made:
+            unmeasured = segmented if idle else self._masks.put(segmented)
+            if unmeasured is not None:  # or masks arrive faster than they are measured, and the model has to wait
+                self._measure(unmeasured)
 
     def _failed(self, jobs: list[Job], error: InferenceError) -> None:
         metrics.inference_failed.inc()

@@ -66,6 +66,11 @@ class Track:
         self._moved = (0, 0)  # the last count, and when it was new
         self._dither = random.Random()
 
+    @property
+    def stands(self) -> bool:
+        """Whether the belt has not moved for two seconds, by an encoder that answers. Any thread may ask."""
+        return self._is_open and time.monotonic_ns() - self._moved[1] > _STANDS_NS
+
     def start(self) -> None:
         """Nothing is open yet. The first step tries."""
         self._is_open = False

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 
 from edge_inspector.records import Frame, Image, Picture
 
+_LOOKS_NS = 5_000_000_000  # the live page asks four times a second
+
 
 class Album:
     """As many pictures as fit into `capacity_bytes`. The oldest are dropped first. Any thread may put and get.
 
-    Pictures that were released are only for people who look. At most `released_bytes` of them stay, and the latest of
-    each camera. Not set: as many as fit.
+    Pictures that were released are only for people who look. At most `released_bytes` of them stay, at most
+    `unseen_bytes` while nobody looks, and the latest of each camera. Not set: as many as fit.
     """
 
-    def __init__(self, capacity_bytes: int, released_bytes: int | None = None) -> None:
+    def __init__(self, capacity_bytes: int, released_bytes: int | None = None, unseen_bytes: int | None = None) -> None:
         self._capacity = capacity_bytes
         self._released_max = capacity_bytes if released_bytes is None else released_bytes
+        self._unseen_max = self._released_max if unseen_bytes is None else unseen_bytes
+        self._looked_ns: int | None = None
         self._size = self._released_size = 0
         self._pictures: OrderedDict[tuple[str, int], Picture] = OrderedDict()
         self._released: OrderedDict[tuple[str, int], Picture] = OrderedDict()
@@ -50,8 +55,11 @@ class Album:
                 return
             self._released[key] = picture
             self._released_size += _bytes(picture)
-            if self._released_size > self._released_max:
-                self._thin_out()
+            self._thin_out(self._released_max if self._is_looked_at else self._unseen_max)
+
+    def look(self) -> None:
+        """Somebody looks at pictures. For some seconds more of the released ones stay."""
+        self._looked_ns = time.monotonic_ns()
 
     def get(self, camera: str, frame_id: int) -> Picture | None:
         """This picture, if it is still there."""
@@ -63,9 +71,15 @@ class Album:
         with self._lock:
             return self._latest.get(camera)
 
-    def _thin_out(self) -> None:
+    @property
+    def _is_looked_at(self) -> bool:
+        return self._looked_ns is not None and time.monotonic_ns() - self._looked_ns < _LOOKS_NS
+
+    def _thin_out(self, most: int) -> None:
+        if self._released_size <= most:
+            return
         for key, picture in list(self._released.items()):
-            if self._released_size <= self._released_max:
+            if self._released_size <= most:
                 return
             if self._latest.get(key[0]) is not picture:
                 self._drop(key)

@@ -7,8 +7,8 @@ import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -96,8 +96,8 @@ class ResultsWriter:
                 self._insert(table, [{"part_id": part_id} | row for part_id, entry in new for row in rows_of(entry)])
             self._db.executemany(
                 "INSERT OR IGNORE INTO deliveries (part_id, link, delivered_ns)"
-                " SELECT id, :link, :delivered_ns FROM parts WHERE boot_id = :boot_id AND seq = :seq",
-                [asdict(each) for each in deliveries],
+                " SELECT id, ?, ? FROM parts WHERE boot_id = ? AND seq = ?",
+                [(each.link, each.delivered_ns, each.boot_id, each.seq) for each in deliveries],
             )
             self._insert("disagreements", [_objection_row(each) for each in objections])
 
@@ -159,14 +159,17 @@ class ResultsWriter:
             # The + makes SQLite search by id instead of using the index of dates.
             f"SELECT id, utc_us FROM {table} WHERE id > ? AND +utc_us BETWEEN ? AND ? ORDER BY id LIMIT ?",  # noqa: S608 -- a table of ours
             (self._undated[table], micros(EARLIEST), until, _FORGET),
-        ).fetchall()
-        newest = self._db.execute(f"SELECT max(id) FROM {table}").fetchone()[0] or 0  # noqa: S608 -- as above
-        self._undated[table] = dated[0][0] - 1 if dated else newest
-        old = 0
-        for row_id, utc in dated:
-            if utc >= before:
-                break
-            old = row_id
+        )
+        first = old = 0
+        with closing(dated):
+            for row_id, utc in dated:  # one by one: nearly always the first is young enough
+                first = first or row_id
+                if utc >= before:
+                    break
+                old = row_id
+        if not first:
+            newest = self._db.execute(f"SELECT max(id) FROM {table}").fetchone()[0] or 0  # noqa: S608 -- as above
+        self._undated[table] = first - 1 if first else newest
         return old
 
     def _forget(self, table: str, up_to: int, most: int) -> int:

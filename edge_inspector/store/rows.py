@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -27,9 +27,15 @@ def read_row(kind: type[Row], row: sqlite3.Row, /, **more: Any) -> Row:
 
 def defect_row(defect: Defect) -> dict[str, Any]:
     """The defect as it is kept. Its box is in the mask."""
-    row = asdict(defect)
-    del row["box_mm"]
-    return row
+    return {
+        "camera": defect.camera,
+        "defect_class": defect.defect_class,
+        "area_mm2": defect.area_mm2,
+        "length_mm": defect.length_mm,
+        "confidence": defect.confidence,
+        "x_mm": defect.x_mm,
+        "y_mm": defect.y_mm,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

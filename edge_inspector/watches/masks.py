@@ -26,6 +26,7 @@ class MaskAlarm:
         self._lock = threading.Lock()
         self._told: dict[str, str] = {}
         self._sizes: set[tuple[str, int, tuple[int, ...]]] = set()
+        self._in_use: Sequence[Criteria] = ()
 
     def __call__(
         self,
@@ -41,7 +42,9 @@ class MaskAlarm:
         by_model = mask if isinstance(mask, Mapping) else {"": mask}
         with self._lock:
             in_use = self._look.in_use()
-            self._forget({criteria.recipe.id for criteria in in_use}, {criteria.recipe.model for criteria in in_use})
+            if [*map(id, in_use)] != [*map(id, self._in_use)]:  # to compare recipes takes longer
+                self._in_use = tuple(in_use)
+                self._forget({each.recipe.id for each in in_use}, {each.recipe.model for each in in_use})
             for name, each in by_model.items():
                 judged = [criteria for criteria in in_use if name in ("", criteria.recipe.model)]
                 if judged:

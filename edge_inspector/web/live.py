@@ -44,6 +44,7 @@ class Live:
 
     def news(self) -> dict[str, Any]:
         """State, belt and figures. Of pictures and verdicts only the new ones."""
+        self._plant.album.look()
         scene = self._plant.scene()
         fresh = [verdict for verdict in scene.verdicts if verdict.seq > self._told_seq][-_STRIP:]
         entries = [self._entry(verdict) for verdict in fresh]

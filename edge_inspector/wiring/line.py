@@ -9,6 +9,8 @@ from edge_inspector.station.load import Station
 from edge_inspector.watches.placing import Geometry
 from edge_inspector.wiring.roll import web_geometry
 
+_NEAR_S = 0.01  # the judge looks this often by itself while a part is on the belt
+
 
 def line_geometry(station: Station) -> Geometry:
     """The line's lengths from the station file, converted from millimetres to encoder counts."""
@@ -29,6 +31,20 @@ def line_geometry(station: Station) -> Geometry:
         settle_ns=_settle_ns(station),
         web=web_geometry(station),
     )
+
+
+def last_views(station: Station) -> dict[int, frozenset[str]]:
+    """By recipe: the views of a part that may be the last to come.
+
+    A view that comes only a little before the last one may be slower in the model.
+    """
+    geometry = line_geometry(station)
+    offsets, near = geometry.offsets, geometry.speed_max * _NEAR_S
+    found = {}
+    for number, criteria in station.recipes.items():
+        last = max(offsets[view] for view in criteria.recipe.views)
+        found[number] = frozenset(view for view in criteria.recipe.views if offsets[view] >= last - near)
+    return found
 
 
 def line_timeline(station: Station) -> Timeline:

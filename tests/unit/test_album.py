@@ -1,6 +1,7 @@
 import threading
 
 import numpy as np
+import pytest
 from support.verdicts import frame
 
 from edge_inspector.store.album import Album
@@ -71,6 +72,27 @@ def test_of_released_pictures_a_few_and_the_latest_of_each_camera_stay() -> None
     album.release("cam1", 10)
     assert [number for number in range(1, 11) if album.get("cam1", number)] == [9, 10]
     assert album.latest("cam2") is not None
+
+
+def test_fewer_released_pictures_stay_while_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    size, now = 40 * 60 * 3, [1_000_000_000]
+    monkeypatch.setattr("edge_inspector.store.album.time.monotonic_ns", lambda: now[0])
+    album = Album(100 * size, 4 * size, size)
+
+    def there(*, after_s: float) -> list[int]:
+        now[0] += int(after_s * 1e9)
+        first = numbers[-1] + 1 if numbers else 1
+        numbers.extend(range(first, first + 8))
+        for number in numbers[-8:]:
+            album.put(frame("cam1", number), None)
+            album.release("cam1", number)
+        return [number - first for number in numbers if album.get("cam1", number)]
+
+    numbers: list[int] = []
+    assert there(after_s=0) == [7]
+    album.look()
+    assert there(after_s=1) == [4, 5, 6, 7]
+    assert there(after_s=60) == [7], "the screen is off again"
 
 
 def test_the_latest_picture_of_a_camera_stays_however_large_it_is() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge_inspector.errors import ConfigError
+from edge_inspector.runtime.realtime import name_thread
 from edge_inspector.simulation.bench import runs
 from edge_inspector.simulation.bench.budgets import Budget, broken, read_budgets
 from edge_inspector.simulation.bench.effort import PARTS_PER_S_MAX, Effort, offering
@@ -20,6 +21,7 @@ from edge_inspector.simulation.bench.interpreter import LockWatch
 from edge_inspector.simulation.bench.measures import BENCHMARKS
 from edge_inspector.simulation.bench.rounds import Figures, over
 from edge_inspector.simulation.bench.runs import CHILDREN, LineRun, ProcessSample, sample_of
+from edge_inspector.simulation.bench.standing import ThreadTally, memory_mb, standing_figures, tallies
 from edge_inspector.simulation.bench.tables import THROUGHPUT, table
 from edge_inspector.simulation.line import Line, RepeatedParts, TileParts, camera_offset_mm
 
@@ -168,6 +170,33 @@ def test_the_cpu_of_a_process_is_also_that_of_its_own() -> None:
     assert found is not None
     assert found.threads[CHILDREN] >= 0.29
     assert found.cpu_s >= found.threads[CHILDREN]
+
+
+def test_what_a_station_takes_while_it_stands_is_counted_by_kind_of_thread() -> None:
+    before = {"acquire": ThreadTally(100.0, 10), "web": ThreadTally(5.0, 4)}
+    after = {"acquire": ThreadTally(140.0, 30), "web": ThreadTally(5.0, 8), "notes": ThreadTally(2.0, 1)}
+    found = standing_figures(before, after, 2.0)
+    assert found["threads_ms_per_s"] == {"acquire": 20.0, "notes": 1.0, "web": 0.0}
+    assert found["threads_wakeups_per_s"] == {"acquire": 10.0, "web": 2.0, "notes": 0.5}
+    assert (found["cores"], found["wakeups_per_s"]) == (0.021, 12.5)
+
+
+def test_a_thread_that_waits_is_seen_by_the_kernels_count() -> None:
+    stop = threading.Event()
+
+    def wait_often() -> None:
+        name_thread("often-1")
+        while not stop.wait(0.001):
+            pass
+
+    thread = threading.Thread(target=wait_often)
+    thread.start()
+    while tallies(os.getpid()).get("often", ThreadTally()).waits < 20:
+        time.sleep(0.01)
+    stop.set()
+    thread.join()
+    memory = memory_mb(os.getpid())
+    assert 0 < memory["anonymous_mb"] < memory["rss_mb"]
 
 
 def test_energy_is_that_of_all_packages(tmp_path: Path) -> None:

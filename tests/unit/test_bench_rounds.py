@@ -17,6 +17,7 @@ from edge_inspector.simulation.bench.effort import Effort
 from edge_inspector.simulation.bench.measures import BENCHMARKS
 from edge_inspector.simulation.bench.rounds import Figures, in_turns, over
 from edge_inspector.simulation.bench.runs import LineRun, ProcessSample
+from edge_inspector.simulation.bench.standing import ThreadTally, standing_figures
 from edge_inspector.simulation.bench.tables import spread, table
 from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.options import DemoOptions
@@ -34,6 +35,7 @@ class Machine:
             monkeypatch.setattr(module, "run_line", self.run_line)
             monkeypatch.setattr(module, "RawModel", lambda *_: self)
         monkeypatch.setattr(measures, "hand_over_ms", lambda: 0.4)
+        monkeypatch.setattr(measures, "stand", self.stand)
         self.segmenter = self
         self.workers = 1
 
@@ -45,6 +47,11 @@ class Machine:
             raise EdgeInspectorError(f"the daemon ended with code 2. Its last lines:\n{REFUSED}\n1 fault found")
         self.ran.append(options)
         return whole_run(len(self.ran))
+
+    def stand(self, options: DemoOptions, seconds: float) -> Figures:
+        self.ran.append(options)
+        after = {"report": ThreadTally(20.0 * seconds, 100), "web": ThreadTally(4.0 * seconds, 50)}
+        return standing_figures({}, after, seconds) | {"rss_mb": 150.0, "anonymous_mb": 100.0}
 
 
 def whole_run(took_ms: int) -> LineRun:
@@ -121,7 +128,8 @@ def test_a_cell_is_the_median_and_the_least_and_most_unless_they_read_the_same()
 
 
 @pytest.mark.parametrize(
-    ("name", "turns"), [("latency", 3), ("growth", 3), ("position", 4), ("footprint", 1), ("realtime", 18)]
+    ("name", "turns"),
+    [("latency", 3), ("growth", 3), ("position", 4), ("footprint", 1), ("standing", 1), ("realtime", 18)],
 )
 def test_the_ways_of_a_benchmark_are_interleaved(machine: Machine, name: str, turns: int) -> None:
     BENCHMARKS[name](Effort(repeats=2, cameras=(1, 2)))
@@ -187,7 +195,7 @@ def test_a_table_has_as_many_cells_in_every_row_and_the_tail_with_its_count(name
     lines = table(name, BENCHMARKS[name](Effort(repeats=2, cameras=(1, 2)))).splitlines()
     rows = [line for line in lines if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1
-    if name not in {"throughput", "footprint"}:
+    if name not in {"throughput", "footprint", "standing"}:
         assert "p99.9" in "".join(rows)
         assert "n, views" in rows[0] if name == "position" else "n, parts" in "".join(rows)
 

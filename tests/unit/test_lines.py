@@ -14,7 +14,7 @@ from edge_inspector.simulation.line import Line
 from edge_inspector.simulation.lines.kinds import KINDS, LANES, write_kind
 from edge_inspector.station.load import Station, load_station
 from edge_inspector.watches.rolls import RollByBit
-from edge_inspector.wiring.line import line_geometry
+from edge_inspector.wiring.line import last_views, line_geometry
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "deploy" / "examples").glob("*.toml"))
@@ -60,6 +60,24 @@ def test_each_example_is_in_the_table_of_lines(path: Path) -> None:
 def test_each_kind_of_the_demo_is_in_the_table_of_lines() -> None:
     told = (ROOT / "docs" / "lines.md").read_text()
     assert [kind for kind in (*KINDS, LANES) if f"`{kind}`" not in told] == []
+
+
+@pytest.mark.parametrize(
+    ("offset_mm", "last"), [("402.5", {"side"}), ("257.0", {"top", "side"}), ("252.5", {"top", "side"})]
+)
+def test_a_part_is_complete_with_a_view_that_is_taken_last_or_just_before_it(
+    example: Path, offset_mm: str, last: set[str]
+) -> None:
+    station = load_station(changed(example, "plc-camera", ("offset_mm = 402.5", f"offset_mm = {offset_mm}")))
+    assert last_views(station) == {station.recipe.id: last}
+
+
+@pytest.mark.parametrize("path", STATIONS, ids=lambda path: path.stem)
+def test_some_view_completes_the_parts_of_each_recipe(example: Path, path: Path) -> None:
+    station = load_station(example / path.name)
+    found = last_views(station)
+    assert {number: bool(views) for number, views in found.items()} == dict.fromkeys(station.recipes, True)
+    assert all(views <= set(station.recipes[number].recipe.views) for number, views in found.items())
 
 
 @pytest.mark.parametrize("kind", KINDS)

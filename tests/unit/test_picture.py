@@ -107,6 +107,18 @@ def test_the_same_picture_again_is_frozen_unless_it_may_be() -> None:
     assert fault(noise(20, 60, seed=2), print_before) is None
 
 
+@pytest.mark.parametrize("shape", [(64, 48), (64, 48, 3), (1, 9), (9, 1)])
+def test_a_picture_that_differs_in_one_pixel_or_is_moved_is_another_one(shape: tuple[int, ...]) -> None:
+    image = noise(20, 60, shape)
+    before = picture_figures(image).fingerprint
+    other = image.copy()
+    other.flat[7] += 1
+    assert picture_figures(other).fingerprint != before
+    assert picture_figures(np.roll(image, 1, axis=int(shape[0] == 1))).fingerprint != before
+    turned = image[::-1] if shape[0] > 1 else image[:, ::-1]
+    assert picture_figures(turned).fingerprint != before
+
+
 def test_darkness_explains_more_than_repetition_or_blur() -> None:
     black = np.zeros((20, 20), np.uint8)
     assert fault(black, picture_figures(black).fingerprint, min_sharpness=1.0) is PictureFault.DARK

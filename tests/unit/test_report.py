@@ -1,7 +1,7 @@
 """One link's thread: what is urgent goes first, nothing is left behind, and only the PLC's promise is a fault."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -66,11 +66,17 @@ class Link:
 
 
 class Rig:
-    def __init__(self, link: Link, full: ErrorCode = ErrorCode.PLC_RING_FULL) -> None:
+    def __init__(
+        self,
+        link: Link,
+        full: ErrorCode = ErrorCode.PLC_RING_FULL,
+        judge: Mailbox[JudgeItem] | None = None,
+        rest_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.status = READY
         self.conditions = Conditions()
         self.conditions.phase(StationState.READY)
         self.verdicts: Mailbox[Verdict] = Mailbox("plc", 4096)
-        judge: Mailbox[JudgeItem] = Mailbox("judge", 4096)
         archive: Mailbox[ArchiveItem] = Mailbox("archive", 8192)
         self.report = Report(
             "plc",
@@ -78,12 +84,13 @@ class Rig:
             lost=ErrorCode.PLC_LOST,
             full=full,
             verdicts=self.verdicts,
-            heard=judge,
-            status=lambda: READY,
+            heard=Mailbox("judge", 4096) if judge is None else judge,
+            status=lambda: self.status,
             submit=lambda _: None,
             conditions=self.conditions,
             interval_s=0.001,
             archive=archive,
+            rest_s=rest_s,
         )
         self.report.start()
         self.report.step()
@@ -314,3 +321,51 @@ def test_a_link_whose_own_files_refuse_it_does_not_say_that_its_peer_is_lost(mon
     while rig.conditions.snapshot() and time.monotonic() < until:
         rig.report.step()
     assert rig.conditions.snapshot() == []
+
+
+def test_a_reading_wakes_the_judge_only_if_the_peer_says_something_new() -> None:
+    woken: dict[int, bool] = {}  # by heartbeat: a slow machine may exchange twice in a step
+
+    class Noted(Mailbox[JudgeItem]):
+        def put(self, item: JudgeItem, *, wake: bool = True) -> JudgeItem | None:
+            assert isinstance(item, PlcInput)
+            woken.setdefault(item.heartbeat, wake)
+            return super().put(item, wake=wake)
+
+    link = Link(HEARD)
+    rig = Rig(link, judge=Noted("judge", 4096))
+    for heard in (
+        replace(HEARD, heartbeat=2, asked_ns=5),
+        replace(HEARD, heartbeat=3, trigger_seq=1),
+        replace(HEARD, heartbeat=4, trigger_seq=1, ack_seq=1),
+        replace(HEARD, heartbeat=5, trigger_seq=1, enable=False),
+        replace(HEARD, heartbeat=6, trigger_seq=1, enable=False, run=1),
+    ):
+        link.says(heard)
+        exchanged(rig)
+    assert woken == {1: True, 2: False, 3: True, 4: False, 5: True, 6: True}, "each is in the mailbox"
+
+
+def test_exchanges_are_rarer_while_the_belt_stands_but_not_with_a_part_on_it_and_verdicts_go_at_once() -> None:
+    heard: list[StationStatus] = []
+
+    class Counting(Link):
+        def exchange(self, status: StationStatus) -> PlcInput | None:
+            heard.append(status)
+            return super().exchange(status)
+
+    rest_s = [0.0]
+    rig = Rig(link := Counting(HEARD), rest_s=lambda: rest_s[0])
+    rig.status = replace(READY, busy=True)
+    rest_s[0] = 3600.0
+    before = len(heard)
+    exchanged(rig)
+    exchanged(rig)
+    assert len(heard) >= before + 2, "a part is on the belt"
+    rig.status = READY
+    exchanged(rig)
+    before = len(heard)
+    rig.verdicts.put(due(1, 60))
+    exchanged(rig)
+    assert link.taken == [1]
+    assert len(heard) == before, "the next one is in an hour"

@@ -1,6 +1,7 @@
 """The model's threads and the one that measures masks: who waits for whom, and what becomes of a frame."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,6 +134,45 @@ def test_a_view_has_what_acquire_saw_and_its_picture_is_in_the_album(room: Room)
     kept = room.album.get("cam1", 4)
     assert kept is not None
     assert kept.mask is not None
+
+
+def test_a_mask_is_measured_at_once_while_no_frame_waits_and_no_mask_either(room: Room) -> None:
+    room.offer(1)
+    room.segment.step()
+    assert [view.frame_id for view in room.seen()] == [1]
+    room.offer(2, 3, 4)
+    room.segment.step()
+    room.measure.step()
+    assert (len(room.jobs), len(room.masks)) == (1, 1)
+    assert [view.frame_id for view in room.seen()] == [4]
+    room.segment.step()
+    assert (len(room.jobs), len(room.masks)) == (0, 2), "earlier masks go first"
+    assert room.seen() == []
+
+
+def test_only_the_view_that_can_complete_a_part_wakes_the_judge(room: Room) -> None:
+    woken: list[bool] = []
+    put = room.views.put
+
+    def noted(item: JudgeItem, *, wake: bool = True) -> JudgeItem | None:
+        woken.append(wake)
+        return put(item, wake=wake)
+
+    room.views.put = noted  # type: ignore[method-assign]
+    measure = Measure(
+        room.look,
+        room.masks,
+        room.views,
+        room.album,
+        rejects=lambda _: False,
+        rejected=room.rejected.append,
+        completes=lambda camera: camera == "last",
+    )
+    for number, camera in enumerate(("first", "last"), 1):
+        job = Job(replace(frame(frame_id=number), camera=camera), 1.0, FIGURES)
+        measure.measure(Segmented(job, np.zeros(SHAPE, np.uint8), 1, 1))
+    assert woken == [False, True]
+    assert [view.camera for view in room.seen()] == ["first", "last"]
 
 
 def test_masks_that_find_no_room_are_measured_by_the_model_s_own_thread(room: Room) -> None:

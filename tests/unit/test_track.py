@@ -132,3 +132,17 @@ def test_of_many_epochs_a_few_are_told_and_the_others_counted(caplog: pytest.Log
     assert begun[3] == "encoder epoch 501 begins (boot 00000007), 497 earlier ones were not logged"
     assert begun[4] == "encoder epoch 502 begins (boot 00000007)"
     assert len(begun) == 6
+
+
+def test_a_belt_stands_if_an_encoder_that_answers_shows_no_new_count_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = Rig()
+    assert not rig.track.stands, "nobody has heard of it yet"
+    rig.show(0, 60, 120)
+    monkeypatch.setattr("edge_inspector.stages.track._STANDS_NS", 10**18)
+    assert not rig.track.stands
+    monkeypatch.setattr("edge_inspector.stages.track._STANDS_NS", -(10**18))
+    assert rig.track.stands
+    rig.track.stop(failed=False)
+    assert not rig.track.stands

@@ -21,6 +21,7 @@ from edge_inspector.simulation.bench.raw import RawModel, RawRuntime, hand_over_
 from edge_inspector.simulation.bench.realtime import realtime
 from edge_inspector.simulation.bench.rounds import Figures, in_turns, over
 from edge_inspector.simulation.bench.runs import LineRun, run_line
+from edge_inspector.simulation.bench.standing import stand
 from edge_inspector.simulation.options import DemoOptions
 
 _CAMERAS = 8
@@ -93,6 +94,11 @@ def footprint(effort: Effort) -> Figures:
     return over([resident() for _ in range(effort.repeats)])
 
 
+def standing(effort: Effort) -> Figures:
+    """CPU, wake-ups and memory with four GigE Vision cameras and both links, while the line stands."""
+    return over([stand(DemoOptions(gige=True), effort.seconds) for _ in range(effort.repeats)])
+
+
 def allocations(effort: Effort) -> Figures:
     """Memory that one frame takes on its way from camera to judge: at its peak, for good, and in page faults."""
     return allocations_per_frame(effort.model, effort.runtime)
@@ -105,6 +111,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Figures]] = {
     "position": position,
     "realtime": realtime,
     "footprint": footprint,
+    "standing": standing,
     "allocations": allocations,
 }
 

@@ -159,6 +159,16 @@ def _footprint(found: Figures) -> str:
     return _markdown(["four GigE Vision cameras", ""], [[label, spread(found, key)] for key, label in names.items()])
 
 
+def _standing(found: Figures) -> str:
+    names = {"cores": "CPU, cores", "wakeups_per_s": "wake-ups a second"}
+    names |= {"rss_mb": "resident memory, MiB", "anonymous_mb": "of it not of files, MiB"}
+    rows = [[label, spread(found, key)] for key, label in names.items()]
+    for kind in found["threads_ms_per_s"]:
+        used, woken = (spread(found, f"threads_{what}", kind) for what in ("ms_per_s", "wakeups_per_s"))
+        rows.append([f"CPU ms/s and wake-ups a second: {kind}", f"{used}, {woken}"])
+    return _markdown(["a line that stands, four GigE Vision cameras", ""], rows)
+
+
 _TABLES: dict[str, Callable[[Figures], str]] = {
     "throughput": _throughput,
     "latency": _latency,
@@ -166,6 +176,7 @@ _TABLES: dict[str, Callable[[Figures], str]] = {
     "position": _position,
     "realtime": _realtime,
     "footprint": _footprint,
+    "standing": _standing,
 }
 
 
