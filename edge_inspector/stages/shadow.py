@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from edge_inspector import metrics
 from edge_inspector.drivers import Segmenter
-from edge_inspector.errors import InferenceError
+from edge_inspector.errors import ConfigError, InferenceError
 from edge_inspector.inspection.decision import beyond_limits
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import ArchiveItem, Disagreement, Image, Picture, View
@@ -24,6 +25,31 @@ log = logging.getLogger(__name__)
 _REST_S = 0.02
 _WAITING_MAX = 32  # disagreements carry masks: if the disk is slow, more of them are only counted
 _FAILURES_MAX = 3
+
+
+@dataclass(slots=True)
+class ShadowTally:
+    """Pictures by what both models made of them. One thread counts, any thread may look."""
+
+    accepted: int = 0
+    """Both accept it."""
+    rejected: int = 0
+    """Both reject it."""
+    missed: int = 0
+    """The first model rejects it, the shadow model does not."""
+    more: int = 0
+    """The shadow model rejects it, the first model does not."""
+    failed: int = 0
+    """The shadow model has failed."""
+
+    def count(self, first: bool, second: bool) -> None:  # noqa: FBT001 -- whether each rejects
+        """Count one picture."""
+        if first:
+            self.rejected += second
+            self.missed += not second
+        else:
+            self.more += second
+            self.accepted += not second
 
 
 class Shadow:
@@ -55,11 +81,16 @@ class Shadow:
         self._archive = archive
         self._seen: dict[str, Picture] = {}
         self._failures = 0
+        self.tally = ShadowTally()
 
     def start(self) -> None:
         """Load the model at the lowest priority."""
         go_last()
-        self._segmenter.open()
+        try:
+            self._segmenter.open()
+        except ConfigError:
+            self.tally.failed += _FAILURES_MAX
+            raise
         self._failures = 0
         log.info("shadow model %s runs", self._segmenter.info.label)
 
@@ -101,6 +132,7 @@ class Shadow:
         if first.recipe_id != second.recipe_id:
             return  # the recipe changed in between
         rejects = [_rejects(view, look) for view, look in ((first, self._first), (second, self._second))]
+        self.tally.count(*rejects)
         if rejects[0] == rejects[1]:
             metrics.shadow_views.labels("agrees").inc()
             return
@@ -122,6 +154,7 @@ class Shadow:
 
     def _failed(self, error: InferenceError) -> None:
         self._failures += 1
+        self.tally.failed += 1
         log.warning("shadow: %s", error)
         if self._failures >= _FAILURES_MAX:
             raise error

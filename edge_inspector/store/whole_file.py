@@ -76,6 +76,13 @@ def draft_of(path: Path, *, synced: bool = True) -> Iterator[Path]:
         _sync_folder(path.parent)
 
 
+def sync_tree(folder: Path) -> None:
+    """What is in the folder, and the folder itself, stays after a power cut. Raises OSError."""
+    for each in folder.rglob("*"):
+        (_sync_folder if each.is_dir() else _sync)(each)
+    _sync_folder(folder)
+
+
 def _drop(draft: Path) -> None:
     with suppress(OSError):
         draft.unlink(missing_ok=True)

@@ -1,0 +1,72 @@
+"""Whether what is on trial does well enough: pure, without a clock or a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_inspector.store.ledger import Bounds, Counts, Step, Trial
+
+_FAILURES_MOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the figures say. `breach` is why it must go back, empty if it need not."""
+
+    passed: bool = False
+    breach: str = ""
+
+
+def finding(trial: Trial) -> Finding:
+    """What the counts of a trial say in its present step.
+
+    A limit counts for the whole watch from its first picture or part on: it is broken as soon as the rest of the watch
+    cannot mend it. So a very bad model goes back early, and one bad picture is never enough.
+    """
+    counts, bounds = trial.counts, trial.bounds
+    if trial.step not in {Step.SHADOW, Step.JUDGES}:
+        return Finding()
+    judges = trial.step is Step.JUDGES
+    if breach := (_disagrees(counts, bounds, judges=judges) if bounds.pictures else "") or (
+        _rejects(counts, bounds, trial.rate_before) if judges else ""
+    ):
+        return Finding(breach=breach)
+    if judges:
+        return Finding(passed=counts.parts >= bounds.parts)
+    found = counts.rejected + counts.missed
+    return Finding(passed=_pictures(counts) >= bounds.pictures and found >= bounds.found_pictures)
+
+
+def _disagrees(counts: Counts, bounds: Bounds, *, judges: bool) -> str:
+    # Once the new model judges, the former one looks on, and the two have changed places.
+    missed, more = (counts.more, counts.missed) if judges else (counts.missed, counts.more)
+    seen, found = _pictures(counts), counts.rejected + missed
+    differ = missed + more
+    if counts.failed >= _FAILURES_MOST:
+        return f"the shadow model failed on {counts.failed} pictures"
+    if differ > (1 - bounds.agreement_min) * max(seen, bounds.pictures):
+        return f"the models disagree on {differ} of {seen} pictures, and must agree on {_percent(bounds.agreement_min)}"
+    if missed > (1 - bounds.found_min) * max(found, bounds.found_pictures):
+        return (
+            f"the new model accepts {missed} of {found} pictures that the former one rejects, and must reject "
+            f"{_percent(bounds.found_min)} of them"
+        )
+    return ""
+
+
+def _rejects(counts: Counts, bounds: Bounds, rate_before: float) -> str:
+    most = rate_before + bounds.reject_rise_max
+    if counts.not_accepted <= most * max(counts.parts, bounds.parts):
+        return ""
+    return (
+        f"{counts.not_accepted} of {counts.parts} parts were not accepted. Before it were {_percent(rate_before)}, "
+        f"and {_percent(most)} are allowed"
+    )
+
+
+def _pictures(counts: Counts) -> int:
+    return counts.accepted + counts.rejected + counts.missed + counts.more
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
