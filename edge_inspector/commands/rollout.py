@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge_inspector.rollout.drive import Drive, lines
@@ -36,15 +38,24 @@ def run(given: argparse.Namespace) -> int:
         if given.back and state.phase == "forward":
             state = state.model_copy(update={"phase": "back", "why_back": "somebody called it back"})
             save(path, state)
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
         drive = Drive(plan, package, state, path=path, tell=_tell)
-        drive.run(stop, once=given.once)
+        with _until_a_signal() as stop:
+            drive.run(stop, once=given.once)
     print("\n".join(lines(drive.state, names)), flush=True)
     if not ended(drive.state):
         print(f"not ended yet: the same command goes on. {path} has the state")
     return 0 if succeeded(drive.state) else 1
+
+
+@contextmanager
+def _until_a_signal() -> Iterator[threading.Event]:
+    stop, numbers = threading.Event(), (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _tell(line: str) -> None:

@@ -85,7 +85,7 @@ class Drive:
             return self._answered(address, partial(self._send, page))
         why = f"{self._plan.why}: {self.state.why_back}" if what == "back" and self.state.why_back else self._plan.why
         order = {
-            "id": self.state.id,
+            "id": self.state.stations[address].id or self.state.id,
             "order": what,
             "digest": self.state.digest,
             "bounds": self._plan.watch.model_dump(),
@@ -118,12 +118,13 @@ class Drive:
             return before.model_copy(update={"off": False, "refused": True, "said": str(error), "trouble": str(error)})
 
     def _seen(self, before: Seen, told: ToldStatus) -> Seen:
-        trial = _of(told, self.state.id)
+        trial = _of(told, self.state)
         if trial is None:
             arrived = told.arrived == self.state.digest
             # A station that was set up anew has forgotten it, and gets it again.
             return Seen(off=False, arrived=arrived, refused=before.refused, said=before.said, ordered=before.ordered)
         return Seen(
+            id=trial.id,
             step=trial.step,
             wanted=trial.wanted,
             passed=trial.passed,
@@ -135,8 +136,12 @@ class Drive:
         )
 
 
-def _of(told: ToldStatus, rollout: str) -> ToldTrial | None:
-    return next((each for each in (told.trial, told.last) if each is not None and each.id == rollout), None)
+def _of(told: ToldStatus, state: State) -> ToldTrial | None:
+    """What the station says of this roll-out. To call it back, that of the same package under another number, too."""
+    found = next((each for each in (told.trial, told.last) if each is not None and each.id == state.id), None)
+    if found is None and state.phase == "back" and told.trial is not None and told.trial.digest == state.digest:
+        return told.trial
+    return found
 
 
 def _line(seen: Seen) -> str:

@@ -33,6 +33,8 @@ class Seen(Table):
     refused: bool = False
     off: bool = True
     trouble: str = ""
+    id: str = ""
+    """The number by which the station knows it. Another one if the state of the plan was lost."""
     ordered: bool = False
     """An order was on its way to it. Its answer may have been lost."""
 
