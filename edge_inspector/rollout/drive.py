@@ -83,7 +83,7 @@ class Drive:
         page = self._pages[address]
         if what == "package":
             return self._answered(address, partial(self._send, page))
-        why = f"{self._plan.why}: {self.state.why_back}" if what == "back" and self.state.why_back else self._plan.why
+        why = self.state.why_back if what == "back" else self._plan.why
         order = {
             "id": self.state.stations[address].id or self.state.id,
             "order": what,

@@ -44,9 +44,9 @@ def _disagrees(counts: Counts, bounds: Bounds, *, judges: bool) -> str:
     differ = missed + more
     if counts.failed >= _FAILURES_MOST:
         return f"the shadow model failed on {counts.failed} pictures"
-    if differ > (1 - bounds.agreement_min) * max(seen, bounds.pictures):
+    if _exceeds(differ, 1 - bounds.agreement_min, max(seen, bounds.pictures)):
         return f"the models disagree on {differ} of {seen} pictures, and must agree on {_percent(bounds.agreement_min)}"
-    if missed > (1 - bounds.found_min) * max(found, bounds.found_pictures):
+    if _exceeds(missed, 1 - bounds.found_min, max(found, bounds.found_pictures)):
         return (
             f"the new model accepts {missed} of {found} pictures that the former one rejects, and must reject "
             f"{_percent(bounds.found_min)} of them"
@@ -56,12 +56,17 @@ def _disagrees(counts: Counts, bounds: Bounds, *, judges: bool) -> str:
 
 def _rejects(counts: Counts, bounds: Bounds, rate_before: float) -> str:
     most = rate_before + bounds.reject_rise_max
-    if counts.not_accepted <= most * max(counts.parts, bounds.parts):
+    if not _exceeds(counts.not_accepted, most, max(counts.parts, bounds.parts)):
         return ""
     return (
         f"{counts.not_accepted} of {counts.parts} parts were not accepted. Before it were {_percent(rate_before)}, "
         f"and {_percent(most)} are allowed"
     )
+
+
+def _exceeds(count: int, share: float, of: int) -> bool:
+    """Whether it is more than this share, although 1 - 0.8 is a little less than 0.2."""
+    return count > share * of + 1e-6
 
 
 def _pictures(counts: Counts) -> int:

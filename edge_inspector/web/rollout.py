@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Change
+from edge_inspector.runtime.realtime import go_behind
 from edge_inspector.store.users import Role
 from edge_inspector.texts import printable
 from edge_inspector.watches.rollout_checks import RefusedError
@@ -88,8 +90,10 @@ class RolloutPages:
 
 
 async def _in_thread(do: Callable[[], _Found]) -> _Found:
+    """Do it in a thread that comes behind those of the line: it hashes files, and reads the whole station anew."""
     try:
-        return await asyncio.get_running_loop().run_in_executor(None, do)
+        with ThreadPoolExecutor(1, "rollout-page", go_behind) as pool:
+            return await asyncio.get_running_loop().run_in_executor(pool, do)
     except RefusedError as error:
         raise RequestError(409, str(error)) from error
     except DeviceError as error:

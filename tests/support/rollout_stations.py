@@ -82,9 +82,9 @@ name = "plate"
 revision = {revision}
 model = "mean-1.0"
 views = ["top"]
-part_length_mm = 50
-min_pitch_mm = 60
-position_tolerance_mm = 20
+part_length_mm = 200
+min_pitch_mm = 400
+position_tolerance_mm = 150
 {classes}
 [picture]
 guard = "none"
@@ -165,7 +165,7 @@ class Works:
     def plan(self, what: Path, stations: Sequence[KeptStation], name: str = "plan", **more: Any) -> Path:
         """A plan for these stations. `more` are bounds of the watch, and `first`."""
         first = more.pop("first", 1)
-        watch = {"pictures": 12, "found_pictures": 2, "parts": 8, "agreement_min": 0.9} | more
+        watch = {"pictures": 6, "found_pictures": 1, "parts": 6, "reject_rise_max": 0.5} | more
         lines = [f'what = "{what}"', 'why = "a better net"', f"first = {first}", "[login]"]
         lines += [f'password_file = "{self.folder / "password"}"', "[ask]", "every_s = 0.3", "timeout_s = 10"]
         lines += ["[watch]", *(f"{key} = {value}" for key, value in watch.items())]
@@ -217,7 +217,8 @@ class KeptStation:
         self._off.set()
         if self._process is not None:
             end_process(self._process)
-        self._keeper.join()
+        if self._keeper.ident is not None:
+            self._keeper.join()
 
     def healthy(self) -> bool:
         """Whether its page answers, and it judges."""
@@ -327,14 +328,15 @@ class Robots:
 
 
 @contextmanager
-def kept(stations: Sequence[KeptStation], within_s: float = 120.0) -> Iterator[None]:
-    """All of them run, and answer."""
+def kept(stations: Sequence[KeptStation], within_s: float = 120.0, *, begun: bool = True) -> Iterator[None]:
+    """All of them run, and answer. If they have not begun yet, they end with the block all the same."""
     with ExitStack() as stack:
         for each in stations:
             stack.callback(each.stop)
-            each.start()
+            if begun:
+                each.start()
         until_s = time.monotonic() + within_s
-        while not all(each.healthy() for each in stations):
+        while begun and not all(each.healthy() for each in stations):
             assert time.monotonic() < until_s, [each.name for each in stations if not each.healthy()]
             time.sleep(0.1)
         yield

@@ -159,11 +159,14 @@ def test_a_station_that_falls_takes_the_other_back(recipe: Path) -> None:
         for _ in range(3):
             run.round()
         assert bad.told["trial"]["step"] == "judges"
-        bad.told |= {"trial": None, "last": bad.told["trial"] | {"step": "back", "said": "9 of 9 were not\naccepted"}}
+        bad.told |= {
+            "trial": None,
+            "last": bad.told["trial"] | {"step": "back", "said": "9 of 9 were not \x1b accepted"},
+        }
         run.run(threading.Event())
     assert good.orders[-1] == "back"
     assert bad.orders == ["shadow", "judge"]
-    assert f"goes back everywhere: {first}: 9 of 9 were not accepted" in told[-3:]
+    assert f"goes back everywhere: {first}: 9 of 9 were not \\x1b accepted" in told[-3:]
     assert not succeeded(run.state)
 
 
