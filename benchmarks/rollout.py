@@ -60,6 +60,12 @@ def all_judge_by(stations: Sequence[KeptStation], model: str) -> bool:
     return all(each.status().get("models") == [model] for each in stations)
 
 
+def taken_by(station: KeptStation) -> int:
+    """Calls that the station took, by its log."""
+    text = (station.path.parent / "daemon.log").read_text()
+    return sum("command inspect from" in line and ": done" in line for line in text.splitlines())
+
+
 def accounted(stations: Sequence[KeptStation], bodies: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Calls of the robots against verdicts at the broker."""
     told = Counter(body["part_id"] for body in bodies)
@@ -67,6 +73,7 @@ def accounted(stations: Sequence[KeptStation], bodies: Sequence[dict[str, Any]])
     unclear = [part for station in stations for part in station.unclear]
     return {
         "parts_called_and_answered": len(answered),
+        "parts_taken_by_the_stations": sum(map(taken_by, stations)),
         "answers_lost": len(unclear),
         "of_these_with_a_verdict": sum(part in told for part in unclear),
         "verdicts_at_the_broker": len(told),
@@ -86,7 +93,7 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         watch = {"first": given.first, "parts": given.parts, "pictures": given.pictures}
         found: dict[str, Any] = {}
         try:
-            with kept(stations), Robots(stations, parts=5, pause_s=given.pause_s, gap_s=given.gap_s):
+            with kept(stations, 900.0), Robots(stations, parts=5, pause_s=given.pause_s, gap_s=given.gap_s):
                 off = stations[-1]
                 off.off()
                 plan = works.plan(works.model("1.1"), stations, "good", **watch)

@@ -24,7 +24,7 @@ from edge_inspector.fleet.tables import BrokerTable, FleetFile, FleetWebTable, L
 from edge_inspector.inspection.areas import Area
 from edge_inspector.inspection.recipe import AlarmLimits, ClassLimits, PictureLimits, Recipe
 from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, Block
-from edge_inspector.rollout.tables import AskTable, LoginTable, PlanFile, StationTable
+from edge_inspector.rollout.tables import AskTable, LoginTable, PlanFile, PlanStation
 from edge_inspector.runtime.conditions import FAULTS, WARNINGS
 from edge_inspector.settings import Table
 from edge_inspector.station import tables
@@ -111,7 +111,7 @@ def reference() -> str:
                 ("login", LoginTable),
                 ("ask", AskTable),
                 ("watch", Bounds),
-                ("plan stations", StationTable),
+                ("plan stations", PlanStation),
             )
         ),
         "## Decisions and reasons\n\n" + _decisions(),

@@ -68,7 +68,7 @@ from edge_inspector.stages.record import Recording
 from edge_inspector.stages.report import Report
 from edge_inspector.stages.rollout import Rollout
 from edge_inspector.stages.segment import Segment
-from edge_inspector.stages.shadow import Shadow, ShadowTally
+from edge_inspector.stages.shadow import Shadow
 from edge_inspector.stages.track import Track
 from edge_inspector.station.adjustments import with_values
 from edge_inspector.station.load import Station
@@ -91,6 +91,7 @@ from edge_inspector.watches.placing import Geometry, gate_time
 from edge_inspector.watches.rollout_desk import RolloutDesk
 from edge_inspector.watches.rolls import RollByBit, RollTeller
 from edge_inspector.watches.setup import CameraSetup
+from edge_inspector.watches.shadow import ShadowTally
 from edge_inspector.watches.users import UsersWatch
 from edge_inspector.wiring.line import line_geometry, line_timing, scales_of, shots_of
 from edge_inspector.wiring.roll import overlapping, web_pieces

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from edge_inspector.errors import DeviceError
-from edge_inspector.store.ledger import Counts, Step
+from edge_inspector.store.ledger import RolloutStep, TrialCounts
 from edge_inspector.texts import printable
 
 _ANSWER_BYTES: Final = 256 * 1024
@@ -24,25 +24,25 @@ _LONGEST: Final = 300
 Line = Annotated[str, AfterValidator(lambda text: printable(text)[:_LONGEST])]
 
 
-class _Told(BaseModel):
+class _Said(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class ToldTrial(_Told):
+class ToldTrial(_Said):
     """A roll-out as the station tells of it."""
 
     id: str
     digest: str
-    step: Step
-    wanted: Step | None = None
+    step: RolloutStep
+    wanted: RolloutStep | None = None
     passed: bool = False
-    counts: Counts = Counts()
+    counts: TrialCounts = TrialCounts()
     said: Line = ""
     name: Line = ""
     by: Line = ""
 
 
-class ToldStatus(_Told):
+class ToldStatus(_Said):
     """What a station says of its roll-outs."""
 
     station: Line

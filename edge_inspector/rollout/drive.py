@@ -145,9 +145,11 @@ def _of(told: ToldStatus, state: State) -> ToldTrial | None:
 
 
 def _line(seen: Seen) -> str:
-    """What is shown of a station. Counts are left out, since they change all the time."""
+    """What is shown of a station. TrialCounts are left out, since they change all the time."""
     if seen.refused:
         return f"refuses: {seen.said}"
+    if seen.removed:
+        return f"{seen.step}, and not in the plan any more: put it back to call it back"
     if seen.off:
         return f"does not answer{f' ({seen.step})' if seen.step else ''}"
     words = [str(seen.step) if seen.step else ("ready" if seen.arrived else "has nothing yet")]

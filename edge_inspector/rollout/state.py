@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from edge_inspector.errors import ConfigError, DeviceError, EdgeInspectorError, Fault
 from edge_inspector.settings import Table
-from edge_inspector.store.ledger import Counts, Step
+from edge_inspector.store.ledger import RolloutStep, TrialCounts
 from edge_inspector.store.whole_file import replace_file
 
 _LARGEST: Final = 8 << 20
@@ -23,15 +23,17 @@ _LARGEST: Final = 8 << 20
 class Seen(Table):
     """The latest that is known of a station. `step` is None before it has anything of this roll-out."""
 
-    step: Step | None = None
-    wanted: Step | None = None
+    step: RolloutStep | None = None
+    wanted: RolloutStep | None = None
     passed: bool = False
-    counts: Counts = Counts()
+    counts: TrialCounts = TrialCounts()
     said: str = ""
     """Why it went back, or why it refuses."""
     arrived: bool = False
     refused: bool = False
     off: bool = True
+    removed: bool = False
+    """It is not in the plan any more."""
     trouble: str = ""
     id: str = ""
     """The number by which the station knows it. Another one if the state of the plan was lost."""
@@ -74,7 +76,11 @@ def begun(path: Path, *, digest: str, name: str, addresses: list[str]) -> State:
         what = f"is of another package than {name} as it is now. Give this roll-out a plan file of its own"
         raise ConfigError([Fault(str(path), what)])
     stations = {address: _asked_again(found.stations.get(address, Seen())) for address in addresses}
-    gone = {address: seen for address, seen in found.stations.items() if address not in stations and _has_it(seen)}
+    gone = {
+        address: seen.model_copy(update={"removed": True})
+        for address, seen in found.stations.items()
+        if address not in stations and _has_it(seen)
+    }
     return found.model_copy(update={"stations": {**stations, **gone}})
 
 
@@ -107,8 +113,9 @@ def alone(path: Path) -> Iterator[None]:
 
 def _asked_again(seen: Seen) -> Seen:
     """What a station refused may be mended by now."""
-    return seen.model_copy(update={"refused": False, "said": ""}) if seen.refused else seen
+    change = {"removed": False} | ({"refused": False, "said": ""} if seen.refused else {})
+    return seen.model_copy(update=change)
 
 
 def _has_it(seen: Seen) -> bool:
-    return seen.step in {Step.WAITS, Step.SHADOW, Step.JUDGES}
+    return seen.step in {RolloutStep.WAITS, RolloutStep.SHADOW, RolloutStep.JUDGES}

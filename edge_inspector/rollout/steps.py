@@ -6,22 +6,24 @@ from collections.abc import Iterator
 from typing import Literal
 
 from edge_inspector.rollout.state import Seen, State
-from edge_inspector.store.ledger import Step
+from edge_inspector.store.ledger import RolloutStep
 
 What = Literal["package", "shadow", "judge", "keep", "back"]
 
-_UNDER_WAY = {Step.WAITS, Step.SHADOW, Step.JUDGES}
+_UNDER_WAY = {RolloutStep.WAITS, RolloutStep.SHADOW, RolloutStep.JUDGES}
 
 
 def advanced(state: State, *, first: int) -> State:
     """The state after the stations were heard: whether it goes back everywhere, and whether it is kept."""
     if state.phase == "forward" and not state.kept:
-        fallen = [(at, seen) for at, seen in state.stations.items() if seen.step is Step.BACK or _goes_back(seen)]
+        fallen = [
+            (at, seen) for at, seen in state.stations.items() if seen.step is RolloutStep.BACK or _goes_back(seen)
+        ]
         if fallen:
             at, seen = fallen[0]
             return state.model_copy(update={"phase": "back", "why_back": f"{at}: {seen.said}"})
-        here = [seen for seen in state.stations.values() if not seen.off and not seen.refused]
-        if len(here) >= min(first, len(state.stations)) and all(_has_passed(seen) for seen in here):
+        here = [seen for seen in _asked(state) if seen.step is not None or not (seen.off or seen.refused)]
+        if len(here) >= min(first, len(_asked(state))) and all(_has_passed(seen) for seen in here):
             return state.model_copy(update={"kept": True})
     return state
 
@@ -51,36 +53,40 @@ def _next(seen: Seen, *, may_judge: bool, shadow: bool, kept: bool) -> What | No
         if shadow:
             return "shadow"
         return "judge" if may_judge else None
-    if seen.step is Step.SHADOW and seen.passed and seen.wanted is None:
+    if seen.step is RolloutStep.SHADOW and seen.passed and seen.wanted is None:
         return "judge" if may_judge else None
-    if seen.step is Step.JUDGES and seen.passed and seen.wanted is None and kept:
+    if seen.step is RolloutStep.JUDGES and seen.passed and seen.wanted is None and kept:
         return "keep"
     return None
 
 
 def ended(state: State) -> bool:
     """Whether nothing is left to do: kept by all, or by nobody any more."""
-    stations = state.stations.values()
     if state.phase == "back":
-        return not any(seen.step in _UNDER_WAY or _may_have_it(seen) for seen in stations)
-    return all(seen.refused or seen.step in {Step.KEPT, Step.BACK} for seen in stations)
+        return not any(seen.step in _UNDER_WAY or _may_have_it(seen) for seen in state.stations.values())
+    return all(seen.refused or seen.step in {RolloutStep.KEPT, RolloutStep.BACK} for seen in _asked(state))
 
 
 def succeeded(state: State) -> bool:
     """Whether every station keeps it."""
-    return state.phase == "forward" and all(seen.step is Step.KEPT for seen in state.stations.values())
+    return state.phase == "forward" and all(seen.step is RolloutStep.KEPT for seen in _asked(state))
+
+
+def _asked(state: State) -> list[Seen]:
+    """The stations of the plan, as it is now."""
+    return [seen for seen in state.stations.values() if not seen.removed]
 
 
 def _judges(seen: Seen) -> bool:
-    return seen.step in {Step.JUDGES, Step.KEPT} or seen.wanted is Step.JUDGES
+    return seen.step in {RolloutStep.JUDGES, RolloutStep.KEPT} or seen.wanted is RolloutStep.JUDGES
 
 
 def _has_passed(seen: Seen) -> bool:
-    return seen.step is Step.KEPT or (seen.step is Step.JUDGES and seen.passed)
+    return seen.step is RolloutStep.KEPT or (seen.step is RolloutStep.JUDGES and seen.passed)
 
 
 def _goes_back(seen: Seen) -> bool:
-    return seen.wanted is Step.BACK
+    return seen.wanted is RolloutStep.BACK
 
 
 def _may_have_it(seen: Seen) -> bool:

@@ -44,7 +44,7 @@ class AskTable(Table):
     """Allow http to other machines. The password can then be read on the way."""
 
 
-class StationTable(Table):
+class PlanStation(Table):
     """One station. They take their turn in this order."""
 
     address: Address
@@ -70,7 +70,7 @@ class PlanFile(Table):
     """How the stations are asked."""
     watch: Bounds = Bounds()
     """When it is good enough for the next step, and when it goes back."""
-    stations: Annotated[list[StationTable], Field(min_length=1, max_length=1000)]
+    stations: Annotated[list[PlanStation], Field(min_length=1, max_length=1000)]
     """The stations, one table each."""
 
 
@@ -91,7 +91,7 @@ def read_plan(path: Path) -> PlanFile:
     return file
 
 
-def password_of(file: PlanFile, station: StationTable) -> str:
+def password_of(file: PlanFile, station: PlanStation) -> str:
     """The password for this station. Raises OSError, ValueError."""
     path = station.password_file or file.login.password_file
     if path.stat().st_size > _PASSWORD_BYTES:

@@ -10,11 +10,11 @@ from pathlib import Path
 from edge_inspector.errors import DeviceError
 from edge_inspector.records import Change, Scene, StationStatus
 from edge_inspector.runtime.realtime import go_behind
-from edge_inspector.stages.shadow import ShadowTally
-from edge_inspector.store.ledger import Counts, Step, Trial
+from edge_inspector.store.ledger import RolloutStep, Trial, TrialCounts
 from edge_inspector.store.results_file import open_results
 from edge_inspector.watches.rollout import finding
 from edge_inspector.watches.rollout_desk import RolloutDesk
+from edge_inspector.watches.shadow import ShadowTally
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Rollout:
         self._decided = -1
         self._busy_s = self._counted_s = self._kept_s = time.monotonic()
         trial = desk.ledger.trial
-        self._before = trial.counts if trial is not None else Counts()
+        self._before = trial.counts if trial is not None else TrialCounts()
         self._step = trial.step if trial is not None else None
 
     def start(self) -> None:
@@ -85,7 +85,7 @@ class Rollout:
     def stop(self, *, failed: bool) -> None:
         """The station ends in order, so what is on trial has not ended it."""
         trial = self._desk.ledger.trial
-        if failed or self._left or trial is None or trial.step is Step.WAITS:
+        if failed or self._left or trial is None or trial.step is RolloutStep.WAITS:
             return
         try:
             self._desk.note(starts=0, counts=self._counts(trial))
@@ -94,14 +94,14 @@ class Rollout:
 
     def _watch(self, trial: Trial) -> None:
         now_s = time.monotonic()
-        if trial.step is Step.WAITS or now_s - self._counted_s < _COUNT_S:
+        if trial.step is RolloutStep.WAITS or now_s - self._counted_s < _COUNT_S:
             return
         self._counted_s = now_s
         counts = self._counts(trial)
         found = finding(trial.model_copy(update={"counts": counts}))
-        if found.breach and trial.wanted is not Step.BACK:
+        if found.breach and trial.wanted is not RolloutStep.BACK:
             log.warning("roll-out %s of %s goes back at the next stop: %s", trial.id, trial.name, found.breach)
-            self._desk.note(wanted=Step.BACK, said=found.breach, passed=False, counts=counts)
+            self._desk.note(wanted=RolloutStep.BACK, said=found.breach, passed=False, counts=counts)
             self._keep(Change("station", "rollout watch", trial.replaces, before=trial.name, why=found.breach))
         elif found.passed and not trial.passed:
             log.info("roll-out %s: %s has passed as %s", trial.id, trial.name, trial.step)
@@ -110,13 +110,13 @@ class Rollout:
             self._kept_s = now_s
             self._desk.note(counts=counts)
 
-    def _counts(self, trial: Trial) -> Counts:
+    def _counts(self, trial: Trial) -> TrialCounts:
         """Pictures from the shadow's thread, and parts from the results, so that no clock counts."""
         before, tally = self._before, self._tally
         if trial.step is not self._step:
             return trial.counts
-        parts, not_accepted = self._parts_after(trial.after_id) if trial.step is Step.JUDGES else (0, 0)
-        return Counts(
+        parts, not_accepted = self._parts_after(trial.after_id) if trial.step is RolloutStep.JUDGES else (0, 0)
+        return TrialCounts(
             accepted=before.accepted + tally.accepted,
             rejected=before.rejected + tally.rejected,
             missed=before.missed + tally.missed,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from edge_inspector import metrics
 from edge_inspector.drivers import Segmenter
@@ -19,37 +18,13 @@ from edge_inspector.records import ArchiveItem, Disagreement, Image, Picture, Vi
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.realtime import go_last
 from edge_inspector.store.album import Album
+from edge_inspector.watches.shadow import ShadowTally
 
 log = logging.getLogger(__name__)
 
 _REST_S = 0.02
 _WAITING_MAX = 32  # disagreements carry masks: if the disk is slow, more of them are only counted
 _FAILURES_MAX = 3
-
-
-@dataclass(slots=True)
-class ShadowTally:
-    """Pictures by what both models made of them. One thread counts, any thread may look."""
-
-    accepted: int = 0
-    """Both accept it."""
-    rejected: int = 0
-    """Both reject it."""
-    missed: int = 0
-    """The first model rejects it, the shadow model does not."""
-    more: int = 0
-    """The shadow model rejects it, the first model does not."""
-    failed: int = 0
-    """The shadow model has failed."""
-
-    def count(self, first: bool, second: bool) -> None:  # noqa: FBT001 -- whether each rejects
-        """Count one picture."""
-        if first:
-            self.rejected += second
-            self.missed += not second
-        else:
-            self.more += second
-            self.accepted += not second
 
 
 class Shadow:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.station.tables import ShadowTable, StationFile
-from edge_inspector.store.ledger import Ledger, Step, Trial, model_place, read_ledger, recipe_place
+from edge_inspector.store.ledger import Ledger, RolloutStep, Trial, model_place, read_ledger, recipe_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ def with_ledger(state_dir: Path, ledger: Ledger) -> Delivered:
     return Delivered(
         state_dir,
         ledger,
-        looks_on=trial if step is Step.SHADOW else None,
-        judges=trial if step is Step.JUDGES else None,
+        looks_on=trial if step is RolloutStep.SHADOW else None,
+        judges=trial if step is RolloutStep.JUDGES else None,
     )
 
 

@@ -44,7 +44,7 @@ class Bounds(Table):
     """Largest rise of the share of parts that are not accepted, against as many parts before."""
 
 
-class Step(StrEnum):
+class RolloutStep(StrEnum):
     """How far a roll-out is at this station."""
 
     WAITS = "waits"
@@ -59,8 +59,8 @@ class Step(StrEnum):
     """It has gone back."""
 
 
-class Counts(Table):
-    """What was counted since the step began. The first five are pictures, see `ShadowTally`."""
+class TrialCounts(Table):
+    """What was counted since the step began. The first five are pictures, see `watches/shadow.py`."""
 
     accepted: int = 0
     rejected: int = 0
@@ -88,17 +88,17 @@ class Trial(Arrived):
     bounds: Bounds
     by: str
     why: str = ""
-    step: Step = Step.WAITS
-    wanted: Step | None = None
+    step: RolloutStep = RolloutStep.WAITS
+    wanted: RolloutStep | None = None
     passed: bool = False
-    counts: Counts = Counts()
+    counts: TrialCounts = TrialCounts()
     after_id: int = 0
     rate_before: float = 0.0
     starts: int = 0
     said: str = ""
 
 
-class RecipeInForce(Table):
+class DeliveredRecipe(Table):
     """A recipe that counts instead of its file, as long as that file has the SHA-256 `base`."""
 
     base: str
@@ -110,7 +110,7 @@ class Ledger(Table):
 
     format: Literal[1] = 1
     models: dict[str, str] = Field(default_factory=dict)
-    recipes: dict[str, RecipeInForce] = Field(default_factory=dict)
+    recipes: dict[str, DeliveredRecipe] = Field(default_factory=dict)
     newest: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     arrived: Arrived | None = None
     trial: Trial | None = None
@@ -124,7 +124,7 @@ class Ledger(Table):
             name = after
         return name
 
-    def ended(self, step: Step, said: str = "") -> Ledger:
+    def ended(self, step: RolloutStep, said: str = "") -> Ledger:
         """The trial has come to its end: kept or back."""
         trial = self.trial
         if trial is None:
@@ -179,7 +179,7 @@ def count_start(state_dir: Path) -> str:
     """
     ledger = read_ledger(state_dir)
     trial = ledger.trial
-    if trial is None or trial.step is Step.WAITS:
+    if trial is None or trial.step is RolloutStep.WAITS:
         return ""
     if trial.starts >= _STARTS_MOST:
         return f"the station ended {trial.starts} times out of order with it"

@@ -10,16 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from edge_inspector.errors import DeviceError
 from edge_inspector.store.signatures import objection_to_bytes, signature_path
-from edge_inspector.store.whole_file import sync_tree
+from edge_inspector.store.whole_file import draft_folder_of, replace_file
 
 _MAGIC: Final = b"edge-inspector package 1\n"
 _HEADER_MOST: Final = 1 << 20
@@ -101,27 +99,18 @@ def unpack(package: Package, parent: Path) -> Path:
 
     What was there under this name is replaced. Raises OSError.
     """
-    target, draft = parent / package.name, parent / f".{package.name}.new"
+    target = parent / package.name
     parent.mkdir(parents=True, exist_ok=True)
-    _remove(draft)
-    try:
-        inside = draft if package.is_folder else draft / package.name
+    if not package.is_folder:
+        replace_file(signature_path(target), package.signed)
+        replace_file(target, package.files[package.name])
+        return target
+    with draft_folder_of(target) as draft:
         for path, content in package.files.items():
             place = draft / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
-        signature_path(inside).write_bytes(package.signed)
-        sync_tree(draft)
-        if package.is_folder:
-            _remove(target)
-            draft.rename(target)
-        else:
-            for each in (signature_path(inside), inside):
-                each.replace(parent / each.name)
-    finally:
-        with suppress(OSError):
-            _remove(draft)
-    sync_tree(parent)
+        signature_path(draft).write_bytes(package.signed)
     return target
 
 
@@ -148,10 +137,3 @@ def _refuse_path(path: str) -> None:
     levels = path.split("/")
     if len(levels) > _LEVELS_MOST or not all(_NAME.fullmatch(level) for level in levels):
         raise ValueError(f"the package has a file that may leave its folder, or with a strange name: {path[:100]!r}")
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -76,11 +76,34 @@ def draft_of(path: Path, *, synced: bool = True) -> Iterator[Path]:
         _sync_folder(path.parent)
 
 
-def sync_tree(folder: Path) -> None:
-    """What is in the folder, and the folder itself, stays after a power cut. Raises OSError."""
-    for each in folder.rglob("*"):
-        (_sync_folder if each.is_dir() else _sync)(each)
-    _sync_folder(folder)
+@contextmanager
+def draft_folder_of(path: Path) -> Iterator[Path]:
+    """A new folder beside `path` to fill. It takes the place of `path` at the end of the block. Raises OSError.
+
+    After an error `path` is as before. A power cut leaves the old folder, the new one, or none, but never half of one.
+    """
+    draft = path.with_name(f".{path.name}.new")
+    _drop_folder(draft)
+    try:
+        draft.mkdir()
+        yield draft
+        for each in draft.rglob("*"):
+            (_sync_folder if each.is_dir() else _sync)(each)
+        _sync_folder(draft)
+        _drop_folder(path)
+        draft.rename(path)
+    except BaseException:
+        with suppress(OSError):
+            _drop_folder(draft)
+        raise
+    _sync_folder(path.parent)
+
+
+def _drop_folder(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _drop(draft: Path) -> None:

@@ -4,40 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_inspector.store.ledger import Bounds, Counts, Step, Trial
+from edge_inspector.store.ledger import Bounds, RolloutStep, Trial, TrialCounts
 
 _FAILURES_MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TrialFinding:
     """What the figures say. `breach` is why it must go back, empty if it need not."""
 
     passed: bool = False
     breach: str = ""
 
 
-def finding(trial: Trial) -> Finding:
+def finding(trial: Trial) -> TrialFinding:
     """What the counts of a trial say in its present step.
 
     A limit counts for the whole watch from its first picture or part on: it is broken as soon as the rest of the watch
     cannot mend it. So a very bad model goes back early, and one bad picture is never enough.
     """
     counts, bounds = trial.counts, trial.bounds
-    if trial.step not in {Step.SHADOW, Step.JUDGES}:
-        return Finding()
-    judges = trial.step is Step.JUDGES
+    if trial.step not in {RolloutStep.SHADOW, RolloutStep.JUDGES}:
+        return TrialFinding()
+    judges = trial.step is RolloutStep.JUDGES
     if breach := (_disagrees(counts, bounds, judges=judges) if bounds.pictures else "") or (
         _rejects(counts, bounds, trial.rate_before) if judges else ""
     ):
-        return Finding(breach=breach)
+        return TrialFinding(breach=breach)
     if judges:
-        return Finding(passed=counts.parts >= bounds.parts)
+        return TrialFinding(passed=counts.parts >= bounds.parts)
     found = counts.rejected + counts.missed
-    return Finding(passed=_pictures(counts) >= bounds.pictures and found >= bounds.found_pictures)
+    return TrialFinding(passed=_pictures(counts) >= bounds.pictures and found >= bounds.found_pictures)
 
 
-def _disagrees(counts: Counts, bounds: Bounds, *, judges: bool) -> str:
+def _disagrees(counts: TrialCounts, bounds: Bounds, *, judges: bool) -> str:
     # Once the new model judges, the former one looks on, and the two have changed places.
     missed, more = (counts.more, counts.missed) if judges else (counts.missed, counts.more)
     seen, found = _pictures(counts), counts.rejected + missed
@@ -54,7 +54,7 @@ def _disagrees(counts: Counts, bounds: Bounds, *, judges: bool) -> str:
     return ""
 
 
-def _rejects(counts: Counts, bounds: Bounds, rate_before: float) -> str:
+def _rejects(counts: TrialCounts, bounds: Bounds, rate_before: float) -> str:
     most = rate_before + bounds.reject_rise_max
     if not _exceeds(counts.not_accepted, most, max(counts.parts, bounds.parts)):
         return ""
@@ -69,7 +69,7 @@ def _exceeds(count: int, share: float, of: int) -> bool:
     return count > share * of + 1e-6
 
 
-def _pictures(counts: Counts) -> int:
+def _pictures(counts: TrialCounts) -> int:
     return counts.accepted + counts.rejected + counts.missed + counts.more
 
 

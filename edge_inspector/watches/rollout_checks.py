@@ -14,12 +14,12 @@ from edge_inspector.station.load import Station
 from edge_inspector.store.ledger import Arrived, Ledger, model_place, numbers_of, recipe_place
 
 
-class RefusedError(DeviceError):
+class RolloutRefusedError(DeviceError):
     """The station does not take it. The message says why."""
 
 
 class Checks:
-    """What this station knows of its own models and recipes. Every method raises RefusedError."""
+    """What this station knows of its own models and recipes. Every method raises RolloutRefusedError."""
 
     def __init__(self, station: Station) -> None:
         self._station = station
@@ -32,7 +32,7 @@ class Checks:
         if not version or version <= newest:
             shown, known = (".".join(map(str, each)) or "none" for each in (version, newest))
             hint = "revision" if arrived.kind == "recipe" else "version"
-            raise RefusedError(f"{arrived.name}: its {hint} is {shown}, and must be higher than {known}")
+            raise RolloutRefusedError(f"{arrived.name}: its {hint} is {shown}, and must be higher than {known}")
 
     def replaced_by(self, arrived: Arrived) -> str:
         """The model, or the file of the recipe, whose place it takes."""
@@ -41,20 +41,22 @@ class Checks:
     def _model_before(self, arrived: Arrived) -> str:
         new = self._manifest(arrived)
         if arrived.name != f"{new.name}-{new.version}":
-            raise RefusedError(f"{arrived.name}: its manifest says {new.name}-{new.version}")
+            raise RolloutRefusedError(f"{arrived.name}: its manifest says {new.name}-{new.version}")
         found = {name: info for name, info in self._infos().items() if info.name == new.name}
         if len(found) != 1:
             judging = ", ".join(sorted(self._infos()))
-            raise RefusedError(
+            raise RolloutRefusedError(
                 f"{arrived.name}: one model of the name {new.name} must judge here, and there is {judging}"
             )
         ((replaced, info),) = found.items()
         if info.classes != new.classes:
             told = f"{', '.join(new.classes)} instead of {', '.join(info.classes)}"
-            raise RefusedError(f"{arrived.name} has other classes, so their numbers in the PLC would change: {told}")
+            raise RolloutRefusedError(
+                f"{arrived.name} has other classes, so their numbers in the PLC would change: {told}"
+            )
         for number, criteria in self._station.recipes.items():
             if criteria.recipe.model == replaced and criteria.recipe.model_sha256 is not None:
-                raise RefusedError(
+                raise RolloutRefusedError(
                     f"recipe {number} names the model_sha256 of its model. Remove it, or change both by hand"
                 )
         return replaced
@@ -63,10 +65,10 @@ class Checks:
         new = self._recipe(arrived)
         own = [path for path in self._recipe_files() if path.name == arrived.name]
         if len(own) != 1:
-            raise RefusedError(f"{arrived.name}: this station has no recipe file of that name, or several")
+            raise RolloutRefusedError(f"{arrived.name}: this station has no recipe file of that name, or several")
         present = self._present_recipe(arrived.name)
         if present is None or present.id != new.id:
-            raise RefusedError(
+            raise RolloutRefusedError(
                 f"{arrived.name}: its id is {new.id}, that of the recipe here is {present and present.id}"
             )
         return arrived.name
@@ -109,10 +111,14 @@ class Checks:
         try:
             return read_manifest(model_place(self._state_dir, arrived.name))
         except ConfigError as error:
-            raise RefusedError("; ".join(f"{arrived.name}: {fault.what}" for fault in error.faults)[:500]) from error
+            raise RolloutRefusedError(
+                "; ".join(f"{arrived.name}: {fault.what}" for fault in error.faults)[:500]
+            ) from error
 
     def _recipe(self, arrived: Arrived) -> Recipe:
         try:
             return read_recipe(recipe_place(self._state_dir, arrived.digest, arrived.name))
         except ConfigError as error:
-            raise RefusedError("; ".join(f"{arrived.name}: {fault.what}" for fault in error.faults)[:500]) from error
+            raise RolloutRefusedError(
+                "; ".join(f"{arrived.name}: {fault.what}" for fault in error.faults)[:500]
+            ) from error

@@ -23,11 +23,11 @@ from edge_inspector.store.audit import append
 from edge_inspector.store.ledger import (
     Arrived,
     Bounds,
-    Counts,
+    DeliveredRecipe,
     Ledger,
-    RecipeInForce,
-    Step,
+    RolloutStep,
     Trial,
+    TrialCounts,
     model_place,
     read_ledger,
     recipe_place,
@@ -35,10 +35,10 @@ from edge_inspector.store.ledger import (
     write_ledger,
 )
 from edge_inspector.store.package import Package, digest_of, read_package, unpack
-from edge_inspector.watches.rollout_checks import Checks, RefusedError
+from edge_inspector.watches.rollout_checks import Checks, RolloutRefusedError
 
 
-class Order(Table):
+class RolloutOrder(Table):
     """What an admin's command wants of this station. `why` is for the audit trail."""
 
     id: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,32}$")]
@@ -49,7 +49,7 @@ class Order(Table):
 
 
 class RolloutDesk:
-    """The ledger of a running station. Every method raises RefusedError, StateError."""
+    """The ledger of a running station. Every method raises RolloutRefusedError, StateError."""
 
     def __init__(self, station: Station) -> None:
         self._station = station
@@ -86,25 +86,27 @@ class RolloutDesk:
                 if each.digest == digest_of(content):
                     return each
             if ledger.trial is not None:
-                raise RefusedError(f"roll-out {ledger.trial.id} of {ledger.trial.name} is under way. It must end first")
+                raise RolloutRefusedError(
+                    f"roll-out {ledger.trial.id} of {ledger.trial.name} is under way. It must end first"
+                )
             try:
                 package = read_package(content, self._station.file.trust.keys)
             except ValueError as error:
-                raise RefusedError(str(error)) from error
+                raise RolloutRefusedError(str(error)) from error
             arrived = Arrived(kind="model" if package.is_folder else "recipe", name=package.name, digest=package.digest)
             if arrived.kind == "model" and arrived.name in self._names_in_use():
-                raise RefusedError(f"{arrived.name} is at this station already. Give the model a higher version")
+                raise RolloutRefusedError(f"{arrived.name} is at this station already. Give the model a higher version")
             self._clear()
             self._unpack(package, arrived)
             try:
                 self._checks.refuse_old(arrived, self._ledger)
-            except RefusedError:
+            except RolloutRefusedError:
                 self._clear()
                 raise
             self._write(ledger.model_copy(update={"arrived": arrived}))
             return arrived
 
-    def order(self, order: Order, by: str) -> Change | None:
+    def order(self, order: RolloutOrder, by: str) -> Change | None:
         """Do what is ordered, or plan it for the next stop. The change for the audit trail, None if nothing is new."""
         with self._lock:
             self._refuse_off()
@@ -115,19 +117,19 @@ class RolloutDesk:
                 return self._begin(order, by)
             if trial.id != order.id:
                 what = f"roll-out {trial.id} of {trial.name}, ordered by {trial.by}, is under way. It must end first"
-                raise RefusedError(what)
+                raise RolloutRefusedError(what)
             return self._go_on(order, trial, by)
 
     def refuse_void(self) -> None:
         """End a trial whose place in the station's files somebody has changed meanwhile: the files count."""
         with self._lock:
             trial = self._ledger.trial
-            if trial is None or trial.step is Step.WAITS or self._is_applied(trial):
+            if trial is None or trial.step is RolloutStep.WAITS or self._is_applied(trial):
                 return
             why = f"somebody has changed {trial.replaces} in the station's files, and they count"
             change = Change("station", f"rollout {trial.kind}", trial.replaces, before=trial.name, why=why)
             append(self._state_dir, change, moment().utc)
-            self._write(self._ledger.ended(Step.BACK, why))
+            self._write(self._ledger.ended(RolloutStep.BACK, why))
 
     def note(self, **change: Any) -> None:
         """Change what is known of the trial."""
@@ -144,14 +146,14 @@ class RolloutDesk:
                 return None
             change = self._change_of(trial)
             append(self._state_dir, change, moment().utc)
-            if trial.wanted is Step.BACK:
-                self._write(self._ledger.ended(Step.BACK))
+            if trial.wanted is RolloutStep.BACK:
+                self._write(self._ledger.ended(RolloutStep.BACK))
                 return change
             fresh = {
                 "step": trial.wanted,
                 "wanted": None,
                 "passed": False,
-                "counts": Counts(),
+                "counts": TrialCounts(),
                 "after_id": after_id,
                 "rate_before": rate_before,
                 "starts": 0,
@@ -163,7 +165,7 @@ class RolloutDesk:
         if trial.kind == "recipe":
             return trial.base == self._checks.base_of(trial)
         judging = {each.recipe.model for each in self._station.recipes.values()}
-        return (trial.name if trial.step is Step.JUDGES else trial.replaces) in judging
+        return (trial.name if trial.step is RolloutStep.JUDGES else trial.replaces) in judging
 
     def _change_of(self, trial: Trial) -> Change:
         why = trial.said or f"{trial.why or 'no reason given'} (roll-out {trial.id}, ordered by {trial.by})"
@@ -171,15 +173,15 @@ class RolloutDesk:
         after = _told(trial.name, trial.wanted) or trial.replaces
         return Change("station", f"rollout {trial.kind}", trial.replaces, before=before, after=after, why=why)
 
-    def _begin(self, order: Order, by: str) -> Change | None:
+    def _begin(self, order: RolloutOrder, by: str) -> Change | None:
         arrived = self._ledger.arrived
         if order.order == "back":
             return None
         if arrived is None or arrived.digest != order.digest:
-            raise RefusedError("the package has not arrived here. Send it first")
-        first = Step.SHADOW if order.bounds.pictures else Step.JUDGES
-        if order.order != {Step.SHADOW: "shadow", Step.JUDGES: "judge"}[first]:
-            raise RefusedError("it must run as the shadow first, because bounds.pictures is not 0")
+            raise RolloutRefusedError("the package has not arrived here. Send it first")
+        first = RolloutStep.SHADOW if order.bounds.pictures else RolloutStep.JUDGES
+        if order.order != {RolloutStep.SHADOW: "shadow", RolloutStep.JUDGES: "judge"}[first]:
+            raise RolloutRefusedError("it must run as the shadow first, because bounds.pictures is not 0")
         trial = Trial(
             **arrived.model_dump(),
             id=order.id,
@@ -194,58 +196,58 @@ class RolloutDesk:
         self._write(self._ledger.model_copy(update={"trial": trial, "arrived": None}))
         return self._ordered(trial, order, by)
 
-    def _go_on(self, order: Order, trial: Trial, by: str) -> Change | None:
+    def _go_on(self, order: RolloutOrder, trial: Trial, by: str) -> Change | None:
         if order.order == "back":
             return self._take_back(order, trial, by)
-        if trial.wanted is Step.BACK:
-            raise RefusedError(f"it goes back: {trial.said}")
+        if trial.wanted is RolloutStep.BACK:
+            raise RolloutRefusedError(f"it goes back: {trial.said}")
         if order.order == "keep":
-            if trial.step is not Step.JUDGES or not trial.passed:
-                raise RefusedError("it has not passed here yet")
+            if trial.step is not RolloutStep.JUDGES or not trial.passed:
+                raise RolloutRefusedError("it has not passed here yet")
             kept = _in_force(self._ledger, trial, self._checks)
             append(self._state_dir, self._ordered(trial, order, by), moment().utc)
             self._write(kept)
             return None
-        if order.order == "shadow" or trial.step is Step.JUDGES or trial.wanted is Step.JUDGES:
+        if order.order == "shadow" or trial.step is RolloutStep.JUDGES or trial.wanted is RolloutStep.JUDGES:
             return None
         if not trial.passed:
-            raise RefusedError("it has not passed as the shadow yet")
-        self._try(trial, Step.JUDGES)
-        self._write(self._with_trial(trial.model_copy(update={"wanted": Step.JUDGES})))
+            raise RolloutRefusedError("it has not passed as the shadow yet")
+        self._try(trial, RolloutStep.JUDGES)
+        self._write(self._with_trial(trial.model_copy(update={"wanted": RolloutStep.JUDGES})))
         return self._ordered(trial, order, by)
 
-    def _take_back(self, order: Order, trial: Trial, by: str) -> Change | None:
-        if trial.wanted is Step.BACK:
+    def _take_back(self, order: RolloutOrder, trial: Trial, by: str) -> Change | None:
+        if trial.wanted is RolloutStep.BACK:
             return None
         said = f"{order.why or 'it was called back'} (ordered by {by})"
-        if trial.step is Step.WAITS:
-            self._write(self._ledger.ended(Step.BACK, said))
+        if trial.step is RolloutStep.WAITS:
+            self._write(self._ledger.ended(RolloutStep.BACK, said))
         else:
-            self._write(self._with_trial(trial.model_copy(update={"wanted": Step.BACK, "said": said})))
+            self._write(self._with_trial(trial.model_copy(update={"wanted": RolloutStep.BACK, "said": said})))
         return self._ordered(trial, order, by)
 
-    def _after_the_end(self, order: Order, last: Trial) -> Change | None:
-        wanted = {"keep": Step.KEPT, "back": Step.BACK}.get(order.order)
+    def _after_the_end(self, order: RolloutOrder, last: Trial) -> Change | None:
+        wanted = {"keep": RolloutStep.KEPT, "back": RolloutStep.BACK}.get(order.order)
         if wanted is last.step:
             return None
-        if last.step is Step.KEPT:
-            raise RefusedError("it was kept. Send the former one with a higher version")
-        raise RefusedError(f"it has gone back: {last.said}")
+        if last.step is RolloutStep.KEPT:
+            raise RolloutRefusedError("it was kept. Send the former one with a higher version")
+        raise RolloutRefusedError(f"it has gone back: {last.said}")
 
-    def _ordered(self, trial: Trial, order: Order, by: str) -> Change:
+    def _ordered(self, trial: Trial, order: RolloutOrder, by: str) -> Change:
         before = _told(trial.name, trial.step) or trial.replaces
         after = trial.replaces if order.order == "back" else f"{trial.name} ({order.order})"
         why = f"{order.why or 'no reason given'} (roll-out {trial.id})"
         return Change(f"page:{by}", "rollout order", trial.replaces, before=before, after=after, why=why)
 
-    def _try(self, trial: Trial, step: Step) -> None:
-        """Whether the station would start with it. Raises RefusedError with every fault."""
+    def _try(self, trial: Trial, step: RolloutStep) -> None:
+        """Whether the station would start with it. Raises RolloutRefusedError with every fault."""
         proposed = self._ledger.model_copy(update={"trial": trial.model_copy(update={"step": step}), "arrived": None})
         try:
             load_station(self._station.path, ledger=proposed)
         except ConfigError as error:
             told = "; ".join(str(fault) for fault in error.faults)[:500]
-            raise RefusedError(f"the station would not start with it: {told}") from error
+            raise RolloutRefusedError(f"the station would not start with it: {told}") from error
 
     def _unpack(self, package: Package, arrived: Arrived) -> None:
         place = (
@@ -276,7 +278,7 @@ class RolloutDesk:
 
     def _refuse_off(self) -> None:
         if not self._station.file.rollout.accept:
-            raise RefusedError("this station takes nothing over the network. Set rollout.accept and trust.keys")
+            raise RolloutRefusedError("this station takes nothing over the network. Set rollout.accept and trust.keys")
 
     def _with_trial(self, trial: Trial) -> Ledger:
         return self._ledger.model_copy(update={"trial": trial})
@@ -290,29 +292,31 @@ def refuse_trial(state_dir: Path, why: str) -> Trial | None:
     """The station did not start with what is on trial: the next start is without it. Raises StateError, DeviceError."""
     ledger = read_ledger(state_dir)
     trial = ledger.trial
-    if trial is None or trial.step is Step.WAITS:
+    if trial is None or trial.step is RolloutStep.WAITS:
         return None
     change = Change(
         "station", f"rollout {trial.kind}", trial.replaces, before=trial.name, after=trial.replaces, why=why
     )
     append(state_dir, change, moment().utc)
-    write_ledger(state_dir, ledger.ended(Step.BACK, why))
+    write_ledger(state_dir, ledger.ended(RolloutStep.BACK, why))
     return trial
 
 
 def _in_force(ledger: Ledger, trial: Trial, checks: Checks) -> Ledger:
     newest = ledger.newest | {checks.product_of(trial): checks.version_of(trial)}
     if trial.kind == "recipe":
-        recipes = ledger.recipes | {trial.replaces: RecipeInForce(base=trial.base, digest=trial.digest)}
-        return ledger.ended(Step.KEPT).model_copy(update={"recipes": recipes, "newest": newest})
+        recipes = ledger.recipes | {trial.replaces: DeliveredRecipe(base=trial.base, digest=trial.digest)}
+        return ledger.ended(RolloutStep.KEPT).model_copy(update={"recipes": recipes, "newest": newest})
     models = {name: trial.name if after == trial.replaces else after for name, after in ledger.models.items()}
-    return ledger.ended(Step.KEPT).model_copy(
+    return ledger.ended(RolloutStep.KEPT).model_copy(
         update={"models": models | {trial.replaces: trial.name}, "newest": newest}
     )
 
 
-def _told(name: str, step: Step | None) -> str:
-    return {Step.SHADOW: f"{name} (shadow)", Step.JUDGES: name, Step.KEPT: name}.get(step or Step.WAITS, "")
+def _told(name: str, step: RolloutStep | None) -> str:
+    return {RolloutStep.SHADOW: f"{name} (shadow)", RolloutStep.JUDGES: name, RolloutStep.KEPT: name}.get(
+        step or RolloutStep.WAITS, ""
+    )
 
 
 def _entries(folder: Path) -> Iterator[Path]:

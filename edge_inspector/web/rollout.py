@@ -17,8 +17,8 @@ from edge_inspector.records import Change
 from edge_inspector.runtime.realtime import go_behind
 from edge_inspector.store.users import Role
 from edge_inspector.texts import printable
-from edge_inspector.watches.rollout_checks import RefusedError
-from edge_inspector.watches.rollout_desk import Order, RolloutDesk
+from edge_inspector.watches.rollout_checks import RolloutRefusedError
+from edge_inspector.watches.rollout_desk import RolloutDesk, RolloutOrder
 from edge_inspector.web.access import Access, Endpoint, RequestError, read_body, read_json
 from edge_inspector.web.plant import Plant
 from edge_inspector.web.writes import changed, user_of
@@ -64,7 +64,7 @@ class RolloutPages:
     async def _order(self, request: Request) -> Response:
         body = await read_json(request)
         try:
-            order = Order.model_validate(body, strict=True)
+            order = RolloutOrder.model_validate(body, strict=True)
         except ValidationError as error:
             first = error.errors()[0]
             raise RequestError(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
@@ -94,7 +94,7 @@ async def _in_thread(do: Callable[[], _Found]) -> _Found:
     try:
         with ThreadPoolExecutor(1, "rollout-page", go_behind) as pool:
             return await asyncio.get_running_loop().run_in_executor(pool, do)
-    except RefusedError as error:
+    except RolloutRefusedError as error:
         raise RequestError(409, str(error)) from error
     except DeviceError as error:
         raise RequestError(503, str(error)) from error

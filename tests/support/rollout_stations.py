@@ -48,6 +48,7 @@ announced_by = "top"
 on_call = true
 [encoder]
 driver = "no-belt"
+interval_ms = 25
 [segmenter]
 driver = "onnx"
 settings = {{ workers = 1 }}
@@ -72,7 +73,7 @@ settings = {{ path = "{pictures}", interval_ms = {interval_ms}, repeat = true, g
 [[plcs]]
 name = "broker"
 driver = "mqtt"
-interval_ms = 20
+interval_ms = 50
 settings = {{ host = "127.0.0.1", port = {broker}, version = "{version}" }}
 """
 

@@ -11,11 +11,11 @@ from support.rollout_stations import Works
 from edge_inspector.errors import ConfigError
 from edge_inspector.station.load import load_station
 from edge_inspector.store.audit import read
-from edge_inspector.store.ledger import Bounds, Counts, Ledger, Step, count_start, read_ledger
+from edge_inspector.store.ledger import Bounds, Ledger, RolloutStep, TrialCounts, count_start, read_ledger
 from edge_inspector.store.package import digest_of, pack
 from edge_inspector.store.signatures import sign
-from edge_inspector.watches.rollout_checks import RefusedError
-from edge_inspector.watches.rollout_desk import Order, RolloutDesk, refuse_trial
+from edge_inspector.watches.rollout_checks import RolloutRefusedError
+from edge_inspector.watches.rollout_desk import RolloutDesk, RolloutOrder, refuse_trial
 
 pytest.importorskip("cryptography")
 pytest.importorskip("onnxruntime", reason="the extra `cpu` is not installed")
@@ -31,8 +31,8 @@ def path(works: Works) -> Path:
     return works.station("line-1", works.model("1.0"), works.recipe(1))
 
 
-def order(what: Any, package: bytes, name: str = "r1", **bounds: Any) -> Order:
-    return Order(id=name, order=what, digest=digest_of(package), bounds=Bounds(**bounds), why="better")
+def order(what: Any, package: bytes, name: str = "r1", **bounds: Any) -> RolloutOrder:
+    return RolloutOrder(id=name, order=what, digest=digest_of(package), bounds=Bounds(**bounds), why="better")
 
 
 def changed(path: Path) -> RolloutDesk:
@@ -72,30 +72,30 @@ def test_a_model_looks_on_then_judges_then_is_kept(works: Works, path: Path) -> 
     assert desk.order(order("shadow", package), "ann") is not None
     assert desk.order(order("shadow", package), "ann") is None, "it was ordered already"
     assert load_station(path).shadow is None, "it waits for a stop"
-    with pytest.raises(RefusedError, match="not passed as the shadow"):
+    with pytest.raises(RolloutRefusedError, match="not passed as the shadow"):
         changed(path).order(order("judge", package), "ann")
     assert judges(path) == ("mean-1.0", "mean-1.1")
 
     desk = RolloutDesk(load_station(path))
-    desk.note(passed=True, counts=Counts(accepted=5))
+    desk.note(passed=True, counts=TrialCounts(accepted=5))
     assert desk.order(order("judge", package), "ann") is not None
     desk = changed(path)
     assert judges(path) == ("mean-1.1", "mean-1.0")
     trial = desk.ledger.trial
     assert trial is not None
     assert (trial.step, trial.passed, trial.counts, trial.after_id, trial.rate_before) == (
-        Step.JUDGES,
+        RolloutStep.JUDGES,
         False,
-        Counts(),
+        TrialCounts(),
         7,
         0.25,
     )
-    with pytest.raises(RefusedError, match="not passed here"):
+    with pytest.raises(RolloutRefusedError, match="not passed here"):
         desk.order(order("keep", package), "ann")
     desk.note(passed=True)
     desk.order(order("keep", package), "ann")
     assert desk.order(order("keep", package), "ann") is None
-    with pytest.raises(RefusedError, match="higher version"):
+    with pytest.raises(RolloutRefusedError, match="higher version"):
         desk.order(order("back", package), "ann")
     assert judges(path) == ("mean-1.1", "")
     trail = [(each.change.what, each.change.before, each.change.after) for each in read(path.parent / "state")]
@@ -123,13 +123,13 @@ def test_a_roll_back_brings_what_was_there(works: Works, path: Path) -> None:
     desk.order(order("judge", package, pictures=0), "ann")
     desk = changed(path)
     assert judges(path) == ("mean-1.1", ""), "without a shadow before, there is none after"
-    desk.note(wanted=Step.BACK, said="many rejects")
+    desk.note(wanted=RolloutStep.BACK, said="many rejects")
     desk = changed(path)
     assert judges(path) == ("mean-1.0", "")
     last = desk.ledger.last
     assert last is not None
-    assert (last.step, last.said) == (Step.BACK, "many rejects")
-    with pytest.raises(RefusedError, match="has gone back: many rejects"):
+    assert (last.step, last.said) == (RolloutStep.BACK, "many rejects")
+    with pytest.raises(RolloutRefusedError, match="has gone back: many rejects"):
         desk.order(order("judge", package, pictures=0), "ann")
     desk.take(package)
     assert desk.order(order("judge", package, "r2", pictures=0), "ann") is not None, "somebody may try again"
@@ -150,11 +150,11 @@ def test_an_old_version_sent_again_is_refused(works: Works, path: Path) -> None:
     old, new = pack(works.model("1.1")), pack(works.model("1.2"))
     through(path, new)
     desk = RolloutDesk(load_station(path))
-    with pytest.raises(RefusedError, match=r"version is 1\.1, and must be higher than 1\.2"):
+    with pytest.raises(RolloutRefusedError, match=r"version is 1\.1, and must be higher than 1\.2"):
         desk.take(old)
-    with pytest.raises(RefusedError, match="at this station already"):
+    with pytest.raises(RolloutRefusedError, match="at this station already"):
         desk.take(pack(works.folder / "releases" / "mean-1.2"))
-    with pytest.raises(RefusedError, match="at this station already"):
+    with pytest.raises(RolloutRefusedError, match="at this station already"):
         desk.take(pack(works.folder / "releases" / "mean-1.0"))
     assert read_ledger(path.parent / "state").newest == {"mean": (1, 2)}
 
@@ -164,31 +164,31 @@ def test_two_at_once_are_refused(works: Works, path: Path) -> None:
     desk = RolloutDesk(load_station(path))
     desk.take(package)
     desk.order(order("shadow", package), "ann")
-    with pytest.raises(RefusedError, match=r"roll-out r1 of mean-1\.1 is under way"):
+    with pytest.raises(RolloutRefusedError, match=r"roll-out r1 of mean-1\.1 is under way"):
         desk.take(other)
     for what in ("shadow", "judge", "keep", "back"):
-        with pytest.raises(RefusedError, match=r"roll-out r1 of mean-1\.1, ordered by ann, is under way"):
+        with pytest.raises(RolloutRefusedError, match=r"roll-out r1 of mean-1\.1, ordered by ann, is under way"):
             desk.order(order(what, other, "r2"), "bob")
 
 
 def test_what_does_not_fit_the_station_is_refused(works: Works, path: Path) -> None:
     desk = RolloutDesk(load_station(path))
-    with pytest.raises(RefusedError, match="one model of the name other must judge here, and there is mean"):
+    with pytest.raises(RolloutRefusedError, match="one model of the name other must judge here, and there is mean"):
         desk.take(pack(works.model("9.0", name="other")))
     classes = works.model("1.3")
     manifest = classes / "manifest.toml"
     manifest.write_text(manifest.read_text().replace('["dark"]', '["dark", "light"]'))
     sign(classes, works.folder / "release.key")
-    with pytest.raises(RefusedError, match="has other classes"):
+    with pytest.raises(RolloutRefusedError, match="has other classes"):
         desk.take(pack(classes))
     wrong = works.model("1.4")
     (wrong / "model.int8.onnx").write_bytes(b"no net")
     sign(wrong, works.folder / "release.key")
-    with pytest.raises(RefusedError, match="damaged or another file"):
+    with pytest.raises(RolloutRefusedError, match="damaged or another file"):
         desk.take(pack(wrong))
-    with pytest.raises(RefusedError, match="no package"):
+    with pytest.raises(RolloutRefusedError, match="no package"):
         desk.take(b"PK\x03\x04")
-    with pytest.raises(RefusedError, match="has not arrived"):
+    with pytest.raises(RolloutRefusedError, match="has not arrived"):
         desk.order(order("shadow", b"other"), "ann")
     assert not list((path.parent / "state" / "rollout" / "models").glob("*")), "nothing of it is left"
     assert desk.ledger == Ledger()
@@ -196,12 +196,12 @@ def test_what_does_not_fit_the_station_is_refused(works: Works, path: Path) -> N
 
 def test_a_recipe_of_a_lower_revision_or_another_id_is_refused(works: Works, path: Path) -> None:
     desk = RolloutDesk(load_station(path))
-    with pytest.raises(RefusedError, match="revision is 0, and must be higher than 1"):
+    with pytest.raises(RolloutRefusedError, match="revision is 0, and must be higher than 1"):
         desk.take(pack(works.recipe(0)))
     other = works.recipe(5)
     other.write_text(other.read_text().replace("id = 1", "id = 2"))
     sign(other, works.folder / "release.key")
-    with pytest.raises(RefusedError, match="its id is 2, that of the recipe here is 1"):
+    with pytest.raises(RolloutRefusedError, match="its id is 2, that of the recipe here is 1"):
         desk.take(pack(other))
 
 
@@ -239,9 +239,9 @@ def test_a_station_that_accepts_nothing(works: Works, path: Path) -> None:
     assert judges(path) == ("mean-1.0", ""), "the files count"
     desk = RolloutDesk(station)
     assert desk.status()["accepts"] is False
-    with pytest.raises(RefusedError, match=r"rollout\.accept"):
+    with pytest.raises(RolloutRefusedError, match=r"rollout\.accept"):
         desk.take(pack(works.model("1.2")))
-    with pytest.raises(RefusedError, match=r"rollout\.accept"):
+    with pytest.raises(RolloutRefusedError, match=r"rollout\.accept"):
         desk.order(order("back", b""), "ann")
     path.write_text(path.read_text().replace("accept = false", "accept = true").replace(works.key, ""))
     with pytest.raises(ConfigError):
@@ -280,7 +280,7 @@ def test_a_trial_with_which_the_station_does_not_run_goes_back(works: Works, pat
     assert judges(path) == ("mean-1.0", "")
     last = read_ledger(state_dir).last
     assert last is not None
-    assert (last.step, last.said) == (Step.BACK, why)
+    assert (last.step, last.said) == (RolloutStep.BACK, why)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"format": 2}', b'{"trial": {"step": "judges"}}'])
