@@ -84,7 +84,8 @@ def draft_folder_of(path: Path) -> Iterator[Path]:
     """
     draft = path.with_name(f".{path.name}.new")
     _drop_folder(draft)
-    try:
+    with ExitStack() as after_an_error:
+        after_an_error.callback(shutil.rmtree, draft, ignore_errors=True)
         draft.mkdir()
         yield draft
         for each in draft.rglob("*"):
@@ -92,10 +93,7 @@ def draft_folder_of(path: Path) -> Iterator[Path]:
         _sync_folder(draft)
         _drop_folder(path)
         draft.rename(path)
-    except BaseException:
-        with suppress(OSError):
-            _drop_folder(draft)
-        raise
+        after_an_error.pop_all()
     _sync_folder(path.parent)
 
 
