@@ -24,9 +24,11 @@ from edge_inspector.fleet.tables import BrokerTable, FleetFile, FleetWebTable, L
 from edge_inspector.inspection.areas import Area
 from edge_inspector.inspection.recipe import AlarmLimits, ClassLimits, PictureLimits, Recipe
 from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, Block
+from edge_inspector.rollout.tables import AskTable, LoginTable, PlanFile, PlanStation
 from edge_inspector.runtime.conditions import FAULTS, WARNINGS
 from edge_inspector.settings import Table
 from edge_inspector.station import tables
+from edge_inspector.store.ledger import Bounds
 
 DOCS = Path(__file__).parent
 ENGLISH = DOCS.parent / "edge_inspector" / "web" / "languages" / "en.json"
@@ -99,6 +101,17 @@ def reference() -> str:
                 ("poll", PollTable),
                 ("broker", BrokerTable),
                 ("stations", ListedTable),
+            )
+        ),
+        "## Roll-out plan\n\nFor `edge-inspector rollout`: see [how-to/rollout.md](how-to/rollout.md).\n",
+        *(
+            _settings(name, model)
+            for name, model in (
+                ("", PlanFile),
+                ("login", LoginTable),
+                ("ask", AskTable),
+                ("watch", Bounds),
+                ("plan stations", PlanStation),
             )
         ),
         "## Decisions and reasons\n\n" + _decisions(),

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "study": "say how well a station agrees with its challenge parts and with itself",
     "sign": "sign models, recipes and releases, so that a station can trust them, and check who did",
     "fleet": "serve one page of all stations, sorted by who needs help",
+    "rollout": "bring a signed model or recipe to many stations, step by step, and back if it is bad",
     "check": "check a station's files, cameras, PLC and broker",
     "doctor": "find problems of this machine that would disturb a station",
     "user": "add, remove or list users of the operator page",

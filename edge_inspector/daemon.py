@@ -124,7 +124,12 @@ class Daemon:
         chosen = remembered_choice(station.state_dir, station.recipe.id)
         self._recipe_id = chosen if chosen in station.recipes else station.recipe.id
         pipeline = build(
-            station, boot_id=self._boot_id, conditions=self._conditions, first_recipe=self._recipe_id, lock=self._lock
+            station,
+            boot_id=self._boot_id,
+            conditions=self._conditions,
+            first_recipe=self._recipe_id,
+            lock=self._lock,
+            leave=self._stop.set,
         )
         if self._recipe_id != station.recipe.id:
             pipeline.keep(Choice(station.recipe.id, self._recipe_id))
@@ -179,6 +184,7 @@ class Daemon:
             cameras=pipeline.cameras,
             challenges=pipeline.challenges,
             recorder=pipeline.recorder,
+            rollout=pipeline.desk,
         )
 
     def _follow_recipe(self, recipe_id: int, keep: Callable[[ArchiveItem], object]) -> None:
@@ -284,7 +290,7 @@ class Daemon:
         for workers in (pipeline.segment, pipeline.measure, pipeline.judge, pipeline.report, pipeline.track, rest):
             lost += supervisor.stop(workers, deadline_ns)
         at_last = [*pipeline.shadow, *pipeline.archive, *pipeline.notes, *pipeline.changeover]
-        at_last += [*pipeline.logbook, *pipeline.record]
+        at_last += [*pipeline.logbook, *pipeline.record, *pipeline.rollout]
         hung += supervisor.stop(at_last, deadline_ns)
         self._station.models.close_all()
         log.info("stopped in %.2f s", (time.monotonic_ns() - begun_ns) / 1e9)

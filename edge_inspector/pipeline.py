@@ -9,6 +9,7 @@ recipes in use -> changeover: loads the model of a recipe whose model is not ope
 acquire    -> notes: which camera is being opened, in case the opening crashes the program
 page       -> [logbook] -> logbook: what went wrong, what people did, and the counts of the shift
 judge, album -> [tape] -> record: everything that decides, for a replay. Only if the station file asks for it
+shadow, results -> rollout: watches a model that came over the network. Only if the station file accepts any
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ from edge_inspector.stages.measure import Measure
 from edge_inspector.stages.notes import Notes
 from edge_inspector.stages.record import Recording
 from edge_inspector.stages.report import Report
+from edge_inspector.stages.rollout import Rollout
 from edge_inspector.stages.segment import Segment
 from edge_inspector.stages.shadow import Shadow
 from edge_inspector.stages.track import Track
@@ -76,6 +78,7 @@ from edge_inspector.store.album import Album
 from edge_inspector.store.challenges import StoredChallenge, read_challenges
 from edge_inspector.store.lock import StateLock
 from edge_inspector.store.openings import Openings
+from edge_inspector.store.results_file import results_path
 from edge_inspector.store.sidecar import MaskForm, StationFacts
 from edge_inspector.watches.adjusting import AdjustableCamera, CameraOrder
 from edge_inspector.watches.announcing import FrameParts
@@ -86,8 +89,10 @@ from edge_inspector.watches.masks import MaskAlarm
 from edge_inspector.watches.pictures import PictureGuards
 from edge_inspector.watches.pieces import WebPieces
 from edge_inspector.watches.placing import Geometry, gate_time
+from edge_inspector.watches.rollout_desk import RolloutDesk
 from edge_inspector.watches.rolls import RollByBit, RollTeller
 from edge_inspector.watches.setup import CameraSetup
+from edge_inspector.watches.shadow import ShadowTally
 from edge_inspector.watches.users import UsersWatch
 from edge_inspector.wiring.line import last_views, line_geometry, line_timing, scales_of, shots_of
 from edge_inspector.wiring.roll import overlapping, web_pieces
@@ -104,7 +109,7 @@ _REST_S = 0.06
 
 
 def _stay() -> None:
-    """Nobody need know that the belt has moved."""
+    """Nobody need know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +131,7 @@ class Pipeline:
     changeover: list[Worker]
     logbook: list[Worker]
     record: list[Worker]
+    rollout: list[Worker]
     timeline: Timeline
     album: Album
     submit: Callable[[Command], None]
@@ -139,6 +145,7 @@ class Pipeline:
     cameras: Mapping[str, AdjustableCamera]
     challenges: ChallengeDue
     recorder: RecordSwitch
+    desk: RolloutDesk
 
     @property
     def workers(self) -> list[Worker]:
@@ -150,6 +157,7 @@ class Pipeline:
             *self.changeover,
             *self.logbook,
             *self.record,
+            *self.rollout,
             *self.track,
             *self.report,
             *self.judge,
@@ -160,12 +168,18 @@ class Pipeline:
 
 
 def build(
-    station: Station, *, boot_id: int, conditions: Conditions, first_recipe: int, lock: StateLock | None = None
+    station: Station,
+    *,
+    boot_id: int,
+    conditions: Conditions,
+    first_recipe: int,
+    lock: StateLock | None = None,
+    leave: Callable[[], None] = _stay,
 ) -> Pipeline:
     """Build and connect all workers without starting them.
 
     The models that are always open must be open. `first_recipe` judges at the start. `lock` is the lock of the state
-    folder. The archive renews it when needed.
+    folder. The archive renews it when needed. `leave` ends the daemon at a stop, for a roll-out.
     """
     shared = _share(station, conditions, first_recipe, boot_id)
     openings = Openings(station.state_dir, [camera.name for camera in station.file.cameras])
@@ -185,6 +199,7 @@ def build(
     report = _report(shared, boot_id, judge, track)
     archive = _archive(shared, drift, lock)
     shadow = _shadow(shared, look, segment)
+    desk = RolloutDesk(station)
     challenges = _challenges(shared, judge)
     logbook = _logbook(shared, boot_id, judge, challenges.look)
 
@@ -207,6 +222,7 @@ def build(
         changeover=[Worker(stage, vital=False) for stage in _changeover(shared)],
         logbook=[Worker(logbook, vital=False)],
         record=[Worker(each, vital=False) for each in _record(shared, boot_id, first_recipe, tape)],
+        rollout=[Worker(each, vital=False) for each in _rollout(shared, desk, judge, shadow, leave=leave)],
         timeline=shared.timeline,
         album=shared.album,
         submit=judge.submit,
@@ -220,6 +236,7 @@ def build(
         cameras={camera.name: camera for camera in cameras},
         challenges=challenges,
         recorder=shared.recorder,
+        desk=desk,
     )
 
 
@@ -613,6 +630,26 @@ def _shadow(shared: _Shared, look: Look, segment: list[Segment]) -> list[Shadow]
         busy=lambda: len(shared.jobs) > 0 or any(stage.busy for stage in segment),
         album=shared.album,
         archive=shared.archived,
+    )
+    return [stage]
+
+
+def _rollout(
+    shared: _Shared, desk: RolloutDesk, judge: Judge, shadow: Sequence[Shadow], *, leave: Callable[[], None]
+) -> list[Rollout]:
+    station = shared.station
+    if not station.file.rollout.accept:
+        return []
+    stage = Rollout(
+        desk,
+        results=results_path(station.state_dir),
+        quiet_s=station.file.rollout.quiet_s,
+        tally=shadow[0].tally if shadow else ShadowTally(),
+        status=judge.status,
+        scene=judge.scene,
+        challenged=lambda: judge.challenge is not None,
+        keep=partial(_write_down, shared.archived),
+        leave=leave,
     )
     return [stage]
 

@@ -100,6 +100,8 @@ class Recipe(Table):
     """Number of the recipe. The PLC and the station must have the same one."""
     name: Annotated[str, Field(min_length=1)]
     """Name of the product, for people."""
+    revision: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    """Number of this version. A roll-out brings higher ones only, so that nobody can send an old version again."""
     model: Annotated[str, Field(min_length=1)]
     """Name of the model's folder in `models_dir`."""
     model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
@@ -166,7 +168,7 @@ class Recipe(Table):
 
         Keys that were added later count only if they are set, so that the hashes of older recipes stay the same.
         """
-        unset: dict[str, Any] = {"alarm": True}
+        unset: dict[str, Any] = {"alarm": True, "revision": True}
         if self.model_sha256 is None:
             unset["model_sha256"] = True
         if not self.features:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 
 from edge_inspector import metrics
 from edge_inspector.drivers import Segmenter
-from edge_inspector.errors import InferenceError
+from edge_inspector.errors import ConfigError, InferenceError
 from edge_inspector.inspection.decision import beyond_limits
 from edge_inspector.inspection.view import Look
 from edge_inspector.records import ArchiveItem, Disagreement, Image, Picture, View
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.runtime.realtime import go_last
 from edge_inspector.store.album import Album
+from edge_inspector.watches.shadow import ShadowTally
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +56,16 @@ class Shadow:
         self._archive = archive
         self._seen: dict[str, Picture] = {}
         self._failures = 0
+        self.tally = ShadowTally()
 
     def start(self) -> None:
         """Load the model at the lowest priority."""
         go_last()
-        self._segmenter.open()
+        try:
+            self._segmenter.open()
+        except ConfigError:
+            self.tally.failed += _FAILURES_MAX
+            raise
         self._failures = 0
         log.info("shadow model %s runs", self._segmenter.info.label)
 
@@ -101,6 +107,7 @@ class Shadow:
         if first.recipe_id != second.recipe_id:
             return  # the recipe changed in between
         rejects = [_rejects(view, look) for view, look in ((first, self._first), (second, self._second))]
+        self.tally.count(*rejects)
         if rejects[0] == rejects[1]:
             metrics.shadow_views.labels("agrees").inc()
             return
@@ -122,6 +129,7 @@ class Shadow:
 
     def _failed(self, error: InferenceError) -> None:
         self._failures += 1
+        self.tally.failed += 1
         log.warning("shadow: %s", error)
         if self._failures >= _FAILURES_MAX:
             raise error

@@ -16,6 +16,7 @@ from edge_inspector.segmenters.models import Models
 from edge_inspector.settings import Table, checked
 from edge_inspector.station.adjustments import Adjustment, adjustment_faults, remembered
 from edge_inspector.station.challenge_faults import challenge_faults
+from edge_inspector.station.delivered import Delivered, delivered_to, with_ledger
 from edge_inspector.station.edits import edited, edited_challenge, waiting_version
 from edge_inspector.station.file_faults import faults_below, read_tables, with_names
 from edge_inspector.station.line_faults import grade_faults, line_faults, recipe_faults
@@ -30,10 +31,12 @@ from edge_inspector.station.table_faults import (
     devices_twice,
     link_faults,
     names_twice,
+    rollout_faults,
     several_models_faults,
     web_faults,
 )
 from edge_inspector.station.tables import CameraTable, ChallengeTable, StationFile, WebTable
+from edge_inspector.store.ledger import Ledger
 from edge_inspector.store.signatures import objection
 from edge_inspector.toml_file import read_toml
 
@@ -59,7 +62,8 @@ class Station:
     segmenter of `recipe` is not open. It describes the model, whose limits the recipes need. `models` has it, and those
     of recipes with another model. `untrusted` says which recipes and models have no good signature, if the station runs
     all the same. `adjustments` are values of cameras that were changed on the page, and `camera_settings` are without
-    them. `written` and `written_challenge` are recipes and challenge settings as their files have them.
+    them. `written` and `written_challenge` are recipes and challenge settings as their files have them. `path` is the
+    station file, and `delivered` what roll-outs have brought.
     """
 
     file: StationFile
@@ -79,6 +83,8 @@ class Station:
     written: Mapping[int, Recipe] = field(default_factory=dict)
     written_challenge: ChallengeTable = field(default_factory=ChallengeTable)
     adjustments: Mapping[str, Adjustment] = field(default_factory=dict)
+    path: Path = Path()
+    delivered: Delivered = field(default_factory=lambda: Delivered(Path(), Ledger()))
 
     def basis(self) -> Basis:
         """The basis of this station's verdicts: recipes, limits and model."""
@@ -100,20 +106,22 @@ class Station:
         return {camera.name: (camera.mm_per_px, self.file.mm_per_row(camera)) for camera in self.file.views}
 
 
-def load_station(path: Path, instead: Mapping[str, Any] | None = None) -> Station:
+def load_station(path: Path, instead: Mapping[str, Any] | None = None, ledger: Ledger | None = None) -> Station:
     """The station described in `path`. `instead` replaces whole tables of the file, or removes those that are None.
 
-    Raises ConfigError with every fault found in the station file, the recipes and the model.
+    `ledger` is what roll-outs would bring, instead of what they have brought. Raises ConfigError with every fault found
+    in the station file, the recipes and the model.
     """
     raw = {**read_toml(path), **(instead or {})}
     raw = {name: table for name, table in raw.items() if table is not None}
     try:
-        return _station(path.parent, raw)
+        return _station(path, raw, ledger)
     except ConfigError as error:
         raise ConfigError(with_names(error.faults, raw)) from error.__cause__
 
 
-def _station(base: Path, raw: dict[str, Any]) -> Station:
+def _station(station_file: Path, raw: dict[str, Any], ledger: Ledger | None) -> Station:
+    base = station_file.parent
     try:
         file = read_tables(raw)
     except ConfigError as error:
@@ -121,34 +129,31 @@ def _station(base: Path, raw: dict[str, Any]) -> Station:
     store = file.store and with_paths(base, file.store)
     file = file.model_copy(update={"web": with_paths(base, file.web), "store": store})
     reader = StationReader(base)
-    reader.note(web_faults(file.web))
     cameras = [
         reader.settings("cameras", f"cameras.{at}", table.driver, table.settings)
         for at, table in enumerate(file.cameras)
     ]
     encoder = reader.settings("encoders", "encoder", file.encoder.driver, file.encoder.settings)
     plcs = [reader.settings("plcs", f"plcs.{at}", table.driver, table.settings) for at, table in enumerate(file.plcs)]
-    reader.note(names_twice("cameras", file.cameras))
-    reader.note(names_twice("plcs", file.plcs))
-    reader.note(devices_twice(file, cameras))
-    reader.note(shot_faults(file, cameras))
-    reader.note(adjustment_faults(file, cameras))
-    reader.note(roll_faults(file, encoder))
-    reader.note(link_faults(file, plcs))
-    reader.note(role_faults(file, cameras, encoder, plcs))
-    read = [(path, reader.recipe(path)) for path in (file.station.recipe, *file.station.recipes)]
-    written = {each.id: each for _, each in reversed(read) if each is not None}
+    _note_tables(reader, file, cameras=cameras, encoder=encoder, plcs=plcs)
     sealed, state_dir = bool(file.trust.keys) and file.trust.policy == "refuse", base / file.station.state_dir
+    delivered = delivered_to(state_dir, file) if ledger is None else with_ledger(state_dir, ledger)
+    names = (file.station.recipe, *file.station.recipes)
+    read = [(path, reader.recipe(delivered.recipe_file(base / path))) for path in names]
+    written = {each.id: each for _, each in reversed(read) if each is not None}
     unsigned = _unsigned_versions(state_dir, read, sealed=sealed) if file.trust.keys else ()
     if not sealed:
         read = [(path, each and edited(state_dir, each)) for path, each in read]
+    read = [(path, each and delivered.with_model(each)) for path, each in read]
     recipe = read[0][1]
+    if recipe is not None:
+        file = file.model_copy(update={"shadow": delivered.shadow_table(file, recipe.model)})
     runtime = reader.settings("segmenters", "segmenter", file.segmenter.driver, file.segmenter.settings)
     segmenters, recipes = dict[str, Segmenter](), dict[int, Criteria]()
     named = [(path, each) for path, each in read if each is not None]
     reader.note(grade_faults(plcs, named) if len(named) == len(read) else ())
     if runtime is not None:
-        segmenters = _segmenters(reader, file, runtime, [each for _, each in named])
+        segmenters = _segmenters(reader, file, runtime, [each for _, each in named], delivered=delivered)
     segmenter = segmenters.get(recipe.model) if recipe is not None else None
     if recipe is not None:
         models = {name: each.info for name, each in segmenters.items()}
@@ -156,9 +161,9 @@ def _station(base: Path, raw: dict[str, Any]) -> Station:
         reader.note(travel_faults(file, encoder, recipe))
         reader.note(challenge_faults(file.challenge, recipes))
     challenge = file.challenge if sealed else edited_challenge(state_dir, file.challenge, recipes)
-    shadow = _shadow(reader, file, recipes)
+    shadow = _shadow(reader, file, recipes, delivered)
     with_files = [name for name, each in segmenters.items() if each.info.sha256]
-    untrusted = tuple(_untrusted(base, file, with_files))
+    untrusted = tuple(_untrusted(base, file, with_files, delivered))
     if sealed:
         reader.note(untrusted)
     if reader.faults or recipe is None or segmenter is None or encoder is None:
@@ -182,7 +187,30 @@ def _station(base: Path, raw: dict[str, Any]) -> Station:
         roles=roles_of(file, seeing, encoder, links),
         shadow=shadow,
         untrusted=(*map(str, untrusted), *unsigned),
+        path=station_file,
+        delivered=delivered,
     )
+
+
+def _note_tables(
+    reader: StationReader,
+    file: StationFile,
+    *,
+    cameras: Sequence[DriverSettings | None],
+    encoder: DriverSettings | None,
+    plcs: Sequence[DriverSettings | None],
+) -> None:
+    """The faults that show when tables are compared."""
+    reader.note(web_faults(file.web))
+    reader.note(rollout_faults(file))
+    reader.note(names_twice("cameras", file.cameras))
+    reader.note(names_twice("plcs", file.plcs))
+    reader.note(devices_twice(file, cameras))
+    reader.note(shot_faults(file, cameras))
+    reader.note(adjustment_faults(file, cameras))
+    reader.note(roll_faults(file, encoder))
+    reader.note(link_faults(file, plcs))
+    reader.note(role_faults(file, cameras, encoder, plcs))
 
 
 def _unsigned_versions(state_dir: Path, read: Sequence[tuple[Path, Recipe | None]], *, sealed: bool) -> tuple[str, ...]:
@@ -195,13 +223,15 @@ def _unsigned_versions(state_dir: Path, read: Sequence[tuple[Path, Recipe | None
     )
 
 
-def _untrusted(base: Path, file: StationFile, with_files: Sequence[str]) -> Iterator[Fault]:
+def _untrusted(base: Path, file: StationFile, with_files: Sequence[str], delivered: Delivered) -> Iterator[Fault]:
     """The recipes and models that nobody has signed whom the station trusts. `with_files` are models with files."""
     if not file.trust.keys:
         return
     models = [*with_files, *([file.shadow.model] if file.shadow is not None else [])]
-    signed = [*(base / path for path in (file.station.recipe, *file.station.recipes))]
-    signed += [base / file.station.models_dir / name for name in models]
+    recipes = [base / path for path in (file.station.recipe, *file.station.recipes)]
+    signed = [delivered.recipe_file(path) for path in recipes]
+    signed += [path] if (path := delivered.shadow_recipe(recipes)) is not None else []
+    signed += [delivered.model_dir(base / file.station.models_dir, name) for name in models]
     for path in signed:
         why = objection(path, file.trust.keys) if path.exists() else ""  # what is missing is a fault of its own
         if why:
@@ -215,7 +245,12 @@ def with_paths(base: Path, table: PathTable) -> PathTable:
 
 
 def _segmenters(
-    reader: StationReader, file: StationFile, runtime: DriverSettings, recipes: Sequence[Recipe]
+    reader: StationReader,
+    file: StationFile,
+    runtime: DriverSettings,
+    recipes: Sequence[Recipe],
+    *,
+    delivered: Delivered,
 ) -> dict[str, Segmenter]:
     """The segmenter of each model that a recipe names, by that name, in their order."""
     reader.note(several_models_faults(file, list(dict.fromkeys(recipe.model for recipe in recipes))))
@@ -226,7 +261,7 @@ def _segmenters(
                 "segmenter",
                 file.segmenter.driver,
                 settings=runtime,
-                model=reader.base / file.station.models_dir / recipe.model,
+                model=delivered.model_dir(reader.base / file.station.models_dir, recipe.model),
                 sha256=recipe.model_sha256,
             )
     return {name: each for name, each in found.items() if each is not None}
@@ -261,22 +296,33 @@ def _recipes(
     return found
 
 
-def _shadow(reader: StationReader, file: StationFile, recipes: Mapping[int, Criteria]) -> ShadowModel | None:
+def _shadow(
+    reader: StationReader, file: StationFile, recipes: Mapping[int, Criteria], delivered: Delivered
+) -> ShadowModel | None:
     if file.shadow is None:
         return None
     settings = reader.settings("segmenters", "shadow", file.shadow.driver, file.shadow.settings)
     if settings is None:
         return None
-    model = reader.base / file.station.models_dir / file.shadow.model
+    model = delivered.model_dir(reader.base / file.station.models_dir, file.shadow.model)
     segmenter = reader.segmenter("shadow", file.shadow.driver, settings=settings, model=model)
     if segmenter is None:
         return None
     suggested, known = suggested_limits(file, segmenter.info), segmenter.info.classes
+    own = {number: each.recipe for number, each in recipes.items()} | _on_trial(reader, file, delivered)
     seen = {
-        number: {name: limit for name, limit in criteria.recipe.classes.items() if name in known}
-        for number, criteria in recipes.items()
+        number: {name: limit for name, limit in recipe.classes.items() if name in known}
+        for number, recipe in own.items()
     }
-    return ShadowModel(segmenter, {each: Criteria(recipes[each].recipe, suggested | seen[each]) for each in recipes})
+    return ShadowModel(segmenter, {each: Criteria(own[each], suggested | seen[each]) for each in recipes})
+
+
+def _on_trial(reader: StationReader, file: StationFile, delivered: Delivered) -> dict[int, Recipe]:
+    """The recipe whose limits the shadow applies, by its id, while a recipe is on trial."""
+    names = (file.station.recipe, *file.station.recipes)
+    path = delivered.shadow_recipe([reader.base / name for name in names])
+    recipe = None if path is None else reader.recipe(path)
+    return {} if recipe is None else {recipe.id: recipe}
 
 
 def suggested_limits(file: StationFile, model: ModelInfo) -> dict[str, ClassLimits]:

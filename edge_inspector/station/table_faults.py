@@ -59,6 +59,13 @@ def _token_faults(path: Path) -> Iterator[Fault]:
         yield Fault("web.machines_token_file", f"{path}: {error}. `openssl rand -hex 16` makes a token")
 
 
+def rollout_faults(file: StationFile) -> Iterator[Fault]:
+    """What comes over the network is taken only from somebody whom the station trusts."""
+    if file.rollout.accept and not file.trust.keys:
+        what = "needs trust.keys: the public keys of those whose models this station takes (`edge-inspector sign`)"
+        yield Fault("rollout.accept", what)
+
+
 def names_twice(family: str, tables: Sequence[CameraTable | PlcTable]) -> Iterator[Fault]:
     """Each camera and each link needs a name of its own."""
     for at, table in enumerate(tables):

@@ -282,6 +282,17 @@ class TrustTable(Table):
     """What happens to a recipe or model that none of them has signed, or that has changed since then."""
 
 
+class RolloutTable(Table):
+    """Models and recipes that come over the network, step by step (`edge-inspector rollout`)."""
+
+    accept: bool = False
+    """Whether admins may send signed models and recipes over the page. It needs `trust.keys`."""
+    quiet_s: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
+    """Time without a part after which the station may restart with them. At least the way to the gate takes."""
+    package_mb: Annotated[int, Field(ge=1, le=512)] = 64
+    """Largest model that is taken, with all its files."""
+
+
 class RecordTable(Table):
     """The record of each shift: pictures, encoder, PLC and commands, for `edge-inspector replay`."""
 
@@ -377,6 +388,8 @@ class StationFile(Table):
     """The plant's database, if results go there."""
     trust: TrustTable = TrustTable()
     """Whose signatures this station trusts."""
+    rollout: RolloutTable = RolloutTable()
+    """Models and recipes that come over the network."""
     record: RecordTable = RecordTable()
     """The record of each shift."""
     challenge: ChallengeTable = ChallengeTable()

@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -59,14 +59,14 @@ def sign(signed: Path, key_file: Path) -> str:
     public = _text(key.public_key().public_bytes_raw())
     try:
         files = _hashes(signed)
-        content = {"files": files, "key": public, "signature": _text(key.sign(_statement(signed, files, public)))}
+        content = {"files": files, "key": public, "signature": _text(key.sign(_statement(signed.name, files, public)))}
         replace_file(signature_path(signed), json.dumps(content, indent=1) + "\n")
     except OSError as error:
         raise DeviceError(f"{signed}: cannot be signed: {error.strerror}") from error
     return public
 
 
-def objection(signed: Path, keys: Collection[str]) -> str:  # noqa: PLR0911 -- one for each thing that can be wrong
+def objection(signed: Path, keys: Collection[str]) -> str:
     """Why the model folder or recipe is not as one of `keys` has signed it. Empty if it is."""
     path = signature_path(signed)
     try:
@@ -81,13 +81,31 @@ def objection(signed: Path, keys: Collection[str]) -> str:  # noqa: PLR0911 -- o
         return f"its signature cannot be checked: {error.strerror}"
     except (ValueError, KeyError, TypeError, RecursionError):
         return f"{path} is damaged"
-    if key not in keys:
+    return _objection(signed.name, files, now, key=key, signature=signature, keys=keys)
+
+
+def objection_to_bytes(name: str, contents: Mapping[str, bytes], signed: bytes, keys: Collection[str]) -> str:
+    """The same for files that are only in memory yet, by their path within the folder, and their signature file.
+
+    Nothing is unpacked before this has been asked. `name` is that of the folder, or of the recipe's file.
+    """
+    try:
+        found: Any = json.loads(signed)
+        files, key, signature = found["files"], found["key"], _bytes(found["signature"], 64)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "its signature is damaged"
+    now = {path: hashlib.sha256(content).hexdigest() for path, content in contents.items()}
+    return _objection(name, files, now, key=key, signature=signature, keys=keys)
+
+
+def _objection(name: str, files: Any, now: dict[str, str], *, key: Any, signature: bytes, keys: Collection[str]) -> str:
+    if not isinstance(key, str) or key not in keys:
         return "is signed with a key that is not among the trusted ones"
     if files != now:
         return f"has changed since it was signed: {_difference(files, now)}"
     library = _library()
     try:
-        library.Ed25519PublicKey.from_public_bytes(_bytes(key)).verify(signature, _statement(signed, now, key))
+        library.Ed25519PublicKey.from_public_bytes(_bytes(key)).verify(signature, _statement(name, now, key))
     except (import_module("cryptography.exceptions").InvalidSignature, ValueError):
         return "its signature is not valid"
     return ""
@@ -121,9 +139,9 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _statement(signed: Path, files: dict[str, str], key: str) -> bytes:
+def _statement(name: str, files: dict[str, str], key: str) -> bytes:
     """What is signed: the name, too, so that a signed recipe cannot take the place of another one."""
-    return json.dumps([_PURPOSE, signed.name, sorted(files.items()), key], ensure_ascii=True).encode()
+    return json.dumps([_PURPOSE, name, sorted(files.items()), key], ensure_ascii=True).encode()
 
 
 def _difference(before: Any, now: dict[str, str]) -> str:

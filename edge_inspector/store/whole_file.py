@@ -76,6 +76,34 @@ def draft_of(path: Path, *, synced: bool = True) -> Iterator[Path]:
         _sync_folder(path.parent)
 
 
+@contextmanager
+def draft_folder_of(path: Path) -> Iterator[Path]:
+    """A new folder beside `path` to fill. It takes the place of `path` at the end of the block. Raises OSError.
+
+    After an error `path` is as before. A power cut leaves the old folder, the new one, or none, but never half of one.
+    """
+    draft = path.with_name(f".{path.name}.new")
+    _drop_folder(draft)
+    with ExitStack() as after_an_error:
+        after_an_error.callback(shutil.rmtree, draft, ignore_errors=True)
+        draft.mkdir()
+        yield draft
+        for each in draft.rglob("*"):
+            (_sync_folder if each.is_dir() else _sync)(each)
+        _sync_folder(draft)
+        _drop_folder(path)
+        draft.rename(path)
+        after_an_error.pop_all()
+    _sync_folder(path.parent)
+
+
+def _drop_folder(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _drop(draft: Path) -> None:
     with suppress(OSError):
         draft.unlink(missing_ok=True)

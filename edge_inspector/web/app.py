@@ -27,6 +27,7 @@ from edge_inspector.web.plant import Plant
 from edge_inspector.web.proposal import ProposalPages
 from edge_inspector.web.recipes import RecipePages
 from edge_inspector.web.record import RecordPages
+from edge_inspector.web.rollout import RolloutPages
 from edge_inspector.web.rolls import RollPages
 from edge_inspector.web.sessions import Sessions
 from edge_inspector.web.shift_pdf import ShiftReport
@@ -107,4 +108,5 @@ def endpoints(plant: Plant, users: UsersFile, sessions: Sessions, access: Access
         *RecordPages(plant, access).endpoints(),
         *AuditPages(plant, access).endpoints(),
         *RollPages(plant).endpoints(),
+        *RolloutPages(plant, access).endpoints(),
     ]

@@ -24,6 +24,7 @@ from edge_inspector.watches.challenge_due import ChallengeDue
 from edge_inspector.watches.drift import DriftState
 from edge_inspector.watches.pictures import PictureGuards
 from edge_inspector.watches.placing import Geometry
+from edge_inspector.watches.rollout_desk import RolloutDesk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class Plant:
     cameras: Mapping[str, AdjustableCamera]
     challenges: ChallengeDue
     recorder: RecordSwitch
+    rollout: RolloutDesk | None = None
 
     @property
     def recipe(self) -> Recipe:
