@@ -8,7 +8,7 @@ OPTIONS := install --quiet --disable-pip-version-check --constraint constraints.
 INSTALL := $(BIN)/pip $(OPTIONS)
 
 .PHONY: demo docs site test test-training check lint types layers coverage bench chaos wrong fuzz mutation peers soak screenshots \
-	wheel release system-packages constraints locks sbom pin-images image clean
+	wheel release system-packages constraints locks sbom pin-images image arm64 clean
 
 demo: $(VENV)/.demo-$(ORT)
 	$(BIN)/edge-inspector demo $(ARGS)
@@ -109,7 +109,7 @@ $(VENV)/.demo-$(ORT): $(BIN)/pip pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev-$(ORT): $(BIN)/pip pyproject.toml constraints.txt
-	$(INSTALL) --editable '.[$(ORT),demo,dev]'
+	$(INSTALL) --editable '.[$(ORT),demo,dev,charts]'
 	touch $@
 
 # It has torch for the CPU, if the package index offers that.
@@ -122,7 +122,7 @@ $(TRAINING)/.dev-$(ORT): pyproject.toml constraints.txt
 # torch is raised by hand, to a version of which package indexes offer a build for the CPU. sed drops the "+cpu".
 constraints:
 	$(PYTHON) -m venv $(VENV)-constraints
-	$(VENV)-constraints/bin/pip install --quiet '.[cpu,demo,dev,training]' 'torch==2.13.0'
+	$(VENV)-constraints/bin/pip install --quiet '.[cpu,demo,dev,charts,training]' 'torch==2.13.0'
 	$(VENV)-constraints/bin/pip freeze --exclude edge-inspector | grep -v '^edge-inspector' | sed 's/+.*//' > constraints.txt
 	rm -rf $(VENV)-constraints
 
@@ -168,6 +168,11 @@ pin-images:
 # The image on a machine without Docker, for its tests: `sudo make image`, `sudo make test ARGS=tests/system/test_image.py`.
 image:
 	sh deploy/containers/image.sh
+
+# The image for aarch64, and a line in it, by emulation. About half an hour on two cores, and in the background: `sudo make arm64`.
+arm64: $(VENV)/.dev-$(ORT)
+	nice -n 19 sh deploy/containers/image.sh arm64
+	nice -n 19 $(BIN)/pytest tests/system/test_arm64.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(TRAINING) build dist site

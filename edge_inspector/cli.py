@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "model": "train, quantise, judge and compare models",
     "judge": "run a recipe over picture files, without a line",
     "demo": "run a simulated line: PLC, broker, station and scoreboard",
+    "size": "say how many cores, how much memory, disk and network a line needs, and what limits it",
     "bench": "measure how fast this machine is, on the simulated line",
 }
 """The help line of each command. The command with this name is in `commands/NAME.py`."""

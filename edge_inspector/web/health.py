@@ -21,7 +21,10 @@ def health(
     station: str = "",
     boot_id: int = 0,
 ) -> tuple[bool, dict[str, Any]]:
-    """Whether parts are inspected and verdicts sent, and the body with reasons. `workers`: whether each is alive."""
+    """Whether parts are inspected and verdicts sent, and the body with reasons. `workers`: whether each is alive.
+
+    `supervised`: whether all workers on which verdicts depend are alive. It is the body's `alive`.
+    """
     now, held, state = time.monotonic_ns(), conditions.reasons(), conditions.state
     body = {
         "state": state.value,
@@ -39,6 +42,7 @@ def health(
             for each in held
         ],
         "workers": dict(workers),
+        "alive": supervised,
         "version": __version__,
         "station": station,
         "boot_id": boot_id,

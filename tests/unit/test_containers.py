@@ -1,12 +1,15 @@
 """The container files, as far as they can be held to account without an engine: every name in them leads somewhere."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from support.page import certified, needs_openssl, plant_of, serving
@@ -161,3 +164,12 @@ def test_the_build_context_has_what_the_package_is_built_from_and_nothing_secret
         "deploy/locks",
     } == wanted
     assert all((ROOT / name).exists() for name in wanted)
+
+
+def test_compose_accepts_every_key_of_the_file() -> None:
+    schema = json.loads((files("check_jsonschema.builtin_schemas.vendor") / "compose-spec.json").read_text())
+    checked = jsonschema.validators.validator_for(schema)(schema)
+    assert [error.message for error in checked.iter_errors(compose())] == []
+    wrong = compose()
+    wrong["services"]["station"]["read_onyl"] = True
+    assert [error.message for error in checked.iter_errors(wrong)] != []

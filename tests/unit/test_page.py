@@ -57,6 +57,17 @@ def test_a_station_that_is_not_well_says_so_by_status(tmp_path: Path) -> None:
         assert page.visitor().ask("GET", "/healthz").status == 503
 
 
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_new_start_is_asked_for_only_if_a_thread_is_not_alive(tmp_path: Path, *, alive: bool) -> None:
+    token = tmp_path / "token"
+    token.write_text("t" * 32)
+    table = f'machines_token_file = "{token}"\n'
+    plant = plant_of(tmp_path, table, healthy=(not alive, {"state": "fault", "alive": alive}))
+    with serving(plant) as page:
+        answer = page.visitor().ask("GET", "/healthz?alive")
+        assert (answer.status, answer.json) == (200 if alive else 503, {"state": "fault"})
+
+
 def test_a_reviewers_label_is_stored_under_his_name(page: Page) -> None:
     reviewer = page.visitor(Role.REVIEWER)
     stored = reviewer.ask("POST", "/api/parts/2/label", {"view": "", "label": "defect", "class": "defect"})

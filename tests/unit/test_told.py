@@ -200,3 +200,4 @@ def test_a_worker_that_hangs_is_not_healthy_whatever_the_state() -> None:
     conditions.phase(StationState.READY)
     assert health(conditions, {"judge": True}, supervised=True)[0]
     assert not health(conditions, {"judge": False}, supervised=False)[0]
+    assert [health(conditions, {}, supervised=each)[1]["alive"] for each in (True, False)] == [True, False]
