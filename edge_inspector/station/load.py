@@ -118,8 +118,8 @@ def _station(base: Path, raw: dict[str, Any]) -> Station:
         file = read_tables(raw)
     except ConfigError as error:
         raise ConfigError([*error.faults, *faults_below(base, raw)]) from error
-    store = file.store and with_paths(base, file.store)
-    file = file.model_copy(update={"web": with_paths(base, file.web), "store": store})
+    store, bucket = file.store and with_paths(base, file.store), file.bucket and with_paths(base, file.bucket)
+    file = file.model_copy(update={"web": with_paths(base, file.web), "store": store, "bucket": bucket})
     reader = StationReader(base)
     reader.note(web_faults(file.web))
     cameras = [
