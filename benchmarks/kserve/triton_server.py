@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
-from pytriton.triton import Triton, TritonConfig
+from pytriton.triton import Triton, TritonConfig, TritonSecurityConfig
 
 
 def main() -> None:
@@ -45,7 +45,8 @@ def main() -> None:
         allow_metrics=False,
         exit_on_error=True,
     )
-    with Triton(config=config) as triton:
+    open_to_all = TritonSecurityConfig(restricted_endpoints=[])  # stations share memory with it
+    with Triton(config=config, security_config=open_to_all) as triton:
         triton.bind(
             model_name=given.name,
             infer_func=infer,

@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -211,8 +211,8 @@ def _known(instance: str, seen: _Seen) -> Known:
 def _address(instance: str, target: _Target | None) -> str:
     """The address of the station's page. Without a target, the instance usually is host and port."""
     if target is not None:
-        parts = urlsplit(target.scrape_url)
-        return address_of(f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('/metrics')}") or ""
+        place = target.scrape_url.partition("?")[0].removesuffix("/metrics")
+        return address_of(place) or ""
     return (address_of(f"http://{instance}") or "") if ":" in instance else ""
 
 

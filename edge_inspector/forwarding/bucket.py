@@ -200,7 +200,12 @@ class Bucket:
         self._claim_name(take_over=take_over)
         stored = self._objects.get(self._note)
         if stored is None:
-            fresh = Position(station=self._sender.name, identity=self._sender.identity, **self._after_a_lost_note())
+            fresh = Position(
+                station=self._sender.name,
+                identity=self._sender.identity,
+                parts=self._after_a_lost_note("parts"),
+                labels=self._after_a_lost_note("labels"),
+            )
             return fresh, self._objects.create(self._note, fresh.model_dump_json().encode())
         found = self._read(Position, stored.content, self._note)
         if found.station == self._sender.name:
@@ -229,15 +234,11 @@ class Bucket:
             )
         self._objects.replace(self._claim, own.model_dump_json().encode(), stored.tag)
 
-    def _after_a_lost_note(self) -> dict[str, Mark]:
+    def _after_a_lost_note(self, kind: str) -> Mark:
         """Where to begin if somebody removed the note but not the files: all rows are compared with those there."""
-        found = {}
-        for kind in ("parts", "labels"):
-            names = [path.rpartition("/")[2] for path in self._objects.below(f"{kind}/{self._source}")]
-            epochs = [int(name[:4]) for name in names if name[:4].isdecimal()]
-            if epochs:
-                found[kind] = Mark(epoch=max(epochs) + 1, comparing=True)
-        return found
+        names = [path.rpartition("/")[2] for path in self._objects.below(f"{kind}/{self._source}")]
+        epochs = [int(name[:4]) for name in names if name[:4].isdecimal()]
+        return Mark(epoch=max(epochs) + 1, comparing=True) if epochs else Mark()
 
     def _read(self, kind: type[_AnyTold], content: bytes, path: str) -> _AnyTold:
         try:

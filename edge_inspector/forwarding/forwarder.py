@@ -135,7 +135,8 @@ class Forwarder:
         if self._held_since is None or self._held_since[0] != batch.before:
             self._held_since = (batch.before, now.monotonic_ns)
         held_s = (now.monotonic_ns - self._held_since[1]) / 1e9
-        return max(held_s, (now.utc - oldest[_UTC]).total_seconds()) < self._hold_s
+        age_s: float = (now.utc - oldest[_UTC]).total_seconds()
+        return max(held_s, age_s) < self._hold_s
 
     def _opened(self) -> Database:
         if self._database is None:

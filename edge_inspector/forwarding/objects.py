@@ -28,7 +28,7 @@ _BY_WORDS: Final = {
     "QuotaExceeded": "it is full: make room there. The station keeps the results meanwhile",
     "StorageFull": "it is full: make room there. The station keeps the results meanwhile",
     "507 Insufficient": "it is full: make room there. The station keeps the results meanwhile",
-    "certificate": "its certificate was not signed by {authority}, has expired, or is for another name",
+    "ertificate": "its certificate was not signed by {authority}, has expired, or is for another name",
     "dns error": "no name server knows this host: correct bucket.endpoint",
     "Connection refused": "nothing listens there: is it running?",
     "timed out": "no answer within {timeout:g} s: check the address and the firewall. It is tried again",

@@ -154,11 +154,11 @@ def test_killed_senders_and_a_killed_store_cost_no_part_and_double_none(tmp_path
         server.make_bucket()
         more = {"file_parts": 20, "file_s": 1, "interval_s": 0.1}
         path = bucket_file(tmp_path, lines(server, "killed/", **more))
-        state = results_of(tmp_path / "state", 400)
+        state = results_of(tmp_path / "state", 200)
         command = [sys.executable, "-m", "edge_inspector", "forward", str(path)]
         found = lake(server, "killed/")
         source, reached = station_id(state), 0
-        for kill in range(3):
+        for kill in range(2):
             with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
                 until(lambda at=reached: len(found.paths("parts")) > at)
                 if kill == 1:
@@ -167,10 +167,10 @@ def test_killed_senders_and_a_killed_store_cost_no_part_and_double_none(tmp_path
             if kill == 1:
                 server.start()
             reached = len(found.paths("parts"))
-        results_of(state, 100, first=401)
+        results_of(state, 50, first=201)
         until(lambda: subprocess.run([*command, "--once"], check=False, timeout=300).returncode == 0)
         assert found.keys(source) == keys(state)
-        assert len(found.rows("views")) == 500
+        assert len(found.rows("views")) == 250
     finally:
         server.remove()
 

@@ -60,6 +60,7 @@ class S3Server:
             "master.port": master,
             "master.port.grpc": master_grpc,
             "master.volumeSizeLimitMB": 64,
+            "master.telemetry": "false",  # it stays on loopback
             "volume.port": volume,
             "volume.port.grpc": volume_grpc,
             "volume.max": 100,
@@ -68,6 +69,10 @@ class S3Server:
             "filer.port.grpc": filer_grpc,
             "s3.port": s3,
             "s3.port.grpc": s3_grpc,
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "s3.iam": "false",
+            "s3.autoCreateBucket": "false",
             "s3.config": self.folder / "s3.json",
         }
         if self._tls is not None:
