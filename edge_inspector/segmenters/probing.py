@@ -26,4 +26,5 @@ def probe_pictures(shape: tuple[int, ...]) -> list[Image]:
         dark, bright = rng.integers(0, 128), rng.integers(192, 256)
         cv2.line(shapes, start, end, (int(dark),) * 3, int(rng.integers(1, 5)))
         cv2.circle(shapes, centre, int(rng.integers(2, 30)), (int(bright),) * 3, -1)
-    return [np.asarray(picture, np.uint8) for picture in (blocks, clouds, shapes)]
+    # OpenCV drops the axis of a single channel
+    return [np.asarray(picture, np.uint8).reshape(shape) for picture in (blocks, clouds, shapes)]

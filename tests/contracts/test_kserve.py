@@ -99,6 +99,21 @@ def test_masks_are_those_of_the_local_model(
     remote.close()
 
 
+def test_a_model_for_grey_pictures_runs_there_too() -> None:
+    grey = ROOT / "models" / "magnetic-tile-1.6"
+    server = FakeServer(grey / "model.int8.onnx", "magnetic-tile-1.6-int8")
+    local = OnnxSegmenter(grey, OnnxSegmenter.Settings(providers=("cpu",)))
+    try:
+        local.open()
+        remote = opened(server, folder=grey)
+        own = picture(size=(384, 384))[..., 0]
+        assert np.array_equal(remote.segment([own])[0], local.segment([own])[0])
+        remote.close()
+    finally:
+        local.close()
+        server.stop()
+
+
 def test_shared_memory_leaves_no_name_behind(servers: Callable[..., FakeServer]) -> None:
     before = set(SHARED.glob("edge-inspector-kserve-*"))
     remote = opened(servers(), shared_memory=True)
