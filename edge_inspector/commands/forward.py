@@ -15,7 +15,7 @@ from typing import Final
 from edge_inspector.commands.arguments import add_station
 from edge_inspector.commands.changes import write_down
 from edge_inspector.errors import ConfigError, DeviceError, Fault
-from edge_inspector.forwarding.bucket import Bucket
+from edge_inspector.forwarding.bucket import BucketStore
 from edge_inspector.forwarding.bucket import require as require_bucket
 from edge_inspector.forwarding.bucket_settings import BucketTable
 from edge_inspector.forwarding.forwarder import Forwarder, Sent
@@ -132,9 +132,11 @@ def _settings(path: Path, file: StationFile) -> StoreTable | BucketTable:
     raise ConfigError([Fault(f"{path}: store", what)])
 
 
-def _open(settings: StoreTable | BucketTable, sender: SendingStation, *, take_over: bool = False) -> Store | Bucket:
+def _open(
+    settings: StoreTable | BucketTable, sender: SendingStation, *, take_over: bool = False
+) -> Store | BucketStore:
     if isinstance(settings, BucketTable):
-        return Bucket(settings, sender, take_over=take_over)
+        return BucketStore(settings, sender, take_over=take_over)
     return Store(settings, sender, take_over=take_over)
 
 

@@ -50,13 +50,13 @@ _QUERIES: Final = {
 }
 
 
-class _Outside(BaseModel):
+class _FromPrometheus(BaseModel):
     """What a newer Prometheus says in addition is not read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
-class _Sample(_Outside):
+class _Series(_FromPrometheus):
     """One series with its value now."""
 
     metric: dict[str, str]
@@ -67,27 +67,27 @@ class _Sample(_Outside):
         return shown(self.metric.get(label, ""))
 
 
-class _Vector(_Outside):
-    result: Annotated[list[_Sample], Field(max_length=_MOST)]
+class _Vector(_FromPrometheus):
+    result: Annotated[list[_Series], Field(max_length=_MOST)]
 
 
-class _Answer(_Outside):
+class _Answer(_FromPrometheus):
     status: Literal["success"]
     data: _Vector
 
 
-class _Target(_Outside):
+class _Target(_FromPrometheus):
     labels: dict[str, str]
     scrape_url: Annotated[str, Field(alias="scrapeUrl")] = ""
     health: str = "unknown"
     last_error: Annotated[str, Field(alias="lastError")] = ""
 
 
-class _Targets(_Outside):
+class _Targets(_FromPrometheus):
     active: Annotated[list[_Target], Field(alias="activeTargets", max_length=_MOST)]
 
 
-class _TargetsAnswer(_Outside):
+class _TargetsAnswer(_FromPrometheus):
     status: Literal["success"]
     data: _Targets
 
@@ -100,9 +100,9 @@ class _Seen:
     """All that one round of questions gave."""
 
     targets: Mapping[str, _Target]
-    series: Mapping[str, Mapping[str, Sequence[_Sample]]]
+    series: Mapping[str, Mapping[str, Sequence[_Series]]]
 
-    def of(self, kind: str, instance: str) -> Sequence[_Sample]:
+    def of(self, kind: str, instance: str) -> Sequence[_Series]:
         """The series of one station."""
         return self.series[kind].get(instance, ())
 
@@ -179,7 +179,7 @@ class Watched:
         job = f'job="{self._settings.job}"'
         series = {}
         for kind, query in _QUERIES.items():
-            by_instance: dict[str, list[_Sample]] = defaultdict(list)
+            by_instance: dict[str, list[_Series]] = defaultdict(list)
             for sample in self._ask(_Answer, f"query?query={quote(query.format(job=job))}").data.result:
                 by_instance[sample.get("instance")].append(sample)
             series[kind] = by_instance

@@ -33,13 +33,13 @@ _TAKE_OVER: Final = "`edge-inspector forward STATION.toml --take-over`"
 _Count = Annotated[int, Field(ge=0)]
 
 
-class _Told(BaseModel):
+class _Note(BaseModel):
     """A note in the bucket. Others may write there, too. What a newer version says in addition is not read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
-class Mark(_Told):
+class FileMark(_Note):
     """How far the rows of one kind are there. `comparing`: they were begun anew, and some may be there already."""
 
     epoch: _Count = 0
@@ -47,13 +47,13 @@ class Mark(_Told):
     us: int = 0
     comparing: bool = False
 
-    def begun(self, *, anew: bool) -> Mark:
+    def begun(self, *, anew: bool) -> FileMark:
         """The mark before the next rows."""
-        return Mark(epoch=self.epoch + 1, comparing=True) if anew else self
+        return FileMark(epoch=self.epoch + 1, comparing=True) if anew else self
 
-    def moved(self, after: RowMark, *, more: bool) -> Mark:
+    def moved(self, after: RowMark, *, more: bool) -> FileMark:
         """The mark behind these rows."""
-        return Mark(epoch=self.epoch, id=after.id, us=after.us, comparing=self.comparing and more)
+        return FileMark(epoch=self.epoch, id=after.id, us=after.us, comparing=self.comparing and more)
 
     @property
     def name(self) -> str:
@@ -61,28 +61,28 @@ class Mark(_Told):
         return f"{self.epoch:04d}-{self.id:012d}"
 
 
-class Position(_Told):
+class StationNote(_Note):
     """The note about one station."""
 
     layout: Literal[1] = _LAYOUT
     station: str
     identity: str
-    parts: Mark = Mark()
-    labels: Mark = Mark()
+    parts: FileMark = FileMark()
+    labels: FileMark = FileMark()
     lost: _Count = 0
 
 
-class _Claim(_Told):
+class _Claim(_Note):
     """Who has a name."""
 
     station: str
     identity: str
 
 
-_AnyTold = TypeVar("_AnyTold", bound=_Told)
+_AnyNote = TypeVar("_AnyNote", bound=_Note)
 
 
-class Bucket:
+class BucketStore:
     """A session in which one station writes. Leave it after an error, and open a new one.
 
     `clock_ahead_s` is how far this machine's clock is ahead of the store's. Raises ConfigError if a library is missing.
@@ -149,7 +149,7 @@ class Bucket:
     def close(self) -> None:
         """Nothing stays open. Each request is one of its own."""
 
-    def _write(self, table: str, rows: Sequence[Row], begun: Mark, day: str) -> None:
+    def _write(self, table: str, rows: Sequence[Row], begun: FileMark, day: str) -> None:
         """One file, also if it has no row: it must take the place of one that a kill has left."""
         if begun.comparing:
             there = self._there(table, begun, day)
@@ -157,7 +157,7 @@ class Bucket:
         content = packed(table, [self._whole(table, row) for row in rows])
         self._objects.put(f"{table}/{self._source}/day={day}/{begun.name}.parquet", content)
 
-    def _there(self, table: str, begun: Mark, day: str) -> set[Row]:
+    def _there(self, table: str, begun: FileMark, day: str) -> set[Row]:
         """The rows of a day that are in files that the position has passed. The same row always has the same day."""
         found: set[Row] = set()
         names = NAMES[table][1 : 1 + _KEYS[table]]
@@ -185,7 +185,7 @@ class Bucket:
         rows = unpacked(stored.content, NAMES["events"][1:], f"{self._settings.place}: {path}")
         return {row[:3]: row for row in rows}
 
-    def _move(self, to: Position) -> None:
+    def _move(self, to: StationNote) -> None:
         try:
             self._tag = self._objects.replace(self._note, to.model_dump_json().encode(), self._tag)
         except ObjectChangedError as error:
@@ -195,19 +195,19 @@ class Bucket:
             ) from error
         self._at = to
 
-    def _sign_in(self, *, take_over: bool) -> tuple[Position, str | None]:
+    def _sign_in(self, *, take_over: bool) -> tuple[StationNote, str | None]:
         """The position with its tag. The note is there before the first file, so that each file has a mark."""
         self._claim_name(take_over=take_over)
         stored = self._objects.get(self._note)
         if stored is None:
-            fresh = Position(
+            fresh = StationNote(
                 station=self._sender.name,
                 identity=self._sender.identity,
                 parts=self._after_a_lost_note("parts"),
                 labels=self._after_a_lost_note("labels"),
             )
             return fresh, self._objects.create(self._note, fresh.model_dump_json().encode())
-        found = self._read(Position, stored.content, self._note)
+        found = self._read(StationNote, stored.content, self._note)
         if found.station == self._sender.name:
             return found, stored.tag
         if not take_over:
@@ -234,13 +234,13 @@ class Bucket:
             )
         self._objects.replace(self._claim, own.model_dump_json().encode(), stored.tag)
 
-    def _after_a_lost_note(self, kind: str) -> Mark:
+    def _after_a_lost_note(self, kind: str) -> FileMark:
         """Where to begin if somebody removed the note but not the files: all rows are compared with those there."""
         names = [path.rpartition("/")[2] for path in self._objects.below(f"{kind}/{self._source}")]
         epochs = [int(name[:4]) for name in names if name[:4].isdecimal()]
-        return Mark(epoch=max(epochs) + 1, comparing=True) if epochs else Mark()
+        return FileMark(epoch=max(epochs) + 1, comparing=True) if epochs else FileMark()
 
-    def _read(self, kind: type[_AnyTold], content: bytes, path: str) -> _AnyTold:
+    def _read(self, kind: type[_AnyNote], content: bytes, path: str) -> _AnyNote:
         try:
             return kind.model_validate_json(content)
         except ValidationError as error:

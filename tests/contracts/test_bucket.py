@@ -20,7 +20,7 @@ from support.forwarding import keys, results_of, station_file  # noqa: E402
 from support.parquet_lake import Lake  # noqa: E402
 
 from edge_inspector.errors import DeviceError  # noqa: E402
-from edge_inspector.forwarding.bucket import Bucket, probe  # noqa: E402
+from edge_inspector.forwarding.bucket import BucketStore, probe  # noqa: E402
 from edge_inspector.forwarding.forwarder import Forwarder  # noqa: E402
 from edge_inspector.forwarding.objects import Objects  # noqa: E402
 from edge_inspector.forwarding.sender import SendingStation  # noqa: E402
@@ -55,7 +55,7 @@ def forwarder(server: S3Server, state: Path, prefix: str, **changes: Any) -> For
     sender = SendingStation(name="line-1", identity=station_id(state))
     return Forwarder(
         state,
-        lambda: Bucket(server.settings(prefix=prefix, **changes), sender),
+        lambda: BucketStore(server.settings(prefix=prefix, **changes), sender),
         batch_parts=most,
         by_day=True,
     )
@@ -186,7 +186,7 @@ def test_wrong_keys_and_places_are_one_line(server: S3Server, prefix: str, tmp_p
         ({"endpoint": f"https://127.0.0.1:{server.port}"}, "bucket https://127.0.0.1"),
     ):
         with pytest.raises(DeviceError) as caught:
-            Bucket(server.settings(**({"prefix": prefix} | changes)), SendingStation(name="line-1", identity="x"))
+            BucketStore(server.settings(**({"prefix": prefix} | changes)), SendingStation(name="line-1", identity="x"))
         assert said in str(caught.value), changes
         assert "\n" not in str(caught.value)
 

@@ -19,7 +19,7 @@ from support.verdicts import BOOT, defect, placed, verdict  # noqa: E402
 from edge_inspector.cli import main  # noqa: E402
 from edge_inspector.errors import DeviceError  # noqa: E402
 from edge_inspector.forwarding import objects  # noqa: E402
-from edge_inspector.forwarding.bucket import Bucket, probe  # noqa: E402
+from edge_inspector.forwarding.bucket import BucketStore, probe  # noqa: E402
 from edge_inspector.forwarding.bucket_settings import BucketTable  # noqa: E402
 from edge_inspector.forwarding.forwarder import Forwarder, Sent  # noqa: E402
 from edge_inspector.forwarding.sender import SendingStation  # noqa: E402
@@ -92,7 +92,7 @@ def table(**changes: Any) -> BucketTable:
 
 def forwarder(state: Path, sender: SendingStation = LINE_1, **more: Any) -> Forwarder:
     given = {"batch_parts": 10, "by_day": True} | more
-    return Forwarder(state, lambda: Bucket(table(), sender), **given)
+    return Forwarder(state, lambda: BucketStore(table(), sender), **given)
 
 
 def send(sending: Forwarder, steps: int = 1000) -> list[str]:
@@ -297,8 +297,8 @@ def test_two_stations_of_one_name_are_refused_until_one_takes_over(lake: Lake, t
     send(forwarder(results_of(tmp_path / "one", 3)))
     twin = SendingStation(name="line-1", identity=TWO)
     with pytest.raises(DeviceError, match=r"another station is called 'line-1': change station\.name here, or, if"):
-        Bucket(table(), twin)
-    Bucket(table(), twin, take_over=True)
+        BucketStore(table(), twin)
+    BucketStore(table(), twin, take_over=True)
     send(forwarder(results_of(tmp_path / "two", 4), twin))
     assert (len(lake.keys(ONE)), len(lake.keys(TWO))) == (3, 4)
 
@@ -308,8 +308,8 @@ def test_a_renamed_station_is_asked_whether_it_is_a_copy(lake: Lake, tmp_path: P
     send(forwarder(state))
     renamed = SendingStation(name="line-9", identity=ONE)
     with pytest.raises(DeviceError, match="this state folder has sent as 'line-1' before"):
-        Bucket(table(), renamed)
-    Bucket(table(), renamed, take_over=True)
+        BucketStore(table(), renamed)
+    BucketStore(table(), renamed, take_over=True)
     results_of(state, 2, first=4)
     send(forwarder(state, renamed))
     assert [row["station"] for row in lake.rows("parts")] == ["line-1"] * 3 + ["line-9"] * 2
@@ -421,7 +421,7 @@ def test_an_object_of_another_size_is_not_read(memory: Memory, monkeypatch: pyte
     monkeypatch.setattr(objects, "_LONGEST", 10)
     obstore.put(memory.store, f"stations/{ONE}.json", b"x" * 11)
     with pytest.raises(DeviceError, match="has 11 bytes: it is none of ours"):
-        Bucket(table(), LINE_1)
+        BucketStore(table(), LINE_1)
 
 
 @pytest.mark.usefixtures("memory")
@@ -526,7 +526,7 @@ def test_cautions_tell_of_keys_and_networks_that_others_can_read(tmp_path: Path)
 def test_a_key_file_that_is_gone_for_a_moment_ends_nothing(lake: Lake, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     state = results_of(tmp_path / "state", 3)
-    sending = Forwarder(state, lambda: Bucket(table(secret_key_file=secret), LINE_1), batch_parts=9)
+    sending = Forwarder(state, lambda: BucketStore(table(secret_key_file=secret), LINE_1), batch_parts=9)
     assert "cannot be read" in sending.step().trouble
     secret.write_text("word\n")
     assert send(sending) == []
