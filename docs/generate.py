@@ -20,7 +20,7 @@ from edge_inspector.cli import build_parser
 from edge_inspector.codes import Decision, ErrorCode, Reason
 from edge_inspector.commands.schema import REQUESTS, message_definitions
 from edge_inspector.drivers import FAMILIES, DriverSettings, load_driver
-from edge_inspector.fleet.tables import BrokerTable, FleetFile, FleetWebTable, ListedTable, PollTable
+from edge_inspector.fleet.tables import BrokerTable, FleetFile, FleetWebTable, ListedTable, PollTable, PrometheusTable
 from edge_inspector.inspection.areas import Area
 from edge_inspector.inspection.recipe import AlarmLimits, ClassLimits, PictureLimits, Recipe
 from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, Block
@@ -100,6 +100,7 @@ def reference() -> str:
                 ("fleet web", FleetWebTable),
                 ("poll", PollTable),
                 ("broker", BrokerTable),
+                ("prometheus", PrometheusTable),
                 ("stations", ListedTable),
             )
         ),

@@ -139,7 +139,7 @@ archive_forgotten = _counter(
 
 forward_lag_s = _gauge(
     "forward_lag_seconds",
-    "Age of the oldest part that the plant's database does not have. 0 if it has all, or if there is no `[store]`.",
+    "Age of the oldest part that the plant's store lacks, less `bucket.file_s`. 0 if it has all, or if there is none.",
 )
 
 shadow_seconds = _histogram("shadow_seconds", "Duration of one call of the shadow model.", buckets=_LATENCY_S)

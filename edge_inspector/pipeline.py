@@ -612,7 +612,7 @@ def _archive(shared: _Shared, drift: DriftWatch, lock: StateLock | None) -> Arch
         conditions=shared.conditions,
         lock=lock,
         busy=lambda: len(shared.jobs) > station.segmenter.workers * station.segmenter.max_batch,
-        forwards=station.file.store is not None,
+        forward_within_s=station.file.forward_within_s,
         edited=UsersWatch(station.state_dir, station.file.web.users).look,
     )
 

@@ -22,6 +22,7 @@ from edge_inspector.errors import (
     Fault,
     FrameIncompleteError,
 )
+from edge_inspector.forwarding.bucket import probe as probe_bucket
 from edge_inspector.forwarding.postgres import probe
 from edge_inspector.host_name import is_address
 from edge_inspector.inspection.line_figures import Grade
@@ -72,6 +73,9 @@ def _rows(station: Station) -> Iterator[CheckLine]:
     if file.store is not None:
         yield _row("store", file.store.host, partial(probe, file.store))
         yield from (CheckLine("store", file.store.host, what, Grade.WARN) for what in file.store.cautions)
+    if file.bucket is not None:
+        yield _row("bucket", file.bucket.bucket, partial(probe_bucket, file.bucket))
+        yield from (CheckLine("bucket", file.bucket.bucket, what, Grade.WARN) for what in file.bucket.cautions)
     yield from _models(station)
     if station.shadow is not None and file.shadow is not None:
         yield _row("shadow", file.shadow.model, partial(_model, station.shadow.segmenter))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_inspector.codes import ErrorCode
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.fleet.answers import ToldReason
 from edge_inspector.fleet.problems import SeenProblem
 from edge_inspector.fleet.serve import Fleet, look_once
@@ -18,7 +19,10 @@ from edge_inspector.runtime.logs import set_up_logging
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The fleet file, and whether to ask only once."""
-    parser.add_argument("fleet", type=Path, metavar="FLEET.toml", help="the fleet file")
+    parser.add_argument("fleet", type=Path, nargs="?", metavar="FLEET.toml", help="the fleet file")
+    parser.add_argument(
+        "--prometheus", default="", metavar="URL", help="show the stations that this Prometheus watches, too"
+    )
     parser.add_argument(
         "--once", action="store_true", help="ask every station once, print who needs help, and end. 1 if one does"
     )
@@ -26,16 +30,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Serve the page until SIGTERM or Ctrl-C, or print it once."""
-    file = read_fleet(given.fleet)
+    if given.fleet is None and not given.prometheus:
+        raise ConfigError([Fault("FLEET.toml", "is missing: name the fleet file, or type --prometheus URL")])
+    file = read_fleet(given.fleet, given.prometheus)
     if not given.once:
         set_up_logging()
         return Fleet(file).run()
-    rows = rows_of(look_once(file).sightings(), time.monotonic_ns())
+    roster = look_once(file)
+    rows = rows_of(roster.sightings(), time.monotonic_ns())
     for line in (line for row in rows for line in lines_of(row)):
         print(line)
     waiting = sum(row.needs_help for row in rows)
     print(f"{waiting} of {len(rows)} stations need help")
-    return 1 if waiting else 0
+    if roster.prometheus_trouble:
+        print(f"Prometheus {roster.prometheus_trouble}: the stations that it watches are missing")
+    return 1 if waiting or roster.prometheus_trouble else 0
 
 
 def lines_of(row: Row) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`edge-inspector forward`: send the results of a station to the plant's database."""
+"""`edge-inspector forward`: send the results of a station to the plant's database or bucket."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from typing import Final
 from edge_inspector.commands.arguments import add_station
 from edge_inspector.commands.changes import write_down
 from edge_inspector.errors import ConfigError, DeviceError, Fault
+from edge_inspector.forwarding.bucket import BucketStore
+from edge_inspector.forwarding.bucket import require as require_bucket
+from edge_inspector.forwarding.bucket_settings import BucketTable
 from edge_inspector.forwarding.forwarder import Forwarder, Sent
-from edge_inspector.forwarding.postgres import SendingStation, Store, require
+from edge_inspector.forwarding.postgres import Store, require
+from edge_inspector.forwarding.sender import SendingStation
 from edge_inspector.forwarding.settings import StoreTable
 from edge_inspector.inspection.recipe import read_recipe
 from edge_inspector.runtime.logs import set_up_logging
@@ -46,7 +50,10 @@ def run(given: argparse.Namespace) -> int:
     """Send until SIGTERM or Ctrl-C. It takes only time of the processor that nobody else needs."""
     file, state_dir, _ = read_places(given.station)
     settings = _settings(given.station, file)
-    require(settings)
+    if isinstance(settings, BucketTable):
+        require_bucket(settings)
+    else:
+        require(settings)
     go_idle(_MEMORY)
     sender = SendingStation(
         name=file.station.name,
@@ -54,18 +61,14 @@ def run(given: argparse.Namespace) -> int:
         pictures_url=settings.pictures_url,
         products=dict(_products(given.station.parent, file)),
     )
-    forwarder = Forwarder(
-        state_dir,
-        partial(Store, settings, sender),
-        batch_parts=settings.batch_parts,
-        picture_suffix=".png" if file.archive.image_format == "png" else ".jpg",
-    )
+    once = given.once or given.take_over
+    forwarder = _forwarder(state_dir, file, settings, sender, once=once)
     with StateLock(state_dir, FORWARD).held(), _until_stopped() as stopped:
         try:
             if given.take_over:
                 write_down(state_dir, "store", settings.place, before="", after=f"takes over the name {sender.name}")
-                Store(settings, sender, take_over=True).close()
-            if given.once or given.take_over:
+                _open(settings, sender, take_over=True).close()
+            if once:
                 return _send_once(forwarder, stopped)
             set_up_logging()
             _send(forwarder, stopped, settings.interval_s)
@@ -118,10 +121,37 @@ def _until_stopped() -> Iterator[threading.Event]:
             signal.signal(each, handler)
 
 
-def _settings(path: Path, file: StationFile) -> StoreTable:
-    if file.store is None:
-        raise ConfigError([Fault(f"{path}: store", "is missing. Write [store] with the host of the plant's database")])
-    return with_paths(path.parent, file.store)
+def _settings(path: Path, file: StationFile) -> StoreTable | BucketTable:
+    if file.store is not None:
+        return with_paths(path.parent, file.store)
+    if file.bucket is not None:
+        return with_paths(path.parent, file.bucket)
+    what = (
+        "is missing. Write [store] with the host of the plant's database, or [bucket] with the address of an S3 store"
+    )
+    raise ConfigError([Fault(f"{path}: store", what)])
+
+
+def _open(
+    settings: StoreTable | BucketTable, sender: SendingStation, *, take_over: bool = False
+) -> Store | BucketStore:
+    if isinstance(settings, BucketTable):
+        return BucketStore(settings, sender, take_over=take_over)
+    return Store(settings, sender, take_over=take_over)
+
+
+def _forwarder(
+    state_dir: Path, file: StationFile, settings: StoreTable | BucketTable, sender: SendingStation, *, once: bool
+) -> Forwarder:
+    """`once`: nothing waits for more."""
+    suffix = ".png" if file.archive.image_format == "png" else ".jpg"
+    connect = partial(_open, settings, sender)
+    if isinstance(settings, StoreTable):
+        return Forwarder(state_dir, connect, batch_parts=settings.batch_parts, picture_suffix=suffix)
+    hold_s = 0.0 if once else settings.file_s
+    return Forwarder(
+        state_dir, connect, batch_parts=settings.file_parts, picture_suffix=suffix, hold_s=hold_s, by_day=True
+    )
 
 
 def _products(base: Path, file: StationFile) -> Iterator[tuple[int, str]]:

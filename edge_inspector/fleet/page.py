@@ -94,6 +94,7 @@ class FleetApi:
                 "need_help": sum(row.needs_help for row in rows),
                 "states": {state: states.count(state) for state in sorted(set(states))},
                 "broker": self._roster.broker_trouble,
+                "prometheus": self._roster.prometheus_trouble,
             }
         )
 
@@ -104,6 +105,7 @@ def told(name: str, roster: Roster, now_ns: int) -> dict[str, Any]:
         "name": name,
         "utc": utc_text(now_ns),
         "broker": roster.broker_trouble,
+        "prometheus": roster.prometheus_trouble,
         "full": roster.full,
         "stations": [_station(row) for row in rows_of(roster.sightings(), now_ns)],
     }

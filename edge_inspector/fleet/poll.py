@@ -74,7 +74,7 @@ class Poll:
     def _begin(self, now: int) -> None:
         if self._pool is None:
             return
-        known = {each.key: each for each in self._roster.stations() if each.address}
+        known = {each.key: each for each in self._roster.stations() if each.address and not each.scraped}
         self._figures_ns = {key: due for key, due in self._figures_ns.items() if key in known}
         for key in known.keys() - self._asked.keys():
             self._asked[key] = self._pool.submit(self._visit, known[key], figures=self._wants_figures(key, now))

@@ -22,7 +22,10 @@ _READINGS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A station that this machine has been told of. `topic` is that of its birth. Empty: the fleet file lists it."""
+    """A station that this machine has been told of.
+
+    `topic` is that of its birth. `scraped` is its instance in Prometheus. If both are empty, the fleet file lists it.
+    """
 
     address: str
     name: str = ""
@@ -30,13 +33,14 @@ class Known:
     place: str = ""
     token: str = field(default="", repr=False)
     topic: str = ""
+    scraped: str = ""
     boot_id: int = 0
     version: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
         """What the station is told apart by, even from another one of the same name."""
-        return self.topic, self.address
+        return self.topic or self.scraped, self.address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +96,7 @@ class Sighting:
 
 
 class Roster:
-    """The stations of the fleet file, and those that have announced themselves.
+    """The stations of the fleet file, those that have announced themselves, and those that a Prometheus watches.
 
     Two births on one topic with different pages are two stations with one name, as long as both answer. If the earlier
     one does not, the station has moved, and only the newer one stays.
@@ -102,12 +106,14 @@ class Roster:
         self._lock = threading.Lock()
         self._listed = {each.key: each for each in listed}
         self._announced: dict[tuple[str, str], Known] = {}
+        self._scraped: dict[tuple[str, str], Known] = {}
         self._newest: dict[str, tuple[str, str]] = {}
         self._heard: dict[str, Heard] = {}
         self._readings: dict[tuple[str, str], Polled] = {}
         self._token = token
         self.full = False
         self.broker_trouble = ""
+        self.prometheus_trouble = ""
 
     def born(self, topic: str, birth: ToldBirth) -> None:
         """A station has announced itself. The token goes only where it cannot be read on the way."""
@@ -135,6 +141,13 @@ class Roster:
             self._newest.pop(topic, None)
             self._heard.pop(topic, None)
 
+    def scrapes(self, stations: Iterable[Known]) -> None:
+        """Prometheus watches these, and no others any more."""
+        with self._lock:
+            before, self._scraped = self._scraped, {each.key: each for each in stations}
+            for key in before.keys() - self._scraped.keys():
+                self._readings.pop(key, None)
+
     def hears(self, topic: str, heard: Heard) -> None:
         """A station has told its state over MQTT. One that nobody has announced is not kept."""
         with self._lock:
@@ -144,7 +157,7 @@ class Roster:
     def note(self, key: tuple[str, str], change: Callable[[Polled], Polled]) -> None:
         """Bring the reading of a station up to date."""
         with self._lock:
-            if key not in self._listed and key not in self._announced:
+            if not any(key in each for each in (self._listed, self._announced, self._scraped)):
                 return  # it was removed meanwhile
             reading = change(self._readings.get(key, Polled()))
             self._readings[key] = reading
@@ -173,7 +186,9 @@ class Roster:
         births = {each.address: each for each in self._announced.values() if each.address}
         listed = {each.address for each in self._listed.values()}
         own = [_joined(each, births.get(each.address)) for each in self._listed.values()]
-        return own + [each for each in self._announced.values() if each.address not in listed]
+        announced = [each for each in self._announced.values() if each.address not in listed]
+        asked = listed | births.keys()
+        return [*own, *announced, *(each for each in self._scraped.values() if each.address not in asked)]
 
     def _forget(self, key: tuple[str, str]) -> None:
         self._announced.pop(key, None)

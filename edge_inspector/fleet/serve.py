@@ -14,6 +14,7 @@ from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.fleet.births import Births
 from edge_inspector.fleet.fetch import Asker
 from edge_inspector.fleet.poll import Poll
+from edge_inspector.fleet.prometheus import Watched
 from edge_inspector.fleet.roster import Known, Roster
 from edge_inspector.fleet.tables import FleetFile, ListedTable, PollTable
 from edge_inspector.runtime.conditions import Conditions
@@ -36,13 +37,15 @@ class Fleet:
 
     def __init__(self, file: FleetFile) -> None:
         self.roster = roster_of(file)
-        self.poll = Poll(self.roster, file.poll, asker_of(file.poll))
+        asker = asker_of(file.poll)
+        self.poll = Poll(self.roster, file.poll, asker)
         self._file = file
         self._conditions = Conditions()
         self._stop = threading.Event()
         web = Web(file.web, self._page, self._conditions)
         births = [] if file.broker is None else [Worker(Births(self.roster, file.broker))]
-        workers = [Worker(self.poll), *births, Worker(web)]
+        watched = [] if file.prometheus is None else [Worker(Watched(self.roster, file.prometheus, file.poll, asker))]
+        workers = [Worker(self.poll), *births, *watched, Worker(web)]
         self._supervisor = Supervisor(workers, on_fault=_ignore, on_restart=lambda _: None)
 
     def run(self) -> int:
@@ -93,7 +96,10 @@ def look_once(file: FleetFile) -> Roster:
     roster = roster_of(file)
     if file.broker is not None:
         _listen(Births(roster, file.broker))
-    poll = Poll(roster, file.poll, asker_of(file.poll))
+    asker = asker_of(file.poll)
+    if file.prometheus is not None:
+        Watched(roster, file.prometheus, file.poll, asker).look()
+    poll = Poll(roster, file.poll, asker)
     poll.start()
     try:
         while not poll.rounds:

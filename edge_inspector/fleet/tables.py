@@ -120,6 +120,17 @@ class BrokerTable(Table):
         return checked(MqttSettings, same, "broker")
 
 
+class PrometheusTable(Table):
+    """A Prometheus that watches stations already. Those are found by its targets, and this page does not ask them."""
+
+    url: Address
+    """Address of the Prometheus of a hall, or of the plant's that federates those, as `http://192.168.0.20:9090`."""
+    job: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "edge-inspector"
+    """Name of the job that scrapes the stations."""
+    token_file: Path | None = None
+    """File with a token, if a proxy before the Prometheus wants one. Only for `https`."""
+
+
 class ListedTable(Table):
     """One station that is named here. It need not announce itself."""
 
@@ -146,6 +157,8 @@ class FleetFile(Table):
     """How the stations are asked."""
     broker: BrokerTable | None = None
     """The broker over which stations announce themselves. Not set: only the stations of this file are shown."""
+    prometheus: PrometheusTable | None = None
+    """A Prometheus that knows stations. `--prometheus URL` sets its address, too."""
     stations: Annotated[list[ListedTable], Field(max_length=_MOST)] = []
     """The stations that are named here."""
 
@@ -157,13 +170,21 @@ class FleetFile(Table):
         return value
 
 
-def read_fleet(path: Path) -> FleetFile:
-    """The fleet file in `path`, with absolute paths. Raises ConfigError with every fault."""
-    raw = read_toml(path)
-    file = _placed(path.parent, checked(FleetFile, raw))
+def read_fleet(path: Path | None, prometheus: str = "") -> FleetFile:
+    """The fleet file in `path`, with absolute paths. `prometheus` is its address if given apart. Raises ConfigError.
+
+    Without a file, all settings but that address have their defaults.
+    """
+    raw, base = ({}, Path()) if path is None else (read_toml(path), path.parent)
+    if prometheus:
+        table = raw.get("prometheus")
+        raw = raw | {"prometheus": (table if isinstance(table, dict) else {}) | {"url": prometheus}}
+    file = _placed(base, checked(FleetFile, raw))
     faults = [*web_faults(file.web), *_station_faults(file.stations), *_file_faults(file)]
-    if not file.stations and file.broker is None:
-        faults.append(Fault("stations", "no station is known: write a [[stations]] table each, or [broker]"))
+    if not file.stations and file.broker is None and file.prometheus is None:
+        faults.append(
+            Fault("stations", "no station is known: write a [[stations]] table each, or [broker], or [prometheus]")
+        )
     if faults:
         raise ConfigError(faults)
     if file.broker is not None:
@@ -183,6 +204,10 @@ def _file_faults(file: FleetFile) -> Iterator[Fault]:
     tokens = {f"stations.{at}.token_file": each.token_file for at, each in enumerate(file.stations)}
     if file.broker is not None:
         tokens["broker.token_file"] = file.broker.token_file
+    if file.prometheus is not None:
+        tokens["prometheus.token_file"] = file.prometheus.token_file
+        if file.prometheus.token_file is not None and file.prometheus.url.startswith("http://"):
+            yield Fault("prometheus.token_file", "others on the network could read the token: write https:// into url")
     for where, path in tokens.items():
         try:
             if path is not None:
@@ -200,6 +225,7 @@ def _placed(base: Path, file: FleetFile) -> FleetFile:
             "web": _absolute(base, file.web),
             "poll": _absolute(base, file.poll),
             "broker": None if file.broker is None else _absolute(base, file.broker),
+            "prometheus": None if file.prometheus is None else _absolute(base, file.prometheus),
             "stations": [_absolute(base, each) for each in file.stations],
         }
     )

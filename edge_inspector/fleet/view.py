@@ -133,9 +133,10 @@ def _state(seen: Sighting, now_ns: int) -> tuple[str, float | None]:
     is_fresh = heard is not None and (now_ns - heard.at_ns) / 1e9 <= _MUTE_S
     if heard is not None and is_fresh and heard.told.state != _OFFLINE:
         return heard.told.state, None
-    if not seen.known.address and heard is None:
+    asked = bool(seen.known.address or seen.known.scraped)
+    if not asked and heard is None:
         return UNKNOWN, None  # its first message on `state` is on its way
-    if seen.known.address and reading.health is None and not reading.failed:
+    if asked and reading.health is None and not reading.failed:
         return UNKNOWN, None  # nobody has asked yet
     last_ns = max(reading.good_ns, 0 if heard is None else heard.at_ns)
     return LOST, (now_ns - last_ns) / 1e9 if last_ns else None

@@ -1,4 +1,4 @@
-"""Sends what the plant's database does not have yet: one batch at each step, and again after every trouble."""
+"""Sends what the plant's store does not have yet: one batch at each step, and again after every trouble."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from edge_inspector.errors import ConfigError, DeviceError
-from edge_inspector.forwarding.postgres import SmallerBatchError
 from edge_inspector.forwarding.reading import Batch, Reached, Row, read_batch, read_events
+from edge_inspector.forwarding.sender import SmallerBatchError
 from edge_inspector.runtime.backoff import Backoff
+from edge_inspector.runtime.clock import moment
 from edge_inspector.store.forwarded import write_forwarded
 from edge_inspector.store.logbook import logbook_path
 from edge_inspector.store.results_file import results_path
@@ -21,11 +22,12 @@ from edge_inspector.store.results_file import results_path
 _log = logging.getLogger(__name__)
 
 _EVENTS_NS: Final = 60_000_000_000  # the whole logbook is read then
+_UTC: Final = 3  # the column of the time in rows of parts and labels
 _CLOCK_S: Final = 60.0  # a clock that is further off puts parts into the wrong shift
 
 
 class Database(Protocol):
-    """What a forwarder needs of the open database. Every method raises DeviceError."""
+    """What a forwarder needs of the open database, or of a bucket. Every method raises DeviceError."""
 
     clock_ahead_s: float
 
@@ -63,15 +65,26 @@ class Forwarder:
 
     Nothing is remembered here. The database has the position, and moves it in the transaction that adds the rows. So a
     kill or a lost network at any moment sends no part twice and leaves none out.
+
+    A batch that is not full waits up to `hold_s` for more. With `by_day`, a batch has parts of one day (UTC) only.
     """
 
     def __init__(
-        self, state_dir: Path, connect: Callable[[], Database], *, batch_parts: int, picture_suffix: str = ".png"
+        self,
+        state_dir: Path,
+        connect: Callable[[], Database],
+        *,
+        batch_parts: int,
+        picture_suffix: str = ".png",
+        hold_s: float = 0.0,
+        by_day: bool = False,
     ) -> None:
         self._state_dir = state_dir
         self._connect = connect
         self._most = self._batch_parts = batch_parts
         self._suffix = picture_suffix
+        self._hold_s, self._by_day = hold_s, by_day
+        self._held_since: tuple[Reached, int] | None = None
         self._database: Database | None = None
         self._told: dict[Row, Row] = {}  # the events as the database has them, by what names them
         self._events_ns = 0
@@ -96,17 +109,34 @@ class Forwarder:
 
     def _send(self) -> Sent:
         database = self._opened()
-        batch = read_batch(results_path(self._state_dir), database.position(), self._batch_parts, self._suffix)
-        if batch.after != batch.before:
+        results, before = results_path(self._state_dir), database.position()
+        batch = read_batch(results, before, self._batch_parts, self._suffix, by_day=self._by_day)
+        waiting = batch.waiting
+        if self._holds(batch):
+            waiting += len(batch.parts)
+        elif batch.after != batch.before:
             database.add(batch)
             self._remember(batch)
         if not batch.more:
             if time.monotonic_ns() >= self._events_ns:
                 self._tell_events(database)
                 self._events_ns = time.monotonic_ns() + _EVENTS_NS
-            database.tell_alive(batch.waiting)
+            database.tell_alive(waiting)
             self._watch_clock(database)
-        return Sent(len(batch.parts), batch.waiting, batch.more)
+        return Sent(len(batch.parts) + batch.waiting - waiting, waiting, batch.more)
+
+    def _holds(self, batch: Batch) -> bool:
+        """Whether the rows wait for more. Neither a clock that is set nor a new start makes them wait for longer."""
+        oldest = next(iter((*batch.parts[:1], *batch.labels[:1])), None)
+        if not self._hold_s or oldest is None or batch.more or len(batch.parts) >= self._batch_parts:
+            self._held_since = None
+            return False
+        now = moment()
+        if self._held_since is None or self._held_since[0] != batch.before:
+            self._held_since = (batch.before, now.monotonic_ns)
+        held_s = (now.monotonic_ns - self._held_since[1]) / 1e9
+        age_s: float = (now.utc - oldest[_UTC]).total_seconds()
+        return max(held_s, age_s) < self._hold_s
 
     def _opened(self) -> Database:
         if self._database is None:

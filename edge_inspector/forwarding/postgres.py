@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from edge_inspector.errors import ConfigError, DeviceError, Fault
-from edge_inspector.forwarding.reading import Batch, Reached, Row, RowMark
+from edge_inspector.forwarding.hypertable import EXTENSION, KEY_COLUMNS, ORDINARY, hypertable
+from edge_inspector.forwarding.reading import COLUMNS, Batch, Reached, Row, RowMark
+from edge_inspector.forwarding.sender import SendingStation, SmallerBatchError
 from edge_inspector.forwarding.settings import StoreTable
 from edge_inspector.forwarding.words import in_words
 from edge_inspector.runtime.clock import moment
@@ -23,31 +24,7 @@ _CONNECT_S: Final = 10
 _AUTHORITIES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")  # Debian, Red Hat
 _TAKE_OVER: Final = "`edge-inspector forward STATION.toml --take-over`"
 
-COLUMNS: Final[Mapping[str, str]] = {
-    "parts": "boot_id, seq, part_seq, utc, decision, reason, grade, late, review, recipe_id, recipe_hash, criteria,"
-    " model, latency_ms, error_mm",
-    "views": "boot_id, seq, camera, failure, doubtful, picture",
-    "defects": "boot_id, seq, number, camera, defect_class, area_mm2, length_mm, confidence, x_mm, y_mm",
-    "labels": "boot_id, seq, camera, utc, label, defect_class, person",
-    "events": "begun, code, subject, name, why, fault, ended, recipe_id, parts, rejected, not_inspected,"
-    " acknowledged_by, acknowledged",
-}
-"""The columns of each table as `reading.py` fills them, without the station's number."""
 _CHANGING: Final = ("ended", "parts", "rejected", "not_inspected", "acknowledged_by", "acknowledged")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendingStation:
-    """Who sends. `products` are the names of its recipes by their id."""
-
-    name: str
-    identity: str
-    pictures_url: str = ""
-    products: Mapping[int, str] | None = None
-
-
-class SmallerBatchError(DeviceError):
-    """The server did not finish in time. Fewer rows may do."""
 
 
 class StoreSession:
@@ -219,6 +196,21 @@ class Store(StoreSession):
             for number, script in enumerate(SCRIPTS[there:], there + 1):
                 self._db.execute(script.read_text(encoding="utf-8"))
                 self._db.execute("INSERT INTO schema_version (version) VALUES (%s)", (number,))
+            if self._settings.hypertable_days:
+                self._make_hypertable(self._settings.hypertable_days)
+
+    def _make_hypertable(self, days: int) -> None:
+        """Raises DeviceError if the database does not have the extension. It stays a hypertable ever after."""
+        if self._one(KEY_COLUMNS) != (ORDINARY,):
+            return
+        (extension,) = self._one(EXTENSION)
+        if extension is None:
+            raise DeviceError(
+                f"{self._settings.place}: it has no TimescaleDB. As its administrator: CREATE EXTENSION timescaledb;"
+                " or remove store.hypertable_days"
+            )
+        for statement in hypertable(extension, days):
+            self._db.execute(statement)
 
     def _make_schema(self) -> None:
         """The schema may be there already, made by an administrator."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +18,21 @@ from edge_inspector.store.logbook import Event, LogbookReader
 from edge_inspector.store.results_file import open_results
 
 Row = tuple[Any, ...]
+COLUMNS: Final[Mapping[str, str]] = {
+    "parts": "boot_id, seq, part_seq, utc, decision, reason, grade, late, review, recipe_id, recipe_hash, criteria,"
+    " model, latency_ms, error_mm",
+    "views": "boot_id, seq, camera, failure, doubtful, picture",
+    "defects": "boot_id, seq, number, camera, defect_class, area_mm2, length_mm, confidence, x_mm, y_mm",
+    "labels": "boot_id, seq, camera, utc, label, defect_class, person",
+    "events": "begun, code, subject, name, why, fault, ended, recipe_id, parts, rejected, not_inspected,"
+    " acknowledged_by, acknowledged",
+}
+"""The columns of the rows of each table. Who takes them adds the station."""
+
 _EVENTS: Final = 20_000  # the logbook keeps no more
 _NOT_A_CHARACTER: Final = "\ufffd"
 # PostgreSQL can keep other dates, but no program that reads them can.
+_DAY_US: Final = 86_400_000_000
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -43,7 +55,8 @@ class Batch:
     """What follows on the position `before`. A database that has it is at `after`. The rows are without the station.
 
     `waiting` parts follow. `more` says that the next batch has something, too. `lost` parts were deleted here before
-    anybody read them.
+    anybody read them. `parts_anew` and `labels_anew`: the row of the mark is not here any more, so the rows begin with
+    the first ones of the file. Some may be known already.
     """
 
     before: Reached
@@ -55,18 +68,25 @@ class Batch:
     waiting: int
     more: bool
     lost: int
+    parts_anew: bool = False
+    labels_anew: bool = False
 
 
-def read_batch(results: Path, before: Reached, most: int, picture_suffix: str = ".png") -> Batch:
-    """The next `most` parts and labels, as they were at one instant. Raises DeviceError."""
+def read_batch(
+    results: Path, before: Reached, most: int, picture_suffix: str = ".png", *, by_day: bool = False
+) -> Batch:
+    """The next `most` parts and labels, as they were at one instant. `by_day`: of one day (UTC). Raises DeviceError."""
     with open_results(results) as db, closing(db.cursor()) as rows:
         db.text_factory = _text
         rows.execute("BEGIN")  # one state of the file for all queries
         begin, lost = _begin(db, before.part)
         parts = rows.execute("SELECT * FROM parts WHERE id > ? ORDER BY id LIMIT ?", (begin, most)).fetchall()
+        parts = _of_first_day(parts) if by_day else parts
         end = parts[-1]["id"] if parts else begin
         views, defects = (_of_parts(db, table, begin, end) for table in ("views", "defects"))
-        labels = _labels(db, before.label, most)
+        first_label = _label_begin(db, before.label)
+        found = _labels(db, first_label, most)
+        labels = _of_first_day(found) if by_day else found
         newest = db.execute("SELECT max(id) FROM parts").fetchone()[0] or end
         return Batch(
             before=before,
@@ -76,8 +96,10 @@ def read_batch(results: Path, before: Reached, most: int, picture_suffix: str = 
             defects=_numbered(defects),
             labels=[_label(row) for row in labels],
             waiting=newest - end,
-            more=newest > end or len(labels) == most,
+            more=newest > end or len(found) == most or len(labels) < len(found),
             lost=lost,
+            parts_anew=begin != before.part.id,
+            labels_anew=first_label != before.label.id,
         )
 
 
@@ -122,9 +144,18 @@ def _of_parts(db: sqlite3.Connection, table: str, begin: int, end: int) -> list[
     ).fetchall()
 
 
-def _labels(db: sqlite3.Connection, mark: RowMark, most: int) -> list[sqlite3.Row]:
-    """The next labels. The results use the id of a deleted label again, so a mark that is gone means all of them."""
-    begin = mark.id if _us_of(db, "labels", mark.id) == mark.us else 0
+def _of_first_day(rows: list[sqlite3.Row]) -> list[sqlite3.Row]:
+    """The rows up to the first one of another day. The clock may have been set back in between."""
+    days = [row["utc_us"] // _DAY_US for row in rows]
+    return rows[: next((at for at, day in enumerate(days) if day != days[0]), len(rows))]
+
+
+def _label_begin(db: sqlite3.Connection, mark: RowMark) -> int:
+    """After which id. The results use the id of a deleted label again, so a mark that is gone means all of them."""
+    return mark.id if _us_of(db, "labels", mark.id) == mark.us else 0
+
+
+def _labels(db: sqlite3.Connection, begin: int, most: int) -> list[sqlite3.Row]:
     return db.execute(
         "SELECT boot_id, seq, labels.* FROM labels JOIN parts ON parts.id = part_id"
         " WHERE labels.id > ? ORDER BY labels.id LIMIT ?",
@@ -136,7 +167,7 @@ def _mark(rows: Sequence[sqlite3.Row], before: RowMark) -> RowMark:
     return RowMark(rows[-1]["id"], rows[-1]["utc_us"]) if rows else before
 
 
-# The values of these rows are the columns of `COLUMNS` in postgres.py, in that order.
+# The values of these rows are those of `COLUMNS`, in that order.
 def _part(row: sqlite3.Row) -> Row:
     return (
         row["boot_id"],

@@ -17,6 +17,14 @@ _Word = Annotated[
     Field(pattern=r"^[!-~]{1,63}$", json_schema_extra=in_words("at most 63 letters, digits and signs of ASCII")),
 ]
 
+PicturesUrl = Annotated[
+    str,
+    Field(
+        pattern=r"^(https?://[^\s?#@]+/)?$",
+        json_schema_extra=in_words("empty, or an address that ends with a /, as https://station-1.example/images/"),
+    ),
+]
+
 
 class StoreTable(Table):
     """The plant's database in PostgreSQL. `edge-inspector forward` sends the results there. The daemon does not."""
@@ -41,13 +49,9 @@ class StoreTable(Table):
     """Time between two looks for new parts."""
     timeout_s: Annotated[float, Field(ge=1, le=600)] = 30.0
     """Longest time for one statement. A transaction that takes longer is tried again with fewer parts."""
-    pictures_url: Annotated[
-        str,
-        Field(
-            pattern=r"^(https?://[^\s?#@]+/)?$",
-            json_schema_extra=in_words("empty, or an address that ends with a /, as https://station-1.example/images/"),
-        ),
-    ] = ""
+    hypertable_days: Annotated[int, Field(ge=0, le=3650)] = 0
+    """Days in one chunk of a TimescaleDB hypertable, which `parts` becomes then. 0: an ordinary table."""
+    pictures_url: PicturesUrl = ""
     """Address below which people reach the station's folder of pictures. The database keeps no picture itself."""
 
     @property

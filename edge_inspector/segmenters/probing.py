@@ -28,4 +28,5 @@ def probe_pictures(shape: tuple[int, ...]) -> list[Image]:
         dark, bright = rng.randrange(128), rng.randrange(192, 256)
         cv2.line(shapes, start, end, (dark,) * 3, rng.randrange(1, 5))
         cv2.circle(shapes, centre, rng.randrange(2, 30), (bright,) * 3, -1)
-    return [np.asarray(picture, np.uint8) for picture in (blocks, clouds, shapes)]
+    # OpenCV drops the axis of a single channel.
+    return [np.asarray(picture, np.uint8).reshape(shape) for picture in (blocks, clouds, shapes)]

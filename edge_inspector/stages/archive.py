@@ -77,7 +77,7 @@ class Archive:
     """Owns results and pictures in `state_dir`.
 
     `busy()`: whether more frames wait than the model can take at once. `edited()`: changes that somebody made by hand.
-    `forwards` says that results go to the plant's database, too.
+    `forward_within_s`: how long results may wait until they go to the plant's store. None: they go nowhere.
     """
 
     name = "archive"
@@ -97,7 +97,7 @@ class Archive:
         lock: StateLock | None = None,
         clock: Callable[[], Moment] = moment,
         busy: Callable[[], bool] = lambda: False,
-        forwards: bool = False,
+        forward_within_s: float | None = None,
         edited: Callable[[], list[Change]] = list,
     ) -> None:
         self._state_dir = state_dir
@@ -111,13 +111,13 @@ class Archive:
         self._lock = lock
         self._clock = clock
         self._busy = busy
-        self._forwards = forwards
+        self._forward_within_s = forward_within_s
         self._edited = edited
         self._forgetting = Forgetting(
             conditions,
             keep_days=settings.keep_days,
             keep_mb=settings.keep_mb,
-            forwarded_from=state_dir if forwards else None,
+            forwarded_from=None if forward_within_s is None else state_dir,
         )
         self._audit = AuditTrail(state_dir)
         self._challenges: list[StoredChallenge] = []
@@ -335,11 +335,11 @@ class Archive:
             self._remember(self._choice)
 
     def _watch_store(self, results: ResultsWriter, now: Moment) -> None:
-        """Measure how far the plant's database is behind."""
-        if self._forwards:
+        """Measure how far the plant's store is behind."""
+        if self._forward_within_s is not None:
             since = results.waiting_since(read_forwarded(self._state_dir))
             lag_s = 0.0 if since is None else (now.utc - since).total_seconds()
-            metrics.forward_lag_s.set(max(0.0, lag_s))
+            metrics.forward_lag_s.set(max(0.0, lag_s - self._forward_within_s))
 
     def _tidy(self) -> None:
         now = self._clock()

@@ -126,8 +126,8 @@ def _station(station_file: Path, raw: dict[str, Any], ledger: Ledger | None) -> 
         file = read_tables(raw)
     except ConfigError as error:
         raise ConfigError([*error.faults, *faults_below(base, raw)]) from error
-    store = file.store and with_paths(base, file.store)
-    file = file.model_copy(update={"web": with_paths(base, file.web), "store": store})
+    store, bucket = file.store and with_paths(base, file.store), file.bucket and with_paths(base, file.bucket)
+    file = file.model_copy(update={"web": with_paths(base, file.web), "store": store, "bucket": bucket})
     reader = StationReader(base)
     cameras = [
         reader.settings("cameras", f"cameras.{at}", table.driver, table.settings)

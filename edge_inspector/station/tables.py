@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from edge_inspector.codes import Promise
 from edge_inspector.driver_table import DEFAULT_RUNTIME
+from edge_inspector.forwarding.bucket_settings import BucketTable
 from edge_inspector.forwarding.settings import StoreTable
 from edge_inspector.host_name import Host
 from edge_inspector.inspection.challenge import ChallengePart
@@ -386,6 +387,8 @@ class StationFile(Table):
     """What is kept of the parts that have passed."""
     store: StoreTable | None = None
     """The plant's database, if results go there."""
+    bucket: BucketTable | None = None
+    """A bucket in an S3-compatible store, if results go there as Parquet files."""
     trust: TrustTable = TrustTable()
     """Whose signatures this station trusts."""
     rollout: RolloutTable = RolloutTable()
@@ -400,6 +403,19 @@ class StationFile(Table):
     """When the line counts as changed from its reference."""
     shadow: ShadowTable | None = None
     """A second model that looks at pictures in spare time."""
+
+    @model_validator(mode="after")
+    def _one_store(self) -> StationFile:
+        if self.store is not None and self.bucket is not None:
+            raise ValueError("store and bucket exclude each other: results go to one place")
+        return self
+
+    @property
+    def forward_within_s(self) -> float | None:
+        """How long a part may wait before it is sent. None if results go nowhere."""
+        if self.bucket is not None:
+            return self.bucket.file_s
+        return None if self.store is None else 0.0
 
     @property
     def counter(self) -> Counter:

@@ -5,6 +5,8 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 grpc = pytest.importorskip("grpc", reason="the extra `kserve` is not installed")
+from support.certificates import Authority  # noqa: E402
 from support.kserve_server import FakeServer  # noqa: E402
 
 from edge_inspector.errors import ConfigError, InferenceError  # noqa: E402
@@ -94,6 +97,21 @@ def test_masks_are_those_of_the_local_model(
     assert remote.info.runtime == "fake [31m 1.0", "what a terminal would obey is gone"
     remote.close()
     remote.close()
+
+
+def test_a_model_for_grey_pictures_runs_there_too() -> None:
+    grey = ROOT / "models" / "magnetic-tile-1.6"
+    server = FakeServer(grey / "model.int8.onnx", "magnetic-tile-1.6-int8")
+    local = OnnxSegmenter(grey, OnnxSegmenter.Settings(providers=("cpu",)))
+    try:
+        local.open()
+        remote = opened(server, folder=grey)
+        own = picture(size=(384, 384))[..., 0]
+        assert np.array_equal(remote.segment([own])[0], local.segment([own])[0])
+        remote.close()
+    finally:
+        local.close()
+        server.stop()
 
 
 def test_shared_memory_leaves_no_name_behind(servers: Callable[..., FakeServer]) -> None:
@@ -203,6 +221,8 @@ def test_without_any_server_each_picture_fails_at_once_and_says_why(servers: Cal
         ({"shape": (1, 5, 64, 64)}, "masks (1, 5, 64, 64)"),
         ({"datatype": "FP32"}, "something else than uint8"),
         ({"short": True}, "another size"),
+        ({"nan": True}, "another size"),
+        ({"nan": True, "datatype": "FP32"}, "something else than uint8"),
         ({"error": grpc.StatusCode.INTERNAL}, "INTERNAL: as told [31m second line"),
         ({"error": grpc.StatusCode.RESOURCE_EXHAUSTED}, "RESOURCE_EXHAUSTED"),
     ],
@@ -326,6 +346,80 @@ def test_a_token_is_sent_and_without_it_nothing_runs(servers: Callable[..., Fake
         segmenter(one).open()
     (tmp_path / "token").write_text("s3cret\n")
     opened(one, token_file=tmp_path / "token").close()
+
+
+@dataclass
+class Works:
+    """The files of a station that asks servers over TLS, and what such a server needs."""
+
+    authority: Authority
+    folder: Path
+
+    def credentials(self, *, client: bytes | None = None, **more: Any) -> grpc.ServerCredentials:
+        made = self.authority.server(**more)
+        return grpc.ssl_server_credentials(
+            [(made.private, made.public)], root_certificates=client, require_client_auth=client is not None
+        )
+
+    @property
+    def ca(self) -> dict[str, Path]:
+        return {"tls_ca_file": self.folder / "ca.pem"}
+
+
+@pytest.fixture
+def works(tmp_path: Path) -> Works:
+    made = Works(Authority(), tmp_path)
+    (tmp_path / "ca.pem").write_bytes(made.authority.certificate)
+    return made
+
+
+def test_over_tls_only_a_certificate_of_the_works_is_trusted(
+    servers: Callable[..., FakeServer], works: Works, tmp_path: Path
+) -> None:
+    one = servers(credentials=works.credentials())
+    opened(one, **works.ca).close()
+    (tmp_path / "others.pem").write_bytes(Authority("others").certificate)
+    with pytest.raises(ConfigError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+        opened(one, tls_ca_file=tmp_path / "others.pem")
+    assert all(fault.may_come for fault in caught.value.faults)
+
+
+@pytest.mark.parametrize(
+    "made", [{"ended": timedelta(hours=1)}, {"host": "gpu9.example"}], ids=["expired", "for another name"]
+)
+def test_a_certificate_that_has_expired_or_is_for_another_name_is_refused(
+    servers: Callable[..., FakeServer], works: Works, made: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match="UNAVAILABLE"):
+        opened(servers(credentials=works.credentials(**made)), **works.ca)
+
+
+def test_a_certificate_that_expires_while_the_station_runs_costs_pictures_and_says_why(
+    servers: Callable[..., FakeServer], works: Works
+) -> None:
+    one = servers(credentials=works.credentials())
+    remote = opened(one, **works.ca)
+    one.stop()
+    one.credentials = works.credentials(ended=timedelta(hours=1))
+    one.start()
+
+    def told() -> bool:
+        with pytest.raises(InferenceError) as caught:
+            remote.segment([picture()])
+        return "CERTIFICATE_VERIFY_FAILED" in str(caught.value) or "certificate" in str(caught.value)
+
+    until(told)
+    remote.close()
+
+
+def test_a_server_that_wants_a_certificate_lets_only_a_station_with_one_in(
+    servers: Callable[..., FakeServer], works: Works, tmp_path: Path
+) -> None:
+    one = servers(credentials=works.credentials(client=works.authority.certificate))
+    with pytest.raises(ConfigError, match="UNAVAILABLE"):
+        opened(one, **works.ca)
+    public, private = works.authority.server(host="line-1").write(tmp_path, "station")
+    opened(one, **works.ca, tls_cert_file=public, tls_key_file=private).close()
 
 
 def test_several_threads_share_the_servers(servers: Callable[..., FakeServer], local: OnnxSegmenter) -> None:

@@ -369,6 +369,45 @@ def test_a_newer_schema_is_refused_and_an_older_one_is_made_new(server: Postgres
     Store(server.settings(), LINE_1).close()
 
 
+STAND_IN = (
+    "CREATE TABLE public.made (relation regclass, span interval, migrates boolean)",
+    "CREATE FUNCTION public.by_range(name, interval) RETURNS interval LANGUAGE sql AS 'SELECT $2'",
+    """CREATE FUNCTION public.create_hypertable(relation regclass, dimension interval, migrate_data boolean)
+    RETURNS void LANGUAGE sql SECURITY DEFINER
+    AS 'INSERT INTO public.made VALUES (relation, dimension, migrate_data)'""",
+)
+"""For TimescaleDB, whose server is not in the distribution."""
+
+
+def test_with_timescaledb_parts_become_a_hypertable_once_and_are_still_there_once(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = results_of(tmp_path, 20)
+    send(forwarder(server, state))
+    assert "it has no TimescaleDB" in forwarder(server, state, hypertable_days=7).step().trouble
+    server.sql(*STAND_IN, database=DATABASE)
+    monkeypatch.setattr("edge_inspector.forwarding.postgres.EXTENSION", "SELECT 'public'")
+    try:
+        results_of(state, 10, first=21)
+        assert send(forwarder(server, state, hypertable_days=7, batch_parts=4)) == []
+        server.ask("UPDATE stations SET part_id = 0, part_us = 0")  # all of it again
+        assert send(forwarder(server, state, hypertable_days=7)) == []
+        made = server.sql("SELECT relation, span, migrates FROM public.made", database=DATABASE)
+    finally:
+        server.sql(
+            "DROP FUNCTION public.create_hypertable", "DROP FUNCTION public.by_range", "DROP TABLE public.made",
+            database=DATABASE,
+        )  # fmt: skip
+    assert made == [["edge_inspector.parts", "7 days", "t"]]
+    assert there(server) == keys(state)
+    assert server.ask("SELECT count(*) FROM defects") == [["20"]]
+    (key,) = server.ask("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'parts_pkey'")
+    assert key == ["PRIMARY KEY (station_id, boot_id, seq, utc)"]
+    referring = "SELECT conrelid::regclass FROM pg_constraint WHERE contype = 'f' AND confrelid = 'parts'::regclass"
+    assert server.ask(referring) == [], "no table may refer to a hypertable's rows without their time"
+    assert server.ask("SELECT sum(parts) FROM yield_by_product") == [["30"]]
+
+
 def test_check_says_what_is_there_and_changes_nothing(server: PostgresServer) -> None:
     assert probe(server.settings()).endswith("empty, forward will make its tables")
     assert server.sql("SELECT to_regnamespace('edge_inspector')", database=DATABASE) == [[""]]

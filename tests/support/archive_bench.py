@@ -60,7 +60,7 @@ class Bench:
             conditions=self.conditions,
             lock=lock,
             clock=clock,
-            forwards=forwards,
+            forward_within_s=0.0 if forwards else None,
         )
         self.results = Results(results_path(folder))
 

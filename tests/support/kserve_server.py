@@ -29,6 +29,7 @@ class Ways:
     shape: tuple[int, ...] | None = None
     datatype: str = "UINT8"
     short: bool = False
+    nan: bool = False  # masks in floats, and not one of them a number
     error: grpc.StatusCode | None = None
     token: str = ""
     calls: int = 0
@@ -45,7 +46,7 @@ class FakeServer(GRPCInferenceServiceServicer):
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         self.name, self.port, self.ways = name, port, Ways()
-        self._credentials = credentials
+        self.credentials = credentials
         self._regions: dict[str, str] = {}
         self.start()
 
@@ -56,10 +57,10 @@ class FakeServer(GRPCInferenceServiceServicer):
         self._server = grpc.server(self._threads, options=(("grpc.so_reuseport", 0),))
         add_GRPCInferenceServiceServicer_to_server(self, self._server)
         address = f"127.0.0.1:{self.port}"
-        if self._credentials is None:
+        if self.credentials is None:
             self.port = self._server.add_insecure_port(address)
         else:
-            self.port = self._server.add_secure_port(address, self._credentials)
+            self.port = self._server.add_secure_port(address, self.credentials)
         self._server.start()
 
     def stop(self) -> None:
@@ -117,6 +118,8 @@ class FakeServer(GRPCInferenceServiceServicer):
             masks = 255 - masks
         if ways.blank:
             masks = np.zeros_like(masks)
+        if ways.nan:
+            masks = np.full(masks.shape, np.nan, np.float32)
         answer = pb.ModelInferResponse(model_name=self.name, model_version=ways.version)
         wanted = request.outputs[0]
         answer.outputs.add(name=wanted.name, datatype=ways.datatype, shape=ways.shape or masks.shape)

@@ -62,6 +62,8 @@ class SimulatedStation:
         lines = [f'edge_inspector_station_info{{station="{self.name}",version="0.1.0"}} 1.0']
         lines += [f'edge_inspector_station_state{{state="{each}"}} {each is self.state:d}.0' for each in StationState]
         lines += [f'edge_inspector_parts_processed_total{{decision="{name}"}} {count}.0' for name, count in decisions]
+        held = [(code.name.lower(), subject) for code, subject, _ in self.reasons]
+        lines += [f'edge_inspector_condition_active{{code="{code}",subject="{subject}"}} 1.0' for code, subject in held]
         return ("# HELP process_start_time_seconds x\n" + _OTHERS + "\n".join(lines) + "\n" + _OTHERS).encode()
 
     def answer(self, path: str, token: str) -> bytes | None:

@@ -73,7 +73,8 @@ function pill(state, text) {
 }
 
 function note() {
-  const said = [told.broker && t("fleet.broker", { why: told.broker }), told.full && t("fleet.full"), !told.stations.length && t("fleet.none")];
+  const said = [told.broker && t("fleet.broker", { why: told.broker }),
+    told.prometheus && t("fleet.prometheus", { why: told.prometheus }), told.full && t("fleet.full"), !told.stations.length && t("fleet.none")];
   keep(document.getElementById("note"), said.filter(Boolean), (text) => h("p", { class: "panel note" }, h("span", {}, text)));
 }
 
