@@ -83,14 +83,10 @@ def make(given: argparse.Namespace, told: Callable[[float], None] | None = None)
     data = _data(given, out)
     good_only = given.good_only or all(row["label"] == "0" for row in read_index(data))
     asked = _train_arguments(given, data, out, good_only=good_only)
-    said = f"Trained in {given.minutes:g} minutes by `model quick`."
-    if good_only:
-        task, order = train_good.good_order_of(asked)
-        order = replace(order, told=told or order.told)
-        train_good.begin(task, order, out)
-        said = GOOD_SAID
-    else:
-        task, order = order_of(asked)
+    said = GOOD_SAID if good_only else f"Trained in {given.minutes:g} minutes by `model quick`."
+    task, order = train_good.good_order_of(asked) if good_only else order_of(asked)
+    order = replace(order, told=told or order.told)
+    train_good.begin(task, order, out)
     card = Card(given.name, given.version, given.licence, said)
     folder = quick_model(task, order, out, Quick(card=card, models=models, minutes=given.minutes))
     recipe = out / "recipe.toml"

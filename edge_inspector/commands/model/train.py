@@ -184,8 +184,7 @@ def run(given: argparse.Namespace) -> int:
     task, order = train_good.good_order_of(given) if given.good_only else order_of(given)
     if given.launcher is not None:
         return _launch(given, len(order.folds(task)))
-    if given.good_only:
-        train_good.begin(task, order, given.out)
+    train_good.begin(task, order, given.out)
     achieved = train_run(task, order, given.out)
     good = achieved.parts - achieved.defective
     print(

@@ -15,6 +15,7 @@ from edge_inspector.training.data.choosing import choose_for_good
 from edge_inspector.training.data.folder import ANOMALY, Folder
 from edge_inspector.training.data.pictures import foretell
 from edge_inspector.training.data.survey import Survey, survey
+from edge_inspector.training.data.tasks import Task
 from edge_inspector.training.good.checks import refuse_odd_sizes, two_products
 from edge_inspector.training.good.learn import GoodPlan
 from edge_inspector.training.good.preview import write_preview
@@ -24,6 +25,7 @@ from edge_inspector.training.judging.likeness import looks
 from edge_inspector.training.learning.encoders import PUBLISHED
 from edge_inspector.training.learning.lite import published_weights
 from edge_inspector.training.learning.train import Plan
+from edge_inspector.training.shipping.manifest import FILES
 from edge_inspector.training.shipping.runs import RUN_FILE, Order, read_json
 
 BACKBONE: Final = "EfficientNet-Lite0, learned from ImageNet by others, frozen"
@@ -81,8 +83,13 @@ def good_task_of(asked: Mapping[str, Any], data: str, run: Path, weights: Path |
     return GoodTask(folder, reading)
 
 
-def begin(task: GoodTask, order: Order, run: Path) -> None:
-    """In the first minute: say if these are two products, and write a model that can be tried."""
+def begin(task: Task, order: Order, run: Path) -> None:
+    """In the first minute: say if these are two products, and write a model that can be tried.
+
+    With defects to learn from, there is nothing to do.
+    """
+    if not isinstance(task, GoodTask) or (run / FILES["fp32"]).exists():
+        return
     source = task.source(None)
     if said := two_products(source):
         print(f"WARN: {said}", flush=True)
@@ -114,7 +121,7 @@ def _settings(given: argparse.Namespace, found: Survey) -> dict[str, Any]:
 
 
 def _refuse_options(given: argparse.Namespace) -> None:
-    defaults = {"net": None, "start": None, "swa_steps": 0, "class_weight": [], "cost": None}
+    defaults: dict[str, Any] = {"net": None, "start": None, "swa_steps": 0, "class_weight": [], "cost": None}
     for name in _WITHOUT_MEANING:
         if getattr(given, name) != defaults.get(name, False):
             what = "has no meaning with --good-only: its backbone is frozen, and its head has one class"

@@ -59,4 +59,5 @@ class Frozen(nn.Module):
 
     def train(self, mode: bool = True) -> Frozen:  # noqa: ARG002, FBT001, FBT002 -- as in PyTorch
         """Stay as it is: a frozen net never learns."""
-        return super().train(mode=False)
+        super().train(mode=False)
+        return self

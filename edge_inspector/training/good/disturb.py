@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import cv2
@@ -47,8 +48,8 @@ def _draw(image: Image, rng: Rng) -> Image:
     change = 1.0 + (change - 1.0) * np.float32(rng.uniform(0.35, 1.0))
     soft = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.5, 1.5)).astype(np.float32) / 255.0
     factor = 1.0 + soft * (change - 1.0)
-    tint = rng.uniform(0.85, 1.15, image.shape[2]) if image.shape[2] == 3 else np.ones(1)
-    coloured = 1.0 + soft[:, :, np.newaxis] * (tint.astype(np.float32) - 1.0)
+    tint = np.asarray(rng.uniform(0.85, 1.15, 3) if image.shape[2] == 3 else [1.0], np.float32)
+    coloured = 1.0 + soft[:, :, np.newaxis] * (tint - 1.0)
     image[:] = np.clip(image * factor[:, :, np.newaxis] * coloured, 0.0, 255.0).astype(np.uint8)
     return np.asarray(cover, np.uint8)
 
@@ -100,7 +101,8 @@ def noisy(features: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
     count, _, height, width = features.shape
     clouds = np.stack([cloud((height, width), rng, share=float(rng.uniform(0.004, 0.15))) for _ in range(count)])
     where = torch.from_numpy((clouds > 0).astype(np.float32))
-    strength = np.exp(rng.uniform(*np.log(_NOISE), count)).astype(np.float32)
+    low, high = (math.log(each) for each in _NOISE)
+    strength = np.exp(rng.uniform(low, high, count)).astype(np.float32)
     noise = torch.from_numpy(rng.standard_normal(tuple(features.shape), dtype=np.float32))
     scaled = noise * torch.from_numpy(strength).reshape(-1, 1, 1, 1) * where.unsqueeze(1)
     return features + scaled, where

@@ -49,7 +49,8 @@ def floor_net(source: GoodSource, remembered: int = 4000, seed: int = 1) -> Good
     drawn = torch.randperm(len(cells), generator=torch.Generator().manual_seed(seed))[:remembered]
     net = GoodNet(frozen, Memory(cells[drawn]))
     net.settle(_inside([source.clean(each) for each in held], frozen))
-    return net.eval()
+    net.eval()
+    return net
 
 
 def preview_net(source: GoodSource, plan: GoodPlan) -> GoodNet:
@@ -58,7 +59,8 @@ def preview_net(source: GoodSource, plan: GoodPlan) -> GoodNet:
     frozen, memory = _remember([source.clean(each) for each in kept], source.frozen(), plan)
     net = GoodNet(frozen, memory)
     net.settle(_inside([source.clean(each) for each in held], frozen))
-    return net.eval()
+    net.eval()
+    return net
 
 
 def learn_good(
@@ -75,7 +77,8 @@ def learn_good(
     head, losses = _learn_head(frozen, plan, pools, lambda share: told(0.5 + 0.5 * share))
     net = GoodNet(frozen, memory, head)
     net.settle(_inside([source.clean(each) for each in held], frozen))
-    return net.eval(), losses
+    net.eval()
+    return net, losses
 
 
 def parted(pictures: Sequence[Picture], seed: int) -> tuple[list[Picture], list[Picture]]:
@@ -163,7 +166,8 @@ def _learn_head(
         schedule.step()
         losses.append(float(found.detach()))
         told((step + 1) / plan.steps)
-    return head.eval(), losses
+    head.eval()
+    return head, losses
 
 
 def _crop(seen: Seen, most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ def looks(pictures: Iterable[Image]) -> dict[str, list[float]]:
     seen = [(picture.shape[:2], signature(_flat(picture))[: len(_FIGURES)]) for picture in pictures]
     sizes = np.array([size for size, _ in seen])
     figures = np.array([each for _, each in seen])
-    found = {
+    found: dict[str, list[float]] = {
         name: [int(sizes[:, axis].min()), int(sizes[:, axis].max())] for axis, name in enumerate(("height", "width"))
     }
     ranges = {
