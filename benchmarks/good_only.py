@@ -22,7 +22,7 @@ from edge_inspector.training.data.folder import ANOMALY, Folder
 from edge_inspector.training.data.survey import survey
 from edge_inspector.training.good.learn import GoodPlan, floor_net, learn_good
 from edge_inspector.training.good.net import GoodNet
-from edge_inspector.training.good.source import Frame, GoodSource
+from edge_inspector.training.good.source import Cutting, GoodSource
 from edge_inspector.training.good.task import DRAWN, GoodReading, GoodTask
 from edge_inspector.training.judging.evidence import Evidence, gather_each
 from edge_inspector.training.judging.figures import bootstrap, figures
@@ -90,7 +90,7 @@ def opened(data: Path, given: argparse.Namespace) -> GoodTask:
     """The good pictures, with the settings that `model train --good-only` would choose."""
     folder = Folder(data, one_class=ANOMALY)
     chosen = choose_for_good(survey(folder), "train")
-    frame = Frame(window=chosen.window, shrink=chosen.shrink, fill=chosen.fill, channels=folder.channels)
+    frame = Cutting(window=chosen.window, shrink=chosen.shrink, fill=chosen.fill, channels=folder.channels)
     cache = given.out / data.name
     reading = GoodReading(
         frame=frame, weights=published_weights(), cache=cache, folds=given.folds, use_masks=given.use_masks

@@ -21,8 +21,8 @@ from edge_inspector.training.good.checks import two_products
 from edge_inspector.training.good.disturb import cell_targets, noisy, spoilt
 from edge_inspector.training.good.learn import GoodPlan, learn_good, parted, preview_net
 from edge_inspector.training.good.limits import LEVELS, promised_limits
-from edge_inspector.training.good.memory import Memory, chosen
-from edge_inspector.training.good.source import Frame, GoodSource, Picture
+from edge_inspector.training.good.memory import SurfaceMemory, chosen
+from edge_inspector.training.good.source import Cutting, GoodSource, TaughtPicture
 from edge_inspector.training.judging.evidence import Evidence
 from edge_inspector.training.judging.likeness import looks, unlike
 from edge_inspector.training.judging.runtimes import model_predictor, open_session
@@ -34,7 +34,7 @@ from edge_inspector.training.shipping.manifest import FILES
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
 SIDE = 64
-FRAME = Frame(window=(64, 64), shrink=1, fill="mirror", channels=1)
+FRAME = Cutting(window=(64, 64), shrink=1, fill="mirror", channels=1)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +83,8 @@ def trained(data: Path, run: Path, weights: Path, *more: str) -> int:
 
 
 def source(weights: Path, folder: Path, count: int = 12) -> GoodSource:
-    def picture(seed: int) -> Picture:
-        return Picture(
+    def picture(seed: int) -> TaughtPicture:
+        return TaughtPicture(
             name=f"p{seed}",
             group=f"p{seed}",
             read=lambda: (plate(seed)[:, :, np.newaxis], np.zeros((SIDE, SIDE), np.uint8)),
@@ -185,10 +185,12 @@ def test_two_products_are_told_apart_and_one_is_not(weights: Path, tmp_path: Pat
     one = source(weights, tmp_path)
     assert not two_products(one)
 
-    def striped(seed: int) -> Picture:
+    def striped(seed: int) -> TaughtPicture:
         image = plate(seed)
         image[:, ::6] = 30
-        return Picture(name=f"s{seed}", group=f"s{seed}", read=lambda: (image[:, :, np.newaxis], np.zeros_like(image)))
+        return TaughtPicture(
+            name=f"s{seed}", group=f"s{seed}", read=lambda: (image[:, :, np.newaxis], np.zeros_like(image))
+        )
 
     one.good += [striped(seed) for seed in range(9)]
     assert "two products: " in two_products(one)
@@ -232,7 +234,7 @@ def test_scales_come_from_pictures_that_nothing_was_learned_from(weights: Path, 
 def test_a_distance_counts_by_how_far_good_surfaces_are_apart() -> None:
     torch.manual_seed(1)
     dense, sparse = torch.randn(50, 4) * 0.1, torch.randn(50, 4) * 3.0 + 100.0
-    memory = Memory(torch.cat([dense, sparse]))
+    memory = SurfaceMemory(torch.cat([dense, sparse]))
     away = torch.tensor([[2.0, 0.0, 0.0, 0.0], [100.0, 104.0, 100.0, 100.0]]).T.reshape(1, 4, 1, 2)
     near_dense, near_sparse = memory(away)[0, 0, 0].tolist()
     assert near_dense > near_sparse + 1
@@ -283,8 +285,10 @@ def test_limits_keep_their_promise_on_parts_to_come_and_few_parts_promise_less()
 
 
 def test_a_source_without_groups_still_holds_pictures_back() -> None:
-    def picture(name: str) -> Picture:
-        return Picture(name=name, group="one", read=lambda: (plate(1)[:, :, np.newaxis], np.zeros((1, 1), np.uint8)))
+    def picture(name: str) -> TaughtPicture:
+        return TaughtPicture(
+            name=name, group="one", read=lambda: (plate(1)[:, :, np.newaxis], np.zeros((1, 1), np.uint8))
+        )
 
     held, kept = parted([picture(f"p{at}") for at in range(10)], 1)
     assert (len(held), len(kept)) == (2, 8)

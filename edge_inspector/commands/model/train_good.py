@@ -19,7 +19,7 @@ from edge_inspector.training.data.tasks import Task
 from edge_inspector.training.good.checks import refuse_odd_sizes, two_products
 from edge_inspector.training.good.learn import GoodPlan
 from edge_inspector.training.good.preview import write_preview
-from edge_inspector.training.good.source import Frame
+from edge_inspector.training.good.source import Cutting
 from edge_inspector.training.good.task import GoodReading, GoodTask, refuse_few
 from edge_inspector.training.judging.likeness import looks
 from edge_inspector.training.learning.encoders import PUBLISHED
@@ -70,7 +70,7 @@ def good_order_of(given: argparse.Namespace) -> tuple[GoodTask, Order]:
 def good_task_of(asked: Mapping[str, Any], data: str, run: Path, weights: Path | None = None) -> GoodTask:
     """The data of a run, by its settings. Raises ConfigError."""
     folder = _folder(Path(data), asked["group"], colour=asked["colour"])
-    frame = Frame(window=tuple(asked["window"]), shrink=asked["shrink"], fill=asked["fill"], channels=folder.channels)
+    frame = Cutting(window=tuple(asked["window"]), shrink=asked["shrink"], fill=asked["fill"], channels=folder.channels)
     reading = GoodReading(
         frame=frame,
         weights=published_weights() if weights in {None, PUBLISHED} else weights,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.survey import Read
-from edge_inspector.training.good.source import GoodSource, Picture
+from edge_inspector.training.good.source import GoodSource, TaughtPicture
 
 _USUAL: Final = 0.9
 _LOOKED: Final = 60
@@ -65,6 +65,6 @@ def _parted(found: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     return first if apart > _APART * max(spread, 1e-6) else None
 
 
-def _named(pictures: Sequence[Picture], side: NDArray[np.bool_]) -> str:
+def _named(pictures: Sequence[TaughtPicture], side: NDArray[np.bool_]) -> str:
     name = pictures[int(np.flatnonzero(side)[0])].name
     return f"{name} and {round(100 * float(side.mean()))} % of those looked at"

@@ -12,7 +12,7 @@ _FOCUS: Final = 2.0
 _MARGIN: Final = 0.5
 
 
-class Head(nn.Module):
+class AnomalyHead(nn.Module):
     """Standardised features [N, F, h, w] -> how unusual each cell is [N, 1, h, w], as a logit."""
 
     def __init__(self, width: int) -> None:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from edge_inspector.training.good.backbone import Frozen
 from edge_inspector.training.good.disturb import noisy
-from edge_inspector.training.good.head import Head, loss
-from edge_inspector.training.good.memory import Memory, chosen
+from edge_inspector.training.good.head import AnomalyHead, loss
+from edge_inspector.training.good.memory import SurfaceMemory, chosen
 from edge_inspector.training.good.net import GoodNet
-from edge_inspector.training.good.source import GoodSource, Picture, Seen, tensors
+from edge_inspector.training.good.source import GoodSource, Seen, TaughtPicture, tensors
 
 _HELD: Final = 5
 """One of so many good pictures is kept from memory and head, and sets their scales."""
@@ -47,7 +47,7 @@ def floor_net(source: GoodSource, remembered: int = 4000, seed: int = 1) -> Good
     features = (tensors(source.clean(each), frozen) for each in kept)
     cells = torch.cat([found.permute(0, 2, 3, 1)[targets == 0] for found, targets in features])
     drawn = torch.randperm(len(cells), generator=torch.Generator().manual_seed(seed))[:remembered]
-    net = GoodNet(frozen, Memory(cells[drawn]))
+    net = GoodNet(frozen, SurfaceMemory(cells[drawn]))
     net.settle(_inside([source.clean(each) for each in held], frozen))
     net.eval()
     return net
@@ -81,12 +81,12 @@ def learn_good(
     return net, losses
 
 
-def parted(pictures: Sequence[Picture], seed: int) -> tuple[list[Picture], list[Picture]]:
+def parted(pictures: Sequence[TaughtPicture], seed: int) -> tuple[list[TaughtPicture], list[TaughtPicture]]:
     """The pictures that set the scales, and those to learn from. A group stays together if there are several."""
     groups = sorted({each.group for each in pictures})
     several = len(groups) >= _HELD
 
-    def key(each: Picture) -> str:
+    def key(each: TaughtPicture) -> str:
         return each.group if several else each.name
 
     names = sorted({key(each) for each in pictures})
@@ -105,7 +105,7 @@ def told_over(things: Sequence[Thing], told: Callable[[float], None]) -> Iterato
         told(at / len(things))
 
 
-def _remember(clean: Sequence[Seen], frozen: Frozen, plan: GoodPlan) -> tuple[Frozen, Memory]:
+def _remember(clean: Sequence[Seen], frozen: Frozen, plan: GoodPlan) -> tuple[Frozen, SurfaceMemory]:
     """The frozen net, standardised, and the memory."""
     generator = torch.Generator().manual_seed(plan.seed)
     each = max(1, _CELLS // len(clean))
@@ -118,7 +118,7 @@ def _remember(clean: Sequence[Seen], frozen: Frozen, plan: GoodPlan) -> tuple[Fr
     joined = torch.cat(cells)
     frozen.standardise(joined)
     standard = (joined - frozen.mean.reshape(1, -1)) * frozen.scale.reshape(1, -1)
-    return frozen, Memory(chosen(standard, plan.remembered, generator))
+    return frozen, SurfaceMemory(chosen(standard, plan.remembered, generator))
 
 
 def _inside(pictures: Sequence[Seen], frozen: Frozen) -> list[tuple[Tensor, Tensor]]:
@@ -141,9 +141,9 @@ class _Pools:
 
 def _learn_head(
     frozen: Frozen, plan: GoodPlan, pools: _Pools, told: Callable[[float], None]
-) -> tuple[Head, list[float]]:
+) -> tuple[AnomalyHead, list[float]]:
     torch.manual_seed(plan.seed)
-    head = Head(frozen.width)
+    head = AnomalyHead(frozen.width)
     rng, losses = np.random.default_rng(plan.seed), []
     optimiser = torch.optim.AdamW(head.parameters(), lr=plan.rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=plan.steps, pct_start=0.1)

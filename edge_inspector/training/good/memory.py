@@ -16,7 +16,7 @@ _LEAST: Final = 1e-3
 _CHUNK: Final = 4096
 
 
-class Memory(nn.Module):
+class SurfaceMemory(nn.Module):
     """Features [N, F, h, w], standardised -> the logarithm of the relative distance [N, 1, h, w].
 
     0 means as far as good surfaces are apart. It is one matrix product, so it can be part of a graph.

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from edge_inspector.training.good.backbone import CELL, Frozen
-from edge_inspector.training.good.head import Head
-from edge_inspector.training.good.memory import Memory
+from edge_inspector.training.good.head import AnomalyHead
+from edge_inspector.training.good.memory import SurfaceMemory
 from edge_inspector.training.learning.unet import STRIDE
 
 _AROUND: Final = 5
@@ -27,7 +27,7 @@ class GoodNet(nn.Module):
     Without a head the memory alone judges. That is the preview.
     """
 
-    def __init__(self, frozen: Frozen, memory: Memory, head: Head | None = None) -> None:
+    def __init__(self, frozen: Frozen, memory: SurfaceMemory, head: AnomalyHead | None = None) -> None:
         super().__init__()
         self.frozen, self.memory, self.head = frozen, memory, head
         self.register_buffer("middles", torch.zeros(2))

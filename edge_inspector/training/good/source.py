@@ -6,7 +6,7 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +33,7 @@ Halves = NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Cutting:
     """How a picture becomes windows of the net: their size, the factor by which they shrink, and what surrounds it."""
 
     window: tuple[int, int]
@@ -71,7 +71,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class TaughtPicture:
     """One picture. `read` gives the image [H, W, C] and the cover of its known defects [H, W]."""
 
     name: str
@@ -85,12 +85,19 @@ class GoodSource:
     classes: tuple[str, ...] = (ANOMALY,)
 
     def __init__(
-        self, good: Sequence[Picture], known: Sequence[Picture], *, frame: Frame, weights: Path | None, cache: Path
+        self,
+        good: Sequence[TaughtPicture],
+        known: Sequence[TaughtPicture],
+        *,
+        frame: Cutting,
+        weights: Path | None,
+        cache: Path,
     ) -> None:
         self.good, self.known, self.frame = list(good), list(known), frame
         self.channels, self.weights = frame.channels, weights
         self._cache = cache
         self._frozen: Frozen | None = None
+        self._weights_digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights is not None else ""
 
     def some(self, most: int) -> GoodSource:
         """At most so many of the good pictures, evenly from all."""
@@ -102,11 +109,11 @@ class GoodSource:
         torch.manual_seed(1)  # without published weights, the same ones each time
         return Frozen(self.channels, self.weights)
 
-    def clean(self, picture: Picture) -> Seen:
+    def clean(self, picture: TaughtPicture) -> Seen:
         """What the frozen net sees on a picture as it is, with its known defects."""
         return self._seen(*picture.read(), b"clean")
 
-    def disturbed(self, picture: Picture, number: int) -> Seen:
+    def disturbed(self, picture: TaughtPicture, number: int) -> Seen:
         """The same of a copy with drawn defects. Each number makes another one, in every fold the same."""
         image, _ = picture.read()
         rng = np.random.default_rng([number, *hashlib.sha256(picture.name.encode()).digest()[:8]])
@@ -130,7 +137,7 @@ class GoodSource:
         return found
 
     def _seen(self, image: Image, cover: Image, kind: bytes) -> Seen:
-        name = hashlib.sha256(repr((self.frame, self.weights and self.weights.name, image.shape)).encode() + _FORM)
+        name = hashlib.sha256(repr((astuple(self.frame), self._weights_digest, image.shape)).encode() + _FORM)
         name.update(kind + image.tobytes() + cover.tobytes())
         path = self._cache / f"{name.hexdigest()[:32]}.npz"
         kept = _kept(path)

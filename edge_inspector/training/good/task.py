@@ -17,7 +17,7 @@ from edge_inspector.training.data.folder import ANOMALY, Folder, Image, Labelled
 from edge_inspector.training.data.folds import grouped_folds
 from edge_inspector.training.data.index_file import INDEX, Row
 from edge_inspector.training.good.disturb import spoilt
-from edge_inspector.training.good.source import Frame, GoodSource, Picture
+from edge_inspector.training.good.source import Cutting, GoodSource, TaughtPicture
 from edge_inspector.training.judging.evidence import TruePart, TrueView
 from edge_inspector.training.judging.splits import folder_parts
 
@@ -33,7 +33,7 @@ _DRAWN_SEED: Final = 1_000_003
 class GoodReading:
     """How a folder is read. With `use_masks` its known defects are learned, too. `cache` is a folder for features."""
 
-    frame: Frame
+    frame: Cutting
     weights: Path | None
     cache: Path
     folds: int = 3
@@ -103,12 +103,12 @@ class GoodTask:
                 found.update(hashlib.sha256((self.folder.root / name).read_bytes()).digest())
         return found.hexdigest()
 
-    def _picture(self, rows: list[Row]) -> Picture:
+    def _picture(self, rows: list[Row]) -> TaughtPicture:
         def read() -> tuple[Image, Image]:
             entry: LabelledImage = self.folder.entry(rows)
             return entry.image, np.where(entry.classes > 0, np.uint8(255), np.uint8(0)).astype(np.uint8)
 
-        return Picture(name=rows[0]["image"], group=self.folder.group_of(rows[0]), read=read)
+        return TaughtPicture(name=rows[0]["image"], group=self.folder.group_of(rows[0]), read=read)
 
 
 def refuse_few(folder: Folder, good: int) -> None:
