@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final, get_args
 
@@ -17,12 +18,14 @@ from edge_inspector.segmenters.manifest import Manifest, Precision, read_manifes
 from edge_inspector.training.data.folder import Image
 from edge_inspector.training.judging.evidence import Evidence, Predict, gather
 from edge_inspector.training.judging.figures import Figures, figures, human_level
+from edge_inspector.training.judging.likeness import unlike
 from edge_inspector.training.judging.limits import Cost, Limit, cheapest, confidences_with
 from edge_inspector.training.judging.report import write_evaluation_report
 from edge_inspector.training.judging.runtimes import blank, interleaved_ms, model_predictor
-from edge_inspector.training.judging.splits import limits_of, open_judged
+from edge_inspector.training.judging.splits import Judged, limits_of, open_judged
 from edge_inspector.training.shipping.manifest import add_scores, named, score_row
 
+_LOOKED: Final = 40
 _RATE_FROM: Final = 2
 """Parts from which a rate is printed beside the counts."""
 
@@ -55,6 +58,8 @@ def run(given: argparse.Namespace) -> int:
     if split != given.split:
         print(f"the model was trained on {given.split}: the following figures are not a score")
     limits = limits_of(manifest)
+    if said := _unlike(manifest, judged):
+        print(f"WARN: {said}", flush=True)
     predict, info = model_predictor(given.model, given.precision, given.driver)
     values: set[int] = set()
     with Progress() as progress:
@@ -94,6 +99,12 @@ def run(given: argparse.Namespace) -> int:
         )
         print(f"report: {given.report}")
     return 0
+
+
+def _unlike(manifest: Manifest, judged: Judged) -> str:
+    """A line if the first good pictures are not like those that the model was taught."""
+    good = (part.views[0].image for part in islice(judged.parts(), _LOOKED) if not part.defective)
+    return unlike(taught, good) if (taught := manifest.training.get("looks")) else ""
 
 
 def _noting(predict: Predict, values: set[int]) -> Predict:

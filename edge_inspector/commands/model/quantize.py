@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from edge_inspector.commands.model.arguments import training_libraries
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.training.data.tasks import Reading, open_task
+from edge_inspector.training.data.tasks import Reading, Task, open_task
 from edge_inspector.training.shipping.manifest import Card
 
 
@@ -32,19 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Quantise, measure, write."""
     with training_libraries():
+        from edge_inspector.commands.model.train_good import good_task_of
         from edge_inspector.training.shipping.packing import Shipping, pack
         from edge_inspector.training.shipping.runs import RUN_FILE, learned_from, read_json
     asked = read_json(given.run / RUN_FILE)
-    reading = Reading(
-        folds=asked["folds"],
-        learn_from=asked.get("learn_from", "train"),
-        group=asked["group"],
-        shrink=asked["shrink"],
-        patch=tuple(asked["patch"]),
-        colour=asked["colour"],
-        fill=asked.get("fill", "mirror"),
-    )
-    task = open_task(given.data, reading)
+    task = good_task_of(asked, given.data, given.run) if asked.get("good_only") else _task(given.data, asked)
     if task.name != asked["task"] or list(task.classes) != asked["classes"]:
         what = f"is {task.name} with {', '.join(task.classes)}, but the run was trained on {asked['task']}"
         raise ConfigError([Fault("DATA", what)])
@@ -61,3 +55,16 @@ def run(given: argparse.Namespace) -> int:
     )
     print(f"written: {folder}")
     return 0
+
+
+def _task(data: str, asked: Mapping[str, Any]) -> Task:
+    reading = Reading(
+        folds=asked["folds"],
+        learn_from=asked.get("learn_from", "train"),
+        group=asked["group"],
+        shrink=asked["shrink"],
+        patch=tuple(asked["patch"]),
+        colour=asked["colour"],
+        fill=asked.get("fill", "mirror"),
+    )
+    return open_task(data, reading)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,10 @@ from edge_inspector.training.data.importers import import_labels
 from edge_inspector.training.data.index_file import read_index
 from edge_inspector.training.shipping.manifest import Card
 
+GOOD_SAID = (
+    "What good pictures look like to a frozen net that others trained on ImageNet. It was taught no real defect, only "
+    "drawn ones."
+)
 _RECIPE = """\
 # Made by `edge-inspector model quick`, for `edge-inspector judge`. For a station see docs/how-to/recipe.md.
 id = 1
@@ -49,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes", type=positive, default=5.0, help="how long to train. Reading and testing come on top (default: 5)"
     )
+    parser.add_argument(
+        "--good-only",
+        action="store_true",
+        help="learn from good pictures alone, as is done anyway if no picture is defective",
+    )
     parser.add_argument("--threads", type=whole, default=2, help="CPU threads (default: 2)")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the run (default: runs/NAME)")
     parser.add_argument("--models", type=Path, help="folder with the model folders (default: where `demo` looks)")
@@ -57,21 +67,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Read, train, quantise, install, and say what to type next."""
+    make(given)
+    return 0
+
+
+def make(given: argparse.Namespace, told: Callable[[float], None] | None = None) -> Path:
+    """The same, and the folder of the model. With good pictures alone, `told` gets the share that is done."""
     with training_libraries():
+        from edge_inspector.commands.model import train_good
         from edge_inspector.commands.model.train_order import order_of
         from edge_inspector.training.shipping.quick import Quick, quick_model
     cv2.setNumThreads(1)
     out, models = given.out or Path("runs") / given.name, given.models or models_dir()
     _refuse_early(given, models)
     data = _data(given, out)
-    task, order = order_of(_train_arguments(given, data, out))
-    card = Card(given.name, given.version, given.licence, f"Trained in {given.minutes:g} minutes by `model quick`.")
+    good_only = given.good_only or all(row["label"] == "0" for row in read_index(data))
+    asked = _train_arguments(given, data, out, good_only=good_only)
+    said = GOOD_SAID if good_only else f"Trained in {given.minutes:g} minutes by `model quick`."
+    task, order = train_good.good_order_of(asked) if good_only else order_of(asked)
+    order = replace(order, told=told or order.told)
+    train_good.begin(task, order, out)
+    card = Card(given.name, given.version, given.licence, said)
     folder = quick_model(task, order, out, Quick(card=card, models=models, minutes=given.minutes))
     recipe = out / "recipe.toml"
     with draft_of(recipe) as draft:
         draft.write_text(recipe_text(given.name, folder.name), encoding="utf-8")
     print("\n".join(_next(data, folder, out, given.models)))
-    return 0
+    return folder
 
 
 def recipe_text(name: str, model: str) -> str:
@@ -115,10 +137,17 @@ def _data(given: argparse.Namespace, out: Path) -> Path:
     return data
 
 
-def _train_arguments(given: argparse.Namespace, data: Path, out: Path) -> argparse.Namespace:
-    """The arguments of `model train`: the first fold is held out, and everything else is chosen from the data."""
+def _train_arguments(given: argparse.Namespace, data: Path, out: Path, *, good_only: bool) -> argparse.Namespace:
+    """The arguments of `model train`: the first fold is held out, and everything else is chosen from the data.
+
+    Limits from good parts need all folds.
+    """
     parser = argparse.ArgumentParser()
     train.add_arguments(parser)
+    if good_only:
+        splits = "+".join(sorted({row["split"] for row in read_index(data)} - {""})) or "train+val"
+        words = [str(data), "--out", str(out), "--threads", str(given.threads), "--good-only", "--learn-from", splits]
+        return parser.parse_args(words)
     words = [str(data), "--out", str(out), "--held-out", "1", "--threads", str(given.threads)]
     return parser.parse_args([*words, "--learn-from", _learn_from(data)])
 

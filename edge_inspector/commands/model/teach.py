@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from edge_inspector.runtime.realtime import go_idle
 from edge_inspector.station.load import read_state_dir
 from edge_inspector.store.teaching import REPORT, TeachingJob, begun_of, read_teaching, teaching_dir, write_teaching
 from edge_inspector.store.whole_file import replace_file
+from edge_inspector.training.data.choosing import PRETRAINED_PACKAGE
 from edge_inspector.training.data.index_file import read_index
 from edge_inspector.training.data.pictures import is_grey, read_picture
 from edge_inspector.training.judging.limits import Limit
@@ -46,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=["good", "quick"],
         default="good",
-        help="good: what good parts look like, in seconds. quick: a net that learns the drawn defects (default: good)",
+        help="good: what good parts look like, in minutes. quick: a net that learns the drawn defects (default: good)",
     )
     parser.add_argument("--minutes", type=positive, default=5.0, help="with quick: how long to train (default: 5)")
     parser.add_argument("--memory-mb", type=whole, default=4096, help="most memory of this process (default: 4096)")
@@ -83,11 +85,41 @@ def marked(data: Path) -> tuple[list[str], list[str]]:
 
 
 def _good(folder: Path, given: argparse.Namespace, told: Callable[[float], None]) -> dict[str, Any]:
+    """With a net that knows surfaces if there is one here, otherwise place by place."""
+    good, _ = marked(folder / "data")
+    if not good:
+        raise ConfigError([Fault("pictures", "nobody has marked a part whose picture is kept as good yet")])
+    if all(find_spec(name) is not None for name in ("torch", PRETRAINED_PACKAGE)):
+        return _good_by_net(folder, given, told)
+    print(f"without PyTorch and {PRETRAINED_PACKAGE.replace('_', '-')} it learns place by place, which finds less")
+    return _good_by_place(folder, given, told)
+
+
+def _good_by_net(folder: Path, given: argparse.Namespace, told: Callable[[float], None]) -> dict[str, Any]:
+    with training_libraries():
+        from edge_inspector.commands.model.teach_scores import scores_of
+    good, bad = marked(folder / "data")
+    parser = argparse.ArgumentParser()
+    quick.add_arguments(parser)
+    words = [str(folder / "data"), "--name", given.name, "--version", given.version, "--good-only"]
+    asked = parser.parse_args([*words, "--models", str(folder), "--out", str(folder / "run"), "--threads", "1"])
+    target = quick.make(asked, lambda share: told(0.95 * share))
+    scores = scores_of(folder / "run", target, [folder / "data" / image for image in bad], folder / "data")
+    return {
+        "model": target.name,
+        "method": "good",
+        "good": len(good),
+        "bad": len(bad),
+        "found": sum(scores.get(image, 0.0) >= 1 for image in bad),
+        "rejected": sum(scores.get(image, 0.0) >= 1 for image in good),
+        "worst": _worst(folder, scores, set(bad)),
+    }
+
+
+def _good_by_place(folder: Path, given: argparse.Namespace, told: Callable[[float], None]) -> dict[str, Any]:
     with training_libraries():
         from edge_inspector.training.learning.usual import CELL, Eye, learn, score, write_net
     good, bad = marked(folder / "data")
-    if not good:
-        raise ConfigError([Fault("pictures", "nobody has marked a part whose picture is kept as good yet")])
     paths = [folder / "data" / image for image in good]
     first = read_picture(paths[0], grey=False)
     eye = Eye((first.shape[0], first.shape[1]), 1 if all(map(is_grey, paths[:8])) else 3)

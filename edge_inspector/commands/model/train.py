@@ -11,6 +11,7 @@ import cv2
 
 from edge_inspector.commands.arguments import positive, share, whole
 from edge_inspector.commands.model.arguments import DATA, add_cost, pair, training_libraries
+from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Fill
 from edge_inspector.training.judging.figures import counted
 from edge_inspector.training.shipping.launchers import LAUNCHERS, job_of, write_job
@@ -22,6 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to train, on what, and how."""
     parser.add_argument("data", metavar="DATA", help=DATA)
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder for the run")
+    parser.add_argument(
+        "--good-only",
+        action="store_true",
+        help="learn from good pictures alone. The model has one class, anomaly. Defective ones only judge it",
+    )
+    parser.add_argument(
+        "--use-masks",
+        action="store_true",
+        help="with --good-only: also learn the defects that have masks. A run without them goes on",
+    )
     parser.add_argument("--net", help=f"light, large or lite0 {_BY_DATA}")
     parser.add_argument(
         "--encoder-weights",
@@ -164,12 +175,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Train, or continue a run."""
     with training_libraries():
+        from edge_inspector.commands.model import train_good
         from edge_inspector.commands.model.train_order import order_of
         from edge_inspector.training.shipping.runs import train_run
     cv2.setNumThreads(1)
-    task, order = order_of(given)
+    if given.use_masks and not given.good_only:
+        raise ConfigError([Fault("--use-masks", "belongs to --good-only. Without it masks are always learned")])
+    task, order = train_good.good_order_of(given) if given.good_only else order_of(given)
     if given.launcher is not None:
         return _launch(given, len(order.folds(task)))
+    train_good.begin(task, order, given.out)
     achieved = train_run(task, order, given.out)
     good = achieved.parts - achieved.defective
     print(

@@ -28,6 +28,7 @@ _SEEN_PX: Final = 4.0
 _SMALL_PICTURE: Final = 60_000
 _DARK_RIM: Final = 90.0
 _FEW_DEFECTS: Final = 60
+_GOOD_STEPS: Final = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +68,7 @@ def choose(found: Survey) -> Chosen:
     shrink = _shrink(float(np.median(heights * widths)), narrow, narrowest)
     window = _window(float(np.percentile(heights, 75)), float(np.percentile(widths, 75)), shrink)
     patch = (min(_PATCH, window[0] // shrink), min(_PATCH, window[1] // shrink))
-    varied = float(heights.max() / heights.min()) > 1.1 or float(widths.max() / widths.min()) > 1.1
-    rim = float(np.median([each.rim for each in found.pictures]))
-    fill: Fill = "black" if varied and rim < _DARK_RIM else "mirror"
+    fill, varied = _fill(found)
     pretrained = importlib.util.find_spec(PRETRAINED_PACKAGE) is not None
     groups = len({each.group for each in bad})
     why = (
@@ -89,6 +88,39 @@ def choose(found: Survey) -> Chosen:
         folds=3 if groups >= 6 else 2,
         why=why,
     )
+
+
+def choose_for_good(found: Survey, learn_from: str) -> Chosen:
+    """The settings for a model from good parts. Defects say nothing here, because they may not be known."""
+    heights, widths = (np.array([each.size[axis] for each in found.pictures]) for axis in (0, 1))
+    # A net that learned from ImageNet sees more at half the size of a picture, unless it is small (models/README.md).
+    shrink = 2 if float(np.median(heights * widths)) >= _SMALL_PICTURE else 1
+    window = _window(float(np.percentile(heights, 75)), float(np.percentile(widths, 75)), shrink)
+    fill, varied = _fill(found)
+    splits = {learn_from, *learn_from.split("+")}
+    groups = len({each.group for each in found.pictures if each.split in splits and not each.defective})
+    why = (
+        f"chosen: the frozen net sees pictures at 1/{shrink} of their size; windows of {window[0]} x {window[1]} px "
+        f"{_fit(window, heights, widths)}; {_filled(fill, varied=varied)}. Options of `model train` overrule each"
+    )
+    return Chosen(
+        window=window,
+        patch=window,
+        shrink=shrink,
+        fill=fill,
+        net="good",
+        pretrained=True,
+        steps=_GOOD_STEPS,
+        folds=3 if groups >= 6 else 2,
+        why=why,
+    )
+
+
+def _fill(found: Survey) -> tuple[Fill, bool]:
+    """What surrounds small pictures, and whether their sizes vary."""
+    varied = any(max(sides) / min(sides) > 1.1 for sides in zip(*(each.size for each in found.pictures), strict=True))
+    rim = float(np.median([each.rim for each in found.pictures]))
+    return ("black" if varied and rim < _DARK_RIM else "mirror"), varied
 
 
 def _widths(sides: Sequence[int]) -> tuple[float, float]:

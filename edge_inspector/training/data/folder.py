@@ -38,6 +38,8 @@ GROUP_COLUMNS: Final = ("group", "session", "item", "tile", "location", "part_id
 """The grouping columns, in the order in which they are tried. A group must never lie on both sides of a split."""
 UNREVIEWED: Final = ("not reviewed", "unsure", "a defect without class and mask")
 """Notes of `edge-inspector export` on rows that repeat the model or have no label. They never judge a model."""
+ANOMALY: Final = "anomaly"
+"""The one class of a model that was taught good parts: whatever they do not have."""
 _SEVERAL: Final = 4  # masks. So many cannot all be large by chance
 
 
@@ -89,16 +91,23 @@ def _painted(marks: tuple[tuple[int, Image], ...], shape: tuple[int, ...]) -> Im
 class Folder:
     """The checked index of a folder. `entries` reads the images. Raises ConfigError.
 
-    `group` names a grouping column. If the index has it, it is used before those of GROUP_COLUMNS.
+    `group` names a grouping column. If the index has it, it is used before those of GROUP_COLUMNS. With `one_class`
+    every defect is of this class, and there need not be any.
     """
 
-    def __init__(self, root: Path, *, grey: bool | None = None, group: str = "", shrink: int = 1) -> None:
+    def __init__(
+        self, root: Path, *, grey: bool | None = None, group: str = "", shrink: int = 1, one_class: str = ""
+    ) -> None:
         self.root = root
         self.shrink = shrink
         self._rows = read_index(root)
+        if one_class:
+            self._rows = [{**row, "class": one_class} if row["label"] == "1" else row for row in self._rows]
         columns = (group, *GROUP_COLUMNS)
         self.group_column = next((name for name in columns if name and name in self._rows[0]), "")
         self.classes = tuple(sorted({row["class"] for row in self._rows if row["label"] == "1"}))
+        if one_class:
+            self.classes = (one_class,)
         if not self.classes:
             raise ConfigError([Fault(str(root / INDEX), "names no defect: at least one row needs label 1")])
         self._groups = _joined(self._rows, self.group_column)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Manifest
-from edge_inspector.training.data.folder import Folder, LabelledImage, part_of
+from edge_inspector.training.data.folder import ANOMALY, Folder, LabelledImage, part_of
 from edge_inspector.training.data.index_file import Row
 from edge_inspector.training.data.rendered import TILE_LINE, held_out_count, held_out_parts
 from edge_inspector.training.judging.evidence import TruePart, entry_parts
@@ -48,7 +48,9 @@ def open_judged(data: str, split: str, manifest: Manifest) -> Judged:
             raise ConfigError([Fault("--split", f"the rendered line has no split {split!r}, only val")])
         return Judged("rendered tile line", None, split)
     group = str(manifest.training.get("group", ""))
-    folder = Folder(Path(data), grey=manifest.input.channels == 1, group=group)
+    # A model that knows only what is unusual is judged by defects of every class.
+    one_class = ANOMALY if manifest.classes == (ANOMALY,) else ""
+    folder = Folder(Path(data), grey=manifest.input.channels == 1, group=group, one_class=one_class)
     if not set(folder.classes) <= set(manifest.classes):
         what = f"has the classes {', '.join(folder.classes)}, the model {', '.join(manifest.classes)}"
         raise ConfigError([Fault(data, what)])

@@ -54,6 +54,8 @@ def _fold_shrinking(graph: onnx.GraphProto) -> None:
     divided.
     """
     for pool in [node for node in graph.node if node.op_type == "AveragePool"]:
+        if helper.get_node_attr_value(pool, "kernel_shape") != helper.get_node_attr_value(pool, "strides"):
+            continue
         readers = [node for node in graph.node if pool.output[0] in node.input]
         if any(node.op_type != "Conv" for node in readers):
             continue

@@ -64,6 +64,10 @@ class Lite0(nn.Module):
                 levels.append(features)
         return levels
 
+    def end_at(self, level: int) -> None:
+        """Drop what lies behind a level: 1 is the one at 1/2 of the resolution. There are so many levels then."""
+        self._blocks = self._blocks[: _LAST_OF_LEVEL[level - 1] + 1]
+
     def load(self, path: Path) -> None:
         """Load the published weights. They are for RGB: they are flipped for BGR frames and summed for grey ones.
 

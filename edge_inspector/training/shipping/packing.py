@@ -17,7 +17,7 @@ from edge_inspector.training.judging.evidence import TruePart
 from edge_inspector.training.learning.unet import STRIDE
 from edge_inspector.training.shipping import gate, quantize
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft, named, score_row
-from edge_inspector.training.shipping.runs import RUN_FILE, held_out_row, read_json, read_limits
+from edge_inspector.training.shipping.runs import FIGURES_FILE, RUN_FILE, held_out_row, read_json, read_limits
 
 CALIBRATION_IMAGES: Final = 200
 
@@ -68,7 +68,11 @@ def pack(run: Path, task: Task, shipping: Shipping) -> Path:
             draft,
             calibration=_calibration_table(outcome, len(images)),
             scores=[held_out_row(run, task), *_scores(outcome, task, split, shipping.machine)],
-            training={"data": task.name, **{key: value for key, value in asked.items() if value is not None}},
+            training={
+                "data": task.name,
+                **_promised(run),
+                **{key: value for key, value in asked.items() if value is not None},
+            },
         ).write(folder)
         return _installed(folder, shipping)
 
@@ -118,6 +122,12 @@ def _scores(outcome: gate.GateOutcome, task: Task, split: str, machine: str) -> 
         )
         for (precision, runtime), found in outcome.figures.items()
     ]
+
+
+def _promised(run: Path) -> dict[str, object]:
+    """What the limits promise, if they come from good parts."""
+    promise = read_json(run / FIGURES_FILE).get("promise")
+    return {"limits_promise": promise} if promise else {}
 
 
 def _installed(folder: Path, shipping: Shipping) -> Path:

@@ -11,6 +11,7 @@ import torch
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.tasks import FolderTask, Task
+from edge_inspector.training.good.task import GoodTask
 from edge_inspector.training.judging.figures import counted
 from edge_inspector.training.learning.train import Plan, Training
 from edge_inspector.training.shipping.manifest import Card
@@ -35,13 +36,15 @@ class Quick:
 def quick_model(task: Task, order: Order, out: Path, asked: Quick) -> Path:
     """Train, write the report, make the model folder and return it. The same call continues. Raises ConfigError."""
     torch.set_num_threads(order.threads)
-    steps = _steps(task, order, out, asked.minutes)
-    order = replace(order, plan=replace(order.plan, steps=steps), settings={**order.settings, "steps": steps})
+    if not isinstance(task, GoodTask):
+        steps = _steps(task, order, out, asked.minutes)
+        order = replace(order, plan=replace(order.plan, steps=steps), settings={**order.settings, "steps": steps})
     found = train_run(task, order, out)
     good = found.parts - found.defective
+    drawn = " (drawn ones)" if isinstance(task, GoodTask) and not task.has_defects else ""
     print(
         f"on pictures that it had not seen: {counted(found.defective - found.escapes, found.defective)} of the "
-        f"defective rejected, {counted(found.false_rejects, good)} of the good rejected too"
+        f"defective{drawn} rejected, {counted(found.false_rejects, good)} of the good rejected too"
     )
     shipping = Shipping(
         card=asked.card,
@@ -79,6 +82,8 @@ def step_seconds(task: Task, plan: Plan, count: int = 3) -> float:
 
 def _judging_split(task: Task) -> str:
     """`val` if it has good and defective parts, otherwise what was learned from: INT8 is only compared with FP32."""
+    if isinstance(task, GoodTask):
+        return task.learns_from  # few have more. The figures only compare INT8 with FP32
     if not isinstance(task, FolderTask):
         return "val"
     for split in ("val", task.learns_from):

@@ -33,7 +33,11 @@ from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.store.whole_file import draft_of
 from edge_inspector.training.data.augment import Source
 from edge_inspector.training.data.tasks import FolderTask, Task
-from edge_inspector.training.judging.evidence import Evidence, gather
+from edge_inspector.training.good.learn import GoodPlan, learn_good
+from edge_inspector.training.good.limits import LEVELS, elsewhere_good, promised_limits, without_drawn
+from edge_inspector.training.good.source import GoodSource
+from edge_inspector.training.good.task import GoodTask
+from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence, gather
 from edge_inspector.training.judging.figures import Figures, counted, figures
 from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits, elsewhere
 from edge_inspector.training.judging.report import SHOWN_FILE, write_run_report, write_shown
@@ -51,9 +55,17 @@ _PR_SET_PDEATHSIG: Final = 1
 _LOOK_S: Final = 2.0
 
 
+def silent(_: float) -> None:
+    """Tell nobody how far the work is."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What was asked of a run. `settings` are all that change the net. A run never mixes two settings."""
+    """What was asked of a run. `settings` are all that change the net. A run never mixes two settings.
+
+    `good` is the plan of a model from good parts, for a `GoodTask`. Of `plan` only the seed then counts. `told` then
+    gets the share that is done.
+    """
 
     plan: Plan
     window: tuple[int, int]
@@ -65,6 +77,8 @@ class Order:
     held_out: int
     jobs: int = 1
     threads: int = 1
+    good: GoodPlan | None = None
+    told: Callable[[float], None] = silent
 
     def folds(self, task: Task) -> range:
         """The folds to train and judge on: all, or only the first ones to save time."""
@@ -88,6 +102,8 @@ def train_run(task: Task, order: Order, run: Path) -> Figures:
 
 def _judge(task: Task, order: Order, run: Path) -> Figures:
     folds = [Evidence.load(_kept(run, fold)) for fold in order.folds(task)]
+    if isinstance(task, GoodTask):
+        return _judge_good(task, folds, order, run)
     seen = Evidence.joined(folds)
     seen.save(run / "held-out.npz")
     stride = STRIDE * task.shrink
@@ -107,6 +123,30 @@ def _judge(task: Task, order: Order, run: Path) -> Figures:
         table["elsewhere"] = {"part_recall": caught, "false_reject_rate": refused}
     _write_json(run / FIGURES_FILE, table)
     write_run_report(run, task.classes, limits, chain.from_iterable(task.judged(fold) for fold in order.folds(task)))
+    return achieved
+
+
+def _judge_good(task: GoodTask, folds: Sequence[Evidence], order: Order, run: Path) -> Figures:
+    """Limits come from good parts. Figures come from real defects, or from drawn ones if there are none."""
+    stride = STRIDE * task.shrink
+    promised = promised_limits(folds, order.false_rejects, stride)
+    print(promised.said(), flush=True)
+    seen = without_drawn(Evidence.joined(folds))
+    seen.save(run / "held-out.npz")
+    achieved = figures(seen, task.classes, promised.limits, order.plan.seed)
+    promise = {name: getattr(promised, name) for name in ("parts", "false_rejects", "confidence")}
+    table: dict[str, Any] = {
+        "limits": [asdict(limit) for limit in promised.limits],
+        "held_out": asdict(achieved),
+        "elsewhere": {},
+        "promise": promise,
+    }
+    if len(folds) > 1:
+        caught, refused = elsewhere_good([without_drawn(fold) for fold in folds], order.false_rejects, stride)
+        table["elsewhere"] = {"part_recall": caught, "false_reject_rate": refused}
+    _write_json(run / FIGURES_FILE, table)
+    shown = chain.from_iterable(task.judged(fold) for fold in order.folds(task))
+    write_run_report(run, task.classes, promised.limits, shown)
     return achieved
 
 
@@ -177,6 +217,8 @@ def _net_to_ship(task: Task, order: Order, run: Path) -> None:
 
 def learned_from(task: Task) -> str:
     """SHA-256 of all training data. A changed label makes another net, so it needs another run."""
+    if isinstance(task, GoodTask):
+        return task.digest()
     if not isinstance(task, FolderTask):
         return ""
     rows = task.folder.rows(task.learns_from)
@@ -194,7 +236,7 @@ def read_limits(run: Path) -> list[Limit]:
 def held_out_row(run: Path, task: Task) -> dict[str, object]:
     """The scores of a run's nets on the folds that they were trained without. Raises ConfigError."""
     table = read_json(run / FIGURES_FILE)
-    learned = task.learns_from if isinstance(task, FolderTask) else "train"
+    learned = task.learns_from if isinstance(task, FolderTask | GoodTask) else "train"
     conditions = {
         "data": task.name,
         "split": f"{learned}, held out by fold",
@@ -250,7 +292,13 @@ def _judge_fold(task: Task, order: Order, run: Path, fold: int) -> None:
             folder
         )
         predict, _ = model_predictor(folder, "fp32")
-        seen = gather(predict, classes=len(task.classes), stride=STRIDE * task.shrink, parts=task.judged(fold))
+        seen = gather(
+            predict,
+            classes=len(task.classes),
+            stride=STRIDE * task.shrink,
+            parts=task.judged(fold),
+            confidences=LEVELS if isinstance(task, GoodTask) else CONFIDENCES,
+        )
     seen.save(_kept(run, fold))
 
 
@@ -264,6 +312,14 @@ def _deployed(task: Task, order: Order, run: Path, fold: int | None) -> Deployed
 
 
 def _net(source: Source, order: Order, run: Path, name: str) -> nn.Module:
+    if isinstance(source, GoodSource):
+        begun = time.monotonic()
+        done, nets = len([*run.glob("*.losses.json")]), 1 + (order.held_out or int(order.settings["folds"]))
+        plan = order.good or GoodPlan(seed=order.plan.seed)
+        good, losses = learn_good(source, plan, lambda share: order.told(min(1.0, (done + share) / nets)))
+        print(f"{name}: learned from {len(source.good)} good pictures in {time.monotonic() - begun:.0f} s", flush=True)
+        _write_json(run / f"{name}.losses.json", {"loss": losses})
+        return good
     net, losses = fit(source, _plan(order.plan, run, name), run / f"{name}.checkpoint")
     _write_json(run / f"{name}.losses.json", {"loss": losses})
     return net

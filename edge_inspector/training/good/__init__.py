@@ -1,0 +1,1 @@
+"""A model from good parts alone: a frozen net that learned ImageNet, a memory of good surfaces, and a small head."""
