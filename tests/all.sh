@@ -10,7 +10,7 @@ idle="chrt --idle 0"
 $idle true 2>/dev/null || idle="nice -n 19"
 log=$(mktemp)
 "$pytest" $alone || failed=1
-$idle "$pytest" --numprocesses 2 --dist loadfile tests/unit $pages >"$log" 2>&1 &
+$idle "$pytest" --numprocesses 2 --dist loadfile tests/unit tests/training $pages >"$log" 2>&1 &
 others=$!
 trap 'kill $others 2>/dev/null; rm -f "$log"' EXIT
 trap 'exit 130' INT TERM

@@ -43,6 +43,7 @@ def run(given: argparse.Namespace) -> int:
         patch=tuple(asked["patch"]),
         colour=asked["colour"],
         fill=asked.get("fill", "mirror"),
+        by_labels=asked.get("labels") == "image",
     )
     task = open_task(given.data, reading)
     if task.name != asked["task"] or list(task.classes) != asked["classes"]:

@@ -22,6 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to train, on what, and how."""
     parser.add_argument("data", metavar="DATA", help=DATA)
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder for the run")
+    parser.add_argument(
+        "--labels",
+        choices=["mask", "image"],
+        default="mask",
+        help="what says where a defect is: its mask, or only the label of its picture. No mask is read then "
+        "(default: mask)",
+    )
     parser.add_argument("--net", help=f"light, large or lite0 {_BY_DATA}")
     parser.add_argument(
         "--encoder-weights",
@@ -172,10 +179,13 @@ def run(given: argparse.Namespace) -> int:
         return _launch(given, len(order.folds(task)))
     achieved = train_run(task, order, given.out)
     good = achieved.parts - achieved.defective
+    overlap = f"mean IoU {achieved.mean_iou:.3f}"
+    if order.by_labels:
+        overlap = f"average precision {achieved.average_precision['any']:.3f} by picture. No mask was read"
     print(
         f"held out, {achieved.parts} parts of {achieved.groups} groups: "
         f"{counted(achieved.defective - achieved.escapes, achieved.defective)} of the defective caught, "
-        f"{counted(achieved.false_rejects, good)} of the good rejected, mean IoU {achieved.mean_iou:.3f}"
+        f"{counted(achieved.false_rejects, good)} of the good rejected, {overlap}"
     )
     print(f"report: {given.out / 'report.html'}")
     return 0
