@@ -5,8 +5,8 @@ For each DATA (a folder with index.csv and masks), each size and each draw, one 
 - `masks`: so many defective pictures with their exact masks,
 - `strokes`: the same pictures with simulated strokes of a brush (the rule is in strokes.py),
 - `labels`: the same pictures with their labels only, as `model train --labels image` learns,
-- `good`: so many good pictures and nothing else. Nothing is learned: the distance of a cell's features from those of
-  good pictures, divided by their density there.
+- `good`: so many good pictures and nothing else. Nothing is learned but what is usual: how far a cell's lines, blobs
+  and roughness go beyond those of good pictures (training/learning/places.py). This is a floor, no good-only model.
 
 The first three also get the good pictures of `train`, at most `--good` of them. A draw takes its defective pictures
 class by class in turn, and is the same for all three. All are judged on `val`, with masks:
@@ -38,6 +38,7 @@ from strokes import stroked
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.store.whole_file import draft_of
+from edge_inspector.training.data.contrasts import contrasts
 from edge_inspector.training.data.folder import Folder, LabelledImage
 from edge_inspector.training.data.patches import Mix
 from edge_inspector.training.data.tasks import FolderTask, Reading
@@ -46,8 +47,8 @@ from edge_inspector.training.judging.figures import average_precision
 from edge_inspector.training.judging.runtimes import model_predictor
 from edge_inspector.training.learning.encoders import PUBLISHED
 from edge_inspector.training.learning.export import export_onnx
-from edge_inspector.training.learning.places import Places
-from edge_inspector.training.learning.train import Plan, fit, fresh_net
+from edge_inspector.training.learning.places import usual_of
+from edge_inspector.training.learning.train import Plan, fit
 from edge_inspector.training.learning.unet import STRIDE, Deployed
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 from edge_inspector.training.shipping.rounds import source_from_labels
@@ -225,11 +226,8 @@ def _good_only(cell: Cell, given: argparse.Namespace, names: frozenset[str]) -> 
     asked = folder.entries("val", doubtful=True)
     bad = np.array([entry.defective for entry in asked])
     truth = [entry.classes > 0 for entry in asked]
-    weights = PUBLISHED if given.net == "lite0" else None
-    net = fresh_net(Plan(net=given.net, encoder_weights=weights), folder.channels, 1)
-    strange = [replace(entry, defective=True) for entry in asked]
-    found = Places(net, [*good, *strange], classes=1, fill="mirror", seed=1 + cell.draw).unusual()
-    maps = [cv2.blur(found[entry.name], (3, 3)) for entry in asked]
+    usual, _ = usual_of(good)
+    maps = [cv2.blur(usual.beyond(contrasts(entry.image)).max(axis=0), (3, 3)) for entry in asked]
     scores = np.array([float(np.sort(each, axis=None)[-3:].mean()) for each in maps])
     recall, limit = recall_within(scores, bad)
     overlap = union = 0

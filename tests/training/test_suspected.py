@@ -74,17 +74,19 @@ def test_a_weak_second_region_belongs_to_something_else() -> None:
     assert not first_mask(picture, places)[100:, :40].any()
 
 
-def test_a_net_that_finds_the_defect_makes_the_mask_better() -> None:
-    picture, truth, places = cracked()
-    before = first_mask(picture, places)
-    found = cv2.resize(truth, (80, 64), interpolation=cv2.INTER_AREA)
-    assert overlap(next_mask(found, before), truth) > overlap(before, truth)
+def test_what_a_net_finds_makes_a_coarse_mask_better() -> None:
+    """A net finds each mask pixel of which any pixel is defective, because that is how it learns."""
+    _, truth, places = cracked()
+    coarse = (cv2.resize(places, (160, 128)) >= 0.4 * places.max()).astype(np.uint8) * 255
+    found = truth.reshape(64, 2, 80, 2).max(axis=(1, 3))
+    assert overlap(next_mask(found, coarse), truth) > 0.7
+    assert overlap(coarse, truth) < 0.3
 
 
-def test_a_net_that_finds_nothing_leaves_half_of_the_certainty() -> None:
+def test_a_net_that_finds_nothing_leaves_the_mask() -> None:
     picture, _, places = cracked()
     before = first_mask(picture, places)
-    assert np.array_equal(next_mask(np.full((64, 80), 9, np.uint8), before), before // 2)
+    assert np.array_equal(next_mask(np.full((64, 80), 9, np.uint8), before), before)
 
 
 def data(root: Path, rows: list[tuple[str, str, str]], *, noise: int = 0) -> Path:

@@ -12,7 +12,7 @@ from edge_inspector.training.data.folder import Image
 
 Floats = NDArray[np.float32]
 
-_REGION: Final = 0.4
+_REGION: Final = 0.1
 """Of the highest value of a map. From there on a place is suspected."""
 _PEAK: Final = 0.6
 """Of the highest value. A region without it belongs to something else."""
@@ -49,12 +49,12 @@ def next_mask(found: Image, before: Image) -> Image:
     """Certainty [H, W] from what a net finds [h, w], 0..255, in a picture with the mask `before` [H, W].
 
     The net learned from all pictures, so what it finds is steadier than the mask of one. It may lie elsewhere. If the
-    net finds nothing, the mask stays, at half of its certainty.
+    net finds nothing, the mask stays.
     """
     grown = np.asarray(cv2.resize(found, before.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32) / 255.0
     highest = float(grown.max())
     if highest < _LEAST_FOUND:
-        return np.asarray(before // 2, np.uint8)
+        return before
     level = min(0.5, 0.5 * highest)
     region = _thinner(_regions(grown, level / highest))
     sure = 255.0 * np.clip(0.5 + 0.5 * grown / highest, 0.55, 1.0)

@@ -33,14 +33,9 @@ class EncodedSegmenter(nn.Module):
         self.up = Decoder(widths)
         self.head = head(widths[0], classes)
 
-    def levels(self, image: Tensor) -> list[Tensor]:
-        """The encoder's five levels."""
-        levels: list[Tensor] = self.encoder(image)
-        return levels
-
     def forward(self, image: Tensor) -> Tensor:
         """The logits."""
-        levels = self.levels(image)[-len(self.fit) :]
+        levels = self.encoder(image)[-len(self.fit) :]
         fitted = [fit(level) for fit, level in zip(self.fit, levels, strict=True)]
         logits: Tensor = self.head(self.up(fitted))
         return logits

@@ -55,7 +55,11 @@ class Training:
         torch.manual_seed(plan.seed)
         self.source, self.plan = source, plan
         self.rng = np.random.default_rng(plan.seed)
-        self.net = fresh_net(plan, source.channels, len(source.classes))
+        self.net = make_net(plan.net, source.channels, len(source.classes), plan.encoder_weights)
+        if plan.start is not None:
+            kept = read_weights(plan.start, "--start")
+            if not begin_from(self.net, kept, keep_head=plan.keep_head):
+                raise ConfigError([Fault("--start", f"nothing in {plan.start} fits the {plan.net} net")])
         self.net.to(memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net)
         groups = _rated(self.net, plan)
@@ -141,16 +145,6 @@ def fit(source: Source, plan: Plan, checkpoint: Path | None = None) -> tuple[nn.
             if checkpoint is not None:
                 training.save(checkpoint)
     return training.mean.eval(), training.losses
-
-
-def fresh_net(plan: Plan, channels: int, classes: int) -> nn.Module:
-    """The net that a training begins with. Raises ConfigError."""
-    net = make_net(plan.net, channels, classes, plan.encoder_weights)
-    if plan.start is not None:
-        kept = read_weights(plan.start, "--start")
-        if not begin_from(net, kept, keep_head=plan.keep_head):
-            raise ConfigError([Fault("--start", f"nothing in {plan.start} fits the {plan.net} net")])
-    return net
 
 
 def begin_from(net: nn.Module, weights: dict[str, Tensor], *, keep_head: bool = False) -> int:

@@ -60,16 +60,12 @@ class SegmentationNet(nn.Module):
         self.up = Decoder(widths)
         self.head = head(widths[0], classes)
 
-    def levels(self, image: Tensor) -> list[Tensor]:
-        """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the resolution."""
+    def forward(self, image: Tensor) -> Tensor:
+        """The logits."""
         levels = [image]
         for level in self.down:
             levels.append(level(levels[-1]))
-        return levels[1:]
-
-    def forward(self, image: Tensor) -> Tensor:
-        """The logits."""
-        logits: Tensor = self.head(self.up(self.levels(image)))
+        logits: Tensor = self.head(self.up(levels[1:]))
         return logits
 
 

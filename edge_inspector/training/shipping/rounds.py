@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from torch import nn
@@ -29,17 +28,14 @@ from edge_inspector.training.judging.report import SHOWN_FILE, write_shown
 from edge_inspector.training.judging.runtimes import model_predictor
 from edge_inspector.training.learning.encoders import make_net
 from edge_inspector.training.learning.export import export_onnx
-from edge_inspector.training.learning.places import Places
-from edge_inspector.training.learning.train import Plan, begin_from, fit, fresh_net
+from edge_inspector.training.learning.places import find_places
+from edge_inspector.training.learning.train import Plan, begin_from, fit
 from edge_inspector.training.learning.unet import STRIDE, Deployed
 from edge_inspector.training.learning.weights import read_weights
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 
 Planes = Mapping[str, Image]
 """Name of a picture -> certainty of each class [K, H, W], 0..255."""
-
-PLACE_STEPS: Final = 300
-"""Most steps of a head on features. They cost seconds, so they do not follow the steps of the net."""
 
 
 def source_from_labels(
@@ -50,10 +46,10 @@ def source_from_labels(
     if fold is None:
         net = make_net(plan.net, task.channels, len(task.classes))
         begin_from(net, read_weights(run / "fold-0.checkpoint", "--out"), keep_head=True)
-        make = partial(_next_masks, task, net.eval(), entries, window=window, before={})
-        return task.patches(_marked(entries, _kept(run / "net.masks.npz", entries, make)))
+        make = partial(_next_masks, task, net.eval(), entries, window=window, before=_read(run / "fold-0.masks-2.npz"))
+        return task.patches(_marked(entries, _kept(run / "net.masks.npz", make)))
     name = f"fold-{fold}"
-    first = _kept(run / f"{name}.masks-1.npz", entries, partial(_first_masks, task, plan, entries))
+    first = _kept(run / f"{name}.masks-1.npz", partial(_first_masks, task, entries))
     source = task.patches(_marked(entries, first))
     if not (run / SHOWN_FILE).exists():
         write_shown(run, partial(source.draw, np.random.default_rng(plan.seed)))
@@ -61,13 +57,11 @@ def source_from_labels(
     half = replace(plan, steps=max(1, plan.steps // 2), swa_steps=0)
     net, _ = fit(source, half, run / f"{name}-first.checkpoint")
     make = partial(_next_masks, task, net, entries, window=window, before=first)
-    return task.patches(_marked(entries, _kept(run / f"{name}.masks-2.npz", entries, make)))
+    return task.patches(_marked(entries, _kept(run / f"{name}.masks-2.npz", make)))
 
 
-def _first_masks(task: FolderTask, plan: Plan, entries: Sequence[LabelledImage]) -> Planes:
-    net = fresh_net(plan, task.channels, len(task.classes))
-    places = Places(net, entries, classes=len(task.classes), fill=task.fill, seed=plan.seed)
-    found = places.find(min(PLACE_STEPS, plan.steps))
+def _first_masks(task: FolderTask, entries: Sequence[LabelledImage]) -> Planes:
+    found = find_places(entries, len(task.classes))
     return {
         entry.name: np.stack([first_mask(entry.image, plane) for plane in found[entry.name]])
         for entry in entries
@@ -124,15 +118,18 @@ def _likely(plane: Image) -> bool:
     return bool((plane > 127).any())
 
 
-def _kept(path: Path, entries: Sequence[LabelledImage], make: Callable[[], Planes]) -> Planes:
-    """What the file has, or what is made now and kept in it. The pictures have numbers there."""
-    names = [entry.name for entry in entries if entry.defective]
-    if path.exists():
-        with np.load(path, allow_pickle=False) as parts:
-            return {name: parts[str(number)] for number, name in enumerate(names)}
-    made = make()
-    with draft_of(path) as draft, draft.open("wb") as file:
-        np.savez_compressed(file, **{str(number): made[name] for number, name in enumerate(names)})
-    likely = sum(_likely(made[name]) for name in names)
-    print(f"{path.name}: places in {likely} of {len(names)} defective pictures", flush=True)
-    return made
+def _kept(path: Path, make: Callable[[], Planes]) -> Planes:
+    """What the file has, or what is made now and kept in it."""
+    if not path.exists():
+        made = make()
+        planes = {str(number): made[name] for number, name in enumerate(made)}
+        with draft_of(path) as draft, draft.open("wb") as file:
+            np.savez_compressed(file, names=np.array(list(made)), **planes)
+        likely = sum(_likely(planes) for planes in made.values())
+        print(f"{path.name}: places in {likely} of {len(made)} defective pictures", flush=True)
+    return _read(path)
+
+
+def _read(path: Path) -> Planes:
+    with np.load(path, allow_pickle=False) as parts:
+        return {str(name): parts[str(number)] for number, name in enumerate(parts["names"])}
