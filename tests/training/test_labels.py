@@ -21,7 +21,7 @@ from edge_inspector.training.learning.places import find_places
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
-TRAIN = ["--labels", "image", "--net", "light", "--steps", "60", "--folds", "2", "--held-out", "1", "--threads", "1"]
+TRAIN = ["--labels", "image", "--net", "light", "--steps", "30", "--folds", "2", "--held-out", "1", "--threads", "1"]
 SIZES = ["--window", "64", "96", "--patch", "64", "64", "--shrink", "1"]
 SIZE = (64, 96)
 

@@ -100,7 +100,7 @@ def _otsu(values: Floats) -> float:
         return 0.0
     scaled = np.rint(values * (255.0 / highest)).astype(np.uint8).reshape(-1, 1)
     level, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    return (level + 0.5) * highest / 255.0
+    return (float(level) + 0.5) * highest / 255.0
 
 
 def _whole(inside: NDArray[np.bool_], region: NDArray[np.bool_]) -> NDArray[np.bool_]:

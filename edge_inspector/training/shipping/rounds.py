@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -122,10 +123,10 @@ def _kept(path: Path, make: Callable[[], Planes]) -> Planes:
     """What the file has, or what is made now and kept in it."""
     if not path.exists():
         made = make()
-        planes = {str(number): made[name] for number, name in enumerate(made)}
+        planes: dict[str, Any] = {str(number): made[name] for number, name in enumerate(made)}
         with draft_of(path) as draft, draft.open("wb") as file:
             np.savez_compressed(file, names=np.array(list(made)), **planes)
-        likely = sum(_likely(planes) for planes in made.values())
+        likely = sum(_likely(each) for each in made.values())
         print(f"{path.name}: places in {likely} of {len(made)} defective pictures", flush=True)
     return _read(path)
 
