@@ -132,11 +132,13 @@ def lines(found: Figures) -> Iterable[str]:
     yield f"(95 % intervals over {found.groups} groups. Areas scaled to 2 % false rejects on these very parts, "
     yield f" so they look better than they are: recall {found.recall_at_2_percent:.3f})"
     yield f"for a second look: {found.review_share:.3f} of the parts"
-    yield f"mean IoU {found.mean_iou:.3f}: {_listed(found.iou)}"
-    yield f"mean IoU of flawed (all classes) and sound {found.binary_mean_iou:.3f}"
+    if found.iou:
+        yield f"mean IoU {found.mean_iou:.3f}: {_listed(found.iou)}"
+        yield f"mean IoU of flawed (all classes) and sound {found.binary_mean_iou:.3f}"
     yield f"average precision: {_listed(found.average_precision)}"
     yield f"recall by class: {_listed(found.class_recall)}"
-    yield f"recall by size: {_listed(found.size_recall)}"
+    if found.size_recall:
+        yield f"recall by size: {_listed(found.size_recall)}"
 
 
 def _rate(share: float, interval: tuple[float, float], parts: int) -> str:

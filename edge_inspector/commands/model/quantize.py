@@ -66,5 +66,6 @@ def _task(data: str, asked: Mapping[str, Any]) -> Task:
         patch=tuple(asked["patch"]),
         colour=asked["colour"],
         fill=asked.get("fill", "mirror"),
+        by_labels=asked.get("labels") == "image",
     )
     return open_task(data, reading)

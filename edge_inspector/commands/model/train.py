@@ -33,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --good-only: also learn the defects that have masks. A run without them goes on",
     )
+    parser.add_argument(
+        "--labels",
+        choices=["mask", "image"],
+        default="mask",
+        help="what says where a defect is: its mask, or only the label of its picture. No mask is read then "
+        "(default: mask)",
+    )
     parser.add_argument("--net", help=f"light, large or lite0 {_BY_DATA}")
     parser.add_argument(
         "--encoder-weights",
@@ -181,16 +188,21 @@ def run(given: argparse.Namespace) -> int:
     cv2.setNumThreads(1)
     if given.use_masks and not given.good_only:
         raise ConfigError([Fault("--use-masks", "belongs to --good-only. Without it masks are always learned")])
+    if given.good_only and given.labels == "image":
+        raise ConfigError([Fault("--labels image", "does not go with --good-only, which reads no label: leave one out")])
     task, order = train_good.good_order_of(given) if given.good_only else order_of(given)
     if given.launcher is not None:
         return _launch(given, len(order.folds(task)))
     train_good.begin(task, order, given.out)
     achieved = train_run(task, order, given.out)
     good = achieved.parts - achieved.defective
+    overlap = f"mean IoU {achieved.mean_iou:.3f}"
+    if order.by_labels:
+        overlap = f"average precision {achieved.average_precision['any']:.3f} by picture. No mask was read"
     print(
         f"held out, {achieved.parts} parts of {achieved.groups} groups: "
         f"{counted(achieved.defective - achieved.escapes, achieved.defective)} of the defective caught, "
-        f"{counted(achieved.false_rejects, good)} of the good rejected, mean IoU {achieved.mean_iou:.3f}"
+        f"{counted(achieved.false_rejects, good)} of the good rejected, {overlap}"
     )
     print(f"report: {given.out / 'report.html'}")
     return 0

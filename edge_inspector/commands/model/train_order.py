@@ -12,6 +12,7 @@ from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.choosing import TILE_LINE_CHOICE, Chosen, choose
 from edge_inspector.training.data.draw import SHAPES
 from edge_inspector.training.data.folder import Folder
+from edge_inspector.training.data.labels import refuse_poor_labels
 from edge_inspector.training.data.patches import Mix
 from edge_inspector.training.data.pictures import foretell
 from edge_inspector.training.data.rendered import TILE_LINE
@@ -29,6 +30,7 @@ _PRETRAINED_RATE: Final = 0.5
 
 def order_of(given: argparse.Namespace) -> tuple[Task, Order]:
     """The data to learn from, and how to learn. Raises ConfigError."""
+    _refuse_beside_labels(given)
     _fill_in(given, _choice(given))
     _check_sizes(given)
     task = open_task(given.data, _reading(given))
@@ -40,15 +42,39 @@ def _choice(given: argparse.Namespace) -> Chosen:
     """What the data suggests. Says what was read, and why. Raises ConfigError."""
     if given.data == TILE_LINE:
         return TILE_LINE_CHOICE
-    folder = Folder(Path(given.data), grey=None if given.colour is None else not given.colour, group=given.group)
+    folder = Folder(
+        Path(given.data),
+        grey=None if given.colour is None else not given.colour,
+        group=given.group,
+        masks="ignored" if _by_labels(given) else "needed",
+    )
     folder.refuse_leaks()
     folder.refuse_one_kind(given.learn_from)
+    if _by_labels(given):
+        refuse_poor_labels(folder, given.learn_from)
     foretell([folder.root / name for name in folder.pictures()], partial(print, flush=True))
     found = survey(folder)
     chosen = choose(found)
     found.refuse_too_large(given.learn_from, given.shrink or chosen.shrink)
     print("\n".join([*found.said(), chosen.why]), flush=True)
     return chosen
+
+
+def _by_labels(given: argparse.Namespace) -> bool:
+    return bool(given.labels == "image")
+
+
+def _refuse_beside_labels(given: argparse.Namespace) -> None:
+    """Raise ConfigError for options that need masks."""
+    if not _by_labels(given):
+        return
+    if given.data == TILE_LINE:
+        raise ConfigError([Fault("--labels", "the rendered line has masks only: give a folder with index.csv")])
+    if given.per_class:
+        raise ConfigError(
+            [Fault("--per-class", "one net for each class needs masks: leave it out with --labels image")]
+        )
+    given.soft = True  # what is found is never certain
 
 
 def _fill_in(given: argparse.Namespace, chosen: Chosen) -> None:
@@ -90,6 +116,7 @@ def _reading(given: argparse.Namespace) -> Reading:
         colour=given.colour,
         shade=given.shade,
         fill=given.fill,
+        by_labels=_by_labels(given),
     )
 
 
@@ -125,6 +152,7 @@ def _order(given: argparse.Namespace, task: Task) -> Order:
         cost=cost,
         settings=_settings(given, task),
         held_out=given.held_out,
+        by_labels=_by_labels(given),
         jobs=given.jobs,
         threads=given.threads,
     )
@@ -133,8 +161,12 @@ def _order(given: argparse.Namespace, task: Task) -> Order:
 def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
     """All settings that change the result, without the paths of this machine."""
     aside = {"command", "model_command", "data", "out", "threads", "jobs", "launcher", "false_rejects", "cost"}
+    if not _by_labels(given):
+        aside.add("labels")
     asked = vars(given).items()
     settings = {key: _content(value) if isinstance(value, Path) else value for key, value in asked if key not in aside}
+    if _by_labels(given):
+        settings["masks"] = "no mask was read"
     return settings | {"task": task.name, "classes": list(task.classes), "data_sha256": learned_from(task)}
 
 

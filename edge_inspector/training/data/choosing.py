@@ -71,8 +71,10 @@ def choose(found: Survey) -> Chosen:
     fill, varied = _fill(found)
     pretrained = importlib.util.find_spec(PRETRAINED_PACKAGE) is not None
     groups = len({each.group for each in bad})
+    known = any(each.extents for each in bad)
+    because = f"narrow defects are {narrow:.0f} px wide" if known else "no mask says how narrow defects are"
     why = (
-        f"chosen: the net sees pictures at 1/{shrink} of their size, because narrow defects are {narrow:.0f} px wide; "
+        f"chosen: the net sees pictures at 1/{shrink} of their size, because {because}; "
         f"windows of {window[0]} x {window[1]} px {_fit(window, heights, widths)}; patches of {patch[0]} x "
         f"{patch[1]}; {_filled(fill, varied=varied)}; {_net_said(pretrained=pretrained)}. Options of `model train` "
         "overrule each of these"

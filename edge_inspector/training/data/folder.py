@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.dealing import deal_splits
-from edge_inspector.training.data.index_file import INDEX, Row, read_index
+from edge_inspector.training.data.index_file import INDEX, Masks, Row, read_index
 from edge_inspector.training.data.masks import read_mask
 from edge_inspector.training.data.pictures import is_grey, read_picture, refuse_turned
 
@@ -45,7 +45,10 @@ _SEVERAL: Final = 4  # masks. So many cannot all be large by chance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledImage:
-    """One image. `marks` has (class index + 1, mask 0..255) per class. `second`: the same by another annotator."""
+    """One image. `marks` has (class index + 1, mask 0..255) per class. `second`: the same by another annotator.
+
+    `labelled` has class index + 1 of each class that a label names, if the folder's masks are not needed.
+    """
 
     name: str
     part: str
@@ -54,6 +57,7 @@ class LabelledImage:
     image: Image
     marks: tuple[tuple[int, Image], ...]
     second: tuple[tuple[int, Image], ...] = ()
+    labelled: tuple[int, ...] = ()
 
     @property
     def classes(self) -> Image:
@@ -91,16 +95,24 @@ def _painted(marks: tuple[tuple[int, Image], ...], shape: tuple[int, ...]) -> Im
 class Folder:
     """The checked index of a folder. `entries` reads the images. Raises ConfigError.
 
-    `group` names a grouping column. If the index has it, it is used before those of GROUP_COLUMNS. With `one_class`
+    `group` names a grouping column. If the index has it, it is used before those of GROUP_COLUMNS. `masks` says what
+    the masks are for. If they are not needed, the labels of whole pictures say what is defective. With `one_class`
     every defect is of this class, and there need not be any.
     """
 
     def __init__(
-        self, root: Path, *, grey: bool | None = None, group: str = "", shrink: int = 1, one_class: str = ""
+        self,
+        root: Path,
+        *,
+        grey: bool | None = None,
+        group: str = "",
+        shrink: int = 1,
+        masks: Masks = "needed",
+        one_class: str = "",
     ) -> None:
         self.root = root
-        self.shrink = shrink
-        self._rows = read_index(root)
+        self.shrink, self.masks = shrink, masks
+        self._rows = read_index(root, masks)
         if one_class:
             self._rows = [{**row, "class": one_class} if row["label"] == "1" else row for row in self._rows]
         columns = (group, *GROUP_COLUMNS)
@@ -121,6 +133,10 @@ class Folder:
     def _grey(self) -> bool:
         """Reads every picture, so it waits until somebody needs it."""
         return self._is_grey() if self._asked_grey is None else self._asked_grey
+
+    @property
+    def _by_labels(self) -> bool:
+        return self.masks != "needed"
 
     @property
     def channels(self) -> int:
@@ -214,6 +230,7 @@ class Folder:
             image=image if image.ndim == 3 else image[:, :, np.newaxis],
             marks=self._marks(bad, "mask", image.shape),
             second=self._marks(bad, "mask2", image.shape),
+            labelled=tuple(sorted({1 + self.classes.index(row["class"]) for row in bad})) if self._by_labels else (),
         )
 
     def _marks(self, rows: Iterable[Row], column: str, shape: tuple[int, ...]) -> tuple[tuple[int, Image], ...]:

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from edge_inspector.errors import ConfigError, Fault
 
@@ -12,13 +12,17 @@ Row: TypeAlias = dict[str, str]
 INDEX: Final = "index.csv"
 GOOD: Final = frozenset({"", "good", "ok"})
 """The words in the column `class` that mean good, in any case of letters."""
+Masks: TypeAlias = Literal["needed", "optional", "ignored"]
+"""What a folder's masks are for. With `ignored` their names are dropped, so that nothing can read one."""
+_MASK_COLUMNS: Final = ("mask", "mask2", "defect_px", "n_components")
+"""The columns that name a mask, or were measured on one."""
 
 
-def read_index(root: Path) -> list[Row]:
+def read_index(root: Path, masks: Masks = "needed") -> list[Row]:
     """The rows of the folder's index. Raises ConfigError with the first twenty faults.
 
     A missing `label` follows from `class`, and a missing `class` from `label`. `mask` and `split` may be missing too.
-    Each row then has them, empty.
+    Each row then has them, empty. Unless masks are `needed`, a defective picture may be without one.
     """
     path = root / INDEX
     try:
@@ -32,8 +36,11 @@ def read_index(root: Path) -> list[Row]:
     missing += [] if rows and rows[0].keys() & {"class", "label"} else ["class (or label)"]
     if missing:
         raise ConfigError([Fault(str(path), _columns_wanted(missing, rows))])
+    if masks == "ignored":
+        rows = [{name: value for name, value in row.items() if name not in _MASK_COLUMNS} for row in rows]
     rows = [_completed(row) for row in rows]
-    faults = [Fault(f"{path}: line {line}", what) for line, row in enumerate(rows, 2) for what in _wrong(root, row)]
+    found = ((line, what) for line, row in enumerate(rows, 2) for what in _wrong(root, row, masks))
+    faults = [Fault(f"{path}: line {line}", what) for line, what in found]
     faults += [Fault(str(path), what) for what in _contradictions(rows)]
     if faults:
         raise ConfigError(faults[:20])
@@ -82,7 +89,7 @@ def _contradictions(rows: Sequence[Row]) -> Iterable[str]:
             yield f"the classes {', '.join(map(repr, sorted(names)))} differ only in spelling: write one"
 
 
-def _wrong(root: Path, row: Row) -> Iterable[str]:
+def _wrong(root: Path, row: Row, masks: Masks) -> Iterable[str]:
     if None in row:
         yield "has more fields than the heading"
     if row["label"] not in {"0", "1"}:
@@ -91,7 +98,7 @@ def _wrong(root: Path, row: Row) -> Iterable[str]:
         yield "a defective row names its class"
     if row["label"] == "1" and row["class"].strip().casefold() in GOOD - {""}:
         yield f"{row['image']} has label 1 and the class {row['class']!r}: it is good or it is not"
-    if row["label"] == "1" and not row["mask"] and not row.get("note"):
+    if masks == "needed" and row["label"] == "1" and not row["mask"] and not row.get("note"):
         yield f"{row['image']} is defective and has no mask: draw one, or write why in a column `note` to leave it out"
     for column in ("image", "mask", "mask2"):
         name = row.get(column)

@@ -44,6 +44,7 @@ class Read:
     digest: bytes
     flawed: tuple[tuple[str, int], ...]
     defective: bool
+    labelled: tuple[str, ...] = ()
     extents: tuple[tuple[int, int], ...] = ()
     rim: float = 255.0
 
@@ -98,6 +99,9 @@ class Survey:
     def _class_line(self, kind: str) -> str:
         found = [(each, pixels) for each in self.pictures for name, pixels in each.flawed if name == kind]
         areas = sorted(pixels for _, pixels in found)
+        if not areas and self.folder.masks == "ignored":
+            named = [each for each in self.pictures if kind in each.labelled]
+            return f"  {kind}: {len(named)} pictures{_of_groups(named)}, by their labels. No mask is read"
         if not areas:
             return f"  {kind}: no picture with a mask"
         share = median(pixels / (each.size[0] * each.size[1]) for each, pixels in found)
@@ -146,6 +150,7 @@ def _read(folder: Folder, name: str, rows: list[Row]) -> Read:
         digest=hashlib.sha256(path.read_bytes()).digest(),
         flawed=tuple((kind, int(mask.sum())) for kind, mask in masks),
         defective=entry.defective,
+        labelled=tuple(folder.classes[index - 1] for index in entry.labelled),
         extents=tuple(extent for _, mask in masks for extent in _extents(mask)),
         rim=_rim(entry.image),
     )

@@ -1,6 +1,6 @@
 """The data of a training run: a folder of images, or the rendered tile line."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -8,9 +8,9 @@ from typing import Final, Protocol
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Fill
 from edge_inspector.training.data.augment import SHOP_FLOOR, Source
-from edge_inspector.training.data.folder import Folder
+from edge_inspector.training.data.folder import Folder, LabelledImage
 from edge_inspector.training.data.folds import grouped_folds
-from edge_inspector.training.data.index_file import INDEX
+from edge_inspector.training.data.index_file import INDEX, Masks
 from edge_inspector.training.data.patches import Mix, Patches
 from edge_inspector.training.data.rendered import TILE_LINE, RenderedTiles, held_out_parts, rendered_parts
 from edge_inspector.training.judging.evidence import TruePart
@@ -44,7 +44,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How a folder is read, see the options of `model train`."""
+    """How a folder is read, see the options of `model train`. With `by_labels` no mask is read."""
 
     folds: int = 3
     learn_from: str = "train"
@@ -55,6 +55,7 @@ class Reading:
     colour: bool | None = None
     shade: float = 0.0
     fill: Fill = "mirror"
+    by_labels: bool = False
 
 
 class FolderTask:
@@ -62,7 +63,8 @@ class FolderTask:
 
     def __init__(self, root: Path, reading: Reading) -> None:
         grey = None if reading.colour is None else not reading.colour
-        self.folder = Folder(root, grey=grey, group=reading.group, shrink=reading.shrink)
+        self._masks: Masks = "ignored" if reading.by_labels else "needed"
+        self.folder = Folder(root, grey=grey, group=reading.group, shrink=reading.shrink, masks=self._masks)
         if reading.group not in {"", self.folder.group_column}:
             raise ConfigError([Fault(str(root / INDEX), f"has no column {reading.group!r} to group by")])
         self.folder.refuse_leaks()
@@ -81,12 +83,19 @@ class FolderTask:
 
     def source(self, fold: int | None) -> Patches:
         """Patches of all folds but one."""
+        return self.patches(self.entries(fold))
+
+    def entries(self, fold: int | None) -> list[LabelledImage]:
+        """The pictures of all folds but one, as the net sees them."""
         held_out = frozenset[str]() if fold is None else self._folds[fold]
-        entries = self.folder.entries(self.learns_from, lambda row: self.folder.group_of(row) not in held_out)
+        return self.folder.entries(self.learns_from, lambda row: self.folder.group_of(row) not in held_out)
+
+    def patches(self, entries: Sequence[LabelledImage]) -> Patches:
+        """Patches of some pictures."""
         augmentation = replace(SHOP_FLOOR, shade=self._reading.shade, fill=self.fill)
         return Patches(
             self.classes,
-            entries,
+            list(entries),
             mix=self._reading.mix,
             patch=self._reading.patch,
             augmentation=augmentation,
@@ -103,7 +112,7 @@ class FolderTask:
 
     def _native(self) -> Folder:
         """The images at the camera's resolution, because a shrinking net shrinks them itself."""
-        return Folder(self.folder.root, grey=self.channels == 1, group=self._reading.group)
+        return Folder(self.folder.root, grey=self.channels == 1, group=self._reading.group, masks=self._masks)
 
 
 class TileLineTask:

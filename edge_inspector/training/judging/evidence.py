@@ -39,12 +39,16 @@ class TrueView:
 
 @dataclass(frozen=True, slots=True)
 class TruePart:
-    """All views of one part. Resampling draws whole groups, so parts with the same `group` stay together."""
+    """All views of one part. Resampling draws whole groups, so parts with the same `group` stay together.
+
+    `labelled` has the indices of the classes that labels of whole pictures name. Masks may be missing then.
+    """
 
     name: str
     group: str
     defective: bool
     views: list[TrueView]
+    labelled: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,7 @@ class Evidence:
     - `areas`: the largest region in input pixels [parts, classes, levels].
     - `peaks`: the highest probability of a 3 x 3 of mask pixels [parts, classes].
     - `true`: which classes a part has [parts, classes].
-    - `sizes`: its largest true defect in input pixels [parts].
+    - `sizes`: its largest true defect in input pixels [parts]. 0 for all of them if no mask is known.
     - `overlap`, `union`: pixel counts per part [parts, classes, levels].
     - `binary`: counts of defective pixels at p >= 0.5, of any class: overlap, union and all mask pixels [parts, 3].
     """
@@ -111,7 +115,8 @@ def entry_parts(entries: Iterable[LabelledImage]) -> Iterator[TruePart]:
         parts.setdefault(entry.part, []).append(entry)
     for name, views in parts.items():
         bad = any(view.defective for view in views)
-        yield TruePart(name, views[0].group, bad, [TrueView(view.image, view.classes) for view in views])
+        named = tuple(sorted({index - 1 for view in views for index in view.labelled}))
+        yield TruePart(name, views[0].group, bad, [TrueView(view.image, view.classes) for view in views], named)
 
 
 def gather(
@@ -193,6 +198,7 @@ def _seen(
     areas, overlap, union = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     peaks, present, size = np.zeros(classes), np.zeros(classes, np.bool_), 0.0
     binary = np.zeros(3)
+    present[list(part.labelled)] = True
     for view in part.views:
         mask = predict(view.image)
         planes = truth_planes(view.classes, classes, stride)
@@ -200,13 +206,14 @@ def _seen(
         flawed = planes.any(axis=0)
         size = max(size, _largest(np.asarray(flawed, np.uint8)) * stride**2)
         found = mask.max(axis=0) >= 0.5 * 255.0
-        binary += [float(count) for count in ((found & flawed).sum(), (found | flawed).sum(), flawed.size)]
+        drawn = not part.labelled or bool(flawed.any())  # a label alone says nothing about the pixels
+        if drawn:
+            binary += [float(count) for count in ((found & flawed).sum(), (found | flawed).sum(), flawed.size)]
         for k in range(classes):
             peaks[k] = max(peaks[k], float(cv2.blur(mask[k], (3, 3)).max()) / 255.0)
-            largest = (
-                _regions(mask[k], planes[k], confidences=confidences, overlap=overlap[k], union=union[k]) * stride**2
-            )
-            areas[k] = np.maximum(areas[k], largest)
+            counts = (overlap[k], union[k]) if drawn else (np.zeros(shape[1]), np.zeros(shape[1]))
+            largest = _regions(mask[k], planes[k], confidences=confidences, overlap=counts[0], union=counts[1])
+            areas[k] = np.maximum(areas[k], largest * stride**2)
     return part.name, part.group, areas, peaks, present, part.defective, size, overlap, union, binary
 
 

@@ -91,13 +91,22 @@ def counted(some: int, of: int) -> str:
 
 
 def iou(seen: Evidence, classes: Sequence[str]) -> dict[str, float]:
-    """Overlap over union for each class that occurs, over all pixels of all parts."""
+    """Overlap over union for each class that occurs, over all pixels of all parts. Empty if no mask is known."""
+    if without_masks(seen):
+        return {}
     level = int(np.searchsorted(seen.confidences, _SEEN - 1e-9))
     overlap, union = seen.overlap[:, :, level].sum(axis=0), seen.union[:, :, level].sum(axis=0)
     return {name: float(overlap[k] / max(1.0, union[k])) for k, name in enumerate(classes) if seen.true[:, k].any()}
 
 
+def without_masks(seen: Evidence) -> bool:
+    """Whether only labels say which parts are defective."""
+    return bool(seen.true.any()) and not (seen.sizes > 0).any()
+
+
 def _binary_mean_iou(seen: Evidence) -> float:
+    if without_masks(seen):
+        return float("nan")
     overlap, union, everything = seen.binary.sum(axis=0)
     sound = (everything - union) / max(1.0, everything - overlap)
     return float(overlap / max(1.0, union) + sound) / 2.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Manifest
 from edge_inspector.training.data.folder import ANOMALY, Folder, LabelledImage, part_of
-from edge_inspector.training.data.index_file import Row
+from edge_inspector.training.data.index_file import Masks, Row
 from edge_inspector.training.data.rendered import TILE_LINE, held_out_count, held_out_parts
 from edge_inspector.training.judging.evidence import TruePart, entry_parts
 from edge_inspector.training.judging.limits import Limit
@@ -41,7 +41,8 @@ class Judged:
 def open_judged(data: str, split: str, manifest: Manifest) -> Judged:
     """The split of DATA. Raises ConfigError.
 
-    Its classes must be among the model's, and no group may also be in another split.
+    Its classes must be among the model's, and no group may also be in another split. A model that learned from labels
+    is judged by labels where masks are missing.
     """
     if data == TILE_LINE:
         if split != "val":
@@ -50,7 +51,10 @@ def open_judged(data: str, split: str, manifest: Manifest) -> Judged:
     group = str(manifest.training.get("group", ""))
     # A model that knows only what is unusual is judged by defects of every class.
     one_class = ANOMALY if manifest.classes == (ANOMALY,) else ""
-    folder = Folder(Path(data), grey=manifest.input.channels == 1, group=group, one_class=one_class)
+    masks: Masks = "optional" if manifest.training.get("labels") == "image" else "needed"
+    folder = Folder(
+        Path(data), grey=manifest.input.channels == 1, group=group, masks=masks, one_class=one_class
+    )
     if not set(folder.classes) <= set(manifest.classes):
         what = f"has the classes {', '.join(folder.classes)}, the model {', '.join(manifest.classes)}"
         raise ConfigError([Fault(data, what)])

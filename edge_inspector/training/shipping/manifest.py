@@ -17,6 +17,9 @@ from edge_inspector.training.judging.limits import Limit
 FILES: Final = {"int8": "model.int8.onnx", "fp32": "model.fp32.onnx", "tensorrt": "model.trt.onnx"}
 
 
+_BY_PIXELS: Final = {"mean_iou", "binary_mean_iou", "iou", "size_recall"}
+
+
 @dataclass(frozen=True, slots=True)
 class Card:
     """The details of a model that only a person can give."""
@@ -82,10 +85,15 @@ def named(split: str, data: str, training: Mapping[str, Any]) -> str:
 
 
 def score_row(figures: Figures, **conditions: object) -> dict[str, object]:
-    """Figures as a [[scores]] table: rounded, with the conditions of the measurement."""
+    """Figures as a [[scores]] table: rounded, with the conditions of the measurement.
+
+    If no mask is known, what is counted in pixels is left out.
+    """
     row: dict[str, object] = dict(conditions)
+    left_out = set() if figures.iou else _BY_PIXELS
     for name in Figures.__slots__:
-        row[name] = _rounded(getattr(figures, name))
+        if name not in left_out:
+            row[name] = _rounded(getattr(figures, name))
     return row
 
 

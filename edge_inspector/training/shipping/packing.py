@@ -55,7 +55,8 @@ def pack(run: Path, task: Task, shipping: Shipping) -> Path:
         _write_files(run, folder, images)
         draft = Draft(shipping.card, task.classes, shape, STRIDE * task.shrink, fill=task.fill, limits=limits)
         draft.write(folder)
-        outcome = gate.measure_gate(folder, limits, task.classes, shipping.judged(task))
+        by_labels = asked.get("labels") == "image"
+        outcome = gate.measure_gate(folder, limits, task.classes, shipping.judged(task), by_labels=by_labels)
         split = named(shipping.split, task.name, asked)
         if split != shipping.split:
             print(
@@ -141,8 +142,8 @@ def _installed(folder: Path, shipping: Shipping) -> Path:
 
 def _report(outcome: gate.GateOutcome) -> None:
     for (precision, runtime), found in outcome.figures.items():
+        overlap = f"mean IoU {found.mean_iou:.3f}, " if found.iou else ""
         print(
             f"{precision} on {runtime}: recall {found.part_recall:.3f}, false rejects {found.false_reject_rate:.3f}, "
-            f"mean IoU {found.mean_iou:.3f}, AP {found.average_precision['any']:.3f}, "
-            f"{outcome.ms[precision, runtime]:.1f} ms"
+            f"{overlap}AP {found.average_precision['any']:.3f}, {outcome.ms[precision, runtime]:.1f} ms"
         )

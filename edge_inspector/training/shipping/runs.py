@@ -2,6 +2,7 @@
 
 - `run.json`: what was asked.
 - `shown.png`: samples of the training data.
+- `*.masks-*.npz`: the masks that were found, of a run that learns from labels only.
 - `fold-N.npz`: the results on fold N of a net that was trained without it.
 - `figures.json`: limits and scores from all folds together. Also the results of limits on folds that they were not
   chosen on.
@@ -48,6 +49,7 @@ from edge_inspector.training.learning.train import Plan, fit
 from edge_inspector.training.learning.unet import STRIDE, Deployed
 from edge_inspector.training.shipping.claims import claimed, holder, waited
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft, score_row
+from edge_inspector.training.shipping.rounds import source_from_labels
 
 RUN_FILE: Final = "run.json"
 FIGURES_FILE: Final = "figures.json"
@@ -75,6 +77,7 @@ class Order:
     cost: Cost | None
     settings: dict[str, Any]
     held_out: int
+    by_labels: bool = False
     jobs: int = 1
     threads: int = 1
     good: GoodPlan | None = None
@@ -94,7 +97,8 @@ def train_run(task: Task, order: Order, run: Path) -> Figures:
     run.mkdir(parents=True, exist_ok=True)
     with waited(run / "begin.lock"):
         _begin(run, order)
-        _show(task, order, run)
+        if not order.by_labels:  # the masks of these patches have to be found first
+            _show(task, order, run)
     _learn(task, order, run)
     with waited(run / "figures.lock"):
         return _judge(task, order, run)
@@ -304,11 +308,17 @@ def _judge_fold(task: Task, order: Order, run: Path, fold: int) -> None:
 
 def _deployed(task: Task, order: Order, run: Path, fold: int | None) -> Deployed:
     name = "net" if fold is None else f"fold-{fold}"
-    source = task.source(fold)
+    source = _source(task, order, run, fold)
     sources: Sequence[tuple[str, Source]] = [(name, source)]
     if order.per_class:
         sources = [(f"{name}-{index}", OneClass(source, index)) for index in range(len(source.classes))]
     return Deployed([_net(each, order, run, own) for own, each in sources], task.shrink, tta=order.tta)
+
+
+def _source(task: Task, order: Order, run: Path, fold: int | None) -> Source:
+    if order.by_labels and isinstance(task, FolderTask):
+        return source_from_labels(task, order.plan, run, window=order.window, fold=fold)
+    return task.source(fold)
 
 
 def _net(source: Source, order: Order, run: Path, name: str) -> nn.Module:
