@@ -44,6 +44,7 @@ class SimulatedTrigger:
     part_seq: int
     count: int
     answered: bool = False
+    mark: int = 0
 
 
 @dataclass(slots=True)
@@ -86,6 +87,7 @@ class PlcProgram:
         self.missing_verdicts = 0
         self.recipe_id = 0
         self.control = blocks.CONTROL_ENABLE | blocks.CONTROL_LINE_RUNNING
+        self.mark = 0  # TRIGGER_GOOD or TRIGGER_BAD of the parts that pass now, as a key switch says
         self._edge_status = 0
         self._gate_counts = gate_counts
         self._edge_heartbeat = (0, -EDGE_DEAD_NS)
@@ -93,7 +95,9 @@ class PlcProgram:
     def photo_eye(self, count: int) -> int:
         """A leading edge, latched at `count`. Returns the part's number."""
         self.trigger_seq += 1
-        self.triggers[self.trigger_seq % blocks.TRIGGER_SLOTS] = SimulatedTrigger(self.trigger_seq, count)
+        self.triggers[self.trigger_seq % blocks.TRIGGER_SLOTS] = SimulatedTrigger(
+            self.trigger_seq, count, mark=self.mark
+        )
         self.tracked.append(Tracked(self.trigger_seq, count))
         return self.trigger_seq
 
@@ -147,7 +151,7 @@ class PlcProgram:
         self.heartbeat = (self.heartbeat + 1) & 0xFFFFFFFF
         for slot, trigger in self.triggers.items():
             at = DB_PLC.offset(TRIGGER, slot)
-            flags = blocks.TRIGGER_ANSWERED if trigger.answered else 0
+            flags = trigger.mark | (blocks.TRIGGER_ANSWERED if trigger.answered else 0)
             db_plc[at : at + TRIGGER.size] = TRIGGER.pack(part_seq=trigger.part_seq, count=trigger.count, flags=flags)
         db_plc[: PLC_HEADER.size] = PLC_HEADER.pack(
             layout_version=blocks.LAYOUT_VERSION,

@@ -18,10 +18,11 @@ from edge_inspector.training.shipping.launchers import LAUNCHERS, job_of, write_
 _BY_DATA: Final = "(default: chosen from the data)"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, *, out_required: bool = True) -> None:
     """What to train, on what, and how."""
     parser.add_argument("data", metavar="DATA", help=DATA)
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder for the run")
+    where = "folder for the run" + ("" if out_required else " (default: runs/DATA-suspects)")
+    parser.add_argument("--out", type=Path, required=out_required, metavar="RUN", help=where)
     parser.add_argument("--net", help=f"light, large or lite0 {_BY_DATA}")
     parser.add_argument(
         "--encoder-weights",

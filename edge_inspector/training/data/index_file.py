@@ -12,6 +12,8 @@ Row: TypeAlias = dict[str, str]
 INDEX: Final = "index.csv"
 GOOD: Final = frozenset({"", "good", "ok"})
 """The words in the column `class` that mean good, in any case of letters."""
+SECOND: Final = "masks2"
+"""The folder of a second annotator's masks, which have the names of those in `masks`."""
 
 
 def read_index(root: Path) -> list[Row]:
@@ -32,7 +34,7 @@ def read_index(root: Path) -> list[Row]:
     missing += [] if rows and rows[0].keys() & {"class", "label"} else ["class (or label)"]
     if missing:
         raise ConfigError([Fault(str(path), _columns_wanted(missing, rows))])
-    rows = [_completed(row) for row in rows]
+    rows = [_seconded(root, _completed(row)) for row in rows]
     faults = [Fault(f"{path}: line {line}", what) for line, row in enumerate(rows, 2) for what in _wrong(root, row)]
     faults += [Fault(str(path), what) for what in _contradictions(rows)]
     if faults:
@@ -52,6 +54,22 @@ def _completed(row: Row) -> Row:
         "label": label or str(int(kind.casefold() not in GOOD)),
         "split": row.get("split", ""),
     }
+
+
+def _seconded(root: Path, row: Row) -> Row:
+    """The row with the second annotator's mask, if there is one of this name in a folder `masks2`."""
+    folder, _, name = (row["mask"] or f"masks/{Path(row['image']).stem}.png").partition("/")
+    other = f"{SECOND}/{name}"
+    if "mask2" in row or folder != "masks" or not name or not _is_there(root / other):
+        return row
+    return {**row, "mask2": other}
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _columns_wanted(missing: Iterable[str], rows: list[Row]) -> str:
