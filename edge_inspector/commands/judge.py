@@ -18,7 +18,7 @@ from edge_inspector.codes import Decision, Reason
 from edge_inspector.commands.arguments import add_runtime, positive
 from edge_inspector.drivers import load_driver
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
-from edge_inspector.inspection.decision import beyond_limits
+from edge_inspector.inspection.decision import beyond_limits, grade_of
 from edge_inspector.inspection.defects import level
 from edge_inspector.inspection.picture import fault_of, picture_figures
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe, read_recipe
@@ -124,13 +124,16 @@ class PictureJudge:
         if out is not None:
             target = out / f"{name.replace('/', '_')}.png"
             _write_outlined(target, found.image, found.mask, self.model, limits=limits)
-        rejected = beyond_limits(list(defects), limits)
+        grades = self.criteria.recipe.grades
+        beyond = beyond_limits(list(defects), limits)
+        rejected = beyond or not grade_of(defects, grades)
         if failure is not Reason.NONE and not rejected:
             return JudgedPicture(name=name, decision=Decision.NOT_INSPECTED, why=str(failure), defects=defects)
-        why = _deciding(defects, limits) if rejected else ""
-        return JudgedPicture(
-            name=name, decision=Decision.REJECT if rejected else Decision.ACCEPT, why=why, defects=defects
-        )
+        if rejected:
+            why = _deciding(defects, limits) if beyond else "it fits no grade of the recipe"
+            return JudgedPicture(name=name, decision=Decision.REJECT, why=why, defects=defects)
+        why = f"grade {grade_of(defects, grades)}" if grades else ""
+        return JudgedPicture(name=name, decision=Decision.ACCEPT, why=why, defects=defects)
 
     def look_at(self, path: Path, criteria: Criteria) -> LookedAt | str:
         """What one file shows by these limits, or why it is not judged."""
