@@ -1,8 +1,8 @@
 """How many planted wrong labels `model suspects` finds: `python -m benchmarks.hygiene DATA --out DIR`.
 
 Makes a copy of the split `train` of DATA in which one label of ten is wrong: bad pictures are called good, and good
-ones get the mask of a bad one. Then it finds suspects with nets that never learned from the picture in question, and says
-precision and recall for the list as it is, and the precision at half the recall, which is the goal (0.8).
+ones get the mask of a bad one. Then it finds suspects with nets that never learned from the picture in question. It
+says precision and recall for the list as it is, and the precision at half the recall, which is the goal (0.8).
 
 Labels of DATA that are wrong already count against the list: some of the "mistakes" in it are none.
 """

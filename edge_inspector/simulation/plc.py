@@ -254,7 +254,8 @@ class SimulatedPlc:
             part_seq = self._program.photo_eye(count)
             self._cameras.photo_eye(count)
             self._world_part[part_seq] = self._next
-            self._log("trigger", part_seq=part_seq, part=self._next, count=count, at_ns=self._next_ns)
+            mark = {"mark": self._program.mark} if self._program.mark else {}
+            self._log("trigger", part_seq=part_seq, part=self._next, count=count, at_ns=self._next_ns, **mark)
             self._next += 1
             self._next_ns = self._eye_ns()
         self._fire_cameras(now)
@@ -282,11 +283,12 @@ class SimulatedPlc:
         return self._line.raw_count(self._line.eye_mm(self._next), self._zero)
 
     def _obey(self) -> None:
-        """Apply the settings of the operator at the PLC's panel, from a file: recipe_id and the bits of control."""
+        """Apply what the operator set at the PLC's panel, from a file: recipe_id, the bits of control, the mark."""
         if self._panel.exists() and self._panel.stat().st_mtime_ns != self._panel_ns:
             self._panel_ns = self._panel.stat().st_mtime_ns
             told = json.loads(self._panel.read_text())
             self._program.recipe_id, self._program.control = told["recipe_id"], told["control"]
+            self._program.mark = told.get("mark", 0)
 
     def _consume(self, now: int) -> None:
         was_alive, was_ready = self._program.edge_alive, self._program.edge_ready

@@ -48,7 +48,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """The clusters of one kind: a distance is the length of `whitening` [n, F, F] times a cell, less `offset` [n, F]."""
+    """The clusters of one kind: a distance is the length of `whitening` [n, F, F] times a cell, less `offset`."""
 
     whitening: Floats
     offset: Floats
