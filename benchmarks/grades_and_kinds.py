@@ -1,10 +1,10 @@
-"""Grades and wrong material on rendered planks, whose truth is known: `python -m benchmarks.grades_and_kinds --out DIR`.
+"""Grades and wrong material on rendered planks with known truth: `python -m benchmarks.grades_and_kinds --out DIR`.
 
 Grades: 300 planks are graded by hidden limits on what is truly on them. `calibrate --graded` sees their pictures and
 grades, and nothing else. Its limits then grade 300 planks of another seed.
 
-Material: planks of three glazes, two of which differ little, under the light of the rendered line. `model kinds` sees 40
-good ones of each. Then 100 others of each are judged, and 100 with an inlay of the wrong glaze.
+Material: planks of four glazes, two of which differ little, under the light of the rendered line. `model kinds` sees
+40 good ones of each. Then 100 others of each are judged, and 100 with an inlay of the wrong glaze.
 """
 
 from __future__ import annotations

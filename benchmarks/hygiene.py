@@ -1,5 +1,7 @@
 """How many planted wrong labels `model suspects` finds: `python -m benchmarks.hygiene DATA --out DIR`.
 
+Further options are those of `model suspects`.
+
 Makes a copy of the split `train` of DATA in which one label of ten is wrong: bad pictures are called good, and good
 ones get the mask of a bad one. Then it finds suspects with nets that never learned from the picture in question. It
 says precision and recall for the list as it is, and the precision at half the recall, which is the goal (0.8).
@@ -23,28 +25,33 @@ import cv2
 import numpy as np
 
 from edge_inspector.cli import main as command
+from edge_inspector.simulation.tiles import TileLine
 from edge_inspector.training.data.index_file import Row, read_index
+from edge_inspector.training.data.rendered import TILE_LINE
 from edge_inspector.training.judging.hygiene import Opinions
 from edge_inspector.training.judging.suspects import Suspect, suspects
 
 _GOAL: Final = 0.5
+_PLANKS, _SEEDS = 480, 10
 
 
 def main() -> int:
     """Plant, find, count."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
+    parser.add_argument(
+        "data", type=Path, help="a folder with index.csv, or tile-line: rendered planks, all labels right"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the copy and the run")
     parser.add_argument("--share", type=float, default=0.1, help="share of wrong labels (default: 0.1)")
     parser.add_argument("--steps", default="400", help="training steps of each net (default: 400)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("words", nargs="*", help="more options of `model suspects`, behind --")
-    given = parser.parse_args()
+    given, more = parser.parse_known_args()  # the others are those of `model suspects`
     copy, run = given.out / "data", given.out / "run"
     begun = time.monotonic()
     if not copy.exists():
-        _plant(given.data, copy, share=given.share, seed=given.seed)
-    words = ["--out", str(run), "--steps", given.steps, *given.words]
+        data = _rendered(given.out / "rendered") if str(given.data) == TILE_LINE else given.data
+        _plant(data, copy, share=given.share, seed=given.seed)
+    words = ["--out", str(run), "--steps", given.steps, *more]
     if command(["model", "suspects", str(copy), *words]):
         raise SystemExit("finding suspects failed")
     with (given.out / "planted.csv").open(newline="", encoding="utf-8") as file:
@@ -56,6 +63,26 @@ def main() -> int:
     _tell(found, planted)
     print(f"{(time.monotonic() - begun) / 60:.0f} minutes")
     return 0
+
+
+def _rendered(folder: Path) -> Path:
+    """Planks with their true defects as masks, of one class. Six of a seed are a group."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    for part in range(_PLANKS):
+        line = TileLine(5001 + part % _SEEDS, 1, 0.4)
+        bad = bool(line.truth(part, 0).any())
+        cv2.imwrite(str(folder / "images" / f"{part}.png"), line.render(part, 0))
+        if bad:
+            cv2.imwrite(str(folder / "masks" / f"{part}.png"), np.where(line.truth(part, 0), 255, 0).astype(np.uint8))
+        mask, kind = (f"masks/{part}.png", "defect") if bad else ("", "good")
+        image, group = f"images/{part}.png", f"{part % _SEEDS}-{part // _SEEDS // 6}"
+        rows.append(
+            {"image": image, "mask": mask, "class": kind, "label": str(int(bad)), "split": "train", "group": group}
+        )
+    _write_rows(folder / "index.csv", rows)
+    return folder
 
 
 def _plant(data: Path, copy: Path, *, share: float, seed: int) -> None:

@@ -129,7 +129,7 @@ def grades_toml(grades: Sequence[GradeTable], limits: Mapping[str, ClassLimits])
     for name in sorted({name for grade in grades for name in grade.classes}):
         most = max(grade.classes[name].max_count for grade in grades if name in grade.classes)
         limit = limits[name]
-        lines = [f"min_confidence = {limit.min_confidence}", f"min_area_mm2 = {limit.min_area_mm2}"]
+        lines = [f"min_confidence = {limit.min_confidence}", f"min_area_mm2 = {limit.min_area_mm2:.6g}"]
         tables.append("\n".join([f"[classes.{json.dumps(name)}]", *lines, f"max_count = {most}"]))
     for grade in grades:
         lines = ["[[grades]]", f'name = "{grade.name}"']

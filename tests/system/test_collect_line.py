@@ -64,4 +64,6 @@ def test_parts_that_the_plc_knows_are_marked_while_pictures_are_collected(tmp_pa
     assert main(words) == 0
     with (tmp_path / "pictures" / "index.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["by"] == BY_PLC]
-    assert {row["label"] for row in rows} == {"0", "1"}
+    # Nobody has drawn the defects of the bad ones yet.
+    said = {(row["image"].rpartition("-")[0], row["class"], row["note"]) for row in rows}
+    assert {told[1:] for told in said} == {("good", ""), ("good", "a defect without class and mask")}

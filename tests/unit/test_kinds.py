@@ -13,7 +13,7 @@ needs_training()
 from edge_inspector.cli import main
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.training.judging.runtimes import model_predictor, open_session
-from edge_inspector.training.learning.kinds import CELL, Eye, learn, score, write_net
+from edge_inspector.training.learning.kinds import CELL, MaterialEye, learn, score, write_net
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -77,7 +77,7 @@ def test_a_piece_of_another_kind_shows_where_it_is(models: Path) -> None:
 
 def test_the_net_answers_as_what_was_learned(pictures: Path, tmp_path: Path) -> None:
     paths = {kind: sorted((pictures / kind).iterdir()) for kind in LOOKS}
-    eye = Eye((96, 120), 3)
+    eye = MaterialEye((96, 120), 3)
     oak = next(kind for kind in learn(eye, paths) if kind.name == "oak")
     write_net(oak, eye.shape, tmp_path / "model.onnx")
     for path in (paths["oak"][0], paths["walnut"][0]):

@@ -82,7 +82,7 @@ def test_a_trigger_says_whether_it_was_answered() -> None:
     [
         (0, ""),
         (TRIGGER_GOOD, "good"),
-        (TRIGGER_BAD | TRIGGER_ANSWERED, TRIGGER_BAD, TRIGGER_GOOD, "defect"),
+        (TRIGGER_BAD | TRIGGER_ANSWERED, "defect"),
         (TRIGGER_GOOD | TRIGGER_BAD, ""),
         (0xFFF8, ""),
     ],

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_inspector.training.data.folder import Folder
 from edge_inspector.training.judging.evidence import TruePart, TrueView, gather
-from edge_inspector.training.judging.hygiene import Listener, Odds, Opinions, posterior
+from edge_inspector.training.judging.hygiene import Listener, Odds, Opinions, doubts
 from edge_inspector.training.judging.label_report import suspects_section
 from edge_inspector.training.judging.suspects import (
     ANOTHER_CLASS,
@@ -47,7 +47,8 @@ def picture(number: int, *, marks: Sequence[int] = (), drawn: Sequence[int] = ()
 def dark(image: Image) -> Image:
     """Pits are very dark, cracks are dark. A good surface is 0.1 to 0.2, as of a net that learned little."""
     light = cv2.resize(image[:, :, 0], (32, 32), interpolation=cv2.INTER_AREA).astype(float)
-    pit, crack = np.where(light < 30, 230, 255 - light * 1.3), np.where((light > 30) & (light < 60), 230, 30)
+    is_crack = (light > 30) & (light < 60)
+    pit, crack = np.where(light < 30, 230, np.where(is_crack, 30, 255 - light * 1.3)), np.where(is_crack, 230, 30)
     return np.clip(np.stack([pit, crack]), 0, 255).astype(np.uint8)
 
 
@@ -71,41 +72,41 @@ def test_right_labels_accuse_nobody() -> None:
 
 def test_each_wrong_label_is_named_with_its_reason() -> None:
     wrong = [
-        picture(100, marks=[2]),
-        picture(101, drawn=[1]),
-        picture(102, marks=[0, 3], drawn=[0]),
-        picture(103, marks=[1], drawn=[1], kind=2),
+        picture(9000, marks=[2]),
+        picture(9001, drawn=[1]),
+        picture(9002, marks=[0, 3], drawn=[0]),
+        picture(9003, marks=[1], drawn=[1], kind=2),
     ]
     shown, drawn = wrong[3].views[0].image, (wrong[3].views[0].classes > 0).astype(np.uint8)
-    mistaken = TruePart("p103", "g", defective=True, views=[TrueView(shown, drawn)])
-    found = {each.name: each for _, each in suspects(heard([*right(60), *wrong[:3], mistaken]), CLASSES, 2)}
+    mistaken = TruePart("p9003", "g", defective=True, views=[TrueView(shown, drawn)])  # called a pit, and is a crack
+    found = {each.name: each for _, each in suspects(heard([*right(100), *wrong[:3], mistaken]), CLASSES, 2)}
     assert {name: each.what for name, each in found.items()} == {
-        "p100": LOOKS_BAD,
-        "p101": NOTHING_THERE,
-        "p102": NOT_DRAWN,
-        "p103": ANOTHER_CLASS,
+        "p9000": LOOKS_BAD,
+        "p9001": NOTHING_THERE,
+        "p9002": NOT_DRAWN,
+        "p9003": ANOTHER_CLASS,
     }
-    assert found["p103"].kind == "crack"
-    assert [found[name].label for name in ("p100", "p101")] == [0, 1]
-    at_place_2 = found["p100"]
+    assert found["p9003"].kind == "crack"
+    assert [found[name].label for name in ("p9000", "p9001")] == [0, 1]
+    at_place_2 = found["p9000"]
     assert 6 <= at_place_2.x <= 26
     assert 36 <= at_place_2.y <= 58
 
 
 def test_the_surest_comes_first_and_a_limit_of_0_ranks_all() -> None:
-    parts = [*right(60), picture(100, marks=[2]), picture(101, drawn=[1])]
+    parts = [*right(60), picture(9000, marks=[2]), picture(9001, drawn=[1])]
     ranked = [each for _, each in suspects(heard(parts), CLASSES, 2, named_from=0.0)]
     assert len(ranked) == len(parts)
     assert [each.sure for each in ranked] == sorted((each.sure for each in ranked), reverse=True)
-    assert {each.name for each in ranked[:2]} == {"p100", "p101"}
+    assert {each.name for each in ranked[:2]} == {"p9000", "p9001"}
 
 
 def test_of_few_pictures_nothing_is_said() -> None:
-    assert suspects(heard([*right(18), picture(100, marks=[2])]), CLASSES, 2) == []
+    assert suspects(heard([*right(18), picture(9000, marks=[2])]), CLASSES, 2) == []
 
 
 def test_opinions_are_kept_as_they_are_and_folds_are_joined(tmp_path: Path) -> None:
-    parts = [*right(40), picture(100, marks=[2])]
+    parts = [*right(40), picture(9000, marks=[2])]
     whole = heard(parts)
     halves = [heard(parts[:21]), heard(parts[21:])]
     for number, each in enumerate(halves):
@@ -117,23 +118,45 @@ def test_opinions_are_kept_as_they_are_and_folds_are_joined(tmp_path: Path) -> N
 
 
 def test_the_report_shows_the_suspects_with_their_pictures() -> None:
-    parts = [*right(60), picture(100, marks=[2])]
+    parts = [*right(60), picture(9000, marks=[2])]
     opinions = heard(parts)
     found = suspects(opinions, CLASSES, 2)
     page = suspects_section(found, opinions, parts)
     assert page.count("<figure>") == len(found) == 1
-    assert "p100" in page
+    assert "p9000" in page
     assert "None stands out" in suspects_section([], opinions, parts)
 
 
-def test_odds_follow_the_figures_and_the_share_follows_the_odds() -> None:
+def test_odds_follow_the_figures() -> None:
     rng = np.random.default_rng(2)
-    zeros, ones = rng.normal(0, 1, (400, 2)), rng.normal(2, 1, (200, 2))
-    odds = Odds.fitted(zeros, ones)
-    assert odds(ones).mean() > 2 > -2 > odds(zeros).mean()
-    mixed = np.concatenate([rng.normal(0, 1, (450, 2)), rng.normal(2, 1, (50, 2))])
-    assert posterior(odds(mixed)).mean() == pytest.approx(0.1, abs=0.04)
-    assert posterior(odds(zeros)).mean() < 0.02
+    rows = np.concatenate([rng.normal(0, 1, (400, 2)), rng.normal(2, 1, (400, 2))])
+    odds = Odds.fitted(rows, np.repeat([0.0, 1.0], 400))
+    assert odds(rows[400:]).mean() > 2 > -2 > odds(rows[:400]).mean()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.2])
+def test_as_many_labels_are_doubted_as_are_wrong_and_it_is_those(share: float) -> None:
+    rng = np.random.default_rng(5)
+    rows = np.concatenate([rng.normal(0, 1, (900, 3)), rng.normal(2.5, 1, (600, 3))])
+    truth = np.arange(1500) >= 900
+    turned = rng.random(1500) < share
+    _, doubted = doubts(rows, truth ^ turned, certain=np.zeros(1500, np.bool_))
+    assert doubted.mean() == pytest.approx(share, abs=0.04)
+    assert (doubted > 0.5)[~turned].mean() < 0.02
+    if share:
+        assert (doubted > 0.5)[turned].mean() > 0.75
+
+
+def test_what_is_certain_is_not_doubted() -> None:
+    rng = np.random.default_rng(3)
+    rows = np.concatenate([rng.normal(0, 1, (300, 3)), rng.normal(2.5, 1, (200, 3))])
+    labels = np.arange(500) >= 300
+    labels[:20] = True
+    certain = ~labels
+    _, doubted = doubts(rows, labels, certain=certain)
+    assert doubted[certain].max() == 0.0
+    assert (doubted[:20] > 0.5).mean() > 0.85
+    assert (doubted[300:] > 0.5).mean() < 0.03
 
 
 def test_the_list_is_read_as_it_was_written_and_a_broken_one_is_none(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Learn, write the model folders, and say what they find on each other's pictures."""
     with training_libraries():
-        from edge_inspector.training.learning.kinds import CELL, CLASS, FEWEST, Eye, Kind, learn, write_net
+        from edge_inspector.training.learning.kinds import CELL, CLASS, FEWEST, MaterialEye, Kind, learn, write_net
     pictures = _pictures(given.pictures, FEWEST)
     models = given.models or models_dir()
     targets = {name: models / f"{given.name}-{name}-{given.version}" for name in pictures}
@@ -50,7 +50,7 @@ def run(given: argparse.Namespace) -> int:
     sizes = [read_picture(path, grey=True).shape for paths in pictures.values() for path in paths]
     size = tuple(given.window or (max(each[0] for each in sizes), max(each[1] for each in sizes)))
     grey = all(is_grey(path) for paths in pictures.values() for path in paths[:_LOOKED])
-    eye = Eye((size[0], size[1]), 1 if grey else 3)
+    eye = MaterialEye((size[0], size[1]), 1 if grey else 3)
 
     def write(kind: Kind) -> None:
         target = targets[kind.name]

@@ -28,9 +28,6 @@ Predict: TypeAlias = Callable[[Image], Image]
 Seen: TypeAlias = list[tuple[object, ...]]
 """What each model makes of one part, as a row of `Evidence`."""
 
-Watch: TypeAlias = "Callable[[TruePart, Sequence[Image]], None]"
-"""Gets each part and the masks of its views, in order."""
-
 
 @dataclass(frozen=True, slots=True)
 class TrueView:
@@ -50,6 +47,10 @@ class TruePart:
     group: str
     defective: bool
     views: list[TrueView]
+
+
+Watch: TypeAlias = Callable[[TruePart, Sequence[Image]], None]
+"""Gets each part and the masks of its views, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ Two questions are asked, and each becomes a probability:
 - Is there anything where a defect is drawn? The answer is compared with masks of bad pictures that were laid on good
   ones, where nothing is.
 
-Both are logistic regressions on a few figures, over all held-out pictures. The share of wrong labels is then estimated
-from the answers themselves (Saerens et al. 2002), so clean data get few accusations.
+Both are logistic regressions on a few figures, over all held-out pictures. How often labels are wrong is estimated
+along with them, so clean data get few accusations.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _LEVELS: Final = (0.3, 0.5, 0.7, 0.9)
 _RIM_PX: Final = 5
 """Mask pixels around a drawn defect that still belong to it: nobody draws an outline exactly."""
 _RING_PX: Final = (3, 15)
+_ROUNDS: Final = 150
+_WRONG_MOST: Final = 0.3
+"""Share of wrong labels of one kind, above which the figures are doubted and not the labels."""
 _KEPT_BITS: Final = np.uint8(0xF0)
 
 
@@ -43,7 +46,7 @@ class Opinions:
     - `bad`: as labelled [pictures].
     - `whole`, `outside`: how strongly a defect is seen, anywhere and beside the drawn ones [pictures, 5].
     - `drawn`: how far net and picture support the drawn defects, nan without any [pictures, 6].
-    - `moved`: the same of masks that were laid on good pictures [masks, 6].
+    - `moved`: `whole` and `drawn` of masks that were laid on good pictures [masks, 11].
     - `own`, `other`: index of the drawn class, and of the one that the net would rather say [pictures].
     - `sides`: probability of both inside the drawn defects [pictures, 2].
     - `maps`, `ends`: the probability of any defect as one PNG for each picture, and where each ends.
@@ -99,7 +102,9 @@ class Listener:
         """Note the views of a part."""
         for view, mask in zip(part.views, masks, strict=True):
             planes = truth_planes(view.classes, self._classes, self._stride)
-            drawn, likely = planes.any(axis=0), np.asarray(mask.max(axis=0), np.uint8)
+            drawn = np.asarray(planes.any(axis=0), np.bool_)
+            likely: Image = np.asarray(mask.max(axis=0), np.uint8)
+            kept: Image = np.asarray(likely & _KEPT_BITS, np.uint8)
             grey = _grey(view.image, likely.shape)
             support, classes, sides = np.full(_SUPPORTS, np.nan), (-1, -1), (0.0, 0.0)
             if drawn.any():
@@ -107,7 +112,7 @@ class Listener:
                 classes, sides = _rather(mask, planes)
                 self._masks.append(_png(drawn.astype(np.uint8) * 255))
             else:
-                self._calm.append((_png(likely & _KEPT_BITS), _png(grey)))
+                self._calm.append((_png(likely), _png(grey)))
             beside = np.where(_grown(drawn, _RIM_PX), np.uint8(0), likely).astype(np.uint8)
             self._rows.append(
                 (
@@ -118,7 +123,7 @@ class Listener:
                     support,
                     classes,
                     sides,
-                    _png(likely & _KEPT_BITS),
+                    _png(kept),
                 )
             )
 
@@ -149,8 +154,8 @@ class Listener:
                 mask = _from_png(self._masks[at % len(self._masks)])
                 laid = np.asarray(cv2.resize(mask, likely.shape[::-1], interpolation=cv2.INTER_NEAREST)) > 0
                 if laid.any():
-                    found.append(_support(likely, laid, grey))
-        return np.array(found).reshape(-1, _SUPPORTS)
+                    found.append(np.concatenate([_strength(likely), _support(likely, laid, grey)]))
+        return np.array(found).reshape(-1, 1 + len(_LEVELS) + _SUPPORTS)
 
 
 def _strength(likely: Image) -> Floats:
@@ -206,27 +211,24 @@ def _rather(mask: Image, planes: NDArray[np.bool_]) -> tuple[tuple[int, int], tu
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """A logistic regression: the log of how much likelier the figures are with 1 than with 0."""
+    """A logistic regression: the log of how much likelier 1 is than 0."""
 
     centre: Floats
     scale: Floats
     weights: Floats
 
     @staticmethod
-    def fitted(zeros: Floats, ones: Floats, ridge: float = 1.0) -> Odds:
-        """Fit by Newton's method. Both kinds weigh the same, whatever their counts."""
-        rows = np.concatenate([zeros, ones])
+    def fitted(rows: Floats, truth: Floats, begin: Odds | None = None, *, steps: int = 25, ridge: float = 0.02) -> Odds:
+        """Fit by Newton's method, from those to `begin` with. `truth` is 0 to 1 [rows]."""
         centre, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
         known = np.column_stack([(rows - centre) / scale, np.ones(len(rows))])
-        truth = np.repeat([0.0, 1.0], [len(zeros), len(ones)])
-        counts = np.repeat([0.5 / len(zeros), 0.5 / len(ones)], [len(zeros), len(ones)]) * len(rows)
-        held = np.diag([*[ridge] * rows.shape[1], 1e-6])
-        weights = np.zeros(known.shape[1])
-        for _ in range(30):
-            said = _sigmoid(known @ weights)
-            slope = known.T @ (counts * (said - truth)) + held @ weights
-            bend = (known * (counts * said * (1 - said))[:, np.newaxis]).T @ known + held
-            weights -= np.linalg.solve(bend + 1e-9 * np.eye(len(bend)), slope)
+        held = np.diag([*[ridge] * rows.shape[1], 1e-3])
+        weights = np.zeros(known.shape[1]) if begin is None else begin.weights.copy()
+        for _ in range(steps):
+            said = sigmoid(known @ weights)
+            slope = known.T @ (said - truth) + held @ weights
+            bend = (known * (said * (1 - said))[:, np.newaxis]).T @ known + held
+            weights -= np.linalg.solve(bend, slope)
         return Odds(centre, scale, weights)
 
     def __call__(self, rows: Floats) -> Floats:
@@ -235,16 +237,29 @@ class Odds:
         return np.asarray(known @ self.weights)
 
 
-def posterior(odds: Floats) -> Floats:
-    """The probability of each, if the share of ones is what the odds themselves suggest (Saerens et al. 2002)."""
-    share = 0.05
-    for _ in range(200):
-        found = _sigmoid(odds + np.log(share / (1.0 - share)))
-        share = float(np.clip(found.mean(), 1e-3, 0.5))
-    return np.asarray(_sigmoid(odds + np.log(share / (1.0 - share))))
+def doubts(rows: Floats, labels: NDArray[np.bool_], certain: NDArray[np.bool_]) -> tuple[Odds, Floats]:
+    """The odds of 1 by the figures, and the probability that each label is wrong. Those that are `certain` are not.
+
+    The regression is fitted to what the labels probably should be, and this follows from the regression and from how
+    often labels of each kind are wrong, which follows from both in turn (Raykar et al. 2010).
+    """
+    truth = labels.astype(np.float64)
+    wrong = np.array([0.15, 0.15])  # of what is 0, of what is 1
+    odds = Odds.fitted(rows, truth)
+    for _ in range(_ROUNDS):
+        odds = Odds.fitted(rows, truth, odds, steps=2)
+        said = sigmoid(odds(rows))
+        one = said * np.where(labels, 1.0 - wrong[1], wrong[1])
+        zero = (1.0 - said) * np.where(labels, wrong[0], 1.0 - wrong[0])
+        truth = np.where(certain, labels, one / (one + zero))
+        counts = np.array([(1.0 - truth)[labels].sum(), truth[~labels].sum()])
+        totals = np.array([(1.0 - truth).sum(), truth.sum()])
+        wrong = np.clip((counts + 1.0) / (totals + 20.0), 1e-3, _WRONG_MOST)
+    return odds, np.where(labels, 1.0 - truth, truth)
 
 
-def _sigmoid(value: Floats) -> Floats:
+def sigmoid(value: Floats) -> Floats:
+    """Log odds as a probability."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(value, -40.0, 40.0))))
 
 

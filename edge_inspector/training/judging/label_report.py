@@ -41,6 +41,11 @@ def suspects_section(found: Sequence[tuple[int, Suspect]], heard: Opinions, part
     return section("Labels to look at", _ABOUT + more + "".join(text for _, text in shown))
 
 
+def nobody_was_heard() -> str:
+    """The section of a run whose folds were judged by an older version."""
+    return section("Labels to look at", "<p>An older version made this run. It did not keep what its nets said.</p>")
+
+
 def write_suspects_page(path: Path, title: str, content: str) -> None:
     """Write the page of `model suspects`."""
     write_page(path, title, [content])

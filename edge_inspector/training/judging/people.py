@@ -79,7 +79,8 @@ class SecondLookout:
 
     def _pixels(self, view: TrueView, second: Image, mask: Image) -> tuple[Floats, Floats, tuple[bool, bool]]:
         first, other = (truth_planes(each, self._classes, self._stride) for each in (view.classes, second))
-        three = [np.concatenate([each, each.any(axis=0)[np.newaxis]]) for each in (first, other, mask >= _SEEN)]
+        seen = np.asarray(mask >= _SEEN, np.bool_)
+        three = [np.concatenate([each, each.any(axis=0, keepdims=True)]) for each in (first, other, seen)]
         pairs = [(three[0], three[1]), (three[2], three[0]), (three[2], three[1])]
         overlap = np.array([(one & two).sum(axis=(1, 2)) for one, two in pairs], np.float64)
         union = np.array([(one | two).sum(axis=(1, 2)) for one, two in pairs], np.float64)

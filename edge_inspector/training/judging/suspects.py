@@ -11,10 +11,11 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_inspector.store.whole_file import replace_file
 from edge_inspector.training.data.folder import Folder
-from edge_inspector.training.judging.hygiene import FEWEST, Odds, Opinions, posterior
+from edge_inspector.training.judging.hygiene import FEWEST, Floats, Opinions, doubts
 
 SUSPECTS: Final = "suspects.csv"
 LOOKS_BAD: Final = "good, but it looks bad"
@@ -24,6 +25,9 @@ ANOTHER_CLASS: Final = "it looks like another class"
 _NAMED_FROM: Final = 0.5
 _COLUMNS: Final = ("image", "label", "sure", "what", "class", "x", "y")
 _SHOWN: Final = 3
+_SEEN: Final = 0.5
+_CONFUSED_MOST: Final = 0.1
+"""Share of a class's pictures in which the nets may see another class, if that is to mean anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +54,12 @@ def suspects(
     good, bad = np.flatnonzero(~heard.bad), np.flatnonzero(heard.bad)
     if min(len(good), len(bad), len(heard.moved)) < FEWEST:
         return []
-    shows = Odds.fitted(heard.whole[good], heard.whole[bad])
-    there = Odds.fitted(heard.moved, heard.drawn[bad])
+    _, wrong = doubts(heard.whole, heard.bad, certain=np.zeros(len(heard.bad), np.bool_))
+    own = np.column_stack([heard.whole[bad], heard.drawn[bad]])
+    _, nothing_there = _doubted(heard.moved, own, certain=(True, False))
+    # What is usual beside drawn defects is told by the bad pictures themselves: no outline is exact.
+    beside, _ = _doubted(heard.outside[bad], heard.whole[bad], certain=(False, True))
+    known = _known_classes(heard, bad)
     found: dict[int, Suspect] = {}
 
     def accuse(at: int, sure: float, what: str, kind: str = "") -> None:
@@ -61,17 +69,35 @@ def suspects(
             found[at] = one
 
     answers = (
-        (good, posterior(shows(heard.whole[good])), LOOKS_BAD),
-        (bad, posterior(-there(heard.drawn[bad])), NOTHING_THERE),
-        (bad, posterior(shows(heard.outside[bad])), NOT_DRAWN),
+        (good, wrong[good], LOOKS_BAD),
+        (bad, nothing_there, NOTHING_THERE),
+        (bad, beside, NOT_DRAWN),
     )
     for which, sure, what in answers:
         for at, value in zip(which, sure, strict=True):
             accuse(int(at), float(value), what)
     for at in bad:
-        own, other = heard.sides[at]
-        accuse(int(at), float(other * (1.0 - own)), ANOTHER_CLASS, classes[int(heard.other[at])])
+        inside, instead = heard.sides[at]
+        if int(heard.own[at]) in known:
+            accuse(int(at), float(instead * (1.0 - inside)), ANOTHER_CLASS, classes[int(heard.other[at])])
     return sorted(found.items(), key=lambda item: (-item[1].sure, item[1].name))
+
+
+def _doubted(zeros: Floats, ones: Floats, certain: tuple[bool, bool]) -> tuple[Floats, Floats]:
+    """The doubts of both."""
+    labels = np.repeat([False, True], [len(zeros), len(ones)])
+    _, found = doubts(np.concatenate([zeros, ones]), labels, certain=np.where(labels, certain[1], certain[0]))
+    return found[: len(zeros)], found[len(zeros) :]
+
+
+def _known_classes(heard: Opinions, bad: NDArray[np.intp]) -> set[int]:
+    """The classes that the nets can tell: one that they often take for another proves nothing."""
+    found = set()
+    for kind in set(heard.own[bad].tolist()):
+        inside, instead = heard.sides[bad[heard.own[bad] == kind]].T
+        if np.mean((instead > inside) & (instead > _SEEN)) <= _CONFUSED_MOST:
+            found.add(int(kind))
+    return found
 
 
 def _strongest(heard: Opinions, at: int, stride: int) -> tuple[int, int]:

@@ -39,7 +39,7 @@ _LEAST_SPREAD: Final = 0.02
 """Of a figure, which is a logarithm: 2 %. No camera repeats a picture better than that."""
 _FOLDS: Final = 4
 _MARGIN: Final = 1.1
-_STRETCH: Final = 2.0
+_STRETCH: Final = 1.5
 """How far above the good pictures the level may lie, however far away other kinds are. A little of one counts, too."""
 _SOBEL: Final = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32) / 8
 
@@ -73,7 +73,7 @@ class Kind:
     others: Mapping[str, tuple[float, ...]]
 
 
-class Eye:
+class MaterialEye:
     """Reads pictures as figures of cells. `shape` is H, W, channels of the net, with sides that `CELL` divides."""
 
     def __init__(self, size: tuple[int, int], channels: int) -> None:
@@ -89,7 +89,7 @@ class Eye:
         return np.asarray(found, np.float32).transpose(1, 2, 0)
 
 
-def learn(eye: Eye, pictures: Mapping[str, Sequence[Path]]) -> list[Kind]:
+def learn(eye: MaterialEye, pictures: Mapping[str, Sequence[Path]]) -> list[Kind]:
     """What each kind looks like, told from the others."""
     seen = {name: [eye(path) for path in paths] for name, paths in pictures.items()}
     return [_kind(name, seen) for name in seen]
@@ -114,10 +114,13 @@ def _level(own: Sequence[float], others: Mapping[str, Sequence[float]]) -> float
 
 
 def score(clusters: Clusters, figures: Floats) -> float:
-    """How far the most foreign place of a picture is from the kind."""
+    """How far the most foreign place of 3 x 3 cells of a picture is from the kind: its nearest cell counts.
+
+    A rim is narrower, and looks like no material.
+    """
     height, width, count = figures.shape
     distance = clusters.distance(figures.reshape(-1, count)).reshape(height, width)
-    return float(cv2.blur(distance, (3, 3), borderType=cv2.BORDER_CONSTANT).max())
+    return float(cv2.erode(distance, np.ones((3, 3), np.uint8)).max())
 
 
 def _clusters(pictures: Iterable[Floats]) -> Clusters:
@@ -181,8 +184,10 @@ def write_net(kind: Kind, shape: tuple[int, int, int], path: Path) -> None:
             writer("ReduceL2", writer("Conv", "features", weights, writer.constant(-offset)), axes=[1], keepdims=1)
         )
     nearest = writer("Min", *lengths) if len(lengths) > 1 else lengths[0]
-    calm = writer("AveragePool", nearest, kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1)
-    likely = writer("Mul", calm, writer.constant(0.5 / kind.level))
+    around = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [1, 1]}
+    least = writer("Neg", writer("MaxPool", writer("Neg", nearest), **around))
+    whole = writer("MaxPool", least, **around)
+    likely = writer("Mul", whole, writer.constant(0.5 / kind.level))
     bounded = writer("Clip", likely, writer.constant(0.0), writer.constant(1.0))
     rounded = writer("Add", writer("Mul", bounded, writer.constant(255.0)), writer.constant(0.5))
     mask = writer("Cast", rounded, to=TensorProto.UINT8)
@@ -212,8 +217,7 @@ def _features(shape: tuple[int, int, int]) -> ModelProto:
     lifted = writer(
         "Add", joined, writer.constant(np.array([[4.0]] * channels + [[1.0]] * 2)[np.newaxis, :, :, np.newaxis])
     )
-    around = writer("AveragePool", writer("Log", lifted), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
-    writer.nodes.append(helper.make_node("Identity", [around], ["features"], name="seen/features"))
+    writer.nodes.append(helper.make_node("Log", [lifted], ["features"], name="seen/features"))
     count = channels + 2
     graph = helper.make_graph(
         writer.nodes,

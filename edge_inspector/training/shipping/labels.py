@@ -14,7 +14,7 @@ from pathlib import Path
 from edge_inspector.training.data.folder import Image
 from edge_inspector.training.judging.evidence import Evidence, TruePart
 from edge_inspector.training.judging.hygiene import Listener, Opinions
-from edge_inspector.training.judging.label_report import people_section, suspects_section
+from edge_inspector.training.judging.label_report import nobody_was_heard, people_section, suspects_section
 from edge_inspector.training.judging.limits import Limit
 from edge_inspector.training.judging.people import SecondLookout, SecondLooks, SideBySide, compare_people
 from edge_inspector.training.judging.suspects import SUSPECTS, Suspect, suspects, write_suspects
@@ -55,7 +55,7 @@ def find_suspects(
     """The suspects of a run, which are also written, and their section. Runs of older versions heard nobody."""
     heard = [Opinions.load(_opinions(run, fold)) for fold in folds if _opinions(run, fold).exists()]
     if not heard:
-        return (), ""
+        return (), nobody_was_heard()
     joined = Opinions.joined(heard)
     found = suspects(joined, classes, stride)
     write_suspects(run / SUSPECTS, [each for _, each in found])
@@ -76,7 +76,7 @@ def judge_labels(
     found, section = find_suspects(run, folds, parts, classes=classes, stride=stride)
     looks = [SecondLooks.load(_people(run, fold)) for fold in folds if _people(run, fold).exists()]
     people = compare_people(SecondLooks.joined(looks), seen, limits, classes) if looks else None
-    sections = [section] if section else []
+    sections = [section]
     if people is not None:
         sections.append(people_section(people))
     return LabelsJudged(suspects=found, people=people, sections=tuple(sections))
