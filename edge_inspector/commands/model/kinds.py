@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Learn, write the model folders, and say what they find on each other's pictures."""
     with training_libraries():
-        from edge_inspector.training.learning.kinds import CELL, CLASS, FEWEST, MaterialEye, Kind, learn, write_net
+        from edge_inspector.training.learning.kinds import CELL, CLASS, FEWEST, Kind, MaterialEye, learn, write_net
     pictures = _pictures(given.pictures, FEWEST)
     models = given.models or models_dir()
     targets = {name: models / f"{given.name}-{name}-{given.version}" for name in pictures}

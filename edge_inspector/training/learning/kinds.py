@@ -48,15 +48,19 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """The clusters of one kind: a distance is the length of `whitening` [n, F, F] times a cell, less `offset`."""
+    """The clusters of one kind: a distance is the length of `whitening` [n, F, F] times a cell, less `offset`.
+
+    Its square is more by the `rarity` of the cluster [n].
+    """
 
     whitening: Floats
     offset: Floats
+    rarity: Floats
 
     def distance(self, cells: Floats) -> Floats:
         """How far each cell [n, F] is from the nearest cluster."""
         each = np.einsum("cij,nj->nci", self.whitening, cells) - self.offset
-        return np.asarray(np.sqrt((each**2).sum(axis=2)).min(axis=1), np.float32)
+        return np.asarray(np.sqrt(((each**2).sum(axis=2) + self.rarity).min(axis=1)), np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,10 +144,15 @@ def _clusters(pictures: Iterable[Floats]) -> Clusters:
             ]
         )
     nearest = _nearest(rows / scale, centres)
-    found = [_spread(rows[nearest == at]) for at in range(len(centres)) if (nearest == at).sum() > 2 * rows.shape[1]]
-    whitening, middles = zip(*found, strict=True)
+    large = [at for at in range(len(centres)) if (nearest == at).sum() > 2 * rows.shape[1]]
+    whitening, middles = zip(*(_spread(rows[nearest == at]) for at in large), strict=True)
     offset = [turn @ middle for turn, middle in zip(whitening, middles, strict=True)]
-    return Clusters(np.array(whitening, np.float32), np.array(offset, np.float32))
+    # As in a mixture of Gaussians: a wide cluster of few cells, such as veins and rims, is no excuse for a whole area.
+    share = np.array([np.mean(nearest == at) for at in large])
+    rarity = -2.0 * np.log(share) - 2.0 * np.array([np.linalg.slogdet(turn)[1] for turn in whitening])
+    return Clusters(
+        np.array(whitening, np.float32), np.array(offset, np.float32), (rarity - rarity.min()).astype(np.float32)
+    )
 
 
 def _apart(rows: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -177,13 +186,14 @@ def write_net(kind: Kind, shape: tuple[int, int, int], path: Path) -> None:
     """Write the same as a net with the class `wrong-material`: probability 0.5 at `kind.level`."""
     model = _features(shape)
     graph, writer = model.graph, Writer("kind")
-    lengths = []
-    for turn, offset in zip(kind.clusters.whitening, kind.clusters.offset, strict=True):
+    squares = []
+    known = kind.clusters
+    for turn, offset, rarity in zip(known.whitening, known.offset, known.rarity, strict=True):
         weights = writer.constant(turn[:, :, np.newaxis, np.newaxis])
-        lengths.append(
-            writer("ReduceL2", writer("Conv", "features", weights, writer.constant(-offset)), axes=[1], keepdims=1)
-        )
-    nearest = writer("Min", *lengths) if len(lengths) > 1 else lengths[0]
+        turned = writer("Conv", "features", weights, writer.constant(-offset))
+        square = writer("ReduceSumSquare", turned, axes=[1], keepdims=1)
+        squares.append(writer("Add", square, writer.constant(rarity)))
+    nearest = writer("Sqrt", writer("Min", *squares) if len(squares) > 1 else squares[0])
     around = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [1, 1]}
     least = writer("Neg", writer("MaxPool", writer("Neg", nearest), **around))
     whole = writer("MaxPool", least, **around)
