@@ -29,7 +29,7 @@ from edge_inspector.simulation.tiles import TileLine
 from edge_inspector.training.data.index_file import Row, read_index
 from edge_inspector.training.data.rendered import TILE_LINE
 from edge_inspector.training.judging.hygiene import Opinions
-from edge_inspector.training.judging.suspects import Suspect, suspects
+from edge_inspector.training.judging.suspects import NAMED_FROM, Suspect, suspects
 
 _GOAL: Final = 0.5
 _PLANKS, _SEEDS = 480, 10
@@ -150,7 +150,7 @@ def _ranked(run: Path, classes: Sequence[str]) -> list[Suspect]:
 
 
 def _tell(found: Sequence[Suspect], planted: dict[str, str]) -> None:
-    named = [each for each in found if each.sure >= 0.5]
+    named = [each for each in found if each.sure >= NAMED_FROM]
     hits = sum(each.name in planted for each in named)
     print(
         f"named: {len(named)}, of these planted {hits}: precision {hits / max(1, len(named)):.3f}, "
