@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,13 +78,17 @@ class Bound:
         return 1 + self.bend + self.doubt
 
 
+Called = Literal["", "good", "defect"]
+"""What the PLC says a part is. "" if it says nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trigger:
     """A part was announced: its number, and the raw 32-bit count latched at the photo-eye.
 
     If the count is not `latched`, the part was at the photo-eye at `at_ns`, to `error_ns` before or after. `at_ns` is
     also given if the announcement says itself when it was made. `part_id` is the announcer's own name of the part.
-    `lost`: the announcer knows only that there was a part.
+    `lost`: the announcer knows only that there was a part. `called`: what the part is known to be. It judges nothing.
     """
 
     part_seq: int
@@ -95,6 +100,7 @@ class Trigger:
     error_ns: int = 0
     part_id: str = ""
     lost: bool = False
+    called: Called = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +346,8 @@ class Part:
     missed its views. The station learned of the part at `announced_ns`. At `unseen_ns` the PLC did not show it yet.
     Before `not_before_ns` it was not at the photo-eye (0: not known). `recipe_id` is the recipe in force at the
     trigger, and this recipe judges the part. `run` separates numberings of parts under one `plc_boot_id`.
-    `error_counts` bounds the error of `trigger_count`: 0 if it was latched. `part_id` is the announcer's own name.
+    `error_counts` bounds the error of `trigger_count`: 0 if it was latched. `part_id` is the announcer's own name, and
+    `called` what it says of the part.
     """
 
     part_seq: int
@@ -357,6 +364,7 @@ class Part:
     run: int = 0
     error_counts: float = 0.0
     part_id: str = ""
+    called: Called = ""
 
     @property
     def run_key(self) -> tuple[int, int]:

@@ -12,7 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from edge_inspector.commands.arguments import add_period, whole
+from edge_inspector.commands.arguments import add_period, positive, whole
+from edge_inspector.commands.calibrate_grades import calibrate_grades
 from edge_inspector.commands.changes import login, write_down
 from edge_inspector.commands.judge import PictureJudge, add_model, expected_of, pictures_in
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
@@ -76,6 +77,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write", action="store_true", help="save the limits as a new version of the recipe, which is not yet in force"
     )
+    parser.add_argument(
+        "--graded",
+        type=Path,
+        metavar="LIST",
+        help="learn grade limits instead, from a CSV file with the columns image and grade: a letter from A, or reject",
+    )
+    parser.add_argument(
+        "--too-good-cost",
+        type=positive,
+        default=1.0,
+        metavar="N",
+        help="with --graded: a grade that is too good counts as so many that are too bad (default: 1)",
+    )
     parser.add_argument("--good", type=Path, metavar="FOLDER", help="pictures of good parts, one of each part")
     parser.add_argument("--bad", type=Path, metavar="FOLDER", help="pictures of bad parts")
     parser.add_argument(
@@ -105,7 +119,9 @@ class _ReadParts:
 def run(given: argparse.Namespace) -> int:
     """Read the parts, and print what their limits are and what these promise."""
     promise = RejectPromise(given.false_rejects, given.confidence)
-    if given.good is not None:
+    if given.graded is not None:
+        calibrate_grades(given)
+    elif given.good is not None:
         _of_pictures(given, promise)
     else:
         _of_station(given, promise)

@@ -18,8 +18,9 @@ from edge_inspector.codes import Decision, Reason
 from edge_inspector.commands.arguments import add_runtime, positive
 from edge_inspector.drivers import load_driver
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
-from edge_inspector.inspection.decision import beyond_limits
+from edge_inspector.inspection.decision import beyond_limits, grade_of
 from edge_inspector.inspection.defects import level
+from edge_inspector.inspection.mask_watch import told_of
 from edge_inspector.inspection.picture import fault_of, picture_figures
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe, read_recipe
 from edge_inspector.inspection.view import Look
@@ -89,6 +90,8 @@ def run(given: argparse.Namespace) -> int:
             wrong.append(name)
         print(_line(found, "" if not wrong or wrong[-1] != name else _wanted(defective=expected[name])), flush=True)
     print(", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
+    for what in judge.doubts():
+        print(f"WARN: {what}")
     if expected:
         print("\n".join(_summary(expected, wrong)))
     return 1 if wrong else 0
@@ -114,6 +117,7 @@ class PictureJudge:
         _refuse_unknown(path, recipe, self.model)
         self.criteria = Criteria(recipe, _limits(recipe, self.model, given.mm_per_px))
         self._scale = dict.fromkeys(recipe.views, given.mm_per_px)
+        self._values: set[int] = set()
 
     def __call__(self, name: str, path: Path, out: Path | None) -> JudgedPicture:
         """Judge one file. With `out`, write it with its defects outlined."""
@@ -124,13 +128,20 @@ class PictureJudge:
         if out is not None:
             target = out / f"{name.replace('/', '_')}.png"
             _write_outlined(target, found.image, found.mask, self.model, limits=limits)
-        rejected = beyond_limits(list(defects), limits)
+        grades = self.criteria.recipe.grades
+        beyond = beyond_limits(list(defects), limits)
+        rejected = beyond or not grade_of(defects, grades)
         if failure is not Reason.NONE and not rejected:
             return JudgedPicture(name=name, decision=Decision.NOT_INSPECTED, why=str(failure), defects=defects)
-        why = _deciding(defects, limits) if rejected else ""
-        return JudgedPicture(
-            name=name, decision=Decision.REJECT if rejected else Decision.ACCEPT, why=why, defects=defects
-        )
+        if rejected:
+            why = _deciding(defects, limits) if beyond else "it fits no grade of the recipe"
+            return JudgedPicture(name=name, decision=Decision.REJECT, why=why, defects=defects)
+        why = f"grade {grade_of(defects, grades)}" if grades else ""
+        return JudgedPicture(name=name, decision=Decision.ACCEPT, why=why, defects=defects)
+
+    def doubts(self) -> Iterator[str]:
+        """Why what the model says may mean nothing: its graph, and the values of all masks so far."""
+        yield from filter(None, (self.model.blind, self.model.doubt, told_of(self._values) if self._values else ""))
 
     def look_at(self, path: Path, criteria: Criteria) -> LookedAt | str:
         """What one file shows by these limits, or why it is not judged."""
@@ -142,6 +153,7 @@ class PictureJudge:
         if fault is not None:
             return f"the picture is {fault}"
         mask: Image = self._segmenter.segment([image])[0]
+        self._values.update(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
         frame = Frame(criteria.recipe.views[0], 1, 0, exposure_ns=0, received_ns=0, image=image)
         look = Look(lambda: [criteria], self.model, self._scale, self._scale)
         return LookedAt(image, mask, look(frame, mask, begun_ns=0, inference_ns=0))

@@ -28,6 +28,8 @@ STATUS_ALARM = 1 << 4
 STATUS_OFF = 1 << 5
 
 TRIGGER_ANSWERED = 1 << 0
+TRIGGER_GOOD = 1 << 1
+TRIGGER_BAD = 1 << 2
 VERDICT_REJECTS = 1 << 0
 
 _FORMATS = {"USINT": "B", "UINT": "H", "WORD": "H", "DINT": "i", "UDINT": "I", "REAL": "f"}
@@ -101,7 +103,7 @@ TRIGGER = Record(
     16,
     Field("part_seq", "UDINT", "number of the part, from 1. The slot is part_seq mod 16"),
     Field("count", "DINT", "encoder count latched when the part's leading edge met the photo-eye"),
-    Field("flags", "WORD", "bit 0 answered: a verdict for this part was consumed"),
+    Field("flags", "WORD", "bit 0 answered: a verdict for this part was consumed. Bit 1 known good, bit 2 known bad"),
 )
 EDGE_HEADER = Record(
     "EdgeHeader",

@@ -9,7 +9,7 @@ from edge_inspector.errors import LayoutError
 from edge_inspector.plc import blocks
 from edge_inspector.plc.blocks import DB_PLC, PLC_HEADER, TRIGGER
 from edge_inspector.plc.wire import Advice
-from edge_inspector.records import PlcInput, Trigger
+from edge_inspector.records import Called, PlcInput, Trigger
 
 _TORN_READS = 5  # a read may meet the PLC while it writes. This many in a row mean another layout
 
@@ -67,6 +67,13 @@ class Reader:
         return LayoutError(f"{self._where}: the words of 32-bit values are swapped ({seen}): {self._advice.words}")
 
 
+def called(*, good: bool, bad: bool) -> Called:
+    """What two bits say of a part. Both at once say nothing."""
+    if good == bad:
+        return ""
+    return "good" if good else "defect"
+
+
 def _triggers(raw: bytes) -> dict[int, dict[str, Any]]:
     """The decoded slots by slot number, without those that are damaged or were never written."""
     found = {
@@ -90,7 +97,14 @@ def _in_place(numbers: dict[int, int]) -> bool:
 def _ring(slots: Iterable[dict[str, Any]], newest: int) -> tuple[Trigger, ...]:
     """The triggers up to the newest one, oldest first. A slot may show one that the header does not know yet."""
     return tuple(
-        Trigger(found["part_seq"], found["count"], bool(found["flags"] & blocks.TRIGGER_ANSWERED))
+        Trigger(
+            found["part_seq"],
+            found["count"],
+            bool(found["flags"] & blocks.TRIGGER_ANSWERED),
+            called=called(
+                good=bool(found["flags"] & blocks.TRIGGER_GOOD), bad=bool(found["flags"] & blocks.TRIGGER_BAD)
+            ),
+        )
         for found in sorted(slots, key=lambda found: int(found["part_seq"]))
         if newest - blocks.TRIGGER_SLOTS < found["part_seq"] <= newest
     )

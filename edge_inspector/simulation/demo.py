@@ -77,6 +77,7 @@ class Demo:
         self.ports = {name: free_port() for name in ("plc", "broker", "web", "other")}
         self.station_ports = dict(self.ports)  # the addresses in the station file, where a proxy may stand in between
         self.daemon_environment: dict[str, str] = {}
+        self.daemon_command = "run"
         self.broker_lines: tuple[str, ...] = ("allow_anonymous true",)
         self.kind = KINDS[options.line] if options.line else None
         self.lanes = options.cameras or (len(self.kind.views) if self.kind else 1 if options.frames else 4)
@@ -300,7 +301,7 @@ class Demo:
     def _start_daemon(self) -> subprocess.Popen[bytes]:
         with (self.folder / "daemon.log").open("a") as log:
             daemon = subprocess.Popen(
-                [*self.program, "run", str(self.folder / "station.toml")],
+                [*self.program, self.daemon_command, str(self.folder / "station.toml")],
                 stderr=log,
                 stdout=log,
                 start_new_session=True,

@@ -44,6 +44,7 @@ class SimulatedTrigger:
     part_seq: int
     count: int
     answered: bool = False
+    mark: int = 0
 
 
 @dataclass(slots=True)
@@ -86,6 +87,7 @@ class PlcProgram:
         self.missing_verdicts = 0
         self.recipe_id = 0
         self.control = blocks.CONTROL_ENABLE | blocks.CONTROL_LINE_RUNNING
+        self.mark = 0  # TRIGGER_GOOD or TRIGGER_BAD of the parts that pass now, as a key switch says
         self._edge_status = 0
         self._gate_counts = gate_counts
         self._edge_heartbeat = (0, -EDGE_DEAD_NS)
@@ -93,7 +95,9 @@ class PlcProgram:
     def photo_eye(self, count: int) -> int:
         """A leading edge, latched at `count`. Returns the part's number."""
         self.trigger_seq += 1
-        self.triggers[self.trigger_seq % blocks.TRIGGER_SLOTS] = SimulatedTrigger(self.trigger_seq, count)
+        self.triggers[self.trigger_seq % blocks.TRIGGER_SLOTS] = SimulatedTrigger(
+            self.trigger_seq, count, mark=self.mark
+        )
         self.tracked.append(Tracked(self.trigger_seq, count))
         return self.trigger_seq
 
@@ -147,7 +151,7 @@ class PlcProgram:
         self.heartbeat = (self.heartbeat + 1) & 0xFFFFFFFF
         for slot, trigger in self.triggers.items():
             at = DB_PLC.offset(TRIGGER, slot)
-            flags = blocks.TRIGGER_ANSWERED if trigger.answered else 0
+            flags = trigger.mark | (blocks.TRIGGER_ANSWERED if trigger.answered else 0)
             db_plc[at : at + TRIGGER.size] = TRIGGER.pack(part_seq=trigger.part_seq, count=trigger.count, flags=flags)
         db_plc[: PLC_HEADER.size] = PLC_HEADER.pack(
             layout_version=blocks.LAYOUT_VERSION,
@@ -250,7 +254,8 @@ class SimulatedPlc:
             part_seq = self._program.photo_eye(count)
             self._cameras.photo_eye(count)
             self._world_part[part_seq] = self._next
-            self._log("trigger", part_seq=part_seq, part=self._next, count=count, at_ns=self._next_ns)
+            mark = {"mark": self._program.mark} if self._program.mark else {}
+            self._log("trigger", part_seq=part_seq, part=self._next, count=count, at_ns=self._next_ns, **mark)
             self._next += 1
             self._next_ns = self._eye_ns()
         self._fire_cameras(now)
@@ -278,11 +283,12 @@ class SimulatedPlc:
         return self._line.raw_count(self._line.eye_mm(self._next), self._zero)
 
     def _obey(self) -> None:
-        """Apply the settings of the operator at the PLC's panel, from a file: recipe_id and the bits of control."""
+        """Apply what the operator set at the PLC's panel, from a file: recipe_id, the bits of control, the mark."""
         if self._panel.exists() and self._panel.stat().st_mtime_ns != self._panel_ns:
             self._panel_ns = self._panel.stat().st_mtime_ns
             told = json.loads(self._panel.read_text())
             self._program.recipe_id, self._program.control = told["recipe_id"], told["control"]
+            self._program.mark = told.get("mark", 0)
 
     def _consume(self, now: int) -> None:
         was_alive, was_ready = self._program.edge_alive, self._program.edge_ready

@@ -20,7 +20,7 @@ from edge_inspector.store.database import insertion, is_damaged, micros, open_da
 from edge_inspector.store.presence import Presence
 from edge_inspector.store.results_file import MIGRATIONS
 from edge_inspector.store.retention import AHEAD, SETTLED, Stamps
-from edge_inspector.store.rows import defect_row
+from edge_inspector.store.rows import BY_PLC, defect_row
 
 _LARGEST = 2**63 - 1  # a camera may number its frames beyond the range of SQLite
 _ALWAYS = 2**62
@@ -92,7 +92,11 @@ class ResultsWriter:
         """
         with self._disk(), self._db:
             new = [(part_id, entry) for entry in entries if (part_id := self._add(entry))]
-            for table, rows_of in (("views", _view_rows), ("defects", _defect_rows)):  # in one call for all parts
+            for table, rows_of in (
+                ("views", _view_rows),
+                ("defects", _defect_rows),
+                ("labels", _label_rows),
+            ):  # in one call for all parts
                 self._insert(table, [{"part_id": part_id} | row for part_id, entry in new for row in rows_of(entry)])
             self._db.executemany(
                 "INSERT OR IGNORE INTO deliveries (part_id, link, delivered_ns)"
@@ -246,6 +250,14 @@ def _view_rows(entry: StoredVerdict) -> list[dict[str, Any]]:
 
 def _defect_rows(entry: StoredVerdict) -> list[dict[str, Any]]:
     return [defect_row(defect) for defect in entry.verdict.defects]
+
+
+def _label_rows(entry: StoredVerdict) -> list[dict[str, Any]]:
+    """The mark that the PLC gave the part, if any. A person may still say otherwise: the newest label counts."""
+    if not entry.verdict.part.called:
+        return []
+    said = {"camera": "", "label": entry.verdict.part.called, "defect_class": "", "user": BY_PLC}
+    return [{**said, "utc_us": micros(entry.utc)}]
 
 
 def _view_row(placed: PlacedView, entry: StoredVerdict) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from edge_inspector.store.pictures import StoredPicture
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+BY_PLC: Final = "plc"
+"""Who marked a part that the PLC knew."""
 LabelKind = Literal["good", "defect", "unsure"]
 _WORST_FIRST: Final[tuple[LabelKind, ...]] = ("defect", "unsure")
 Row = TypeVar("Row", bound="DataclassInstance")

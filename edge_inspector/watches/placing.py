@@ -170,6 +170,7 @@ class Placing:
             recipe_id=announced.recipe_id,
             run=announced.run,
             part_id=trigger.part_id,
+            called=trigger.called,
         )
         if lost:
             return nowhere

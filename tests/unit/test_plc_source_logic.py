@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from support.scl import Place, Source
 
 from edge_inspector.codes import Reason
-from edge_inspector.plc.blocks import DB_EDGE, DB_PLC, EDGE_HEADER, ENCODER, PLC_HEADER, TRIGGER, VERDICT, wrap32
+from edge_inspector.plc.blocks import (
+    DB_EDGE,
+    DB_PLC,
+    EDGE_HEADER,
+    ENCODER,
+    PLC_HEADER,
+    TRIGGER,
+    TRIGGER_BAD,
+    TRIGGER_GOOD,
+    VERDICT,
+    wrap32,
+)
 from edge_inspector.plc.seal import sealed
 from edge_inspector.simulation.plc import PlcProgram
 
@@ -83,6 +94,8 @@ class Both:
             "reset": False,
             "line_running": True,
             "challenge": False,
+            "known_good": False,
+            "known_bad": False,
         }
         self.rejected_all = self.out["reject_all"]
         self.out = self.source.cycle("EdgeInspector_DB", **(given_ | inputs))
@@ -456,6 +469,17 @@ def test_the_encoders_record_and_the_control_bits_are_what_the_caller_gave(both:
     header = PLC_HEADER.unpack(both.db_plc[: PLC_HEADER.size])
     assert header is not None
     assert header["control"] == 5
+
+
+def test_parts_that_pass_are_marked_as_the_key_switch_says(both: Both) -> None:
+    for mark, inputs in ((TRIGGER_GOOD, {"known_good": True}), (TRIGGER_BAD, {"known_bad": True}), (0, {})):
+        both.mirror.mark = mark
+        both.header()
+        both.scan(edge=1, moved=500, **inputs)
+        both.agree()
+    both.verdict(1)
+    both.scan(known_bad=True)
+    both.agree()
 
 
 def test_the_next_count_to_fire_at_is_the_nearest_of_all_wherever_its_part_is_kept(both: Both) -> None:

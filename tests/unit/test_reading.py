@@ -3,7 +3,7 @@
 import pytest
 
 from edge_inspector.errors import LayoutError
-from edge_inspector.plc.blocks import DB_PLC, PLC_HEADER, TRIGGER, TRIGGER_ANSWERED
+from edge_inspector.plc.blocks import DB_PLC, PLC_HEADER, TRIGGER, TRIGGER_ANSWERED, TRIGGER_BAD, TRIGGER_GOOD
 from edge_inspector.plc.reading import Reader
 from edge_inspector.plc.wire import Advice
 from edge_inspector.plc.word_order import turned
@@ -75,6 +75,27 @@ def test_a_trigger_says_whether_it_was_answered() -> None:
     heard = reader().read(bytes(raw), 0)
     assert heard is not None
     assert [each.answered for each in heard.triggers] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (0, ""),
+        (TRIGGER_GOOD, "good"),
+        (TRIGGER_BAD | TRIGGER_ANSWERED, "defect"),
+        (TRIGGER_GOOD | TRIGGER_BAD, ""),
+        (0xFFF8, ""),
+    ],
+)
+def test_a_trigger_says_what_the_part_is_known_to_be(flags: int, said: str) -> None:
+    raw = bytearray(block(1))
+    at = DB_PLC.offset(TRIGGER, 1)
+    trigger = TRIGGER.unpack(bytes(raw[at : at + TRIGGER.size]))
+    assert trigger is not None
+    raw[at : at + TRIGGER.size] = TRIGGER.pack(**trigger | {"flags": flags})
+    heard = reader().read(bytes(raw), 0)
+    assert heard is not None
+    assert [each.called for each in heard.triggers] == [said]
 
 
 def test_triggers_that_the_header_does_not_speak_of_are_left_out() -> None:

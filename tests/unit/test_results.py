@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,19 @@ def test_a_part_comes_back_whole(writer: ResultsWriter, path: Path) -> None:
         ("broker", 2_060_000_000),
     ]
     assert Results(path).part(row.id + 1) is None
+
+
+def test_a_part_that_the_plc_knows_is_marked_until_a_person_says_otherwise(writer: ResultsWriter, path: Path) -> None:
+    for seq, said in ((1, ""), (2, "good"), (3, "defect")):
+        known = verdict(seq)
+        writer.add([entry(replace(known, part=replace(known.part, called=said)))], [])
+    results = Results(path)
+    assert [story.called for seq in (1, 2, 3) if (story := results.part(seq)) is not None] == ["", "good", "defect"]
+    assert results.label(3, "", label="good", defect_class="", user="anna", utc=NOON)
+    story = results.part(3)
+    assert story is not None
+    assert story.called == "good"
+    assert [label.user for label in story.labels] == ["plc", "anna"]
 
 
 def test_an_unknown_position_and_no_views_are_kept_too(writer: ResultsWriter, path: Path) -> None:

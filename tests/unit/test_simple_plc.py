@@ -17,6 +17,14 @@ from edge_inspector.watches.rolls import RollByBit
 MS, S = 1_000_000, 1_000_000_000
 
 
+def test_parts_that_pass_while_a_bit_is_on_are_known_to_be_so() -> None:
+    found = PartNumbers(65536, 5.0, 10 * MS)
+    found.read(0, 7, S, S + MS, known="good")
+    found.read(1, 900, S + 20 * MS, S + 21 * MS, known="defect")
+    found.read(2, 1900, S + 500 * MS, S + 501 * MS)
+    assert [trigger.called for trigger in found.triggers] == ["defect", ""]
+
+
 @pytest.mark.parametrize(
     ("text", "area", "block", "start", "kind", "bit"),
     [

@@ -18,8 +18,10 @@ from edge_inspector.segmenters.manifest import Manifest, Precision, read_manifes
 from edge_inspector.training.data.folder import Image
 from edge_inspector.training.judging.evidence import Evidence, Predict, gather
 from edge_inspector.training.judging.figures import Figures, figures, human_level
+from edge_inspector.training.judging.label_report import people_section
 from edge_inspector.training.judging.likeness import unlike
 from edge_inspector.training.judging.limits import Cost, Limit, cheapest, confidences_with
+from edge_inspector.training.judging.people import SecondLookout, compare_people
 from edge_inspector.training.judging.report import write_evaluation_report
 from edge_inspector.training.judging.runtimes import blank, interleaved_ms, model_predictor
 from edge_inspector.training.judging.splits import Judged, limits_of, open_judged
@@ -62,6 +64,7 @@ def run(given: argparse.Namespace) -> int:
         print(f"WARN: {said}", flush=True)
     predict, info = model_predictor(given.model, given.precision, given.driver)
     values: set[int] = set()
+    lookout = SecondLookout(len(manifest.classes), info.stride)
     with Progress() as progress:
         progress.begin(f"judging {judged.count} parts of {judged.name}", judged.count)
         seen = gather(
@@ -70,6 +73,7 @@ def run(given: argparse.Namespace) -> int:
             stride=info.stride,
             parts=progress.counted(judged.parts()),
             confidences=confidences_with(limits),
+            watch=lookout,
         )
     found = figures(seen, manifest.classes, limits)
     (took,) = interleaved_ms([predict], blank(manifest))
@@ -80,6 +84,10 @@ def run(given: argparse.Namespace) -> int:
     people = human_level(judged.entries(), manifest.classes)
     if people:
         print("two annotators agree (IoU): " + _listed(people))
+    looks = lookout.looks()
+    beside = compare_people(looks, seen, limits, manifest.classes) if looks is not None else None
+    if beside is not None:
+        print("\n".join(beside.lines()))
     if given.cost:
         _print_cheapest(seen, manifest, limits, Cost(*given.cost))
     if not given.dry_run:
@@ -96,6 +104,7 @@ def run(given: argparse.Namespace) -> int:
             seen=seen,
             parts=judged.parts(),
             predict=predict,
+            about_labels=[people_section(beside)] if beside is not None else [],
         )
         print(f"report: {given.report}")
     return 0

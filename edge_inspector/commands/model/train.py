@@ -19,10 +19,11 @@ from edge_inspector.training.shipping.launchers import LAUNCHERS, job_of, write_
 _BY_DATA: Final = "(default: chosen from the data)"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, *, out_required: bool = True) -> None:
     """What to train, on what, and how."""
     parser.add_argument("data", metavar="DATA", help=DATA)
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder for the run")
+    where = "folder for the run" + ("" if out_required else " (default: runs/DATA-suspects)")
+    parser.add_argument("--out", type=Path, required=out_required, metavar="RUN", help=where)
     parser.add_argument(
         "--good-only",
         action="store_true",
@@ -189,7 +190,7 @@ def run(given: argparse.Namespace) -> int:
     if given.use_masks and not given.good_only:
         raise ConfigError([Fault("--use-masks", "belongs to --good-only. Without it masks are always learned")])
     if given.good_only and given.labels == "image":
-        raise ConfigError([Fault("--labels image", "does not go with --good-only, which reads no label: leave one out")])
+        raise ConfigError([Fault("--labels image", "does not go with --good-only. Leave out one of them")])
     task, order = train_good.good_order_of(given) if given.good_only else order_of(given)
     if given.launcher is not None:
         return _launch(given, len(order.folds(task)))

@@ -19,6 +19,7 @@ from edge_inspector.training.data.rendered import TILE_LINE
 from edge_inspector.training.data.survey import survey
 from edge_inspector.training.data.tasks import FolderTask, Reading, Task, open_task
 from edge_inspector.training.judging.limits import Cost
+from edge_inspector.training.judging.suspects import SUSPECTS, read_suspects, said_of, still_suspect
 from edge_inspector.training.learning.encoders import PUBLISHED
 from edge_inspector.training.learning.losses import Loss
 from edge_inspector.training.learning.train import Plan
@@ -56,7 +57,8 @@ def _choice(given: argparse.Namespace) -> Chosen:
     found = survey(folder)
     chosen = choose(found)
     found.refuse_too_large(given.learn_from, given.shrink or chosen.shrink)
-    print("\n".join([*found.said(), chosen.why]), flush=True)
+    known = still_suspect(read_suspects(folder.root / SUSPECTS), folder)
+    print("\n".join([*found.said(), *said_of(known, folder.root / SUSPECTS), chosen.why]), flush=True)
     return chosen
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from edge_inspector.codes import ErrorCode, Reason, StationState
 from edge_inspector.errors import CautionError, DeviceError
+from edge_inspector.plc.reading import called
 from edge_inspector.plc.simple.cells import CellReader, CellWriter, Number, PlcCell, PlcMemory
 from edge_inspector.plc.simple.numbering import PartNumbers
 from edge_inspector.plc.simple.settings import SimpleSettings
@@ -132,7 +133,10 @@ class SimpleLink:
         self._readings += 1
         count = reading.number("trigger_count")
         raw_count = None if count is None else self._settings.counts_of(count)
-        wrong = self._numbers.read(int(reading.values["trigger"]), raw_count, reading.asked_ns, reading.answered_ns)
+        known = called(good=bool(reading.values.get("good", 0)), bad=bool(reading.values.get("bad", 0)))
+        wrong = self._numbers.read(
+            int(reading.values["trigger"]), raw_count, reading.asked_ns, reading.answered_ns, known=known
+        )
         if wrong:
             self._run += 1
             self._waiting.clear()

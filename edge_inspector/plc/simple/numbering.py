@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from edge_inspector.plc.blocks import TRIGGER_SLOTS
-from edge_inspector.records import Trigger
+from edge_inspector.records import Called, Trigger
 
 _HASTE = 2.0  # the belt may be faster, and parts closer, than configured
 
@@ -28,10 +29,11 @@ class PartNumbers:
         self._raw: int | None = None
         self._asked_ns = 0
 
-    def read(self, raw: int, count: int | None, asked_ns: int, answered_ns: int) -> str:
+    def read(self, raw: int, count: int | None, asked_ns: int, answered_ns: int, *, known: Called = "") -> str:
         """Take one reading. Returns what is wrong with the numbers: then all parts from before are nobody's.
 
-        `count` is the encoder's count that the PLC latched with the newest part, if it latches.
+        `count` is the encoder's count that the PLC latched with the newest part, if it latches. `known` is what the new
+        parts are known to be.
         """
         before, since_ns = self._raw, self._asked_ns
         self._raw, self._asked_ns = raw, asked_ns
@@ -46,7 +48,8 @@ class PartNumbers:
         earliest_ns = since_ns - self._scan_ns
         for nth in range(new):
             self.newest += 1
-            self.triggers.append(self._trigger(count, (earliest_ns, answered_ns), is_last=nth == new - 1))
+            trigger = self._trigger(count, (earliest_ns, answered_ns), is_last=nth == new - 1)
+            self.triggers.append(replace(trigger, called=known))
         return ""
 
     def _begin(self, raw: int) -> None:

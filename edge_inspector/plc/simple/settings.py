@@ -15,7 +15,7 @@ from edge_inspector.errors import ConfigError
 from edge_inspector.plc.blocks import wrap32
 from edge_inspector.plc.simple.cells import BIT, Number, PlcCell
 
-_INPUTS = ("trigger", "trigger_count", "running", "alive", "enable", "challenge", "recipe", "taken")
+_INPUTS = ("trigger", "trigger_count", "running", "alive", "enable", "challenge", "good", "bad", "recipe", "taken")
 _OUTPUTS = ("heartbeat", "status")
 
 
@@ -66,6 +66,10 @@ class SimpleSettings(DriverSettings):
     """A bit that switches the inspection off while it is off."""
     challenge: str | None = None
     """A bit that begins a challenge when it goes on. Only with `challenge.plc_bit`."""
+    good: str | None = None
+    """A bit that is on while the parts at the photo-eye are known to be good. It marks them and judges nothing."""
+    bad: str | None = None
+    """A bit that is on while the parts at the photo-eye are known to be bad."""
     recipe: str | None = None
     """The number of the recipe that the line expects. 0: any."""
     result: SimpleResult

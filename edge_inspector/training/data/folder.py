@@ -13,7 +13,8 @@ Optional columns:
 - fold
 - part: several images can be views of one part
 - note: why the image is doubtful
-- mask2: the mask of a second annotator
+- mask2: the mask of a second annotator, empty where this one found nothing. Without the column, a folder `masks2` may
+  have them, under the names of `masks`
 
 An image with defects of several classes has one row for each class.
 """
@@ -45,9 +46,10 @@ _SEVERAL: Final = 4  # masks. So many cannot all be large by chance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledImage:
-    """One image. `marks` has (class index + 1, mask 0..255) per class. `second`: the same by another annotator.
+    """One image. `marks` has (class index + 1, mask 0..255) per class.
 
-    `labelled` has class index + 1 of each class that a label names, if the folder's masks are not needed.
+    `second`: the same by another annotator, who has `looked` and may have found nothing. `labelled` has class index + 1
+    of each class that a label names, if the folder's masks are not needed.
     """
 
     name: str
@@ -58,6 +60,7 @@ class LabelledImage:
     marks: tuple[tuple[int, Image], ...]
     second: tuple[tuple[int, Image], ...] = ()
     labelled: tuple[int, ...] = ()
+    looked: bool = False
 
     @property
     def classes(self) -> Image:
@@ -81,8 +84,8 @@ class LabelledImage:
 
     @property
     def second_classes(self) -> Image | None:
-        """The second annotator's class map, or None."""
-        return _painted(self.second, self.image.shape[:2]) if self.second else None
+        """The second annotator's class map, or None if nobody looked a second time."""
+        return _painted(self.second, self.image.shape[:2]) if self.second or self.looked else None
 
 
 def _painted(marks: tuple[tuple[int, Image], ...], shape: tuple[int, ...]) -> Image:
@@ -229,8 +232,9 @@ class Folder:
             defective=bool(bad),
             image=image if image.ndim == 3 else image[:, :, np.newaxis],
             marks=self._marks(bad, "mask", image.shape),
-            second=self._marks(bad, "mask2", image.shape),
             labelled=tuple(sorted({1 + self.classes.index(row["class"]) for row in bad})) if self._by_labels else (),
+            second=self._marks(rows, "mask2", image.shape),
+            looked=any(row.get("mask2") for row in rows),
         )
 
     def _marks(self, rows: Iterable[Row], column: str, shape: tuple[int, ...]) -> tuple[tuple[int, Image], ...]:
@@ -245,8 +249,20 @@ class Folder:
             if column == "mask" and not row.get("note") and not mask.any():
                 what = f"is empty, but {row['image']} is marked as defective: draw the defect, or write why in `note`"
                 raise ConfigError([Fault(row[column], what)])
-            found.append((1 + self.classes.index(row["class"]), mask))
+            if row["label"] == "1":
+                found.append((1 + self.classes.index(row["class"]), mask))
+            elif mask.any():
+                found.append((1 + self._only_class(row), mask))
         return tuple(found)
+
+    def _only_class(self, row: Row) -> int:
+        """The index of the class that a second annotator's defect on a good picture has, if there is but one."""
+        if len(self.classes) > 1:
+            what = (
+                f"shows a defect, but {row['image']} has label 0 and so no class: add a row with label 1, or a `note`"
+            )
+            raise ConfigError([Fault(row["mask2"], what)])
+        return 0
 
     def _refuse_inverted(self, entries: Iterable[LabelledImage]) -> None:
         """Raise ConfigError if every mask is mostly defect: then somebody has drawn the good areas."""

@@ -16,6 +16,8 @@ Masks: TypeAlias = Literal["needed", "optional", "ignored"]
 """What a folder's masks are for. With `ignored` their names are dropped, so that nothing can read one."""
 _MASK_COLUMNS: Final = ("mask", "mask2", "defect_px", "n_components")
 """The columns that name a mask, or were measured on one."""
+SECOND: Final = "masks2"
+"""The folder of a second annotator's masks, which have the names of those in `masks`."""
 
 
 def read_index(root: Path, masks: Masks = "needed") -> list[Row]:
@@ -39,6 +41,8 @@ def read_index(root: Path, masks: Masks = "needed") -> list[Row]:
     if masks == "ignored":
         rows = [{name: value for name, value in row.items() if name not in _MASK_COLUMNS} for row in rows]
     rows = [_completed(row) for row in rows]
+    if masks != "ignored":
+        rows = [_seconded(root, row) for row in rows]
     found = ((line, what) for line, row in enumerate(rows, 2) for what in _wrong(root, row, masks))
     faults = [Fault(f"{path}: line {line}", what) for line, what in found]
     faults += [Fault(str(path), what) for what in _contradictions(rows)]
@@ -59,6 +63,22 @@ def _completed(row: Row) -> Row:
         "label": label or str(int(kind.casefold() not in GOOD)),
         "split": row.get("split", ""),
     }
+
+
+def _seconded(root: Path, row: Row) -> Row:
+    """The row with the second annotator's mask, if there is one of this name in a folder `masks2`."""
+    folder, _, name = (row["mask"] or f"masks/{Path(row['image']).stem}.png").partition("/")
+    other = f"{SECOND}/{name}"
+    if "mask2" in row or folder != "masks" or not name or not _is_there(root / other):
+        return row
+    return {**row, "mask2": other}
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _columns_wanted(missing: Iterable[str], rows: list[Row]) -> str:

@@ -31,10 +31,12 @@ Seen: TypeAlias = list[tuple[object, ...]]
 
 @dataclass(frozen=True, slots=True)
 class TrueView:
-    """One frame of a part, with the class map of the true defects."""
+    """One frame of a part, with the class map of the true defects, and that of a second annotator if there is one."""
 
     image: Image
     classes: Image
+    name: str = ""
+    second: Image | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,10 @@ class TruePart:
     defective: bool
     views: list[TrueView]
     labelled: tuple[int, ...] = ()
+
+
+Watch: TypeAlias = Callable[[TruePart, Sequence[Image]], None]
+"""Gets each part and the masks of its views, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +122,11 @@ def entry_parts(entries: Iterable[LabelledImage]) -> Iterator[TruePart]:
     for name, views in parts.items():
         bad = any(view.defective for view in views)
         named = tuple(sorted({index - 1 for view in views for index in view.labelled}))
-        yield TruePart(name, views[0].group, bad, [TrueView(view.image, view.classes) for view in views], named)
+        yield TruePart(name, views[0].group, bad, [_true_view(view) for view in views], named)
+
+
+def _true_view(view: LabelledImage) -> TrueView:
+    return TrueView(view.image, view.classes, view.name, view.second_classes)
 
 
 def gather(
@@ -127,10 +137,20 @@ def gather(
     parts: Iterable[TruePart],
     confidences: Sequence[float] = CONFIDENCES,
     workers: int = 1,
+    watch: Watch | None = None,
 ) -> Evidence:
-    """Run a model over parts. `confidences` must rise. `predict` is called by so many `workers` at the same time."""
+    """Run a model over parts. `confidences` must rise. `predict` is called by so many `workers` at the same time.
+
+    `watch` is called by the same workers.
+    """
     return gather_each(
-        [predict], classes=classes, stride=stride, parts=parts, confidences=confidences, workers=workers
+        [predict],
+        classes=classes,
+        stride=stride,
+        parts=parts,
+        confidences=confidences,
+        workers=workers,
+        watch=watch,
     )[0]
 
 
@@ -142,6 +162,7 @@ def gather_each(
     parts: Iterable[TruePart],
     confidences: Sequence[float] = CONFIDENCES,
     workers: int = 1,
+    watch: Watch | None = None,
 ) -> list[Evidence]:
     """Run several models, or one on several runtimes, over the same parts. Each part is read only once.
 
@@ -150,7 +171,8 @@ def gather_each(
 
     def seen_by_each(part: TruePart) -> Seen:
         return [
-            _seen(predict, classes=classes, stride=stride, part=part, confidences=confidences) for predict in predicts
+            _seen(predict, classes=classes, stride=stride, part=part, confidences=confidences, watch=watch)
+            for predict in predicts
         ]
 
     rows = list(_in_order(seen_by_each, parts, workers))
@@ -192,19 +214,27 @@ def _tabled(seen: list[tuple[object, ...]], confidences: Sequence[float]) -> Evi
 
 
 def _seen(
-    predict: Predict, *, classes: int, stride: int, part: TruePart, confidences: Sequence[float]
+    predict: Predict,
+    *,
+    classes: int,
+    stride: int,
+    part: TruePart,
+    confidences: Sequence[float],
+    watch: Watch | None,
 ) -> tuple[object, ...]:
     shape = (classes, len(confidences))
     areas, overlap, union = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     peaks, present, size = np.zeros(classes), np.zeros(classes, np.bool_), 0.0
     binary = np.zeros(3)
     present[list(part.labelled)] = True
-    for view in part.views:
-        mask = predict(view.image)
+    masks = [predict(view.image) for view in part.views]
+    if watch is not None:
+        watch(part, masks)
+    for view, mask in zip(part.views, masks, strict=True):
         planes = truth_planes(view.classes, classes, stride)
         present |= planes.any(axis=(1, 2))
         flawed = planes.any(axis=0)
-        size = max(size, _largest(np.asarray(flawed, np.uint8)) * stride**2)
+        size = max(size, largest_region(np.asarray(flawed, np.uint8)) * stride**2)
         found = mask.max(axis=0) >= 0.5 * 255.0
         drawn = not part.labelled or bool(flawed.any())  # a label alone says nothing about the pixels
         if drawn:
@@ -243,10 +273,11 @@ def _regions(
         binary = probability >= confidence * 255.0
         union[level] += int(np.count_nonzero(binary | truth))
         overlap[level] += int(np.count_nonzero(binary & truth))
-        largest[level] = _largest(binary.astype(np.uint8))
+        largest[level] = largest_region(binary.astype(np.uint8))
     return largest
 
 
-def _largest(binary: Image) -> float:
+def largest_region(binary: Image) -> float:
+    """Pixels of the largest region (8-connectivity)."""
     stats = cv2.connectedComponentsWithStats(binary, connectivity=8)[2]
     return float(stats[1:, cv2.CC_STAT_AREA].max()) if len(stats) > 1 else 0.0

@@ -41,8 +41,18 @@ def write_shown(run: Path, draw: Callable[[], TrainingSample]) -> None:
         draft.write_bytes(bytes(cv2.imencode(".png", sheet)[1]))
 
 
-def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit], parts: Iterable[TruePart]) -> None:
-    """Write `report.html` of a finished run: its data and settings, the held-out results, the worst mistakes."""
+def write_run_report(
+    run: Path,
+    classes: Sequence[str],
+    limits: Sequence[Limit],
+    parts: Iterable[TruePart],
+    *,
+    about_labels: Sequence[str] = (),
+) -> None:
+    """Write `report.html` of a finished run: its data and settings, the held-out results, the worst mistakes.
+
+    `about_labels` are the sections about its labels. They come first, because wrong labels make the rest wrong.
+    """
     seen = Evidence.load(run / "held-out.npz")
     curves = {
         path.name.removesuffix(".losses.json"): json.loads(path.read_text(encoding="utf-8"))["loss"]
@@ -50,14 +60,15 @@ def write_run_report(run: Path, classes: Sequence[str], limits: Sequence[Limit],
     }
     elsewhere = json.loads((run / "figures.json").read_text(encoding="utf-8"))["elsewhere"]
     body = [
-        _section("Settings", _table(json.loads((run / "run.json").read_text(encoding="utf-8")).items())),
-        _section("Training patches", _embedded((run / SHOWN_FILE).read_bytes())),
-        _section("Loss", _plot(lambda axes: _draw_losses(axes, curves))),
+        *about_labels,
+        section("Settings", _table(json.loads((run / "run.json").read_text(encoding="utf-8")).items())),
+        section("Training patches", _embedded((run / SHOWN_FILE).read_bytes())),
+        section("Loss", _plot(lambda axes: _draw_losses(axes, curves))),
         *_judgement(seen, classes, limits),
-        *([_section("On each fold, with limits chosen on the others", _table(elsewhere.items()))] if elsewhere else []),
-        _section("Worst mistakes, held out", _pictures(seen, limits, parts, None)),
+        *([section("On each fold, with limits chosen on the others", _table(elsewhere.items()))] if elsewhere else []),
+        section("Worst mistakes, held out", _pictures(seen, limits, parts, None)),
     ]
-    _write(run / "report.html", f"Training run {run.name}", body)
+    write_page(run / "report.html", f"Training run {run.name}", body)
 
 
 def write_evaluation_report(
@@ -69,10 +80,15 @@ def write_evaluation_report(
     seen: Evidence,
     parts: Iterable[TruePart],
     predict: Predict,
+    about_labels: Sequence[str] = (),
 ) -> None:
     """Write a page on one model and one split. Pictures show the truth in green and the model's result in red."""
-    body = [*_judgement(seen, classes, limits), _section("Worst mistakes", _pictures(seen, limits, parts, predict))]
-    _write(path, title, body)
+    body = [
+        *about_labels,
+        *_judgement(seen, classes, limits),
+        section("Worst mistakes", _pictures(seen, limits, parts, predict)),
+    ]
+    write_page(path, title, body)
 
 
 def _judgement(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit]) -> list[str]:
@@ -83,9 +99,9 @@ def _judgement(seen: Evidence, classes: Sequence[str], limits: Sequence[Limit]) 
         for name, limit in zip(classes, limits, strict=True)
     ]
     return [
-        _section("Figures", _table(rows)),
-        _section("Limits", _table(chosen)),
-        _section(
+        section("Figures", _table(rows)),
+        section("Limits", _table(chosen)),
+        section(
             "Recall by false rejects, all areas scaled by one factor",
             _plot(lambda axes: _draw_trade(axes, seen, limits)),
         ),
@@ -138,34 +154,37 @@ def _pictures(seen: Evidence, limits: Sequence[Limit], parts: Iterable[TruePart]
 
 
 def _labelled(sample: TrainingSample) -> Image:
-    plain = _coloured(sample.image)
-    both = np.vstack([plain, _outlined(plain, sample.classes > 0, (0, 200, 0))])
+    plain = coloured(sample.image)
+    both = np.vstack([plain, outlined(plain, sample.classes > 0, (0, 200, 0))])
     return np.asarray(cv2.copyMakeBorder(both, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255)), np.uint8)
 
 
-def _coloured(image: Image) -> Image:
+def coloured(image: Image) -> Image:
+    """The picture with three channels."""
     return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
 
 
 def _picture(part: TruePart, predict: Predict | None) -> str:
     panels = []
     for view in part.views[:4]:
-        panel = _outlined(_coloured(view.image), view.classes > 0, (0, 200, 0))
+        panel = outlined(coloured(view.image), view.classes > 0, (0, 200, 0))
         if predict is not None:
             mask = np.asarray(predict(view.image).max(axis=0))
             grown = cv2.resize(mask, view.classes.shape[::-1], interpolation=cv2.INTER_NEAREST)
-            panel = _outlined(panel, np.asarray(grown) >= 128, (0, 0, 255))
-        panels.append(f'<img src="{_source(_png(panel))}" alt="">')
+            panel = outlined(panel, np.asarray(grown) >= 128, (0, 0, 255))
+        panels.append(f'<img src="{embedded_source(small_png(panel))}" alt="">')
     what = "escaped" if part.defective else "false reject"
     return f"<figure>{''.join(panels)}<figcaption>{what}: {html.escape(part.name)}</figcaption></figure>"
 
 
-def _outlined(panel: Image, mask: Any, colour: tuple[int, int, int]) -> Image:
+def outlined(panel: Image, mask: Any, colour: tuple[int, int, int]) -> Image:
+    """A copy of a colour picture with the regions of a mask outlined."""
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return np.asarray(cv2.drawContours(np.ascontiguousarray(panel).copy(), outlines, -1, colour, 1), np.uint8)
 
 
-def _png(image: Image) -> bytes:
+def small_png(image: Image) -> bytes:
+    """The picture as PNG, at most 420 pixels long."""
     longest = max(image.shape[:2])
     if longest > 420:
         size = tuple(max(1, round(side * 420 / longest)) for side in image.shape[1::-1])
@@ -174,10 +193,11 @@ def _png(image: Image) -> bytes:
 
 
 def _embedded(png: bytes) -> str:
-    return f'<img src="{_source(png)}" alt="">'
+    return f'<img src="{embedded_source(png)}" alt="">'
 
 
-def _source(png: bytes) -> str:
+def embedded_source(png: bytes) -> str:
+    """A PNG as the address of an image in the page itself."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
@@ -196,11 +216,13 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _section(title: str, content: str) -> str:
+def section(title: str, content: str) -> str:
+    """A heading with what belongs to it."""
     return f"<h2>{html.escape(title)}</h2>{content}"
 
 
-def _write(path: Path, title: str, body: Iterable[str]) -> None:
+def write_page(path: Path, title: str, body: Iterable[str]) -> None:
+    """Write one HTML file that needs no other."""
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
     page = f"<h1>{html.escape(title)}</h1>{''.join(body)}"
     path.write_text(f'<!doctype html><html lang="en"><head>{head}</head><body>{page}</body></html>', encoding="utf-8")

@@ -52,9 +52,7 @@ def open_judged(data: str, split: str, manifest: Manifest) -> Judged:
     # A model that knows only what is unusual is judged by defects of every class.
     one_class = ANOMALY if manifest.classes == (ANOMALY,) else ""
     masks: Masks = "optional" if manifest.training.get("labels") == "image" else "needed"
-    folder = Folder(
-        Path(data), grey=manifest.input.channels == 1, group=group, masks=masks, one_class=one_class
-    )
+    folder = Folder(Path(data), grey=manifest.input.channels == 1, group=group, masks=masks, one_class=one_class)
     if not set(folder.classes) <= set(manifest.classes):
         what = f"has the classes {', '.join(folder.classes)}, the model {', '.join(manifest.classes)}"
         raise ConfigError([Fault(data, what)])

@@ -4,6 +4,7 @@
 - `shown.png`: samples of the training data.
 - `*.masks-*.npz`: the masks that were found, of a run that learns from labels only.
 - `fold-N.npz`: the results on fold N of a net that was trained without it.
+- `fold-N.opinions.npz`, `fold-N.people.npz`, `suspects.csv`: what that net says about the labels (`labels.py`).
 - `figures.json`: limits and scores from all folds together. Also the results of limits on folds that they were not
   chosen on.
 - `model.fp32.onnx`: the net trained on everything.
@@ -17,7 +18,7 @@ import multiprocessing
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -38,16 +39,18 @@ from edge_inspector.training.good.learn import GoodPlan, learn_good
 from edge_inspector.training.good.limits import LEVELS, elsewhere_good, promised_limits, without_drawn
 from edge_inspector.training.good.source import GoodSource
 from edge_inspector.training.good.task import GoodTask
-from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence, gather
+from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence, TruePart, gather
 from edge_inspector.training.judging.figures import Figures, counted, figures
 from edge_inspector.training.judging.limits import Cost, Limit, cheapest, choose_limits, elsewhere
 from edge_inspector.training.judging.report import SHOWN_FILE, write_run_report, write_shown
 from edge_inspector.training.judging.runtimes import model_predictor
+from edge_inspector.training.judging.suspects import SUSPECTS, Suspect, said_of
 from edge_inspector.training.learning.ensemble import OneClass
 from edge_inspector.training.learning.export import export_onnx
 from edge_inspector.training.learning.train import Plan, fit
 from edge_inspector.training.learning.unet import STRIDE, Deployed
 from edge_inspector.training.shipping.claims import claimed, holder, waited
+from edge_inspector.training.shipping.labels import FoldWatch, find_suspects, judge_labels
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft, score_row
 from edge_inspector.training.shipping.rounds import source_from_labels
 
@@ -126,7 +129,12 @@ def _judge(task: Task, order: Order, run: Path) -> Figures:
         )
         table["elsewhere"] = {"part_recall": caught, "false_reject_rate": refused}
     _write_json(run / FIGURES_FILE, table)
-    write_run_report(run, task.classes, limits, chain.from_iterable(task.judged(fold) for fold in order.folds(task)))
+    about = judge_labels(
+        run, order.folds(task), held_out(task, order), seen=seen, limits=limits, classes=task.classes, stride=stride
+    )
+    for line in (*said_of(about.suspects, run / SUSPECTS), *(about.people.lines() if about.people else ())):
+        print(line)
+    write_run_report(run, task.classes, limits, held_out(task, order), about_labels=about.sections)
     return achieved
 
 
@@ -149,26 +157,44 @@ def _judge_good(task: GoodTask, folds: Sequence[Evidence], order: Order, run: Pa
         caught, refused = elsewhere_good([without_drawn(fold) for fold in folds], order.false_rejects, stride)
         table["elsewhere"] = {"part_recall": caught, "false_reject_rate": refused}
     _write_json(run / FIGURES_FILE, table)
-    shown = chain.from_iterable(task.judged(fold) for fold in order.folds(task))
-    write_run_report(run, task.classes, promised.limits, shown)
+    write_run_report(run, task.classes, promised.limits, held_out(task, order))
     return achieved
 
 
-def _learn(task: Task, order: Order, run: Path) -> None:
+def held_out(task: Task, order: Order) -> Iterable[TruePart]:
+    """The parts of the folds that the run judges, one at a time."""
+    return chain.from_iterable(task.judged(fold) for fold in order.folds(task))
+
+
+def listen(task: Task, order: Order, run: Path) -> tuple[tuple[Suspect, ...], str]:
+    """Train the folds alone, and return the suspects with their section of a report. `train_run` continues the run."""
+    torch.set_num_threads(order.threads)
+    run.mkdir(parents=True, exist_ok=True)
+    with waited(run / "begin.lock"):
+        _begin(run, order)
+        if not order.by_labels:
+            _show(task, order, run)
+    _learn(task, order, run, ship=False)
+    with waited(run / "figures.lock"):
+        stride = STRIDE * task.shrink
+        return find_suspects(run, order.folds(task), held_out(task, order), classes=task.classes, stride=stride)
+
+
+def _learn(task: Task, order: Order, run: Path, *, ship: bool = True) -> None:
     """Train the folds and the net to ship, with as many processes as asked. The result is the same as with one."""
     if order.jobs == 1:
-        _work(task, order, run)
+        _work(task, order, run, ship=ship)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(order.jobs, context, _begin_worker, (order.threads,)) as pool:
-        for worker in [pool.submit(_work, task, order, run) for _ in range(order.jobs)]:
+        for worker in [pool.submit(_work, task, order, run, ship=ship) for _ in range(order.jobs)]:
             worker.result()
 
 
-def _work(task: Task, order: Order, run: Path) -> None:
+def _work(task: Task, order: Order, run: Path, *, ship: bool = True) -> None:
     """Take one step after the other that nobody else has taken, until all are done."""
     told: set[Path] = set()
-    while left := [step for step in _steps(task, order, run) if not step.done.exists()]:
+    while left := [step for step in _steps(task, order, run, ship=ship) if not step.done.exists()]:
         if not any(_take(step) for step in left if step.needs.exists()):
             for lock in {step.lock for step in left} - told:
                 told.add(lock)
@@ -189,14 +215,16 @@ class _Step:
         return self.done.with_suffix(".lock")
 
 
-def _steps(task: Task, order: Order, run: Path) -> list[_Step]:
+def _steps(task: Task, order: Order, run: Path, *, ship: bool) -> list[_Step]:
     folds = [
         _Step(needs=run / RUN_FILE, done=_kept(run, fold), work=partial(_judge_fold, task, order, run, fold))
         for fold in order.folds(task)
     ]
+    if not ship:
+        return folds
     # The net to ship continues from the first fold.
-    ship = _Step(needs=_kept(run, 0), done=run / FILES["fp32"], work=partial(_net_to_ship, task, order, run))
-    return [folds[0], ship, *folds[1:]]
+    shipped = _Step(needs=_kept(run, 0), done=run / FILES["fp32"], work=partial(_net_to_ship, task, order, run))
+    return [folds[0], shipped, *folds[1:]]
 
 
 def _take(step: _Step) -> bool:
@@ -296,13 +324,19 @@ def _judge_fold(task: Task, order: Order, run: Path, fold: int) -> None:
             folder
         )
         predict, _ = model_predictor(folder, "fp32")
+        classes, stride = len(task.classes), STRIDE * task.shrink
+        told = isinstance(task, FolderTask) and not order.by_labels
+        watch = FoldWatch(classes, stride) if told else None
         seen = gather(
             predict,
-            classes=len(task.classes),
-            stride=STRIDE * task.shrink,
+            classes=classes,
+            stride=stride,
             parts=task.judged(fold),
             confidences=LEVELS if isinstance(task, GoodTask) else CONFIDENCES,
+            watch=watch,
         )
+    if watch is not None:
+        watch.save(run, fold)
     seen.save(_kept(run, fold))
 
 
