@@ -29,7 +29,8 @@ class Rollout:
     """Counts, judges the trial, and changes at a stop. `leave()` ends the daemon, which its service starts again.
 
     A stop is `quiet_s` without a part, neither on the belt nor decided, and without a challenge (`challenged()`).
-    `hold()` refuses calls for parts from now on, and says whether one waits for its picture. `release()` takes them again.
+    `hold()` refuses calls for parts from now on, and says whether one waits for its picture. `release()` takes calls
+    again.
     """
 
     name = "rollout"

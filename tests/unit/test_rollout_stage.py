@@ -83,7 +83,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Time that passes only when a test lets it."""
     now = [time.monotonic()]
-    monkeypatch.setattr(rollout.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
     def passes(seconds: float) -> None:
         now[0] += seconds
