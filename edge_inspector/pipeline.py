@@ -640,6 +640,7 @@ def _rollout(
     station = shared.station
     if not station.file.rollout.accept:
         return []
+    called = shared.parts if isinstance(shared.parts, FrameParts) else None
     stage = Rollout(
         desk,
         results=results_path(station.state_dir),
@@ -648,6 +649,8 @@ def _rollout(
         status=judge.status,
         scene=judge.scene,
         challenged=lambda: judge.challenge is not None,
+        hold=called.hold if called is not None else lambda: False,
+        release=called.release if called is not None else _stay,
         keep=partial(_write_down, shared.archived),
         leave=leave,
     )

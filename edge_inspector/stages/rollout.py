@@ -19,6 +19,7 @@ from edge_inspector.watches.shadow import ShadowTally
 log = logging.getLogger(__name__)
 
 _LOOK_S = 0.25
+_SHOWS_S = 0.2  # from a picture until the judge has its part
 _COUNT_S = 2.0
 _KEEP_S = 10.0
 _QUERY_S = 2.0
@@ -28,6 +29,8 @@ class Rollout:
     """Counts, judges the trial, and changes at a stop. `leave()` ends the daemon, which its service starts again.
 
     A stop is `quiet_s` without a part, neither on the belt nor decided, and without a challenge (`challenged()`).
+    `hold()` refuses calls for parts from now on, and says whether one waits for its picture. `release()` takes calls
+    again.
     """
 
     name = "rollout"
@@ -43,6 +46,8 @@ class Rollout:
         status: Callable[[], StationStatus],
         scene: Callable[[], Scene],
         challenged: Callable[[], bool],
+        hold: Callable[[], bool],
+        release: Callable[[], None],
         keep: Callable[[Change], object],
         leave: Callable[[], None],
     ) -> None:
@@ -53,6 +58,8 @@ class Rollout:
         self._status = status
         self._scene = scene
         self._challenged = challenged
+        self._hold = hold
+        self._release = release
         self._keep = keep
         self._leave = leave
         self._left = False
@@ -130,12 +137,24 @@ class Rollout:
         trial = self._desk.ledger.trial
         if trial is None or trial.wanted is None:
             return
-        last_id, rate = self._rate(trial.bounds.parts)
-        change = self._desk.change(after_id=last_id, rate_before=rate)
-        if change is not None:
-            self._left = True
-            log.warning("roll-out %s: restart from %s to %s: %s", trial.id, change.before, change.after, change.why)
-            self._leave()
+        try:
+            if self._still_stands():
+                last_id, rate = self._rate(trial.bounds.parts)
+                change = self._desk.change(after_id=last_id, rate_before=rate)
+                if change is not None:
+                    self._left = True
+                    before, after = change.before, change.after
+                    log.warning("roll-out %s: restart from %s to %s: %s", trial.id, before, after, change.why)
+                    self._leave()
+        finally:
+            if not self._left:
+                self._release()
+
+    def _still_stands(self) -> bool:
+        """Whether nothing came since the last look. A part that was called before shows itself meanwhile."""
+        self._hold()
+        time.sleep(_SHOWS_S)
+        return not self._hold() and self._stands()
 
     def _stands(self) -> bool:
         decided, now_s = self._status().parts, time.monotonic()

@@ -32,12 +32,26 @@ class FrameParts:
         self._last_id: int | None = None
         self._triggers: deque[Trigger] = deque(maxlen=RING)
         self._told_ns = 0
+        self._held = False
+
+    def hold(self) -> bool:
+        """Refuse calls from now on, because the station is about to end. Whether one waits for its picture."""
+        with self._lock:
+            self._held = True
+            return bool(self._calls)
+
+    def release(self) -> None:
+        """Take calls again."""
+        with self._lock:
+            self._held = False
 
     def call(self, part_id: str) -> str:
         """The next picture is the part with this name. Returns why not, or "". Any thread may call."""
         if not self._on_call:
             return "this station's parts are not called: write on_call = true in [parts]"
         with self._lock:
+            if self._held:
+                return "the station restarts in a moment: call again when it is back"
             if len(self._calls) == RING:
                 return "too many calls wait for a picture"
             self._calls.append((time.monotonic_ns(), part_id))

@@ -15,6 +15,7 @@ from edge_inspector.cli import build_parser
 from edge_inspector.drivers import FAMILIES, load_driver
 from edge_inspector.fleet.tables import FleetFile
 from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.rollout.tables import PlanFile
 from edge_inspector.segmenters.manifest import Manifest
 from edge_inspector.station.tables import StationFile
 from edge_inspector.training.data.index_file import INDEX, read_index
@@ -127,7 +128,7 @@ def test_every_key_in_a_quoted_toml_is_a_setting(page: Path) -> None:
         if "sha256" in text:
             Manifest.model_validate(document)
             continue
-        fits = [model for model in (StationFile, FleetFile) if set(document) <= set(model.model_fields)]
+        fits = [model for model in (StationFile, FleetFile, PlanFile) if set(document) <= set(model.model_fields)]
         model = fits[0] if fits else StationFile if set(document) & set(StationFile.model_fields) else Recipe
         assert [*faults(document, model, ""), *driver_faults(document)] == []
 
