@@ -54,6 +54,12 @@ def test_the_shipped_budgets_are_of_benchmarks_that_exist() -> None:
     assert all((budget.at_most is None) != (budget.at_least is None) for budget in budgets)
 
 
+def test_a_station_that_stands_and_wakes_as_often_as_before_breaks_a_budget() -> None:
+    before = {"cores": 0.077, "wakeups_per_s": 498.0, "rss_mb": 134.9, "anonymous_mb": 72.5}
+    said = broken(read_budgets(BUDGETS), {"standing": before})
+    assert said == ["standing.wakeups_per_s: 498, at most 480"]
+
+
 @pytest.mark.parametrize("text", ["[[budget]]\nfigur = 1", "budget = 3", "[[budget]\n", '[[budget]]\nfigure = ""'])
 def test_a_wrong_budget_file_is_one_clear_fault(tmp_path: Path, text: str) -> None:
     file = tmp_path / "budgets.toml"
