@@ -15,8 +15,10 @@ import torch
 
 from edge_inspector.cli import main
 from edge_inspector.commands.model import train_good
+from edge_inspector.commands.model.teach_scores import scores_of
 from edge_inspector.errors import ConfigError
 from edge_inspector.segmenters.manifest import read_manifest
+from edge_inspector.training.data import choosing
 from edge_inspector.training.good.checks import two_products
 from edge_inspector.training.good.disturb import cell_targets, noisy, spoilt
 from edge_inspector.training.good.learn import GoodPlan, learn_good, parted, preview_net
@@ -160,6 +162,27 @@ def test_a_run_goes_on_when_masks_come(
     assert (again / "before-masks" / FILES["fp32"]).exists()
     assert (again / FILES["fp32"]).read_bytes() != (folder / FILES["fp32"]).read_bytes()
     assert kept < {path.name for path in (again / "features").iterdir()}
+
+
+def test_a_folder_of_good_pictures_becomes_a_model_in_one_command(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(train_good, "published_weights", lambda: weights)
+    monkeypatch.setattr(choosing, "_GOOD_STEPS", 8)
+    (tmp_path / "pictures" / "good").mkdir(parents=True)
+    for seed in range(10):
+        cv2.imwrite(str(tmp_path / "pictures" / "good" / f"{seed}.png"), plate(seed))
+    words = ["model", "quick", str(tmp_path / "pictures"), "--name", "mine", "--threads", "1", "--good-only"]
+    run = tmp_path / "run"
+    assert main([*words, "--models", str(tmp_path / "models"), "--out", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert "of the defective (drawn ones) rejected" in said
+    assert "What was asked needs 149 good parts" in said
+    bad = run / "data" / "bad.png"
+    cv2.imwrite(str(bad), plate(50, bad=True))
+    scores = scores_of(run, tmp_path / "models" / "mine-1.0", [bad], run / "data")
+    assert len(scores) == 11
+    assert scores["bad.png"] >= 1 > max(score for name, score in scores.items() if name != "bad.png")
 
 
 @pytest.mark.parametrize(

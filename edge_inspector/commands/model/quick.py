@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--good-only",
         action="store_true",
-        help="learn from good pictures alone, as is done anyway if no picture is defective",
+        help="learn from good pictures alone, as is done anyway if index.csv names no defect",
     )
     parser.add_argument("--threads", type=whole, default=2, help="CPU threads (default: 2)")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the run (default: runs/NAME)")
@@ -131,6 +131,7 @@ def _data(given: argparse.Namespace, out: Path) -> Path:
         group_pattern=given.group_pattern,
         convention=convention_of(given),
         skip_unlabelled=given.unlabelled == "skip",
+        good_only=given.good_only,
         told=partial(print, flush=True),
     )
     print("\n".join(said_of(count, given)))

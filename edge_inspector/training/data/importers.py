@@ -46,6 +46,7 @@ def import_labels(
     group_pattern: str,
     convention: Convention = _PLAIN,
     skip_unlabelled: bool = False,
+    good_only: bool = False,
     told: Callable[[str], None] = lambda _: None,
 ) -> Imported:
     """Write the folder `target`. On an error nothing is left behind. `told` hears how long it takes, if that is long.
@@ -53,7 +54,8 @@ def import_labels(
     `source` is a folder or a zip file. Without a `form` it is found out. Raises ConfigError, and EdgeInspectorError if
     the disk fails.
 
-    A picture without a label counts as good, unless it is to be left out.
+    A picture without a label counts as good, unless it is to be left out. Without `good_only` there must be a defect,
+    because labels that were not found look like good pictures.
     """
     if target.exists():
         raise ConfigError([Fault(str(target), "exists already")])
@@ -71,7 +73,7 @@ def import_labels(
         _refuse_outside(folder, kept)
         foretell([each.image for each in kept], told)
         rows = list(_rows(kept, fresh, _grouping(group_pattern, folder, kept)))
-        if not any(row["label"] == "1" for row in rows):
+        if not good_only and not any(row["label"] == "1" for row in rows):
             raise ConfigError([Fault(str(source), f"no defect found in it as {form}")])
         _split(rows, val_share)
         with (fresh / INDEX).open("w", newline="", encoding="utf-8") as file:

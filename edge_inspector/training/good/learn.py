@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_inspector.training.good.backbone import Frozen
@@ -15,7 +16,7 @@ from edge_inspector.training.good.disturb import noisy
 from edge_inspector.training.good.head import AnomalyHead, loss
 from edge_inspector.training.good.memory import SurfaceMemory, chosen
 from edge_inspector.training.good.net import GoodNet
-from edge_inspector.training.good.source import GoodSource, Seen, TaughtPicture, tensors
+from edge_inspector.training.good.source import OUTSIDE, GoodSource, Seen, TaughtPicture, tensors
 
 _HELD: Final = 5
 """One of so many good pictures is kept from memory and head, and sets their scales."""
@@ -109,16 +110,22 @@ def _remember(clean: Sequence[Seen], frozen: Frozen, plan: GoodPlan) -> tuple[Fr
     """The frozen net, standardised, and the memory."""
     generator = torch.Generator().manual_seed(plan.seed)
     each = max(1, _CELLS // len(clean))
-    cells = []
+    cells, inside = [], []
     for seen in clean:
-        inside = torch.from_numpy(seen.features.astype(np.float32)).permute(0, 2, 3, 1)[
-            torch.from_numpy(seen.targets) == 0
-        ]
-        cells.append(inside[torch.randperm(len(inside), generator=generator)[:each]])
+        usual = torch.from_numpy(_usual(seen))
+        found = torch.from_numpy(seen.features.astype(np.float32)).permute(0, 2, 3, 1)[usual]
+        some = torch.randperm(len(found), generator=generator)[:each]
+        cells.append(found[some])
+        inside.append((torch.from_numpy(seen.targets)[usual] == 0)[some])
     joined = torch.cat(cells)
-    frozen.standardise(joined)
+    frozen.standardise(joined[torch.cat(inside)])
     standard = (joined - frozen.mean.reshape(1, -1)) * frozen.scale.reshape(1, -1)
     return frozen, SurfaceMemory(chosen(standard, plan.remembered, generator))
+
+
+def _usual(seen: Seen) -> NDArray[np.bool_]:
+    """The cells that are remembered: good ones, and what surrounds the picture."""
+    return np.isin(seen.targets, (0, OUTSIDE))
 
 
 def _inside(pictures: Sequence[Seen], frozen: Frozen) -> list[tuple[Tensor, Tensor]]:
@@ -154,6 +161,7 @@ def _learn_head(
         features = torch.from_numpy(np.stack([each for each, _ in pairs]).astype(np.float32))
         features = (features - frozen.mean) * frozen.scale
         targets = torch.from_numpy(np.stack([each for _, each in pairs]).astype(np.int64))
+        targets[targets == OUTSIDE] = 0
         # Noise on half of the good ones, so that good ones stay among the good.
         disturbed, where = noisy(features[:noised], rng)
         features = torch.cat([disturbed, features[noised:]])
@@ -170,7 +178,7 @@ def _learn_head(
     return head, losses
 
 
-def _crop(seen: Seen, most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _crop(seen: Seen, most: int, rng: np.random.Generator) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
     """A part of one window, around a defective cell if there is one, turned over at random."""
     bad = np.argwhere(seen.targets == 1)
     window = int(rng.integers(len(seen.targets)))

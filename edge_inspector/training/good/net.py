@@ -12,7 +12,7 @@ from edge_inspector.training.good.head import AnomalyHead
 from edge_inspector.training.good.memory import SurfaceMemory
 from edge_inspector.training.learning.unet import STRIDE
 
-_AROUND: Final = 5
+_AROUND: Final = 3
 """Cells, along each side, over which the map is averaged. One cell that differs is mostly grain of the surface."""
 _RARE: Final = 0.999
 _PICTURES: Final = 0.9

@@ -24,8 +24,9 @@ from edge_inspector.training.good.backbone import CELL, Frozen
 from edge_inspector.training.good.disturb import cell_targets, spoilt
 from edge_inspector.training.learning.unet import STRIDE, normalise
 
+OUTSIDE: Final = 3
 _OVERLAP: Final = 32
-_FORM: Final = b"1"
+_FORM: Final = b"2"
 """Another form of what is kept makes other names."""
 
 _DAMAGED: Final = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
@@ -61,9 +62,10 @@ class Cutting:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The windows of one picture: features [N, F, h, w], and for each cell 0 good, 1 defective, 2 in doubt [N, h, w].
+    """The windows of one picture: features [N, F, h, w], and for each cell [N, h, w] what it is.
 
-    Cells outside the picture are in doubt, too.
+    0 is good, 1 defective, 2 in doubt, and `OUTSIDE` what surrounds the picture. That must look usual, too, because the
+    map is averaged across the border.
     """
 
     features: Halves
@@ -162,7 +164,7 @@ class GoodSource:
                 self._frozen.joined(normalise(torch.from_numpy(window[np.newaxis]), frame.shrink))[0].numpy()
                 for window, _, _ in windows
             ]
-        targets = np.full((len(windows), *(side // frame.cell for side in frame.window)), 2, np.uint8)
+        targets = np.full((len(windows), *(side // frame.cell for side in frame.window)), OUTSIDE, np.uint8)
         for at, (_, top, left) in enumerate(windows):
             inside = cell_targets(cover[top : top + frame.window[0], left : left + frame.window[1]], frame.cell)
             targets[at, : inside.shape[0], : inside.shape[1]] = inside
