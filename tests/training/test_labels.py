@@ -126,35 +126,35 @@ def test_labels_and_masks_are_different_runs(run: Path, data: Path, capsys: pyte
     assert "holds a run with other settings (data_sha256, labels, masks, soft)" in capsys.readouterr().err
 
 
-def test_the_model_is_a_usual_one_and_only_evaluate_counts_pixels(
-    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["model", "quantize", str(run), str(data), "--name", "squares", "--licence", "x", "--models", str(tmp_path)]
+@pytest.fixture(scope="module")
+def model(run: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    models = tmp_path_factory.mktemp("models")
+    words = ["model", "quantize", str(run), str(data), "--name", "squares", "--licence", "x", "--models", str(models)]
     assert main([*words, "--force"]) == 0
-    told = capsys.readouterr().out
-    assert "IoU" not in told
-    manifest = read_manifest(tmp_path / "squares-1.0")
+    return models / "squares-1.0"
+
+
+def test_the_model_is_a_usual_one_and_only_evaluate_counts_pixels(
+    model: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = read_manifest(model)
     assert manifest.classes == ("square",)
     assert manifest.files.keys() >= {"int8", "fp32"}
     assert manifest.training["masks"] == "no mask was read"
     assert not any("mean_iou" in score for score in manifest.scores)
-    assert main(["model", "evaluate", str(tmp_path / "squares-1.0"), str(data)]) == 0
+    assert all("average_precision" in score for score in manifest.scores)
+    assert main(["model", "evaluate", str(model), str(data), "--dry-run"]) == 0
     assert "mean IoU" in capsys.readouterr().out
-    scores = {score["split"]: score for score in read_manifest(tmp_path / "squares-1.0").scores if "mean_iou" in score}
-    assert scores.keys() == {"val"}
 
 
 def test_labels_alone_can_be_judged_too(
-    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = tmp_path / data.name
-    shutil.copytree(data, root)
-    lines = [line.split(",") for line in (root / "index.csv").read_text().splitlines()]
-    (root / "index.csv").write_text("\n".join(",".join([line[0], *line[2:]]) for line in lines) + "\n")
-    models = tmp_path / "models"
-    words = ["model", "quantize", str(run), str(root), "--name", "squares", "--licence", "x", "--models", str(models)]
-    assert main([*words, "--force"]) == 0
-    assert main(["model", "evaluate", str(models / "squares-1.0"), str(root)]) == 0
+    for path in data.glob("i*"):
+        shutil.copy(path, tmp_path)
+    lines = [line.split(",") for line in (tmp_path / "index.csv").read_text().splitlines()]
+    (tmp_path / "index.csv").write_text("\n".join(",".join([line[0], *line[2:]]) for line in lines) + "\n")
+    assert main(["model", "evaluate", str(model), str(tmp_path), "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert "average precision: square" in told
     assert "IoU" not in told

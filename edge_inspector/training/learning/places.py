@@ -35,7 +35,7 @@ _SPARE: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class UsualCells:
     """Of the cells of good pictures: the middle of each number [F], and how far it seldom goes beyond."""
 
     middle: Floats
@@ -47,13 +47,13 @@ class Usual:
         return np.asarray(np.maximum(found, 0.0), np.float32)
 
 
-def usual_of(good: Sequence[LabelledImage]) -> tuple[Usual, list[Floats]]:
+def usual_of(good: Sequence[LabelledImage]) -> tuple[UsualCells, list[Floats]]:
     """What is usual in good pictures, and their numbers."""
     numbers = [contrasts(entry.image) for entry in good[:: max(1, -(-len(good) // _GOOD_MOST))]]
     cells = np.concatenate([each.reshape(len(each), -1) for each in numbers], axis=1)
     middle = np.median(cells, axis=1)
     reach = np.quantile(cells, _USUAL, axis=1) - middle + 1e-3
-    return Usual(middle.astype(np.float32), reach.astype(np.float32)), numbers
+    return UsualCells(middle.astype(np.float32), reach.astype(np.float32)), numbers
 
 
 def find_places(entries: Sequence[LabelledImage], classes: int) -> Mapping[str, Floats]:
