@@ -194,7 +194,7 @@ def write_net(kind: Kind, shape: tuple[int, int, int], path: Path) -> None:
         square = writer("ReduceSumSquare", turned, axes=[1], keepdims=1)
         squares.append(writer("Add", square, writer.constant(rarity)))
     nearest = writer("Sqrt", writer("Min", *squares) if len(squares) > 1 else squares[0])
-    around = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [1, 1]}
+    around: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [1, 1]}
     least = writer("Neg", writer("MaxPool", writer("Neg", nearest), **around))
     whole = writer("MaxPool", least, **around)
     likely = writer("Mul", whole, writer.constant(0.5 / kind.level))
