@@ -115,3 +115,10 @@ def test_rendered_parts_have_no_wrong_labels(capsys: pytest.CaptureFixture[str])
     needs_training()
     assert main(["model", "suspects", "tile-line"]) == 2
     assert "its labels are right" in capsys.readouterr().err
+
+
+def test_an_unknown_net_is_told_before_anything_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    needs_training()
+    words = ["model", "train", str(tmp_path / "nowhere"), "--out", str(tmp_path / "run"), "--net", "resnet18"]
+    assert main(words) == 2
+    assert "--net: 'resnet18' is unknown. There are: light, large, lite0" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from edge_inspector.training.data.survey import survey
 from edge_inspector.training.data.tasks import FolderTask, Reading, Task, open_task
 from edge_inspector.training.judging.limits import Cost
 from edge_inspector.training.judging.suspects import SUSPECTS, read_suspects, said_of, still_suspect
-from edge_inspector.training.learning.encoders import PUBLISHED
+from edge_inspector.training.learning.encoders import PUBLISHED, known_net, unknown_net
 from edge_inspector.training.learning.losses import Loss
 from edge_inspector.training.learning.train import Plan
 from edge_inspector.training.shipping.runs import Order, learned_from
@@ -32,6 +32,8 @@ _PRETRAINED_RATE: Final = 0.5
 def order_of(given: argparse.Namespace) -> tuple[Task, Order]:
     """The data to learn from, and how to learn. Raises ConfigError."""
     _refuse_beside_labels(given)
+    if given.net is not None and not known_net(given.net):
+        raise ConfigError([unknown_net(given.net)])
     _fill_in(given, _choice(given))
     _check_sizes(given)
     task = open_task(given.data, _reading(given))

@@ -52,4 +52,14 @@ def make_net(name: str, channels: int, classes: int, weights: Path | None = None
         if weights is not None:
             lite.load(published_weights() if weights == PUBLISHED else weights)
         return EncodedSegmenter(lite, classes, SIZES["large"])
-    raise ConfigError([Fault("--net", f"{name!r} is unknown. There are: {', '.join(SIZES)}, lite0. {_OTHERS}")])
+    raise ConfigError([unknown_net(name)])
+
+
+def known_net(name: str) -> bool:
+    """Whether `make_net` makes it."""
+    return name in SIZES or name == "lite0"
+
+
+def unknown_net(name: str) -> Fault:
+    """What to say of any other."""
+    return Fault("--net", f"{name!r} is unknown. There are: {', '.join(SIZES)}, lite0. {_OTHERS}")
