@@ -33,7 +33,7 @@ COMMANDS: Final = {
     "trace": "show everything that happened to one part, from the photo-eye to every link",
     "audit": "show who changed what, and check that nobody edited that record",
     "export": "write results as tables, or pictures as training data",
-    "forward": "send results to the plant's database, PostgreSQL, until SIGTERM or Ctrl-C",
+    "forward": "send results to the plant's PostgreSQL, or to a bucket, until SIGTERM or Ctrl-C",
     "reference": "learn the reference of the drift watch from judged parts",
     "calibrate": "propose limits from good parts, with a promise of how few of them are rejected",
     "guard": "teach the picture guard with good parts, so that it refuses other pictures",

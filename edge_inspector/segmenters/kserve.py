@@ -6,6 +6,7 @@ The model folder stays on the station. It says what the model must be, and the s
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,7 +17,7 @@ from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.host_name import is_loopback
 from edge_inspector.records import Image
 from edge_inspector.segmenters.ending import Ending
-from edge_inspector.segmenters.engine import Bound, Engine
+from edge_inspector.segmenters.engine import Bound, Engine, Running
 from edge_inspector.segmenters.kserve_pool import Pool, marked, same_masks
 from edge_inspector.segmenters.kserve_wire import Credentials, Greeting, Remote, RemoteError
 from edge_inspector.segmenters.manifest import FileKind, Manifest
@@ -100,6 +101,15 @@ class KserveSegmenter(FolderSegmenter):
             engine.close()
             raise ConfigError([Fault("max_batch", f"the servers take {engine.batch_max} images per call at most")])
         return engine
+
+    def _warm(self, running: Running, file: Path) -> None:
+        """A server that is too slow at this moment is no wrong setting: the station waits for it."""
+        try:
+            super()._warm(running, file)
+        except ConfigError as error:
+            if isinstance(running.engine, KserveEngine):
+                running.engine.close()
+            raise ConfigError([replace(fault, may_come=True) for fault in error.faults]) from error
 
     def close(self) -> None:
         """Release the session and all connections."""

@@ -325,6 +325,16 @@ def test_a_model_of_another_form_is_refused(servers: Callable[..., FakeServer]) 
         segmenter(one).open()
 
 
+def test_a_server_that_is_too_slow_at_the_start_is_waited_for(servers: Callable[..., FakeServer]) -> None:
+    one = servers()
+    one.ways.delay_s = 0.5
+    with pytest.raises(ConfigError, match="DEADLINE_EXCEEDED") as caught:
+        opened(one, timeout_ms=100.0)
+    assert all(fault.may_come for fault in caught.value.faults), "the daemon ends with 2 for what cannot become right"
+    one.ways.delay_s = 0.0
+    opened(one, timeout_ms=2000.0).close()
+
+
 def test_a_server_that_is_not_there_at_the_start_joins_later(servers: Callable[..., FakeServer]) -> None:
     one, two = servers(), servers()
     two.stop()
