@@ -38,7 +38,7 @@ if ! buildah inspect --type image "localhost/python:$base" >/dev/null 2>&1; then
     rm "$folder.log"
     ln -s python3 "$folder/usr/bin/python"
     container=$(buildah from --arch "$arch" scratch)
-    cp -a "$folder/." "$(buildah mount "$container")/"
+    cp -ax "$folder/." "$(buildah mount "$container")/"
     buildah config --arch "$arch" "$container"
     buildah commit --quiet --rm "$container" "localhost/python:$base" >/dev/null
 fi

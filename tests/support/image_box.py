@@ -23,6 +23,7 @@ mount --bind "$1" "$1"
 mount -o remount,bind,ro "$1"
 mount --rbind /proc "$1/proc"
 mount --rbind /dev "$1/dev"
+mount --rbind /sys "$1/sys"
 mount -t tmpfs tmp "$1{tempfile.gettempdir()}"
 if [ -n "$2" ]; then mkdir -p "$1$2"; mount --bind "$2" "$1$2"; fi
 root=$1
