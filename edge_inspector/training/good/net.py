@@ -17,7 +17,7 @@ _AROUND: Final = 3
 _RARE: Final = 0.999
 _PICTURES: Final = 0.9
 """The share of good pictures that lie below p = 0.5."""
-_CALM: Final = -2.0
+_CALM: Final = -1.0
 """The logit of a common place of good parts. p = 0.5 lies at the highest places of good parts."""
 
 
