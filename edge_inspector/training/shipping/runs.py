@@ -3,7 +3,7 @@
 - `run.json`: what was asked.
 - `shown.png`: samples of the training data.
 - `fold-N.npz`: the results on fold N of a net that was trained without it.
-- `fold-N.opinions.npz`, `fold-N.people.npz`, `suspects.csv`: what that net says about the labels (`labels.py`).
+- `opinions-N.npz`, `people-N.npz`, `suspects.csv`: what that net says about the labels (`labels.py`).
 - `figures.json`: limits and scores from all folds together. Also the results of limits on folds that they were not
   chosen on.
 - `model.fp32.onnx`: the net trained on everything.
