@@ -145,7 +145,7 @@ def _bring(source: Path, target: Path) -> None:
 
 def _ranked(run: Path, classes: Sequence[str]) -> list[Suspect]:
     """All pictures, the most suspect first."""
-    heard = Opinions.joined([Opinions.load(path) for path in sorted(run.glob("fold-*.opinions.npz"))])
+    heard = Opinions.joined([Opinions.load(path) for path in sorted(run.glob("opinions-*.npz"))])
     return [each for _, each in suspects(heard, classes, 2, named_from=0.0)]
 
 

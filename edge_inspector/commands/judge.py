@@ -20,7 +20,7 @@ from edge_inspector.drivers import load_driver
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
 from edge_inspector.inspection.decision import beyond_limits, grade_of
 from edge_inspector.inspection.defects import level
-from edge_inspector.inspection.mask_watch import told_of
+from edge_inspector.inspection.mask_watch import remarks
 from edge_inspector.inspection.picture import fault_of, picture_figures
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe, read_recipe
 from edge_inspector.inspection.view import Look
@@ -89,9 +89,9 @@ def run(given: argparse.Namespace) -> int:
         if not right or (expected and found.decision is Decision.NOT_INSPECTED):
             wrong.append(name)
         print(_line(found, "" if not wrong or wrong[-1] != name else _wanted(defective=expected[name])), flush=True)
-    print(", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
-    for what in judge.doubts():
+    for what in filter(None, (judge.model.blind, *remarks(judge.model))):
         print(f"WARN: {what}")
+    print(", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
     if expected:
         print("\n".join(_summary(expected, wrong)))
     return 1 if wrong else 0
@@ -117,7 +117,6 @@ class PictureJudge:
         _refuse_unknown(path, recipe, self.model)
         self.criteria = Criteria(recipe, _limits(recipe, self.model, given.mm_per_px))
         self._scale = dict.fromkeys(recipe.views, given.mm_per_px)
-        self._values: set[int] = set()
 
     def __call__(self, name: str, path: Path, out: Path | None) -> JudgedPicture:
         """Judge one file. With `out`, write it with its defects outlined."""
@@ -139,10 +138,6 @@ class PictureJudge:
         why = f"grade {grade_of(defects, grades)}" if grades else ""
         return JudgedPicture(name=name, decision=Decision.ACCEPT, why=why, defects=defects)
 
-    def doubts(self) -> Iterator[str]:
-        """Why what the model says may mean nothing: its graph, and the values of all masks so far."""
-        yield from filter(None, (self.model.blind, self.model.doubt, told_of(self._values) if self._values else ""))
-
     def look_at(self, path: Path, criteria: Criteria) -> LookedAt | str:
         """What one file shows by these limits, or why it is not judged."""
         try:
@@ -153,7 +148,6 @@ class PictureJudge:
         if fault is not None:
             return f"the picture is {fault}"
         mask: Image = self._segmenter.segment([image])[0]
-        self._values.update(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
         frame = Frame(criteria.recipe.views[0], 1, 0, exposure_ns=0, received_ns=0, image=image)
         look = Look(lambda: [criteria], self.model, self._scale, self._scale)
         return LookedAt(image, mask, look(frame, mask, begun_ns=0, inference_ns=0))

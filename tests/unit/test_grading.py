@@ -162,13 +162,12 @@ def test_a_list_that_cannot_be_learned_from_is_told_in_a_line(
     assert message in capsys.readouterr().err.splitlines()[0]
 
 
-def test_a_model_that_can_find_nothing_is_told_after_judging(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_doubts_about_a_model_are_told_with_what_it_judged(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "recipe.toml").write_text(f"{RECIPE}[picture]\nmax_saturated = 1.0\n")
-    models = dark_model(tmp_path / "models")
-    (tmp_path / "white").mkdir()
-    cv2.imwrite(str(tmp_path / "white" / "a.png"), np.full((64, 64), 255, np.uint8))
-    words = ["judge", str(tmp_path / "white"), "--recipe", str(tmp_path / "recipe.toml"), "--models", str(models)]
-    assert main(words) == 0
-    assert "WARN: largest value 0 of 255: it finds nothing" in capsys.readouterr().out
+    """Otherwise a file whose masks are class numbers accepts every picture, and nobody learns why."""
+    assert main(["judge", str(tmp_path / "plates"), "--recipe", words[1], "--models", words[3]]) == 0
+    *_, warned, counted = capsys.readouterr().out.splitlines()
+    assert warned.startswith("WARN: ")
+    assert "edge-inspector model guard" in warned
+    assert counted.endswith("REJECT")

@@ -1,7 +1,7 @@
 """What a run makes of its labels: each fold is heard by a net that did not learn from it, and kept beside its results.
 
-- `fold-N.opinions.npz`: what the net says of each picture (`training/judging/hygiene.py`).
-- `fold-N.people.npz`: the net beside two annotators, if any picture has two (`training/judging/people.py`).
+- `opinions-N.npz`: what the net says of each picture (`training/judging/hygiene.py`).
+- `people-N.npz`: the net beside two annotators, if any picture has two (`training/judging/people.py`).
 - `suspects.csv`: the pictures whose labels are probably wrong.
 """
 
@@ -83,8 +83,8 @@ def judge_labels(
 
 
 def _opinions(run: Path, fold: int) -> Path:
-    return run / f"fold-{fold}.opinions.npz"
+    return run / f"opinions-{fold}.npz"
 
 
 def _people(run: Path, fold: int) -> Path:
-    return run / f"fold-{fold}.people.npz"
+    return run / f"people-{fold}.npz"

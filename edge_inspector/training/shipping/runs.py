@@ -4,7 +4,7 @@
 - `shown.png`: samples of the training data.
 - `*.masks-*.npz`: the masks that were found, of a run that learns from labels only.
 - `fold-N.npz`: the results on fold N of a net that was trained without it.
-- `fold-N.opinions.npz`, `fold-N.people.npz`, `suspects.csv`: what that net says about the labels (`labels.py`).
+- `opinions-N.npz`, `people-N.npz`, `suspects.csv`: what that net says about the labels (`labels.py`).
 - `figures.json`: limits and scores from all folds together. Also the results of limits on folds that they were not
   chosen on.
 - `model.fp32.onnx`: the net trained on everything.
