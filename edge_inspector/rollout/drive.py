@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from edge_inspector.rollout.ask import AskError, RefusalError, StationPage, ToldStatus, ToldTrial
-from edge_inspector.rollout.state import Seen, State, save
+from edge_inspector.rollout.state import State, StationSeen, save
 from edge_inspector.rollout.steps import What, advanced, ended, orders
 from edge_inspector.rollout.tables import PlanFile, password_of
 
@@ -68,17 +68,17 @@ class Drive:
             self._tell("every station that answers has passed: it is kept")
         save(self._path, self.state)
 
-    def _hear(self, heard: Mapping[str, Seen]) -> None:
+    def _hear(self, heard: Mapping[str, StationSeen]) -> None:
         for address, seen in heard.items():
             before = self.state.stations[address]
             if _line(seen) != _line(before):
                 self._tell(f"{self._names.get(address, address)}: {_line(seen)}")
         self.state = self.state.model_copy(update={"stations": {**self.state.stations, **heard}})
 
-    def _ask(self, address: str) -> Seen:
+    def _ask(self, address: str) -> StationSeen:
         return self._answered(address, self._pages[address].status)
 
-    def _do(self, given: tuple[str, What]) -> Seen:
+    def _do(self, given: tuple[str, What]) -> StationSeen:
         address, what = given
         page = self._pages[address]
         if what == "package":
@@ -105,7 +105,7 @@ class Drive:
         page.send(self._package)
         return page.status()
 
-    def _answered(self, address: str, ask: Callable[[], ToldStatus]) -> Seen:
+    def _answered(self, address: str, ask: Callable[[], ToldStatus]) -> StationSeen:
         before = self.state.stations[address]
         try:
             return self._seen(before, ask())
@@ -117,13 +117,15 @@ class Drive:
                 return before.model_copy(update={"off": False, "trouble": str(error)})
             return before.model_copy(update={"off": False, "refused": True, "said": str(error), "trouble": str(error)})
 
-    def _seen(self, before: Seen, told: ToldStatus) -> Seen:
+    def _seen(self, before: StationSeen, told: ToldStatus) -> StationSeen:
         trial = _of(told, self.state)
         if trial is None:
             arrived = told.arrived == self.state.digest
             # A station that was set up anew has forgotten it, and gets it again.
-            return Seen(off=False, arrived=arrived, refused=before.refused, said=before.said, ordered=before.ordered)
-        return Seen(
+            return StationSeen(
+                off=False, arrived=arrived, refused=before.refused, said=before.said, ordered=before.ordered
+            )
+        return StationSeen(
             id=trial.id,
             step=trial.step,
             wanted=trial.wanted,
@@ -144,7 +146,7 @@ def _of(told: ToldStatus, state: State) -> ToldTrial | None:
     return found
 
 
-def _line(seen: Seen) -> str:
+def _line(seen: StationSeen) -> str:
     """What is shown of a station. TrialCounts are left out, since they change all the time."""
     if seen.refused:
         return f"refuses: {seen.said}"

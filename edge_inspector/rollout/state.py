@@ -20,7 +20,7 @@ from edge_inspector.store.whole_file import replace_file
 _LARGEST: Final = 8 << 20
 
 
-class Seen(Table):
+class StationSeen(Table):
     """The latest that is known of a station. `step` is None before it has anything of this roll-out."""
 
     step: RolloutStep | None = None
@@ -51,7 +51,7 @@ class State(Table):
     phase: Literal["forward", "back"] = "forward"
     why_back: str = ""
     kept: bool = False
-    stations: dict[str, Seen]
+    stations: dict[str, StationSeen]
 
 
 def state_path(plan: Path) -> Path:
@@ -75,7 +75,7 @@ def begun(path: Path, *, digest: str, name: str, addresses: list[str]) -> State:
     if found.digest != digest:
         what = f"is of another package than {name} as it is now. Give this roll-out a plan file of its own"
         raise ConfigError([Fault(str(path), what)])
-    stations = {address: _asked_again(found.stations.get(address, Seen())) for address in addresses}
+    stations = {address: _asked_again(found.stations.get(address, StationSeen())) for address in addresses}
     gone = {
         address: seen.model_copy(update={"removed": True})
         for address, seen in found.stations.items()
@@ -111,11 +111,11 @@ def alone(path: Path) -> Iterator[None]:
         os.close(file)
 
 
-def _asked_again(seen: Seen) -> Seen:
+def _asked_again(seen: StationSeen) -> StationSeen:
     """What a station refused may be mended by now."""
     change = {"removed": False} | ({"refused": False, "said": ""} if seen.refused else {})
     return seen.model_copy(update=change)
 
 
-def _has_it(seen: Seen) -> bool:
+def _has_it(seen: StationSeen) -> bool:
     return seen.step in {RolloutStep.WAITS, RolloutStep.SHADOW, RolloutStep.JUDGES}

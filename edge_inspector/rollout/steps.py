@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from edge_inspector.rollout.state import Seen, State
+from edge_inspector.rollout.state import State, StationSeen
 from edge_inspector.store.ledger import RolloutStep
 
 What = Literal["package", "shadow", "judge", "keep", "back"]
@@ -46,7 +46,7 @@ def orders(state: State, *, first: int, shadow: bool) -> Iterator[tuple[str, Wha
             yield address, what
 
 
-def _next(seen: Seen, *, may_judge: bool, shadow: bool, kept: bool) -> What | None:
+def _next(seen: StationSeen, *, may_judge: bool, shadow: bool, kept: bool) -> What | None:
     if seen.step is None:
         if not seen.arrived:
             return "package"
@@ -72,23 +72,23 @@ def succeeded(state: State) -> bool:
     return state.phase == "forward" and all(seen.step is RolloutStep.KEPT for seen in _asked(state))
 
 
-def _asked(state: State) -> list[Seen]:
+def _asked(state: State) -> list[StationSeen]:
     """The stations of the plan, as it is now."""
     return [seen for seen in state.stations.values() if not seen.removed]
 
 
-def _judges(seen: Seen) -> bool:
+def _judges(seen: StationSeen) -> bool:
     return seen.step in {RolloutStep.JUDGES, RolloutStep.KEPT} or seen.wanted is RolloutStep.JUDGES
 
 
-def _has_passed(seen: Seen) -> bool:
+def _has_passed(seen: StationSeen) -> bool:
     return seen.step is RolloutStep.KEPT or (seen.step is RolloutStep.JUDGES and seen.passed)
 
 
-def _goes_back(seen: Seen) -> bool:
+def _goes_back(seen: StationSeen) -> bool:
     return seen.wanted is RolloutStep.BACK
 
 
-def _may_have_it(seen: Seen) -> bool:
+def _may_have_it(seen: StationSeen) -> bool:
     """It was sent an order, and has not said since then whether it got it."""
     return seen.ordered and seen.off and seen.step is None

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from edge_inspector.rollout.state import Seen, State
+from edge_inspector.rollout.state import State, StationSeen
 from edge_inspector.rollout.steps import advanced, ended, orders, succeeded
 from edge_inspector.store.ledger import Bounds, RolloutStep, Trial, TrialCounts
 from edge_inspector.watches.rollout import finding
 
-HERE = Seen(off=False, arrived=True)
+HERE = StationSeen(off=False, arrived=True)
 
 
 def trial(step: RolloutStep, counts: Mapping[str, int], *, bounds: Bounds | None = None, rate: float = 0.0) -> Trial:
@@ -81,14 +81,14 @@ def test_without_a_shadow_only_the_parts_count() -> None:
     assert not finding(trial(RolloutStep.WAITS, {"parts": 5}, bounds=bounds)).passed
 
 
-def state(*stations: Seen, **more: Any) -> State:
+def state(*stations: StationSeen, **more: Any) -> State:
     return State(
         id="r", digest="d", name="tile-1.2", stations={str(at): each for at, each in enumerate(stations)}, **more
     )
 
 
-def at(step: RolloutStep, **more: Any) -> Seen:
-    return Seen(off=False, arrived=True, step=step, **more)
+def at(step: RolloutStep, **more: Any) -> StationSeen:
+    return StationSeen(off=False, arrived=True, step=step, **more)
 
 
 def given(found: State, first: int = 1, *, shadow: bool = True) -> dict[str, str]:
@@ -96,7 +96,7 @@ def given(found: State, first: int = 1, *, shadow: bool = True) -> dict[str, str
 
 
 def test_each_station_gets_the_package_and_looks_on() -> None:
-    assert given(state(Seen(off=False), HERE, Seen())) == {"0": "package", "1": "shadow"}
+    assert given(state(StationSeen(off=False), HERE, StationSeen())) == {"0": "package", "1": "shadow"}
 
 
 def test_the_first_ones_judge_and_the_others_wait_for_them() -> None:
@@ -109,7 +109,7 @@ def test_the_first_ones_judge_and_the_others_wait_for_them() -> None:
 
 
 def test_a_station_that_is_off_is_not_one_of_the_first() -> None:
-    assert given(state(Seen(), at(RolloutStep.SHADOW, passed=True)), first=1) == {"1": "judge"}
+    assert given(state(StationSeen(), at(RolloutStep.SHADOW, passed=True)), first=1) == {"1": "judge"}
 
 
 def test_without_a_shadow_the_first_ones_judge_at_once() -> None:
@@ -117,24 +117,28 @@ def test_without_a_shadow_the_first_ones_judge_at_once() -> None:
 
 
 def test_it_is_kept_when_every_station_that_answers_has_passed() -> None:
-    late = state(at(RolloutStep.JUDGES, passed=True), at(RolloutStep.JUDGES, passed=True), Seen())
+    late = state(at(RolloutStep.JUDGES, passed=True), at(RolloutStep.JUDGES, passed=True), StationSeen())
     found = advanced(late, first=1)
     assert found.kept
     assert given(found) == {"0": "keep", "1": "keep"}
     assert not ended(found)
     assert not advanced(state(at(RolloutStep.JUDGES, passed=True), at(RolloutStep.JUDGES)), first=1).kept
-    restarts = Seen(off=True, arrived=True, step=RolloutStep.SHADOW)
+    restarts = StationSeen(off=True, arrived=True, step=RolloutStep.SHADOW)
     assert not advanced(state(at(RolloutStep.JUDGES, passed=True), restarts), first=1).kept, "it will be back at once"
     gone = restarts.model_copy(update={"removed": True})
     assert advanced(state(at(RolloutStep.JUDGES, passed=True), gone), first=1).kept, "it is not in the plan any more"
-    assert not advanced(state(at(RolloutStep.JUDGES, passed=True), Seen(), Seen()), first=2).kept, (
+    assert not advanced(state(at(RolloutStep.JUDGES, passed=True), StationSeen(), StationSeen()), first=2).kept, (
         "too few have tried it"
     )
 
 
 def test_a_station_that_comes_back_later_takes_all_steps() -> None:
     done = at(RolloutStep.KEPT, passed=True)
-    for seen, what in ((Seen(off=False), "package"), (HERE, "shadow"), (at(RolloutStep.SHADOW, passed=True), "judge")):
+    for seen, what in (
+        (StationSeen(off=False), "package"),
+        (HERE, "shadow"),
+        (at(RolloutStep.SHADOW, passed=True), "judge"),
+    ):
         assert given(state(done, seen, kept=True)) == {"1": what}
     assert given(state(done, at(RolloutStep.JUDGES, passed=True), kept=True)) == {"1": "keep"}
     assert succeeded(state(done, done, kept=True))
@@ -143,7 +147,9 @@ def test_a_station_that_comes_back_later_takes_all_steps() -> None:
 
 def test_one_that_falls_takes_all_back_until_it_is_kept() -> None:
     fallen = at(RolloutStep.JUDGES, wanted=RolloutStep.BACK, said="many rejects")
-    found = advanced(state(at(RolloutStep.JUDGES, passed=True), fallen, at(RolloutStep.SHADOW), HERE, Seen()), first=1)
+    found = advanced(
+        state(at(RolloutStep.JUDGES, passed=True), fallen, at(RolloutStep.SHADOW), HERE, StationSeen()), first=1
+    )
     assert (found.phase, found.why_back) == ("back", "1: many rejects")
     assert given(found) == {"0": "back", "2": "back"}
     assert not ended(found)
@@ -154,15 +160,15 @@ def test_one_that_falls_takes_all_back_until_it_is_kept() -> None:
 
 
 def test_a_station_whose_answer_was_lost_is_asked_before_all_is_over() -> None:
-    lost = state(at(RolloutStep.BACK), Seen(off=True, ordered=True), phase="back")
+    lost = state(at(RolloutStep.BACK), StationSeen(off=True, ordered=True), phase="back")
     assert not ended(lost)
-    assert ended(state(at(RolloutStep.BACK), Seen(off=False, ordered=True), phase="back"))
-    assert ended(state(at(RolloutStep.BACK), Seen(), phase="back")), "it never got anything"
+    assert ended(state(at(RolloutStep.BACK), StationSeen(off=False, ordered=True), phase="back"))
+    assert ended(state(at(RolloutStep.BACK), StationSeen(), phase="back")), "it never got anything"
 
 
 def test_a_station_that_refuses_stops_nobody_and_is_no_success() -> None:
-    found = advanced(state(at(RolloutStep.JUDGES, passed=True), Seen(off=False, refused=True)), first=1)
+    found = advanced(state(at(RolloutStep.JUDGES, passed=True), StationSeen(off=False, refused=True)), first=1)
     assert found.kept
-    finished = state(at(RolloutStep.KEPT), Seen(off=False, refused=True), kept=True)
+    finished = state(at(RolloutStep.KEPT), StationSeen(off=False, refused=True), kept=True)
     assert ended(finished)
     assert not succeeded(finished)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from edge_inspector.commands.arguments import whole
 from edge_inspector.commands.model.arguments import training_libraries
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.simulation.station_files import models_dir
+from edge_inspector.store.whole_file import draft_folder_of
 from edge_inspector.training.data.label_files import PICTURES
 from edge_inspector.training.data.pictures import is_grey, read_picture
 from edge_inspector.training.judging.limits import Limit
@@ -55,14 +55,11 @@ def run(given: argparse.Namespace) -> int:
     def write(kind: Kind) -> None:
         target = targets[kind.name]
         models.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{target.name}.", dir=models) as scratch:
-            folder = Path(scratch) / target.name
-            folder.mkdir()
+        with draft_folder_of(target) as folder:
             write_net(kind, eye.shape, folder / FILES["fp32"])
             about = f"Colour and texture of {len(kind.own)} good parts of {kind.name}. It finds other material."
             card = Card(f"{given.name}-{kind.name}", given.version, given.licence, about)
             Draft(card, [CLASS], eye.shape, CELL, limits=[Limit(0.5, float(_AREA_CELLS * CELL**2))]).write(folder)
-            folder.replace(target)
 
     for kind in learn(eye, pictures):
         write(kind)

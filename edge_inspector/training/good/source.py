@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
@@ -23,6 +22,7 @@ from edge_inspector.training.data.folder import ANOMALY, Image, smaller
 from edge_inspector.training.good.backbone import CELL, Frozen
 from edge_inspector.training.good.disturb import cell_targets, spoilt
 from edge_inspector.training.learning.unet import STRIDE, normalise
+from edge_inspector.training.shipping.claims import waited
 
 OUTSIDE: Final = 3
 _OVERLAP: Final = 32
@@ -148,10 +148,8 @@ class GoodSource:
     def _keep(self, path: Path, made: Seen) -> Seen:
         self._cache.mkdir(parents=True, exist_ok=True)
         # Processes that share a run may compute the same at the same time.
-        own = path.with_name(f"{path.stem}-{os.getpid()}.npz")
-        with draft_of(own, synced=False) as draft, draft.open("wb") as file:
+        with waited(path.with_suffix(".lock")), draft_of(path, synced=False) as draft, draft.open("wb") as file:
             np.savez(file, features=made.features, targets=made.targets)
-        own.replace(path)
         return made
 
     def _computed(self, image: Image, cover: Image) -> Seen:

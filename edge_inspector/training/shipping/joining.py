@@ -6,7 +6,6 @@ anything, the whole mask is 255, which the station counts as a failure.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ from onnx import ModelProto, TensorProto, compose, helper, version_converter
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
+from edge_inspector.store.whole_file import draft_folder_of
 from edge_inspector.training.judging.limits import Limit
 from edge_inspector.training.learning.guard import add_guard, opset_of
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft
@@ -32,9 +32,7 @@ def join(first: Path, second: Path, card: Card, target: Path) -> Manifest:
     one, other = manifests
     stride = min(one.output.stride, other.output.stride)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{target.name}.", dir=target.parent) as scratch:
-        folder = Path(scratch) / target.name
-        folder.mkdir()
+    with draft_folder_of(target) as folder:
         for kind in _KINDS:
             if any((each / FILES[kind]).exists() for each in folders):
                 onnx.save(
@@ -51,7 +49,6 @@ def join(first: Path, second: Path, card: Card, target: Path) -> Manifest:
             card, [*one.classes, *other.classes], shape, stride, fill=one.input.fill, limits=limits, training=made_of
         )
         draft.write(folder)
-        folder.replace(target)
     return read_manifest(target)
 
 
