@@ -53,7 +53,7 @@ class Basis:
         criteria, model = self._recipes[recipe_id], self.model_of(recipe_id)
         # Keys that were added later count only if they are set, so that fingerprints of before stay the same.
         later = {name for name in ("grades", "features") if not getattr(criteria.recipe, name)}
-        recipe = criteria.recipe.model_dump(exclude={"classes", "alarm", *later})
+        recipe = criteria.recipe.model_dump(exclude={"classes", "alarm", "revision", *later})
         limits = {name: limit.model_dump() for name, limit in criteria.limits.items()}
         return {
             "model": f"{model.name}-{model.version}",

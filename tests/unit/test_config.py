@@ -74,7 +74,7 @@ min_area_mm2 = 2
 # What is replaced in the station file, and the key path and the words of the one fault that must follow.
 WRONG = {
     "unknown key": ("gate_mm = 900", "gate_mm = 900\nfast = 3", "line.fast", "unknown key. Keys here: accel"),
-    "unknown table": ("[web]", "[wheel]", "wheel", "unknown table. Keys here: archive, cameras,"),
+    "unknown table": ("[web]", "[wheel]", "wheel", "unknown table. Keys here: archive, bucket, cameras,"),
     "missing key": ("gate_mm = 900\n", "", "line.gate_mm", "is missing. Write gate_mm = ..., a number above 0"),
     "wrong type": ("gate_mm = 900", 'gate_mm = "far"', "line.gate_mm", "must be a number above 0 (is 'far')"),
     "wrong unit of size": (
