@@ -28,6 +28,7 @@ from edge_inspector.simulation.options import DemoOptions
 from edge_inspector.simulation.recorder import Recorder
 from edge_inspector.simulation.report import line_report, read_ledger, recovery_s
 from edge_inspector.simulation.scoreboard import Scoreboard
+from edge_inspector.simulation.signals import endings_wait
 from edge_inspector.simulation.station_files import models_dir, write_station_files
 from edge_inspector.simulation.tiles import write_textures
 from edge_inspector.store.users import Role, new_user, write_users
@@ -103,7 +104,8 @@ class Demo:
         with ExitStack() as stack:
             self.broker = DemoBroker(self.ports["broker"], self.folder, extra=self.broker_lines)
             stack.callback(self.broker.stop)
-            self.broker.start()
+            with endings_wait():
+                self.broker.start()
             self._put(self.broker.pid, self.options.world_cores)
             self.recorder = Recorder(self.ports["broker"], self.broker.mqtt_version)
             stack.callback(self.recorder.stop)
@@ -111,11 +113,12 @@ class Demo:
             self.line.write(line_file)
             self._write_files(line_file)
             stack.callback(self.cameras.stop)
-            self.cameras.start()
-            stack.callback(lambda: end_process(self.plc))
-            self.plc = self._start_plc()
-            self.daemon = self._start_daemon()
-            stack.callback(lambda: end_process(self.daemon))
+            with endings_wait():
+                self.cameras.start()
+                self.plc = self._start_plc()
+                stack.callback(lambda: end_process(self.plc))
+                self.daemon = self._start_daemon()
+                stack.callback(lambda: end_process(self.daemon))
             self._await_station()
             if not self.waits:
                 self.start_belt()
@@ -326,6 +329,10 @@ class Demo:
 
     def revive(self, what: str) -> None:
         """Start again what `kill` ended."""
+        with endings_wait():
+            self._revive(what)
+
+    def _revive(self, what: str) -> None:
         self._dead.discard(what)
         if what == "plc":
             self.plc = self._start_plc()
