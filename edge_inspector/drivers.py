@@ -62,6 +62,11 @@ class DriverSettings(Table):
         return None
 
     @property
+    def over_network(self) -> bool:
+        """Whether a camera with these settings sends its pictures over a network, as they are."""
+        return False
+
+    @property
     def announces(self) -> bool:
         """Whether a link with these settings can announce parts."""
         return self.peer_kind in (PeerKind.PLC, None)

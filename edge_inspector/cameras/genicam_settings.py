@@ -84,6 +84,11 @@ class FeatureSettings(DriverSettings):
     """More GenICam features, set last and in this order. `true` executes a command."""
 
     @property
+    def over_network(self) -> bool:
+        """GigE Vision. What comes over USB instead is counted as if it did."""
+        return True
+
+    @property
     def adjustable(self) -> Collection[str]:
         """GenICam cameras change both between two pictures."""
         return ("exposure_us", "gain")

@@ -25,7 +25,6 @@ from edge_inspector.simulation.station_files import models_dir
 from edge_inspector.station.load import Station, load_station
 from edge_inspector.station.tables import ArchiveTable, CameraTable, LineTable, SegmenterTable
 
-_ON_NETWORK: Final = ("genicam", "gentl", "basler")
 _ON_CPU: Final = ("cpu", "openvino", "simulated")
 _SECONDS: Final = 2.0
 _MODEL_MB_PER_MB: Final = 14.0  # memory of a loaded INT8 model for each MB of its file (docs/sizing.md)
@@ -160,7 +159,7 @@ def _views(given: argparse.Namespace, station: Station, chosen: Any) -> Iterator
             height=height,
             windows=_windows(station.segmenter, chosen, width, height),
             way_mm=station.file.line.gate_mm - view.offset_mm,
-            wire_bytes=width * height * _bytes_of(settings) if camera.driver in _ON_NETWORK else 0,
+            wire_bytes=width * height * _bytes_of(settings) if settings.over_network else 0,
         )
 
 

@@ -54,7 +54,7 @@ def pack(signed: Path) -> bytes:
         raise DeviceError(f"{error.filename}: cannot be read: {error.strerror}") from error
     header = {
         "name": signed.name,
-        "folder": signed.is_dir(),
+        "is_folder": signed.is_dir(),
         "sizes": {path: len(files[path]) for path in sorted(files)},
         "signed": signature.decode("ascii", "replace"),
     }
@@ -70,7 +70,7 @@ def digest_of(content: bytes) -> str:
 def read_package(content: bytes, keys: Collection[str]) -> Package:
     """The package in these bytes, signed by one of `keys`. Raises ValueError, which says what is wrong with it."""
     header, rest = _header(content)
-    name, folder, sizes, signed = (header.get(key) for key in ("name", "folder", "sizes", "signed"))
+    name, folder, sizes, signed = (header.get(key) for key in ("name", "is_folder", "sizes", "signed"))
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError("the package's name is not one of a model or a recipe: use A-Z a-z 0-9 . _ + -")
     if not isinstance(folder, bool) or not isinstance(signed, str) or not isinstance(sizes, dict):

@@ -31,6 +31,8 @@ MAY_KNOW = {
 }
 OTHER_MEANINGS = {
     ("daemon.py", "openvino"): "a provider, as the metric calls it",
+    ("commands/size_line.py", "openvino"): "a provider, as the metric calls it",
+    ("commands/size_line.py", "simulated"): "a provider, as the metric calls it",
     ("commands/doctor.py", "openvino"): "a package, and advice about it",
     ("runtime/logs.py", "s7"): "the logger of python-snap7",
     ("simulation/lines/simple_plc.py", "s7"): "a protocol",

@@ -90,7 +90,7 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "larger": (lambda header: header["sizes"].update({"manifest.toml": 7}), "not whole"),
     "a size that is none": (lambda header: header["sizes"].update({"manifest.toml": True}), "no size"),
     "other types": (lambda header: header.update(signed=["x"]), "keys or types"),
-    "a recipe of two files": (lambda header: header.update(folder=False), "has other files"),
+    "a recipe of two files": (lambda header: header.update(is_folder=False), "has other files"),
     "damaged signature": (lambda header: header.update(signed="{}"), "signature is damaged"),
     "deep signature": (lambda header: header.update(signed="[" * 100_000), "signature is damaged"),
 }
