@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.choosing import choose_for_good
 from edge_inspector.training.data.folder import ANOMALY, Folder
@@ -90,6 +92,7 @@ def begin(task: Task, order: Order, run: Path) -> None:
     """
     if not isinstance(task, GoodTask) or (run / FILES["fp32"]).exists():
         return
+    torch.set_num_threads(order.threads)  # other threads sum up in another order, and the preview's features are kept
     source = task.source(None)
     if said := two_products(source):
         print(f"WARN: {said}", flush=True)

@@ -19,7 +19,7 @@ _PUBLISHED_SCALE: Final = 0.5
 
 
 class Frozen(nn.Module):
-    """[N, C, H, W] normalised -> features [N, F, H/8, W/8]: levels at 1/4, 1/8 and 1/16, joined and averaged locally.
+    """[N, C, H, W] normalised -> features [N, F, H/8, W/8]: levels at 1/8 and 1/16, joined and averaged locally.
 
     They are standardised: over good parts each has the mean 0 and the deviation 1. H and W are multiples of 16.
     """
@@ -33,7 +33,7 @@ class Frozen(nn.Module):
         with torch.no_grad():
             # In the weights, because an operation before the first convolution would keep it from INT8.
             self.encoder.state_dict()["_conv_stem.weight"].mul_(_PUBLISHED_SCALE)
-        self.width = sum(self.encoder.out_channels[1:_LEVELS])
+        self.width = sum(self.encoder.out_channels[2:_LEVELS])
         self.register_buffer("mean", torch.zeros(1, self.width, 1, 1))
         self.register_buffer("scale", torch.ones(1, self.width, 1, 1))
         self.requires_grad_(requires_grad=False)
@@ -41,10 +41,9 @@ class Frozen(nn.Module):
 
     def joined(self, pixels: Tensor) -> Tensor:
         """The features as they are, not standardised."""
-        _, quarter, eighth, sixteenth = self.encoder(pixels)
-        fine = nn.functional.avg_pool2d(quarter, 2)
+        _, _, eighth, sixteenth = self.encoder(pixels)
         coarse = nn.functional.interpolate(sixteenth, scale_factor=2, mode="nearest")
-        together = torch.cat([fine, eighth, coarse], dim=1)
+        together = torch.cat([eighth, coarse], dim=1)
         return nn.functional.avg_pool2d(together, 3, stride=1, padding=1, count_include_pad=False)
 
     def standardise(self, features: Tensor) -> None:

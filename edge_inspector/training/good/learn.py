@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from edge_inspector.training.good.backbone import Frozen
 from edge_inspector.training.good.disturb import noisy
 from edge_inspector.training.good.head import AnomalyHead, loss
-from edge_inspector.training.good.memory import SurfaceMemory, chosen
+from edge_inspector.training.good.memory import SurfaceMemory, chosen, evened
 from edge_inspector.training.good.net import GoodNet
 from edge_inspector.training.good.source import OUTSIDE, GoodSource, Seen, TaughtPicture, tensors
 
@@ -36,7 +36,7 @@ class GoodPlan:
     batch: int = 16
     crop: int = 24
     copies: int = 2
-    remembered: int = 1024
+    remembered: int = 4096
     rate: float = 2e-3
     seed: int = 1
 
@@ -67,15 +67,19 @@ def preview_net(source: GoodSource, plan: GoodPlan) -> GoodNet:
 def learn_good(
     source: GoodSource, plan: GoodPlan, told: Callable[[float], None] = lambda _: None
 ) -> tuple[GoodNet, list[float]]:
-    """The net, and the loss of each step. `told` gets the share that is done."""
+    """The net, and the loss of each step. `told` gets the share that is done.
+
+    Without known defects the memory alone judges, because a head that learned only drawn ones made it worse.
+    """
     held, kept = parted(source.good, plan.seed)
     clean = [source.clean(each) for each in told_over(kept, lambda share: told(0.1 * share))]
     frozen, memory = _remember(clean, source.frozen(), plan)
-    numbered = [(each, number) for each in kept for number in range(plan.copies)]
-    drawn = [source.disturbed(*each) for each in told_over(numbered, lambda share: told(0.1 + 0.4 * share))]
-    known = [source.clean(each) for each in source.known]
-    pools = _Pools(clean, drawn, known)
-    head, losses = _learn_head(frozen, plan, pools, lambda share: told(0.5 + 0.5 * share))
+    head, losses = None, list[float]()
+    if source.known:
+        numbered = [(each, number) for each in kept for number in range(plan.copies)]
+        drawn = [source.disturbed(*each) for each in told_over(numbered, lambda share: told(0.1 + 0.4 * share))]
+        pools = _Pools(clean, drawn, [source.clean(each) for each in source.known])
+        head, losses = _learn_head(frozen, plan, pools, lambda share: told(0.5 + 0.5 * share))
     net = GoodNet(frozen, memory, head)
     net.settle(_inside([source.clean(each) for each in held], frozen))
     net.eval()
@@ -120,7 +124,8 @@ def _remember(clean: Sequence[Seen], frozen: Frozen, plan: GoodPlan) -> tuple[Fr
     joined = torch.cat(cells)
     frozen.standardise(joined[torch.cat(inside)])
     standard = (joined - frozen.mean.reshape(1, -1)) * frozen.scale.reshape(1, -1)
-    return frozen, SurfaceMemory(chosen(standard, plan.remembered, generator))
+    turn = evened(standard)
+    return frozen, SurfaceMemory(chosen(standard @ turn, plan.remembered, generator), turn)
 
 
 def _usual(seen: Seen) -> NDArray[np.bool_]:
@@ -135,14 +140,14 @@ def _inside(pictures: Sequence[Seen], frozen: Frozen) -> list[tuple[Tensor, Tens
 
 @dataclass(frozen=True, slots=True)
 class _Pools:
-    """What batches are drawn from: half good ones, and the rest drawn defects and, if there are any, known ones."""
+    """What batches are drawn from: half good ones, a quarter drawn defects, and a quarter known ones."""
 
     clean: Sequence[Seen]
     drawn: Sequence[Seen]
     known: Sequence[Seen]
 
     def kinds(self, batch: int) -> list[Sequence[Seen]]:
-        known = batch // 4 if self.known else 0
+        known = batch // 4
         return [self.clean] * (batch // 2) + [self.drawn] * (batch - batch // 2 - known) + [self.known] * known
 
 

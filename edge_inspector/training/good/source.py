@@ -26,7 +26,7 @@ from edge_inspector.training.shipping.claims import waited
 
 OUTSIDE: Final = 3
 _OVERLAP: Final = 32
-_FORM: Final = b"2"
+_FORM: Final = b"3"
 """Another form of what is kept makes other names."""
 
 _DAMAGED: Final = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)

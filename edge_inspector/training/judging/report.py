@@ -58,12 +58,13 @@ def write_run_report(
         path.name.removesuffix(".losses.json"): json.loads(path.read_text(encoding="utf-8"))["loss"]
         for path in sorted(run.glob("*.losses.json"))
     }
+    learned = {name: losses for name, losses in curves.items() if losses}
     elsewhere = json.loads((run / "figures.json").read_text(encoding="utf-8"))["elsewhere"]
     body = [
         *about_labels,
         section("Settings", _table(json.loads((run / "run.json").read_text(encoding="utf-8")).items())),
         section("Training patches", _embedded((run / SHOWN_FILE).read_bytes())),
-        section("Loss", _plot(lambda axes: _draw_losses(axes, curves))),
+        *([section("Loss", _plot(lambda axes: _draw_losses(axes, learned)))] if learned else []),
         *_judgement(seen, classes, limits),
         *([section("On each fold, with limits chosen on the others", _table(elsewhere.items()))] if elsewhere else []),
         section("Worst mistakes, held out", _pictures(seen, limits, parts, None)),
