@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data.choosing import choose_for_good
 from edge_inspector.training.data.folder import ANOMALY, Folder
@@ -28,7 +26,7 @@ from edge_inspector.training.learning.encoders import PUBLISHED
 from edge_inspector.training.learning.lite import published_weights
 from edge_inspector.training.learning.train import Plan
 from edge_inspector.training.shipping.manifest import FILES
-from edge_inspector.training.shipping.runs import RUN_FILE, Order, read_json
+from edge_inspector.training.shipping.runs import RUN_FILE, Order, read_json, use_threads
 
 BACKBONE: Final = "EfficientNet-Lite0, learned from ImageNet by others, frozen"
 FEATURES: Final = "features"
@@ -92,7 +90,7 @@ def begin(task: Task, order: Order, run: Path) -> None:
     """
     if not isinstance(task, GoodTask) or (run / FILES["fp32"]).exists():
         return
-    torch.set_num_threads(order.threads)  # other threads sum up in another order, and the preview's features are kept
+    use_threads(order)
     source = task.source(None)
     if said := two_products(source):
         print(f"WARN: {said}", flush=True)

@@ -91,12 +91,17 @@ class Order:
         return range(min(task.folds, self.held_out or task.folds))
 
 
+def use_threads(order: Order) -> None:
+    """Compute with as many threads as asked. Another number sums up in another order, and gives other bytes."""
+    torch.set_num_threads(order.threads)
+
+
 def train_run(task: Task, order: Order, run: Path) -> Figures:
     """Cross-validate, choose limits on held-out parts, train on everything, report. Returns the held-out figures.
 
     Processes and machines that are given the same run share its work: each fold is trained by one of them.
     """
-    torch.set_num_threads(order.threads)
+    use_threads(order)
     run.mkdir(parents=True, exist_ok=True)
     with waited(run / "begin.lock"):
         _begin(run, order)
@@ -168,7 +173,7 @@ def held_out(task: Task, order: Order) -> Iterable[TruePart]:
 
 def listen(task: Task, order: Order, run: Path) -> tuple[tuple[Suspect, ...], str]:
     """Train the folds alone, and return the suspects with their section of a report. `train_run` continues the run."""
-    torch.set_num_threads(order.threads)
+    use_threads(order)
     run.mkdir(parents=True, exist_ok=True)
     with waited(run / "begin.lock"):
         _begin(run, order)
