@@ -262,6 +262,7 @@ def _told(heard: PlcInput) -> tuple[object, ...]:
     return (
         heard.run_key,
         heard.trigger_seq,
+        heard.triggers,  # a slot may be readable only after the header has counted its part
         heard.enable,
         heard.reset,
         heard.challenge,

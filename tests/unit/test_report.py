@@ -9,7 +9,7 @@ from support.verdicts import verdict
 
 from edge_inspector.codes import ErrorCode, Reason, StationState
 from edge_inspector.errors import StateError
-from edge_inspector.records import ArchiveItem, Command, JudgeItem, PlcInput, StationStatus, Verdict
+from edge_inspector.records import ArchiveItem, Command, JudgeItem, PlcInput, StationStatus, Trigger, Verdict
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
 from edge_inspector.stages import report as stage
@@ -340,10 +340,11 @@ def test_a_reading_wakes_the_judge_only_if_the_peer_says_something_new() -> None
         replace(HEARD, heartbeat=4, trigger_seq=1, ack_seq=1),
         replace(HEARD, heartbeat=5, trigger_seq=1, enable=False),
         replace(HEARD, heartbeat=6, trigger_seq=1, enable=False, run=1),
+        replace(HEARD, heartbeat=7, trigger_seq=1, enable=False, run=1, triggers=(Trigger(1, 100),)),
     ):
         link.says(heard)
         exchanged(rig)
-    assert woken == {1: True, 2: False, 3: True, 4: False, 5: True, 6: True}, "each is in the mailbox"
+    assert woken == {1: True, 2: False, 3: True, 4: False, 5: True, 6: True, 7: True}, "each is in the mailbox"
 
 
 def test_exchanges_are_rarer_while_the_belt_stands_but_not_with_a_part_on_it_and_verdicts_go_at_once() -> None:
