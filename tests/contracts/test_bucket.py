@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 pytest.importorskip("obstore", reason="the extra `bucket` is not installed")
 from support.certificates import Authority  # noqa: E402
 from support.cut_wire import CutWire  # noqa: E402
-from support.forwarding import keys, results_of, station_file  # noqa: E402
+from support.forwarding import keys, results_of, send, station_file  # noqa: E402
 from support.parquet_lake import Lake  # noqa: E402
 
 from edge_inspector.errors import DeviceError  # noqa: E402
@@ -59,19 +59,6 @@ def forwarder(server: S3Server, state: Path, prefix: str, **changes: Any) -> For
         batch_parts=most,
         by_day=True,
     )
-
-
-def send(sending: Forwarder, steps: int = 1000) -> list[str]:
-    """Send until nothing waits. The troubles on the way, without waits between them."""
-    troubles = []
-    for _ in range(steps):
-        done = sending.step()
-        if done.trouble:
-            troubles.append(done.trouble)
-        elif not done.more:
-            sending.close()
-            return troubles
-    raise AssertionError(troubles[-3:])
 
 
 def until(condition: Callable[[], bool]) -> None:

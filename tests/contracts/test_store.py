@@ -19,7 +19,7 @@ import pytest
 
 pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
 from support.cut_wire import CutWire
-from support.forwarding import NOON, keys, results_of, station_file
+from support.forwarding import NOON, keys, results_of, send, station_file
 from support.postgres_server import DATABASE, USER, PostgresServer, find_programs, why_not
 from support.verdicts import BOOT, defect, placed, verdict
 
@@ -91,19 +91,6 @@ def wire(server: PostgresServer) -> Iterator[CutWire]:
 def forwarder(server: PostgresServer, state: Path, sender: SendingStation = LINE_1, **changes: Any) -> Forwarder:
     most = changes.pop("batch_parts", 100)
     return Forwarder(state, lambda: Store(server.settings(**changes), sender), batch_parts=most)
-
-
-def send(sending: Forwarder, steps: int = 1000) -> list[str]:
-    """Send until nothing waits. The troubles on the way, without waits between them."""
-    troubles = []
-    for _ in range(steps):
-        done = sending.step()
-        if done.trouble:
-            troubles.append(done.trouble)
-        elif not done.more:
-            sending.close()
-            return troubles
-    raise AssertionError(troubles[-3:])
 
 
 def there(server: PostgresServer) -> list[list[str]]:

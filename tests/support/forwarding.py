@@ -10,6 +10,7 @@ from pathlib import Path
 from support.verdicts import defect, placed, verdict
 
 from edge_inspector.codes import Decision
+from edge_inspector.forwarding.forwarder import Forwarder
 from edge_inspector.store.results_file import results_path
 from edge_inspector.store.results_writer import ResultsWriter, StoredVerdict
 
@@ -43,6 +44,19 @@ def keys(state: Path) -> list[list[str]]:
     with closing(sqlite3.connect(results_path(state))) as db:
         found = db.execute("SELECT boot_id, seq, decision FROM parts ORDER BY boot_id, seq").fetchall()
     return [[str(boot), str(seq), Decision(decision).name] for boot, seq, decision in found]
+
+
+def send(sending: Forwarder, steps: int = 1000) -> list[str]:
+    """Send until nothing waits. The troubles on the way, without waits between them."""
+    troubles = []
+    for _ in range(steps):
+        done = sending.step()
+        if done.trouble:
+            troubles.append(done.trouble)
+        elif not done.more:
+            sending.close()
+            return troubles
+    raise AssertionError(troubles[-3:])
 
 
 def station_file(folder: Path, store: str) -> Path:

@@ -30,8 +30,15 @@ def prometheus(folder: Path, config: dict[str, Any]) -> Iterator[int]:
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     for name in ("rules.yml", "recording.yml"):
         shutil.copy(DEPLOY / "prometheus" / name, folder)
+    with started(folder) as port:
+        yield port
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[int]:
+    """One with the configuration in this folder. Gives its port."""
     port = free_port()
-    with (folder / "log").open("w") as log:
+    with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(
             [
                 "prometheus",

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 import time
 import urllib.parse
 import urllib.request
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.prometheus_server import started
 
-from edge_inspector.simulation.demo import Demo, free_port
+from edge_inspector.simulation.demo import Demo
 from edge_inspector.simulation.options import DemoOptions
 
 pytestmark = [
@@ -63,27 +63,8 @@ def prometheus(folder: Path, target: int) -> Iterator[Prometheus]:
     (folder / "prometheus.yml").write_text(re.sub(r"(_interval): 5s", r"\1: 1s", config))
     rules = (DEPLOY / "prometheus" / "rules.yml").read_text()
     (folder / "rules.yml").write_text(re.sub(r"for: \w+", "for: 2s", rules))
-    port = free_port()
-    with (folder / "prometheus.log").open("w") as log:
-        process = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'tsdb'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
+    with started(folder) as port:
         yield Prometheus(port)
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        finally:
-            process.kill()
-            process.wait()
 
 
 def panels() -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 
 obstore = pytest.importorskip("obstore", reason="the extra `bucket` is not installed")
 pytest.importorskip("pyarrow", reason="the extra `bucket` is not installed")
-from support.forwarding import NOON, keys, results_of, station_file, stored  # noqa: E402
+from support.forwarding import NOON, keys, results_of, send, station_file, stored  # noqa: E402
 from support.parquet_lake import Lake  # noqa: E402
 from support.verdicts import BOOT, defect, placed, verdict  # noqa: E402
 
@@ -93,19 +93,6 @@ def table(**changes: Any) -> BucketTable:
 def forwarder(state: Path, sender: SendingStation = LINE_1, **more: Any) -> Forwarder:
     given = {"batch_parts": 10, "by_day": True} | more
     return Forwarder(state, lambda: BucketStore(table(), sender), **given)
-
-
-def send(sending: Forwarder, steps: int = 1000) -> list[str]:
-    """Send until nothing waits. The troubles on the way, without waits between them."""
-    troubles = []
-    for _ in range(steps):
-        done = sending.step()
-        if done.trouble:
-            troubles.append(done.trouble)
-        elif not done.more:
-            sending.close()
-            return troubles
-    raise AssertionError(troubles[-3:])
 
 
 def days_of(state: Path, count: int, per_day: int, first: int = 1) -> Path:

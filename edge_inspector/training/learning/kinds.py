@@ -15,21 +15,19 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, helper
 from onnxruntime import InferenceSession
 
 from edge_inspector.segmenters.tiling import place
 from edge_inspector.training.data.pictures import read_picture
-from edge_inspector.training.learning.guard import add_guard
+from edge_inspector.training.learning.cell_net import cells_of, write_mask
 from edge_inspector.training.shipping.wrapping import Writer
 
 CELL: Final = 8
 FEWEST: Final = 8
 """Pictures of a kind that can teach anything."""
 CLASS: Final = "wrong-material"
-_OPSET: Final = 17
 _CLUSTERS: Final = 6
 _ROUNDS: Final = 15
 _CELLS_MOST: Final = 30_000
@@ -185,7 +183,7 @@ def _spread(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
 def write_net(kind: Kind, shape: tuple[int, int, int], path: Path) -> None:
     """Write the same as a net with the class `wrong-material`: probability 0.5 at `kind.level`."""
     model = _features(shape)
-    graph, writer = model.graph, Writer("kind")
+    writer = Writer("kind")
     squares = []
     known = kind.clusters
     for turn, offset, rarity in zip(known.whitening, known.offset, known.rarity, strict=True):
@@ -198,23 +196,12 @@ def write_net(kind: Kind, shape: tuple[int, int, int], path: Path) -> None:
     least = writer("Neg", writer("MaxPool", writer("Neg", nearest), **around))
     whole = writer("MaxPool", least, **around)
     likely = writer("Mul", whole, writer.constant(0.5 / kind.level))
-    bounded = writer("Clip", likely, writer.constant(0.0), writer.constant(1.0))
-    rounded = writer("Add", writer("Mul", bounded, writer.constant(255.0)), writer.constant(0.5))
-    mask = writer("Cast", rounded, to=TensorProto.UINT8)
-    writer.nodes.append(helper.make_node("Identity", [mask], ["mask"], name="kind/mask"))
-    graph.node.extend(writer.nodes)
-    graph.initializer.extend(writer.constants)
-    del graph.output[:]
-    sides = ["batch", 1, shape[0] // CELL, shape[1] // CELL]
-    graph.output.append(helper.make_tensor_value_info("mask", TensorProto.UINT8, sides))
-    add_guard(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
+    write_mask(model, writer, likely, path)
 
 
 def _features(shape: tuple[int, int, int]) -> ModelProto:
     """The logarithms of brightness in each channel, and of fine and coarse edges, averaged over each cell."""
-    height, width, channels = shape
+    channels = shape[2]
     writer = Writer("seen")
     pixels = writer("Transpose", writer.floats("image"), perm=[0, 3, 1, 2])
     cells: dict[str, Any] = {"kernel_shape": [CELL, CELL], "strides": [CELL, CELL]}
@@ -228,15 +215,7 @@ def _features(shape: tuple[int, int, int]) -> ModelProto:
         "Add", joined, writer.constant(np.array([[4.0]] * channels + [[1.0]] * 2)[np.newaxis, :, :, np.newaxis])
     )
     writer.nodes.append(helper.make_node("Log", [lifted], ["features"], name="seen/features"))
-    count = channels + 2
-    graph = helper.make_graph(
-        writer.nodes,
-        "kinds",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", height, width, channels])],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", count, height // CELL, width // CELL])],
-        writer.constants,
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
+    return cells_of(writer, "kinds", shape, count=channels + 2, cell=CELL)
 
 
 def _edges(writer: Writer, grey: str) -> str:

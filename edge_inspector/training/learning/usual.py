@@ -14,15 +14,14 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, helper
 from onnxruntime import InferenceSession
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.tiling import place
 from edge_inspector.training.data.pictures import Image, read_picture
-from edge_inspector.training.learning.guard import add_guard
+from edge_inspector.training.learning.cell_net import cells_of, write_mask
 from edge_inspector.training.shipping.wrapping import Writer
 
 CELL: Final = 4
@@ -33,7 +32,6 @@ _FOLDS: Final = 4
 _LEAST_SCALE: Final = 2.0
 """Grey levels. No camera repeats a picture better than that."""
 _RARE: Final = 0.999
-_OPSET: Final = 17
 _MARGIN: Final = 1.05
 _SOBEL: Final = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32) / 8
 
@@ -119,7 +117,7 @@ def score(usual: Usual, found: Floats) -> float:
 def write_net(usual: Usual, shape: tuple[int, int, int], path: Path) -> None:
     """Write the same as a net with the class `anomaly`: probability 0.5 where a cell is as unusual as `usual.level`."""
     model = _features(shape)
-    graph, writer = model.graph, Writer("usual")
+    writer = Writer("usual")
     over = writer("Sub", "features", writer.constant(usual.highest[np.newaxis]))
     under = writer("Sub", writer.constant(usual.lowest[np.newaxis]), "features")
     outside = writer("Relu", writer("Max", over, under))
@@ -127,23 +125,12 @@ def write_net(usual: Usual, shape: tuple[int, int, int], path: Path) -> None:
     worst = writer("ReduceMax", scaled, axes=[1], keepdims=1)
     calm = writer("AveragePool", worst, kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1)
     likely = writer("Mul", calm, writer.constant(0.5 / usual.level))
-    bounded = writer("Clip", likely, writer.constant(0.0), writer.constant(1.0))
-    rounded = writer("Add", writer("Mul", bounded, writer.constant(255.0)), writer.constant(0.5))
-    mask = writer("Cast", rounded, to=TensorProto.UINT8)
-    writer.nodes.append(helper.make_node("Identity", [mask], ["mask"], name="usual/mask"))
-    graph.node.extend(writer.nodes)
-    graph.initializer.extend(writer.constants)
-    del graph.output[:]
-    sides = ["batch", 1, shape[0] // CELL, shape[1] // CELL]
-    graph.output.append(helper.make_tensor_value_info("mask", TensorProto.UINT8, sides))
-    add_guard(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
+    write_mask(model, writer, likely, path)
 
 
 def _features(shape: tuple[int, int, int]) -> ModelProto:
     """Brightness of each channel, and edges across and along, averaged over each cell."""
-    height, width, channels = shape
+    channels = shape[2]
     writer = Writer("seen")
     pixels = writer("Transpose", writer.floats("image"), perm=[0, 3, 1, 2])
     cells: dict[str, Any] = {"kernel_shape": [CELL, CELL], "strides": [CELL, CELL]}
@@ -152,15 +139,7 @@ def _features(shape: tuple[int, int, int]) -> ModelProto:
     sobel = writer.constant(np.stack([_SOBEL, _SOBEL.T])[:, np.newaxis])
     edges = writer("AveragePool", writer("Abs", writer("Conv", grey, sobel, pads=[1, 1, 1, 1])), **cells)
     writer.nodes.append(helper.make_node("Concat", [light, edges], ["features"], name="seen/features", axis=1))
-    count = channels + 2
-    graph = helper.make_graph(
-        writer.nodes,
-        "usual",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", height, width, channels])],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", count, height // CELL, width // CELL])],
-        writer.constants,
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
+    return cells_of(writer, "usual", shape, count=channels + 2, cell=CELL)
 
 
 def _near(ranges: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:

@@ -30,20 +30,20 @@ class Writer:
     """Adds operations to a graph, with names that clash with none."""
 
     def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
+        self.prefix = prefix
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
     def __call__(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
         """Add an operation. Returns the name of its first output. Others have _1, _2 ... at the end."""
-        name = f"{self._prefix}/{len(self.nodes)}/{op}"
+        name = f"{self.prefix}/{len(self.nodes)}/{op}"
         names = [name, *(f"{name}_{number}" for number in range(1, outputs))]
         self.nodes.append(helper.make_node(op, list(inputs), names, name=name, **attributes))
         return name
 
     def constant(self, value: Any, kind: type = np.float32) -> str:
         """Add a constant, and return its name."""
-        name = f"{self._prefix}/constant/{len(self.constants)}"
+        name = f"{self.prefix}/constant/{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.array(value, kind), name))
         return name
 
