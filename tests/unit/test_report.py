@@ -340,7 +340,7 @@ def test_a_reading_wakes_the_judge_only_if_the_peer_says_something_new() -> None
         replace(HEARD, heartbeat=4, trigger_seq=1, ack_seq=1),
         replace(HEARD, heartbeat=5, trigger_seq=1, enable=False),
         replace(HEARD, heartbeat=6, trigger_seq=1, enable=False, run=1),
-        replace(HEARD, heartbeat=7, trigger_seq=1, enable=False, run=1, triggers=(Trigger(1, 100),)),
+        replace(HEARD, heartbeat=7, trigger_seq=1, enable=False, run=1, triggers=(Trigger(1, 100, answered=False),)),
     ):
         link.says(heard)
         exchanged(rig)
