@@ -69,6 +69,14 @@ def share(text: str) -> float:
     return number
 
 
+def between(text: str) -> float:
+    """A number above 0 and below 1."""
+    number = float(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError("must be above 0 and below 1")
+    return number
+
+
 def utc(text: str) -> datetime:
     """A date or an instant. It is UTC if it does not name a time zone."""
     try:

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_inspector.commands.arguments import add_period, positive, whole
+from edge_inspector.commands.arguments import add_period, between, positive, whole
 from edge_inspector.commands.calibrate_grades import calibrate_grades
 from edge_inspector.commands.changes import login, write_down
 from edge_inspector.commands.judge import PictureJudge, add_model, expected_of, pictures_in
@@ -46,21 +46,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="the station file, or with --good the recipe file")
     parser.add_argument(
         "--false-rejects",
-        type=_between,
+        type=between,
         default=_FALSE_REJECTS,
         metavar="SHARE",
         help=f"largest share of good parts that may be rejected (default: {_FALSE_REJECTS})",
     )
     parser.add_argument(
         "--confidence",
-        type=_between,
+        type=between,
         default=_CONFIDENCE,
         metavar="SHARE",
         help=f"how sure this must be (default: {_CONFIDENCE})",
     )
     parser.add_argument(
         "--min-confidence",
-        type=_between,
+        type=between,
         metavar="P",
         help="take this min_confidence for all classes (default: those of the recipe)",
     )
@@ -319,10 +319,3 @@ def _write(station: Station, now: Criteria, proposal: Proposal, promise: RejectP
 def _percent(share: float, *, up: bool = False) -> str:
     """In percent. With `up` it is rounded up, because a promise must not be rounded down."""
     return f"{math.ceil(share * 1000) / 10 if up else share * 100:g} %"
-
-
-def _between(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError("must be above 0 and below 1")
-    return number

@@ -23,11 +23,11 @@ mount --bind "$1" "$1"
 mount -o remount,bind,ro "$1"
 mount --rbind /proc "$1/proc"
 mount --rbind /dev "$1/dev"
-mount --rbind /sys "$1/sys"
+if [ -n "$3" ]; then mount --rbind /sys "$1/sys"; fi
 mount -t tmpfs tmp "$1{tempfile.gettempdir()}"
 if [ -n "$2" ]; then mkdir -p "$1$2"; mount --bind "$2" "$1$2"; fi
 root=$1
-shift 2
+shift 3
 exec chroot "$root" setpriv --reuid={USER} --regid={USER} --clear-groups --no-new-privs \\
     env -i PATH=/opt/edge-inspector/bin:/usr/bin:/bin "$@"
 """
@@ -55,9 +55,12 @@ def unpacked(image: str, skip: str) -> Iterator[Path]:
         buildah("rm", container, skip=skip)
 
 
-def inside(root: Path, state: Path | str = "") -> Sequence[str]:
-    """How a command runs in the image: nothing but `state` can be written, without root, and on the host's network."""
-    return ["unshare", "--mount", "sh", "-c", _BOX, "sh", str(root), str(state)]
+def inside(root: Path, state: Path | str = "", *, emulated: bool = False) -> Sequence[str]:
+    """How a command runs in the image: nothing but `state` can be written, without root, and on the host's network.
+
+    An emulated processor must not see this machine's /sys. ONNX Runtime crashes if that tells of another processor.
+    """
+    return ["unshare", "--mount", "sh", "-c", _BOX, "sh", str(root), str(state), "" if emulated else "sys"]
 
 
 def give(folder: Path) -> None:

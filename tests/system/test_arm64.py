@@ -82,7 +82,14 @@ def compared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict
     words = [str(folder / name) for name in ("judged_pictures.py", "pictures.npz", "recipes")]
     program, *files = words
     subprocess.run([sys.executable, program, models_dir(), *files, folder / "here.npz"], check=True, timeout=900)
-    there = [*inside(root, folder), "/opt/edge-inspector/bin/python", program, MODELS, *files, folder / "there.npz"]
+    there = [
+        *inside(root, folder, emulated=True),
+        "/opt/edge-inspector/bin/python",
+        program,
+        MODELS,
+        *files,
+        folder / "there.npz",
+    ]
     subprocess.run(there, check=True, timeout=3600)
     return dict(np.load(folder / "here.npz")), dict(np.load(folder / "there.npz"))
 
@@ -90,7 +97,7 @@ def compared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict
 def test_the_programs_are_of_the_other_processor(root: Path) -> None:
     code = "import platform; print(platform.machine())"
     found = subprocess.run(
-        [*inside(root), "python", "-c", code], stdout=subprocess.PIPE, text=True, check=True, timeout=120
+        [*inside(root, emulated=True), "python", "-c", code], stdout=subprocess.PIPE, text=True, check=True, timeout=120
     )
     assert found.stdout.strip() == "aarch64"
 
@@ -120,7 +127,7 @@ def test_a_line_gets_its_verdicts(root: Path, tmp_path: Path, capsys: pytest.Cap
     folder = tmp_path / "demo"
     folder.mkdir()
     demo = InImage(DemoOptions(parts=12, speed_mm_s=200.0), folder)
-    demo.program = [*inside(root, folder), "edge-inspector"]
+    demo.program = [*inside(root, folder, emulated=True), "edge-inspector"]
     with demo.running():
         demo.play()
         report = demo.finish()

@@ -80,7 +80,7 @@ def test_each_command_is_a_file_and_a_line_of_the_table() -> None:
     assert {path.stem for path in files - models} | {"model"} == set(COMMANDS)
     assert {path.stem.replace("_labels", "") for path in models} == {
         "__init__", "train", "quantize", "evaluate", "guard", "show", "compare", "export", "import", "quick",
-        "wrap", "teach", "suspects", "kinds", "join",
+        "wrap", "teach", "suspects", "kinds", "join", "limits",
     }  # fmt: skip
 
 

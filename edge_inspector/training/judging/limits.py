@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.inspection.promise import RejectPromise
 from edge_inspector.training.judging.evidence import CONFIDENCES, Evidence
 
 # A region of fewer than three mask pixels cannot be told from a flicker of the quantised sigmoid.
@@ -87,6 +88,24 @@ def choose_limits(folds: Sequence[Evidence], budget: float, stride: int) -> list
         return within, caught if within else -refused, -unsure
 
     return _areas(seen.at(max(range(len(seen.confidences)), key=standing)), budget, stride)
+
+
+def limits_of_good(seen: Evidence, before: Sequence[Limit], promise: RejectPromise, stride: int) -> list[Limit] | None:
+    """Limits from good parts alone, as `edge-inspector calibrate` has them. None if there are too few for the promise.
+
+    All areas of `before` change by one factor, and its confidences stay. So a good part has one score: the largest
+    factor at which it is still rejected.
+    """
+    areas = np.stack([seen.areas[~seen.defective, k, level_of(seen, each)] for k, each in enumerate(before)], axis=1)
+    allowed = promise.may_reject(len(areas))
+    if allowed is None:
+        return None
+    pixel = float(stride**2)
+    sizes = np.array([max(each.min_area_px, pixel) for each in before])
+    factor = float(np.sort((areas / sizes).max(axis=1))[-1 - allowed])
+    # Areas are whole mask pixels. So half of one more passes this region and no larger one.
+    least = np.maximum(factor * sizes, (_SMALLEST_REGION - 1) * pixel) + pixel / 2
+    return [Limit(each.min_confidence, float(area)) for each, area in zip(before, least, strict=True)]
 
 
 def elsewhere(

@@ -78,10 +78,23 @@ def _hashed(folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def named(split: str, data: str, training: Mapping[str, Any]) -> str:
-    """The name of a split in scores. It marks training data, so that nobody takes such a figure for a score."""
+def learned_from(split: str, data: str, training: Mapping[str, Any]) -> bool:
+    """Whether the model learned from any part of a split, as `val` or `train+val`."""
     learned = {*str(training.get("learn_from", "train")).split("+")} if training.get("data", data) == data else set()
-    return f"{split}, learned from" if learned & {*split.split("+")} else split
+    return bool(learned & {*split.split("+")})
+
+
+def named(split: str, data: str, training: Mapping[str, Any]) -> str:
+    """The name of a split in scores. It marks training data, so that nobody takes such a figure for a score.
+
+    It also marks a split whose good parts chose the limits. Only recall is a score there.
+    """
+    if learned_from(split, data, training):
+        return f"{split}, learned from"
+    chosen = training.get("limits_from", {})
+    return (
+        f"{split}, limits from its good parts" if (data, split) == (chosen.get("data"), chosen.get("split")) else split
+    )
 
 
 def score_row(figures: Figures, **conditions: object) -> dict[str, object]:
