@@ -437,7 +437,7 @@ class MqttLink:
     def _say(self, session: MqttSession, status: StationStatus) -> None:
         now = time.monotonic_ns()
         topic = self._topic("state")
-        key = (status.state, status.error_code, status.recipe_id, status.alarm)
+        key = (status.state, status.error_code, status.recipe_id, status.alarm, self._identity.rollout())
         is_due = key != self._said or now - self._said_ns >= self._settings.state_every_s * 1e9
         if is_due and session.room and not self._rests(topic):
             payload = state_message(status, self._identity, utc_of(now)).model_dump_json().encode()

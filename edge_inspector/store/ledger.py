@@ -9,11 +9,13 @@ import logging
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from edge_inspector.errors import StateError
+from edge_inspector.records import RolloutTold
+from edge_inspector.runtime.clock import moment
 from edge_inspector.settings import Table
 from edge_inspector.store.whole_file import replace_file
 
@@ -80,7 +82,11 @@ class Arrived(Table):
 
 
 class Trial(Arrived):
-    """A roll-out at this station. `replaces` is the model or recipe file before it, `base` that file's SHA-256."""
+    """A roll-out at this station. `replaces` is the model or recipe file before it, `base` that file's SHA-256.
+
+    `since` is when `step` and `wanted` became what they are, for people: nothing is decided by it. `unseen`: it goes
+    back by itself, and nobody has given RESET since then.
+    """
 
     id: str
     replaces: str
@@ -96,6 +102,14 @@ class Trial(Arrived):
     rate_before: float = 0.0
     starts: int = 0
     said: str = ""
+    since: AwareDatetime | None = None
+    unseen: bool = False
+
+    @property
+    def told(self) -> RolloutTold:
+        """The same for whoever watches the station."""
+        wanted, why = self.wanted or "", self.said if RolloutStep.BACK in {self.step, self.wanted} else ""
+        return RolloutTold(package=self.name, step=self.step, wanted=wanted, since=self.since, why=why)
 
 
 class DeliveredRecipe(Table):
@@ -124,12 +138,17 @@ class Ledger(Table):
             name = after
         return name
 
-    def ended(self, step: RolloutStep, said: str = "") -> Ledger:
+    @property
+    def latest(self) -> Trial | None:
+        """The trial, or else the one that has ended last."""
+        return self.trial or self.last
+
+    def ended(self, step: RolloutStep, said: str = "", **more: Any) -> Ledger:
         """The trial has come to its end: kept or back."""
         trial = self.trial
         if trial is None:
             return self
-        change = {"step": step, "wanted": None, "said": said or trial.said}
+        change = {"step": step, "wanted": None, "said": said or trial.said, "since": moment().utc} | more
         return self.model_copy(update={"trial": None, "last": trial.model_copy(update=change)})
 
 
