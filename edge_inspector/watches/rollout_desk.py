@@ -220,7 +220,8 @@ class RolloutDesk:
             wanted=first,
             since=moment().utc,
         )
-        self._try(trial, first)
+        for step in dict.fromkeys([first, RolloutStep.JUDGES]):  # nobody need watch what may never judge
+            self._try(trial, step)
         self._write(self._ledger.model_copy(update={"trial": trial, "arrived": None}))
         return self._ordered(trial, order, by)
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -226,6 +227,15 @@ class KeptStation:
         with suppress(OSError, ValueError, http.client.HTTPException):
             return bool(self._ask("GET", "/healthz", b"")[1].get("state") in {"ready", "degraded"})
         return False
+
+    def codes(self) -> list[str]:
+        """The conditions that it has now."""
+        return [each["code"] for each in self._ask("GET", "/healthz", b"")[1]["reasons"]]
+
+    def metrics(self) -> str:
+        """What Prometheus would read."""
+        with urllib.request.urlopen(f"{self.address}/metrics", timeout=10) as answer:  # noqa: S310 -- on loopback
+            return str(answer.read().decode())
 
     def status(self) -> dict[str, Any]:
         """What it says of its roll-outs. Empty while it does not answer."""
