@@ -25,8 +25,9 @@ from edge_inspector.store.users import write_users
 _MODEL = "tile-1.1"
 _SPEED_MM_S = 1000.0
 _PITCH_MM = 2400.0
-_STAND_S = 6.0
-_BATCH = 5
+_STAND_S = 8.0
+BATCH = 5
+"""Parts between two stops."""
 _BATCHES = 40
 
 
@@ -59,7 +60,7 @@ class BatchLine:
     def __init__(self, works: Works, name: str, broker: TlsBroker, recipe: Path) -> None:
         folder = works.folder / name
         (folder / "models").mkdir(parents=True)
-        options = DemoOptions(cameras=1, speed_mm_s=_SPEED_MM_S, pitch_mm=_PITCH_MM, parts=_BATCH * _BATCHES)
+        options = DemoOptions(cameras=1, speed_mm_s=_SPEED_MM_S, pitch_mm=_PITCH_MM, parts=BATCH * _BATCHES)
         self._demo = Demo(options, folder)
         self._demo.line = replace(self._demo.line, pauses=tuple(_stops(self._demo)))
         self._demo.line.write(folder / "line.json")
@@ -105,7 +106,7 @@ def _stops(demo: Demo) -> Iterator[tuple[float, float]]:
     line, stops = demo.line, []
     for batch in range(1, _BATCHES):
         so_far = replace(line, pauses=tuple(stops), started_by="", start_ns=0)
-        at_s = so_far.belt.time_at(so_far.eye_mm(batch * _BATCH - 1) + line.gate_mm + 50.0) / 1e9
+        at_s = so_far.belt.time_at(so_far.eye_mm(batch * BATCH - 1) + line.gate_mm + 50.0) / 1e9
         stops.append((at_s, _STAND_S))
     yield from stops
 
@@ -119,5 +120,5 @@ def _install(works: Works, folder: Path, name: str, broker: TlsBroker, recipe: P
     text = (folder / "station.toml").read_text().replace('name = "demo"', f'name = "{name}"')
     text = re.sub('models_dir = ".*"', 'models_dir = "models"', text)
     text = text.replace('version = "5"', f'version = "5", tls_ca_file = "{broker.ca}"')
-    text += f'[trust]\nkeys = ["{works.key}"]\n[rollout]\naccept = true\nquiet_s = 1.0\n'
+    text += f'[trust]\nkeys = ["{works.key}"]\n[rollout]\naccept = true\nquiet_s = 3.5\n'
     (folder / "station.toml").write_text(text)

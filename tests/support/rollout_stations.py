@@ -229,8 +229,10 @@ class KeptStation:
         return False
 
     def codes(self) -> list[str]:
-        """The conditions that it has now."""
-        return [each["code"] for each in self._ask("GET", "/healthz", b"")[1]["reasons"]]
+        """The conditions that it has now. None while it does not answer."""
+        with suppress(OSError, ValueError, http.client.HTTPException):
+            return [each["code"] for each in self._ask("GET", "/healthz", b"")[1]["reasons"]]
+        return []
 
     def metrics(self) -> str:
         """What Prometheus would read."""
