@@ -16,10 +16,11 @@ from edge_inspector.segmenters.kserve_wire import Greeting, Region, Remote, Remo
 
 log = logging.getLogger(__name__)
 
-Call: TypeAlias = Callable[[Image, Image], None]
-"""Fills masks from images. Raises RemoteError."""
+Call: TypeAlias = Callable[[Image, Image, float], None]
+"""Fills masks from images within so many seconds. Raises RemoteError."""
 
 _PROBE_NS: Final = 10_000_000_000  # a server that works is tested as often: its model may be exchanged while it runs
+_DOUBT_NS: Final = 1_000_000_000  # one that was tested a moment ago is slow, and not silent
 _AGAIN_NS: Final = 100_000_000
 _LONGEST_NS: Final = 10_000_000_000
 _PROBE_S: Final = 5.0
@@ -125,7 +126,7 @@ class Pool:
         versions: Mapping[str, Greeting],
         timeout_s: float,
     ) -> None:
-        self._expected, self._timeout_s = expected, timeout_s
+        self._expected, self.timeout_s = expected, timeout_s
         self._picture = picture[np.newaxis]
         self._lock = threading.RLock()
         self._regions: weakref.WeakSet[Region] = weakref.WeakSet()  # one per thread
@@ -140,19 +141,19 @@ class Pool:
             return self._copying
         desk = _SharedDesk(int(np.prod(pixels)) + int(np.prod(masks)), self._regions)
 
-        def call(images: Image, results: Image) -> None:
-            np.copyto(results, self._somewhere(lambda server, left_s: desk.ask(server, images, left_s)))
+        def call(images: Image, results: Image, limit_s: float) -> None:
+            np.copyto(results, self._somewhere(lambda server, left_s: desk.ask(server, images, left_s), limit_s))
 
         return call
 
-    def raw(self, images: Image) -> Image:
+    def raw(self, images: Image, limit_s: float | None = None) -> Image:
         """Masks of images, in the shape in which a server gives them. Raises RemoteError."""
 
         def ask(server: _Server, left_s: float) -> Image:
             response = server.wire.infer(server.wire.request(images), left_s)
             return server.trusted(server.wire.masks(response, len(images)))
 
-        return self._somewhere(ask)
+        return self._somewhere(ask, self.timeout_s if limit_s is None else limit_s)
 
     def close(self) -> None:
         """End all connections and remove the shared memory. Safe twice."""
@@ -161,12 +162,12 @@ class Pool:
         for server in self._servers:
             server.wire.close()
 
-    def _copying(self, images: Image, results: Image) -> None:
-        np.copyto(results, self.raw(images))
+    def _copying(self, images: Image, results: Image, limit_s: float) -> None:
+        np.copyto(results, self.raw(images, limit_s))
 
-    def _somewhere(self, ask: Callable[[_Server, float], Image]) -> Image:
+    def _somewhere(self, ask: Callable[[_Server, float], Image], limit_s: float) -> Image:
         """The answer of the first server that gives one in time."""
-        until_s = time.monotonic() + self._timeout_s
+        until_s = time.monotonic() + limit_s
         tried: list[_Server] = []
         while True:
             server = self._next(tried)
@@ -175,6 +176,9 @@ class Pool:
             try:
                 masks = ask(server, max(0.001, until_s - time.monotonic()))
             except RemoteError as error:
+                if not error.elsewhere and limit_s < self.timeout_s:
+                    self._doubt(server)
+                    raise
                 self._leave_out(server, error)
                 tried.append(server)
                 if not error.elsewhere or time.monotonic() >= until_s:
@@ -195,6 +199,13 @@ class Pool:
             chosen = max(ready, key=lambda server: server.credit)
             chosen.credit -= sum(server.weight for server in ready)
             return chosen
+
+    def _doubt(self, server: _Server) -> None:
+        """It gave no mask before a part was at its line. That may be the part's fault, so the server is tested."""
+        with self._lock:
+            tested_ns = server.test_ns - _PROBE_NS
+            if server.healthy and server.probe is None and time.monotonic_ns() - tested_ns > _DOUBT_NS:
+                server.probe = server.wire.probe(server.wire.request(self._picture), self.timeout_s)
 
     def _leave_out(self, server: _Server, error: RemoteError) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ grpc = pytest.importorskip("grpc", reason="the extra `kserve` is not installed")
 from support.certificates import Authority  # noqa: E402
 from support.kserve_server import FakeServer  # noqa: E402
 
+from edge_inspector.drivers import Due  # noqa: E402
 from edge_inspector.errors import ConfigError, InferenceError  # noqa: E402
 from edge_inspector.records import Image  # noqa: E402
 from edge_inspector.segmenters import kserve_pool  # noqa: E402
@@ -191,6 +193,43 @@ def test_a_silent_server_costs_its_time_limit_once_and_no_picture_after_it(serve
             failed.append(str(error))
     assert len(failed) == 1
     assert "DEADLINE_EXCEEDED" in failed[0]
+    remote.close()
+
+
+@pytest.mark.parametrize("size", [(256, 256), (300, 700)], ids=["one window", "several"])
+@pytest.mark.parametrize("shared", [False, True], ids=["copied", "shared memory"])
+def test_a_call_ends_when_its_part_is_at_the_line(
+    servers: Callable[..., FakeServer], local: OnnxSegmenter, *, shared: bool, size: tuple[int, int]
+) -> None:
+    """A server that is slow, but not too slow, stays in use: the part came late, and others have more time."""
+    one = servers()
+    remote = opened(one, timeout_ms=5000.0, shared_memory=shared)
+    one.ways.delay_s = 0.6
+    begun_s = time.monotonic()
+    with pytest.raises(InferenceError, match="DEADLINE_EXCEEDED"):
+        remote.segment_due([picture(size=size)], Due(0.0, lambda: True, lambda most_s: min(most_s, 0.1)))
+    assert time.monotonic() - begun_s < 3.0
+    one.ways.delay_s = 0.0
+    assert np.array_equal(remote.segment([picture(size=size)])[0], local.segment([picture(size=size)])[0])
+    remote.close()
+
+
+def test_a_silent_server_is_found_even_if_each_part_has_less_time_than_a_call_may_take(
+    servers: Callable[..., FakeServer], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(kserve_pool, "_DOUBT_NS", 0)
+    one, two = servers(), servers()
+    remote = opened(one, two, timeout_ms=1000.0)
+    one.ways.silent = True
+
+    def left_out() -> bool:
+        with suppress(InferenceError):
+            remote.segment_due([picture()], Due(0.0, lambda: True, lambda most_s: min(most_s, 0.3)))
+        return "inference server left out" in caplog.text
+
+    until(left_out)
+    for _ in range(5):
+        remote.segment_due([picture()], Due(0.0, lambda: True, lambda most_s: most_s))
     remote.close()
 
 
