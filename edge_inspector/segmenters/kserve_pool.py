@@ -24,6 +24,7 @@ _DOUBT_NS: Final = 1_000_000_000  # one that was tested a moment ago is slow, an
 _AGAIN_NS: Final = 100_000_000
 _LONGEST_NS: Final = 10_000_000_000
 _PROBE_S: Final = 5.0
+_UNWRITTEN: Final = 255  # no model says of each pixel that it is of every class, and if it did, that is no good part
 _STEP: Final = 32  # of 255. A GPU rounds otherwise than a CPU
 _SHARE: Final = 0.25
 
@@ -67,6 +68,13 @@ class _Server:
         return masks
 
 
+def _written(wire: Remote, masks: Image) -> Image:
+    """The masks, if the server has written them. Raises RemoteError."""
+    if any(mask.min() == _UNWRITTEN for mask in masks):
+        raise RemoteError(f"{wire.address} answers, and has written no mask", elsewhere=True)
+    return masks
+
+
 class _SharedDesk:
     """One thread's shared memory.
 
@@ -82,12 +90,14 @@ class _SharedDesk:
         """Masks of images, valid until the next call. Raises RemoteError."""
         wire, region = server.wire, self._with_room(len(images))
         np.copyto(region.array(images.shape), images)
+        # A server that writes nothing, or less, must not leave the mask of another picture there.
+        region.array((region.size - images.nbytes,), images.nbytes).fill(_UNWRITTEN)
         try:
             if wire.address not in self._knows:
                 wire.register(region, left_s)
                 self._knows[wire.address] = wire
             response = wire.infer(wire.request(images, region), left_s)
-            return server.trusted(wire.masks(response, len(images), region, images.nbytes))
+            return _written(wire, server.trusted(wire.masks(response, len(images), region, images.nbytes)))
         except RemoteError:
             self._drop()
             raise

@@ -143,6 +143,19 @@ class Ledger(Table):
         """The trial, or else the one that has ended last."""
         return self.trial or self.last
 
+    def kept(self, product: str, version: tuple[int, ...]) -> Ledger:
+        """The trial judges for good. It is the newest `version` of its `product`."""
+        trial = self.trial
+        if trial is None:
+            return self
+        ended = self.ended(RolloutStep.KEPT)
+        newest = self.newest | {product: version}
+        if trial.kind == "recipe":
+            recipes = self.recipes | {trial.replaces: DeliveredRecipe(base=trial.base, digest=trial.digest)}
+            return ended.model_copy(update={"recipes": recipes, "newest": newest})
+        models = {name: trial.name if after == trial.replaces else after for name, after in self.models.items()}
+        return ended.model_copy(update={"models": models | {trial.replaces: trial.name}, "newest": newest})
+
     def ended(self, step: RolloutStep, said: str = "", **more: Any) -> Ledger:
         """The trial has come to its end: kept or back."""
         trial = self.trial

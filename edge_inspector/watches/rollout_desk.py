@@ -23,7 +23,6 @@ from edge_inspector.store.audit import append
 from edge_inspector.store.ledger import (
     Arrived,
     Bounds,
-    DeliveredRecipe,
     Ledger,
     RolloutStep,
     Trial,
@@ -233,7 +232,7 @@ class RolloutDesk:
         if order.order == "keep":
             if trial.step is not RolloutStep.JUDGES or not trial.passed:
                 raise RolloutRefusedError("it has not passed here yet")
-            kept = _in_force(self._ledger, trial, self._checks)
+            kept = self._ledger.kept(self._checks.product_of(trial), self._checks.version_of(trial))
             append(self._state_dir, self._ordered(trial, order, by), moment().utc)
             self._write(kept)
             return None
@@ -333,17 +332,6 @@ def refuse_trial(state_dir: Path, why: str) -> Trial | None:
     append(state_dir, change, moment().utc)
     write_ledger(state_dir, ledger.ended(RolloutStep.BACK, why, unseen=True))
     return trial
-
-
-def _in_force(ledger: Ledger, trial: Trial, checks: Checks) -> Ledger:
-    newest = ledger.newest | {checks.product_of(trial): checks.version_of(trial)}
-    if trial.kind == "recipe":
-        recipes = ledger.recipes | {trial.replaces: DeliveredRecipe(base=trial.base, digest=trial.digest)}
-        return ledger.ended(RolloutStep.KEPT).model_copy(update={"recipes": recipes, "newest": newest})
-    models = {name: trial.name if after == trial.replaces else after for name, after in ledger.models.items()}
-    return ledger.ended(RolloutStep.KEPT).model_copy(
-        update={"models": models | {trial.replaces: trial.name}, "newest": newest}
-    )
 
 
 def _told(name: str, step: RolloutStep | None) -> str:

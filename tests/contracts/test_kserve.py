@@ -278,6 +278,16 @@ def test_a_wrong_answer_is_no_mask(servers: Callable[..., FakeServer], wrong: di
     remote.close()
 
 
+def test_shared_memory_that_the_server_left_as_it_was_is_no_mask(servers: Callable[..., FakeServer]) -> None:
+    one = servers()
+    remote = opened(one, shared_memory=True)
+    remote.segment([picture(1)])
+    one.ways.unwritten = True
+    with pytest.raises(InferenceError, match="has written no mask"):
+        remote.segment([picture(2)])
+    remote.close()
+
+
 def test_a_server_that_came_back_with_another_model_stays_out(
     servers: Callable[..., FakeServer], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -233,11 +232,6 @@ class KeptStation:
         with suppress(OSError, ValueError, http.client.HTTPException):
             return [each["code"] for each in self._ask("GET", "/healthz", b"")[1]["reasons"]]
         return []
-
-    def metrics(self) -> str:
-        """What Prometheus would read."""
-        with urllib.request.urlopen(f"{self.address}/metrics", timeout=10) as answer:  # noqa: S310 -- on loopback
-            return str(answer.read().decode())
 
     def status(self) -> dict[str, Any]:
         """What it says of its roll-outs. Empty while it does not answer."""

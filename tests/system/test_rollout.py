@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -133,7 +134,9 @@ def test_a_recipe_goes_out_between_batches_over_a_broker_with_tls(tmp_path: Path
         wait_for(lambda: any("rollout_back" in each.codes() for each in stations))
         fallen = [each for each in stations if "rollout_back" in each.codes()]
         assert "the new model accepts" in states.rollout(fallen[0].name)["why"]
-        assert 'edge_inspector_condition_active{code="rollout_back",subject="recipe.toml"} 1.0' in fallen[0].metrics()
+        with urllib.request.urlopen(f"{fallen[0].address}/metrics", timeout=10) as answer:  # noqa: S310 -- on loopback
+            told = answer.read().decode()
+        assert 'edge_inspector_condition_active{code="rollout_back",subject="recipe.toml"} 1.0' in told
     for line in lines:
         assert_no_part_was_lost(line, recorder.verdicts())
 
