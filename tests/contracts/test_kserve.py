@@ -374,6 +374,14 @@ def test_a_model_of_another_form_is_refused(servers: Callable[..., FakeServer]) 
         segmenter(one).open()
 
 
+def test_a_model_of_another_shape_is_refused(servers: Callable[..., FakeServer]) -> None:
+    grey = ROOT / "models" / "magnetic-tile-1.6"
+    with pytest.raises(
+        ConfigError, match=r"must have one input, UINT8 \(any, .*, 1\)\. It has UINT8 \(-1, 256, 256, 3\)"
+    ):
+        segmenter(servers(), folder=grey, model=NAME).open()
+
+
 def test_a_server_that_is_too_slow_at_the_start_is_waited_for(servers: Callable[..., FakeServer]) -> None:
     one = servers()
     one.ways.delay_s = 0.5
