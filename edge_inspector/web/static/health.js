@@ -71,7 +71,7 @@ function recipeFacts(now, station) {
 
 function rolloutFacts({ package: name, step, wanted, since, why }) {
   return [["package", name], ["step", t(`rollout.step.${step}`)], ["since", since ? moment(since, true) : "–"],
-    ["wanted", wanted && t(`rollout.step.${wanted}`)], ["why", plain(why)]].filter(([, value]) => value).map(([key, value]) => [t(`rollout.${key}`), value]);
+    ["wanted", wanted && t(`rollout.then.${wanted}`)], ["why", plain(why)]].filter(([, value]) => value).map(([key, value]) => [t(`rollout.${key}`), value]);
 }
 
 const command = (name) => h("button", { "data-name": name, onclick: () => {
