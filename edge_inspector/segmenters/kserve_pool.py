@@ -27,6 +27,7 @@ _PROBE_S: Final = 5.0
 _UNWRITTEN: Final = 255  # no model says of each pixel that it is of every class, and if it did, that is no good part
 _STEP: Final = 32  # of 255. A GPU rounds otherwise than a CPU
 _SHARE: Final = 0.25
+_LEAST_S: Final = 0.001
 
 
 def marked(mask: Image) -> int:
@@ -177,6 +178,8 @@ class Pool:
 
     def _somewhere(self, ask: Callable[[_Server, float], Image], limit_s: float) -> Image:
         """The answer of the first server that gives one in time."""
+        if limit_s < _LEAST_S:
+            raise RemoteError("no server could answer before the part is at the line")
         until_s = time.monotonic() + limit_s
         tried: list[_Server] = []
         while True:

@@ -214,6 +214,17 @@ def test_a_call_ends_when_its_part_is_at_the_line(
     remote.close()
 
 
+def test_a_picture_that_comes_too_late_is_not_sent(servers: Callable[..., FakeServer]) -> None:
+    one = servers()
+    remote = opened(one)
+    one.ways.calls = 0
+    with pytest.raises(InferenceError, match="before the part is at the line"):
+        remote.segment_due([picture()], Due(0.0, lambda: True, lambda _: 0.0))
+    assert one.ways.calls == 0
+    remote.segment([picture()])
+    remote.close()
+
+
 def test_a_silent_server_is_found_even_if_each_part_has_less_time_than_a_call_may_take(
     servers: Callable[..., FakeServer], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
