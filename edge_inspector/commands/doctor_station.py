@@ -101,7 +101,7 @@ def _new_start(run: Run, root: Path, *, needed: bool) -> Look:
             return "systemd starts the station again whenever it ends", ""
         edit = "write [Service] and Restart=always with: systemctl edit edge-inspector"
         return f"systemd does not start the station again whenever it ends (Restart={how})", edit
-    if (root / "var/run/secrets/kubernetes.io").exists():
+    if "KUBERNETES_SERVICE_HOST" in os.environ:  # kubelet sets it in each container
         return "Kubernetes starts the station again when it ends", ""
     if any((root / each).exists() for each in (".dockerenv", "run/.containerenv")):
         inspect = "docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' NAME"

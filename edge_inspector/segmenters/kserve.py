@@ -144,7 +144,7 @@ class KserveEngine(Engine):
         call = self._pool.caller(pixels, masks)
 
         def run(images: Image, results: Image, count: int) -> None:
-            due: Due | None = getattr(self._own, "due", None)
+            due: Due | None = self._own.__dict__.pop("due", None)  # it holds the frames, so it is not kept
             limit_s = self._pool.timeout_s if due is None else due.left_s(self._pool.timeout_s)
             call(images.reshape(-1, *pixels)[:count], results[:count], limit_s)
 

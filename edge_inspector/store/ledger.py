@@ -22,6 +22,7 @@ from edge_inspector.store.whole_file import replace_file
 log = logging.getLogger(__name__)
 
 _LARGEST: Final = 1 << 20
+_WHY_MOST: Final = 300  # characters. It goes into each message about the station's state
 _STARTS_MOST: Final = 3  # of which none ended in order
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -108,7 +109,7 @@ class Trial(Arrived):
     @property
     def told(self) -> RolloutTold:
         """The same for whoever watches the station."""
-        wanted, why = self.wanted or "", self.said if RolloutStep.BACK in {self.step, self.wanted} else ""
+        wanted, why = self.wanted or "", self.said[:_WHY_MOST] if RolloutStep.BACK in {self.step, self.wanted} else ""
         return RolloutTold(package=self.name, step=self.step, wanted=wanted, since=self.since, why=why)
 
 

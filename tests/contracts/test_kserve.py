@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -211,6 +212,19 @@ def test_a_call_ends_when_its_part_is_at_the_line(
     assert time.monotonic() - begun_s < 3.0
     one.ways.delay_s = 0.0
     assert np.array_equal(remote.segment([picture(size=size)])[0], local.segment([picture(size=size)])[0])
+    remote.close()
+
+
+def test_what_a_part_has_in_time_is_not_kept_with_its_frames(servers: Callable[..., FakeServer]) -> None:
+    class Frames:
+        def left_s(self, most_s: float) -> float:
+            return most_s
+
+    remote, frames = opened(servers()), Frames()
+    gone = weakref.ref(frames)
+    remote.segment_due([picture()], Due(0.0, lambda: True, frames.left_s))
+    del frames
+    assert gone() is None
     remote.close()
 
 

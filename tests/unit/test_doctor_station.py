@@ -11,6 +11,11 @@ from edge_inspector.commands import doctor_station
 from edge_inspector.commands.doctor_station import look_at_station
 
 
+@pytest.fixture(autouse=True)
+def _on_a_plain_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+
 def looks(station: Path, answers: dict[str, str] | None = None) -> dict[str, str]:
     """What is wrong, and what to do about it."""
     found = look_at_station(station, lambda command: (answers or {}).get(command[0]))
@@ -148,12 +153,17 @@ def test_a_station_that_accepts_roll_outs_needs_somebody_who_starts_it_again(tmp
     assert doctor_station._new_start(lambda _: None, tmp_path, needed=False)[1] == ""
 
 
+def test_in_kubernetes_a_pod_is_always_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    told = doctor_station._new_start(lambda _: None, tmp_path, needed=True)
+    assert told == ("Kubernetes starts the station again when it ends", "")
+
+
 @pytest.mark.parametrize(
     ("file", "what"),
     [
         (".dockerenv", "a container cannot see whether it is started again: `docker inspect"),
         ("run/.containerenv", "a container cannot see whether it is started again"),
-        ("var/run/secrets/kubernetes.io/token", "Kubernetes starts the station again"),
     ],
 )
 def test_a_container_says_what_it_can_see(tmp_path: Path, file: str, what: str) -> None:
