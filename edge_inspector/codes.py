@@ -313,7 +313,7 @@ class ErrorCode(_Code):
     )
     ROLLOUT_BACK = (
         611,
-        "What a roll-out has brought ({name}) does worse than what judged before, and goes back.",
+        "What a roll-out has brought ({name}) goes back by itself, or has gone back.",
         "The message says why, and whether it waits for a stop. Look at the parts in question, then give RESET.",
     )
     ROLLOUT_REFUSED = (

@@ -252,9 +252,9 @@ def test_health_speaks_of_the_line_first_and_of_threads_to_those_who_ask(browser
 @pytest.mark.parametrize(
     ("locale", "words"),
     [
-        ("en-GB", ("Judges on trial", "It goes back", "goes back. The message says why")),
-        ("de-DE", ("Urteilt auf Probe", "Wird dann zurückgenommen", "wird zurückgenommen. Die Meldung sagt")),
-        ("zh-CN", ("试判", "退回", "将被退回。消息说明原因")),
+        ("en-GB", ("Judges on trial", "It goes back", "goes back by itself, or has gone back.")),
+        ("de-DE", ("Urteilt auf Probe", "Wird dann zurückgenommen", "wird von selbst zurückgenommen")),
+        ("zh-CN", ("试判", "退回", "正在自动退回")),
     ],
 )
 def test_health_says_what_a_roll_out_has_brought_and_how_far_it_is(
