@@ -311,6 +311,21 @@ class ErrorCode(_Code):
         "The station is changing to another product ({name}). Its parts are not inspected yet.",
         "It ends by itself. Raise `segmenter.preload_mb` if there is memory for both models.",
     )
+    ROLLOUT_BACK = (
+        611,
+        "What a roll-out has brought ({name}) goes back by itself, or has gone back.",
+        "The message says why, and whether it waits for a stop. Look at the parts in question, then give RESET.",
+    )
+    ROLLOUT_REFUSED = (
+        612,
+        "A model or recipe that was sent to this station was refused.",
+        "The message says why. Send one that fits this station, or give RESET.",
+    )
+    ROLLOUT_WAITS = (
+        613,
+        "A roll-out ({name}) has been waiting for a stop of the line for too long.",
+        "Stop the line for `rollout.quiet_s` between two batches, or call it back with `edge-inspector rollout`.",
+    )
     ARCHIVE_INCOMPLETE = (
         701,
         "Results or pictures could not be kept. Verdicts are not affected.",

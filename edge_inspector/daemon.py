@@ -178,7 +178,7 @@ class Daemon:
             noted=pipeline.noted,
             logbook=LogbookReader(logbook_path(self._station.state_dir)),
             trends=Trends(results_path(self._station.state_dir)),
-            health=self._health,
+            health=partial(self._health, pipeline),
             drift=pipeline.drift,
             guards=pipeline.guards,
             cameras=pipeline.cameras,
@@ -301,7 +301,7 @@ class Daemon:
         self._lock.release()
         return 0
 
-    def _health(self) -> tuple[bool, dict[str, Any]]:
+    def _health(self, pipeline: Pipeline) -> tuple[bool, dict[str, Any]]:
         beating = {worker.name: worker.beating for worker in self._supervisor.workers}
         promise = self._station.roles.promise
         return health(
@@ -311,6 +311,7 @@ class Daemon:
             promise=promise,
             station=self._station.file.station.name,
             boot_id=self._boot_id,
+            rollout=pipeline.desk.told,
         )
 
     def _on_fault(self, name: str, faulty: bool) -> None:  # noqa: FBT001 -- the supervisor's callback

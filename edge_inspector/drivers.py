@@ -223,11 +223,19 @@ class Encoder(Protocol):
         """Disconnect. Safe at any time, also twice."""
 
 
+def _all_of_it(most_s: float) -> float:
+    return most_s
+
+
 class Due(NamedTuple):
-    """How urgent images are: those with the lowest `by` come first. They need no mask once they are not `wanted`."""
+    """How urgent images are: those with the lowest `by` come first. They need no mask once they are not `wanted`.
+
+    `left_s(most_s)` is how long that is from now on if the belt goes on as it runs, and at most `most_s`.
+    """
 
     by: float
     wanted: Callable[[], bool]
+    left_s: Callable[[float], float] = _all_of_it
 
 
 class Segmenter(Protocol):

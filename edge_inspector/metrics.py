@@ -170,6 +170,12 @@ certificate_expires = _gauge(
 )
 commands = _counter("commands", "Commands received, by result.", ["command", "result"])
 
+rollout_since = _gauge(
+    "rollout_since_seconds",
+    "When what a roll-out has brought came to this step, in seconds since 1970. Only the latest roll-out is there.",
+    ["package", "step", "wanted"],
+)
+
 worker_restarts = _counter("worker_restarts", "Workers restarted by the supervisor.", ["worker"])
 mailbox_items = _gauge("mailbox_items", "Items waiting in a mailbox.", ["mailbox"])
 

@@ -90,6 +90,7 @@ from edge_inspector.watches.pictures import PictureGuards
 from edge_inspector.watches.pieces import WebPieces
 from edge_inspector.watches.placing import Geometry, gate_time
 from edge_inspector.watches.rollout_desk import RolloutDesk
+from edge_inspector.watches.rollout_told import RolloutTeller
 from edge_inspector.watches.rolls import RollByBit, RollTeller
 from edge_inspector.watches.setup import CameraSetup
 from edge_inspector.watches.shadow import ShadowTally
@@ -196,10 +197,10 @@ def build(
     tape = _tape(shared, counter)
     judge = _judge(shared, boot_id, counter, tape)
     acquire = _acquire(shared, openings, encoder, judge, cameras=cameras)
-    report = _report(shared, boot_id, judge, track)
+    desk = RolloutDesk(station)
+    report = _report(shared, _identity(shared, boot_id, desk), judge, track)
     archive = _archive(shared, drift, lock)
     shadow = _shadow(shared, look, segment)
-    desk = RolloutDesk(station)
     challenges = _challenges(shared, judge)
     logbook = _logbook(shared, boot_id, judge, challenges.look)
 
@@ -541,8 +542,8 @@ def _record(shared: _Shared, boot_id: int, first_recipe: int, tape: Tape | None)
     return [stage]
 
 
-def _report(shared: _Shared, boot_id: int, judge: Judge, track: Track) -> list[Report]:
-    station, identity, stages = shared.station, _identity(shared, boot_id), []
+def _report(shared: _Shared, identity: Identity, judge: Judge, track: Track) -> list[Report]:
+    station, stages = shared.station, []
     # A belt that starts may announce parts at once. Between two exchanges half of a PLC's ring may fill.
     rest_s = min(_REST_S, TRIGGER_SLOTS / 2 / identity.parts_per_s)
     resting = station.roles.link if station.roles.one_plc else None
@@ -580,7 +581,7 @@ def _codes_of(settings: DriverSettings) -> tuple[ErrorCode, ErrorCode]:
     return _CODES.get(settings.peer_kind, (ErrorCode.PLC_LOST, ErrorCode.PLC_RING_FULL))
 
 
-def _identity(shared: _Shared, boot_id: int) -> Identity:
+def _identity(shared: _Shared, boot_id: int, desk: RolloutDesk) -> Identity:
     station, line = shared.station, shared.station.file.line
     return Identity(
         station=station.file.station.name,
@@ -591,6 +592,7 @@ def _identity(shared: _Shared, boot_id: int) -> Identity:
         parts_per_s=line.speed_max_mm_s / min(each.recipe.min_pitch_mm for each in station.recipes.values()),
         promise=station.roles.promise,
         gate_time=partial(gate_time, shared.timeline, shared.geometry),
+        rollout=lambda: desk.told,
     )
 
 
@@ -653,6 +655,7 @@ def _rollout(
         release=called.release if called is not None else _stay,
         keep=partial(_write_down, shared.archived),
         leave=leave,
+        teller=RolloutTeller(desk, shared.conditions, stop_within_s=station.file.rollout.stop_within_h * 3600),
     )
     return [stage]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -605,11 +606,26 @@ class GateTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutTold:
+    """The latest roll-out at this station: what it brought, how far that is, what it waits to become, and since when.
+
+    `why` is empty unless it went back, or goes back. `since` is None if an earlier version wrote it down.
+    """
+
+    package: str
+    step: str
+    wanted: str
+    since: datetime | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """The sender on a link: the station's name, this run of it, and what a peer needs to read its numbers.
 
     `parts_per_s` is the most that belt speed and pitch allow. `gate_time` is for peers that cannot see the belt. It may
-    be called at any time, and gives None if the position of the part is not known any more.
+    be called at any time, and gives None if the position of the part is not known any more. `rollout` is the latest
+    roll-out, None if there was none.
     """
 
     station: str
@@ -620,6 +636,7 @@ class Identity:
     parts_per_s: float = 100.0
     promise: Promise = Promise.ACKNOWLEDGED
     gate_time: Callable[[Verdict], GateTime | None] = lambda _: None
+    rollout: Callable[[], RolloutTold | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ def look_at_station(path: Path, run: Run) -> Iterator[Look]:
     yield _page(web, run)
     yield from _certificate(web, run)
     yield _users(path, web)
+    yield _new_start(run, Path("/"), needed=file.rollout.accept)
     yield from ((f"others can read web.{key}", f"chmod o-rwx {secret}") for key, secret in exposed(web))
     for table in file.plcs:
         yield from _peer(table.name, table.driver, table.settings)
@@ -88,6 +89,25 @@ def _users(station: Path, web: WebTable) -> Look:
     if web.users.stat().st_mode & 0o007:
         return "others can read the users file", f"chmod o-rwx {web.users}"
     return f"{len(users)} users of the page", ""
+
+
+def _new_start(run: Run, root: Path, *, needed: bool) -> Look:
+    """Whether somebody starts the daemon again when it ends. A roll-out ends it in order, so it counts on that."""
+    told = run(["systemctl", "show", "edge-inspector", "--property=LoadState", "--property=Restart"]) or ""
+    shown = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+    if shown.get("LoadState") == "loaded":
+        how = shown.get("Restart", "")
+        if how == "always":
+            return "systemd starts the station again whenever it ends", ""
+        edit = "write [Service] and Restart=always with: systemctl edit edge-inspector"
+        return f"systemd does not start the station again whenever it ends (Restart={how})", edit
+    if "KUBERNETES_SERVICE_HOST" in os.environ:  # kubelet sets it in each container
+        return "Kubernetes starts the station again when it ends", ""
+    if any((root / each).exists() for each in (".dockerenv", "run/.containerenv")):
+        inspect = "docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' NAME"
+        return f"a container cannot see whether it is started again: `{inspect}` must say always or unless-stopped", ""
+    remedy = "sudo deploy/install.sh installs the service (docs/how-to/service.md)" if needed else ""
+    return "no service is seen that starts the station again when it ends", remedy
 
 
 def _peer(name: str, driver: str, settings: dict[str, Any]) -> Iterator[Look]:

@@ -51,6 +51,8 @@ def lines_of(row: Row) -> Iterator[str]:
     """The station, and one line for each thing that is wrong."""
     place = ", ".join(filter(None, [row.site, row.place]))
     yield f"{row.state:9} {row.name}{f' ({place})' if place else ''}  {row.page}"
+    if row.rollout is not None:
+        yield f"          roll-out of {row.rollout.package}: {row.rollout.step}"
     for trouble in row.troubles:
         yield f"          {_trouble(trouble)}"
     for reason in row.reasons:

@@ -59,6 +59,13 @@ class ToldReason(_Outside):
     since_s: Annotated[float, Field(ge=0)] = 0.0
 
 
+class ToldRollout(_Outside):
+    """The latest roll-out at a station."""
+
+    package: _Shown = ""
+    step: _Word
+
+
 class Health(_Outside):
     """The body of `/healthz`. Without the token it has the state only. An older station does not tell name and time."""
 
@@ -68,6 +75,7 @@ class Health(_Outside):
     boot_id: int = 0
     version: _Shown = ""
     utc: AwareDatetime | None = None
+    rollout: ToldRollout | None = None
 
 
 class ToldState(_Outside):

@@ -126,6 +126,7 @@ def _station(row: Row) -> dict[str, Any]:
         "reasons": [_reason(each) for each in row.reasons],
         "troubles": [{"problem": each.problem.value, "detail": each.detail} for each in row.troubles],
         "recent": _recent(row),
+        "rollout": None if row.rollout is None else {"package": row.rollout.package, "step": row.rollout.step},
     }
 
 

@@ -45,6 +45,8 @@ _QUERIES: Final = {
     "condition": "edge_inspector_condition_active{{{job}}} == 1",
     "recorded": "instance_code:edge_inspector_condition_active:max{{{job}}}",
     "info": "edge_inspector_station_info{{{job}}} or instance_station:edge_inspector_station:info{{{job}}}",
+    "rollout": "edge_inspector_rollout_since_seconds{{{job}}}"
+    " or instance_rollout:edge_inspector_rollout_since_seconds:max{{{job}}}",
     "parts": "sum by (instance, decision) (increase(edge_inspector_parts_processed_total{{{job}}}[10m]))"
     " or sum by (instance, decision) (instance_decision:edge_inspector_parts_processed:increase10m{{{job}}})",
 }
@@ -116,7 +118,7 @@ class Watched:
     """The thread `watched`. It asks Prometheus as often as the other stations are asked for their health."""
 
     name = "watched"
-    beat_within_s = 300.0  # eight questions, each up to `timeout_s`
+    beat_within_s = 300.0  # nine questions, each up to `timeout_s`
 
     def __init__(self, roster: Roster, settings: PrometheusTable, poll: PollTable, asker: Asker) -> None:
         self._roster, self._settings, self._asker = roster, settings, asker
@@ -227,8 +229,11 @@ def _health(instance: str, seen: _Seen) -> Health | None:
     if not state or down:
         return None
     told = [{"code": each.get("code"), "subject": each.get("subject")} for each in reasons[:_MOST_REASONS]]
+    rollout = next(
+        ({"package": each.get("package"), "step": each.get("step")} for each in seen.of("rollout", instance)), None
+    )
     try:
-        return Health.model_validate({"state": state, "reasons": told})
+        return Health.model_validate({"state": state, "reasons": told, "rollout": rollout})
     except ValidationError:  # no station has such a state or code
         return None
 

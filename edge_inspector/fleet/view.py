@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from edge_inspector.codes import StationState
-from edge_inspector.fleet.answers import PartCounts, ToldReason
+from edge_inspector.fleet.answers import Health, PartCounts, ToldReason, ToldRollout
 from edge_inspector.fleet.problems import REMARKS, Problem, SeenProblem
 from edge_inspector.fleet.roster import Sighting
 
@@ -34,6 +34,7 @@ _CLOCK_S: Final = 5.0
 _MUTE_S: Final = 180.0  # three times the longest `state_every_s`
 _TRIES: Final = 2  # one answer may be lost on its way
 _OFFLINE: Final = "offline"
+_ENDED: Final = ("kept", "back")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ class Row:
     """One station on the page.
 
     `name` is the one to show, `own` the one that the station gives itself. `since_s` is the age of the last answer of a
-    lost one, or else that of its oldest reason.
+    lost one, or else that of its oldest reason. `rollout` is the one that is under way there.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Row:
     reasons: tuple[ToldReason, ...]
     troubles: tuple[SeenProblem, ...]
     recent: tuple[PartCounts, float] | None
+    rollout: ToldRollout | None = None
 
     @property
     def needs_help(self) -> bool:
@@ -117,7 +119,14 @@ def _row(seen: Sighting, now_ns: int) -> Row:
         reasons=reasons,
         troubles=tuple(_troubles(seen, own, now_ns)),
         recent=seen.reading.recent,
+        rollout=_under_way(health),
     )
+
+
+def _under_way(health: Health | None) -> ToldRollout | None:
+    """What has ended needs no place. A station tells as its reason that something went back by itself."""
+    told = None if health is None else health.rollout
+    return told if told is not None and told.step not in _ENDED else None
 
 
 def _own_name(seen: Sighting) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 # limit for parts that never pass their line, if the belt stands still or its positions start over
 _REMEMBERED_NS = 10_000_000_000
 _SWEEP_NS = 1_000_000_000
+_NEAR_NS = 1_000_000
 # the learned delay to the judge rises fast and falls slowly, so it stays near the slow cases
 _RISES, _SINKS = 0.3, 0.03
 
@@ -97,6 +98,19 @@ class Admission:
         with self._lock:
             part = self._find(decide_by, now_ns)
             return not _late(reached, decide_by) and (part is None or not part.refused)
+
+    def left_ns(self, decide_by: float, now_ns: int, most_ns: int) -> int:
+        """How long the result of a frame may take if the belt goes on as it runs. At most `most_ns`."""
+        if not _late(self._foreseen(now_ns, now_ns + most_ns), decide_by):
+            return most_ns
+        low, high = 0, most_ns
+        while high - low > _NEAR_NS:
+            middle = (low + high) // 2
+            if _late(self._foreseen(now_ns, now_ns + middle), decide_by):
+                high = middle
+            else:
+                low = middle
+        return max(0, low - int(self._to_judge_ns))
 
     def rejected(self, decide_by: float) -> None:
         """A view of this part has a defect beyond the limits. Its other frames give way if others need the time."""

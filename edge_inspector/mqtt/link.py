@@ -26,7 +26,7 @@ from edge_inspector.mqtt.session import ANSWER_ROW, MqttSession, Will
 from edge_inspector.mqtt.settings import MqttSettings
 from edge_inspector.mqtt.sparkplug import SparkplugNode
 from edge_inspector.mqtt.triggers import TriggerInbox
-from edge_inspector.mqtt.words import who
+from edge_inspector.mqtt.words import often_words, who
 from edge_inspector.records import Command, Identity, PlcInput, StationStatus, Verdict
 from edge_inspector.runtime.clock import utc_of
 from edge_inspector.store.outbox import Outbox, OutboxRow
@@ -40,6 +40,8 @@ _RETRY_S = (0.5, 2.0)
 _GUARD_NS = 500_000_000  # interval of the check whether the outbox's file is still there
 _RETURN_NS = 5_000_000_000  # interval of the tries to write to a disk that was full
 _CALM_NS = 30_000_000_000  # after this time a lost file is no trouble any more
+_BRIEF_NS = 10_000_000_000  # a broker ends a session much later, unless it has a reason
+_OFTEN = 3
 _REST_NS = 10_000_000_000  # for a topic that the broker refuses: each try can cost the connection
 
 
@@ -89,6 +91,7 @@ class MqttLink:
         self._is_unheard = False
         self._is_stuck = False  # the last session was ended for lack of acknowledgements, and none has come since
         self._last_trouble = ""
+        self._brief = 0  # sessions in a row that ended soon after they had begun
         self._guarded_ns = self._returned_ns = 0
         self._lost_ns = 0
         sparkplug = bool(settings.sparkplug_group)
@@ -299,6 +302,10 @@ class MqttLink:
             if session.is_stuck:
                 self._is_stuck, session.trouble = True, "acknowledges nothing"
             self._session, self.connected = None, False
+            brief = (
+                session.connected_ns and not session.is_stuck and time.monotonic_ns() - session.connected_ns < _BRIEF_NS
+            )
+            self._brief = self._brief + 1 if brief else 0
             self._end_session(outbox, session)
             self._tell(session)
         if self._session is None and time.monotonic_ns() >= self._retry_ns:
@@ -335,6 +342,8 @@ class MqttLink:
 
     def _tell(self, session: MqttSession) -> None:
         self._raise_refusal(session)
+        if session.trouble and self._brief >= _OFTEN:
+            session.trouble += f", {often_words(self._client_id())}"
         if session.trouble:
             self.troubles[ErrorCode.BROKER_LOST] = f"MQTT broker {session.address} {session.trouble}"
         if session.error is not None or not session.trouble:
@@ -437,7 +446,7 @@ class MqttLink:
     def _say(self, session: MqttSession, status: StationStatus) -> None:
         now = time.monotonic_ns()
         topic = self._topic("state")
-        key = (status.state, status.error_code, status.recipe_id, status.alarm)
+        key = (status.state, status.error_code, status.recipe_id, status.alarm, self._identity.rollout())
         is_due = key != self._said or now - self._said_ns >= self._settings.state_every_s * 1e9
         if is_due and session.room and not self._rests(topic):
             payload = state_message(status, self._identity, utc_of(now)).model_dump_json().encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -166,6 +167,16 @@ class VerdictMessage(_Message):
     model_config = ConfigDict(json_schema_extra=_sent_by_some("part_id", "gate", "challenge", "stretch"))
 
 
+class RolloutMessage(_Message):
+    """The latest roll-out at the station, as `edge-inspector rollout` names its steps. `why` says why it goes back."""
+
+    package: str
+    step: str
+    wanted: str
+    since: AwareDatetime | None
+    why: str
+
+
 class StateMessage(_Message):
     """The state of the station, on `state`, retained. Null marks fields that a last will cannot know."""
 
@@ -182,8 +193,9 @@ class StateMessage(_Message):
     not_inspected: int | None
     utc: AwareDatetime | None
     promise: Annotated[Promise, Field(exclude_if=_is_full)] = Promise.ACKNOWLEDGED
+    rollout: Annotated[RolloutMessage | None, Field(exclude_if=_is_empty)] = None
 
-    model_config = ConfigDict(json_schema_extra=_sent_by_some("promise"))
+    model_config = ConfigDict(json_schema_extra=_sent_by_some("promise", "rollout"))
 
 
 class BirthMessage(_Message):
@@ -345,6 +357,7 @@ def shortened(payload: bytes, longest: int) -> bytes | None:
 
 def state_message(status: StationStatus, identity: Identity, utc: datetime) -> StateMessage:
     """The station's state at `utc`."""
+    told = identity.rollout()
     return StateMessage(
         station=identity.station,
         boot_id=identity.boot_id,
@@ -358,6 +371,7 @@ def state_message(status: StationStatus, identity: Identity, utc: datetime) -> S
         not_inspected=status.not_inspected,
         utc=utc,
         promise=identity.promise,
+        rollout=None if told is None else RolloutMessage(**asdict(told)),
     )
 
 

@@ -29,7 +29,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edge_inspector.errors import DeviceError
 from edge_inspector.mqtt.commands import LONGEST, Request
 from edge_inspector.mqtt.settings import MqttSettings
-from edge_inspector.mqtt.words import connection_words, refusal_words
+from edge_inspector.mqtt.words import connection_words, loss_words, refusal_words
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +111,7 @@ class MqttSession:
     ) -> None:
         self.address = f"{settings.host}:{settings.port}"
         self.connected = False
+        self.connected_ns = 0
         self.refused = False
         self.reason = 0
         self.keeps_retained = True
@@ -121,6 +122,7 @@ class MqttSession:
         self.trouble = ""
         self.error: Exception | None = None
         self._settings = settings
+        self._client_id = client_id
         self._window = settings.inflight
         self.packet_max = settings.packet_max_bytes
         self.too_large = 0
@@ -328,6 +330,7 @@ class MqttSession:
             self._subscribe(client, self._command_topic, options if self._settings.version == "5" else None)
         for topic in self._line_topics:
             self._subscribe(client, topic)
+        self.connected_ns = time.monotonic_ns()
         self.connected = True
         self._progress.set()
 
@@ -383,7 +386,8 @@ class MqttSession:
         if reason.value == _TOO_LARGE:
             self.too_large = max((sent.size for sent in list(self._sent.values()) if sent.row > 0), default=0)
         if not self.trouble:
-            self.trouble = f"lost: {reason}" if answered else "ended the connection without an MQTT answer"
+            lost = f"lost: {loss_words(reason, self._client_id)}"
+            self.trouble = lost if answered else "ended the connection without an MQTT answer"
         self._progress.set()
 
 

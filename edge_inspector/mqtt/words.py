@@ -18,7 +18,7 @@ SMALLEST_PACKET = 2048  # bytes that hold any verdict without its defects
 KEEPS_NOTHING = "keeps no retained messages: nobody would see the state (mosquitto: retain_available true)"
 QOS_0_ONLY = "allows QoS 0 only: verdicts could be lost (mosquitto: max_qos 1)"
 
-_WRONG_ID, _WRONG_PASSWORD, _BANNED = 0x85, 0x86, 0x8A
+_WRONG_ID, _WRONG_PASSWORD, _BANNED, _TAKEN_OVER = 0x85, 0x86, 0x8A, 0x8E
 # OpenSSL's error numbers for a certificate (X509_V_ERR_*).
 _NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
 
@@ -41,6 +41,20 @@ def refusal_words(reason: Any, settings: MqttSettings) -> str:
     }
     hint = hints.get(reason.value)
     return f"{reason}: {hint}" if hint else str(reason)
+
+
+def loss_words(reason: Any, client_id: str) -> str:
+    """Why the broker ended a connection, if it says so."""
+    return f"{reason}: {_namesake(client_id)}" if reason.value == _TAKEN_OVER else str(reason)
+
+
+def often_words(client_id: str) -> str:
+    """What to look for if connections end again and again, and the broker does not say why."""
+    return f"again and again, as if {_namesake(client_id)}"
+
+
+def _namesake(client_id: str) -> str:
+    return f"another program connects as {client_id!r}. Each station needs a station.name or client_id of its own"
 
 
 def connection_words(error: BaseException | None, settings: MqttSettings) -> str:

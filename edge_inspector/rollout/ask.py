@@ -57,6 +57,10 @@ class AskError(DeviceError):
     """There is no usable answer. The station may be off."""
 
 
+class UntrustedError(AskError):
+    """What answers there has a certificate that cannot be trusted. Somebody must renew it, or set a clock."""
+
+
 class RefusalError(DeviceError):
     """The station has answered, and refuses."""
 
@@ -140,6 +144,10 @@ class StationPage:
             content = _read(answer, until_s)
             self._keep_cookie(answer.headers.get_all("Set-Cookie") or [])
             return answer.status, json.loads(content)
+        except ssl.SSLCertVerificationError as error:
+            raise UntrustedError(
+                f"{self.address}: its certificate cannot be trusted: {error.verify_message}"
+            ) from error
         except (OSError, http.client.HTTPException, CookieError) as error:
             raise AskError(f"{self.address}: {getattr(error, 'strerror', None) or error or 'no answer'}") from error
         except (ValueError, RecursionError) as error:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from edge_inspector.rollout.ask import AskError, RefusalError, StationPage, ToldStatus, ToldTrial
+from edge_inspector.rollout.ask import AskError, RefusalError, StationPage, ToldStatus, ToldTrial, UntrustedError
 from edge_inspector.rollout.state import State, StationSeen, save
 from edge_inspector.rollout.steps import What, advanced, ended, orders
 from edge_inspector.rollout.tables import PlanFile, password_of
@@ -26,6 +26,7 @@ class Drive:
         self._package = package
         self._path = path
         self._tell = tell
+        self._namesakes: set[str] = set()
         tls = ssl.create_default_context(cafile=None if plan.ask.tls_ca_file is None else str(plan.ask.tls_ca_file))
         self._names = {each.address: each.name or each.address for each in plan.stations}
         self._pages = {
@@ -74,6 +75,20 @@ class Drive:
             if _line(seen) != _line(before):
                 self._tell(f"{self._names.get(address, address)}: {_line(seen)}")
         self.state = self.state.model_copy(update={"stations": {**self.state.stations, **heard}})
+        self._tell_of_namesakes()
+
+    def _tell_of_namesakes(self) -> None:
+        """The roll-out goes by addresses. But two stations with one name mix their messages and results."""
+        by_name: dict[str, list[str]] = {}
+        for address, seen in self.state.stations.items():
+            by_name.setdefault(seen.own, []).append(address)
+        for own, addresses in by_name.items():
+            if own and len(addresses) > 1 and own not in self._namesakes:
+                self._namesakes.add(own)
+                self._tell(
+                    f"{' and '.join(addresses)} call themselves {own}: give each station a station.name of its own, "
+                    "or remove all but one if it is one station"
+                )
 
     def _ask(self, address: str) -> StationSeen:
         return self._answered(address, self._pages[address].status)
@@ -111,11 +126,13 @@ class Drive:
             return self._seen(before, ask())
         except AskError as error:
             # One lost answer does not make a station lost. Two do.
-            return before.model_copy(update={"off": before.off or bool(before.trouble), "trouble": str(error)})
+            off, untrusted = before.off or bool(before.trouble), isinstance(error, UntrustedError)
+            return before.model_copy(update={"off": off, "trouble": str(error), "untrusted": untrusted})
         except RefusalError as error:
+            heard = {"off": False, "untrusted": False, "trouble": str(error)}
             if before.step is not None:  # what is under way there still is
-                return before.model_copy(update={"off": False, "trouble": str(error)})
-            return before.model_copy(update={"off": False, "refused": True, "said": str(error), "trouble": str(error)})
+                return before.model_copy(update=heard)
+            return before.model_copy(update=heard | {"refused": True, "said": str(error)})
 
     def _seen(self, before: StationSeen, told: ToldStatus) -> StationSeen:
         trial = _of(told, self.state)
@@ -123,7 +140,12 @@ class Drive:
             arrived = told.arrived == self.state.digest
             # A station that was set up anew has forgotten it, and gets it again.
             return StationSeen(
-                off=False, arrived=arrived, refused=before.refused, said=before.said, ordered=before.ordered
+                off=False,
+                arrived=arrived,
+                refused=before.refused,
+                said=before.said,
+                ordered=before.ordered,
+                own=told.station,
             )
         return StationSeen(
             id=trial.id,
@@ -135,6 +157,7 @@ class Drive:
             arrived=True,
             off=False,
             ordered=before.ordered,
+            own=told.station,
         )
 
 
@@ -153,7 +176,8 @@ def _line(seen: StationSeen) -> str:
     if seen.removed:
         return f"{seen.step}, and not in the plan any more: put it back to call it back"
     if seen.off:
-        return f"does not answer{f' ({seen.step})' if seen.step else ''}"
+        why = f": {seen.trouble}" if seen.untrusted else ""
+        return f"does not answer{f' ({seen.step})' if seen.step else ''}{why}"
     words = [str(seen.step) if seen.step else ("ready" if seen.arrived else "has nothing yet")]
     if seen.passed:
         words.append("passed")

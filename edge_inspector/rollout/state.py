@@ -35,6 +35,10 @@ class StationSeen(Table):
     removed: bool = False
     """It is not in the plan any more."""
     trouble: str = ""
+    untrusted: bool = False
+    """The trouble is its certificate."""
+    own: str = ""
+    """The name that it gives itself."""
     id: str = ""
     """The number by which the station knows it. Another one if the state of the plan was lost."""
     ordered: bool = False

@@ -108,11 +108,14 @@ def _faults(file: PlanFile) -> Iterator[Fault]:
     if file.ask.tls_ca_file is not None and not file.ask.tls_ca_file.is_file():
         yield Fault("ask.tls_ca_file", f"{file.ask.tls_ca_file} is not a file")
     seen: dict[str, int] = {}
+    names: dict[str, int] = {}
     for at, station in enumerate(file.stations):
         where, parts = f"stations.{at}", urlsplit(station.address)
         if station.address in seen:
             yield Fault(f"{where}.address", f"{station.address} is that of stations.{seen[station.address]}, too")
         seen.setdefault(station.address, at)
+        if station.name and names.setdefault(station.name, at) != at:
+            yield Fault(f"{where}.name", f"{station.name} is that of stations.{names[station.name]}, too")
         if parts.scheme == "http" and not is_loopback(parts.hostname or "") and not file.ask.allow_plain:
             yield Fault(f"{where}.address", "the password could be read on the way: use https, or set ask.allow_plain")
     for path in {each.password_file or file.login.password_file: 0 for each in file.stations}:

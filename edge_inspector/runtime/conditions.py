@@ -41,6 +41,9 @@ WARNINGS = frozenset(
         ErrorCode.CAMERA_ADJUSTED,
         ErrorCode.CERTIFICATE_ENDS,
         ErrorCode.UNTRUSTED,
+        ErrorCode.ROLLOUT_BACK,
+        ErrorCode.ROLLOUT_REFUSED,
+        ErrorCode.ROLLOUT_WAITS,
     }
 )
 

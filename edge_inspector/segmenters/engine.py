@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
+from edge_inspector.drivers import Due
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.records import Image, ModelInfo
 from edge_inspector.segmenters.ending import Ending
@@ -50,6 +51,10 @@ class Engine(Protocol):
     @abstractmethod
     def output_shape(self, pixels: Image) -> tuple[int, ...]:
         """The real output shape for a batch of images."""
+
+    def hurry(self, due: Due) -> None:
+        """This thread's next masks are of use until then. A runtime on this machine cannot end a call."""
+        del due
 
     def memory(self, shape: tuple[int, ...]) -> Image:
         """Zeros for a batch of images, in memory from which the engine copies fastest."""

@@ -5,6 +5,7 @@ The model folder stays on the station. It says what the model must be, and the s
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Annotated, Final
 import numpy as np
 from pydantic import Field, model_validator
 
+from edge_inspector.drivers import Due
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.host_name import is_loopback
 from edge_inspector.records import Image
@@ -131,13 +133,20 @@ class KserveEngine(Engine):
     def __init__(self, pool: Pool, ending: Ending, kind: FileKind, *, runtime: str, batch_max: int) -> None:
         self.kind, self.ending, self.runtime, self.batch_max = kind, ending, runtime, batch_max
         self._pool = pool
+        self._own = threading.local()
+
+    def hurry(self, due: Due) -> None:
+        """The next call of this thread ends when its part is at the line: nobody waits for it any more."""
+        self._own.due = due
 
     def bind(self, pixels: tuple[int, int, int], masks: tuple[int, int, int]) -> Bound:
         """Send the images to a server that is ready, and copy its masks."""
         call = self._pool.caller(pixels, masks)
 
         def run(images: Image, results: Image, count: int) -> None:
-            call(images.reshape(-1, *pixels)[:count], results[:count])
+            due: Due | None = self._own.__dict__.pop("due", None)  # it holds the frames, so it is not kept
+            limit_s = self._pool.timeout_s if due is None else due.left_s(self._pool.timeout_s)
+            call(images.reshape(-1, *pixels)[:count], results[:count], limit_s)
 
         return run
 

@@ -16,15 +16,18 @@ from edge_inspector.segmenters.kserve_wire import Greeting, Region, Remote, Remo
 
 log = logging.getLogger(__name__)
 
-Call: TypeAlias = Callable[[Image, Image], None]
-"""Fills masks from images. Raises RemoteError."""
+Call: TypeAlias = Callable[[Image, Image, float], None]
+"""Fills masks from images within so many seconds. Raises RemoteError."""
 
 _PROBE_NS: Final = 10_000_000_000  # a server that works is tested as often: its model may be exchanged while it runs
+_DOUBT_NS: Final = 1_000_000_000  # one that was tested a moment ago is slow, and not silent
 _AGAIN_NS: Final = 100_000_000
 _LONGEST_NS: Final = 10_000_000_000
 _PROBE_S: Final = 5.0
+_UNWRITTEN: Final = 255  # no model says of each pixel that it is of every class, and if it did, that is no good part
 _STEP: Final = 32  # of 255. A GPU rounds otherwise than a CPU
 _SHARE: Final = 0.25
+_LEAST_S: Final = 0.001
 
 
 def marked(mask: Image) -> int:
@@ -66,6 +69,13 @@ class _Server:
         return masks
 
 
+def _written(wire: Remote, masks: Image) -> Image:
+    """The masks, if the server has written them. Raises RemoteError."""
+    if any(mask.min() == _UNWRITTEN for mask in masks):
+        raise RemoteError(f"{wire.address} answers, and has written no mask", elsewhere=True)
+    return masks
+
+
 class _SharedDesk:
     """One thread's shared memory.
 
@@ -81,12 +91,14 @@ class _SharedDesk:
         """Masks of images, valid until the next call. Raises RemoteError."""
         wire, region = server.wire, self._with_room(len(images))
         np.copyto(region.array(images.shape), images)
+        # A server that writes nothing, or less, must not leave the mask of another picture there.
+        region.array((region.size - images.nbytes,), images.nbytes).fill(_UNWRITTEN)
         try:
             if wire.address not in self._knows:
                 wire.register(region, left_s)
                 self._knows[wire.address] = wire
             response = wire.infer(wire.request(images, region), left_s)
-            return server.trusted(wire.masks(response, len(images), region, images.nbytes))
+            return _written(wire, server.trusted(wire.masks(response, len(images), region, images.nbytes)))
         except RemoteError:
             self._drop()
             raise
@@ -125,7 +137,7 @@ class Pool:
         versions: Mapping[str, Greeting],
         timeout_s: float,
     ) -> None:
-        self._expected, self._timeout_s = expected, timeout_s
+        self._expected, self.timeout_s = expected, timeout_s
         self._picture = picture[np.newaxis]
         self._lock = threading.RLock()
         self._regions: weakref.WeakSet[Region] = weakref.WeakSet()  # one per thread
@@ -140,19 +152,19 @@ class Pool:
             return self._copying
         desk = _SharedDesk(int(np.prod(pixels)) + int(np.prod(masks)), self._regions)
 
-        def call(images: Image, results: Image) -> None:
-            np.copyto(results, self._somewhere(lambda server, left_s: desk.ask(server, images, left_s)))
+        def call(images: Image, results: Image, limit_s: float) -> None:
+            np.copyto(results, self._somewhere(lambda server, left_s: desk.ask(server, images, left_s), limit_s))
 
         return call
 
-    def raw(self, images: Image) -> Image:
+    def raw(self, images: Image, limit_s: float | None = None) -> Image:
         """Masks of images, in the shape in which a server gives them. Raises RemoteError."""
 
         def ask(server: _Server, left_s: float) -> Image:
             response = server.wire.infer(server.wire.request(images), left_s)
             return server.trusted(server.wire.masks(response, len(images)))
 
-        return self._somewhere(ask)
+        return self._somewhere(ask, self.timeout_s if limit_s is None else limit_s)
 
     def close(self) -> None:
         """End all connections and remove the shared memory. Safe twice."""
@@ -161,12 +173,14 @@ class Pool:
         for server in self._servers:
             server.wire.close()
 
-    def _copying(self, images: Image, results: Image) -> None:
-        np.copyto(results, self.raw(images))
+    def _copying(self, images: Image, results: Image, limit_s: float) -> None:
+        np.copyto(results, self.raw(images, limit_s))
 
-    def _somewhere(self, ask: Callable[[_Server, float], Image]) -> Image:
+    def _somewhere(self, ask: Callable[[_Server, float], Image], limit_s: float) -> Image:
         """The answer of the first server that gives one in time."""
-        until_s = time.monotonic() + self._timeout_s
+        if limit_s < _LEAST_S:
+            raise RemoteError("no server could answer before the part is at the line")
+        until_s = time.monotonic() + limit_s
         tried: list[_Server] = []
         while True:
             server = self._next(tried)
@@ -175,6 +189,9 @@ class Pool:
             try:
                 masks = ask(server, max(0.001, until_s - time.monotonic()))
             except RemoteError as error:
+                if not error.elsewhere and limit_s < self.timeout_s:
+                    self._doubt(server)
+                    raise
                 self._leave_out(server, error)
                 tried.append(server)
                 if not error.elsewhere or time.monotonic() >= until_s:
@@ -195,6 +212,13 @@ class Pool:
             chosen = max(ready, key=lambda server: server.credit)
             chosen.credit -= sum(server.weight for server in ready)
             return chosen
+
+    def _doubt(self, server: _Server) -> None:
+        """It gave no mask before a part was at its line. That may be the part's fault, so the server is tested."""
+        with self._lock:
+            tested_ns = server.test_ns - _PROBE_NS
+            if server.healthy and server.probe is None and time.monotonic_ns() - tested_ns > _DOUBT_NS:
+                server.probe = server.wire.probe(server.wire.request(self._picture), self.timeout_s)
 
     def _leave_out(self, server: _Server, error: RemoteError) -> None:
         with self._lock:

@@ -83,6 +83,7 @@ class FolderSegmenter(Segmenter):
             raise InferenceError(f"{running.info.label}: {len(images)} images, at most {running.max_batch} at once")
         flat = [_checked(image) for image in images]
         desk = running.desk()
+        running.engine.hurry(due)
         try:
             if all(image.shape == desk.pixels.shape[1:] for image in flat):
                 return desk.segment_exact(flat)
@@ -126,7 +127,7 @@ class FolderSegmenter(Segmenter):
             jobs.extend((image, masks[-1], tile) for tile in plan)
         merging = threading.Lock()
         batches = [jobs[start : start + running.max_batch] for start in range(0, len(jobs), running.max_batch)]
-        works = [partial(_segment_batch, running, batch, merging) for batch in batches]
+        works = [partial(_segment_batch, running, batch, merging, due) for batch in batches]
         return masks if self._spread.run(works, running.workers, due) else None
 
     def _read(self) -> Manifest:
@@ -161,7 +162,8 @@ class FolderSegmenter(Segmenter):
             raise ConfigError([Fault(str(self._model_dir), f"does not run: {' '.join(str(error).split())}")]) from error
 
 
-def _segment_batch(running: Running, jobs: list[tuple[Image, Image, Tile]], merging: threading.Lock) -> None:
+def _segment_batch(running: Running, jobs: list[tuple[Image, Image, Tile]], merging: threading.Lock, due: Due) -> None:
+    running.engine.hurry(due)
     running.desk().segment_tiles(jobs, running.info.stride, merging)
 
 

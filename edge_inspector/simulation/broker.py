@@ -71,13 +71,13 @@ class DemoBroker:
 
     def start(self) -> None:
         """Start and wait until it accepts connections."""
-        if _accepts(self.port):
+        if accepts(self.port):
             raise EdgeInspectorError(f"port {self.port} is in use: no broker started")
         log_path = self._directory / "broker.log"
         with log_path.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_S
-        while not _accepts(self.port):
+        while not accepts(self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise EdgeInspectorError(f"{self.kind} did not start: {log_path.read_text(errors='replace')[-500:]}")
@@ -143,7 +143,8 @@ def _mosquitto_config(port: int, directory: Path, *, persistent: bool, extra: Se
     ]
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
+    """Whether somebody listens on this loopback port."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0

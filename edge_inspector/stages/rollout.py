@@ -14,6 +14,7 @@ from edge_inspector.store.ledger import RolloutStep, Trial, TrialCounts
 from edge_inspector.store.results_file import open_results
 from edge_inspector.watches.rollout import finding
 from edge_inspector.watches.rollout_desk import RolloutDesk
+from edge_inspector.watches.rollout_told import RolloutTeller
 from edge_inspector.watches.shadow import ShadowTally
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Rollout:
         release: Callable[[], None],
         keep: Callable[[Change], object],
         leave: Callable[[], None],
+        teller: RolloutTeller,
     ) -> None:
         self._desk = desk
         self._results = results
@@ -62,6 +64,7 @@ class Rollout:
         self._release = release
         self._keep = keep
         self._leave = leave
+        self._teller = teller
         self._left = False
         self._decided = -1
         self._busy_s = self._counted_s = self._kept_s = time.monotonic()
@@ -79,6 +82,7 @@ class Rollout:
         """Look once."""
         time.sleep(_LOOK_S)
         stands = self._stands()
+        self._tell()
         trial = self._desk.ledger.trial
         if trial is None or self._left:
             return
@@ -99,6 +103,12 @@ class Rollout:
         except DeviceError as error:
             log.warning("roll-out %s: %s", trial.id, error)
 
+    def _tell(self) -> None:
+        try:
+            self._teller.look()
+        except DeviceError as error:
+            log.warning("roll-out: %s", error)
+
     def _watch(self, trial: Trial) -> None:
         now_s = time.monotonic()
         if trial.step is RolloutStep.WAITS or now_s - self._counted_s < _COUNT_S:
@@ -108,7 +118,7 @@ class Rollout:
         found = finding(trial.model_copy(update={"counts": counts}))
         if found.breach and trial.wanted is not RolloutStep.BACK:
             log.warning("roll-out %s of %s goes back at the next stop: %s", trial.id, trial.name, found.breach)
-            self._desk.note(wanted=RolloutStep.BACK, said=found.breach, passed=False, counts=counts)
+            self._desk.note(wanted=RolloutStep.BACK, said=found.breach, passed=False, counts=counts, unseen=True)
             self._keep(Change("station", "rollout watch", trial.replaces, before=trial.name, why=found.breach))
         elif found.passed and not trial.passed:
             log.info("roll-out %s: %s has passed as %s", trial.id, trial.name, trial.step)

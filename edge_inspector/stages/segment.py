@@ -123,7 +123,8 @@ class Segment:
         """
         images = [job.frame.image for job in jobs]
         if self._models is None:
-            due = Due(min(job.decide_by for job in jobs), partial(self._any_wanted, jobs))
+            first = min(job.decide_by for job in jobs)
+            due = Due(first, partial(self._any_wanted, jobs), partial(self._left_s, jobs))
             masks = self._segmenter.segment_due(images, due)
             return None if masks is None else (masks, [{}] * len(jobs))
         found = self._models.segment(images, [self._wanted(job.frame.camera) for job in jobs])
@@ -148,6 +149,10 @@ class Segment:
     def _any_wanted(self, jobs: list[Job]) -> bool:
         now = time.monotonic_ns()
         return any(self._admission.wants(job.decide_by, now) for job in jobs)
+
+    def _left_s(self, jobs: list[Job], most_s: float) -> float:
+        now = time.monotonic_ns()
+        return max(self._admission.left_ns(job.decide_by, now, int(most_s * 1e9)) for job in jobs) / 1e9
 
     def _left_out(self, jobs: list[Job]) -> None:
         for job in jobs:

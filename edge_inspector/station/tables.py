@@ -290,6 +290,8 @@ class RolloutTable(Table):
     """Whether admins may send signed models and recipes over the page. It needs `trust.keys`."""
     quiet_s: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
     """Time without a part after which the station may restart with them. At least the way to the gate takes."""
+    stop_within_h: Annotated[float, Field(gt=0, le=720)] = 8.0
+    """Hours after which the station warns that a roll-out still waits for a stop (`rollout_waits`)."""
     package_mb: Annotated[int, Field(ge=1, le=512)] = 64
     """Largest model that is taken, with all its files."""
 

@@ -9,17 +9,20 @@ import logging
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from edge_inspector.errors import StateError
+from edge_inspector.records import RolloutTold
+from edge_inspector.runtime.clock import moment
 from edge_inspector.settings import Table
 from edge_inspector.store.whole_file import replace_file
 
 log = logging.getLogger(__name__)
 
 _LARGEST: Final = 1 << 20
+_WHY_MOST: Final = 300  # characters. It goes into each message about the station's state
 _STARTS_MOST: Final = 3  # of which none ended in order
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -80,7 +83,11 @@ class Arrived(Table):
 
 
 class Trial(Arrived):
-    """A roll-out at this station. `replaces` is the model or recipe file before it, `base` that file's SHA-256."""
+    """A roll-out at this station. `replaces` is the model or recipe file before it, `base` that file's SHA-256.
+
+    `since` is when `step` and `wanted` became what they are, for people: nothing is decided by it. `unseen`: it goes
+    back by itself, and nobody has given RESET since then.
+    """
 
     id: str
     replaces: str
@@ -96,6 +103,14 @@ class Trial(Arrived):
     rate_before: float = 0.0
     starts: int = 0
     said: str = ""
+    since: AwareDatetime | None = None
+    unseen: bool = False
+
+    @property
+    def told(self) -> RolloutTold:
+        """The same for whoever watches the station."""
+        wanted, why = self.wanted or "", self.said[:_WHY_MOST] if RolloutStep.BACK in {self.step, self.wanted} else ""
+        return RolloutTold(package=self.name, step=self.step, wanted=wanted, since=self.since, why=why)
 
 
 class DeliveredRecipe(Table):
@@ -124,12 +139,30 @@ class Ledger(Table):
             name = after
         return name
 
-    def ended(self, step: RolloutStep, said: str = "") -> Ledger:
+    @property
+    def latest(self) -> Trial | None:
+        """The trial, or else the one that has ended last."""
+        return self.trial or self.last
+
+    def kept(self, product: str, version: tuple[int, ...]) -> Ledger:
+        """The trial judges for good. It is the newest `version` of its `product`."""
+        trial = self.trial
+        if trial is None:
+            return self
+        ended = self.ended(RolloutStep.KEPT)
+        newest = self.newest | {product: version}
+        if trial.kind == "recipe":
+            recipes = self.recipes | {trial.replaces: DeliveredRecipe(base=trial.base, digest=trial.digest)}
+            return ended.model_copy(update={"recipes": recipes, "newest": newest})
+        models = {name: trial.name if after == trial.replaces else after for name, after in self.models.items()}
+        return ended.model_copy(update={"models": models | {trial.replaces: trial.name}, "newest": newest})
+
+    def ended(self, step: RolloutStep, said: str = "", **more: Any) -> Ledger:
         """The trial has come to its end: kept or back."""
         trial = self.trial
         if trial is None:
             return self
-        change = {"step": step, "wanted": None, "said": said or trial.said}
+        change = {"step": step, "wanted": None, "said": said or trial.said, "since": moment().utc} | more
         return self.model_copy(update={"trial": None, "last": trial.model_copy(update=change)})
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from edge_inspector.errors import ConfigError, StateError
-from edge_inspector.records import Change
+from edge_inspector.records import Change, RolloutTold
 from edge_inspector.runtime.clock import moment
 from edge_inspector.settings import Table
 from edge_inspector.station.load import Station, load_station
@@ -23,7 +23,6 @@ from edge_inspector.store.audit import append
 from edge_inspector.store.ledger import (
     Arrived,
     Bounds,
-    DeliveredRecipe,
     Ledger,
     RolloutStep,
     Trial,
@@ -35,6 +34,7 @@ from edge_inspector.store.ledger import (
     write_ledger,
 )
 from edge_inspector.store.package import Package, digest_of, read_package, unpack
+from edge_inspector.texts import printable
 from edge_inspector.watches.rollout_checks import Checks, RolloutRefusedError
 
 
@@ -57,11 +57,28 @@ class RolloutDesk:
         self._checks = Checks(station)
         self._lock = threading.Lock()
         self._ledger = read_ledger(station.state_dir) if station.file.rollout.accept else Ledger()
+        self.refused = ""
+        """Why the latest package was refused. Empty after one that was taken, or after `seen`."""
 
     @property
     def ledger(self) -> Ledger:
         """What is known now."""
         return self._ledger
+
+    @property
+    def told(self) -> RolloutTold | None:
+        """The latest roll-out. None if there was none."""
+        latest = self._ledger.latest
+        return None if latest is None else latest.told
+
+    def seen(self) -> None:
+        """Somebody has seen what was refused, and what goes back by itself."""
+        with self._lock:
+            self.refused, ledger = "", self._ledger
+            found = {"trial": ledger.trial, "last": ledger.last}
+            if any(each is not None and each.unseen for each in found.values()):
+                seen = {key: each and each.model_copy(update={"unseen": False}) for key, each in found.items()}
+                self._write(ledger.model_copy(update=seen))
 
     def status(self) -> dict[str, Any]:
         """What the command asks for. Whoever may look at the page may see it."""
@@ -80,31 +97,40 @@ class RolloutDesk:
         """Check a package and put its files ready. It is in force nowhere yet."""
         with self._lock:
             self._refuse_off()
-            ledger = self._ledger
-            held = [each for each in (ledger.trial, ledger.arrived) if each is not None]
-            for each in held:
-                if each.digest == digest_of(content):
-                    return each
-            if ledger.trial is not None:
-                raise RolloutRefusedError(
-                    f"roll-out {ledger.trial.id} of {ledger.trial.name} is under way. It must end first"
-                )
             try:
-                package = read_package(content, self._station.file.trust.keys)
-            except ValueError as error:
-                raise RolloutRefusedError(str(error)) from error
-            arrived = Arrived(kind="model" if package.is_folder else "recipe", name=package.name, digest=package.digest)
-            if arrived.kind == "model" and arrived.name in self._names_in_use():
-                raise RolloutRefusedError(f"{arrived.name} is at this station already. Give the model a higher version")
-            self._clear()
-            self._unpack(package, arrived)
-            try:
-                self._checks.refuse_old(arrived, self._ledger)
-            except RolloutRefusedError:
-                self._clear()
+                arrived = self._taken(content)
+            except RolloutRefusedError as error:
+                self.refused = printable(str(error))
                 raise
-            self._write(ledger.model_copy(update={"arrived": arrived}))
+            self.refused = ""
             return arrived
+
+    def _taken(self, content: bytes) -> Arrived:
+        ledger = self._ledger
+        held = [each for each in (ledger.trial, ledger.arrived) if each is not None]
+        for each in held:
+            if each.digest == digest_of(content):
+                return each
+        if ledger.trial is not None:
+            raise RolloutRefusedError(
+                f"roll-out {ledger.trial.id} of {ledger.trial.name} is under way. It must end first"
+            )
+        try:
+            package = read_package(content, self._station.file.trust.keys)
+        except ValueError as error:
+            raise RolloutRefusedError(str(error)) from error
+        arrived = Arrived(kind="model" if package.is_folder else "recipe", name=package.name, digest=package.digest)
+        if arrived.kind == "model" and arrived.name in self._names_in_use():
+            raise RolloutRefusedError(f"{arrived.name} is at this station already. Give the model a higher version")
+        self._clear()
+        self._unpack(package, arrived)
+        try:
+            self._checks.refuse_old(arrived, self._ledger)
+        except RolloutRefusedError:
+            self._clear()
+            raise
+        self._write(ledger.model_copy(update={"arrived": arrived}))
+        return arrived
 
     def order(self, order: RolloutOrder, by: str) -> Change | None:
         """Do what is ordered, or plan it for the next stop. The change for the audit trail, None if nothing is new."""
@@ -129,7 +155,7 @@ class RolloutDesk:
             why = f"somebody has changed {trial.replaces} in the station's files, and they count"
             change = Change("station", f"rollout {trial.kind}", trial.replaces, before=trial.name, why=why)
             append(self._state_dir, change, moment().utc)
-            self._write(self._ledger.ended(RolloutStep.BACK, why))
+            self._write(self._ledger.ended(RolloutStep.BACK, why, unseen=True))
 
     def note(self, **change: Any) -> None:
         """Change what is known of the trial."""
@@ -191,8 +217,10 @@ class RolloutDesk:
             by=by,
             why=order.why,
             wanted=first,
+            since=moment().utc,
         )
-        self._try(trial, first)
+        for step in dict.fromkeys([first, RolloutStep.JUDGES]):  # nobody need watch what may never judge
+            self._try(trial, step)
         self._write(self._ledger.model_copy(update={"trial": trial, "arrived": None}))
         return self._ordered(trial, order, by)
 
@@ -204,7 +232,7 @@ class RolloutDesk:
         if order.order == "keep":
             if trial.step is not RolloutStep.JUDGES or not trial.passed:
                 raise RolloutRefusedError("it has not passed here yet")
-            kept = _in_force(self._ledger, trial, self._checks)
+            kept = self._ledger.kept(self._checks.product_of(trial), self._checks.version_of(trial))
             append(self._state_dir, self._ordered(trial, order, by), moment().utc)
             self._write(kept)
             return None
@@ -247,7 +275,8 @@ class RolloutDesk:
             load_station(self._station.path, ledger=proposed)
         except ConfigError as error:
             told = "; ".join(str(fault) for fault in error.faults)[:500]
-            raise RolloutRefusedError(f"the station would not start with it: {told}") from error
+            self.refused = printable(f"the station would not start with {trial.name}: {told}")
+            raise RolloutRefusedError(self.refused) from error
 
     def _unpack(self, package: Package, arrived: Arrived) -> None:
         place = (
@@ -281,6 +310,9 @@ class RolloutDesk:
             raise RolloutRefusedError("this station takes nothing over the network. Set rollout.accept and trust.keys")
 
     def _with_trial(self, trial: Trial) -> Ledger:
+        before = self._ledger.trial
+        if before is None or (before.step, before.wanted) != (trial.step, trial.wanted):
+            trial = trial.model_copy(update={"since": moment().utc})
         return self._ledger.model_copy(update={"trial": trial})
 
     def _write(self, ledger: Ledger) -> None:
@@ -298,19 +330,8 @@ def refuse_trial(state_dir: Path, why: str) -> Trial | None:
         "station", f"rollout {trial.kind}", trial.replaces, before=trial.name, after=trial.replaces, why=why
     )
     append(state_dir, change, moment().utc)
-    write_ledger(state_dir, ledger.ended(RolloutStep.BACK, why))
+    write_ledger(state_dir, ledger.ended(RolloutStep.BACK, why, unseen=True))
     return trial
-
-
-def _in_force(ledger: Ledger, trial: Trial, checks: Checks) -> Ledger:
-    newest = ledger.newest | {checks.product_of(trial): checks.version_of(trial)}
-    if trial.kind == "recipe":
-        recipes = ledger.recipes | {trial.replaces: DeliveredRecipe(base=trial.base, digest=trial.digest)}
-        return ledger.ended(RolloutStep.KEPT).model_copy(update={"recipes": recipes, "newest": newest})
-    models = {name: trial.name if after == trial.replaces else after for name, after in ledger.models.items()}
-    return ledger.ended(RolloutStep.KEPT).model_copy(
-        update={"models": models | {trial.replaces: trial.name}, "newest": newest}
-    )
 
 
 def _told(name: str, step: RolloutStep | None) -> str:

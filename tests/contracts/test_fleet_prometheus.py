@@ -142,6 +142,19 @@ def ready(instance: str) -> dict[str, Sequence[tuple[dict[str, str], str]]]:
     }
 
 
+@pytest.mark.parametrize(("step", "shown_as"), [("shadow", ("mean-1.1", "shadow")), ("kept", None)])
+def test_a_roll_out_that_is_under_way_is_seen_without_asking_the_station(
+    step: str, shown_as: tuple[str, str] | None
+) -> None:
+    with answering() as (answers, url):
+        labels = LABELS | {"package": "mean-1.1", "step": step, "wanted": ""}
+        answers.queries = ready("a:1") | {"edge_inspector_rollout_since_seconds": [(labels, "1.7e9")]}
+        watching, roster = watched(url)
+        (row,) = shown(watching, roster).values()
+    assert row.state == "ready"
+    assert (row.rollout and (row.rollout.package, row.rollout.step)) == shown_as
+
+
 def test_a_prometheus_that_is_gone_makes_its_stations_lost_and_says_so() -> None:
     with answering() as (answers, url):
         answers.queries = ready("10.0.0.1:9108")

@@ -4,7 +4,9 @@ import hashlib
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ grpc = pytest.importorskip("grpc", reason="the extra `kserve` is not installed")
 from support.certificates import Authority  # noqa: E402
 from support.kserve_server import FakeServer  # noqa: E402
 
+from edge_inspector.drivers import Due  # noqa: E402
 from edge_inspector.errors import ConfigError, InferenceError  # noqa: E402
 from edge_inspector.records import Image  # noqa: E402
 from edge_inspector.segmenters import kserve_pool  # noqa: E402
@@ -194,6 +197,67 @@ def test_a_silent_server_costs_its_time_limit_once_and_no_picture_after_it(serve
     remote.close()
 
 
+@pytest.mark.parametrize("size", [(256, 256), (300, 700)], ids=["one window", "several"])
+@pytest.mark.parametrize("shared", [False, True], ids=["copied", "shared memory"])
+def test_a_call_ends_when_its_part_is_at_the_line(
+    servers: Callable[..., FakeServer], local: OnnxSegmenter, *, shared: bool, size: tuple[int, int]
+) -> None:
+    """A server that is slow, but not too slow, stays in use: the part came late, and others have more time."""
+    one = servers()
+    remote = opened(one, timeout_ms=5000.0, shared_memory=shared)
+    one.ways.delay_s = 0.6
+    begun_s = time.monotonic()
+    with pytest.raises(InferenceError, match="DEADLINE_EXCEEDED"):
+        remote.segment_due([picture(size=size)], Due(0.0, lambda: True, lambda most_s: min(most_s, 0.1)))
+    assert time.monotonic() - begun_s < 3.0
+    one.ways.delay_s = 0.0
+    assert np.array_equal(remote.segment([picture(size=size)])[0], local.segment([picture(size=size)])[0])
+    remote.close()
+
+
+def test_what_a_part_has_in_time_is_not_kept_with_its_frames(servers: Callable[..., FakeServer]) -> None:
+    class Frames:
+        def left_s(self, most_s: float) -> float:
+            return most_s
+
+    remote, frames = opened(servers()), Frames()
+    gone = weakref.ref(frames)
+    remote.segment_due([picture()], Due(0.0, lambda: True, frames.left_s))
+    del frames
+    assert gone() is None
+    remote.close()
+
+
+def test_a_picture_that_comes_too_late_is_not_sent(servers: Callable[..., FakeServer]) -> None:
+    one = servers()
+    remote = opened(one)
+    one.ways.calls = 0
+    with pytest.raises(InferenceError, match="before the part is at the line"):
+        remote.segment_due([picture()], Due(0.0, lambda: True, lambda _: 0.0))
+    assert one.ways.calls == 0
+    remote.segment([picture()])
+    remote.close()
+
+
+def test_a_silent_server_is_found_even_if_each_part_has_less_time_than_a_call_may_take(
+    servers: Callable[..., FakeServer], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(kserve_pool, "_DOUBT_NS", 0)
+    one, two = servers(), servers()
+    remote = opened(one, two, timeout_ms=1000.0)
+    one.ways.silent = True
+
+    def left_out() -> bool:
+        with suppress(InferenceError):
+            remote.segment_due([picture()], Due(0.0, lambda: True, lambda most_s: min(most_s, 0.3)))
+        return "inference server left out" in caplog.text
+
+    until(left_out)
+    for _ in range(5):
+        remote.segment_due([picture()], Due(0.0, lambda: True, lambda most_s: most_s))
+    remote.close()
+
+
 def test_without_any_server_each_picture_fails_at_once_and_says_why(servers: Callable[..., FakeServer]) -> None:
     one = servers()
     remote = opened(one, timeout_ms=5000.0)
@@ -236,6 +300,16 @@ def test_a_wrong_answer_is_no_mask(servers: Callable[..., FakeServer], wrong: di
     with pytest.raises(InferenceError) as caught:
         remote.segment([picture()])
     assert told in str(caught.value)
+    remote.close()
+
+
+def test_shared_memory_that_the_server_left_as_it_was_is_no_mask(servers: Callable[..., FakeServer]) -> None:
+    one = servers()
+    remote = opened(one, shared_memory=True)
+    remote.segment([picture(1)])
+    one.ways.unwritten = True
+    with pytest.raises(InferenceError, match="has written no mask"):
+        remote.segment([picture(2)])
     remote.close()
 
 
@@ -323,6 +397,14 @@ def test_a_model_of_another_form_is_refused(servers: Callable[..., FakeServer]) 
     one.ways.datatype = "FP32"
     with pytest.raises(ConfigError, match=r"must have one input, UINT8 \(any, 256, 256, 3\)\. It has FP32"):
         segmenter(one).open()
+
+
+def test_a_model_of_another_shape_is_refused(servers: Callable[..., FakeServer]) -> None:
+    grey = ROOT / "models" / "magnetic-tile-1.6"
+    with pytest.raises(
+        ConfigError, match=r"must have one input, UINT8 \(any, .*, 1\)\. It has UINT8 \(-1, 256, 256, 3\)"
+    ):
+        segmenter(servers(), folder=grey, model=NAME).open()
 
 
 def test_a_server_that_is_too_slow_at_the_start_is_waited_for(servers: Callable[..., FakeServer]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+from support.certificates import Authority
 from support.cut_wire import CutWire
 from support.forwarding import NOON, keys, results_of, send, station_file
 from support.postgres_server import DATABASE, USER, PostgresServer, find_programs, why_not
@@ -452,6 +453,29 @@ def test_tls_is_used_if_its_certificate_is_right_and_refused_if_not(
         Store(server.settings(tls_ca_file=other), LINE_1)
     with pytest.raises(DeviceError, match="its certificate is for another name than 'localhost'"):
         Store(server.settings(tls_ca_file=right, host="localhost"), LINE_1)
+
+
+def test_a_certificate_of_the_database_that_has_expired_is_told_and_costs_no_part(
+    own: PostgresServer, tmp_path: Path
+) -> None:
+    server, works = own, Authority()
+    ca = tmp_path / "works.pem"
+    ca.write_bytes(works.certificate)
+    state = results_of(tmp_path / "state", 4)
+    for ago, told in ((timedelta(hours=1), "or has expired"), (timedelta(days=-2), "")):
+        made = works.server(ended=ago)
+        for name, content in (("server.crt", made.public), ("server.key", made.private)):
+            (server.data / name).write_bytes(content)
+            (server.data / name).chmod(0o600)
+            shutil.chown(server.data / name, server.data.owner(), server.data.group())
+        server.stop()
+        server.start(ssl="on")
+        sending = forwarder(server, state, tls_ca_file=ca)
+        done = sending.step()
+        sending.close()
+        assert told in done.trouble
+        assert bool(done.trouble) is bool(told)
+    assert there(server) == keys(state)
 
 
 def certificates(server: PostgresServer) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from support.verdicts import defect, placed, verdict
 
 from edge_inspector.codes import Decision
 from edge_inspector.forwarding.forwarder import Forwarder
+from edge_inspector.forwarding.reading import Batch, Reached, Row
 from edge_inspector.store.results_file import results_path
 from edge_inspector.store.results_writer import ResultsWriter, StoredVerdict
 
@@ -66,3 +69,49 @@ def station_file(folder: Path, store: str) -> Path:
     path.write_text(f"{text.replace('/var/lib/edge-inspector', 'state')}\n[store]\n{store}\n")
     (folder / "recipe.toml").write_text((ROOT / "deploy" / "recipe.toml").read_text())
     return path
+
+
+class Table:
+    """The rows of a database in memory, and its position. It survives its connections."""
+
+    def __init__(self) -> None:
+        self.parts: dict[tuple[int, int], Row] = {}
+        self.labels: list[Row] = []
+        self.events: list[Row] = []
+        self.at = Reached()
+        self.lost = 0
+        self.clock_ahead_s = 0.0
+        self.refuse: Callable[[Batch], None] = lambda _: None
+        self.batches: list[int] = []
+        self.closed = 0
+
+    def position(self) -> Reached:
+        return self.at
+
+    def add(self, batch: Batch) -> None:
+        self.batches.append(len(batch.parts))
+        self.refuse(batch)
+        assert batch.before == self.at
+        for row in batch.parts:
+            self.parts.setdefault((row[0], row[1]), row)
+        self.labels += batch.labels
+        self.at = batch.after
+        self.lost += batch.lost
+
+    def tell_events(self, events: Any) -> None:
+        self.events += events
+
+    def tell_alive(self, waiting: int) -> None:
+        assert not waiting
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def keys(self) -> list[list[str]]:
+        return sorted([str(boot), str(seq), row[4]] for (boot, seq), row in self.parts.items())
+
+
+def go_on(sending: Forwarder) -> None:
+    """Send until nothing waits, with a store that takes everything."""
+    while (done := sending.step()).more or done.parts or done.trouble:
+        assert not done.trouble

@@ -29,6 +29,7 @@ class Ways:
     shape: tuple[int, ...] | None = None
     datatype: str = "UINT8"
     short: bool = False
+    unwritten: bool = False  # it answers, and leaves the shared memory as it is
     nan: bool = False  # masks in floats, and not one of them a number
     error: grpc.StatusCode | None = None
     token: str = ""
@@ -124,11 +125,11 @@ class FakeServer(GRPCInferenceServiceServicer):
         wanted = request.outputs[0]
         answer.outputs.add(name=wanted.name, datatype=ways.datatype, shape=ways.shape or masks.shape)
         where = wanted.parameters["shared_memory_region"].string_param if wanted.parameters else ""
-        if where:
+        if where and not ways.unwritten:
             with Path(SHARED, self._regions[where].strip("/")).open("r+b") as file:
                 file.seek(wanted.parameters["shared_memory_offset"].int64_param)
                 file.write(masks.tobytes())
-        else:
+        elif not where:
             answer.raw_output_contents.append(masks.tobytes()[: -1 if ways.short else None])
         return answer
 

@@ -227,6 +227,12 @@ class KeptStation:
             return bool(self._ask("GET", "/healthz", b"")[1].get("state") in {"ready", "degraded"})
         return False
 
+    def codes(self) -> list[str]:
+        """The conditions that it has now. None while it does not answer."""
+        with suppress(OSError, ValueError, http.client.HTTPException):
+            return [each["code"] for each in self._ask("GET", "/healthz", b"")[1]["reasons"]]
+        return []
+
     def status(self) -> dict[str, Any]:
         """What it says of its roll-outs. Empty while it does not answer."""
         with suppress(OSError, ValueError, http.client.HTTPException):

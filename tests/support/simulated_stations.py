@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from edge_inspector.codes import ErrorCode, StationState
+from edge_inspector.records import RolloutTold
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.web.health import health
 
@@ -41,6 +42,7 @@ class SimulatedStation:
     boot_id: int = 1
     parts: tuple[int, int, int] = (100, 0, 0)
     token: str = ""
+    rollout: RolloutTold | None = None
     answers: Callable[[str], bytes | None] | None = None
     asked: int = 0
     tokens: list[str] = field(default_factory=list)
@@ -51,7 +53,9 @@ class SimulatedStation:
         conditions.phase(self.state)
         for code, subject, why in self.reasons:
             conditions.set(code, subject, why)
-        healthy, body = health(conditions, {}, supervised=True, station=self.name, boot_id=self.boot_id)
+        healthy, body = health(
+            conditions, {}, supervised=True, station=self.name, boot_id=self.boot_id, rollout=self.rollout
+        )
         utc = datetime.now(UTC) + timedelta(seconds=self.clock_s)  # noqa: TID251 -- the station's wall clock
         body |= {"utc": utc.isoformat()}
         return 200 if healthy else 503, json.dumps(body).encode()

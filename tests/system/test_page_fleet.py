@@ -17,6 +17,7 @@ from support.simulated_stations import SimulatedStation, SimulatedStations, flee
 from edge_inspector.codes import ErrorCode
 from edge_inspector.fleet.serve import Fleet
 from edge_inspector.fleet.tables import read_fleet
+from edge_inspector.records import RolloutTold
 from edge_inspector.simulation.demo import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(not PROGRAM, reason="Chromium is not installed")]
@@ -35,6 +36,8 @@ def browser() -> Iterator[Browser]:
 def stations() -> Iterator[SimulatedStations]:
     faulty = SimulatedStation("faulty", reasons=[(ErrorCode.CAMERA_LOST, "top", "no `frame` <b>for</b> 500 ms")])
     others = [SimulatedStation(f"line-{at}", boot_id=at + 2) for at in range(4)]
+    others[0].rollout = RolloutTold(package="mean-1.2", step="shadow", wanted="", since=None, why="")
+    others[1].rollout = RolloutTold(package="mean-1.1", step="kept", wanted="", since=None, why="")
     with SimulatedStations(faulty, *others) as server:
         yield server
 
@@ -116,3 +119,12 @@ def test_who_needs_help_is_first_with_what_to_do(
         assert errors == []
     finally:
         page.close()
+
+
+def test_a_roll_out_that_is_under_way_is_seen_at_its_station(browser: Browser, address: str) -> None:
+    tab = browser.new_page(locale="en-GB")
+    tab.goto(address)
+    tile = tab.locator("#well li", has_text="line-0")
+    expect(tile).to_contain_text("Roll-out: mean-1.2 · Looks on")
+    expect(tab.locator("#well li", has_text="line-1")).not_to_contain_text("mean-1.1")
+    tab.close()

@@ -16,8 +16,10 @@ from support.page import Page, plant_of, serving, with_names
 from support.verdicts import verdict
 
 from edge_inspector.codes import Decision, ErrorCode
-from edge_inspector.records import Scene
+from edge_inspector.records import RolloutTold, Scene
+from edge_inspector.runtime.clock import utc_of
 from edge_inspector.store.results import Results
+from edge_inspector.web.health import health
 from edge_inspector.web.live import Live
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(not PROGRAM, reason="Chromium is not installed")]
@@ -245,6 +247,28 @@ def test_health_speaks_of_the_line_first_and_of_threads_to_those_who_ask(browser
         tab.click("#login")
         log_in(tab, "viewer")
         expect(tab.locator("details.engineer")).to_contain_text("opencv-python-headless")
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [
+        ("en-GB", ("Judges on trial", "It goes back", "goes back by itself, or has gone back.")),
+        ("de-DE", ("Urteilt auf Probe", "Wird dann zurückgenommen", "wird von selbst zurückgenommen")),
+        ("zh-CN", ("试判", "退回", "正在自动退回")),
+    ],
+)
+def test_health_says_what_a_roll_out_has_brought_and_how_far_it_is(
+    browser: Browser, tmp_path: Path, locale: str, words: tuple[str, str, str]
+) -> None:
+    plant = plant_of(tmp_path)
+    told = RolloutTold(package="mean-1.2", step="judges", wanted="back", since=utc_of(0), why="many rejects")
+    plant = replace(plant, health=lambda: health(plant.conditions, {}, supervised=True, rollout=told))
+    plant.conditions.set(ErrorCode.ROLLOUT_BACK, "mean-1.2", "many rejects")
+    with serving(plant) as page, a_tab(browser, page, "/health", locale=locale) as tab:
+        panel = tab.locator(".panel dl", has_text="mean-1.2")
+        for each in ("many rejects", *words[:2]):
+            expect(panel).to_contain_text(each)
+        expect(tab.locator(".conditions")).to_contain_text(words[2])
 
 
 def test_a_page_that_runs_from_right_to_left_fits(browser: Browser, tmp_path: Path) -> None:

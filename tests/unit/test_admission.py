@@ -36,6 +36,17 @@ def test_what_the_belt_has_carried_past_its_line_is_not_tried() -> None:
     assert admission().still_accepts(line(20.1), 20 * MS)
 
 
+def test_a_result_may_take_until_the_part_is_at_its_line() -> None:
+    found = admission()
+    assert found.left_ns(line(120), 20 * MS, 500 * MS) in range(98 * MS, 100 * MS + 1)
+    assert found.left_ns(line(900), 20 * MS, 500 * MS) == 500 * MS, "never more than a call may take"
+    assert found.left_ns(line(10), 20 * MS, 500 * MS) == 0
+    for _ in range(300):
+        found.judged(30 * MS)
+    assert found.left_ns(line(120), 20 * MS, 500 * MS) in range(68 * MS, 71 * MS), "it must reach the judge, too"
+    assert admission(known=False).left_ns(line(120), 20 * MS, 500 * MS) == 500 * MS
+
+
 def test_nothing_is_refused_while_the_belts_position_is_unknown() -> None:
     found = admission(known=False, frame_ms=1000)
     for ms in range(0, 2000, 200):

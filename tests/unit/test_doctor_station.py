@@ -11,6 +11,11 @@ from edge_inspector.commands import doctor_station
 from edge_inspector.commands.doctor_station import look_at_station
 
 
+@pytest.fixture(autouse=True)
+def _on_a_plain_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+
 def looks(station: Path, answers: dict[str, str] | None = None) -> dict[str, str]:
     """What is wrong, and what to do about it."""
     found = look_at_station(station, lambda command: (answers or {}).get(command[0]))
@@ -118,3 +123,52 @@ def test_the_doctor_looks_at_the_station_that_it_is_given(tmp_path: Path, capsys
     assert main(["doctor", str(station_files(tmp_path))]) == 1
     assert "FIX   'plc' does not answer on 127.0.0.1 port 1" in capsys.readouterr().out
     assert main(["doctor", str(tmp_path / "gone.toml")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("shown", "remedy"),
+    [
+        ("LoadState=loaded\nRestart=always\n", ""),
+        ("Restart=on-failure\nLoadState=loaded\n", "systemctl edit edge-inspector"),
+        ("Restart=no\nLoadState=loaded\n", "Restart=always"),
+        ("Restart=no\nLoadState=not-found\n", ""),
+        ("", ""),
+    ],
+)
+def test_a_service_that_does_not_start_the_station_again_is_told(tmp_path: Path, shown: str, remedy: str) -> None:
+    found = look_at_station(
+        station_files(tmp_path), lambda command: shown if command[:2] == ["systemctl", "show"] else None
+    )
+    ((what, told),) = [(what, told) for what, told in found if "start" in what and "again" in what]
+    assert remedy in told
+    assert bool(told) is bool(remedy), what
+
+
+def test_a_station_that_accepts_roll_outs_needs_somebody_who_starts_it_again(tmp_path: Path) -> None:
+    what, remedy = doctor_station._new_start(lambda _: None, tmp_path, needed=True)
+    assert (what, remedy.partition(" installs")[0]) == (
+        "no service is seen that starts the station again when it ends",
+        "sudo deploy/install.sh",
+    )
+    assert doctor_station._new_start(lambda _: None, tmp_path, needed=False)[1] == ""
+
+
+def test_in_kubernetes_a_pod_is_always_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    told = doctor_station._new_start(lambda _: None, tmp_path, needed=True)
+    assert told == ("Kubernetes starts the station again when it ends", "")
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [
+        (".dockerenv", "a container cannot see whether it is started again: `docker inspect"),
+        ("run/.containerenv", "a container cannot see whether it is started again"),
+    ],
+)
+def test_a_container_says_what_it_can_see(tmp_path: Path, file: str, what: str) -> None:
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).touch()
+    told, remedy = doctor_station._new_start(lambda _: None, tmp_path, needed=True)
+    assert what in told
+    assert remedy == ""

@@ -2,15 +2,20 @@
 
 import json
 import random
+import socket
 import ssl
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.certificates import Authority
 from support.simulated_stations import SimulatedStation, SimulatedStations, dripping, fleet_text, http
 
 from edge_inspector.cli import main
@@ -446,6 +451,44 @@ def test_nobody_there_is_silent_and_what_speaks_no_tls_cannot_be_trusted() -> No
     with pytest.raises(FetchError) as error:
         asker().get(f"http://127.0.0.1:{port}", "/healthz", most=100)
     assert error.value.trouble.problem is Problem.SILENT
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [({"ended": timedelta(hours=1)}, "expired"), ({"host": "line-9.example"}, "IP address mismatch"), ({}, "")],
+    ids=["expired", "of another", "right"],
+)
+def test_a_station_whose_certificate_cannot_be_trusted_is_told_and_gets_no_token(
+    tmp_path: Path, made: dict[str, Any], why: str
+) -> None:
+    works = Authority()
+    (tmp_path / "ca.pem").write_bytes(works.certificate)
+    public, private = works.server(**made).write(tmp_path, "page")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(public, private)
+    asking = Asker(20.0, ssl.create_default_context(cafile=str(tmp_path / "ca.pem")))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        heard: list[bytes] = []
+        thread = threading.Thread(target=answer_once, args=(server, tls, heard))
+        thread.start()
+        try:
+            if why:
+                with pytest.raises(FetchError) as error:
+                    asking.get(f"https://127.0.0.1:{server.getsockname()[1]}", "/healthz", most=100, token=TOKEN)
+                assert error.value.trouble.problem is Problem.UNTRUSTED
+                assert why in error.value.trouble.detail
+            else:
+                assert asking.get(f"https://127.0.0.1:{server.getsockname()[1]}", "/healthz", most=100) == b"{}"
+        finally:
+            thread.join()
+    assert bool(heard) is not bool(why)
+
+
+def answer_once(server: socket.socket, tls: ssl.SSLContext, heard: list[bytes]) -> None:
+    plain, _ = server.accept()
+    with plain, suppress(OSError), tls.wrap_socket(plain, server_side=True) as peer:
+        heard.append(peer.recv(4096))
+        peer.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 
 
 # --- the file and the command

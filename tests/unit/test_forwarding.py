@@ -3,7 +3,6 @@
 import importlib.util
 import sqlite3
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.archive_bench import Bench
-from support.forwarding import NOON, keys, results_of, station_file, stored
+from support.forwarding import NOON, Table, go_on, keys, results_of, station_file, stored
 from support.verdicts import BOOT
 
 from edge_inspector import metrics
@@ -21,7 +20,7 @@ from edge_inspector.errors import ConfigError, DeviceError, Fault, StateError
 from edge_inspector.forwarding import postgres
 from edge_inspector.forwarding.forwarder import Forwarder
 from edge_inspector.forwarding.postgres import SCRIPTS, SmallerBatchError
-from edge_inspector.forwarding.reading import Batch, Reached, Row, plain, read_batch
+from edge_inspector.forwarding.reading import Batch, Reached, plain, read_batch
 from edge_inspector.forwarding.settings import StoreTable
 from edge_inspector.forwarding.words import in_words
 from edge_inspector.runtime.backoff import Backoff
@@ -37,46 +36,6 @@ from edge_inspector.store.station_id import station_id
 ROOT = Path(__file__).parents[2]
 
 
-class Table:
-    """The rows of a database in memory, and its position. It survives its connections."""
-
-    def __init__(self) -> None:
-        self.parts: dict[tuple[int, int], Row] = {}
-        self.labels: list[Row] = []
-        self.events: list[Row] = []
-        self.at = Reached()
-        self.lost = 0
-        self.clock_ahead_s = 0.0
-        self.refuse: Callable[[Batch], None] = lambda _: None
-        self.batches: list[int] = []
-        self.closed = 0
-
-    def position(self) -> Reached:
-        return self.at
-
-    def add(self, batch: Batch) -> None:
-        self.batches.append(len(batch.parts))
-        self.refuse(batch)
-        assert batch.before == self.at
-        for row in batch.parts:
-            self.parts.setdefault((row[0], row[1]), row)
-        self.labels += batch.labels
-        self.at = batch.after
-        self.lost += batch.lost
-
-    def tell_events(self, events: Any) -> None:
-        self.events += events
-
-    def tell_alive(self, waiting: int) -> None:
-        assert not waiting
-
-    def close(self) -> None:
-        self.closed += 1
-
-    def keys(self) -> list[list[str]]:
-        return sorted([str(boot), str(seq), row[4]] for (boot, seq), row in self.parts.items())
-
-
 @pytest.fixture
 def table() -> Table:
     return Table()
@@ -87,11 +46,6 @@ def send(state: Path, table: Table, most: int = 7) -> Forwarder:
     sending = Forwarder(state, lambda: table, batch_parts=most)
     go_on(sending)
     return sending
-
-
-def go_on(sending: Forwarder) -> None:
-    while (done := sending.step()).more or done.parts or done.trouble:
-        assert not done.trouble
 
 
 def forget(state: Path, up_to: int) -> None:

@@ -3,13 +3,16 @@
 import json
 import os
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.certificates import Authority
 
 from edge_inspector.cli import main
 from edge_inspector.errors import ConfigError, EdgeInspectorError
@@ -69,8 +72,20 @@ class Station:
         self.told |= {"trial": None, "last": trial} if step in {"kept", "back"} else {"trial": trial}
 
 
+class Server(socketserver.TCPServer):
+    tls: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[Any, Any]:
+        request, address = super().get_request()
+        try:
+            return (request if self.tls is None else self.tls.wrap_socket(request, server_side=True)), address
+        except OSError:
+            request.close()
+            raise
+
+
 @contextmanager
-def serving(says: Says) -> Iterator[str]:
+def serving(says: Says, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     class Visit(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             method, path, _ = self.rfile.readline().decode().split()
@@ -82,11 +97,12 @@ def serving(says: Says) -> Iterator[str]:
             if answer is not None:
                 self.wfile.write(answer)
 
-    with socketserver.TCPServer(("127.0.0.1", 0), Visit) as server:
+    with Server(("127.0.0.1", 0), Visit) as server:
+        server.tls = tls
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()
@@ -239,6 +255,37 @@ def test_a_station_that_is_off_is_asked_until_it_is_back(recipe: Path) -> None:
     assert not any(away in line for line in told), "nothing has changed there"
 
 
+@pytest.mark.parametrize("ago", [timedelta(hours=1), timedelta(days=-2)], ids=["expired", "right"])
+def test_a_station_whose_certificate_has_expired_is_told_and_gets_nothing(recipe: Path, ago: timedelta) -> None:
+    works, station = Authority(), Station()
+    recipe.with_name("ca.pem").write_bytes(works.certificate)
+    public, private = works.server(ended=ago).write(recipe.parent, "page")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(public, private)
+    with serving(station, tls) as address:
+        run, told = drive(plan_of(recipe, address, more='tls_ca_file = "ca.pem"'))
+        for _ in range(2):
+            run.round()
+    if ago > timedelta():
+        why = f"{address}: its certificate cannot be trusted: certificate has expired"
+        assert told == [f"{address}: does not answer: {why}"], "once"
+        assert (station.logins, station.orders) == (0, [])
+        assert not ended(run.state)
+    else:
+        assert station.orders == ["shadow"]
+
+
+def test_two_stations_with_one_name_are_told_once_and_both_served(recipe: Path) -> None:
+    one, two = Station(), Station()
+    with serving(one) as here, serving(two) as there:
+        run, told = drive(plan_of(recipe, here, there))
+        for _ in range(12):
+            run.round()
+    assert one.orders == two.orders == ["shadow", "judge", "keep"]
+    (said,) = [line for line in told if "call themselves" in line]
+    assert said.startswith(f"{here} and {there} call themselves s: give each station a station.name of its own")
+
+
 def test_what_was_begun_is_called_back_even_if_the_state_was_lost(recipe: Path) -> None:
     station = Station()
     with serving(station) as address:
@@ -286,6 +333,11 @@ def test_two_commands_for_one_plan_are_refused(recipe: Path) -> None:
         ("ftp://192.0.2.1", "", "must be the address of a station's page"),
         ("https://a:1", '[[stations]]\naddress = "https://a:1"', "is that of stations.0, too"),
         ("https://a:1", 'tls_ca_file = "none.crt"', "is not a file"),
+        (
+            "https://a:1",
+            "\n".join(f'[[stations]]\naddress = "https://{each}:1"\nname = "press 3"' for each in "bc"),
+            "press 3 is that of stations.0, too",
+        ),
     ],
 )
 def test_a_plan_with_faults(recipe: Path, address: str, more: str, why: str) -> None:

@@ -13,6 +13,7 @@ from support.verdicts import verdict
 from edge_inspector.codes import Decision, ErrorCode, StationState
 from edge_inspector.records import OpenPart, Scene, StationStatus
 from edge_inspector.runtime.clock import utc_of
+from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.stages import rollout
 from edge_inspector.stages.rollout import Rollout
 from edge_inspector.station.load import load_station
@@ -22,6 +23,7 @@ from edge_inspector.store.results_file import results_path
 from edge_inspector.store.results_writer import ResultsWriter, StoredVerdict
 from edge_inspector.watches.announcing import FrameParts
 from edge_inspector.watches.rollout_desk import RolloutDesk, RolloutOrder
+from edge_inspector.watches.rollout_told import RolloutTeller
 from edge_inspector.watches.shadow import ShadowTally
 
 pytest.importorskip("cryptography")
@@ -41,6 +43,7 @@ class Line:
     calls: FrameParts = field(default_factory=lambda: FrameParts(1, lambda _: None, on_call=True))
     tally: ShadowTally = field(default_factory=ShadowTally)
     kept: list[Any] = field(default_factory=list)
+    conditions: Conditions = field(default_factory=Conditions)
 
     def stage(self) -> Rollout:
         def leave() -> None:
@@ -58,6 +61,7 @@ class Line:
             release=self.calls.release,
             keep=self.kept.append,
             leave=leave,
+            teller=RolloutTeller(self.desk, self.conditions, stop_within_s=3600.0),
         )
 
     def trial(self) -> Trial:

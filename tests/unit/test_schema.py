@@ -68,8 +68,8 @@ def test_a_message_has_all_fields_always_and_its_readers_may_meet_new_ones() -> 
         ).model_dump_json()
     )
     state = schema("state")
-    assert set(state["required"]) == set(state["properties"]) - {"promise"} == set(said), (
-        "promise: by weaker lines only"
+    assert set(state["required"]) == set(state["properties"]) - {"promise", "rollout"} == set(said), (
+        "promise: by weaker lines only. rollout: after the first one"
     )
     assert set(schema("verdict")["properties"]) - set(schema("verdict")["required"]) == {
         "part_id",

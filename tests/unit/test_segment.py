@@ -123,6 +123,19 @@ def test_frames_go_through_the_model_earliest_due_first_and_are_measured_one_by_
     assert [view.frame_id for view in room.seen()] == [2, 1]
 
 
+def test_a_model_on_a_server_is_told_how_long_its_mask_may_take(room: Room) -> None:
+    """The belt comes one count nearer each millisecond. Of a batch the part counts that has the most time."""
+    room.admission._foreseen = lambda now_ns, at_ns: 900.0 + (at_ns - now_ns) / 1e6
+    told: list[float] = []
+    room.model.asked_while_busy = lambda due: bool(told.append(due.left_s(0.5)) or True)
+    room.offer(1, 50)
+    room.segment.step()
+    assert told == [pytest.approx(0.099, abs=0.002)]
+    room.offer(50)
+    room.segment.step()
+    assert told[1:] == [pytest.approx(0.05, abs=0.002)]
+
+
 def test_a_view_has_what_acquire_saw_and_its_picture_is_in_the_album(room: Room) -> None:
     room.offer(4)
     room.segment.step()

@@ -2,7 +2,7 @@
 
 import { conditionText, plain } from "./conditions.js";
 import { h, icon } from "./dom.js";
-import { number, t } from "./texts.js";
+import { has, number, t } from "./texts.js";
 
 const ICONS = { ready: "accept", degraded: "warn", off: "stop", fault: "stop", lost: "stop", starting: "wait", stopping: "wait", unknown: "wait" };
 const BADGES = { ready: "accept", fault: "reject", lost: "reject", starting: "", stopping: "", unknown: "" };
@@ -19,6 +19,7 @@ export function helpCard(station) {
   return h("li", { class: `panel card is-${station.state}` },
     h("div", { class: "row between" }, h("div", { class: "row" }, badge(station), title(station)), since(station)),
     station.troubles.length || station.reasons.length ? h("ul", { class: "wrong-list" }, station.troubles.map(trouble), station.reasons.map(reason)) : null,
+    rollout(station),
     h("div", { class: "row between foot" }, recent(station), open(station)));
 }
 
@@ -27,6 +28,7 @@ export function wellTile(station) {
   return h("li", { class: "panel tile" },
     h("div", { class: "row between" }, title(station), badge(station)),
     station.reasons.length || station.troubles.length ? h("ul", { class: "remarks" }, station.reasons.map(reason), station.troubles.map(trouble)) : null,
+    rollout(station),
     h("div", { class: "row between foot" }, recent(station), open(station)));
 }
 
@@ -52,6 +54,13 @@ function reason({ code, subject, why }) {
 function trouble({ problem, detail }) {
   const name = problem.startsWith("clock_") ? span(Number(detail)) : detail || "–";
   return h("li", {}, h("p", {}, t(`problem.${problem}`, { name })));
+}
+
+/** What a roll-out has brought there, while it is under way. */
+function rollout({ rollout: told }) {
+  if (!told) return null;
+  const step = `rollout.step.${told.step}`;
+  return h("p", { class: "recent" }, `${t("health.rollout")}: `, h("bdi", {}, told.package), ` · ${has(step) ? t(step) : told.step}`);
 }
 
 function recent({ recent: counted, version }) {

@@ -4,7 +4,7 @@ import { get, may, post } from "./api.js";
 import { every } from "./clock.js";
 import { conditionText, plain } from "./conditions.js";
 import { h, icon, toast } from "./dom.js";
-import { number, t } from "./texts.js";
+import { moment, number, t } from "./texts.js";
 import { driftPanel, guardPanel, shadowPanel } from "./watch.js";
 
 const EVERY_MS = 2000;
@@ -49,6 +49,7 @@ function sections(now, station) {
       h("div", { class: "row" }, may("admin") ? command(now.enabled ? "disable" : "enable") : null, may("operator") ? command("reset") : null)),
     panel("guard", "", guardPanel(now.guard), may("admin") ? h("button", { "data-name": "teach", onclick: () => confirm(t("guard.sure")) && done(() => post("/api/guard", {})) }, t("guard.teach")) : null),
     panel("drift", "", driftPanel(now.drift)),
+    now.rollout ? panel("rollout", "", facts(rolloutFacts(now.rollout))) : null,
     now.shadow ? panel("shadow", "", shadowPanel(now.shadow)) : null,
     panel("disk", "", disk(now.disk)),
     panel("latency", "", latency(now.latency)),
@@ -66,6 +67,11 @@ const facts = (rows) => h("dl", {}, rows.map(([name, value]) => [h("dt", {}, nam
 function recipeFacts(now, station) {
   const recipe = station.recipes.find(({ id }) => id === now.recipe) ?? station.recipe;
   return [[t("health.name"), `${recipe.name} (${recipe.id})`], [t("health.hash"), recipe.hash], [t("health.criteria"), now.criteria]];
+}
+
+function rolloutFacts({ package: name, step, wanted, since, why }) {
+  return [["package", name], ["step", t(`rollout.step.${step}`)], ["since", since ? moment(since, true) : "–"],
+    ["wanted", wanted && t(`rollout.then.${wanted}`)], ["why", plain(why)]].filter(([, value]) => value).map(([key, value]) => [t(`rollout.${key}`), value]);
 }
 
 const command = (name) => h("button", { "data-name": name, onclick: () => {
