@@ -90,13 +90,14 @@ what the light model's manifest promises, or 0.1 if it promises nothing."""
     def info(self) -> ModelInfo:
         """The second model's classes and limits, with the weaknesses of both models."""
         first, second = self._first.info, self._second.info
+        passes = max(first.values, default=255) >= self._suspicion
         return replace(
             second,
             fell_back=first.fell_back or second.fell_back,
             before=f"{first.label} {first.sha256}, {first.runtime}, from {self._suspicion:g}",
             blind=first.blind or second.blind,
             doubt=first.doubt or second.doubt,
-            values=min(first.values, second.values, key=lambda values: max(values, default=255)),
+            values=second.values if passes else first.values,
         )
 
     @property

@@ -40,7 +40,7 @@ def run(given: argparse.Namespace, usual: Mapping[str, Any]) -> int:
     plan = Plan(net=FIRST, steps=given.steps or _STEPS, batch=_BATCH, rate=given.rate, seed=given.seed, loss=LOSS)
     settings: dict[str, Any] = {
         "first_stage_of": second.label,
-        "sha256": second.files[precision_of(second)].sha256,
+        "second_sha256": second.files[precision_of(second)].sha256,
         "data": task.name,
         "data_sha256": learned_from(task),
         "labels": given.labels,

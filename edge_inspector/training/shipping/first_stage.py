@@ -35,6 +35,7 @@ from edge_inspector.training.shipping.runs import begin
 SUSPICIOUS: Final = "suspicious"
 """The one class of a first stage."""
 LOSS: Final = Loss(picture_weight=1.0)
+_SAID_ABOVE: Final = ("first_stage_of", "second_sha256")
 _CALIBRATION_IMAGES: Final = 200
 _REPEATS: Final = 200
 _KINDS: Final[tuple[Precision, ...]] = ("fp32", "int8")
@@ -124,7 +125,7 @@ def train_first(task: Task, order: FirstOrder, run: Path) -> Path:
             },
             calibration={"images": len(images), "method": quantize.CPU_METHOD},
             scores=rows,
-            training={key: value for key, value in order.settings.items() if value is not None},
+            training={key: value for key, value in order.settings.items() if value and key not in _SAID_ABOVE},
         ).write(folder)
     return target
 
@@ -139,12 +140,14 @@ def _judged(
 ) -> tuple[ClearingLimit, list[dict[str, object]]]:
     """The limit, by parts that the net did not learn from, and figures of each way on `val`. Raises ConfigError."""
     ways = [_Way(kind, driver, model_predictor(folder, kind, driver)[0]) for driver in cpu_drivers() for kind in _KINDS]
+    print("choosing the limit on parts that were held out", flush=True)
     limit = choose_level(_seen(task.judged(0), order, ways, second), order.clears, second.label)
     print(
-        f"limit: frames below {limit.suspicion:g} are cleared. {limit.parts} defective parts vouch that at most "
+        f"limit: frames below {limit.suspicion:g} are cleared. By {limit.parts} defective parts at most "
         f"{100 * limit.clears:g} % of those that {second.label} rejects are lost, {100 * SURE:g} % sure",
         flush=True,
     )
+    print("judging both stages on the parts of val", flush=True)
     seen = _seen(task.split("val"), order, ways, second)
     found = []
     for number, (way, ms) in enumerate(zip(ways, _times(order.second, second, ways), strict=True)):
