@@ -86,6 +86,27 @@ def test_the_net_answers_as_what_was_learned(pictures: Path, tmp_path: Path) -> 
         assert mask.max() / 255.0 == pytest.approx(min(1.0, wanted), abs=0.01)
 
 
+def test_a_picture_larger_than_the_window_teaches_with_all_of_it(tmp_path: Path) -> None:
+    """Belt on the left, the part on the right: the left window alone would call every part foreign."""
+
+    def wide(kind: str, seed: int) -> Image:
+        picture = part(kind, seed)
+        belt = np.random.default_rng(seed).normal(BELT, 1.5, picture.shape)
+        return np.hstack([np.clip(belt, 0, 255).astype(np.uint8), picture])
+
+    for kind in ("oak", "walnut"):
+        (tmp_path / "wide" / kind).mkdir(parents=True)
+        for seed in range(16):
+            cv2.imwrite(str(tmp_path / "wide" / kind / f"{seed}.png"), wide(kind, seed))
+    words = ["model", "kinds", str(tmp_path / "wide"), "--name", "wide", "--models", str(tmp_path / "models")]
+    assert main([*words, "--window", "96", "32"]) == 2
+    assert main([*words, "--window", "96", "120"]) == 0
+    folder = tmp_path / "models" / "wide-oak-1.0"
+    limit = read_manifest(folder).limits["wrong-material"].min_area_px
+    assert all(foreign_px(folder, wide("oak", seed)) < limit for seed in range(100, 106))
+    assert all(foreign_px(folder, wide("walnut", seed)) >= limit for seed in range(100, 106))
+
+
 def test_it_says_what_it_cannot_tell_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("one", "other"):
         (tmp_path / "same" / name).mkdir(parents=True)
