@@ -33,8 +33,8 @@ def run(given: argparse.Namespace) -> int:
         print(f"limit of {name}: p >= {limit.min_confidence} on at least {limit.min_area_px} px")
     if stage := manifest.first_stage:
         print(
-            f"first stage of {stage.of}: clears frames below {stage.suspicion}. By {stage.parts} defective parts it loses "
-            f"at most {100 * stage.clears:g} % of those that {stage.of} rejects, {100 * stage.confidence:g} % sure"
+            f"first stage of {stage.of}: clears frames below {stage.suspicion}. Of the defective parts that {stage.of} "
+            f"rejects at most {100 * stage.clears:g} % are lost, {100 * stage.confidence:g} % sure by {stage.parts}"
         )
     for table, name in ((manifest.calibration, "calibration"), (manifest.training, "training")):
         if table:
