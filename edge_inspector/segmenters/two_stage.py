@@ -22,6 +22,11 @@ _SUSPICION: Final = 0.1
 """Of a light model that promises nothing."""
 
 
+def station_lines(first: str) -> tuple[str, ...]:
+    """What a station file says to have this first stage look before the recipe's model."""
+    return "[segmenter]", 'driver = "two-stage"', f'settings = {{ first = "{first}" }}'
+
+
 def suspicion_of(first: Manifest, second: Manifest, asked: float | None = None) -> float:
     """The confidence of the first model from which the second one looks. Raises ConfigError for an unsafe pair."""
     if second.first_stage is not None:

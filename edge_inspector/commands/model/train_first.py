@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.manifest import Manifest, read_manifest
+from edge_inspector.segmenters.two_stage import station_lines
 from edge_inspector.training.data.folder import ANOMALY, Folder
 from edge_inspector.training.data.labels import refuse_poor_labels
 from edge_inspector.training.data.pictures import foretell
@@ -59,8 +60,8 @@ def run(given: argparse.Namespace, usual: Mapping[str, Any]) -> int:
     )
     folder = train_first(task, order, given.out)
     print(f"written: {folder}")
-    print(f'put it beside {second.label} in models_dir, and write driver = "two-stage" and')
-    print(f'settings = {{ first = "{folder.name}" }} under [segmenter] in the station file')
+    print(f"put it beside {second.label} in models_dir, and write into the station file:")
+    print("\n".join(f"  {line}" for line in station_lines(folder.name)))
     return 0
 
 
