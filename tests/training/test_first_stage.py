@@ -197,6 +197,13 @@ def trained(run: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+def test_data_that_shows_nothing_afterwards(dark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = written(tmp_path / "plates")
+    index = data / "index.csv"
+    index.write_text(index.read_text().replace("pit,val", "pit,train"))
+    assert "plates: val has no defective part" in refused(tmp_path, capsys, data, dark)
+
+
 def test_a_promise_that_too_few_parts_can_keep_writes_nothing(
     trained: Path, plates: Path, dark: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

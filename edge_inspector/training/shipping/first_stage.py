@@ -85,7 +85,7 @@ def train_first(task: Task, order: FirstOrder, run: Path) -> Path:
     """Train, choose, measure, and write RUN/NAME-first-VERSION. The same command goes on. Raises ConfigError."""
     torch.set_num_threads(order.threads)
     manifest = read_manifest(order.second)
-    gate.refuse_blind("val", task.split("val"))
+    _refuse_blind(task)
     run.mkdir(parents=True, exist_ok=True)
     begin(run, order.settings)
     second, _ = model_predictor(order.second, precision_of(manifest))
@@ -128,6 +128,17 @@ def train_first(task: Task, order: FirstOrder, run: Path) -> Path:
             training={key: value for key, value in order.settings.items() if value and key not in _SAID_ABOVE},
         ).write(folder)
     return target
+
+
+def _refuse_blind(task: Task) -> None:
+    """Raise ConfigError unless `val` has both good and defective parts."""
+    missing = {True: "defective", False: "good"}
+    for part in task.split("val"):
+        missing.pop(part.defective, None)
+        if not missing:
+            return
+    what = f"val has no {' and no '.join(missing.values())} part: nothing shows there what is cleared and what is lost"
+    raise ConfigError([Fault(task.name, what)])
 
 
 def precision_of(second: Manifest) -> Precision:
