@@ -176,6 +176,8 @@ def test_what_cannot_get_a_first_stage(
     other = second_stage(tmp_path, "other", classes=["dent"])
     assert "has the classes pit, other-1.0 dent: another product?" in said(plates, other)
     assert "--net: has no meaning with --first-stage" in said(plates, dark, "--net", "large")
+    for clears in ("0", "1"):
+        assert "--clears: must be above 0 and below 1" in said(plates, dark, "--clears", clears)
     assert "--folds: at least 2" in said(plates, dark, "--folds", "1")
 
 

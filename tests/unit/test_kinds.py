@@ -1,5 +1,6 @@
 """Wrong material by colour and texture, and two models as one. They need the library that writes nets."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -152,6 +153,21 @@ def test_two_models_are_one_whose_mask_has_the_classes_of_both(
     assert set(read_manifest(models / "both-1.0").limits) == {"wrong-material", "no-walnut"}
     assert main(words) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_the_files_that_the_manifests_name_are_joined(models: Path, tmp_path: Path) -> None:
+    """A file of any name. A stray one beside it has nothing to say."""
+    oak, felt = tmp_path / "oak", tmp_path / "felt"
+    shutil.copytree(models / "wood-oak-1.0", oak)
+    shutil.copytree(models / "wood-felt-1.0", felt)
+    (felt / "model.fp32.onnx").rename(felt / "felt.onnx")
+    (felt / "model.int8.onnx").write_bytes(b"stray")
+    manifest = (felt / "manifest.toml").read_text()
+    (felt / "manifest.toml").write_text(
+        manifest.replace("model.fp32.onnx", "felt.onnx").replace("wrong-material", "no-felt")
+    )
+    assert main(["model", "join", str(oak), str(felt), "--name", "named", "--models", str(tmp_path)]) == 0
+    assert set(read_manifest(tmp_path / "named-1.0").files) == {"fp32"}
 
 
 def test_two_that_do_not_fit_are_refused(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

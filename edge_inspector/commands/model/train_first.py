@@ -131,3 +131,7 @@ def _refuse_options(given: argparse.Namespace, usual: Mapping[str, Any]) -> None
         if name not in _USED and getattr(given, name) != value:
             what = "has no meaning with --first-stage: it has one net, and its input is that of MODEL_DIR"
             raise ConfigError([Fault(f"--{name.replace('_', '-')}", what)])
+    if given.clears is not None and not 0.0 < given.clears < 1.0:
+        raise ConfigError(
+            [Fault("--clears", "must be above 0 and below 1: no number of parts can promise that none is lost")]
+        )
