@@ -1,6 +1,7 @@
 """What a first stage may clear: its limit, promise and figures, and what is refused. No training library is needed."""
 
 import hashlib
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,15 @@ from edge_inspector.records import ModelInfo
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.segmenters.onnx import OnnxSegmenter
 from edge_inspector.segmenters.two_stage import TwoStageSegmenter, suspicion_of
+from edge_inspector.training.data.rendered import rendered_parts
 from edge_inspector.training.judging.clearing import Sight, choose_level, cleared, look_at
 from edge_inspector.training.judging.evidence import TruePart, TrueView
 from edge_inspector.training.judging.limits import Limit
+from edge_inspector.training.judging.runtimes import model_predictor
+from edge_inspector.training.judging.splits import limits_of
 
 ASSETS = Path(__file__).parents[1] / "assets"
+SHIPPED = Path(__file__).parents[2] / "models"
 
 
 def sight(bad: list[int], good: list[int], ways: int = 1) -> Sight:
@@ -290,3 +295,19 @@ def test_what_cannot_be_measured(
     given = [word.format(models) for word in words]
     assert main(["model", "evaluate", str(models / f"{model}-1.0"), str(data), *given]) == 2
     assert what in capsys.readouterr().err
+
+
+def test_the_shipped_first_stage_does_what_it_promises() -> None:
+    """On planks of the demo's seed, from which nothing was learned or chosen."""
+    first, second = (SHIPPED / name for name in ("tile-first-1.1", "tile-1.1"))
+    manifest = read_manifest(second)
+    level = math.ceil(suspicion_of(read_manifest(first), manifest) * 255.0)
+    looks = [model_predictor(first, precision)[0] for precision in ("int8", "fp32")]
+    predict, info = model_predictor(second, "int8")
+    parts = rendered_parts(range(7, 8), lanes=1, parts=80, defect_rate=0.5)
+    seen = look_at(parts, predict, looks, limits=limits_of(manifest), stride=info.stride)
+    for way in range(len(looks)):
+        found = cleared(seen, level, way, (0.0, 0.0))
+        assert found.rejected >= 30
+        assert found.escapes_added == 0
+        assert found.good_cleared >= 0.9
