@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("data")
     parser.add_argument("--split", default="val")
     parser.add_argument("--parts", type=int, help="only the first so many")
-    parser.add_argument("--suspicion", type=float, nargs="+", default=[0.02, 0.1, 0.3])
+    parser.add_argument("--suspicion", type=float, nargs="+", help="default: what FIRST promises, or 0.02 0.1 0.3")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         both = [Path(folder) / path.name for path in (given.first, given.second)]
@@ -50,7 +50,9 @@ def _measure(first: str, second: Path, given: argparse.Namespace) -> None:
     manifest = read_manifest(second)
     limits = limits_of(manifest)
     stages = [OnnxSegmenter(second, OnnxSegmenter.Settings.model_validate(ALONE))]
-    for suspicion in given.suspicion:
+    promised = read_manifest(second.with_name(first)).first_stage
+    levels = given.suspicion or ([promised.suspicion] if promised else [0.02, 0.1, 0.3])
+    for suspicion in levels:
         settings = TwoStageSegmenter.Settings(first=first, suspicion=suspicion, settings=ALONE)
         stages.append(TwoStageSegmenter(second, settings))
     looks = [_Look(stage.segment) for stage in stages]
@@ -64,7 +66,7 @@ def _measure(first: str, second: Path, given: argparse.Namespace) -> None:
         confidences=confidences_with(limits),
     )
     print("| | recall | false rejects | empty masks | ms |\n|---|---|---|---|---|")
-    for name, look, each in zip(["second alone", *given.suspicion], looks, seen, strict=True):
+    for name, look, each in zip(["second alone", *levels], looks, seen, strict=True):
         found = figures(each, manifest.classes, limits)
         share = look.empty / look.frames
         cells = f"{found.part_recall:.3f} | {found.false_reject_rate:.3f} | {share:.2f} | {look.ms:.1f}"

@@ -28,7 +28,7 @@ from edge_inspector.host_name import is_address
 from edge_inspector.inspection.line_figures import Grade
 from edge_inspector.inspection.mask_watch import MaskWatch, out_of_reach, remarks
 from edge_inspector.inspection.picture_guard import guard_path, read_guard
-from edge_inspector.records import Frame, Identity
+from edge_inspector.records import Frame, Identity, ModelInfo
 from edge_inspector.runtime.machine import resident_mb
 from edge_inspector.settings import exposed
 from edge_inspector.station.load import Station, load_station
@@ -216,7 +216,7 @@ def _judging_model(station: Station, name: str, needed: dict[str, float]) -> str
     complaint = MaskWatch(info).complaint(judged)
     if complaint:
         raise ConfigError([Fault(name, f"no part can be found defective: {complaint}")])
-    return f"{info.label}, classes {', '.join(info.classes)}"
+    return _told(info)
 
 
 def _limits_out_of_reach(station: Station, frames: Mapping[str, Frame]) -> Iterator[str]:
@@ -236,9 +236,15 @@ def _limits_out_of_reach(station: Station, frames: Mapping[str, Frame]) -> Itera
 def _model(segmenter: Segmenter) -> str:
     try:
         segmenter.open()
-        return f"{segmenter.info.label}, classes {', '.join(segmenter.info.classes)}"
+        return _told(segmenter.info)
     finally:
         segmenter.close()
+
+
+def _told(info: ModelInfo) -> str:
+    """What runs. The first word about a first stage is its label."""
+    behind = f", behind {info.before.split()[0]}" if info.before else ""
+    return f"{info.label}, classes {', '.join(info.classes)}{behind}"
 
 
 def _camera(station: Station, *, driver: str, name: str, settings: object, frames: dict[str, Frame]) -> str:

@@ -172,6 +172,10 @@ def _refuse_unknown(path: Path, recipe: Recipe, model: ModelInfo) -> None:
     if unknown:
         what = f"the model knows only: {', '.join(model.classes)}"
         raise ConfigError([Fault(f"{path}: classes.{unknown[0]}", what)])
+    unlimited = [name for name in model.classes if name not in recipe.classes and name not in model.limits]
+    if unlimited:
+        what = "is missing, and the model suggests no limits for it"
+        raise ConfigError([Fault(f"{path}: classes.{unlimited[0]}", what)])
 
 
 def _limits(recipe: Recipe, model: ModelInfo, mm_per_px: float) -> dict[str, ClassLimits]:

@@ -87,6 +87,21 @@ class ManifestLimits(Table):
     min_area_px: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+class FirstStage(Table):
+    """What a light model may clear before another one looks. `model train --first-stage` writes it.
+
+    Of the defective parts that the other model rejects at most the share `clears` is cleared, with this `confidence`.
+    It follows from so many such `parts`.
+    """
+
+    of: Name
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    suspicion: Annotated[float, Field(gt=0, le=1)]
+    clears: Annotated[float, Field(gt=0, lt=1)]
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    parts: Annotated[int, Field(ge=1)]
+
+
 class Manifest(Table):
     """The whole of manifest.toml. `calibration`, `scores` and `training` are evidence and are kept as written."""
 
@@ -100,9 +115,15 @@ class Manifest(Table):
     output: ModelOutput
     files: Annotated[dict[FileKind, ModelFile], Field(min_length=1)]
     limits: dict[str, ManifestLimits] = {}
+    first_stage: FirstStage | None = None
     calibration: dict[str, Any] = {}
     scores: tuple[dict[str, Any], ...] = ()
     training: dict[str, Any] = {}
+
+    @property
+    def label(self) -> str:
+        """Name and version, as the model's folder is called."""
+        return f"{self.name}-{self.version}"
 
     @field_validator("classes")
     @classmethod

@@ -525,6 +525,17 @@ def test_two_stages_say_what_looks_first_and_hide_no_weakness(tmp_path: Path) ->
     assert stages.info.sha256 == second
 
 
+def test_low_values_of_a_first_stage_are_no_weakness_if_they_suffice(tmp_path: Path) -> None:
+    """Good parts get empty masks, so these must not look like those of a model that can find nothing."""
+    two_stage(tmp_path)
+    tiny(tmp_path / "first", "zero-one", classes=("dark",), channels=1)
+    for suspicion, largest in ((0.003, 243), (0.005, 1)):
+        settings = {"first": "first", "suspicion": suspicion, "settings": {"overlap_px": 8}}
+        stages = TwoStageSegmenter(tmp_path / "second", TwoStageSegmenter.Settings(**settings))
+        stages.open()
+        assert max(stages.info.values) == largest
+
+
 def test_onnx_model_for_one_image(tmp_path: Path) -> None:
     folder = tiny(tmp_path, "one-at-a-time")
     single = build(folder)

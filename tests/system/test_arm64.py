@@ -24,7 +24,11 @@ from edge_inspector.simulation.tiles import TileLine
 IMAGE = "localhost/edge-inspector:local-arm64"
 SKIP = "needs root, x86-64 and the image for aarch64: sudo make arm64"
 EMULATOR = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")
-SHIPPED = sorted(path.parent.name for path in models_dir().glob("*/manifest.toml"))
+SHIPPED = sorted(
+    path.parent.name
+    for path in models_dir().glob("*/manifest.toml")
+    if read_manifest(path.parent).first_stage is None  # no recipe names one
+)
 FEW, MANY = 5, 17  # rendered planks. qemu takes a second for a large picture
 FAR = {"int8": 16, "fp32": 1}
 """How far a pixel of a mask may be from that of the other processor, of 255.

@@ -27,4 +27,5 @@ def test_the_wheel_holds_the_package_and_the_models(tmp_path: Path) -> None:
     }
     assert page <= set(names)
     assert "edge_inspector/models/tile-1.1/manifest.toml" in names
+    assert "edge_inspector/models/tile-first-1.1/model.int8.onnx" in names
     assert not [name for name in names if name.startswith(("tests/", "docs/"))]

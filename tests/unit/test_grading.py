@@ -68,6 +68,17 @@ def test_the_limits_that_people_had_in_mind_are_found() -> None:
     assert np.mean([(grade_of(part.defects, learned.grades) or REJECT) == part.grade for part in fresh]) > 0.95
 
 
+def test_a_length_lies_half_way_to_the_nearest_worse_part_and_no_further_without_one() -> None:
+    fine = [GradedPart(f"a{at}", (defect("scratch", 10.0, 10.0),), "A") for at in range(9)]
+    long = [GradedPart(f"r{at}", (defect("scratch", 10.0, 40.0),), REJECT) for at in range(9)]
+    many = [GradedPart(f"m{at}", (defect("scratch", 10.0, 10.0),) * 3, REJECT) for at in range(9)]
+    (grade,) = learn_grades([*fine, *long]).grades
+    assert grade.classes["scratch"].max_length_mm == 20.0
+    (grade,) = learn_grades([*fine, *many]).grades
+    assert grade.classes["scratch"].max_length_mm == 10.0
+    assert grade.classes["scratch"].max_count == 1
+
+
 def test_some_mistakes_of_people_move_no_limit_far() -> None:
     learned = learn_grades(parts(400, mistaken=0.08))
     fresh = parts(400, seed=2)

@@ -1,5 +1,6 @@
 """Wrong material by colour and texture, and two models as one. They need the library that writes nets."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -86,6 +87,27 @@ def test_the_net_answers_as_what_was_learned(pictures: Path, tmp_path: Path) -> 
         assert mask.max() / 255.0 == pytest.approx(min(1.0, wanted), abs=0.01)
 
 
+def test_a_picture_larger_than_the_window_teaches_with_all_of_it(tmp_path: Path) -> None:
+    """Belt on the left, the part on the right: the left window alone would call every part foreign."""
+
+    def wide(kind: str, seed: int) -> Image:
+        picture = part(kind, seed)
+        belt = np.random.default_rng(seed).normal(BELT, 1.5, picture.shape)
+        return np.hstack([np.clip(belt, 0, 255).astype(np.uint8), picture])
+
+    for kind in ("oak", "walnut"):
+        (tmp_path / "wide" / kind).mkdir(parents=True)
+        for seed in range(16):
+            cv2.imwrite(str(tmp_path / "wide" / kind / f"{seed}.png"), wide(kind, seed))
+    words = ["model", "kinds", str(tmp_path / "wide"), "--name", "wide", "--models", str(tmp_path / "models")]
+    assert main([*words, "--window", "96", "32"]) == 2
+    assert main([*words, "--window", "96", "120"]) == 0
+    folder = tmp_path / "models" / "wide-oak-1.0"
+    limit = read_manifest(folder).limits["wrong-material"].min_area_px
+    assert all(foreign_px(folder, wide("oak", seed)) < limit for seed in range(100, 106))
+    assert all(foreign_px(folder, wide("walnut", seed)) >= limit for seed in range(100, 106))
+
+
 def test_it_says_what_it_cannot_tell_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("one", "other"):
         (tmp_path / "same" / name).mkdir(parents=True)
@@ -131,6 +153,21 @@ def test_two_models_are_one_whose_mask_has_the_classes_of_both(
     assert set(read_manifest(models / "both-1.0").limits) == {"wrong-material", "no-walnut"}
     assert main(words) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_the_files_that_the_manifests_name_are_joined(models: Path, tmp_path: Path) -> None:
+    """A file of any name. A stray one beside it has nothing to say."""
+    oak, felt = tmp_path / "oak", tmp_path / "felt"
+    shutil.copytree(models / "wood-oak-1.0", oak)
+    shutil.copytree(models / "wood-felt-1.0", felt)
+    (felt / "model.fp32.onnx").rename(felt / "felt.onnx")
+    (felt / "model.int8.onnx").write_bytes(b"stray")
+    manifest = (felt / "manifest.toml").read_text()
+    (felt / "manifest.toml").write_text(
+        manifest.replace("model.fp32.onnx", "felt.onnx").replace("wrong-material", "no-felt")
+    )
+    assert main(["model", "join", str(oak), str(felt), "--name", "named", "--models", str(tmp_path)]) == 0
+    assert set(read_manifest(tmp_path / "named-1.0").files) == {"fp32"}
 
 
 def test_two_that_do_not_fit_are_refused(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,6 +119,18 @@ def test_check_takes_a_mask_of_zeros_and_ones_where_one_counts(tmp_path: Path) -
     assert "tiny-1.0/int8/cpu" in check._judging_model(loaded(tmp_path, "zero-one", confidence=0.0), "tiny-1.0", {})
 
 
+def test_check_says_which_first_stage_looks_before_the_model(tmp_path: Path) -> None:
+    path = station_file(tmp_path)
+    light = tmp_path / "models" / "light-1.0"
+    shutil.copytree(tmp_path / "models" / "tiny-1.0", light)
+    (light / "manifest.toml").write_text((light / "manifest.toml").read_text().replace('"tiny"', '"light"'))
+    alone = 'driver = "onnx"\nsettings = { overlap_px = 8 }\n'
+    both = 'driver = "two-stage"\nsettings = { first = "light-1.0", settings = { overlap_px = 8 } }\n'
+    path.write_text(path.read_text().replace(alone, both))
+    said = check._judging_model(load_station(path), "tiny-1.0", {})
+    assert said == "tiny-1.0/int8/cpu, classes dark, behind light-1.0/int8/cpu"
+
+
 def test_check_warns_of_limits_that_nothing_can_reach(tmp_path: Path) -> None:
     station = loaded(tmp_path, confidence=1.0, area=1e9)
     frame = Frame("cam1", 1, 0, 0, received_ns=0, image=np.zeros((256, 256, 3), np.uint8))

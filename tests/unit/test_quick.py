@@ -192,6 +192,20 @@ def test_what_does_not_fit_together_is_told(
     assert message in capsys.readouterr().err
 
 
+def test_a_class_without_any_limit_is_not_judged(
+    station: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every part would be accepted."""
+    manifest = tmp_path / "models" / "mean-1.0" / "manifest.toml"
+    text = manifest.read_text()
+    manifest.write_text(text.replace("[limits.dark]\nmin_confidence = 0.5\nmin_area_px = 100.0\n", ""))
+    assert main(station) == 2
+    assert "classes.dark: is missing, and the model suggests no limits for it" in capsys.readouterr().err
+    with (tmp_path / "recipe.toml").open("a") as recipe:
+        recipe.write("[classes.dark]\nmin_area_mm2 = 100\n")
+    assert main(station) == 0
+
+
 def index(root: Path, size: tuple[int, int], flaw: int, count: int = 12) -> Folder:
     """Half of the pictures have a square flaw of so many pixels a side."""
     rows = []

@@ -10,6 +10,7 @@ from typing import Final, get_args
 
 import numpy as np
 
+from edge_inspector.commands.model import evaluate_first
 from edge_inspector.commands.model.arguments import DATA, add_cost, add_driver
 from edge_inspector.commands.progress import Progress
 from edge_inspector.errors import ConfigError, Fault
@@ -47,14 +48,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_cost(parser, "also print the cheapest limits")
     parser.add_argument("--machine", default="", help="name of this machine, for the manifest")
     parser.add_argument("--report", type=Path, metavar="FILE", help="also write an HTML page with the worst misses")
+    parser.add_argument(
+        "--first-stage",
+        type=Path,
+        metavar="FIRST_DIR",
+        help="a first stage of the model: measure what it clears, costs and saves. The result goes into its manifest",
+    )
     parser.add_argument("--dry-run", action="store_true", help="do not change the manifest")
 
 
 def run(given: argparse.Namespace) -> int:
     """Measure, print, write."""
-    if given.report and not given.report.parent.is_dir():
-        raise ConfigError([Fault("--report", f"{given.report.parent} is not a folder")])
-    manifest = read_manifest(given.model)
+    manifest = _manifest(given)
+    if given.first_stage is not None:
+        return evaluate_first.run(given, manifest)
     judged = open_judged(given.data, given.split, manifest)
     split = named(given.split, judged.name, manifest.training)
     if learned_from(given.split, judged.name, manifest.training):
@@ -108,6 +115,17 @@ def run(given: argparse.Namespace) -> int:
         )
         print(f"report: {given.report}")
     return 0
+
+
+def _manifest(given: argparse.Namespace) -> Manifest:
+    """The model's manifest. Raises ConfigError if there is nothing to judge, or no place for the report."""
+    if given.report and not given.report.parent.is_dir():
+        raise ConfigError([Fault("--report", f"{given.report.parent} is not a folder")])
+    manifest = read_manifest(given.model)
+    if manifest.first_stage is not None:
+        what = f"is a first stage: name the model behind it, {manifest.first_stage.of}, and this one with --first-stage"
+        raise ConfigError([Fault(str(given.model), what)])
+    return manifest
 
 
 def _unlike(manifest: Manifest, judged: Judged) -> str:

@@ -19,6 +19,7 @@ from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 
 _AREA_CELLS: Final = 3
 _LOOKED: Final = 8
+_LEAST_WINDOW: Final = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +49,8 @@ def run(given: argparse.Namespace) -> int:
     targets = {name: models / f"{given.name}-{name}-{given.version}" for name in pictures}
     _refuse_names(targets)
     sizes = [read_picture(path, grey=True).shape for paths in pictures.values() for path in paths]
+    if given.window and min(given.window) < _LEAST_WINDOW:
+        raise ConfigError([Fault("--window", f"{min(given.window)} is less than {_LEAST_WINDOW}: windows overlap")])
     size = tuple(given.window or (max(each[0] for each in sizes), max(each[1] for each in sizes)))
     grey = all(is_grey(path) for paths in pictures.values() for path in paths[:_LOOKED])
     eye = MaterialEye((size[0], size[1]), 1 if grey else 3)

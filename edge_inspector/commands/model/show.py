@@ -31,6 +31,11 @@ def run(given: argparse.Namespace) -> int:
         print(f"{kind}: {file.path}, {megabytes:.1f} MB, SHA-256 {file.sha256[:16]}...")
     for name, limit in manifest.limits.items():
         print(f"limit of {name}: p >= {limit.min_confidence} on at least {limit.min_area_px} px")
+    if stage := manifest.first_stage:
+        print(
+            f"first stage of {stage.of}: clears frames below {stage.suspicion}. Of the defective parts that {stage.of} "
+            f"rejects at most {100 * stage.clears:g} % are lost, {100 * stage.confidence:g} % sure by {stage.parts}"
+        )
     for table, name in ((manifest.calibration, "calibration"), (manifest.training, "training")):
         if table:
             print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in table.items()))

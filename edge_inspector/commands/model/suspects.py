@@ -32,7 +32,7 @@ def run(given: argparse.Namespace) -> int:
     cv2.setNumThreads(1)
     if given.data == TILE_LINE:
         raise ConfigError([Fault(TILE_LINE, "is rendered, so its labels are right: give a folder with index.csv")])
-    for option in ("launcher", "held_out"):
+    for option in ("launcher", "held_out", "first_stage", "clears"):
         if getattr(given, option):
             what = "is for `model train`: here every picture is looked at by a net that did not learn from it"
             raise ConfigError([Fault(f"--{option.replace('_', '-')}", what)])

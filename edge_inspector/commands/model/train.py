@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import cv2
 
@@ -40,6 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser, *, out_required: bool = True)
         default="mask",
         help="what says where a defect is: its mask, or only the label of its picture. No mask is read then "
         "(default: mask)",
+    )
+    parser.add_argument(
+        "--first-stage",
+        type=Path,
+        metavar="MODEL_DIR",
+        help="train a light model that clears frames in which MODEL_DIR would find nothing, for the driver two-stage",
+    )
+    parser.add_argument(
+        "--clears",
+        type=share,
+        metavar="SHARE",
+        help="with --first-stage: largest share that may be cleared of the defective parts that MODEL_DIR rejects, "
+        "95 %% sure (default: 0.01)",
     )
     parser.add_argument("--net", help=f"light, large or lite0 {_BY_DATA}")
     parser.add_argument(
@@ -183,10 +196,14 @@ def add_arguments(parser: argparse.ArgumentParser, *, out_required: bool = True)
 def run(given: argparse.Namespace) -> int:
     """Train, or continue a run."""
     with training_libraries():
-        from edge_inspector.commands.model import train_good
+        from edge_inspector.commands.model import train_first, train_good
         from edge_inspector.commands.model.train_order import order_of
         from edge_inspector.training.shipping.runs import train_run
     cv2.setNumThreads(1)
+    if given.first_stage is not None:
+        return train_first.run(given, _usual())
+    if given.clears is not None:
+        raise ConfigError([Fault("--clears", "belongs to --first-stage: it is what a first stage may clear")])
     if given.use_masks and not given.good_only:
         raise ConfigError([Fault("--use-masks", "belongs to --good-only. Without it masks are always learned")])
     if given.good_only and given.labels == "image":
@@ -207,6 +224,13 @@ def run(given: argparse.Namespace) -> int:
     )
     print(f"report: {given.out / 'report.html'}")
     return 0
+
+
+def _usual() -> dict[str, Any]:
+    """The options of a command that names none."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return vars(parser.parse_args(["DATA", "--out", "RUN"]))
 
 
 def _launch(given: argparse.Namespace, folds: int) -> int:

@@ -165,6 +165,7 @@ def _order(given: argparse.Namespace, task: Task) -> Order:
 def _settings(given: argparse.Namespace, task: Task) -> dict[str, Any]:
     """All settings that change the result, without the paths of this machine."""
     aside = {"command", "model_command", "data", "out", "threads", "jobs", "launcher", "false_rejects", "cost"}
+    aside |= {"first_stage", "clears"}
     if not _by_labels(given):
         aside.add("labels")
     asked = vars(given).items()

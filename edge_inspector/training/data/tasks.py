@@ -63,6 +63,7 @@ class FolderTask:
 
     def __init__(self, root: Path, reading: Reading) -> None:
         grey = None if reading.colour is None else not reading.colour
+        self.by_labels = reading.by_labels
         self._masks: Masks = "ignored" if reading.by_labels else "needed"
         self.folder = Folder(root, grey=grey, group=reading.group, shrink=reading.shrink, masks=self._masks)
         if reading.group not in {"", self.folder.group_column}:

@@ -2,8 +2,8 @@
 
 A part has the first grade that it fits (docs/how-to/grades.md). Each grade is a box: a part fits if no figure of it is
 above its limit. A box is learned against all worse parts. It begins with the largest figures of the parts that belong
-in it, and shrinks figure by figure while that makes fewer mistakes. No limit is below that of a better grade, and none
-is beyond what was graded so.
+in it, and shrinks figure by figure while that makes fewer mistakes. No limit is below that of a better grade. A
+length or area may lie half-way to the nearest worse part, and otherwise nothing is beyond what was graded so.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Final
 from torch import Tensor, nn
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.learning.first_net import FIRST, FirstNet
 from edge_inspector.training.learning.lite import Lite0, published_weights
 from edge_inspector.training.learning.unet import SIZES, Decoder, SegmentationNet, head
 
@@ -42,11 +43,13 @@ class EncodedSegmenter(nn.Module):
 
 
 def make_net(name: str, channels: int, classes: int, weights: Path | None = None) -> nn.Module:
-    """A net by name: light, large or lite0. Raises ConfigError."""
+    """A net by name: light, large, lite0, or the net of a first stage. Raises ConfigError."""
     if name in SIZES:
         if weights is not None:
             raise ConfigError([Fault("--encoder-weights", f"the {name} net has no exchangeable encoder")])
         return SegmentationNet(channels, classes, SIZES[name])
+    if name == FIRST:
+        return FirstNet(channels, classes)
     if name == "lite0":
         lite = Lite0(channels)
         if weights is not None:

@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from edge_inspector.store.whole_file import draft_of
 from edge_inspector.training.learning.guard import add_guard
-from edge_inspector.training.learning.unet import STRIDE, Deployed
+from edge_inspector.training.learning.unet import Deployed
 
 OPSET: Final = 17
 
@@ -37,7 +37,7 @@ def export_onnx(deployed: Deployed, path: Path, shape: tuple[int, int, int]) -> 
                 opset_version=OPSET,
                 dynamo=False,
             )
-        model, stride = onnx.load(str(draft)), STRIDE * deployed.shrink
+        model, stride = onnx.load(str(draft)), deployed.stride
         _fold_shrinking(model.graph)
         # The true size of the mask. The exporter's shape inference leaves it open.
         dims = model.graph.output[0].type.tensor_type.shape.dim

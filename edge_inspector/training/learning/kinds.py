@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper
 from onnxruntime import InferenceSession
 
-from edge_inspector.segmenters.tiling import place
-from edge_inspector.training.data.pictures import read_picture
+from edge_inspector.segmenters.tiling import place, plan_tiles
+from edge_inspector.training.data.pictures import Image, read_picture
 from edge_inspector.training.learning.cell_net import cells_of, write_mask
 from edge_inspector.training.shipping.wrapping import Writer
 
@@ -28,6 +28,8 @@ CELL: Final = 8
 FEWEST: Final = 8
 """Pictures of a kind that can teach anything."""
 CLASS: Final = "wrong-material"
+_OVERLAP: Final = 32
+"""Of windows, in pixels, as a station cuts large pictures unless its file says otherwise."""
 _CLUSTERS: Final = 6
 _ROUNDS: Final = 15
 _CELLS_MOST: Final = 30_000
@@ -83,10 +85,15 @@ class MaterialEye:
         self._session = InferenceSession(_features(self.shape).SerializeToString(), providers=["CPUExecutionProvider"])
 
     def __call__(self, path: Path) -> Floats:
-        """The figures [h, w, F]. Raises ConfigError for a picture that cannot be read."""
+        """The figures of each window [n, h, w, F], as a station cuts the picture. Raises ConfigError."""
         picture = read_picture(path, grey=self.shape[2] == 1)
+        height, width, _ = self.shape
+        tiles = plan_tiles(*picture.shape[:2], tile=(height, width), overlap=_OVERLAP, stride=CELL)
+        return np.stack([self._window(picture[each.top : each.bottom, each.left : each.right]) for each in tiles])
+
+    def _window(self, pixels: Image) -> Floats:
         slot = np.zeros(self.shape if self.shape[2] == 3 else self.shape[:2], np.uint8)
-        place(np.ascontiguousarray(picture[: self.shape[0], : self.shape[1]]), slot, "mirror")
+        place(np.ascontiguousarray(pixels), slot, "mirror")
         found = self._session.run(None, {"image": slot.reshape(1, *self.shape)})[0][0]
         return np.asarray(found, np.float32).transpose(1, 2, 0)
 
@@ -120,14 +127,13 @@ def score(clusters: Clusters, figures: Floats) -> float:
 
     A rim is narrower, and looks like no material.
     """
-    height, width, count = figures.shape
-    distance = clusters.distance(figures.reshape(-1, count)).reshape(height, width)
-    return float(cv2.erode(distance, np.ones((3, 3), np.uint8)).max())
+    distance = clusters.distance(figures.reshape(-1, figures.shape[3])).reshape(figures.shape[:3])
+    return max(float(cv2.erode(window, np.ones((3, 3), np.uint8)).max()) for window in distance)
 
 
 def _clusters(pictures: Iterable[Floats]) -> Clusters:
     """Fit by k-means, then take the spread of each cluster."""
-    rows = np.concatenate([each.reshape(-1, each.shape[2]) for each in pictures]).astype(np.float64)
+    rows = np.concatenate([each.reshape(-1, each.shape[-1]) for each in pictures]).astype(np.float64)
     rng = np.random.default_rng(1)
     if len(rows) > _CELLS_MOST:
         rows = rows[rng.choice(len(rows), _CELLS_MOST, replace=False)]

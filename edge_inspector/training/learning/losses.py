@@ -17,13 +17,15 @@ class Loss:
     A target between 0 and 1 expresses the annotator's doubt. `class_weights`: one per class, default all 1.
 
     `any_weight`: weight of an extra loss for "any defect", whatever its class. A part is rejected for any class, and
-    rare classes help each other.
+    rare classes help each other. `picture_weight`: weight of an extra loss for the highest value of each picture, for
+    a net that says of pictures whether anything is in them.
     """
 
     kind: LossKind = "dice-bce"
     positive_weight: float = 1.5
     class_weights: tuple[float, ...] = ()
     any_weight: float = 0.5
+    picture_weight: float = 0.0
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss, a scalar."""
@@ -35,6 +37,9 @@ class Loss:
         if self.any_weight and logits.shape[1] > 1:
             whatever = probability.amax(1, keepdim=True), targets.amax(1, keepdim=True)
             loss = loss + self.any_weight * missed(*whatever, weights[:1] * 0.0 + 1.0)
+        if self.picture_weight:
+            highest = functional.binary_cross_entropy_with_logits(logits.amax((2, 3)), targets.amax((2, 3)))
+            loss = loss + self.picture_weight * highest
         return loss
 
 

@@ -19,7 +19,7 @@ from edge_inspector.store.whole_file import draft_of
 from edge_inspector.training.data.augment import Source
 from edge_inspector.training.learning.encoders import make_net
 from edge_inspector.training.learning.losses import Loss
-from edge_inspector.training.learning.unet import STRIDE, normalise
+from edge_inspector.training.learning.unet import normalise, stride_of
 from edge_inspector.training.learning.weights import read_weights
 
 _EMA: Final = 0.995
@@ -72,7 +72,7 @@ class Training:
     def step(self) -> float:
         """Train on one batch and return its loss."""
         self.net.train()
-        images, targets = _batch(self.source, self.plan.batch, self.rng)
+        images, targets = _batch(self.source, self.plan.batch, self.rng, stride_of(self.net))
         loss = self.plan.loss(self.net(images), targets)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -174,12 +174,12 @@ def _rated(net: nn.Module, plan: Plan) -> list[dict[str, Any]]:
     return [*groups, {"params": known, "lr": plan.rate * plan.encoder_rate}] if known else groups
 
 
-def _batch(source: Source, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _batch(source: Source, size: int, rng: np.random.Generator, stride: int) -> tuple[Tensor, Tensor]:
     samples = [source.draw(rng) for _ in range(size)]
     images = normalise(torch.from_numpy(np.stack([sample.image for sample in samples])))
     classes = torch.from_numpy(np.stack([sample.classes for sample in samples]))
     certainty = torch.from_numpy(np.stack([sample.certainty for sample in samples])).to(torch.float32) / 255.0
     planes = torch.stack([(classes == 1 + index) * certainty for index in range(len(source.classes))], dim=1)
-    # A mask pixel is positive if any of its input pixels is. So thin defects survive the halving.
-    targets = nn.functional.max_pool2d(planes, STRIDE)
+    # A mask pixel is positive if any of its input pixels is. So thin defects survive.
+    targets = nn.functional.max_pool2d(planes, stride)
     return images.contiguous(memory_format=torch.channels_last), targets

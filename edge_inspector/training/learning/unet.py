@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 STRIDE: Final = 2
-"""Input pixels per mask pixel."""
+"""Input pixels per mask pixel, unless a net has a `stride` of its own."""
 
 _MIRRORED: Final = ((0,), (1,), (0, 1))
 """The axes over which test-time augmentation mirrors an image: upside down, left for right, both."""
@@ -20,9 +20,10 @@ SIZES: Final = {"light": (16, 32, 64, 96, 128), "large": (24, 48, 80, 112, 144)}
 """Level widths at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's resolution."""
 
 
-def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """A convolution with its rectifier."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 class Decoder(nn.Module):
@@ -31,8 +32,8 @@ class Decoder(nn.Module):
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
         pairs = list(pairwise(widths))[::-1]
-        self.narrow = nn.ModuleList(_conv(deep, shallow, kernel=1) for shallow, deep in pairs)
-        self.merge = nn.ModuleList(_conv(shallow, shallow) for shallow, _ in pairs)
+        self.narrow = nn.ModuleList(convolution(deep, shallow, kernel=1) for shallow, deep in pairs)
+        self.merge = nn.ModuleList(convolution(shallow, shallow) for shallow, _ in pairs)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         """Merge the levels, starting from the deepest."""
@@ -54,7 +55,7 @@ class SegmentationNet(nn.Module):
         super().__init__()
         inputs = (channels, *widths[:-1])
         self.down = nn.ModuleList(
-            nn.Sequential(_conv(before, width, stride=2), _conv(width, width))
+            nn.Sequential(convolution(before, width, stride=2), convolution(width, width))
             for before, width in zip(inputs, widths, strict=True)
         )
         self.up = Decoder(widths)
@@ -95,6 +96,11 @@ def normalise(image: Tensor, shrink: int = 1) -> Tensor:
     return (centred / (variance + 1e-3).sqrt()).clamp(min=_DARKEST)
 
 
+def stride_of(net: nn.Module) -> int:
+    """Input pixels per mask pixel of a net."""
+    return int(getattr(net, "stride", STRIDE))
+
+
 class Deployed(nn.Module):
     """The net as it is shipped: uint8 images [N, H, W, C] in, uint8 probabilities [N, K, H/s, W/s] out.
 
@@ -107,6 +113,7 @@ class Deployed(nn.Module):
         super().__init__()
         self.nets = nn.ModuleList(nets)
         self.shrink, self.tta = shrink, tta
+        self.stride = stride_of(nets[0]) * shrink
 
     def forward(self, image: Tensor) -> Tensor:
         """The probabilities."""

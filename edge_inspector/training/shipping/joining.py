@@ -13,7 +13,7 @@ import onnx
 from onnx import ModelProto, TensorProto, compose, helper, version_converter
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.segmenters.manifest import Manifest, read_manifest
+from edge_inspector.segmenters.manifest import Manifest, Precision, read_manifest
 from edge_inspector.store.whole_file import draft_folder_of
 from edge_inspector.training.judging.limits import Limit
 from edge_inspector.training.learning.guard import add_guard, opset_of
@@ -21,7 +21,7 @@ from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 from edge_inspector.training.shipping.wrapping import Writer
 
 _PREFIXES: Final = ("first/", "second/")
-_KINDS: Final = ("fp32", "int8")
+_KINDS: Final[tuple[Precision, ...]] = ("fp32", "int8")
 
 
 def join(first: Path, second: Path, card: Card, target: Path) -> Manifest:
@@ -34,10 +34,9 @@ def join(first: Path, second: Path, card: Card, target: Path) -> Manifest:
     target.parent.mkdir(parents=True, exist_ok=True)
     with draft_folder_of(target) as folder:
         for kind in _KINDS:
-            if any((each / FILES[kind]).exists() for each in folders):
-                onnx.save(
-                    _joined([_file(each, kind) for each in folders], manifests, stride), str(folder / FILES[kind])
-                )
+            if any(kind in each.files for each in manifests):
+                files = [_file(*each, kind) for each in zip(folders, manifests, strict=True)]
+                onnx.save(_joined(files, manifests, stride), str(folder / FILES[kind]))
         shape = (one.input.height, one.input.width, one.input.channels)
         limits = [
             Limit(manifest.limits[name].min_confidence, manifest.limits[name].min_area_px)
@@ -68,18 +67,18 @@ def _refuse(folders: tuple[Path, Path], manifests: tuple[Manifest, Manifest]) ->
     if strides[1] % strides[0]:
         faults.append(Fault(str(folders[1]), f"strides {strides[0]} and {strides[1]} do not fit each other"))
     for folder, manifest in zip(folders, manifests, strict=True):
+        if not manifest.files.keys() & set(_KINDS):
+            faults.append(Fault(str(folder), f"has no file of {' or '.join(_KINDS)} that could be joined"))
         if missing := sorted(set(manifest.classes) - manifest.limits.keys()):
             faults.append(Fault(str(folder), f"suggests no limits for {missing[0]!r}"))
     if faults:
         raise ConfigError(faults)
 
 
-def _file(folder: Path, kind: str) -> ModelProto:
-    """The file of this precision, or the other one if there is none."""
-    path = folder / FILES[kind]
-    if not path.exists():
-        path = next(folder / FILES[each] for each in _KINDS if (folder / FILES[each]).exists())
-    return onnx.load(str(path))
+def _file(folder: Path, manifest: Manifest, kind: Precision) -> ModelProto:
+    """The file of this precision that the manifest names, or the other one if there is none."""
+    named = next(manifest.files[each] for each in (kind, *_KINDS) if each in manifest.files)
+    return onnx.load(str(folder / named.path))
 
 
 def _joined(models: list[ModelProto], manifests: tuple[Manifest, Manifest], stride: int) -> ModelProto:

@@ -41,6 +41,7 @@ class Draft:
     _: KW_ONLY
     fill: Fill = "mirror"
     limits: Sequence[Limit] = ()
+    first_stage: Mapping[str, object] = field(default_factory=dict)
     calibration: Mapping[str, object] = field(default_factory=dict)
     scores: Sequence[Mapping[str, object]] = ()
     training: Mapping[str, object] = field(default_factory=dict)
@@ -63,6 +64,7 @@ class Draft:
                 name: {"min_confidence": limit.min_confidence, "min_area_px": round(limit.min_area_px, 1)}
                 for name, limit in zip(self.classes, self.limits, strict=False)
             },
+            **({"first_stage": dict(self.first_stage)} if self.first_stage else {}),
             "calibration": dict(self.calibration),
             "scores": [dict(score) for score in self.scores],
             "training": dict(self.training),

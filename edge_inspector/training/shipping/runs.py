@@ -18,7 +18,7 @@ import multiprocessing
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -104,7 +104,7 @@ def train_run(task: Task, order: Order, run: Path) -> Figures:
     use_threads(order)
     run.mkdir(parents=True, exist_ok=True)
     with waited(run / "begin.lock"):
-        _begin(run, order)
+        begin(run, order.settings)
         if not order.by_labels:  # the masks of these patches have to be found first
             _show(task, order, run)
     _learn(task, order, run)
@@ -176,7 +176,7 @@ def listen(task: Task, order: Order, run: Path) -> tuple[tuple[Suspect, ...], st
     use_threads(order)
     run.mkdir(parents=True, exist_ok=True)
     with waited(run / "begin.lock"):
-        _begin(run, order)
+        begin(run, order.settings)
         if not order.by_labels:
             _show(task, order, run)
     _learn(task, order, run, ship=False)
@@ -295,9 +295,10 @@ def read_json(path: Path) -> dict[str, Any]:
     return table
 
 
-def _begin(run: Path, order: Order) -> None:
+def begin(run: Path, settings: Mapping[str, Any]) -> None:
+    """Write down what was asked. Raises ConfigError if the folder has a run with other settings."""
     path = run / RUN_FILE
-    asked = json.loads(json.dumps(order.settings))
+    asked = json.loads(json.dumps(settings))
     if path.exists():
         before = read_json(path)
         changed = sorted(key for key in asked.keys() | before.keys() if asked.get(key) != before.get(key))
