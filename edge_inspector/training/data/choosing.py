@@ -98,18 +98,18 @@ def choose_for_good(found: Survey, learn_from: str) -> Chosen:
     # A net that learned from ImageNet sees more at half the size of a picture, unless it is small (models/README.md).
     shrink = 2 if float(np.median(heights * widths)) >= _SMALL_PICTURE else 1
     window = _window(float(np.percentile(heights, 75)), float(np.percentile(widths, 75)), shrink)
-    fill, varied = _fill(found)
     splits = {learn_from, *learn_from.split("+")}
     groups = len({each.group for each in found.pictures if each.split in splits and not each.defective})
     why = (
         f"chosen: the frozen net sees pictures at 1/{shrink} of their size; windows of {window[0]} x {window[1]} px "
-        f"{_fit(window, heights, widths)}; {_filled(fill, varied=varied)}. Options of `model train` overrule each"
+        f"{_fit(window, heights, widths)}; black around what is smaller. Options of `model train` overrule each"
     )
     return Chosen(
         window=window,
         patch=window,
         shrink=shrink,
-        fill=fill,
+        # A mirror makes lines where a picture ends.
+        fill="black",
         net="good",
         pretrained=True,
         steps=_GOOD_STEPS,

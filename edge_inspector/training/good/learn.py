@@ -1,4 +1,4 @@
-"""Learns memory and head from good pictures. The same pictures, seed, threads and versions give the same net."""
+"""Learns memory, lines and head from good pictures. The same pictures, seed, threads and versions give the same net."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from edge_inspector.training.good.backbone import Frozen
 from edge_inspector.training.good.disturb import noisy
 from edge_inspector.training.good.head import AnomalyHead, loss
+from edge_inspector.training.good.lines import Lines
 from edge_inspector.training.good.memory import SurfaceMemory, chosen, evened
 from edge_inspector.training.good.net import GoodNet
-from edge_inspector.training.good.source import OUTSIDE, GoodSource, Seen, TaughtPicture, tensors
+from edge_inspector.training.good.source import OUTSIDE, GoodSource, Seen, TaughtPicture, lines_inside, tensors
 
 _HELD: Final = 5
 """One of so many good pictures is kept from memory and head, and sets their scales."""
@@ -57,8 +58,9 @@ def floor_net(source: GoodSource, remembered: int = 4000, seed: int = 1) -> Good
 def preview_net(source: GoodSource, plan: GoodPlan) -> GoodNet:
     """A net that only remembers, in seconds."""
     held, kept = parted(source.good, plan.seed)
-    frozen, memory = _remember([source.clean(each) for each in kept], source.frozen(), plan)
-    net = GoodNet(frozen, memory)
+    clean = [source.clean(each) for each in kept]
+    frozen, memory = _remember(clean, source.frozen(), plan)
+    net = GoodNet(frozen, memory, lines=_lines(clean))
     net.settle(_inside([source.clean(each) for each in held], frozen))
     net.eval()
     return net
@@ -69,7 +71,7 @@ def learn_good(
 ) -> tuple[GoodNet, list[float]]:
     """The net, and the loss of each step. `told` gets the share that is done.
 
-    Without known defects the memory alone judges, because a head that learned only drawn ones made it worse.
+    Without known defects memory and lines judge, because a head that learned only drawn ones made it worse.
     """
     held, kept = parted(source.good, plan.seed)
     clean = [source.clean(each) for each in told_over(kept, lambda share: told(0.1 * share))]
@@ -80,7 +82,7 @@ def learn_good(
         drawn = [source.disturbed(*each) for each in told_over(numbered, lambda share: told(0.1 + 0.4 * share))]
         pools = _Pools(clean, drawn, [source.clean(each) for each in source.known])
         head, losses = _learn_head(frozen, plan, pools, lambda share: told(0.5 + 0.5 * share))
-    net = GoodNet(frozen, memory, head)
+    net = GoodNet(frozen, memory, head, _lines(clean))
     net.settle(_inside([source.clean(each) for each in held], frozen))
     net.eval()
     return net, losses
@@ -133,9 +135,14 @@ def _usual(seen: Seen) -> NDArray[np.bool_]:
     return np.isin(seen.targets, (0, OUTSIDE))
 
 
-def _inside(pictures: Sequence[Seen], frozen: Frozen) -> list[tuple[Tensor, Tensor]]:
-    found = (tensors(each, frozen) for each in pictures)
-    return [(features, targets == 0) for features, targets in found]
+def _lines(clean: Sequence[Seen]) -> Lines | None:
+    """Lines, if they tell anything on this surface."""
+    lines = Lines()
+    return lines if lines.learn([lines_inside(each) for each in clean]) else None
+
+
+def _inside(pictures: Sequence[Seen], frozen: Frozen) -> list[tuple[Tensor, Tensor, Tensor]]:
+    return [(tensors(each, frozen)[0], *lines_inside(each)) for each in pictures]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,13 @@ from edge_inspector.training.data.augment import TrainingSample, certain
 from edge_inspector.training.data.folder import ANOMALY, Image, smaller
 from edge_inspector.training.good.backbone import CELL, Frozen
 from edge_inspector.training.good.disturb import cell_targets, spoilt
+from edge_inspector.training.good.lines import Lines
 from edge_inspector.training.learning.unet import STRIDE, normalise
 from edge_inspector.training.shipping.claims import waited
 
 OUTSIDE: Final = 3
 _OVERLAP: Final = 32
-_FORM: Final = b"3"
+_FORM: Final = b"4"
 """Another form of what is kept makes other names."""
 
 _DAMAGED: Final = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
@@ -62,13 +63,14 @@ class Cutting:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The windows of one picture: features [N, F, h, w], and for each cell [N, h, w] what it is.
+    """The windows of one picture: features [N, F, h, w], lines [N, 2, h, w], and for each cell [N, h, w] what it is.
 
     0 is good, 1 defective, 2 in doubt, and `OUTSIDE` what surrounds the picture. That must look usual, too, because the
     map is averaged across the border.
     """
 
     features: Halves
+    lines: Halves
     targets: NDArray[np.uint8]
 
 
@@ -99,6 +101,7 @@ class GoodSource:
         self.channels, self.weights = frame.channels, weights
         self._cache = cache
         self._frozen: Frozen | None = None
+        self._lines = Lines()
         self._weights_digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights is not None else ""
 
     def some(self, most: int) -> GoodSource:
@@ -149,7 +152,7 @@ class GoodSource:
         self._cache.mkdir(parents=True, exist_ok=True)
         # Processes that share a run may compute the same at the same time.
         with waited(path.with_suffix(".lock")), draft_of(path, synced=False) as draft, draft.open("wb") as file:
-            np.savez(file, features=made.features, targets=made.targets)
+            np.savez(file, features=made.features, lines=made.lines, targets=made.targets)
         return made
 
     def _computed(self, image: Image, cover: Image) -> Seen:
@@ -158,24 +161,28 @@ class GoodSource:
         frame = self.frame
         windows = frame.cut(image)
         with torch.no_grad():
-            features = [
-                self._frozen.joined(normalise(torch.from_numpy(window[np.newaxis]), frame.shrink))[0].numpy()
-                for window, _, _ in windows
-            ]
+            pixels = [normalise(torch.from_numpy(window[np.newaxis]), frame.shrink) for window, _, _ in windows]
+            features = [self._frozen.joined(each)[0].numpy() for each in pixels]
+            lines = [self._lines(each)[0].numpy() for each in pixels]
         targets = np.full((len(windows), *(side // frame.cell for side in frame.window)), OUTSIDE, np.uint8)
         for at, (_, top, left) in enumerate(windows):
             inside = cell_targets(cover[top : top + frame.window[0], left : left + frame.window[1]], frame.cell)
             targets[at, : inside.shape[0], : inside.shape[1]] = inside
-        return Seen(np.stack(features).astype(np.float16), targets)
+        return Seen(np.stack(features).astype(np.float16), np.stack(lines).astype(np.float16), targets)
 
 
 def _kept(path: Path) -> Seen | None:
     """What was kept. None if there is none, or a power cut damaged it: then it is computed again."""
     try:
         with np.load(path, allow_pickle=False) as kept:
-            return Seen(kept["features"], kept["targets"])
+            return Seen(kept["features"], kept["lines"], kept["targets"])
     except _DAMAGED:
         return None
+
+
+def lines_inside(seen: Seen) -> tuple[Tensor, Tensor]:
+    """Lines [N, 2, h, w], and which cells are on the part [N, h, w]."""
+    return torch.from_numpy(seen.lines.astype(np.float32)), torch.from_numpy(seen.targets) == 0
 
 
 def tensors(seen: Seen, frozen: Frozen) -> tuple[Tensor, Tensor]:
