@@ -26,7 +26,7 @@ from edge_inspector.forwarding.bucket import probe as probe_bucket
 from edge_inspector.forwarding.postgres import probe
 from edge_inspector.host_name import is_address
 from edge_inspector.inspection.line_figures import Grade
-from edge_inspector.inspection.mask_watch import MaskWatch, out_of_reach, remarks
+from edge_inspector.inspection.mask_watch import MaskWatch, invalid, out_of_reach, remarks
 from edge_inspector.inspection.picture_guard import guard_path, read_guard
 from edge_inspector.records import Frame, Identity
 from edge_inspector.runtime.machine import resident_mb
@@ -213,6 +213,8 @@ def _judging_model(station: Station, name: str, needed: dict[str, float]) -> str
     info = station.models.infos[name]
     # Before the first mask, `remarks` has a complaint only if the model's own file shows that it can find nothing.
     judged = [criteria for criteria in station.recipes.values() if criteria.recipe.model == name]
+    if unusable := invalid(info):
+        raise ConfigError([Fault(name, unusable)])
     complaint = MaskWatch(info).complaint(judged)
     if complaint:
         raise ConfigError([Fault(name, f"no part can be found defective: {complaint}")])

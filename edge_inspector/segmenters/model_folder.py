@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -186,7 +186,13 @@ def _info(manifest: Manifest, kind: str, provider: str, precision: str) -> Model
         precision=precision,
         provider=provider,
         limits={name: (limit.min_confidence, limit.min_area_px) for name, limit in manifest.limits.items()},
+        proven=any(score.get("precision") == precision and _found_some(score) for score in manifest.scores),
     )
+
+
+def _found_some(score: Mapping[str, Any]) -> bool:
+    recall = score.get("part_recall")
+    return isinstance(recall, float | int) and recall > 0
 
 
 def _cores() -> int:

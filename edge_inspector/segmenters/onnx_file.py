@@ -64,7 +64,7 @@ def read_onnx(content: bytes) -> OnnxFile:
             operations.add(node.op)
             if main:
                 nodes.append(node)
-        for number, value in _fields(message):
+        for number, value, _ in fields(message):
             left -= 1
             if left < 0:
                 raise ValueError(f"it has more than {_MOST_FIELDS} fields")
@@ -102,22 +102,23 @@ def _node(message: memoryview) -> Node:
 def _texts(message: memoryview, wanted: int) -> list[str]:
     return [
         bytes(value).decode("utf-8", "replace")
-        for number, value in _fields(message)
+        for number, value, _ in fields(message)
         if number == wanted and isinstance(value, memoryview)
     ]
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of every field of a protobuf message. Raises ValueError if it is none."""
+def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview, memoryview]]:
+    """Number, value and all bytes of every field of a protobuf message. Raises ValueError if it is none."""
     at, end = 0, len(message)
     while at < end:
+        first = at
         key, at = _varint(message, at)
         number, wire = (key & 0xFFFF_FFFF) >> 3, key & 7  # parsers keep 32 bits of it, too
         if not number:
             raise ValueError("it has a field without a number")
         if wire == 0:
             value, at = _varint(message, at)
-            yield number, value
+            yield number, value, message[first:at]
             continue
         if wire == 2:
             length, at = _varint(message, at)
@@ -127,7 +128,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             raise ValueError(f"it has {key & 0xFF:#04x} where a field begins")
         if length > end - at:
             raise ValueError("it ends within a field")
-        yield number, message[at : at + length]
+        yield number, message[at : at + length], message[first : at + length]
         at += length
 
 

@@ -140,3 +140,32 @@ def test_check_prints_what_a_net_may_hide(tmp_path: Path, capsys: pytest.Capture
     rows = capsys.readouterr().out.splitlines()
     (warning,) = [row for row in rows if row.split()[:3] == ["WARN", "model", "tiny-1.0"]]
     assert "an invalid number (NaN) becomes 0, which means good" in warning
+
+
+def test_check_fails_for_a_net_that_gives_no_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(station_file(tmp_path, "never"))]) == 1
+    (failed,) = [
+        row for row in capsys.readouterr().out.splitlines() if row.split()[:3] == ["FAIL", "model", "tiny-1.0"]
+    ]
+    assert "255 everywhere, in every class: its numbers are invalid (NaN)" in failed
+
+
+@pytest.mark.parametrize(
+    ("score", "proven"),
+    [
+        ('precision = "int8"\npart_recall = 0.5', True),
+        ('precision = "int8"\npart_recall = 0.0', False),
+        ('precision = "fp32"\npart_recall = 1.0', False),
+        ('precision = "int8"\npart_recall = "all"', False),
+    ],
+)
+def test_a_score_on_defective_parts_proves_that_a_net_finds_some(tmp_path: Path, score: str, *, proven: bool) -> None:
+    path = station_file(tmp_path)
+    manifest = tmp_path / "models" / "tiny-1.0" / "manifest.toml"
+    manifest.write_text(f"{manifest.read_text()}\n[[scores]]\n{score}\n")
+    station = load_station(path)
+    station.models.open("tiny-1.0")
+    try:
+        assert station.models.infos["tiny-1.0"].proven is proven
+    finally:
+        station.models.close("tiny-1.0")
