@@ -11,7 +11,8 @@ from edge_inspector.segmenters.manifest import Manifest
 
 _WAY_ON: Final = (
     "a model takes uint8 pictures (N, H, W, channels) and gives uint8 masks (N, classes, H/stride, W/stride), 255 "
-    'times the probability: wrap the net as "A net made elsewhere" in docs/how-to/model.md shows, and export it again'
+    "times the probability: let `edge-inspector model wrap FILE.onnx --name NAME` make a folder of the file as it was "
+    "exported (docs/how-to/model.md)"
 )
 
 

@@ -16,7 +16,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.learning.guard import add_guard, opset_of
-from edge_inspector.training.shipping.foreign import FLOATS, Foreign, computing
+from edge_inspector.training.shipping.foreign import COMPARES, FLOATS, Foreign, computing
 
 _BOXES: Final = 32
 """Boxes that are painted in a picture: the surest. More than a part has defects."""
@@ -162,9 +162,9 @@ def _probabilities(writer: Writer, foreign: Foreign) -> tuple[str, int]:
 
 
 def _compared(foreign: Foreign) -> list[str]:
-    """The planes of which the net's own graph makes class numbers. Empty if it makes none."""
+    """The planes that the net's own graph compares, for class numbers or yes and no. Empty if it compares none."""
     node = computing(foreign.model, foreign.outputs[0])
-    return [node.input[0]] if node is not None and node.op_type == "ArgMax" else []
+    return [node.input[0]] if node is not None and node.op_type in COMPARES else []
 
 
 def _planes(writer: Writer, foreign: Foreign) -> str:
