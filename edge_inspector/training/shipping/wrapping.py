@@ -327,7 +327,7 @@ def _masks(writer: Writer, shares: str, foreign: Foreign) -> str:
 
 
 def _pruned(model: ModelProto) -> ModelProto:
-    """Without operations that nothing reads, as the further outputs of the file."""
+    """Without operations and weights that nothing reads, as those of the file's further outputs."""
     made = {name: node for node in model.graph.node for name in node.output}
     wanted: set[str] = set()
     ahead: list[str] = [each.name for each in model.graph.output]
@@ -339,6 +339,10 @@ def _pruned(model: ModelProto) -> ModelProto:
     kept = [node for node in model.graph.node if node.output and node.output[0] in wanted]
     del model.graph.node[:]
     model.graph.node.extend(kept)
+    read = {name for node in kept for name in (*node.input, *_outer(node))}
+    weights = [each for each in model.graph.initializer if each.name in read]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(weights)
     return model
 
 
