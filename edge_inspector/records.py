@@ -630,7 +630,7 @@ class ModelInfo:
     `before` is a first stage that filters out clear frames before this model. `blind` says why its masks can never mean
     "defective". `doubt` says what its numbers may hide. Both are empty if nothing indicates it. `values` are the values
     in the masks of test pictures full of edges, lines and blobs. It is empty if no such pictures were tried. `proven`:
-    by a score in its manifest, of this precision, it found defective parts.
+    by a score in its manifest, of this precision, it found defective parts. `licences` are what manifest and files say.
     """
 
     name: str
@@ -652,6 +652,7 @@ class ModelInfo:
     doubt: str = ""
     values: frozenset[int] = frozenset()
     proven: bool = False
+    licences: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

@@ -18,7 +18,7 @@ from edge_inspector.drivers import DriverSettings, Due, Segmenter
 from edge_inspector.errors import ConfigError, Fault, InferenceError
 from edge_inspector.records import Image, ModelInfo
 from edge_inspector.segmenters.engine import Engine, Running
-from edge_inspector.segmenters.manifest import FileKind, Manifest, Precision, read_manifest
+from edge_inspector.segmenters.manifest import FileKind, Manifest, Precision, licences, read_manifest
 from edge_inspector.segmenters.probing import probe_pictures
 from edge_inspector.segmenters.spread import Spread
 from edge_inspector.segmenters.tiling import Tile, plan_tiles
@@ -110,6 +110,7 @@ class FolderSegmenter(Segmenter):
             runtime=engine.runtime,
             blind=engine.ending.blind,
             doubt=engine.ending.doubt,
+            licences=licences(self._model_dir, manifest),
         )
         running = Running(engine, info, max_batch=max_batch, workers=workers, fill=manifest.input.fill)
         self._warm(running, self._model_dir / manifest.files[engine.kind].path)

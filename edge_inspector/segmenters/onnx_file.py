@@ -22,7 +22,7 @@ _INSIDE: Final[dict[str, dict[int, str]]] = {
 }
 _GRAPH, _NODE, _INPUT, _OUTPUT, _TENSOR_NAME = 7, 1, 11, 12, 8
 _NODE_INPUT, _NODE_OUTPUT, _OP_TYPE, _VALUE_NAME = 1, 2, 4, 1
-_EXTERNAL_DATA = 13
+_EXTERNAL_DATA, _METADATA = 13, 14
 # The engine that a GPU's compiler has left lies in a separate file, too.
 _COMPILED: Final = "EPContext"
 
@@ -83,6 +83,16 @@ def read_onnx(content: bytes) -> OnnxFile:
     return OnnxFile(
         tuple(nodes), tuple(outputs), frozenset(operations), elsewhere or _COMPILED in operations, inputs=given
     )
+
+
+def metadata_of(content: bytes) -> dict[str, str]:
+    """What the tool that made the file wrote beside the graph, by lower-case names. Empty if it is no ONNX file."""
+    try:
+        entries = [value for number, value, _ in fields(memoryview(content)) if number == _METADATA]
+        pairs = [(_texts(each, 1), _texts(each, 2)) for each in entries if isinstance(each, memoryview)]
+    except ValueError:
+        return {}
+    return {"".join(key[-1:]).casefold(): "".join(value[-1:]) for key, value in pairs}
 
 
 def keeps_weights_elsewhere(content: bytes) -> bool:

@@ -205,6 +205,14 @@ def test_a_damaged_zip_file_is_refused_in_a_line(tmp_path: Path, packing: int) -
     assert [path.name for path in tmp_path.iterdir()] == ["in.zip"]
 
 
+def test_a_folder_whose_name_says_what_is_in_it_is_kept_in_a_zip_file(tmp_path: Path) -> None:
+    """Good parts alone are enough for a model, and people pack one folder."""
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.write(plate(tmp_path / "a.png"), "Good/a.png")
+    with pytest.raises(ConfigError, match="no defect found in it as folders"):
+        imported(tmp_path / "in.zip")
+
+
 def test_a_zip_file_with_an_index_needs_no_import(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
         archive.writestr("index.csv", "image,class\na.png,good\n")

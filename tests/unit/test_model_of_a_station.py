@@ -150,6 +150,20 @@ def test_check_fails_for_a_net_that_gives_no_numbers(tmp_path: Path, capsys: pyt
     assert "255 everywhere, in every class: its numbers are invalid (NaN)" in failed
 
 
+def test_check_prints_a_licence_that_obliges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The manifest may say something else than the tool that made the file."""
+    path = station_file(tmp_path)
+    model = tmp_path / "models" / "tiny-1.0" / "model.onnx"
+    entry = b"\x0a\x07license\x12\x08AGPL-3.0"
+    before = hashlib.sha256(model.read_bytes()).hexdigest()
+    model.write_bytes(model.read_bytes() + b"\x72" + bytes([len(entry)]) + entry)
+    manifest = model.with_name("manifest.toml")
+    after = hashlib.sha256(model.read_bytes()).hexdigest()
+    manifest.write_text(manifest.read_text().replace(before, after))
+    assert main(["check", str(path)]) == 1, "there is no PLC"
+    assert "its licence is AGPL-3.0: find out what that obliges you to" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("score", "proven"),
     [
