@@ -16,6 +16,10 @@ _WAY_ON: Final = (
 )
 
 
+BOXES: Final = "boxes"
+"""A further output of this name is for others, and no station reads it."""
+
+
 class Port(NamedTuple):
     """An input or output tensor of a graph, as the runtime reports it. An axis without a fixed size is not an int."""
 
@@ -33,6 +37,7 @@ def refuse_another_form(
     An axis without a fixed size matches. The first run checks it.
     """
     size, stride = manifest.input, manifest.output.stride
+    outputs = [*outputs[:1], *(port for port in outputs[1:] if port.name != BOXES)]
     expected = {
         "input": (inputs, (size.height, size.width, size.channels)),
         "output": (outputs, (len(manifest.classes), size.height // stride, size.width // stride)),

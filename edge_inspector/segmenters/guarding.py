@@ -63,7 +63,7 @@ def with_guard(content: bytes) -> bytes:
     opset = max((_opset(value) for number, value, _ in whole if number == _OPSET), default=0)
     if len(graphs) != 1 or opset < _NEEDS:
         raise ValueError(f"its operators are of version {opset}, and a guard needs {_NEEDS}")
-    edited = _message(_GRAPH, _guarded(graphs[0], read_onnx(content).outputs, opset, _free_name(content)))
+    edited = _message(_GRAPH, _guarded(graphs[0], read_onnx(content).outputs[:1], opset, _free_name(content)))
     return b"".join(edited if number == _GRAPH else bytes(piece) for number, _, piece in whole)
 
 

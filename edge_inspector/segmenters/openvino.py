@@ -91,7 +91,7 @@ class OpenVinoEngine(Engine):
                 # alive.
                 batch = batch.copy()
             request.set_input_tensor(tensor(batch, shared_memory=True))
-            request.set_output_tensor(tensor(results[:count], shared_memory=True))
+            request.set_output_tensor(0, tensor(results[:count], shared_memory=True))
             request.infer()
 
         return run

@@ -18,7 +18,7 @@ needs_training()
 import onnx  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper, version_converter  # noqa: E402
 
-from edge_inspector.training.judging.runtimes import model_predictor  # noqa: E402
+from edge_inspector.training.judging.runtimes import model_predictor, open_session  # noqa: E402
 from edge_inspector.training.shipping.rounding import affordable  # noqa: E402
 
 SIDE = 64
@@ -393,6 +393,30 @@ def test_a_version_of_the_file_that_nobody_knows_is_refused(tmp_path: Path, caps
     assert main(["model", "wrap", str(tmp_path / "net.onnx"), "--name", "own", "--models", str(tmp_path)]) == 2
     assert "ir_version 99 is higher" in capsys.readouterr().err
     assert not list(tmp_path.glob("own*"))
+
+
+@pytest.mark.parametrize("make", [yolo, yolo_seg, detr, dfine, yolox])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_boxes_are_a_further_output_if_somebody_wants_them(
+    tmp_path: Path, runtime: str, make: Callable[[Path], Path]
+) -> None:
+    pytest.importorskip(RUNTIMES[runtime])
+    words = ["model", "wrap", str(make(tmp_path / "net.onnx")), "--name", "own", "--models", str(tmp_path), "--boxes"]
+    assert main([*words, *(["--classes", "dent", "pit"] if make is dfine else [])]) == 0
+    predict, _ = model_predictor(tmp_path / "own-1.0", "fp32", runtime)
+    assert predict(picture()).shape == (2, SIDE // 4, SIDE // 4), "the mask is as without them"
+    session = open_session(tmp_path / "own-1.0" / "model.fp32.onnx")
+    _, boxes = session.run(None, {"image": picture()[np.newaxis]})
+    left, top, right, bottom, score, kind = boxes[0, 0]
+    assert (left, top, right, bottom) == pytest.approx((16, 16, 32, 32), abs=1.5)
+    assert score == pytest.approx(0.9, abs=0.05)
+    assert kind == 1
+
+
+def test_a_net_without_boxes_has_none_to_give(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["model", "wrap", str(smp(tmp_path / "net.onnx")), "--name", "own", "--models", str(tmp_path), "--boxes"]
+    assert main(words) == 2
+    assert "--boxes: the file gives no boxes" in capsys.readouterr().err
 
 
 def test_the_prototypes_shape_the_box(tmp_path: Path) -> None:

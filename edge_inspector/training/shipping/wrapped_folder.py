@@ -38,12 +38,15 @@ class Limits(NamedTuple):
 
 
 def write_wrapped(
-    foreign: Foreign, card: Card, target: Path, *, limits: Limits, pictures: Path | None
+    foreign: Foreign, card: Card, target: Path, *, limits: Limits, pictures: Path | None, boxes: bool = False
 ) -> Iterator[str]:
-    """Write the folder `target` in one step. Yields what was found. Raises ConfigError."""
+    """Write the folder `target` in one step. Yields what was found. Raises ConfigError.
+
+    With `boxes` the model of a detector gives them, too.
+    """
     images = _calibration(pictures, foreign) if pictures else []
     try:
-        model, stride = wrap(foreign)
+        model, stride = wrap(foreign, boxes=boxes)
     except DAMAGED as error:
         raise ConfigError([Fault("FILE", f"cannot be wrapped: {' '.join(str(error).split())[:200]}")]) from error
     target.parent.mkdir(parents=True, exist_ok=True)
