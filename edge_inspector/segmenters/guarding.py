@@ -25,9 +25,10 @@ _MOVES: Final = frozenset(
     {"Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Concat", "Slice", "Expand", "Pad"}
     | {"Gather", "Resize", "Split", "Tile"}
 )
-# OpenVINO's answer to NaN is a number here (Clip and Relu give 0), and that of others may become one.
+# A cast to whole numbers makes one of NaN, and so does OpenVINO in the others (Clip and Relu give 0).
 _SWALLOWS: Final = frozenset(
     {
+        "Cast",
         "Clip",
         "Max",
         "Min",
@@ -40,9 +41,7 @@ _SWALLOWS: Final = frozenset(
         "QuantizeLinear",
     }
 )
-_PASSES: Final = (
-    _SWALLOWS | _MOVES | {"Cast", "CastLike", "Mul", "Div", "Add", "Sub", "Where", "Round", "Floor", "Ceil"}
-)
+_PASSES: Final = _SWALLOWS | _MOVES | {"CastLike", "Mul", "Div", "Add", "Sub", "Where", "Round", "Floor", "Ceil"}
 
 
 class _Made(NamedTuple):
@@ -61,7 +60,9 @@ def with_guard(content: bytes) -> bytes:
     whole = [*fields(memoryview(content))]
     graphs = [value for number, value, _ in whole if number == _GRAPH and isinstance(value, memoryview)]
     opset = max((_opset(value) for number, value, _ in whole if number == _OPSET), default=0)
-    if len(graphs) != 1 or opset < _NEEDS:
+    if len(graphs) != 1:
+        raise ValueError("it has more than one graph")
+    if opset < _NEEDS:
         raise ValueError(f"its operators are of version {opset}, and a guard needs {_NEEDS}")
     edited = _message(_GRAPH, _guarded(graphs[0], read_onnx(content).outputs[:1], opset, _free_name(content)))
     return b"".join(edited if number == _GRAPH else bytes(piece) for number, _, piece in whole)

@@ -9,6 +9,7 @@ raw.onnx          (N, 3, 32, 48) float -> (N, 1, 32, 48) float, as nets are expo
 zero-one.onnx     (N, 32, 48, 1) -> (N, 1, 16, 24): 1 where 255 - grey is more than 128, wrong on purpose
 no-number.onnx    (N, 32, 48, 1) -> (N, 1, 16, 24): 255 - grey, and no number (NaN) where a pixel is 0
 clipped.onnx      the same, cut to 0..255 before the cast
+whole.onnx        the same, made whole numbers before they are made bytes
 doubled.onnx      (N, 32, 48, 1) -> (N, 1, 16, 24): twice 255 - grey, which wraps, in operators of version 11
 guarded.onnx      no-number.onnx with the guard of `edge-inspector model guard`: 255 everywhere for such a picture
 never.onnx        (N, 32, 48, 1) -> (N, 1, 16, 24): 0 / 0, which is no number, everywhere
@@ -153,6 +154,8 @@ if __name__ == "__main__":
     divided[-1].output[0] = "product"
     bounds = {"low": np.array(0, np.float32), "high": np.array(255, np.float32)}
     cut = [*divided, helper.make_node("Clip", ["product", "low", "high"], ["finished"])]
+    whole = [*divided, helper.make_node("Cast", ["product"], ["finished"], to=TensorProto.INT32)]
+    make("whole", [[-1.0]], [255.0], "batch", TensorProto.UINT8, whole)
     make("clipped", [[-1.0]], [255.0], "batch", TensorProto.UINT8, cut, bounds)
     own = [helper.make_node("Div", ["means", "means"], ["finished"])]
     make("never", [[0.0]], [0.0], "batch", TensorProto.UINT8, own)

@@ -415,7 +415,7 @@ def test_what_is_no_number_makes_the_whole_mask_certain(kind: Any, tmp_path: Pat
     broken[6:8, 8:10] = 0  # one pixel of the mask
     whole = (255 - image.reshape(16, 2, 24, 2).mean((1, 3))).astype(np.uint8)
 
-    for asset in ("no-number", "clipped"):
+    for asset in ("no-number", "clipped", "whole"):
         bare = opened(kind, tmp_path, asset)
         assert (bare.segment([broken])[0] == 255).all()
         np.testing.assert_allclose(bare.segment([image])[0][0], whole, atol=1)
