@@ -49,6 +49,21 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
+def test_what_was_refused_is_read_again_when_it_was_corrected(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs_training()
+    monkeypatch.chdir(tmp_path)
+    (pictures / "good").rename(tmp_path / "kept")
+    words = ["model", "quick", str(pictures), "--name", "mine", "--models", "models"]
+    for _ in range(2):
+        assert main(words) == 2
+        told = capsys.readouterr()
+        assert "every picture of 'train' is defective" in told.err
+        assert "is there already" not in told.out
+    assert not (tmp_path / "runs" / "mine" / "data").exists()
+
+
 def test_two_commands_lead_from_pictures_to_verdicts(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
