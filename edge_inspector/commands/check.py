@@ -26,7 +26,7 @@ from edge_inspector.forwarding.bucket import probe as probe_bucket
 from edge_inspector.forwarding.postgres import probe
 from edge_inspector.host_name import is_address
 from edge_inspector.inspection.line_figures import Grade
-from edge_inspector.inspection.mask_watch import MaskWatch, invalid, out_of_reach, remarks
+from edge_inspector.inspection.mask_watch import MaskWatch, advice, invalid, out_of_reach, remarks
 from edge_inspector.inspection.picture_guard import guard_path, read_guard
 from edge_inspector.records import Frame, Identity, ModelInfo
 from edge_inspector.runtime.machine import resident_mb
@@ -192,7 +192,8 @@ def _models(station: Station) -> Iterator[CheckLine]:
     for name in station.models.infos:
         yield _row("model", name, partial(_judging_model, station, name, needed))
         info = station.models.infos[name]
-        yield from (CheckLine("model", name, what, Grade.WARN) for what in (*remarks(info), *_obliging(info)))
+        said = filter(None, (*remarks(info), advice(info), *_obliging(info)))
+        yield from (CheckLine("model", name, what, Grade.WARN) for what in said)
     first, *others = station.models.infos
     if others:
         budget, together = station.file.segmenter.preload_mb, sum(needed.get(name, 0.0) for name in others)

@@ -71,6 +71,16 @@ def remarks(model: ModelInfo) -> list[str]:
     return [each for each in (model.doubt, seen) if each]
 
 
+def advice(model: ModelInfo) -> str:
+    """What to do about a model that is not believed yet, although its file shows no fault. "" if it is."""
+    if model.blind or model.proven or max(model.values, default=255) > FEW:
+        return ""
+    return (
+        "no part is inspected until it has found something: score it with `edge-inspector model evaluate` on parts "
+        "that are known to be bad, or put one through the line"
+    )
+
+
 def invalid(model: ModelInfo) -> str:
     """Why no mask of the model can be used. "" if nothing indicates that."""
     return f"in test pictures its masks are {_INVALID}" if model.values == {255} else ""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edge_inspector.inspection.mask_watch import MaskWatch, out_of_reach, remarks, told_of
+from edge_inspector.inspection.mask_watch import MaskWatch, advice, out_of_reach, remarks, told_of
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.records import ModelInfo
 
@@ -100,6 +100,12 @@ def test_a_net_that_never_said_anything_is_not_believed() -> None:
     for believed in (model(0, 200), model(), replace(model(0), proven=True)):
         assert watched(believed, 0).distrust([criteria()]) == ""
     assert watched(replace(model(0, blind="ArgMax"), proven=True)).distrust([criteria()]) == "ArgMax"
+
+
+def test_what_to_do_about_a_net_that_is_not_believed_yet() -> None:
+    assert advice(model(0)).startswith("no part is inspected until it has found something: score it")
+    for other in (model(), model(11), model(0, blind="ArgMax"), replace(model(0), proven=True)):
+        assert advice(other) == ""
 
 
 def test_remarks_on_a_loaded_model() -> None:

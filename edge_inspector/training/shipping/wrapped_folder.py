@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
-from edge_inspector.inspection.mask_watch import remarks
+from edge_inspector.inspection.mask_watch import advice, remarks
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.segmenters.tiling import place
 from edge_inspector.training.data.folder import Image
@@ -78,7 +78,7 @@ def _tried(folder: Path) -> Iterator[str]:
     except EdgeInspectorError as error:
         raise ConfigError([Fault("FILE", f"does not run: {str(error)[:300]}")]) from error
     yield f"runs: mask {' x '.join(map(str, mask.shape))}, {interleaved_ms([predict], blank(manifest), 5)[0]:.1f} ms"
-    for doubt in filter(None, (info.blind, *remarks(info))):
+    for doubt in filter(None, (info.blind, *remarks(info), advice(info))):
         yield f"WARN: {doubt}"
 
 
