@@ -106,8 +106,8 @@ def test_a_region_to_ignore_is_no_class_in_any_format(tmp_path: Path) -> None:
         (yolo_seg, "labels/train/A.txt", "has regions and no picture of its name"),
         (images_and_masks, "masks/a_seg.png", "1 masks belong to no picture"),
         (masks_beside, "c_mask.png", "1 masks belong to no picture"),
-        (good_and_bad, "scratch/c.png", "has 1 pictures and is neither good nor bad"),
-        (good_and_bad, "c.png", "has 1 pictures and is neither good nor bad"),
+        (good_and_bad, "scratch/c.png", "has 1 pictures that are in neither good nor bad"),
+        (good_and_bad, "c.png", "has 1 pictures that are in neither good nor bad"),
     ],
 )
 def test_what_would_be_lost_is_refused(tmp_path: Path, make: Callable[[Path], None], lost: str, message: str) -> None:

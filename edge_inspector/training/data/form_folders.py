@@ -96,7 +96,9 @@ def _refuse_others(source: Path, kinds: list[Path]) -> None:
             continue
         pictures = pictures_in(source) if place == source else _below(place)
         if pictures:
-            what = f"has {len(pictures)} pictures and is neither good nor bad: move it into the folder bad, or away"
+            what = (
+                f"has {len(pictures)} pictures that are in neither good nor bad: move them into one of these, or away"
+            )
             raise ConfigError([Fault(str(place), what)])
 
 
