@@ -18,6 +18,7 @@ from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.segmenters.form import BOXES
 from edge_inspector.training.learning.guard import add_guard, opset_of
 from edge_inspector.training.shipping.foreign import COMPARES, FLOATS, Foreign, computing
+from edge_inspector.training.shipping.pruning import pruned
 
 _MOST: Final = 32
 """Boxes that are painted in a picture: the surest. More than a part has defects."""
@@ -88,7 +89,7 @@ def wrap(foreign: Foreign, *, boxes: bool = False) -> tuple[ModelProto, int]:
         most = min(_MOST, _box_count(foreign))
         graph.output.append(helper.make_tensor_value_info(surest, TensorProto.FLOAT, [batch, most, 6]))
     del graph.value_info[:]
-    model = _pruned(model)
+    model = pruned(model)
     add_guard(model)
     onnx.checker.check_model(model)
     return model, stride
@@ -341,28 +342,3 @@ def _masks(writer: Writer, shares: str, foreign: Foreign) -> str:
     flat = writer("Reshape", prototypes, writer.constant([0, deep, height * width], np.int64))
     product = writer("Sigmoid", writer("MatMul", shares, flat))
     return writer("Reshape", product, writer.constant([0, 0, height, width], np.int64))
-
-
-def _pruned(model: ModelProto) -> ModelProto:
-    """Without operations and weights that nothing reads, as those of the file's further outputs."""
-    made = {name: node for node in model.graph.node for name in node.output}
-    wanted: set[str] = set()
-    ahead: list[str] = [each.name for each in model.graph.output]
-    while ahead:
-        node = made.get(ahead.pop())
-        if node is not None and node.output[0] not in wanted:
-            wanted.add(node.output[0])
-            ahead += [*node.input, *_outer(node)]
-    kept = [node for node in model.graph.node if node.output and node.output[0] in wanted]
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    read = {name for node in kept for name in (*node.input, *_outer(node))}
-    weights = [each for each in model.graph.initializer if each.name in read]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(weights)
-    return model
-
-
-def _outer(node: Any) -> Sequence[str]:
-    """What the graphs inside a node read from outside."""
-    return [name for each in node.attribute for inner in each.g.node for name in inner.input]
