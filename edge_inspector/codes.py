@@ -201,7 +201,10 @@ class ErrorCode(_Code):
     MASKS_SILENT = (
         302,
         "The model may not be able to find defects. Its masks have only few different values.",
-        "Run `edge-inspector model evaluate` on parts that are known to be bad.",
+        (
+            "Run `edge-inspector model evaluate` on parts that are known to be bad. "
+            "Unless it has found some, parts are not inspected."
+        ),
     )
     MODEL_NOT_LOADED = (
         303,

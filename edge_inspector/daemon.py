@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from edge_inspector import __version__, metrics
 from edge_inspector.codes import ErrorCode, StationState
 from edge_inspector.errors import ConfigError
-from edge_inspector.inspection.mask_watch import remarks
+from edge_inspector.inspection.mask_watch import advice, remarks
 from edge_inspector.pipeline import Pipeline, build
 from edge_inspector.records import ArchiveItem, Choice
 from edge_inspector.runtime.conditions import Conditions
@@ -117,7 +117,7 @@ class Daemon:
         with opening_on(realtime.model_cores):
             _patiently(partial(station.models.preload, station.file.segmenter.preload_mb), self._stop)
         for info in station.models.infos.values():
-            for what in filter(None, (info.blind, *remarks(info))):
+            for what in filter(None, (info.blind, *remarks(info), advice(info))):
                 log.warning("model %s: %s", info.label, what)
         for what in station.untrusted:
             self._conditions.set(ErrorCode.UNTRUSTED, "files", what)

@@ -646,7 +646,8 @@ class ModelInfo:
     `fell_back`: a better provider, installed or listed, did not start. `runtime` is the runtime with its version.
     `before` is a first stage that filters out clear frames before this model. `blind` says why its masks can never mean
     "defective". `doubt` says what its numbers may hide. Both are empty if nothing indicates it. `values` are the values
-    in the masks of test pictures full of edges, lines and blobs. It is empty if no such pictures were tried.
+    in the masks of test pictures full of edges, lines and blobs. It is empty if no such pictures were tried. `proven`:
+    by a score in its manifest, of this precision, it found defective parts. `licences` are what manifest and files say.
     """
 
     name: str
@@ -667,6 +668,8 @@ class ModelInfo:
     blind: str = ""
     doubt: str = ""
     values: frozenset[int] = frozenset()
+    proven: bool = False
+    licences: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

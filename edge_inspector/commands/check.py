@@ -26,7 +26,7 @@ from edge_inspector.forwarding.bucket import probe as probe_bucket
 from edge_inspector.forwarding.postgres import probe
 from edge_inspector.host_name import is_address
 from edge_inspector.inspection.line_figures import Grade
-from edge_inspector.inspection.mask_watch import MaskWatch, out_of_reach, remarks
+from edge_inspector.inspection.mask_watch import MaskWatch, advice, invalid, out_of_reach, remarks
 from edge_inspector.inspection.picture_guard import guard_path, read_guard
 from edge_inspector.records import Frame, Identity, ModelInfo
 from edge_inspector.runtime.machine import resident_mb
@@ -191,7 +191,9 @@ def _models(station: Station) -> Iterator[CheckLine]:
     needed: dict[str, float] = {}
     for name in station.models.infos:
         yield _row("model", name, partial(_judging_model, station, name, needed))
-        yield from (CheckLine("model", name, what, Grade.WARN) for what in remarks(station.models.infos[name]))
+        info = station.models.infos[name]
+        said = filter(None, (*remarks(info), advice(info), *_obliging(info)))
+        yield from (CheckLine("model", name, what, Grade.WARN) for what in said)
     first, *others = station.models.infos
     if others:
         budget, together = station.file.segmenter.preload_mb, sum(needed.get(name, 0.0) for name in others)
@@ -201,6 +203,13 @@ def _models(station: Station) -> Iterator[CheckLine]:
         else:
             what += ": at a change to a model that is not open its parts are not inspected until it is (changing)"
             yield CheckLine("model", "memory", what, Grade.WARN)
+
+
+def _obliging(info: ModelInfo) -> Iterator[str]:
+    """Licences that oblige whoever passes the model on, or lets others use it over a network."""
+    for licence in info.licences:
+        if "GPL" in licence.upper():
+            yield f"its licence is {licence[:200]}: find out what that obliges you to"
 
 
 def _judging_model(station: Station, name: str, needed: dict[str, float]) -> str:
@@ -213,6 +222,8 @@ def _judging_model(station: Station, name: str, needed: dict[str, float]) -> str
     info = station.models.infos[name]
     # Before the first mask, `remarks` has a complaint only if the model's own file shows that it can find nothing.
     judged = [criteria for criteria in station.recipes.values() if criteria.recipe.model == name]
+    if unusable := invalid(info):
+        raise ConfigError([Fault(name, unusable)])
     complaint = MaskWatch(info).complaint(judged)
     if complaint:
         raise ConfigError([Fault(name, f"no part can be found defective: {complaint}")])

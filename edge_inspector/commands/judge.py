@@ -20,7 +20,7 @@ from edge_inspector.drivers import load_driver
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
 from edge_inspector.inspection.decision import beyond_limits, grade_of
 from edge_inspector.inspection.defects import level
-from edge_inspector.inspection.mask_watch import remarks
+from edge_inspector.inspection.mask_watch import MaskWatch, remarks
 from edge_inspector.inspection.picture import fault_of, picture_figures
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe, read_recipe
 from edge_inspector.inspection.view import Look
@@ -117,6 +117,7 @@ class PictureJudge:
         _refuse_unknown(path, recipe, self.model)
         self.criteria = Criteria(recipe, _limits(recipe, self.model, given.mm_per_px))
         self._scale = dict.fromkeys(recipe.views, given.mm_per_px)
+        self._watch = MaskWatch(self.model)
 
     def __call__(self, name: str, path: Path, out: Path | None) -> JudgedPicture:
         """Judge one file. With `out`, write it with its defects outlined."""
@@ -130,8 +131,10 @@ class PictureJudge:
         grades = self.criteria.recipe.grades
         beyond = beyond_limits(list(defects), limits)
         rejected = beyond or not grade_of(defects, grades)
-        if failure is not Reason.NONE and not rejected:
-            return JudgedPicture(name=name, decision=Decision.NOT_INSPECTED, why=str(failure), defects=defects)
+        self._watch.see(int(found.mask.max(initial=0)))
+        why = failure.meaning if failure is not Reason.NONE else self._watch.distrust([self.criteria])
+        if why and not rejected:
+            return JudgedPicture(name=name, decision=Decision.NOT_INSPECTED, why=why, defects=defects)
         if rejected:
             why = _deciding(defects, limits) if beyond else "it fits no grade of the recipe"
             return JudgedPicture(name=name, decision=Decision.REJECT, why=why, defects=defects)

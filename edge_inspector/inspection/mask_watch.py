@@ -16,6 +16,7 @@ FEW = 10
 """Masks with values up to this only, of 255, hold class numbers or zeros and ones instead of probabilities."""
 
 _PATIENCE = 20
+_INVALID = "255 everywhere, in every class: its numbers are invalid (NaN), and no part can be inspected"
 
 
 class MaskWatch:
@@ -28,6 +29,7 @@ class MaskWatch:
     def __init__(self, model: ModelInfo) -> None:
         self._loudest = max(model.values, default=255)
         self._blind = model.blind
+        self._proven = model.proven
         self._masks = 0
 
     def see(self, largest: int) -> None:
@@ -36,11 +38,8 @@ class MaskWatch:
         self._masks += 1
 
     def complaint(self, in_use: Collection[Criteria]) -> str:
-        """Why no part can be found defective. "" if nothing indicates that."""
-        if self._loudest > FEW:  # as with nearly every mask of a good model
-            return ""
-        counts = min((level(limit) for each in in_use for limit in each.limits.values()), default=0.0)
-        if self._loudest >= counts:
+        """Why no part can be found defective. "" if nothing indicates that, or too few masks were seen to say so."""
+        if not self._quiet(in_use):
             return ""
         if self._blind:
             return self._blind
@@ -48,12 +47,43 @@ class MaskWatch:
             return ""
         return f"no value above {self._loudest} of 255 in {self._masks} masks: {_meaning(self._loudest)}"
 
+    def distrust(self, in_use: Collection[Criteria]) -> str:
+        """Why a mask without defects proves nothing, so that no part may be accepted. "" if it does.
+
+        It takes no patience: no mask, and no picture full of edges, has shown yet that the model can say something. One
+        that found known defects is believed, unless its file shows that it cannot.
+        """
+        if not self._quiet(in_use) or (self._proven and not self._blind):
+            return ""
+        return self.complaint(in_use) or f"no value above {self._loudest} of 255 up to now: {_meaning(self._loudest)}"
+
+    def _quiet(self, in_use: Collection[Criteria]) -> bool:
+        if self._loudest > FEW:  # as with nearly every mask of a good model
+            return False
+        counts = min((level(limit) for each in in_use for limit in each.limits.values()), default=0.0)
+        return self._loudest < counts
+
 
 def remarks(model: ModelInfo) -> list[str]:
     """Doubts about a loaded model before it has seen a part, for a person to check. `blind` is not among them."""
-    what = "" if model.blind or not model.values else told_of(model.values)
+    what = "" if model.blind or not model.values else _INVALID if model.values == {255} else told_of(model.values)
     seen = f"in pictures full of edges, lines and blobs: {what}" if what else ""
     return [each for each in (model.doubt, seen) if each]
+
+
+def advice(model: ModelInfo) -> str:
+    """What to do about a model that is not believed yet, although its file shows no fault. "" if it is."""
+    if model.blind or model.proven or max(model.values, default=255) > FEW:
+        return ""
+    return (
+        "no part is inspected until it has found something: score it with `edge-inspector model evaluate` on parts "
+        "that are known to be bad, or put one through the line"
+    )
+
+
+def invalid(model: ModelInfo) -> str:
+    """Why no mask of the model can be used. "" if nothing indicates that."""
+    return f"in test pictures its masks are {_INVALID}" if model.values == {255} else ""
 
 
 def told_of(values: Collection[int]) -> str:

@@ -2,6 +2,8 @@
 
 A cast from float to a byte turns an invalid number (NaN) into 0 on every runtime, and 0 means "good". Values beyond 255
 wrap: 256 becomes 0 as well.
+
+Only the first output counts. Stations read no other.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ def _sources(onnx: OnnxFile) -> set[str]:
     """The operations that compute the values of the masks. Later ones only move these values."""
     made = {name: node for node in onnx.nodes for name in node.outputs}
     found: set[str] = set()
-    ahead, seen = list(onnx.outputs), set(onnx.outputs)
+    ahead, seen = list(onnx.outputs[:1]), set(onnx.outputs[:1])
     while ahead:
         node = made.get(ahead.pop())
         if node is None or node.op == "Constant":
@@ -73,7 +75,7 @@ def _reached(onnx: OnnxFile) -> set[str]:
     """The operations from the last ones of the net itself to the masks, inclusive."""
     made = {name: node for node in onnx.nodes for name in node.outputs}
     found: set[str] = set()
-    ahead, seen = list(onnx.outputs), set(onnx.outputs)
+    ahead, seen = list(onnx.outputs[:1]), set(onnx.outputs[:1])
     while ahead:
         node = made.get(ahead.pop())
         if node is None:

@@ -181,7 +181,7 @@ def _checked(
             what = f"runs files.{kind}, and {first} runs files.{kinds[first]}: all must run the same"
             raise ConfigError([Fault(f"segmenter.settings.servers {address}", what)])
     kind = kinds[first] or chosen.precision
-    loaded = load_file(folder, manifest, kind, "kserve")
+    loaded = load_file(folder, manifest, kind, "kserve", runs_here=False)
     proven = bool(answers[first].sha256)
     expected = answers[first].masks if proven else _local_masks(folder, manifest, chosen, pictures)
     for address, answer in answers.items():

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge_inspector.errors import ConfigError, Fault
-from edge_inspector.segmenters.onnx_file import keeps_weights_elsewhere
+from edge_inspector.segmenters.onnx_file import keeps_weights_elsewhere, metadata_of
 from edge_inspector.settings import Table, checked
 from edge_inspector.toml_file import read_toml
 from edge_inspector.wording import did_you_mean
@@ -159,6 +159,15 @@ def read_manifest(model_dir: Path) -> Manifest:
             raise ConfigError([Fault(str(path), f"there is no such file. {_others(model_dir)}")]) from None
         raise
     return checked(Manifest, table, str(path), {"folder": model_dir})
+
+
+def licences(model_dir: Path, manifest: Manifest) -> tuple[str, ...]:
+    """The licences that the manifest and its files state, each once."""
+    said = {manifest.licence: None}
+    for file in manifest.files.values():
+        found = metadata_of(_content(model_dir / file.path))
+        said |= dict.fromkeys(filter(None, (found.get("license"), found.get("licence"))))
+    return tuple(said)
 
 
 def _content(path: Path) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -18,7 +18,7 @@ from edge_inspector.drivers import DriverSettings, Due, Segmenter
 from edge_inspector.errors import ConfigError, Fault, InferenceError
 from edge_inspector.records import Image, ModelInfo
 from edge_inspector.segmenters.engine import Engine, Running
-from edge_inspector.segmenters.manifest import FileKind, Manifest, Precision, read_manifest
+from edge_inspector.segmenters.manifest import FileKind, Manifest, Precision, licences, read_manifest
 from edge_inspector.segmenters.probing import probe_pictures
 from edge_inspector.segmenters.spread import Spread
 from edge_inspector.segmenters.tiling import Tile, plan_tiles
@@ -111,6 +111,7 @@ class FolderSegmenter(Segmenter):
             runtime=engine.runtime,
             blind=engine.ending.blind,
             doubt=engine.ending.doubt,
+            licences=licences(self._model_dir, manifest),
         )
         running = Running(engine, info, max_batch=max_batch, workers=workers, fill=manifest.input.fill)
         self._warm(running, self._model_dir / manifest.files[engine.kind].path)
@@ -188,7 +189,13 @@ def _info(manifest: Manifest, kind: str, provider: str, precision: str) -> Model
         precision=precision,
         provider=provider,
         limits={name: (limit.min_confidence, limit.min_area_px) for name, limit in manifest.limits.items()},
+        proven=any(score.get("precision") == precision and _found_some(score) for score in manifest.scores),
     )
+
+
+def _found_some(score: Mapping[str, Any]) -> bool:
+    recall = score.get("part_recall")
+    return isinstance(recall, float | int) and recall > 0
 
 
 def _cores() -> int:

@@ -22,7 +22,7 @@ _INSIDE: Final[dict[str, dict[int, str]]] = {
 }
 _GRAPH, _NODE, _INPUT, _OUTPUT, _TENSOR_NAME = 7, 1, 11, 12, 8
 _NODE_INPUT, _NODE_OUTPUT, _OP_TYPE, _VALUE_NAME = 1, 2, 4, 1
-_EXTERNAL_DATA = 13
+_EXTERNAL_DATA, _METADATA = 13, 14
 # The engine that a GPU's compiler has left lies in a separate file, too.
 _COMPILED: Final = "EPContext"
 
@@ -64,7 +64,7 @@ def read_onnx(content: bytes) -> OnnxFile:
             operations.add(node.op)
             if main:
                 nodes.append(node)
-        for number, value in _fields(message):
+        for number, value, _ in fields(message):
             left -= 1
             if left < 0:
                 raise ValueError(f"it has more than {_MOST_FIELDS} fields")
@@ -85,6 +85,16 @@ def read_onnx(content: bytes) -> OnnxFile:
     )
 
 
+def metadata_of(content: bytes) -> dict[str, str]:
+    """What the tool that made the file wrote beside the graph, by lower-case names. Empty if it is no ONNX file."""
+    try:
+        entries = [value for number, value, _ in fields(memoryview(content)) if number == _METADATA]
+        pairs = [(_texts(each, 1), _texts(each, 2)) for each in entries if isinstance(each, memoryview)]
+    except ValueError:
+        return {}
+    return {"".join(key[-1:]).casefold(): "".join(value[-1:]) for key, value in pairs}
+
+
 def keeps_weights_elsewhere(content: bytes) -> bool:
     """Whether a runtime with these bytes would read on in another file, which no hash covers."""
     try:
@@ -102,22 +112,23 @@ def _node(message: memoryview) -> Node:
 def _texts(message: memoryview, wanted: int) -> list[str]:
     return [
         bytes(value).decode("utf-8", "replace")
-        for number, value in _fields(message)
+        for number, value, _ in fields(message)
         if number == wanted and isinstance(value, memoryview)
     ]
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of every field of a protobuf message. Raises ValueError if it is none."""
+def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview, memoryview]]:
+    """Number, value and all bytes of every field of a protobuf message. Raises ValueError if it is none."""
     at, end = 0, len(message)
     while at < end:
+        first = at
         key, at = _varint(message, at)
         number, wire = (key & 0xFFFF_FFFF) >> 3, key & 7  # parsers keep 32 bits of it, too
         if not number:
             raise ValueError("it has a field without a number")
         if wire == 0:
             value, at = _varint(message, at)
-            yield number, value
+            yield number, value, message[first:at]
             continue
         if wire == 2:
             length, at = _varint(message, at)
@@ -127,7 +138,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             raise ValueError(f"it has {key & 0xFF:#04x} where a field begins")
         if length > end - at:
             raise ValueError("it ends within a field")
-        yield number, message[at : at + length]
+        yield number, message[at : at + length], message[first : at + length]
         at += length
 
 

@@ -219,7 +219,7 @@ def _start(runtime: Any, model_dir: Path, manifest: Manifest, *, provider: Provi
         if provider == "tensorrt":
             chosen.append(_RUNTIME_NAMES["cuda"])  # for the operators that TensorRT does not support
         # TensorRT finds its cached engines by the path. With bytes it may build them again at each start.
-        given = str(file.path) if provider == "tensorrt" else file.content
+        given = str(file.path) if provider == "tensorrt" and not file.mended else file.content
         session = runtime.InferenceSession(given, _session_options(runtime, wanted), providers=chosen)
         if provider == "tensorrt":
             load_file(model_dir, manifest, kind, provider)  # checks that nobody has exchanged it meanwhile
@@ -235,6 +235,7 @@ def _start(runtime: Any, model_dir: Path, manifest: Manifest, *, provider: Provi
         raise ConfigError([Fault(str(file.path), f"does not load on {provider}: {error}")]) from error
     inputs, outputs = _ports(session.get_inputs()), _ports(session.get_outputs())
     refuse_another_form(file.path, manifest, inputs=inputs, outputs=outputs, byte="tensor(uint8)")
+    file.refuse_unguarded()
     # Without a cache TensorRT would build its engine again for each lane, for minutes.
     if provider == "cpu" or (provider == "tensorrt" and wanted.engine_cache is None):
         return OnnxEngine(runtime, session, provider=provider, kind=kind, ending=file.ending)

@@ -42,6 +42,7 @@ class OpenVinoSegmenter(FolderSegmenter):
             refuse_another_form(
                 loaded.path, manifest, inputs=_ports(graph.inputs), outputs=_ports(graph.outputs), byte="u8"
             )
+            loaded.refuse_unguarded()
             size = manifest.input
             most = self._settings.max_batch or 1
             single = _sizes(graph.inputs[0])[0] == 1
@@ -90,7 +91,7 @@ class OpenVinoEngine(Engine):
                 # alive.
                 batch = batch.copy()
             request.set_input_tensor(tensor(batch, shared_memory=True))
-            request.set_output_tensor(tensor(results[:count], shared_memory=True))
+            request.set_output_tensor(0, tensor(results[:count], shared_memory=True))
             request.infer()
 
         return run

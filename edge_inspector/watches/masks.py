@@ -1,14 +1,16 @@
 """Watches the masks on their way to the judge.
 
-It raises an alarm if no part could be found defective, however bad the part is.
+It raises an alarm if no part could be found defective, however bad the part is. If the model is the cause, no part
+counts as inspected: a mask that cannot say "defective" does not prove that a part is good.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from edge_inspector.codes import ErrorCode
+from edge_inspector.codes import ErrorCode, Reason
 from edge_inspector.inspection.mask_watch import MaskWatch, out_of_reach
 from edge_inspector.inspection.recipe import Criteria
 from edge_inspector.inspection.view import Look
@@ -37,7 +39,7 @@ class MaskAlarm:
         inference_ns: int,
         figures: ViewFigures,
     ) -> View:
-        """Make the view and watch the mask, or that of each model."""
+        """Make the view and watch the mask, or that of each model. A model that cannot be believed has no view."""
         view = self._look(frame, mask, begun_ns=begun_ns, inference_ns=inference_ns, figures=figures)
         by_model = mask if isinstance(mask, Mapping) else {"": mask}
         with self._lock:
@@ -45,15 +47,18 @@ class MaskAlarm:
             if [*map(id, in_use)] != [*map(id, self._in_use)]:  # to compare recipes takes longer
                 self._in_use = tuple(in_use)
                 self._forget({each.recipe.id for each in in_use}, {each.recipe.model for each in in_use})
+            distrusted: set[int] = set()
             for name, each in by_model.items():
                 judged = [criteria for criteria in in_use if name in ("", criteria.recipe.model)]
                 if judged:
-                    self._see(name, _largest(view, each) if name == "" else int(each.max(initial=0)), judged)
+                    largest = _largest(view, each) if name == "" else int(each.max(initial=0))
+                    if self._see(name, largest, judged):
+                        distrusted |= {criteria.recipe.id for criteria in judged}
                     self._hold_limits(frame.camera, each, judged)
-        return view
+        return _failed(view, distrusted) if distrusted else view
 
-    def _see(self, name: str, largest: int, judged: Sequence[Criteria]) -> None:
-        """Watch one model. `judged` are the recipes that it looks for."""
+    def _see(self, name: str, largest: int, judged: Sequence[Criteria]) -> bool:
+        """Watch one model. Returns whether it cannot be believed. `judged` are the recipes that it looks for."""
         watch = self._watches.get(name)
         if watch is None:
             watch = self._watches[name] = MaskWatch(self._look.info(judged[0]))
@@ -64,6 +69,7 @@ class MaskAlarm:
         elif told and not complaint:
             self._conditions.clear(ErrorCode.MASKS_SILENT, name or "model")
         self._told[name] = complaint
+        return bool(watch.distrust(judged))
 
     def _hold_limits(self, camera: str, mask: Image, judged: Sequence[Criteria]) -> None:
         """Check areas and limits once for each picture size. The size is not known before a picture arrives."""
@@ -97,6 +103,12 @@ class MaskAlarm:
             self._sizes.remove(size)
             for code in (ErrorCode.BAD_PICTURES, ErrorCode.MASKS_SILENT):
                 self._conditions.clear(code, _subject(*size))
+
+
+def _failed(view: View, recipes: set[int]) -> View:
+    """The view as a failure for those recipes, with the defects that it has all the same."""
+    failure = Reason.INFERENCE_FAILED if view.recipe_id in recipes and view.failure is Reason.NONE else view.failure
+    return replace(view, failure=failure, others=tuple(_failed(each, recipes) for each in view.others))
 
 
 def _largest(view: View, mask: Image) -> int:

@@ -8,8 +8,13 @@ float-output.onnx (N, 32, 48, 1) -> (N, 1, 16, 24) as float: wrong on purpose
 raw.onnx          (N, 3, 32, 48) float -> (N, 1, 32, 48) float, as nets are exported: wrong on purpose
 zero-one.onnx     (N, 32, 48, 1) -> (N, 1, 16, 24): 1 where 255 - grey is more than 128, wrong on purpose
 no-number.onnx    (N, 32, 48, 1) -> (N, 1, 16, 24): 255 - grey, and no number (NaN) where a pixel is 0
-guarded.onnx      the same with the guard of `edge-inspector model guard`: 255 everywhere for such a picture
+clipped.onnx      the same, cut to 0..255 before the cast
+whole.onnx        the same, made whole numbers before they are made bytes
+doubled.onnx      (N, 32, 48, 1) -> (N, 1, 16, 24): twice 255 - grey, which wraps, in operators of version 11
+guarded.onnx      no-number.onnx with the guard of `edge-inspector model guard`: 255 everywhere for such a picture
+never.onnx        (N, 32, 48, 1) -> (N, 1, 16, 24): 0 / 0, which is no number, everywhere
 dark.onnx         (N, 64, 64, 1) -> (N, 1, 64, 64): 255 - grey of each single pixel
+dark-or-not.onnx  (N, 64, 64, 1) -> (N, 1, 64, 64): 1 where that is more than 128, wrong on purpose
 endless.onnx      (N, 32, 48, 1) -> (N, 1, 16, 24): 255 - grey after a loop of 2 ** 62 rounds
 """
 
@@ -31,6 +36,7 @@ def make(
     output: int,
     between: list[NodeProto] | None = None,
     constants: dict[str, np.ndarray] | None = None,
+    opset: int = 17,
 ) -> None:
     """Write one model: masks = weights x channels + offsets, averaged over 2 x 2 pixels.
 
@@ -57,7 +63,7 @@ def make(
             *(numpy_helper.from_array(value, each) for each, value in (constants or {}).items()),
         ],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
     checker.check_model(model)
     save(model, Path(__file__).parent / f"{name}.onnx")
 
@@ -82,24 +88,28 @@ def make_guarded() -> None:
     save(model, Path(__file__).parent / "guarded.onnx")
 
 
-def make_dark() -> None:
-    """What is dark is a defect, pixel by pixel."""
+def make_dark(name: str = "dark", *between: NodeProto) -> None:
+    """What is dark is a defect, pixel by pixel. `between` makes `finished` of what was `turned`."""
     nodes = [
         helper.make_node("Cast", ["image"], ["whole"], to=TensorProto.INT32),
         helper.make_node("Sub", ["most", "whole"], ["inverse"]),
         helper.make_node("Transpose", ["inverse"], ["turned"], perm=[0, 3, 1, 2]),
-        helper.make_node("Cast", ["turned"], ["masks"], to=TensorProto.UINT8),
+        *between,
+        helper.make_node("Cast", ["finished" if between else "turned"], ["masks"], to=TensorProto.UINT8),
     ]
     graph = helper.make_graph(
         nodes,
-        "dark",
+        name,
         [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 64, 64, 1])],
         [helper.make_tensor_value_info("masks", TensorProto.UINT8, ["batch", 1, 64, 64])],
-        [numpy_helper.from_array(np.array(255, np.int32), "most")],
+        [
+            numpy_helper.from_array(np.array(255, np.int32), "most"),
+            *([numpy_helper.from_array(np.array(128, np.int32), "half")] if between else []),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     checker.check_model(model)
-    save(model, Path(__file__).parent / "dark.onnx")
+    save(model, Path(__file__).parent / f"{name}.onnx")
 
 
 def rounds() -> NodeProto:
@@ -128,6 +138,7 @@ if __name__ == "__main__":
     make("float-output", [[-1.0]], [255.0], "batch", TensorProto.FLOAT)
     make_raw()
     make_dark()
+    make_dark("dark-or-not", helper.make_node("Greater", ["turned", "half"], ["finished"]))
     above = [
         helper.make_node("Greater", ["means", "half"], ["finished"]),
     ]
@@ -140,5 +151,14 @@ if __name__ == "__main__":
     ]
     make("no-number", [[-1.0]], [255.0], "batch", TensorProto.UINT8, divided)
     make_guarded()
+    divided[-1].output[0] = "product"
+    bounds = {"low": np.array(0, np.float32), "high": np.array(255, np.float32)}
+    cut = [*divided, helper.make_node("Clip", ["product", "low", "high"], ["finished"])]
+    whole = [*divided, helper.make_node("Cast", ["product"], ["finished"], to=TensorProto.INT32)]
+    make("whole", [[-1.0]], [255.0], "batch", TensorProto.UINT8, whole)
+    make("clipped", [[-1.0]], [255.0], "batch", TensorProto.UINT8, cut, bounds)
+    own = [helper.make_node("Div", ["means", "means"], ["finished"])]
+    make("never", [[0.0]], [0.0], "batch", TensorProto.UINT8, own)
+    make("doubled", [[-2.0]], [510.0], "batch", TensorProto.UINT8, opset=11)
     endless = {"rounds": np.array(2**62, np.int64), "yes": np.array(True)}  # noqa: FBT003 -- a tensor
     make("endless", [[-1.0]], [255.0], "batch", TensorProto.UINT8, [rounds()], endless)

@@ -19,7 +19,7 @@ import pytest
 from edge_inspector.drivers import Segmenter, load_driver
 from edge_inspector.errors import ConfigError, InferenceError
 from edge_inspector.records import Image
-from edge_inspector.segmenters import model_file, onnx_session
+from edge_inspector.segmenters import guarding, model_file, onnx_session
 from edge_inspector.segmenters import openvino as openvino_driver
 from edge_inspector.segmenters.manifest import Fill, Manifest, read_manifest
 from edge_inspector.segmenters.onnx import OnnxSegmenter
@@ -409,20 +409,38 @@ def opened(kind: Any, folder: Path, asset: str, **settings: Any) -> Any:
 
 @pytest.mark.parametrize("kind", RUNTIMES)
 def test_what_is_no_number_makes_the_whole_mask_certain(kind: Any, tmp_path: Path) -> None:
-    """A cast makes 0 of it, which means good. Behind the guard of own exports it says what no mask says."""
+    """A cast makes 0 of it, which means good. Behind a guard it says what no mask says, whoever made the file."""
     image = picture(32, 48, 1) | 1
     broken = image.copy()
     broken[6:8, 8:10] = 0  # one pixel of the mask
     whole = (255 - image.reshape(16, 2, 24, 2).mean((1, 3))).astype(np.uint8)
 
-    bare = opened(kind, tmp_path, "no-number")
-    assert bare.segment([broken])[0][0, 3, 4] == 0
-    assert "an invalid number (NaN) becomes 0" in bare.info.doubt
-    bare.close()
+    for asset in ("no-number", "clipped", "whole"):
+        bare = opened(kind, tmp_path, asset)
+        assert (bare.segment([broken])[0] == 255).all()
+        np.testing.assert_allclose(bare.segment([image])[0][0], whole, atol=1)
+        assert "an invalid number (NaN) becomes 0" in bare.info.doubt
+        bare.close()
     guarded = opened(kind, tmp_path, "guarded")
     assert (guarded.segment([broken])[0] == 255).all()
     np.testing.assert_allclose(guarded.segment([image])[0][0], whole, atol=1)  # some divide by multiplying
     assert (guarded.info.doubt, guarded.info.blind) == ("", "")
+
+
+@pytest.mark.parametrize("kind", RUNTIMES)
+def test_values_above_255_are_cut_and_do_not_wrap(kind: Any, tmp_path: Path) -> None:
+    image = np.full((32, 48), 100, np.uint8)  # 310, which would be 54
+    image[:, 24:] = 200
+    net = opened(kind, tmp_path, "doubled")
+    assert net.segment([image])[0][0, 0, [0, 23]].tolist() == [255, 110]
+    assert "values above 255 wrap" in net.info.doubt
+
+
+@pytest.mark.parametrize("kind", RUNTIMES)
+def test_a_net_that_cannot_get_a_guard_is_refused(kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarding, "_NEEDS", 12)
+    with pytest.raises(ConfigError, match=r"wrap: .* No guard can be added: its operators are of version 11"):
+        opened(kind, tmp_path, "doubled")
 
 
 @pytest.mark.parametrize("kind", RUNTIMES)

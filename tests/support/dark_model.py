@@ -28,12 +28,12 @@ min_area_px = 100.0
 """
 
 
-def dark_model(models: Path) -> Path:
-    """A model that takes what is dark for defective: 255 less the pixel."""
+def dark_model(models: Path, asset: str = "dark") -> Path:
+    """A model that takes what is dark for defective: 255 less the pixel, or what another asset makes of it."""
     pytest.importorskip("onnxruntime", reason="the extra `cpu` is not installed")
     folder = models / "mean-1.0"
     folder.mkdir(parents=True)
-    content = (ASSETS / "dark.onnx").read_bytes()
+    content = (ASSETS / f"{asset}.onnx").read_bytes()
     (folder / "model.int8.onnx").write_bytes(content)
     files = f'[files.int8]\npath = "model.int8.onnx"\nsha256 = "{hashlib.sha256(content).hexdigest()}"\n'
     (folder / "manifest.toml").write_text(MEAN + files)

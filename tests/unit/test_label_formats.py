@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -10,6 +11,33 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.label_formats import (
+    FORMATS,
+    HEIGHT,
+    LEFT,
+    SIDE,
+    TOP,
+    WIDTH,
+    Format,
+    coco,
+    cvat,
+    cvat_colours,
+    cvat_mask,
+    good_and_bad,
+    images_and_masks,
+    label_studio,
+    labelme_circle,
+    mask,
+    masks_beside,
+    mvtec_restarting,
+    plate,
+    severstal,
+    shares,
+    table,
+    via_ellipse,
+    yolo_roboflow,
+    yolo_seg,
+)
 
 from edge_inspector.cli import main
 from edge_inspector.errors import ConfigError
@@ -18,172 +46,6 @@ from edge_inspector.training.data.form_guess import guess_form
 from edge_inspector.training.data.importers import import_labels
 from edge_inspector.training.data.label_files import Convention
 from edge_inspector.training.data.shapes import LARGEST_SIDE, patch_of_runs
-
-TOP, LEFT, SIDE = 4, 8, 16
-POINTS = [(LEFT, TOP), (LEFT + SIDE, TOP), (LEFT + SIDE, TOP + SIDE), (LEFT, TOP + SIDE)]
-HEIGHT, WIDTH = 32, 40
-
-
-def plate(path: Path, seed: int = 1) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8))
-    return path
-
-
-def mask(path: Path, value: int = 255, *, colour: tuple[int, int, int] | None = None) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plane = np.zeros((HEIGHT, WIDTH), np.uint8) if colour is None else np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    plane[TOP : TOP + SIDE + 1, LEFT : LEFT + SIDE + 1] = value if colour is None else colour[::-1]
-    cv2.imwrite(str(path), plane)
-    return path
-
-
-def shares() -> str:
-    return " ".join(f"{x / WIDTH} {y / HEIGHT}" for x, y in POINTS)
-
-
-def yolo_seg(root: Path) -> None:
-    """Ultralytics' layout: images/train and labels/train, names as a list."""
-    for number, text in (("a", f"1 {shares()}\n"), ("b", "")):
-        plate(root / "images" / "train" / f"{number}.png", ord(number))
-        (root / "labels" / "train").mkdir(parents=True, exist_ok=True)
-        (root / "labels" / "train" / f"{number}.txt").write_text(text)
-    (root / "data.yaml").write_text("path: .\nnames: ['dent', 'pit']\n")
-
-
-def yolo_roboflow(root: Path) -> None:
-    """Roboflow's layout: train/images and train/labels, names as a block."""
-    for number, text in (("a", f"0 {shares()}\n"), ("b", "")):
-        plate(root / "train" / "images" / f"{number}_jpg.rf.0123.png", ord(number))
-        (root / "train" / "labels").mkdir(parents=True, exist_ok=True)
-        (root / "train" / "labels" / f"{number}_jpg.rf.0123.txt").write_text(text)
-    (root / "data.yaml").write_text("nc: 1\nnames:\n- pit\ntrain: ../train/images\n")
-
-
-def coco_roboflow(root: Path) -> None:
-    for name in "ab":
-        plate(root / "train" / f"{name}.png", ord(name))
-    outline = [value for point in POINTS for value in point]
-    table = {
-        "images": [{"id": n, "file_name": f"{name}.png"} for n, name in enumerate("ab")],
-        "categories": [{"id": 0, "name": "things"}, {"id": 1, "name": "pit"}],
-        "annotations": [{"id": 1, "image_id": 0, "category_id": 1, "segmentation": [outline]}],
-    }
-    (root / "train" / "_annotations.coco.json").write_text(json.dumps(table))
-
-
-def coco_for_each_class(root: Path) -> None:
-    """One file for each class lists all pictures: the picture without dents has a pit."""
-    coco_roboflow(root)
-    table = json.loads((root / "train" / "_annotations.coco.json").read_text())
-    (root / "train" / "_annotations.coco.json").rename(root / "train" / "pit.json")
-    table["annotations"] = []
-    table["categories"] = [{"id": 1, "name": "dent"}]
-    (root / "train" / "dent.json").write_text(json.dumps(table))
-
-
-def cvat(root: Path) -> None:
-    for name in "ab":
-        plate(root / "images" / f"{name}.png", ord(name))
-    points = ";".join(f"{x}.0,{y}.0" for x, y in POINTS)
-    (root / "annotations.xml").write_text(
-        f'<?xml version="1.0"?><annotations><version>1.1</version><image id="0" name="a.png" width="40" height="32">'
-        f'<polygon label="pit" occluded="0" points="{points}"/></image>'
-        '<image id="1" name="b.png" width="40" height="32"></image></annotations>'
-    )
-
-
-def cvat_mask(root: Path) -> None:
-    cvat(root)
-    side = SIDE + 1
-    text = (root / "annotations.xml").read_text()
-    start, end = text.index("<polygon"), text.index("</image>")
-    runs = f'rle="0, {side * side}" left="{LEFT}" top="{TOP}" width="{side}" height="{side}"'
-    (root / "annotations.xml").write_text(f'{text[:start]}<mask label="pit" {runs}/>{text[end:]}')
-
-
-def cvat_colours(root: Path) -> None:
-    """CVAT's segmentation mask 1.1, which is Pascal VOC's layout."""
-    for name in "ab":
-        plate(root / "JPEGImages" / f"{name}.png", ord(name))
-        mask(root / "SegmentationClass" / f"{name}.png", colour=(250, 50, 83) if name == "a" else (0, 0, 0))
-    (root / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nbackground:0,0,0::\npit:250,50,83::\n")
-
-
-def severstal(root: Path) -> None:
-    for name in "ab":
-        plate(root / "train_images" / f"{name}.png", ord(name))
-    runs = " ".join(f"{column * HEIGHT + TOP + 1} {SIDE + 1}" for column in range(LEFT, LEFT + SIDE + 1))
-    (root / "train.csv").write_text(f"ImageId,ClassId,EncodedPixels\na.png,pit,{runs}\nb.png,pit,\n")
-
-
-def label_studio(root: Path) -> None:
-    for name in "ab":
-        plate(root / "images" / f"{name}.png", ord(name))
-    points = [[100 * x / WIDTH, 100 * y / HEIGHT] for x, y in POINTS]
-    region = {
-        "type": "polygonlabels",
-        "original_width": WIDTH,
-        "original_height": HEIGHT,
-        "value": {"points": points, "polygonlabels": ["pit"]},
-    }
-    tasks = [
-        {"id": 1, "data": {"image": "/data/upload/1/0123abcd-a.png"}, "annotations": [{"result": [region]}]},
-        {"id": 2, "data": {"image": "/data/local-files/?d=parts/b.png"}, "annotations": [{"result": []}]},
-    ]
-    (root / "export.json").write_text(json.dumps(tasks))
-
-
-def label_studio_brush(root: Path) -> None:
-    label_studio(root)
-    tasks = json.loads((root / "export.json").read_text())
-    tasks[0]["annotations"][0]["result"] = [{"type": "brushlabels", "value": {"brushlabels": ["pit"], "rle": [1]}}]
-    (root / "export.json").write_text(json.dumps(tasks))
-    mask(root / "task-1-annotation-7-by-1-tag-pit-0.png")
-
-
-def images_and_masks(root: Path) -> None:
-    for name in "ab":
-        plate(root / "images" / f"{name}.png", ord(name))
-        mask(root / "masks" / f"{name}.png", 255 if name == "a" else 0)
-
-
-def masks_beside(root: Path) -> None:
-    for name in "ab":
-        plate(root / f"{name}.png", ord(name))
-        mask(root / f"{name}_mask.png", 255 if name == "a" else 0)
-
-
-def good_and_bad(root: Path) -> None:
-    plate(root / "OK" / "b.png", 2)
-    plate(root / "NG" / "a.png", 1)
-    mask(root / "NG" / "a_mask.png")
-
-
-def mvtec_restarting(root: Path) -> None:
-    """Numbers start again in each folder: three pictures of three parts, all called 000."""
-    plate(root / "train" / "good" / "000.png", 1)
-    plate(root / "test" / "good" / "000.png", 2)
-    plate(root / "test" / "pit" / "000.png", 3)
-    mask(root / "ground_truth" / "pit" / "000_mask.png")
-
-
-FORMATS: dict[str, tuple[Callable[[Path], None], str, str]] = {
-    "YOLO-seg of Ultralytics": (yolo_seg, "yolo", "pit"),
-    "YOLO-seg of Roboflow": (yolo_roboflow, "yolo", "pit"),
-    "COCO of Roboflow": (coco_roboflow, "coco", "pit"),
-    "COCO with a file for each class": (coco_for_each_class, "coco", "pit"),
-    "CVAT with polygons": (cvat, "cvat", "pit"),
-    "CVAT with masks": (cvat_mask, "cvat", "pit"),
-    "CVAT or VOC in colours": (cvat_colours, "masks", "pit"),
-    "Severstal": (severstal, "severstal", "pit"),
-    "Label Studio with polygons": (label_studio, "label-studio", "pit"),
-    "Label Studio with brushes": (label_studio_brush, "label-studio", "pit"),
-    "images and masks": (images_and_masks, "masks", "defect"),
-    "masks beside pictures": (masks_beside, "masks", "defect"),
-    "good and bad": (good_and_bad, "folders", "defect"),
-    "MVTec with numbers that restart": (mvtec_restarting, "mvtec", "pit"),
-}
 
 
 def imported(source: Path, form: str = "", **choices: object) -> Folder:
@@ -199,16 +61,104 @@ def defective_pixels(folder: Folder) -> int:
     return int((bad.classes > 0).sum())
 
 
-@pytest.mark.parametrize(("make", "form", "kind"), FORMATS.values(), ids=FORMATS)
-def test_each_format_is_found_out_and_read(tmp_path: Path, make: Callable[[Path], None], form: str, kind: str) -> None:
+@pytest.mark.parametrize("each", FORMATS.values(), ids=FORMATS)
+def test_each_format_is_found_out_and_read(tmp_path: Path, each: Format) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    each.make(source)
+    assert guess_form(source) == each.form
+    folder = imported(source, **each.choices)
+    assert folder.classes == (each.kind,)
+    if each.make not in {labelme_circle, via_ellipse}:  # they are not square
+        assert defective_pixels(folder) == (SIDE + 1) ** 2
+    assert any(row["label"] == "0" for row in folder.rows("train+val+test"))
+
+
+def test_the_page_of_formats_says_what_was_read(tmp_path: Path) -> None:
+    """`python tests/support/label_formats.py` writes it anew."""
+    page = Path(__file__).parents[2] / "docs" / "label-formats.md"
+    assert page.read_text(encoding="utf-8") == table(tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name, each in FORMATS.items() if each.choices])
+def test_what_could_mean_something_else_is_not_read_without_a_word(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    FORMATS[name].make(source)
+    with pytest.raises(ConfigError, match=r"--boxes|--class-attribute NAME|numbers of classes"):
+        imported(source)
+
+
+def test_a_region_to_ignore_is_no_class_in_any_format(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    yolo_seg(source)
+    (source / "data.yaml").write_text("names:\n  0: dent # the small ones\n  1: __ignore__\n")
+    (source / "labels" / "train" / "b.txt").write_text(f"0 {shares()}\n")
+    folder = imported(source)
+    assert folder.classes == ("dent",)
+    assert sorted(row["note"] for row in folder.rows("train")) == ["", "has a region to ignore"]
+
+
+@pytest.mark.parametrize(
+    ("make", "lost", "message"),
+    [
+        (yolo_seg, "labels/train/A.txt", "has regions and no picture of its name"),
+        (images_and_masks, "masks/a_seg.png", "1 masks belong to no picture"),
+        (masks_beside, "c_mask.png", "1 masks belong to no picture"),
+        (good_and_bad, "scratch/c.png", "has 1 pictures that are in neither good nor bad"),
+        (good_and_bad, "c.png", "has 1 pictures that are in neither good nor bad"),
+    ],
+)
+def test_what_would_be_lost_is_refused(tmp_path: Path, make: Callable[[Path], None], lost: str, message: str) -> None:
+    """Otherwise the picture that a label was meant for would count as good."""
     source = tmp_path / "in"
     source.mkdir()
     make(source)
-    assert guess_form(source) == form
-    folder = imported(source)
-    assert folder.classes == (kind,)
-    assert defective_pixels(folder) == (SIDE + 1) ** 2
-    assert any(not entry.defective for entry in folder.entries("train+val+test"))
+    if lost.endswith(".txt"):
+        (source / lost).write_text(f"0 {shares()}\n")
+    else:
+        mask(source / lost)
+    with pytest.raises(ConfigError, match=message):
+        imported(source)
+
+
+def test_good_pictures_deep_in_folders_are_read(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    good_and_bad(source)
+    plate(source / "OK" / "2026" / "06" / "c.png", 9)
+    assert len(imported(source).rows("train")) == 3
+
+
+def test_pictures_that_no_label_file_names_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "in"
+    coco(source)
+    plate(source / "images" / "default" / "c.png", 9)
+    assert main(["model", "import", "any", str(source), str(tmp_path / "out")]) == 0
+    assert "1 images are named in no label file and were left out" in capsys.readouterr().out
+
+
+def test_masks_of_mvtec_may_have_any_two_values_and_no_class_numbers(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    mvtec_restarting(source)
+    mask(source / "ground_truth" / "pit" / "000_mask.png", 1)
+    assert defective_pixels(imported(source)) == (SIDE + 1) ** 2
+    plane = np.ones((HEIGHT, WIDTH), np.uint8)
+    plane[:4], plane[4:8] = 0, 255
+    cv2.imwrite(str(source / "ground_truth" / "pit" / "000_mask.png"), plane)
+    shutil.rmtree(tmp_path / "out")
+    with pytest.raises(ConfigError, match="these are numbers of classes, where 255 often means 'ignore'"):
+        imported(source)
+
+
+def test_a_link_out_of_the_folder_is_refused_wherever_it_is(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    images_and_masks(source)
+    mask(tmp_path / "elsewhere.png")
+    (source / "masks" / "a.png").unlink()
+    (source / "masks" / "a.png").symlink_to(tmp_path / "elsewhere.png")
+    with pytest.raises(ConfigError, match=r"masks/a\.png: lies outside"):
+        imported(source)
 
 
 def test_a_zip_file_is_read_as_it_comes_and_its_splits_stay(tmp_path: Path) -> None:
@@ -253,6 +203,14 @@ def test_a_damaged_zip_file_is_refused_in_a_line(tmp_path: Path, packing: int) -
     with pytest.raises(ConfigError, match="cannot be unpacked"):
         import_labels("", tmp_path / "in.zip", tmp_path / "out", val_share=0.0, group_pattern="")
     assert [path.name for path in tmp_path.iterdir()] == ["in.zip"]
+
+
+def test_a_folder_whose_name_says_what_is_in_it_is_kept_in_a_zip_file(tmp_path: Path) -> None:
+    """Good parts alone are enough for a model, and people pack one folder."""
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.write(plate(tmp_path / "a.png"), "Good/a.png")
+    with pytest.raises(ConfigError, match="no defect found in it as folders"):
+        imported(tmp_path / "in.zip")
 
 
 def test_a_zip_file_with_an_index_needs_no_import(tmp_path: Path) -> None:

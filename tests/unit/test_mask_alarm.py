@@ -1,14 +1,16 @@
 """A station whose net or limits let everything pass says so, and takes it back when that is disproved."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_inspector.codes import ErrorCode, StationState
+from edge_inspector.codes import ErrorCode, Reason, StationState
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.inspection.view import Look
-from edge_inspector.records import Frame, ModelInfo, ViewFigures
+from edge_inspector.records import Frame, ModelInfo, View, ViewFigures
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.watches.masks import MaskAlarm
 
@@ -30,7 +32,13 @@ FIGURES = ViewFigures(100.0, 3.0)
 
 
 class Line:
-    def __init__(self, model: ModelInfo = QUIET, areas: tuple[float, float] = (2.0, 2.0), **recipe: Any) -> None:
+    def __init__(
+        self,
+        model: ModelInfo = QUIET,
+        areas: tuple[float, float] = (2.0, 2.0),
+        models: Mapping[str, ModelInfo] | None = None,
+        **recipe: Any,
+    ) -> None:
         self._limits = {
             name: ClassLimits(min_area_mm2=area) for name, area in zip(("crack", "pit"), areas, strict=True)
         }
@@ -38,9 +46,21 @@ class Line:
         self.use(**recipe)
         self.conditions = Conditions()
         self.conditions.phase(StationState.READY)
-        self._alarm = MaskAlarm(Look(lambda: self._in_use, model, {"left": 0.5}, {"left": 0.5}), self.conditions)
+        self._alarm = MaskAlarm(
+            Look(lambda: self._in_use, model, {"left": 0.5}, {"left": 0.5}, models or {}), self.conditions
+        )
 
     def use(self, **recipe: Any) -> None:
+        self._in_use[:] = [self._criteria(**recipe)]
+
+    def use_both(self, model: str) -> None:
+        """The recipe in use, and recipe 5 with this model."""
+        self._in_use.append(self._criteria(id=5, model=model))
+
+    def look(self, mask: Any) -> View:
+        return self._alarm(FRAME, mask, begun_ns=1, inference_ns=2, figures=FIGURES)
+
+    def _criteria(self, **recipe: Any) -> Criteria:
         table = {
             "id": 4,
             "name": "tile",
@@ -50,15 +70,16 @@ class Line:
             "min_pitch_mm": 120,
             "position_tolerance_mm": 5,
         }
-        self._in_use[:] = [Criteria(Recipe.model_validate(table | recipe), self._limits)]
+        return Criteria(Recipe.model_validate(table | recipe), self._limits)
 
-    def see(self, value: int, times: int = 1) -> None:
+    def see(self, value: int, times: int = 1) -> View:
         mask = np.zeros((2, 32, 32), np.uint8)
         mask[1, 3, 4] = value
         for _ in range(times):
             view = self._alarm(FRAME, mask, begun_ns=1, inference_ns=2, figures=FIGURES)
             assert view.figures is not None
             assert view.figures.confidence == value / 255
+        return view
 
     @property
     def told(self) -> list[tuple[str, str]]:
@@ -102,6 +123,43 @@ def test_a_graph_that_ends_in_a_class_map_is_told_with_the_first_mask() -> None:
     line = Line(blind)
     line.see(0)
     assert line.told == [("model", "ArgMax")]
+
+
+BLIND = replace(QUIET, values=frozenset({0}), blind="ArgMax")
+
+
+@pytest.mark.parametrize("model", [QUIET, BLIND, replace(BLIND, proven=True)], ids=["quiet", "blind", "proven blind"])
+def test_a_mask_of_a_silent_net_proves_nothing(model: ModelInfo) -> None:
+    """Its parts are not inspected until one mask shows that the net can say something."""
+    line = Line(model)
+    assert line.see(0).failure is Reason.INFERENCE_FAILED
+    assert line.see(1, times=30).failure is Reason.INFERENCE_FAILED
+    assert line.see(11).failure is Reason.NONE
+    assert line.see(0).failure is Reason.NONE
+    assert line.told == []
+
+
+def test_a_quiet_net_that_found_known_defects_is_told_and_believed() -> None:
+    line = Line(replace(QUIET, proven=True))
+    assert line.see(1).failure is Reason.NONE
+    assert line.see(1, times=19).failure is Reason.NONE
+    assert [subject for subject, _ in line.told] == ["model"]
+
+
+def test_only_recipes_of_the_silent_net_have_no_view() -> None:
+    """Two models look while the recipe changes from one product to another."""
+    by_name = {"m-1": BLIND, "n-1": replace(QUIET, values=frozenset({200}))}
+    line = Line(models=by_name)
+    line.use_both("n-1")
+    mask = np.zeros((2, 32, 32), np.uint8)
+    view = line.look({"m-1": mask, "n-1": mask})
+    assert [view.by(number).failure for number in (4, 5)] == [Reason.INFERENCE_FAILED, Reason.NONE]
+
+
+def test_what_a_silent_net_did_not_see_for_another_reason_keeps_that_reason() -> None:
+    line = Line(BLIND, regions={"left": {"x_mm": 0, "y_mm": 0, "width_mm": 40, "height_mm": 10}})
+    mask = np.zeros((2, 32, 32), np.uint8)
+    assert line.look(mask).failure is Reason.BAD_IMAGE
 
 
 @pytest.mark.parametrize(("areas", "told"), [((1024.1, 1e9), True), ((1024.0, 1e9), False)])

@@ -1,10 +1,11 @@
 """A net that cannot say "defective" is found out, and a good one that has little to say is left alone."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from edge_inspector.inspection.mask_watch import MaskWatch, out_of_reach, remarks, told_of
+from edge_inspector.inspection.mask_watch import MaskWatch, advice, out_of_reach, remarks, told_of
 from edge_inspector.inspection.recipe import ClassLimits, Criteria, Recipe
 from edge_inspector.records import ModelInfo
 
@@ -91,10 +92,28 @@ def test_a_mask_of_zeros_and_ones_is_none_of_our_business_where_one_counts(confi
     assert watch.complaint([]) == ""
 
 
+def test_a_net_that_never_said_anything_is_not_believed() -> None:
+    assert watched(model(0)).distrust([criteria()]) == "no value above 0 of 255 up to now: it finds nothing"
+    assert watched(model(0), *[1] * 20).distrust([criteria()]).startswith("no value above 1 of 255 in 20 masks")
+    assert watched(model(0), 11, 0).distrust([criteria()]) == ""
+    assert watched(model(0, 1), 1).distrust([criteria(0.0)]) == ""
+    for believed in (model(0, 200), model(), replace(model(0), proven=True)):
+        assert watched(believed, 0).distrust([criteria()]) == ""
+    assert watched(replace(model(0, blind="ArgMax"), proven=True)).distrust([criteria()]) == "ArgMax"
+
+
+def test_what_to_do_about_a_net_that_is_not_believed_yet() -> None:
+    assert advice(model(0)).startswith("no part is inspected until it has found something: score it")
+    for other in (model(), model(11), model(0, blind="ArgMax"), replace(model(0), proven=True)):
+        assert advice(other) == ""
+
+
 def test_remarks_on_a_loaded_model() -> None:
     assert remarks(model(0, 40, 255)) == []
     assert remarks(model()) == []
     assert remarks(model(0, 1, blind="class map", doubt="NaN")) == ["NaN"]
+    (said,) = remarks(model(255))
+    assert "255 everywhere, in every class: its numbers are invalid (NaN)" in said
     (said,) = remarks(model(0, 1))
     assert said == (
         "in pictures full of edges, lines and blobs: largest value 1 of 255: "

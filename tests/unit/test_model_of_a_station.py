@@ -152,3 +152,46 @@ def test_check_prints_what_a_net_may_hide(tmp_path: Path, capsys: pytest.Capture
     rows = capsys.readouterr().out.splitlines()
     (warning,) = [row for row in rows if row.split()[:3] == ["WARN", "model", "tiny-1.0"]]
     assert "an invalid number (NaN) becomes 0, which means good" in warning
+
+
+def test_check_fails_for_a_net_that_gives_no_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(station_file(tmp_path, "never"))]) == 1
+    (failed,) = [
+        row for row in capsys.readouterr().out.splitlines() if row.split()[:3] == ["FAIL", "model", "tiny-1.0"]
+    ]
+    assert "255 everywhere, in every class: its numbers are invalid (NaN)" in failed
+
+
+def test_check_prints_a_licence_that_obliges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The manifest may say something else than the tool that made the file."""
+    path = station_file(tmp_path)
+    model = tmp_path / "models" / "tiny-1.0" / "model.onnx"
+    entry = b"\x0a\x07license\x12\x08AGPL-3.0"
+    before = hashlib.sha256(model.read_bytes()).hexdigest()
+    model.write_bytes(model.read_bytes() + b"\x72" + bytes([len(entry)]) + entry)
+    manifest = model.with_name("manifest.toml")
+    after = hashlib.sha256(model.read_bytes()).hexdigest()
+    manifest.write_text(manifest.read_text().replace(before, after))
+    assert main(["check", str(path)]) == 1, "there is no PLC"
+    assert "its licence is AGPL-3.0: find out what that obliges you to" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("score", "proven"),
+    [
+        ('precision = "int8"\npart_recall = 0.5', True),
+        ('precision = "int8"\npart_recall = 0.0', False),
+        ('precision = "fp32"\npart_recall = 1.0', False),
+        ('precision = "int8"\npart_recall = "all"', False),
+    ],
+)
+def test_a_score_on_defective_parts_proves_that_a_net_finds_some(tmp_path: Path, score: str, *, proven: bool) -> None:
+    path = station_file(tmp_path)
+    manifest = tmp_path / "models" / "tiny-1.0" / "manifest.toml"
+    manifest.write_text(f"{manifest.read_text()}\n[[scores]]\n{score}\n")
+    station = load_station(path)
+    station.models.open("tiny-1.0")
+    try:
+        assert station.models.infos["tiny-1.0"].proven is proven
+    finally:
+        station.models.close("tiny-1.0")

@@ -49,6 +49,21 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
+def test_what_was_refused_is_read_again_when_it_was_corrected(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs_training()
+    monkeypatch.chdir(tmp_path)
+    (pictures / "good").rename(tmp_path / "kept")
+    words = ["model", "quick", str(pictures), "--name", "mine", "--models", "models"]
+    for _ in range(2):
+        assert main(words) == 2
+        told = capsys.readouterr()
+        assert "every picture of 'train' is defective" in told.err
+        assert "is there already" not in told.out
+    assert not (tmp_path / "runs" / "mine" / "data").exists()
+
+
 def test_two_commands_lead_from_pictures_to_verdicts(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,6 +131,22 @@ def test_a_scale_makes_millimetres_and_a_recipe_has_the_last_word(
     (tmp_path / "recipe.toml").write_text(f"{RECIPE}[classes.dark]\nmin_area_mm2 = 1000\n")
     assert main(station) == 0
     assert "REJECT" not in capsys.readouterr().out
+
+
+def test_masks_that_cannot_say_defective_accept_nothing(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = dark_model(tmp_path / "models", "dark-or-not")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    words = ["judge", str(pictures), "--recipe", str(tmp_path / "recipe.toml"), "--models", str(models)]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert said.strip().endswith("24 NOT_INSPECTED")
+    assert "NOT_INSPECTED good/p1.png  | its masks hold nothing but 0 and 1 (the graph ends in Greater)" in said
+    # A recipe for which 1 of 255 is enough means it so.
+    (tmp_path / "recipe.toml").write_text(f"{RECIPE}[classes.dark]\nmin_confidence = 0.003\nmin_area_mm2 = 100\n")
+    assert main(words) == 0
+    assert capsys.readouterr().out.strip().endswith("12 ACCEPT, 12 REJECT")
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,11 @@ needs_training()
 import onnx  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper, version_converter  # noqa: E402
 
-from edge_inspector.training.judging.runtimes import model_predictor  # noqa: E402
+from edge_inspector.training.judging.runtimes import model_predictor, open_session  # noqa: E402
 from edge_inspector.training.shipping.rounding import affordable  # noqa: E402
 
 SIDE = 64
-FLOAT, HALF, WHOLE = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64
+FLOAT, HALF, WHOLE, BYTE = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64, TensorProto.UINT8
 
 
 class Toy:
@@ -117,6 +117,32 @@ def mmseg(path: Path) -> Path:
     toy = Toy([1, 3, SIDE, SIDE])
     two_planes(toy)
     return toy.save(path, {"output": (toy.add("ArgMax", axis=1, keepdims=1), [1, 1, SIDE, SIDE], WHOLE)})
+
+
+def bytes_of(op: str, factor: float, *, batch: Any = "n", wrong: bool = False) -> Callable[[Path], Path]:
+    """Bytes in and out, as stations take them. `wrong`: one value of the net is no number."""
+
+    def make(path: Path) -> Path:
+        toy = Toy([batch, SIDE, SIDE, 3], BYTE)
+        toy.add("Cast", to=FLOAT)
+        toy.add("Slice", np.array([0]), np.array([1]), np.array([3]))  # of BGR only the blue counts
+        toy.add("Transpose", perm=[0, 3, 1, 2])
+        toy.add("Div", np.float32(64.0))
+        toy.add("Sub", np.float32(2.0))
+        _ = two_planes(toy) if op in {"Softmax", "ArgMax"} else dark(toy)
+        if wrong:
+            spoilt = np.zeros((1, 1, SIDE, SIDE), np.float32)
+            spoilt[0, 0, 60, 60] = np.nan
+            toy.add("Add", spoilt)
+        toy.add(op, *([np.float32(0.5)] if op == "Greater" else []), **({"axis": 1} if op == "Softmax" else {}))
+        if factor != 1.0:
+            toy.add("Mul", np.float32(factor))
+            toy.add("Add", np.float32(0.5))
+        toy.add("Cast", to=BYTE)
+        planes = 2 if op == "Softmax" else 1
+        return toy.save(path, {"mask": (toy.last, [batch, planes, SIDE, SIDE], BYTE)})
+
+    return make
 
 
 def half_size(path: Path) -> Path:
@@ -230,6 +256,11 @@ FILES: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
     "torchvision": (torchvision, [], "a softmax makes probabilities"),
     "softmax": (softmax, [], "number 0 is the background"),
     "mmseg": (mmseg, ["--classes", "pit"], "class numbers, of which 0 is the background"),
+    "bytes of a sigmoid": (bytes_of("Sigmoid", 255.0), [], "colours: BGR"),
+    "the factor 255 forgotten": (bytes_of("Sigmoid", 1.0), [], "probabilities already"),
+    "bytes of a softmax": (bytes_of("Softmax", 255.0), [], "number 0 is the background"),
+    "yes and no": (bytes_of("Greater", 1.0), [], "yes and no"),
+    "more than 255": (bytes_of("Relu", 255.0), [], "bytes: 255 times"),
     "half the size": (half_size, [], "logits: a sigmoid"),
     "anomalib": (anomalib, [], "an anomaly map, as anomalib"),
     "boxes of Ultralytics": (yolo, [], "boxes, as Ultralytics"),
@@ -335,6 +366,57 @@ def test_an_invalid_number_before_class_numbers_makes_the_whole_mask_void(tmp_pa
     assert main([*words, "--classes", "pit"]) == 0
     predict, _ = model_predictor(tmp_path / "own-1.0", "fp32", runtime)
     assert predict(picture()).min() == 255
+
+
+@pytest.mark.parametrize("op", ["Sigmoid", "Softmax", "Greater", "Relu"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_invalid_number_that_the_file_made_a_byte_of_makes_the_mask_void(
+    tmp_path: Path, runtime: str, op: str
+) -> None:
+    pytest.importorskip(RUNTIMES[runtime])
+    file = bytes_of(op, 1.0 if op == "Greater" else 255.0, wrong=True)(tmp_path / "net.onnx")
+    assert main(["model", "wrap", str(file), "--name", "own", "--models", str(tmp_path)]) == 0
+    predict, _ = model_predictor(tmp_path / "own-1.0", "fp32", runtime)
+    assert predict(picture()).min() == 255
+
+
+def test_a_batch_that_a_station_never_has_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = bytes_of("Sigmoid", 255.0, batch=8)(tmp_path / "net.onnx")
+    assert main(["model", "wrap", str(file), "--name", "own", "--models", str(tmp_path)]) == 2
+    assert "takes 8 pictures at once and never one" in capsys.readouterr().err
+
+
+def test_a_version_of_the_file_that_nobody_knows_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = onnx.load(str(smp(tmp_path / "net.onnx")))
+    model.ir_version = 99
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    assert main(["model", "wrap", str(tmp_path / "net.onnx"), "--name", "own", "--models", str(tmp_path)]) == 2
+    assert "ir_version 99 is higher" in capsys.readouterr().err
+    assert not list(tmp_path.glob("own*"))
+
+
+@pytest.mark.parametrize("make", [yolo, yolo_seg, detr, dfine, yolox])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_boxes_are_a_further_output_if_somebody_wants_them(
+    tmp_path: Path, runtime: str, make: Callable[[Path], Path]
+) -> None:
+    pytest.importorskip(RUNTIMES[runtime])
+    words = ["model", "wrap", str(make(tmp_path / "net.onnx")), "--name", "own", "--models", str(tmp_path), "--boxes"]
+    assert main([*words, *(["--classes", "dent", "pit"] if make is dfine else [])]) == 0
+    predict, _ = model_predictor(tmp_path / "own-1.0", "fp32", runtime)
+    assert predict(picture()).shape == (2, SIDE // 4, SIDE // 4), "the mask is as without them"
+    session = open_session(tmp_path / "own-1.0" / "model.fp32.onnx")
+    _, boxes = session.run(None, {"image": picture()[np.newaxis]})
+    left, top, right, bottom, score, kind = boxes[0, 0]
+    assert (left, top, right, bottom) == pytest.approx((16, 16, 32, 32), abs=1.5)
+    assert score == pytest.approx(0.9, abs=0.05)
+    assert kind == 1
+
+
+def test_a_net_without_boxes_has_none_to_give(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["model", "wrap", str(smp(tmp_path / "net.onnx")), "--name", "own", "--models", str(tmp_path), "--boxes"]
+    assert main(words) == 2
+    assert "--boxes: the file gives no boxes" in capsys.readouterr().err
 
 
 def test_the_prototypes_shape_the_box(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ def said_of(count: Imported, given: argparse.Namespace) -> Iterator[str]:
     if count.unlabelled:
         taken = "left out" if given.unlabelled == "skip" else "taken for good. --unlabelled skip leaves them out"
         yield f"{count.unlabelled} images have no label file and were {taken}"
+    if count.unnamed:
+        yield f"{count.unnamed} images are named in no label file and were left out"
     if count.ignored:
         what = "have a region to ignore, or no mask, and are not used for training (column `note`)"
         yield f"{count.ignored} images {what}"

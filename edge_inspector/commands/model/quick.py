@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -75,16 +77,18 @@ def make(given: argparse.Namespace, told: Callable[[float], None] | None = None)
     """The same, and the folder of the model. With good pictures alone, `told` gets the share that is done."""
     with training_libraries():
         from edge_inspector.commands.model import train_good
-        from edge_inspector.commands.model.train_order import order_of
         from edge_inspector.training.shipping.quick import Quick, quick_model
     cv2.setNumThreads(1)
     out, models = given.out or Path("runs") / given.name, given.models or models_dir()
     _refuse_early(given, models)
+    fresh = not (out / "data").exists()
     data = _data(given, out)
-    good_only = given.good_only or all(row["label"] == "0" for row in read_index(data))
-    asked = _train_arguments(given, data, out, good_only=good_only)
-    said = GOOD_SAID if good_only else f"Trained in {given.minutes:g} minutes by `model quick`."
-    task, order = train_good.good_order_of(asked) if good_only else order_of(asked)
+    try:
+        task, order, said = _ordered(given, data, out)
+    except ConfigError:
+        if fresh:  # otherwise the corrected pictures would not be read when the command is typed again
+            shutil.rmtree(out / "data", ignore_errors=True)
+        raise
     order = replace(order, told=told or order.told)
     train_good.begin(task, order, out)
     card = Card(given.name, given.version, given.licence, said)
@@ -94,6 +98,18 @@ def make(given: argparse.Namespace, told: Callable[[float], None] | None = None)
         draft.write_text(recipe_text(given.name, folder.name), encoding="utf-8")
     print("\n".join(_next(data, folder, out, given.models)))
     return folder
+
+
+def _ordered(given: argparse.Namespace, data: Path, out: Path) -> tuple[Any, Any, str]:
+    """What is learned from, how, and what the model's card says of it. Raises ConfigError."""
+    from edge_inspector.commands.model import train_good
+    from edge_inspector.commands.model.train_order import order_of
+
+    good_only = given.good_only or all(row["label"] == "0" for row in read_index(data))
+    asked = _train_arguments(given, data, out, good_only=good_only)
+    if good_only:
+        return *train_good.good_order_of(asked), GOOD_SAID
+    return *order_of(asked), f"Trained in {given.minutes:g} minutes by `model quick`."
 
 
 def recipe_text(name: str, model: str) -> str:

@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--confidence", type=share, default=0.5, help="limit of the confidence (default: 0.5)")
     parser.add_argument("--area-px", type=positive, default=60.0, help="limit of the area (default: 60)")
+    parser.add_argument(
+        "--boxes",
+        action="store_true",
+        help="for detectors: a further output `boxes`, for other programs. Stations do not read it",
+    )
     parser.add_argument("--calibrate", type=Path, metavar="DIR", help="pictures of good and bad parts: also make INT8")
 
 
@@ -52,7 +57,7 @@ def run(given: argparse.Namespace) -> int:
     licence = given.licence or foreign.licence or "unknown: ask who made the file"
     card = Card(given.name, given.version, licence, f"Made from {given.file.name} by `model wrap`.")
     limits = Limits(given.confidence, given.area_px)
-    for line in write_wrapped(foreign, card, target, limits=limits, pictures=given.calibrate):
+    for line in write_wrapped(foreign, card, target, limits=limits, pictures=given.calibrate, boxes=given.boxes):
         print(line, flush=True)
     return 0
 

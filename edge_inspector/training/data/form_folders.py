@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data import shapes
-from edge_inspector.training.data.label_files import PICTURES, Convention, Labelled, pictures_in, read_text, split_of
+from edge_inspector.training.data.label_files import (
+    PICTURES,
+    TO_IGNORE,
+    Convention,
+    Labelled,
+    pictures_in,
+    read_text,
+    split_of,
+)
 from edge_inspector.training.data.masks import read_mask
 from edge_inspector.training.data.pictures import read_pixels, refuse_turned
 from edge_inspector.training.data.shapes import Fill, Image
@@ -35,6 +43,7 @@ def read_folders(source: Path, _: Convention) -> Iterator[Labelled]:
     bad = [kinds[name] for name in sorted(kinds.keys() & BAD_FOLDERS)]
     if not good and not bad:
         raise ConfigError([Fault(str(source), "has no folder good (or OK) and no folder bad (or NG)")])
+    _refuse_others(source, [*good, *bad])
     for folder in good:
         for path in _below(folder):
             yield Labelled(path.resolve())
@@ -52,29 +61,52 @@ def read_folders(source: Path, _: Convention) -> Iterator[Labelled]:
 def read_masks(source: Path, convention: Convention) -> Iterator[Labelled]:
     """images/ and masks/ with the same names, or x.png and x_mask.png side by side. Each picture has a mask."""
     colours = _label_map(source)
-    found = False
+    used: set[Path] = set()
     for path in _with_masks(source):
         mask = _mask_of(path, [path.parent, *_mask_folders(path, source)])
-        found = found or mask is not None
+        used |= set() if mask is None else {mask}
         if mask is None:
             yield Labelled(path.resolve(), labelled=False, split=split_of(path, source))
             continue
         refuse_turned(path)
         drawn, note = _coloured(mask, colours) if colours else _numbered(mask, convention)
         yield Labelled(path.resolve(), drawn, note=note, split=split_of(path, source))
-    if not found:
+    lost = [path for path in _masks(source) if path not in used]
+    if lost:
+        what = f"{len(lost)} masks belong to no picture, and such a picture would count as good: give both one name"
+        raise ConfigError([Fault(str(lost[0]), what)])
+    if not used:
         raise ConfigError([Fault(str(source), "has no picture with a mask beside it or in `masks`")])
+
+
+def _masks(source: Path) -> list[Path]:
+    """The pictures in folders for masks, or with a name of a mask."""
+    pictures = sorted(path for path in source.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+    return [path for path in pictures if _is_mask(path) or {*path.relative_to(source).parts[:-1]} & {*MASK_FOLDERS}]
 
 
 def _nothing(_: Image) -> None:
     """Nobody drew where the defect is."""
 
 
+def _refuse_others(source: Path, kinds: list[Path]) -> None:
+    """Raise ConfigError for pictures of which nobody said whether they are good."""
+    for place in (source, *(child for child in sorted(source.iterdir()) if child.is_dir())):
+        if place in kinds or place.name in MASK_FOLDERS:
+            continue
+        pictures = pictures_in(source) if place == source else _below(place)
+        if pictures:
+            what = (
+                f"has {len(pictures)} pictures that are in neither good nor bad: move them into one of these, or away"
+            )
+            raise ConfigError([Fault(str(place), what)])
+
+
 def _below(folder: Path) -> list[Path]:
-    """The pictures of a folder and of its folders, without masks."""
-    places = [folder, *(child for child in sorted(folder.iterdir()) if child.is_dir())]
-    pictures = [path for place in places if place.name not in MASK_FOLDERS for path in pictures_in(place)]
-    return [path for path in pictures if not _is_mask(path)]
+    """The pictures of a folder and of all folders in it, without masks."""
+    places = [folder, *(child for child in sorted(folder.rglob("*")) if child.is_dir())]
+    named = [place for place in places if not {*place.relative_to(folder).parts} & {*MASK_FOLDERS}]
+    return [path for place in named for path in pictures_in(place) if not _is_mask(path)]
 
 
 def _is_mask(path: Path) -> bool:
@@ -122,7 +154,7 @@ def _numbered(path: Path, convention: Convention) -> tuple[dict[str, list[Fill]]
         raise ConfigError([Fault(str(path), what)])
     named = sorted(values & numbers)
     drawn = {str(number): [shapes.drawn_as(partial(_where, path, number))] for number in named}
-    return drawn, "has a region to ignore" if _IGNORED in values - numbers else ""
+    return drawn, TO_IGNORE if _IGNORED in values - numbers else ""
 
 
 def _plane(path: Path) -> NDArray[Any]:

@@ -18,16 +18,25 @@ _NAMES: Final = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.na
 def read_yolo(source: Path, convention: Convention) -> Iterator[Labelled]:
     """Pictures with NAME.txt beside them, or in `labels` where the pictures are in `images`."""
     names = _class_names(source)
-    found = False
-    for path in sorted(source.rglob("*")):
+    used: set[Path] = set()
+    files = sorted(source.rglob("*"))
+    for path in files:
         if path.suffix.lower() not in PICTURES or not path.is_file():
             continue
         labels = _labels_of(path, source)
-        found = found or labels is not None
+        used |= set() if labels is None else {labels}
         drawn = {} if labels is None else _regions(labels, names, convention)
         yield Labelled(path.resolve(), drawn, labelled=labels is not None, split=split_of(path, source))
-    if not found:
+    if not used:
         raise ConfigError([Fault(str(source), "has no picture with a NAME.txt beside it or in `labels`")])
+    for path in files:
+        if path.suffix == ".txt" and path not in used and path.name not in _NAMES and _is_lost(path, source):
+            what = "has regions and no picture of its name: such a picture would count as good"
+            raise ConfigError([Fault(str(path), what)])
+
+
+def _is_lost(file: Path, source: Path) -> bool:
+    return "labels" in file.relative_to(source).parts[:-1] and bool(read_text(file).strip())
 
 
 def _labels_of(picture: Path, source: Path) -> Path | None:
@@ -85,7 +94,7 @@ def _yaml_names(text: str) -> list[str]:
         return [each.strip().strip("'\"") for each in start[1][1:-1].split(",")]
     found = []
     for line in text[start.end() :].splitlines()[1:]:
-        entry = re.fullmatch(r"\s*(?:-|\d+\s*:)\s+(.+?)\s*", line)
+        entry = re.fullmatch(r"\s*(?:-|\d+\s*:)\s+(.+?)\s*(?:\s#.*)?", line)
         if entry is None:
             break
         found.append(entry[1].strip("'\""))

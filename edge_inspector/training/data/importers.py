@@ -18,23 +18,30 @@ from edge_inspector.training.data.dealing import deal_splits
 from edge_inspector.training.data.folder import Image
 from edge_inspector.training.data.form_guess import INDEXED, guess_form
 from edge_inspector.training.data.index_file import INDEX
-from edge_inspector.training.data.label_files import Convention, Labelled, merged, renamed
+from edge_inspector.training.data.label_files import PICTURES, Convention, Labelled, merged, renamed
 from edge_inspector.training.data.label_forms import FORMS
+from edge_inspector.training.data.masks import read_two_valued
 from edge_inspector.training.data.pictures import foretell, read_picture, read_pixels, refuse_turned, turned
 from edge_inspector.training.data.shapes import LARGEST_SIDE
 from edge_inspector.training.data.unpacking import as_folder
 
 _PLAIN: Final = Convention()
+_LISTS_ALL: Final = frozenset({"coco", "via", "cvat"})
+"""Forms whose files name the good pictures as well."""
 _CLASS_NAME: Final = re.compile(r"[\w][\w .+-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """How many images were imported, how many of them have no label, and how many have a region to ignore."""
+    """How many images were imported, how many of them have no label, and how many have a region to ignore.
+
+    `unnamed`: pictures that no label file names, and that were left out.
+    """
 
     images: int
     unlabelled: int
     ignored: int
+    unnamed: int = 0
 
 
 def import_labels(
@@ -70,7 +77,7 @@ def import_labels(
             raise ConfigError([Fault(str(source), what)])
         found = [renamed(each, convention) for each in merged(FORMS[form](folder, convention))]
         kept = [each for each in found if each.labelled or not skip_unlabelled]
-        _refuse_outside(folder, kept)
+        _refuse_outside(folder)
         foretell([each.image for each in kept], told)
         rows = list(_rows(kept, fresh, _grouping(group_pattern, folder, kept)))
         if not good_only and not any(row["label"] == "1" for row in rows):
@@ -81,7 +88,9 @@ def import_labels(
             writer.writeheader()
             writer.writerows(rows)
         fresh.replace(target)  # a whole folder. After a power cut it is imported again
-    return Imported(len(kept), sum(not each.labelled for each in found), sum(bool(each.note) for each in kept))
+        unnamed = _in_no_file(form, folder, found)
+    ignored = sum(bool(each.note) for each in kept)
+    return Imported(len(kept), sum(not each.labelled for each in found), ignored, unnamed)
 
 
 @contextmanager
@@ -92,13 +101,20 @@ def _disk(target: Path) -> Iterator[None]:
         raise EdgeInspectorError(f"{error.filename or target}: {error.strerror or error}. Nothing was kept") from error
 
 
-def _refuse_outside(folder: Path, found: Iterable[Labelled]) -> None:
+def _refuse_outside(folder: Path) -> None:
     """Raise ConfigError if a link leads out of the folder: whoever packed the folder must not choose what is read."""
     root = folder.resolve()
-    for each in found:
-        for path in (each.image, *each.masks.values()):
-            if not path.resolve().is_relative_to(root):
-                raise ConfigError([Fault(str(path), f"lies outside {folder}: copy it into the folder")])
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            raise ConfigError([Fault(str(path), f"lies outside {folder}: copy it into the folder")])
+
+
+def _in_no_file(form: str, folder: Path, found: Iterable[Labelled]) -> int:
+    """How many pictures no label file names, if such a file names all pictures."""
+    if form not in _LISTS_ALL:
+        return 0
+    named = {each.image.resolve() for each in found}
+    return sum(path.suffix.lower() in PICTURES and path.resolve() not in named for path in folder.rglob("*"))
 
 
 def _grouping(pattern: str, folder: Path, found: Iterable[Labelled]) -> Callable[[Path], str]:
@@ -170,10 +186,10 @@ def _mask(labelled: Labelled, kind: str, shape: tuple[int, int]) -> Image:
         raise ConfigError([Fault(str(labelled.image), f"{kind[:80]!r} is not a name for a class")])
     if kind in labelled.masks:
         refuse_turned(labelled.image)
-        mask = read_pixels(labelled.masks[kind], cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+        mask = read_two_valued(labelled.masks[kind])
         if mask.shape != shape:
             raise ConfigError([Fault(str(labelled.masks[kind]), f"is {mask.shape}, its image {shape}")])
-        return np.where(mask > 0, np.uint8(255), np.uint8(0)).astype(np.uint8)
+        return mask
     drawn: Image = np.zeros(shape, np.uint8)
     for fill in labelled.drawn[kind]:
         try:

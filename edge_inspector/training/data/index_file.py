@@ -1,6 +1,7 @@
 """Reads and checks the file index.csv of a folder of labelled images. Each fault says what to write instead."""
 
 import csv
+import posixpath
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -12,6 +13,8 @@ Row: TypeAlias = dict[str, str]
 INDEX: Final = "index.csv"
 GOOD: Final = frozenset({"", "good", "ok"})
 """The words in the column `class` that mean good, in any case of letters."""
+IGNORED: Final = "__ignore__"
+"""labelme's own word for a region that is neither good nor bad. It is no class, whichever tool wrote it."""
 Masks: TypeAlias = Literal["needed", "optional", "ignored"]
 """What a folder's masks are for. With `ignored` their names are dropped, so that nothing can read one."""
 _MASK_COLUMNS: Final = ("mask", "mask2", "defect_px", "n_components")
@@ -95,7 +98,7 @@ def _contradictions(rows: Sequence[Row]) -> Iterable[str]:
     labels: dict[str, set[str]] = {}
     spellings: dict[str, set[str]] = {}
     for row in rows:
-        labels.setdefault(row["image"], set()).add(row["label"])
+        labels.setdefault(posixpath.normpath(row["image"]), set()).add(row["label"])
         if row["label"] == "1":
             spellings.setdefault(row["class"].strip().casefold(), set()).add(row["class"])
     for image, found in labels.items():
@@ -114,10 +117,7 @@ def _wrong(root: Path, row: Row, masks: Masks) -> Iterable[str]:
         yield "has more fields than the heading"
     if row["label"] not in {"0", "1"}:
         yield f"label must be 0 or 1, not {row['label']!r}: write 0 for good and 1 for defective"
-    if row["label"] == "1" and not row["class"]:
-        yield "a defective row names its class"
-    if row["label"] == "1" and row["class"].strip().casefold() in GOOD - {""}:
-        yield f"{row['image']} has label 1 and the class {row['class']!r}: it is good or it is not"
+    yield from _wrong_class(row)
     if masks == "needed" and row["label"] == "1" and not row["mask"] and not row.get("note"):
         yield f"{row['image']} is defective and has no mask: draw one, or write why in a column `note` to leave it out"
     for column in ("image", "mask", "mask2"):
@@ -128,6 +128,15 @@ def _wrong(root: Path, row: Row, masks: Masks) -> Iterable[str]:
             continue
         if what := misplaced(root, name):
             yield f"{column} {name} {what}"
+
+
+def _wrong_class(row: Row) -> Iterable[str]:
+    if row["label"] == "1" and not row["class"]:
+        yield "a defective row names its class"
+    if row["label"] == "1" and row["class"].strip().casefold() in GOOD - {""}:
+        yield f"{row['image']} has label 1 and the class {row['class']!r}: it is good or it is not"
+    if row["class"].strip() == IGNORED:
+        yield f"{IGNORED} is no class: write the defect's, and in a column `note` why the picture is not learned from"
 
 
 def misplaced(folder: Path, name: str) -> str:

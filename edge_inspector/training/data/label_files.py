@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from edge_inspector.errors import ConfigError, Fault
 from edge_inspector.training.data import shapes
-from edge_inspector.training.data.index_file import misplaced
+from edge_inspector.training.data.index_file import IGNORED, misplaced
 from edge_inspector.training.data.shapes import Fill
 
 T = TypeVar("T")
@@ -25,6 +25,10 @@ PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", "
 """The endings of pictures."""
 SPLITS: Final = {"train": "train", "valid": "val", "val": "val", "test": "test"}
 """Names of folders that mean a split."""
+
+
+TO_IGNORE: Final = "has a region to ignore"
+"""The note of a picture with such a region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ def _joined(one: Labelled, other: Labelled) -> Labelled:
 
 
 def renamed(each: Labelled, convention: Convention) -> Labelled:
-    """The same with the class names that were asked for, and without dropped classes."""
+    """The same with the class names that were asked for, and without dropped classes and regions to ignore."""
     drawn: dict[str, list[Fill]] = {}
     for kind, fills in each.drawn.items():
         if kind not in convention.dropped:
@@ -127,7 +131,8 @@ def renamed(each: Labelled, convention: Convention) -> Labelled:
     masks = {convention.names.get(kind, kind): mask for kind, mask in kept.items()}
     if len(masks) < len(kept):
         raise ConfigError([Fault(str(each.image), "has masks of two classes that would get one name")])
-    return replace(each, drawn=drawn, masks=masks)
+    ignores = drawn.pop(IGNORED, None) is not None or masks.pop(IGNORED, None) is not None
+    return replace(each, drawn=drawn, masks=masks, note=each.note or (TO_IGNORE if ignores else ""))
 
 
 def read_json(file: Path) -> Any:

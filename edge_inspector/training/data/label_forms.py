@@ -12,6 +12,7 @@ from edge_inspector.training.data.form_folders import read_folders, read_masks
 from edge_inspector.training.data.form_label_studio import read_label_studio
 from edge_inspector.training.data.form_severstal import read_severstal
 from edge_inspector.training.data.form_yolo import read_yolo
+from edge_inspector.training.data.index_file import IGNORED
 from edge_inspector.training.data.label_files import (
     Convention,
     Labelled,
@@ -29,7 +30,6 @@ from edge_inspector.training.data.label_files import (
 )
 from edge_inspector.training.data.shapes import Fill
 
-_IGNORED: Final = "__ignore__"  # labelme's own word for a region that is neither good nor bad
 _BACKGROUND: Final = "_background_"
 
 
@@ -162,15 +162,14 @@ def _labelme(source: Path, convention: Convention) -> Iterator[Labelled]:
             continue
         path = picture_of(source, str(table["imagePath"]).replace("\\", "/").rpartition("/")[2], file)
         drawn: dict[str, list[Fill]] = {}
-        note = ""
         for shape in list_of(table, "shapes", file):
             kind = str(field_of(shape, "label", file))
-            if kind == _IGNORED:
-                note = "has a region to ignore"
+            if kind == IGNORED:
+                drawn[kind] = []
             elif kind != _BACKGROUND:
                 drawn.setdefault(kind, []).append(_labelme_shape(shape, file, convention))
         labelled.add(path)
-        yield Labelled(path, drawn, note=note)
+        yield Labelled(path, drawn)
     for path in pictures_in(source):
         if path.resolve() not in labelled:
             yield Labelled(path, labelled=False)

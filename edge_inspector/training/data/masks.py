@@ -39,6 +39,17 @@ def read_mask(path: Path) -> Image:
     return mask
 
 
+def read_two_valued(path: Path) -> Image:
+    """[H, W], 0 or 255. If the file has two values, the lower one must be 0, and the other one may be any.
+
+    Raises ConfigError if it has more and they are no degrees of certainty.
+    """
+    stored = read_pixels(path, cv2.IMREAD_UNCHANGED)
+    if stored.ndim == 2 and len(values := np.unique(stored)) <= 2 and (len(values) == 1 or values[0] == 0):
+        return np.where(stored > 0, np.uint8(255), np.uint8(0)).astype(np.uint8)
+    return np.where(read_mask(path) > 0, np.uint8(255), np.uint8(0)).astype(np.uint8)
+
+
 def _refuse_numbers(path: Path, mask: Image) -> None:
     """Raise ConfigError if the values are class numbers or a single grey, and not degrees of certainty."""
     values = [int(value) for value in np.flatnonzero(cv2.calcHist([mask], [0], None, [256], [0, 256])) if value]

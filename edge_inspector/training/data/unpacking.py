@@ -13,8 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.training.data.form_folders import BAD_FOLDERS, GOOD_FOLDERS
 
 _FILES_MOST: Final = 500_000
+_TELLING: Final = frozenset({"train", "valid", "test", "images"}) | GOOD_FOLDERS | BAD_FOLDERS
 _TIMES_MOST: Final = 200
 """How much larger than the zip file its content may be. Pictures hardly shrink."""
 _DAMAGED: Final = (
@@ -66,8 +68,7 @@ def _refuse_bomb(source: Path, archive: zipfile.ZipFile, target: Path) -> None:
 
 
 def _innermost(folder: Path) -> Path:
-    """Many zip files hold one folder and nothing else."""
+    """Many zip files hold one folder and nothing else. One whose name says what is in it is kept."""
     children = list(folder.iterdir())
-    names = {"train", "valid", "test", "images"}
-    only_folder = len(children) == 1 and children[0].is_dir() and children[0].name not in names
+    only_folder = len(children) == 1 and children[0].is_dir() and children[0].name.casefold() not in _TELLING
     return _innermost(children[0]) if only_folder else folder

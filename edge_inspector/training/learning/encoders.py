@@ -18,8 +18,8 @@ PUBLISHED: Final = Path("imagenet")
 
 
 _OTHERS: Final = (
-    "Encoders of segmentation_models_pytorch are no longer built here: train such a net there and export it"
-    " (docs/how-to/model.md)"
+    "Encoders of segmentation_models_pytorch are no longer built here: train such a net there, export it, and let"
+    " `edge-inspector model wrap` make a model folder of it (docs/how-to/model.md)"
 )
 
 

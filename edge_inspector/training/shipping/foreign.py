@@ -26,11 +26,16 @@ PLAIN: Final = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 _LARGEST: Final = 2 << 30
 _YOLO_MASKS: Final = 32
 FLOATS: Final = (TensorProto.FLOAT, TensorProto.FLOAT16)
-_DAMAGED: Final = (
+DAMAGED: Final = (
     *(ValueError, TypeError, RuntimeError, LookupError, AttributeError, OSError, ProtobufError),
     *(onnx.checker.ValidationError, onnx.shape_inference.InferenceError, version_converter.ConvertError),
 )
 """What reading a file raises that is damaged, or that uses operators of another world."""
+_YES_OR_NO: Final = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
+COMPARES: Final = _YES_OR_NO | {"ArgMax"}
+"""Operations for which NaN is a number like others."""
+_ROUNDING: Final = frozenset({"Mul", "Add", "Round", "Floor", "Ceil", "Clip", "Cast", "Identity"})
+"""What makes bytes of probabilities."""
 _INPUTS: Final = (*FLOATS, TensorProto.UINT8)
 
 
@@ -63,6 +68,10 @@ def inspect(path: Path, size: tuple[int, int] | None = None, activation: Activat
     nhwc, channels, found = _picture(path, picture, size)
     shapes = {each.name: _shape(each) for each in model.graph.output}
     family, outputs = _family(path, shapes, has_sizes=bool(others))
+    own_form = _is_byte(picture) and _is_byte(_output(model, outputs[0]))
+    if family == "segmentation":
+        outputs = (_before_bytes(model, outputs[0]),)
+        shapes = {each.name: _shape(each) for each in model.graph.output}
     if others and family != "dfine":
         names = ", ".join(each.name for each in others)
         raise ConfigError([Fault(str(path), f"has further inputs that cannot be filled: {names}")])
@@ -75,6 +84,7 @@ def inspect(path: Path, size: tuple[int, int] | None = None, activation: Activat
         nhwc=nhwc,
         activation=(activation or _activation(model, outputs[0])) if family == "segmentation" else "sigmoid",
         licence=_metadata(model).get("license", ""),
+        rgb=not own_form,
     )
     foreign = _with_pixels(foreign, model)
     return replace(foreign, classes=_classes(foreign, shapes))
@@ -89,7 +99,7 @@ def _loaded(path: Path) -> ModelProto:
         if opset_of(model) < OPSET:
             model = version_converter.convert_version(model, OPSET)
         return onnx.shape_inference.infer_shapes(model)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ConfigError([Fault(str(path), f"is not an ONNX file that can be read: {str(error)[:200]}")]) from error
 
 
@@ -120,8 +130,46 @@ def _picture(path: Path, value: ValueInfoProto, size: tuple[int, int] | None) ->
         raise ConfigError([Fault("--size", "is needed, because the file takes pictures of any size: --size H W")])
     if size is not None and any(own not in (0, asked) for own, asked in zip(sides, size, strict=True)):
         raise ConfigError([Fault("--size", f"the file takes {sides[0]} x {sides[1]} px and no other size")])
+    if shape[0] > 1:
+        what = f"takes {shape[0]} pictures at once and never one: export it for a batch of 1, or of any size"
+        raise ConfigError([Fault(str(path), what)])
     height, width = size or (sides[0], sides[1])
     return nhwc, channels, (height, width)
+
+
+def _output(model: ModelProto, name: str) -> ValueInfoProto:
+    return next(each for each in model.graph.output if each.name == name)
+
+
+def _is_byte(value: ValueInfoProto) -> bool:
+    return bool(value.type.tensor_type.elem_type == TensorProto.UINT8)
+
+
+def _before_bytes(model: ModelProto, output: str) -> str:
+    """The values of which the file makes bytes. They become an output of the model, because bytes lose some of them.
+
+    NaN becomes 0, 256 becomes 0, and a probability without the factor 255 becomes 0. If the bytes are 255 times the
+    result of a sigmoid or softmax, it is that result.
+    """
+    value = _output(model, output)
+    made = {name: node for node in model.graph.node for name in node.output}
+    node, cast = made.get(output), ""
+    while node is not None and node.op_type in {"Cast", "Identity"}:
+        cast = node.input[0]
+        node = made.get(cast)
+    if not cast or not _is_byte(value):
+        return output
+    source = cast
+    while node is not None and node.op_type in _ROUNDING:
+        source = next((name for name in node.input if made.get(name) and made[name].op_type != "Constant"), "")
+        node = made.get(source)
+    source = source if node is not None and node.op_type in {"Sigmoid", "Softmax"} else cast
+    kinds = {each.name: each.type.tensor_type.elem_type for each in model.graph.value_info}
+    before = model.graph.output.add()
+    before.CopyFrom(value)
+    before.name = source
+    before.type.tensor_type.elem_type = kinds.get(source, TensorProto.FLOAT)
+    return source
 
 
 def _family(path: Path, shapes: dict[str, tuple[int, ...]], *, has_sizes: bool) -> tuple[Family, tuple[str, ...]]:
@@ -173,8 +221,10 @@ def _activation(model: ModelProto, output: str) -> Activation:
     known: dict[str, Activation] = {"Sigmoid": "sigmoid", "Softmax": "softmax", "ArgMax": "argmax"}
     if kind in known:
         return known[kind]
-    value = next(each for each in model.graph.output if each.name == output)
-    if value.type.tensor_type.elem_type == TensorProto.UINT8:
+    if kind in _YES_OR_NO:
+        return "sigmoid"
+    value = _output(model, output)
+    if any(map(_is_byte, model.graph.output)):
         return "bytes"
     planes = _shape(value)[1] if len(_shape(value)) == 4 else 1
     return "logits" if planes == 1 else "softmax-logits"
@@ -183,7 +233,7 @@ def _activation(model: ModelProto, output: str) -> Activation:
 def _with_pixels(foreign: Foreign, model: ModelProto) -> Foreign:
     """How such nets want their pixels."""
     picture = _inputs(model)[0]
-    if picture.type.tensor_type.elem_type == TensorProto.UINT8:
+    if _is_byte(picture):
         return replace(foreign, scale=1.0)
     if foreign.family == "yolox":
         return replace(foreign, rgb=False, scale=1.0)
@@ -252,7 +302,7 @@ def said_of(foreign: Foreign) -> Iterator[str]:
         meant = {
             "bytes": "bytes: 255 times the probability. Such a file may need no wrapping, see `model guard`",
             "logits": "logits: a sigmoid makes probabilities of them",
-            "sigmoid": "probabilities already",
+            "sigmoid": "probabilities already, or yes and no",
             "softmax": "probabilities of classes, of which number 0 is the background",
             "softmax-logits": "logits of classes, of which number 0 is the background: a softmax makes probabilities",
             "argmax": "class numbers, of which 0 is the background: there are no confidences, only yes and no",

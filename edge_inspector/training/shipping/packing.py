@@ -143,7 +143,9 @@ def _installed(folder: Path, shipping: Shipping) -> Path:
 def _report(outcome: gate.GateOutcome) -> None:
     for (precision, runtime), found in outcome.figures.items():
         overlap = f"mean IoU {found.mean_iou:.3f}, " if found.iou else ""
+        bad, good = found.defective, found.parts - found.defective
         print(
-            f"{precision} on {runtime}: recall {found.part_recall:.3f}, false rejects {found.false_reject_rate:.3f}, "
+            f"{precision} on {runtime}: {bad - found.escapes} of {bad} of the defective rejected, "
+            f"{found.false_rejects} of {good} of the good rejected too, "
             f"{overlap}AP {found.average_precision['any']:.3f}, {outcome.ms[precision, runtime]:.1f} ms"
         )

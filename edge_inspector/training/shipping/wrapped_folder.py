@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from edge_inspector.errors import ConfigError, EdgeInspectorError, Fault
+from edge_inspector.inspection.mask_watch import advice, remarks
 from edge_inspector.segmenters.manifest import read_manifest
 from edge_inspector.segmenters.tiling import place
 from edge_inspector.training.data.folder import Image
@@ -19,7 +20,7 @@ from edge_inspector.training.data.pictures import read_picture
 from edge_inspector.training.judging.limits import Limit
 from edge_inspector.training.judging.runtimes import blank, interleaved_ms, model_predictor, open_session
 from edge_inspector.training.shipping import gate, quantize
-from edge_inspector.training.shipping.foreign import Foreign
+from edge_inspector.training.shipping.foreign import DAMAGED, Foreign
 from edge_inspector.training.shipping.manifest import FILES, Card, Draft
 from edge_inspector.training.shipping.wrapping import wrap
 
@@ -37,11 +38,17 @@ class Limits(NamedTuple):
 
 
 def write_wrapped(
-    foreign: Foreign, card: Card, target: Path, *, limits: Limits, pictures: Path | None
+    foreign: Foreign, card: Card, target: Path, *, limits: Limits, pictures: Path | None, boxes: bool = False
 ) -> Iterator[str]:
-    """Write the folder `target` in one step. Yields what was found. Raises ConfigError."""
+    """Write the folder `target` in one step. Yields what was found. Raises ConfigError.
+
+    With `boxes` the model of a detector gives them, too.
+    """
     images = _calibration(pictures, foreign) if pictures else []
-    model, stride = wrap(foreign)
+    try:
+        model, stride = wrap(foreign, boxes=boxes)
+    except DAMAGED as error:
+        raise ConfigError([Fault("FILE", f"cannot be wrapped: {' '.join(str(error).split())[:200]}")]) from error
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{target.name}.", dir=target.parent) as scratch:
         folder = Path(scratch) / target.name
@@ -71,7 +78,7 @@ def _tried(folder: Path) -> Iterator[str]:
     except EdgeInspectorError as error:
         raise ConfigError([Fault("FILE", f"does not run: {str(error)[:300]}")]) from error
     yield f"runs: mask {' x '.join(map(str, mask.shape))}, {interleaved_ms([predict], blank(manifest), 5)[0]:.1f} ms"
-    for doubt in filter(None, (info.blind, info.doubt)):
+    for doubt in filter(None, (info.blind, *remarks(info), advice(info))):
         yield f"WARN: {doubt}"
 
 

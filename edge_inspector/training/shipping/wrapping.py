@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edge_inspector.errors import ConfigError, Fault
+from edge_inspector.segmenters.form import BOXES
 from edge_inspector.training.learning.guard import add_guard, opset_of
-from edge_inspector.training.shipping.foreign import FLOATS, Foreign, computing
+from edge_inspector.training.shipping.foreign import COMPARES, FLOATS, Foreign, computing
+from edge_inspector.training.shipping.pruning import pruned
 
-_BOXES: Final = 32
+_MOST: Final = 32
 """Boxes that are painted in a picture: the surest. More than a part has defects."""
 _CELL: Final = 4
 """Pixels of the picture for one of the mask, where boxes are painted."""
 _YOLOX_STRIDES: Final = (8, 16, 32)
-_OTHERS: Final = {"image": "foreign/image", "mask": "foreign/mask"}
+_OTHERS: Final = {BOXES: "foreign/boxes", "image": "foreign/image", "mask": "foreign/mask"}
 
 
 class Writer:
@@ -57,18 +59,24 @@ class Writer:
         return self("Cast", source, to=TensorProto.FLOAT)
 
 
-def wrap(foreign: Foreign) -> tuple[ModelProto, int]:
-    """The model with both ends added, and its stride. Raises ConfigError."""
+def wrap(foreign: Foreign, *, boxes: bool = False) -> tuple[ModelProto, int]:
+    """The model with both ends added, and its stride. Raises ConfigError.
+
+    With `boxes` a detector has a further output [N, B, 6]: two corners in pixels, score and number of the class.
+    """
     foreign = _without_our_names(foreign)
     model = ModelProto()
     model.CopyFrom(foreign.model)
     _feed(model, foreign)
     writer = Writer("wrapped")
-    probability, stride = _probabilities(writer, foreign)
+    probability, stride, surest = _probabilities(writer, foreign)
+    if boxes and not surest:
+        raise ConfigError([Fault("--boxes", "the file gives no boxes")])
     scaled = writer("Mul", probability, writer.constant(255.0))
     half = writer("Add", scaled, writer.constant(0.5))
     mask = writer("Cast", half, to=TensorProto.UINT8)
     mask = _named(writer, mask, "mask")
+    surest = _named(writer, surest, BOXES) if boxes else ""
     graph = model.graph
     graph.node.extend(writer.nodes)
     graph.initializer.extend(writer.constants)
@@ -77,8 +85,11 @@ def wrap(foreign: Foreign) -> tuple[ModelProto, int]:
     batch = _batch(foreign)
     sides = [batch, len(foreign.classes), height, width]
     graph.output.append(helper.make_tensor_value_info(mask, TensorProto.UINT8, sides))
+    if boxes:
+        most = min(_MOST, _box_count(foreign))
+        graph.output.append(helper.make_tensor_value_info(surest, TensorProto.FLOAT, [batch, most, 6]))
     del graph.value_info[:]
-    model = _pruned(model)
+    model = pruned(model)
     add_guard(model)
     onnx.checker.check_model(model)
     return model, stride
@@ -152,19 +163,20 @@ def _pixels(writer: Writer, image: str, foreign: Foreign) -> str:
     return pixels if foreign.nhwc else writer("Transpose", pixels, perm=[0, 3, 1, 2])
 
 
-def _probabilities(writer: Writer, foreign: Foreign) -> tuple[str, int]:
+def _probabilities(writer: Writer, foreign: Foreign) -> tuple[str, int, str]:
+    """The mask, its stride, and the surest boxes [N, B, 6] of a detector, otherwise ""."""
     if foreign.family in ("segmentation", "anomaly"):
-        return _invalid_as(writer, _planes(writer, foreign), _compared(foreign)), _stride(foreign)
+        return _invalid_as(writer, _planes(writer, foreign), _compared(foreign)), _stride(foreign), ""
     boxes, scores, shares = _boxes(writer, foreign)
-    painted = _painted(writer, foreign, boxes=boxes, scores=scores, shares=shares)
+    painted, surest = _painted(writer, foreign, boxes=boxes, scores=scores, shares=shares)
     kinds = {each.name: each.type.tensor_type.elem_type for each in foreign.model.graph.output}
-    return _invalid_as(writer, painted, [each for each in foreign.outputs if kinds[each] in FLOATS]), _CELL
+    return _invalid_as(writer, painted, [each for each in foreign.outputs if kinds[each] in FLOATS]), _CELL, surest
 
 
 def _compared(foreign: Foreign) -> list[str]:
-    """The planes of which the net's own graph makes class numbers. Empty if it makes none."""
+    """The planes that the net's own graph compares, for class numbers or yes and no. Empty if it compares none."""
     node = computing(foreign.model, foreign.outputs[0])
-    return [node.input[0]] if node is not None and node.op_type == "ArgMax" else []
+    return [node.input[0]] if node is not None and node.op_type in COMPARES else []
 
 
 def _planes(writer: Writer, foreign: Foreign) -> str:
@@ -251,22 +263,28 @@ def _grids(size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float
     return np.concatenate(cells)[np.newaxis].astype(np.float32), np.concatenate(strides)[np.newaxis].astype(np.float32)
 
 
-def _painted(writer: Writer, foreign: Foreign, *, boxes: str, scores: str, shares: str) -> str:
-    """The highest score of the boxes over each mask pixel [N, K, h, w]. Only the surest boxes are painted."""
+def _painted(writer: Writer, foreign: Foreign, *, boxes: str, scores: str, shares: str) -> tuple[str, str]:
+    """The highest score of the boxes over each mask pixel [N, K, h, w]. Only the surest boxes are painted.
+
+    And these boxes [N, B, 6], with score and class.
+    """
     best = _highest(writer, scores, foreign)
-    most = min(_BOXES, _box_count(foreign))
+    most = min(_MOST, _box_count(foreign))
     writer("TopK", best, writer.constant([most], np.int64), outputs=2, axis=1)
     order = writer("Unsqueeze", f"{writer.nodes[-1].output[0]}_1", writer.constant([2], np.int64))
     boxes, scores = (
         _picked(writer, source, order, wide) for source, wide in ((boxes, 4), (scores, len(foreign.classes)))
     )
+    kind = writer.floats(writer("ArgMax", scores, axis=2, keepdims=1))
+    score = writer("Unsqueeze", _highest(writer, scores, foreign), writer.constant([2], np.int64))
+    surest = writer("Concat", boxes, score, kind, axis=2)
     inside = _inside(writer, boxes, foreign)
     if shares:
         inside = writer("Mul", inside, _masks(writer, _picked(writer, shares, order, 32), foreign))
     each = writer("Unsqueeze", inside, writer.constant([1], np.int64))  # [N, 1, B, h, w]
     turned = writer("Transpose", scores, perm=[0, 2, 1])
     weights = writer("Unsqueeze", turned, writer.constant([3, 4], np.int64))  # [N, K, B, 1, 1]
-    return _highest(writer, writer("Mul", each, weights), foreign)
+    return _highest(writer, writer("Mul", each, weights), foreign), surest
 
 
 def _highest(writer: Writer, source: str, foreign: Foreign) -> str:
@@ -292,7 +310,7 @@ def _invalid_as(writer: Writer, mask: str, sources: Sequence[str]) -> str:
 
 def _box_count(foreign: Foreign) -> int:
     sides = _sides(foreign, foreign.outputs[0])
-    return (sides[2] if foreign.family.startswith("yolo") and foreign.family != "yolox" else sides[1]) or _BOXES
+    return (sides[2] if foreign.family.startswith("yolo") and foreign.family != "yolox" else sides[1]) or _MOST
 
 
 def _picked(writer: Writer, source: str, order: str, wide: int) -> str:
@@ -324,24 +342,3 @@ def _masks(writer: Writer, shares: str, foreign: Foreign) -> str:
     flat = writer("Reshape", prototypes, writer.constant([0, deep, height * width], np.int64))
     product = writer("Sigmoid", writer("MatMul", shares, flat))
     return writer("Reshape", product, writer.constant([0, 0, height, width], np.int64))
-
-
-def _pruned(model: ModelProto) -> ModelProto:
-    """Without operations that nothing reads, as the further outputs of the file."""
-    made = {name: node for node in model.graph.node for name in node.output}
-    wanted: set[str] = set()
-    ahead: list[str] = [each.name for each in model.graph.output]
-    while ahead:
-        node = made.get(ahead.pop())
-        if node is not None and node.output[0] not in wanted:
-            wanted.add(node.output[0])
-            ahead += [*node.input, *_outer(node)]
-    kept = [node for node in model.graph.node if node.output and node.output[0] in wanted]
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    return model
-
-
-def _outer(node: Any) -> Sequence[str]:
-    """What the graphs inside a node read from outside."""
-    return [name for each in node.attribute for inner in each.g.node for name in inner.input]
