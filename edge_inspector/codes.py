@@ -7,6 +7,7 @@ the name of a camera.
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from functools import cached_property
 from typing import Self
 
 
@@ -93,7 +94,7 @@ class Reason(_Code):
         "It ends when the recipe's model is loaded. The condition `recipe_changing` or `model_not_loaded` says more.",
     )
 
-    @property
+    @cached_property  # asked for every view of every part
     def label(self) -> str:
         """The name in metrics, logs and MQTT."""
         return self.name.lower()

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
+import cv2
+
 from edge_inspector import __version__, metrics
 from edge_inspector.codes import ErrorCode, StationState
 from edge_inspector.errors import ConfigError
@@ -108,6 +110,8 @@ class Daemon:
     def _start(self) -> tuple[Pipeline, Supervisor]:
         station, realtime = self._station, self._station.file.realtime
         sys.setswitchinterval(realtime.switch_interval_ms / 1000)
+        # OpenCV's own threads yield in a loop while they wait for the next picture. Each camera has a thread already.
+        cv2.setNumThreads(1)
         claim(realtime.fifo_priority, lock_memory=realtime.lock_memory)
         try:
             station.state_dir.mkdir(parents=True, exist_ok=True)

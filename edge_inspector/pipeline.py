@@ -193,9 +193,9 @@ def build(
     cameras = _cameras(station, conditions)
     measure = _measure(shared, look)
     segment = _segment(shared, measure)
-    track = _track(shared, _with_rolls(shared, encoder), counter)
     tape = _tape(shared, counter)
     judge = _judge(shared, boot_id, counter, tape)
+    track = _track(shared, _with_rolls(shared, encoder), counter, judge)
     acquire = _acquire(shared, openings, encoder, judge, cameras=cameras)
     desk = RolloutDesk(station)
     report = _report(shared, _identity(shared, boot_id, desk), judge, track)
@@ -322,6 +322,7 @@ def _admission(station: Station, timeline: Timeline, control: Control) -> Admiss
         min(recipe.position_tolerance_mm for recipe in recipes) * station.file.line.scale,
         station.segmenter.workers,
         (lambda: max(len(each.recipe.views) for each in control.in_use)) if whole_parts else None,
+        queue=station.file.segmenter.queue_frames,
     )
 
 
@@ -345,8 +346,9 @@ def _with_rolls(shared: _Shared, encoder: Encoder) -> Encoder:
     return RollByBit(cast("RollTeller", encoder), shared.judged.put) if tells else encoder
 
 
-def _track(shared: _Shared, encoder: Encoder, counter: CounterWatch) -> Track:
+def _track(shared: _Shared, encoder: Encoder, counter: CounterWatch, judge: Judge) -> Track:
     file, geometry = shared.station.file, shared.geometry
+    pieces = shared.parts.moved if isinstance(shared.parts, WebPieces) else _stay
     return Track(
         encoder,
         shared.timeline,
@@ -354,8 +356,14 @@ def _track(shared: _Shared, encoder: Encoder, counter: CounterWatch) -> Track:
         interval_s=file.encoder.interval_ms / 1000,
         speed=SpeedWatch(geometry.counts_per_mm, file.line.speed_max_mm_s, geometry.counter.span),
         counter=counter,
-        moved=shared.parts.moved if isinstance(shared.parts, WebPieces) else _stay,
+        moved=partial(_moved, pieces, judge.sampled),
     )
+
+
+def _moved(*told: Callable[[], None]) -> None:
+    """There is a new sample of the encoder."""
+    for each in told:
+        each()
 
 
 def _cameras(station: Station, conditions: Conditions) -> list[AdjustableCamera]:
@@ -568,6 +576,8 @@ def _report(shared: _Shared, identity: Identity, judge: Judge, track: Track) -> 
                 rest_s=partial(_rest_s, track, rest_s if at == resting else 0.0),
             )
         )
+        if link.name in station.roles.vital:
+            stages[-1].queued = partial(shared.admission.queued, link.name)
     return stages
 
 

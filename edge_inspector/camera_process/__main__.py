@@ -18,6 +18,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
+import cv2
+
 from edge_inspector.camera_process import words
 from edge_inspector.camera_process.pictures import Sender
 from edge_inspector.drivers import Camera, DriverSettings, load_driver
@@ -171,6 +173,7 @@ def main() -> None:
     for each in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: the station says when the camera stops
         signal.signal(each, signal.SIG_IGN)
     set_up_logging()
+    cv2.setNumThreads(1)  # as in the station
     with socket.socket(fileno=int(sys.argv[1])) as line:
         end = CameraEnd(line)
         threading.Thread(target=end.listen, name="listen").start()

@@ -6,12 +6,13 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 # limit for parts that never pass their line, if the belt stands still or its positions start over
 _REMEMBERED_NS = 10_000_000_000
 _SWEEP_NS = 1_000_000_000
 _NEAR_NS = 1_000_000
-# the learned delay to the judge rises fast and falls slowly, so it stays near the slow cases
+# the learned delay to the judge rises fast and falls slowly, so it stays near the slow cases. So does a part's span
 _RISES, _SINKS = 0.3, 0.03
 
 
@@ -19,7 +20,8 @@ _RISES, _SINKS = 0.3, 0.03
 class _Part:
     """`owed`: frames of the part that the model has not seen yet, including frames that were not captured yet.
 
-    `rejected`: a view of it has a defect beyond the limits, so its other frames change nothing at the gate.
+    `rejected`: a view of it has a defect beyond the limits, so its other frames change nothing at the gate. Its first
+    frame came at `since_ns`, and the latest one up to now at `latest_ns`.
     """
 
     decide_by: float
@@ -27,6 +29,7 @@ class _Part:
     owed: int
     refused: bool = False
     rejected: bool = False
+    latest_ns: int = 0
 
 
 class Admission:
@@ -35,12 +38,13 @@ class Admission:
     An overloaded station that always serves the most urgent frame finishes every frame slightly too late and sees no
     part whole. Therefore a part is accepted or refused as a whole, with its first frame. A part is refused if, after
     the work already accepted, its frames could not be inferred before its decision line. If nothing is queued ahead of
-    it, it is always tried. Before it is refused, parts ahead of it that are rejected already make room.
+    it, it is always tried. Before it is refused, parts ahead of it that are rejected already make room. It is also
+    refused if its frames would find the model's queue full: then frames of accepted parts would be thrown out of it.
 
     All views of a part have the same decision line. `tolerance` is how far their values of it may differ.
     `foreseen(now_ns, at_ns)` is the expected belt position at `at_ns`, or None if it is unknown. `views()` is the
     number of frames that a part needs. `views` is None if a part may pass without being seen whole: then each frame
-    counts by itself.
+    counts by itself. `queue` is how many frames can wait for the model.
     """
 
     def __init__(
@@ -49,7 +53,11 @@ class Admission:
         tolerance: float,
         workers: int,
         views: Callable[[], int] | None,
+        *,
+        queue: float = inf,
     ) -> None:
+        self._queue = queue
+        self._span_ns = inf  # from a part's first frame to its last one: not known yet
         self._foreseen = foreseen
         self._tolerance = tolerance
         self._workers = workers
@@ -57,6 +65,7 @@ class Admission:
         self._lock = threading.Lock()
         self._frame_ns = 0.0
         self._to_judge_ns = 0.0
+        self._to_peers_ns: dict[str, int] = {}
         # Both in the order of the lines, so that no question looks at all parts.
         self._lines: list[float] = []
         self._parts: list[_Part] = []
@@ -78,6 +87,7 @@ class Admission:
                 self._owed += part.owed
                 if _late(reached, decide_by) or not has_room:
                     self._give_up(part)
+            part.latest_ns = now_ns
             return not part.refused
 
     def still_accepts(self, decide_by: float, now_ns: int) -> bool:
@@ -110,7 +120,7 @@ class Admission:
                 high = middle
             else:
                 low = middle
-        return max(0, low - int(self._to_judge_ns))
+        return max(0, low - int(self._way_ns()))
 
     def rejected(self, decide_by: float) -> None:
         """A view of this part has a defect beyond the limits. Its other frames give way if others need the time."""
@@ -147,22 +157,47 @@ class Admission:
             more = after_ns - self._to_judge_ns
             self._to_judge_ns += (_RISES if more > 0 else _SINKS) * more
 
+    def queued(self, link: str, ns: int) -> None:
+        """The verdicts that wait for this link will take it so long. A new one waits behind them."""
+        with self._lock:
+            self._to_peers_ns[link] = ns
+
     def _has_room(self, part: _Part, place: int, now_ns: int) -> bool:
         # Nearly always the new part has the last line, and nothing is behind it.
         before = self._owed - sum(other.owed for other in self._parts[place:])
-        if not before or not self._hopeless(part, before, now_ns):
+        if not before or not self._is_too_much(part, before, now_ns):
             return True
         rejected = [other for other in self._parts[:place] if other.rejected and other.owed]
         before -= sum(other.owed for other in rejected)
-        if not rejected or (before and self._hopeless(part, before, now_ns)):
+        if not rejected or (before and self._is_too_much(part, before, now_ns)):
             return False
         for other in rejected:
             self._give_up(other)
         return True
 
+    def _is_too_much(self, part: _Part, before: int, now_ns: int) -> bool:
+        return self._overfills(before + part.owed) or self._hopeless(part, before, now_ns)
+
     def _hopeless(self, part: _Part, before: int, now_ns: int) -> bool:
         calls = -(-(before + part.owed) // self._workers)
-        return _late(self._foreseen(now_ns, now_ns + int(calls * self._frame_ns + self._to_judge_ns)), part.decide_by)
+        needs_ns = int(calls * self._frame_ns + self._way_ns())
+        return _late(self._foreseen(now_ns, now_ns + needs_ns), part.decide_by)
+
+    def _way_ns(self) -> float:
+        """From the end of the model's call until the verdict is with its peers."""
+        return self._to_judge_ns + max(self._to_peers_ns.values(), default=0)
+
+    def _overfills(self, owed: int) -> bool:
+        """Whether so many owed frames are more than the queue will hold at a time.
+
+        On average half of a part's frames are not captured yet, and meanwhile the model takes some of the others.
+        """
+        taken_meanwhile = self._workers * self._span_ns / 2 / self._frame_ns if self._frame_ns else inf
+        return owed > self._queue + taken_meanwhile
+
+    def _learn_span(self, span_ns: int) -> None:
+        more = span_ns - self._span_ns
+        self._span_ns = span_ns if self._span_ns == inf else self._span_ns + (_RISES if more > 0 else _SINKS) * more
 
     def _settle(self, decide_by: float) -> None:
         part = self._find(decide_by)
@@ -185,6 +220,8 @@ class Admission:
         """Forget parts that have passed their line, because every later question about them has the answer "late"."""
         if reached is not None and self._lines and self._lines[0] <= reached:
             passed = bisect_right(self._lines, reached)
+            for part in self._parts[:passed]:
+                self._learn_span(part.latest_ns - part.since_ns)
             self._owed -= sum(part.owed for part in self._parts[:passed])
             del self._lines[:passed], self._parts[:passed]
         if now_ns - self._swept_ns > _SWEEP_NS:

@@ -19,6 +19,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from statistics import median
+from typing import NamedTuple
 
 from edge_inspector.errors import PositionPendingError, PositionUnknownError
 from edge_inspector.inspection.counter import Counter
@@ -85,6 +86,15 @@ class _Sample:
     error_ns: int
 
 
+class _Newest(NamedTuple):
+    """What is known now: the newest sample, one shortly before it, and the bounds on the offset of the clocks."""
+
+    last: _Sample
+    before: _Sample
+    lower: tuple[int, int] | None
+    upper: tuple[int, int]
+
+
 class Timeline:
     """Thread-safe. One thread adds samples, and any thread may ask.
 
@@ -123,6 +133,7 @@ class Timeline:
         """Counts up with every sample. While it stays the same, a pending position stays pending until it is stale."""
         self._upper: deque[tuple[int, int]] = deque()
         self._lower: deque[tuple[int, int]] = deque()
+        self._newest: _Newest | None = None  # read without the lock, because each picture of each camera asks twice
 
     @property
     def epoch(self) -> int:
@@ -142,38 +153,44 @@ class Timeline:
     @property
     def newest(self) -> int | None:
         """The belt count of the newest sample."""
-        with self._lock:
-            return self._samples[-1].count if self._samples else None
+        return None if self._newest is None else self._newest.last.count
 
     def add(self, raw: EncoderSample) -> bool:
         """Take one sample. False if it started a new epoch: a restart, an impossible jump, or a clock that stepped."""
         with self._lock:
             self.news += 1
-            if self._boot_id != raw.boot_id or not self._samples:
-                self._begin(raw)
-                return False
-            last = self._samples[-1]
-            sample = _stamped(raw, self._counter.near(raw.count, last.count))
-            if self._stamped and sample.device_ns == last.device_ns:
-                # The same scan, seen later. It narrows the bound from below, but is no sign of life.
-                self._samples[-1] = replace(last, asked_ns=sample.asked_ns)
-                return True
-            if not self._in_order(sample, last):
-                self._begin(raw)
-                return False
-            if not self._in_reach(sample, last):
-                self._begin(raw, self._jumped(raw, sample, last))
-                return False
-            self._bound_below(sample, last)
-            self._bound_above(sample)
-            self._samples.append(sample)
-            while self._samples[0].answered_ns < sample.answered_ns - self._history_ns:
-                self._samples.popleft()
-            low, high = self._offset(sample.answered_ns)
-            if low > high:
-                self._begin(raw)
-                return False
+            continues = self._add(raw)
+            samples = self._samples
+            before = samples[max(-4, -len(samples))]
+            self._newest = _Newest(samples[-1], before, self._lower[0] if self._lower else None, self._upper[0])
+            return continues
+
+    def _add(self, raw: EncoderSample) -> bool:
+        if self._boot_id != raw.boot_id or not self._samples:
+            self._begin(raw)
+            return False
+        last = self._samples[-1]
+        sample = _stamped(raw, self._counter.near(raw.count, last.count))
+        if self._stamped and sample.device_ns == last.device_ns:
+            # The same scan, seen later. It narrows the bound from below, but is no sign of life.
+            self._samples[-1] = replace(last, asked_ns=sample.asked_ns)
             return True
+        if not self._in_order(sample, last):
+            self._begin(raw)
+            return False
+        if not self._in_reach(sample, last):
+            self._begin(raw, self._jumped(raw, sample, last))
+            return False
+        self._bound_below(sample, last)
+        self._bound_above(sample)
+        self._samples.append(sample)
+        while self._samples[0].answered_ns < sample.answered_ns - self._history_ns:
+            self._samples.popleft()
+        low, high = self._offset(sample.answered_ns)
+        if low > high:
+            self._begin(raw)
+            return False
+        return True
 
     def void(self) -> None:
         """Positions up to now are invalid: the next sample begins a new epoch."""
@@ -182,8 +199,8 @@ class Timeline:
 
     def fresh(self, now_ns: int) -> bool:
         """Whether the newest sample is new enough to be used."""
-        with self._lock:
-            return bool(self._samples) and now_ns - self._samples[-1].answered_ns <= self._stale_ns
+        newest = self._newest
+        return newest is not None and now_ns - newest.last.answered_ns <= self._stale_ns
 
     def count_at(self, at_ns: int, now_ns: int, tolerance: float = 0.0, unsure_ns: int = 0) -> Position:
         """The position at `at_ns`, between the two samples around it.
@@ -222,23 +239,25 @@ class Timeline:
 
         Use it to order work, and never for the position in a verdict.
         """
-        with self._lock:
-            if len(self._samples) < 2:
-                return float(self._samples[-1].count) if self._samples else None
-            low, high = self._offset(at_ns)
-            last, before = self._samples[-1], self._samples[max(-4, -len(self._samples))]
-            speed = (last.count - before.count) / (last.device_ns - before.device_ns)
-            return last.count + speed * (at_ns - self._likely(low, high) - last.device_ns)
+        newest = self._newest
+        if newest is None:
+            return None
+        last, before, lower, upper = newest
+        if last.device_ns == before.device_ns:
+            return float(last.count)
+        low, high = self._within(lower, upper, at_ns)
+        speed = (last.count - before.count) / (last.device_ns - before.device_ns)
+        return last.count + speed * (at_ns - self._likely(low, high) - last.device_ns)
 
     def furthest(self, now_ns: int) -> int | None:
         """The furthest count that the belt can have reached by now. It is never below the real count."""
-        with self._lock:
-            if not self._samples:
-                return None
-            last = self._samples[-1]
-            low, _ = self._offset(now_ns)
-            age_s = max(0, now_ns - low - last.device_ns + last.error_ns) / 1e9
-            return last.count + int(self._motion.speed_max * age_s) + 2
+        newest = self._newest
+        if newest is None:
+            return None
+        last, _, lower, upper = newest
+        low, _ = self._within(lower, upper, now_ns)
+        age_s = max(0, now_ns - low - last.device_ns + last.error_ns) / 1e9
+        return last.count + int(self._motion.speed_max * age_s) + 2
 
     def foreseen(self, now_ns: int, at_ns: int) -> float | None:
         """The likely value of `furthest` at `at_ns`, if the belt moves as it does now."""
@@ -410,12 +429,16 @@ class Timeline:
         return bound + sign * int(self._drift * abs(now_ns - at_ns))
 
     def _offset(self, now_ns: int) -> tuple[int, int]:
+        return self._within(self._lower[0] if self._lower else None, self._upper[0], now_ns)
+
+    def _within(self, lower: tuple[int, int] | None, upper: tuple[int, int], now_ns: int) -> tuple[int, int]:
+        """The bounds of the offset at `now_ns`, from the best ones of before."""
         if not self._stamped:
             return 0, 0
-        high = self._aged(self._upper[0], now_ns)
-        if not self._lower:
+        high = self._aged(upper, now_ns)
+        if lower is None:
             return high - int(_OLDEST_STAMP_S * 1e9), high
-        return self._aged(self._lower[0], now_ns, -1), high
+        return self._aged(lower, now_ns, -1), high
 
     def _likely(self, low: int, high: int) -> int:
         return low + round(self._read_point * (high - low))
@@ -429,10 +452,13 @@ class Timeline:
         span_ns = after.device_ns - before.device_ns
         travel = after.count - before.count
         error_ns, stamps_ns = offset_error_ns + max(before.error_ns, after.error_ns), before.error_ns + after.error_ns
-        bound = self._bound(abs(travel), span_ns, error_ns, stamps_ns)
-        astray = self._astray(self._fastest(abs(travel), span_ns, error_ns, stamps_ns), unsure_ns)
+        # The sum of a `Bound`, which is not needed for each view.
+        fastest = self._fastest(abs(travel), span_ns, error_ns, stamps_ns)
+        bound = 1 + self._bend(span_ns / 1e9) + fastest * (error_ns / 1e9)
+        if unsure_ns:
+            bound += self._astray(fastest, unsure_ns)
         count = before.count + travel * (device_ns - before.device_ns) / span_ns
-        return Position(count, bound.counts + astray, self._epoch)
+        return Position(count, bound, self._epoch)
 
     def _bound(self, travel: float, span_ns: int, doubt_ns: int, stamps_ns: int) -> Bound:
         """The bound if the belt moved by `travel` in `span_ns`. The ends are known to `stamps_ns` together."""
@@ -484,12 +510,16 @@ class Timeline:
         first = min(index - _EVEN // 2, len(self._samples) - _EVEN)
         if first < 0:
             return found
-        near = [self._samples[at] for at in range(first, first + _EVEN)]
-        times = [(sample.device_ns - device_ns) / 1e9 for sample in near]
-        counts = [sample.count - found.count for sample in near]
+        samples, middle = self._samples, found.count
+        times, counts = [], []
+        for near in range(first, first + _EVEN):
+            sample = samples[near]
+            times.append((sample.device_ns - device_ns) / 1e9)
+            counts.append(sample.count - middle)
         speed, offset = _line_through(times, counts)
-        if any(abs(offset + speed * at - count) > _UNEVEN for at, count in zip(times, counts, strict=True)):
-            return found
+        for at, count in zip(times, counts, strict=True):
+            if not -_UNEVEN <= offset + speed * at - count <= _UNEVEN:
+                return found
         # The bound holds around the first position. Around the second it is wider by the distance of the two.
         return Position(found.count + offset, found.error_counts + abs(offset), self._epoch)
 

@@ -7,7 +7,7 @@ a time, so stops and ramps need no special case.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ class Assembly:
 
     `crowded`: another part is so near that a view of one could be a view of the other. `mixed`: there are more pictures
     of a camera than it takes of a part, so that nobody knows which of them is which. `number` is the order in which
-    parts were added.
+    parts were added. `expected` are the views that it needs, and `tolerance` is how far each may be from its place.
     """
 
     part: Part
@@ -35,6 +35,9 @@ class Assembly:
     crowded: bool = False
     mixed: bool = False
     number: int = 0
+    key: tuple[int, int, int] = (0, 0, 0)
+    expected: frozenset[str] = frozenset()
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class PartTracker:
         self._open: dict[tuple[int, int, int], Assembly] = {}
         # The positioned parts by trigger count, so that a view looks at its neighbours and not at all parts.
         self._lined_up: list[tuple[int, tuple[int, int, int]]] = []
+        self._counts: list[int] = []  # the trigger counts of `_lined_up`
         self._reach = max(tolerances.values()) + 1
         self._checked: tuple[int, int | None, int] | None = None  # what `void` has compared all parts with
         self._doubt = 0.0  # the largest of a part's own position up to now
@@ -105,7 +109,14 @@ class PartTracker:
             return False
         self._doubt = max(self._doubt, part.error_counts)
         crowded = any(self._crowd(part, other) for other in self._departed_near(part))
-        assembly = Assembly(part, crowded=crowded, number=next(self._numbers))
+        assembly = Assembly(
+            part,
+            crowded=crowded,
+            number=next(self._numbers),
+            key=key,
+            expected=self._expected.get(part.recipe_id, self._all),
+            tolerance=self._tolerances[part.recipe_id],
+        )
         for other in self._near(part.trigger_count, self._crowding(part)) if part.positioned else ():
             if self._crowd(part, other.part):
                 assembly.crowded = other.crowded = True
@@ -113,7 +124,9 @@ class PartTracker:
         self._recipes[part.recipe_id] += 1
         self._checked = None
         if part.positioned:
-            insort(self._lined_up, (part.trigger_count, key))
+            place = bisect_left(self._lined_up, (part.trigger_count, key))
+            self._lined_up.insert(place, (part.trigger_count, key))
+            self._counts.insert(place, part.trigger_count)
         for view, orphans in self._orphans.items():
             fitting = (placed for placed in tuple(orphans) if self._take(assembly, placed))
             for placed in fitting if view in self._beside else islice(fitting, 1):
@@ -126,7 +139,10 @@ class PartTracker:
         The view is then kept as long as it may matter. If a camera takes pictures while the belt stands, only the
         newest views are kept.
         """
-        if sum(self._take(assembly, placed) for assembly in self._visible(placed)):
+        taken = False
+        for assembly in self._visible(placed):
+            taken |= self._take(assembly, placed)
+        if taken:
             return True
         orphans = self._orphans[placed.view.camera]
         orphans.append(placed)
@@ -192,7 +208,8 @@ class PartTracker:
         if not self._recipes[part.recipe_id]:
             del self._recipes[part.recipe_id]
         if part.positioned:
-            del self._lined_up[bisect_left(self._lined_up, (part.trigger_count, key))]
+            place = bisect_left(self._lined_up, (part.trigger_count, key))
+            del self._lined_up[place], self._counts[place]
         self._departed.append(part)
 
     def open_parts(self) -> tuple[OpenPart, ...]:
@@ -201,8 +218,8 @@ class PartTracker:
 
     def _near(self, count: float, reach: float) -> list[Assembly]:
         """The open parts whose trigger count is about `count`, in the order of their counts."""
-        first = bisect_left(self._lined_up, count - reach, key=_trigger_count)
-        last = bisect_right(self._lined_up, count + reach, lo=first, key=_trigger_count)
+        first = bisect_left(self._counts, count - reach)
+        last = bisect_right(self._counts, count + reach, lo=first)
         return [self._open[key] for _, key in self._lined_up[first:last]]
 
     def _visible(self, placed: PlacedView) -> list[Assembly]:
@@ -216,23 +233,20 @@ class PartTracker:
 
     def _take(self, assembly: Assembly, placed: PlacedView) -> bool:
         camera, part = placed.view.camera, assembly.part
-        if not part.positioned or placed.position.epoch != part.epoch or camera not in self._views_of(part):
+        if not part.positioned or placed.position.epoch != part.epoch or camera not in assembly.expected:
             return False
-        if camera in assembly.views or not self._lies_at(camera, part, placed):
+        if camera in assembly.views or not self._lies_at(camera, assembly, placed):
             return self._is_one_too_many(assembly, placed)
         if _before_trigger(placed, part):
             return False
-        self._touched[*part.run_key, part.part_seq] = assembly
+        self._touched[assembly.key] = assembly
         assembly.views[camera] = self._seen_from(part, placed)
         return True
 
-    def _views_of(self, part: Part) -> frozenset[str]:
-        return self._expected.get(part.recipe_id, self._all)
-
-    def _lies_at(self, view: str, part: Part, placed: PlacedView) -> bool:
+    def _lies_at(self, view: str, assembly: Assembly, placed: PlacedView) -> bool:
         """Whether the picture was taken where the part must be for this view."""
-        away = placed.position.count - part.trigger_count - self._offsets[view]
-        return abs(away) <= self._tolerances[part.recipe_id]
+        away = placed.position.count - assembly.part.trigger_count - self._offsets[view]
+        return -assembly.tolerance <= away <= assembly.tolerance
 
     def _is_one_too_many(self, assembly: Assembly, placed: PlacedView) -> bool:
         """Whether the camera has taken several pictures of a part, and this is none that can be missing."""
@@ -240,7 +254,7 @@ class PartTracker:
         beside = self._beside.get(placed.view.camera)
         if (
             beside is None
-            or not any(self._lies_at(view, part, placed) for view in beside)
+            or not any(self._lies_at(view, assembly, placed) for view in beside)
             or _before_trigger(placed, part)
         ):
             return False
@@ -273,9 +287,9 @@ class PartTracker:
     def _is_ripe(self, assembly: Assembly, furthest: int | None) -> bool:
         part = assembly.part
         return (
-            not part.positioned
+            len(assembly.views) == len(assembly.expected)
+            or not part.positioned
             or assembly.voided is not Reason.NONE
-            or len(assembly.views) == len(self._views_of(part))
             or (furthest is not None and furthest >= part.due_count - self._reserve)
         )
 
@@ -302,7 +316,3 @@ def _before_trigger(placed: PlacedView, part: Part) -> bool:
 
 def _number(assembly: Assembly) -> int:
     return assembly.number
-
-
-def _trigger_count(lined_up: tuple[int, tuple[int, int, int]]) -> int:
-    return lined_up[0]

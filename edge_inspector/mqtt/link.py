@@ -369,7 +369,7 @@ class MqttLink:
         """Remove acknowledged messages and publish what fits, rejects before history. Whether more is to be done."""
         taken = session.acknowledged()
         self._is_stuck &= not taken
-        outbox.delete(taken)
+        outbox.taken(taken)
         self._raise_refusal(session)
         self._notice_subscribers(session)
         if status is not None:
@@ -380,11 +380,15 @@ class MqttLink:
         for lane, topic in ((True, self._topic("reject")), (False, self._topic("verdict"))):
             if self._rests(topic):
                 continue
-            for row in outbox.after(self._cursors[lane], room, perishable=lane):
+            rows = outbox.after(self._cursors[lane], room, perishable=lane)
+            were_all = len(rows) < room
+            for row in rows:
                 if not self._send(outbox, session, row, topic):
                     return False
                 self._cursors[lane] = row.id
                 room -= 1
+            if were_all:
+                self._cursors[lane] = outbox.newest[lane]
         # What is sent needs no wait here: its acknowledgement is read at the next exchange.
         left = any(outbox.newest[lane] > cursor for lane, cursor in self._cursors.items())
         return session.connected and session.unacknowledged > 0 and left

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -24,7 +25,6 @@ from edge_inspector.records import (
     StationStatus,
     Stretch,
     Verdict,
-    finite,
 )
 
 
@@ -473,13 +473,13 @@ def _defect(defect: Defect) -> dict[str, Any]:
 
 
 def _view(placed: PlacedView) -> dict[str, Any]:
-    view = placed.view
+    view, position = placed.view, placed.position
     return {
         "camera": view.camera,
         "frame_id": view.frame_id,
         "failure": view.failure.label,
-        "encoder_count": _number(placed.position.count),
-        "error_counts": _number(placed.position.error_counts),
+        "encoder_count": _number(position.count),
+        "error_counts": _number(position.error_counts),
         "captured_ns": view.captured_ns,
         "received_ns": view.received_ns,
         "begun_ns": view.begun_ns,
@@ -489,8 +489,8 @@ def _view(placed: PlacedView) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | None:
-    known = finite(value)
-    return None if known is None else float(known)  # a count of whole steps is written like any other number
+    # A count of whole steps is written like any other number.
+    return float(value) if math.isfinite(value) else None
 
 
 def _serialised(body: dict[str, Any]) -> bytes:

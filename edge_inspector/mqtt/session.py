@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Event
 from typing import Any
 
@@ -192,17 +193,17 @@ class MqttSession:
     ) -> bool:
         """Send, with QoS 1 unless `qos` says 0. `acknowledged` will return `row`. False if the connection is gone.
 
-        Never blocks.
+        Never blocks. A message has an expiry or a correlation, and never both.
 
         If the message is `watched`, `heard` will show whether it had a subscriber.
         """
         properties = None
-        if (expiry_s or correlation) and self._settings.version == "5":
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            if expiry_s:
-                properties.MessageExpiryInterval = min(expiry_s, 0xFFFFFFFF)
+        if self._settings.version == "5":
             if correlation:
+                properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
                 properties.CorrelationData = correlation
+            elif expiry_s:
+                properties = _expiring(expiry_s)
         sent = self._client.publish(topic, payload, qos, retain, properties)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
@@ -389,6 +390,24 @@ class MqttSession:
             lost = f"lost: {loss_words(reason, self._client_id)}"
             self.trouble = lost if answered else "ended the connection without an MQTT answer"
         self._progress.set()
+
+
+class _Packed(Properties):
+    """Properties that never change, packed once. paho would pack them for each message, in a third of its time."""
+
+    def pack(self) -> Any:
+        """As packed the first time."""
+        if "packed" not in self.__dict__:
+            self.__dict__["packed"] = super().pack()  # type: ignore[no-untyped-call]
+        return self.__dict__["packed"]
+
+
+@lru_cache(maxsize=64)
+def _expiring(expiry_s: int) -> Properties:
+    """Of a message that expires. Nearly all of them expire after the same few seconds."""
+    properties = _Packed(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.MessageExpiryInterval = min(expiry_s, 0xFFFFFFFF)
+    return properties
 
 
 def _shut(opened: Any) -> None:

@@ -54,6 +54,7 @@ class Record:
         body = ">" + "".join(_FORMATS[field.s7_type] for field in fields)
         self._struct = struct.Struct(body)
         self._reserved = bytes(size - 2 - self._struct.size)
+        self._names = tuple(field.name for field in fields)
 
     def offsets(self) -> list[tuple[int, Field]]:
         """Each field with its byte offset from the record's start."""
@@ -65,15 +66,14 @@ class Record:
 
     def pack(self, **values: Any) -> bytes:
         """The record's bytes, with the CRC. Every field must be given."""
-        body = self._struct.pack(*(values[field.name] for field in self.fields)) + self._reserved
+        body = self._struct.pack(*map(values.__getitem__, self._names)) + self._reserved
         return body + crc_hqx(body, 0xFFFF).to_bytes(2, "big")
 
     def unpack(self, raw: bytes | bytearray) -> dict[str, Any] | None:
         """The fields, or None if the CRC is wrong (the record is torn, blank or foreign)."""
         if len(raw) != self.size or crc_hqx(raw[:-2], 0xFFFF) != int.from_bytes(raw[-2:], "big"):
             return None
-        values = self._struct.unpack_from(raw)
-        return {field.name: value for field, value in zip(self.fields, values, strict=True)}
+        return dict(zip(self._names, self._struct.unpack_from(raw), strict=True))
 
 
 PLC_HEADER = Record(

@@ -376,6 +376,9 @@ class _TapedInbox(Mailbox[JudgeItem]):
         self._taken(items)
         return items
 
+    def nudge(self) -> None:
+        self._inner.nudge()
+
 
 class _TapedArchive(Mailbox[ArchiveItem]):
     """The archive's mailbox. `pronounced` gets the verdicts."""

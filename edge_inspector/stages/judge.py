@@ -33,6 +33,7 @@ from edge_inspector.records import (
     StationStatus,
     Trigger,
     Verdict,
+    View,
 )
 from edge_inspector.runtime.conditions import Conditions
 from edge_inspector.runtime.mailbox import Mailbox
@@ -193,6 +194,11 @@ class Judge:
             alarm=self._conditions.holds(ErrorCode.MANY_REJECTS),
         )
 
+    def sampled(self) -> None:
+        """The encoder has a new sample. If it can give a position that decides something, the judge looks at once."""
+        if self._placing.waits_for_encoder:
+            self._inbox.nudge()
+
     def scene(self) -> Scene:
         """The parts on the belt and the last verdicts, as they were a moment ago. Any thread may ask."""
         return Scene(self._shown, tuple(self._recent.copy()))
@@ -209,10 +215,8 @@ class Judge:
 
     @property
     def _patience_s(self) -> float:
-        """How long to wait for an item. With nothing on the belt, only items can make it busy."""
-        if self._placing.waits_for_encoder:
-            return 0.002
-        return 0.01 if len(self._tracker) else 0.05
+        """How long to wait for an item. With nothing on the belt, only items and samples can make it busy."""
+        return 0.01 if len(self._tracker) or self._placing.waits_for_encoder else 0.05
 
     @property
     def _hangs(self) -> bool:
@@ -222,15 +226,15 @@ class Judge:
         return rolls.change(name, self._timeline.newest, self._timeline.epoch)
 
     def _receive(self, item: JudgeItem) -> None:
-        if isinstance(item, PlcInput):
-            self._hear(item)
-        elif isinstance(item, Command):
-            now = self._clock()
-            self._control.take(item, now, challenge=partial(self._begin_challenge, item.source, now))
-        else:
+        if isinstance(item, View):  # nearly all of them are
             if item.failure is Reason.NONE:
                 self._arrived(time.monotonic_ns() - item.begun_ns - item.inference_ns)
             self._placing.see(item)
+        elif isinstance(item, PlcInput):
+            self._hear(item)
+        else:
+            now = self._clock()
+            self._control.take(item, now, challenge=partial(self._begin_challenge, item.source, now))
 
     def _hear(self, heard: PlcInput) -> None:
         now = self._clock()

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _WAITING_MAX = 10_000  # a quarter of an hour at 10 parts/s. The outbox of a link holds more.
 _LAST_WORDS_NS = 300_000_000
+_AT_LEAST = 4  # verdicts between two exchanges, however long they take
 _OVERDUE_AT_ONCE = 8  # then the urgent verdicts have their turn
 _LATE_TOLD_NS = 500_000_000  # long enough that the peer reads it between two exchanges
 _MISSED_TOLD_NS = 5_000_000_000  # nothing else reports it, and people must be able to see it
@@ -35,7 +36,8 @@ class Report:
     """Owns one link. Verdicts that the peer does not take are kept in order and offered again.
 
     `announces`: parts come from this link. `punctual`: the gate depends on it, so that a late verdict is a fault.
-    Exchanges are `interval_s` apart, or `rest_s()` if that is longer and no part is open.
+    Exchanges are `interval_s` apart, or `rest_s()` if that is longer and no part is open. Set `queued` before the start
+    if somebody must know how long, in ns, the verdicts that wait here will take.
     """
 
     beat_within_s = 5.0
@@ -70,6 +72,9 @@ class Report:
         self._conditions = conditions
         self._interval_ns = int(interval_s * 1e9)
         self._rest_s = rest_s
+        self.queued: Callable[[int], None] = lambda _: None
+        self._each_ns = 0  # how long one verdict takes, as learned
+        self._refuses = False  # the peer had no room for the last verdict that it was offered
         self._archive = archive
         self._backoff = Backoff(first_s=0.05, longest_s=0.2)  # a part may be at the gate in less than a second
         self._is_open = False
@@ -97,9 +102,13 @@ class Report:
             self._collect(0.0)
             return
         left_s = max(0.0, (self._next_ns - time.monotonic_ns()) / 1e9)
-        self._collect(min(left_s, 0.002) if self._waits else left_s)
+        if self._waits:
+            left_s = min(left_s, 0.002) if self._refuses else 0.0
+        self._collect(left_s)
         try:
             self._deliver()
+            # A peer that takes none may be gone, and nobody is to wait for it.
+            self.queued(0 if self._refuses else len(self._waiting) * self._each_ns)
             if time.monotonic_ns() >= self._next_ns:
                 self._exchange()
         except DeviceError as error:
@@ -161,12 +170,18 @@ class Report:
         queue = self._waiting or self._overdue
         if not queue:
             return
-        self._judge_punctuality(queue[0], (queue[0].due_ns - time.monotonic_ns()) / 1e9)
-        offered = queue[:] if queue is self._waiting else queue[:_OVERDUE_AT_ONCE]
+        begun_ns = time.monotonic_ns()
+        self._judge_punctuality(queue[0], (queue[0].due_ns - begun_ns) / 1e9)
+        offered = queue[: self._time_for(begun_ns)]
+        if queue is self._overdue:
+            offered = offered[:_OVERDUE_AT_ONCE]
         count = self._link.deliver(offered)
         delivered = queue[:count]
         del queue[:count]
         now = time.monotonic_ns()
+        self._refuses = count < len(offered)
+        if count:
+            self._each_ns += ((now - begun_ns) // count - self._each_ns) // 4
         for verdict in delivered:
             left_s = (verdict.due_ns - now) / 1e9
             metrics.of(metrics.reserve_seconds, self._label).observe(left_s)
@@ -181,6 +196,12 @@ class Report:
             self._conditions.clear(self._full_code, self._label)
         elif self._link.connected or self._full_code is ErrorCode.OUTBOX_FULL:
             self._conditions.set(self._full_code, self._label, f"{self._waits} verdicts have no room")
+
+    def _time_for(self, now_ns: int) -> int:
+        """How many verdicts fit before the next exchange. Parts that are announced here must be read in time."""
+        if not self._source or not self._each_ns:
+            return _WAITING_MAX
+        return max(_AT_LEAST, (self._next_ns - now_ns) // self._each_ns)
 
     def _judge_punctuality(self, verdict: Verdict, left_s: float) -> None:
         # The deadline is the PLC's only: a full outbox has its own condition. A part with a handicap was practically
@@ -254,6 +275,7 @@ class Report:
         metrics.link_up.labels(self._label).set(0)
         self._link.close()
         self._is_open = False
+        self.queued(0)
         self._backoff.failed()
 
 

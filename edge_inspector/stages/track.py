@@ -33,7 +33,7 @@ class Track:
 
     Half of the polls are at random points of the PLC's scan. The others are aimed at the edge where a new sample should
     appear. Whether the sample is there or not, each poll narrows the offset between the clocks. Polls locked to the
-    scan would not narrow it. `moved` is called after each new count.
+    scan would not narrow it. `moved` is called after each sample.
     """
 
     name = "track"

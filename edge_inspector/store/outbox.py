@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 from edge_inspector.errors import StateError
@@ -30,6 +31,8 @@ _APPEND = (
 )
 _CHECKED_EVERY = 1_000_000  # bytes of new messages: the size of the file is asked for this often
 _MAX_BYTES = 256_000_000  # read and checked in 2 s if a disk reads 150 MB/s
+_RECENT = 64  # new messages that need not be read from the file. While the broker answers, far fewer wait
+_TAKEN_MAX, _TAKEN_NS = 64, 100_000_000  # messages that the broker has, and how long they stay in the file at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,16 @@ class Outbox:
     says that a damaged file was found, renamed and replaced by an empty one.
     """
 
+    newest: dict[bool, int]
+
     def __init__(self, path: Path, max_rows: int, max_bytes: int = _MAX_BYTES) -> None:
         self.max_rows = max_rows
         self.max_bytes = max_bytes
         self.off_disk = ""
         self.set_aside = False
         self._path = path
+        self._taken: list[int] = []
+        self._taken_ns = 0
         with self._disk():
             try:
                 _warm(path)
@@ -77,14 +84,14 @@ class Outbox:
         self._presence = Presence.of_database(path)
 
     def __len__(self) -> int:
-        return self._count
+        return self._count - len(self._taken)
 
     @property
     def room(self) -> int:
         """How many more rows fit. 0 if `max_bytes` are reached."""
         if self._unchecked >= min(_CHECKED_EVERY, self.max_bytes // 16) or self._is_large:
             self._check()
-        return 0 if self._is_large else max(0, self.max_rows - self._count)
+        return 0 if self._is_large else max(0, self.max_rows - len(self))
 
     def append(self, rows: Sequence[OutboxRow]) -> bool:
         """Store all of `rows` in one commit. If they do not fit, it stores none and returns False.
@@ -95,36 +102,54 @@ class Outbox:
             return False
         if not rows:
             return True
-        values = [(row.topic, row.payload, row.expires_ns, row.boot_id, row.seq, row.perishable) for row in rows]
-        added, last = self._write(_APPEND, values)
-        self._count += added
+        stored = [replace(row, id=row_id) for row, row_id in zip(rows, self._write((), rows), strict=True) if row_id]
+        self._count += len(stored)
         self._unchecked += sum(len(row.payload) for row in rows)
-        for lane in {row.perishable for row in rows}:
-            self.newest[lane] = max(last, self.newest[lane])
+        for row in stored:
+            self.newest[row.perishable] = row.id
+            self._recent[row.id] = row
+        while len(self._recent) > _RECENT:
+            self._recent_after = next(iter(self._recent))
+            del self._recent[self._recent_after]
         return True
 
     def after(self, cursor: int, limit: int, *, perishable: bool = False) -> list[OutboxRow]:
         """The first `limit` rows of this lane with an id above `cursor`, in order."""
         if cursor >= self.newest[perishable]:
             return []
+        if cursor >= self._recent_after:
+            found = [row for row in self._recent.values() if row.id > cursor and row.perishable == perishable]
+            return found[:limit]
+        self._remove(())
         with self._disk():
-            found = self._db.execute(
+            read = self._db.execute(
                 "SELECT topic, payload, expires_ns, boot_id, seq, id FROM outbox"
                 " WHERE perishable = ? AND id > ? ORDER BY id LIMIT ?",
                 (perishable, cursor, limit),
             ).fetchall()
         return [
             OutboxRow(topic, payload, expires_ns=expires_ns, boot_id=boot_id, seq=seq, perishable=perishable, id=row_id)
-            for topic, payload, expires_ns, boot_id, seq, row_id in found
+            for topic, payload, expires_ns, boot_id, seq, row_id in read
         ]
 
     def delete(self, ids: Iterable[int]) -> None:
-        """Delete these rows, because the broker has them or nobody needs them any more."""
-        doomed = [(row_id,) for row_id in ids]
-        if not doomed:
-            return
-        removed, _ = self._write("DELETE FROM outbox WHERE id = ?", doomed)
-        self._count -= removed
+        """Delete these rows, because nobody needs them any more."""
+        self._remove(ids)
+
+    def taken(self, ids: Iterable[int]) -> None:
+        """The broker has these rows. They leave the file with the next messages that come, or a moment later.
+
+        One commit for both takes half of the time. If the station is killed meanwhile, it sends them again.
+        """
+        now = time.monotonic_ns()
+        if not self._taken:
+            self._taken_ns = now
+        for row_id in ids:
+            if row_id > 0:
+                self._taken.append(row_id)
+                self._recent.pop(row_id, None)
+        if len(self._taken) >= _TAKEN_MAX or now - self._taken_ns > _TAKEN_NS:
+            self._remove(())
 
     @property
     def lost(self) -> Path | None:
@@ -139,6 +164,7 @@ class Outbox:
         StateError, and the messages stay in memory.
         """
         ids_stay = self._is_copy
+        self._remove(())
         with self._disk():
             file, _ = open_database(self._path, "outbox", _MIGRATIONS)
             if ids_stay:
@@ -158,6 +184,7 @@ class Outbox:
 
         A removed file can be read as long as it is open. If this fails, the former file stays in use.
         """
+        self._remove(())
         with self._disk():
             is_removed = self._presence.lost == self._path
             if is_removed:
@@ -172,6 +199,8 @@ class Outbox:
 
     def close(self) -> None:
         """Close the file. Safe to call twice. Messages that are in memory are written first, if the disk allows it."""
+        with suppress(StateError):  # then these are sent again
+            self._remove(())
         if self.off_disk and len(self):
             with suppress(StateError):
                 self.return_to_disk()
@@ -182,16 +211,30 @@ class Outbox:
             self._presence.part_with(self._path)
             self._db.close()
 
-    def _write(self, statement: str, values: Sequence[tuple[object, ...]]) -> tuple[int, int]:
-        """Run one transaction, in memory if the disk fails. Returns the rows changed and the last id inserted."""
+    def _remove(self, ids: Iterable[int]) -> None:
+        doomed = [*self._taken, *ids]
+        if doomed:
+            self._write(doomed, ())
+
+    def _write(self, doomed: Sequence[int], rows: Sequence[OutboxRow]) -> list[int]:
+        """Delete the rows `doomed` and add `rows` in one transaction, in memory if the disk fails.
+
+        Returns the ids of the added ones, 0 for a row that was there.
+        """
+        doomed = doomed or self._taken
         with self._disk():
             try:
-                return _commit(self._db, statement, values)
+                removed, ids = _commit(self._db, doomed, rows)
             except sqlite3.OperationalError as error:  # the disk is full or fails, or another program holds the lock
                 if self.off_disk:
                     raise
                 self._leave_disk(error)
-            return _commit(self._db, statement, values)
+                removed, ids = _commit(self._db, doomed, rows)
+        self._count -= removed
+        self._taken = []
+        for row_id in doomed:
+            self._recent.pop(row_id, None)
+        return ids
 
     def _leave_disk(self, error: sqlite3.Error) -> None:
         memory = sqlite3.connect(":memory:", check_same_thread=False)
@@ -231,6 +274,8 @@ class Outbox:
         self._count = int(self._db.execute("SELECT count(*) FROM outbox").fetchone()[0])
         last = int(self._db.execute("SELECT coalesce(max(id), 0) FROM outbox").fetchone()[0])
         self.newest = {True: last, False: last}
+        self._recent: dict[int, OutboxRow] = {}  # all rows above `_recent_after` that are there
+        self._recent_after = last
         self._check()
 
     def _check(self) -> None:
@@ -250,11 +295,15 @@ class Outbox:
             raise StateError(f"outbox {self._path}: {error}") from error
 
 
-def _commit(db: sqlite3.Connection, statement: str, values: Sequence[tuple[object, ...]]) -> tuple[int, int]:
+def _commit(db: sqlite3.Connection, doomed: Sequence[int], rows: Sequence[OutboxRow]) -> tuple[int, list[int]]:
+    """How many of `doomed` are deleted, and the ids of `rows`: 0 for a row that was there."""
     with db:
-        before = db.total_changes
-        db.executemany(statement, values)
-        return db.total_changes - before, int(db.execute("SELECT last_insert_rowid()").fetchone()[0])
+        removed = db.executemany("DELETE FROM outbox WHERE id = ?", [(row_id,) for row_id in doomed]).rowcount
+        added = [
+            db.execute(_APPEND, (row.topic, row.payload, row.expires_ns, row.boot_id, row.seq, row.perishable))
+            for row in rows
+        ]
+        return max(0, removed), [(cursor.lastrowid or 0) if cursor.rowcount > 0 else 0 for cursor in added]
 
 
 def _in_memory() -> sqlite3.Connection:

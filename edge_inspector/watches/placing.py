@@ -99,8 +99,11 @@ class Placing:
 
     @property
     def waits_for_encoder(self) -> bool:
-        """Whether the next encoder sample will give the position of a waiting view or trigger."""
-        return bool(self._views or self._triggers)
+        """Whether the next encoder sample can decide something. Any thread may ask.
+
+        It gives the position of a waiting trigger or view. A view that was not inspected can wait.
+        """
+        return bool(self._triggers) or any(view.failure is Reason.NONE for view in self._views)
 
     @property
     def recipes(self) -> set[int]:

@@ -72,3 +72,10 @@ def test_the_peers_harness_measures_the_plain_loop(tmp_path: Path) -> None:
     assert figures["frames_per_s"] > 0
     assert figures["offered"] > figures["lost"] >= 0
     assert figures["lost_reported"] is not None
+
+
+def test_the_cost_of_a_part_is_measured_in_each_thread() -> None:
+    table = run("benchmarks/part_cost.py", "--views", "2", "--parts", "10", "--rounds", "1")
+    rows = [line.split(" | ") for line in table.splitlines()[2:]]
+    assert [cells[0] for cells in rows] == ["| 2, inspected", "| 2, refused"]
+    assert all(float(cell.strip(" |")) > 0 for cells in rows for cell in cells[1:])

@@ -247,3 +247,49 @@ def test_what_all_parts_owe_together_is_always_the_sum_of_what_each_owes() -> No
             (found.spared if ask == "spared" else found.refuse)(place)
         assert found._owed == sum(part.owed for part in found._parts)
         assert found._lines == sorted(found._lines)
+
+
+def test_a_part_whose_frames_would_find_the_queue_full_is_refused_although_its_time_would_do() -> None:
+    found = Admission(lambda _, at_ns: at_ns * SPEED, TOLERANCE, 1, lambda: 4, queue=10)
+    found.took([-1000.0], 1 * MS)
+    assert [found.accepts(line(100 + 10 * part), 0) for part in range(4)] == [True] * 4, "no part has passed yet"
+    now = 1000 * MS
+    assert [found.accepts(line(5000 + 100 * part), now) for part in range(4)] == [True, True, False, False]
+    found.took([line(5000)] * 4, 1 * MS)
+    assert found.accepts(line(5400), now), "there is room again"
+    assert not found.accepts(line(5200), now), "who was refused stays refused"
+
+
+def test_parts_that_are_rejected_already_give_their_places_in_the_queue_away() -> None:
+    found = Admission(lambda _, at_ns: at_ns * SPEED, TOLERANCE, 1, lambda: 4, queue=10)
+    found.took([-1000.0], 1 * MS)
+    found.accepts(line(100), 0)
+    now = 1000 * MS
+    assert [found.accepts(line(5000 + 100 * part), now) for part in range(2)] == [True, True]
+    found.rejected(line(5000))
+    assert found.accepts(line(5200), now)
+    assert not found.still_accepts(line(5000), now)
+
+
+def test_frames_that_come_over_a_while_need_less_room_in_the_queue() -> None:
+    """Two cameras 400 ms apart. In half of that time a model of 10 ms takes 20 frames more than the queue holds."""
+    found = Admission(lambda _, at_ns: at_ns * SPEED, TOLERANCE, 1, lambda: 2, queue=4)
+    for _ in range(300):
+        found.took([-1000.0], 10 * MS)
+    for part in range(100):
+        for after_ms in (0, 400):
+            found.accepts(line(1000 * part + 500), (1000 * part + after_ms) * MS)
+        found.took([line(1000 * part + 500)] * 2, 20 * MS)
+    accepted = sum(found.accepts(line(200_000 + 20 * part), 100_000 * MS) for part in range(100))
+    assert 10 <= accepted <= 13
+
+
+def test_a_part_whose_verdict_would_wait_too_long_for_a_link_is_refused_at_once() -> None:
+    for queued_ms, taken_on in ((60, True), (90, False)):
+        found = admission(frame_ms=10)
+        assert found.accepts(line(100), 0)
+        found.queued("plc", queued_ms * MS)
+        found.queued("broker", 1 * MS)
+        assert found.accepts(line(180), 70 * MS) is taken_on, "four frames end at 110 ms, 70 ms before its line"
+        found.queued("plc", 0)
+        assert found.accepts(line(400), 70 * MS)

@@ -844,3 +844,17 @@ def test_a_piece_of_a_web_has_its_stretch_and_a_new_roll_begins_behind_the_comma
     assert second.stretch is not None
     assert second.stretch.roll == "1", "it lies before the place of the command"
     assert second.stretch.from_mm == 200.0
+
+
+def test_a_new_sample_wakes_the_judge_only_if_it_can_decide_something() -> None:
+    rig, nudges = Rig(), list[bool]()
+    rig.inbox.nudge = lambda: nudges.append(True)  # type: ignore[method-assign]
+    rig.standing()
+    rig.judge.sampled()
+    refused = View("top", 1, time.monotonic_ns() + S, failure=Reason.LATE)  # its place is not known yet
+    rig.step(refused)
+    rig.judge.sampled()
+    assert nudges == []
+    rig.step(replace(refused, frame_id=2, failure=Reason.NONE))
+    rig.judge.sampled()
+    assert nudges == [True]

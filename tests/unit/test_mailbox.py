@@ -110,3 +110,18 @@ def test_many_writers_and_readers_together_lose_nothing_and_double_nothing() -> 
     for thread in readers:
         thread.join()
     assert sorted(chain.from_iterable(out)) == list(range(1500))
+
+
+def test_a_nudge_ends_a_wait_with_nothing_and_takes_no_item_from_a_later_one() -> None:
+    mailbox: Mailbox[int] = Mailbox("post", 8)
+    mailbox.nudge()  # nobody waits: nothing is left over for a later reader
+    found: list[list[int]] = []
+    reader = threading.Thread(target=lambda: found.append(mailbox.take(8, 20.0)))
+    reader.start()
+    while not mailbox._waiting:
+        time.sleep(0.001)
+    mailbox.nudge()
+    reader.join(10)
+    assert found == [[]]
+    mailbox.put(1)
+    assert mailbox.take(8, 0.0) == [1]

@@ -3,6 +3,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -339,3 +340,44 @@ def test_a_pipe_in_its_place_is_refused_at_once(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(StateError, match="is a pipe or device, not a file"):
         Outbox(path, 10)
+
+
+def test_what_the_broker_has_leaves_the_file_with_the_next_message_or_a_moment_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_000_000_000]
+    monkeypatch.setattr("edge_inspector.store.outbox.time.monotonic_ns", lambda: now[0])
+
+    def in_file() -> list[int]:
+        with closing(sqlite3.connect(path)) as db:
+            return [seq for (seq,) in db.execute("SELECT seq FROM outbox ORDER BY id")]
+
+    outbox = Outbox(path, 3)
+    outbox.append([row(1), row(2), row(3)])
+    first, second, third = outbox.after(0, 10)
+    outbox.taken([first.id, 0, -1])  # the state and an answer have no row
+    assert (len(outbox), outbox.room, in_file()) == (2, 1, [1, 2, 3])
+    assert outbox.append([row(4)])
+    assert in_file() == [2, 3, 4]
+    outbox.taken([second.id])
+    assert [each.seq for each in outbox.after(0, 10)] == [3, 4], "a new session does not send it again"
+    outbox.taken([third.id])
+    now[0] += 200_000_000
+    outbox.taken([])
+    assert in_file() == [4]
+    outbox.taken([each.id for each in outbox.after(0, 10)])
+    outbox.close()
+    assert in_file() == []
+
+
+def test_more_new_messages_than_are_remembered_come_from_the_file(path: Path) -> None:
+    outbox = Outbox(path, 1000)
+    for seq in range(300):
+        outbox.append([row(seq), replace(row(seq, "t/reject"), perishable=True)])
+    for lane in (False, True):
+        cursor, seqs = 0, list[int]()
+        while found := outbox.after(cursor, 7, perishable=lane):
+            seqs += [each.seq for each in found]
+            cursor = found[-1].id
+        assert seqs == list(range(300))
+    outbox.close()

@@ -370,3 +370,46 @@ def test_exchanges_are_rarer_while_the_belt_stands_but_not_with_a_part_on_it_and
     exchanged(rig)
     assert link.taken == [1]
     assert len(heard) == before, "the next one is in an hour"
+
+
+def test_many_verdicts_do_not_hold_up_the_next_reading_and_a_queue_is_told() -> None:
+    """Each takes 2 ms, and an exchange is due 20 ms after the last one."""
+
+    class Slow(Link):
+        most = 0
+
+        def deliver(self, verdicts: Sequence[Verdict]) -> int:
+            self.most = max(self.most, len(verdicts))
+            time.sleep(0.002 * len(verdicts))
+            return super().deliver(verdicts)
+
+    link, told = Slow(HEARD), list[int]()
+    rig = Rig(link)
+    rig.report._interval_ns = 20_000_000
+    rig.report.queued = told.append
+    rig.verdicts.put(due(1, 60))
+    rig.report.step()
+    link.most = 0
+    for seq in range(2, 202):
+        rig.verdicts.put(due(seq, 60))
+    while len(link.taken) < 201:
+        rig.report.step()
+    assert link.taken == list(range(1, 202))
+    assert link.most <= 40, "of 200"
+    assert max(told) > 50_000_000, "200 of them take 400 ms"
+    rig.report.step()
+    assert told[-1] == 0
+
+
+def test_nobody_waits_for_a_peer_that_takes_nothing() -> None:
+    link, told = Link(HEARD), list[int]()
+    rig = Rig(link)
+    rig.report.queued = told.append
+    rig.verdicts.put(due(1, 60))
+    rig.report.step()
+    link._room = 0
+    for seq in range(2, 100):
+        rig.verdicts.put(due(seq, 60))
+    exchanged(rig)
+    exchanged(rig)
+    assert told[-1] == 0

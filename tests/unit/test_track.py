@@ -146,3 +146,10 @@ def test_a_belt_stands_if_an_encoder_that_answers_shows_no_new_count_for_a_while
     assert rig.track.stands
     rig.track.stop(failed=False)
     assert not rig.track.stands
+
+
+def test_each_new_sample_is_told() -> None:
+    rig, told = Rig(), list[int]()
+    rig.track._moved_on = lambda: told.append(rig.timeline.news)
+    rig.show(0, 10, 20)
+    assert told == [1, 2, 3], "when the timeline has it"
