@@ -169,7 +169,7 @@ pin-images:
 image:
 	sh deploy/containers/image.sh
 
-# The image for aarch64, and a line in it, by emulation. About half an hour on two cores, and in the background: `sudo make arm64`.
+# The image for aarch64, and a line in it, by emulation: 5 and 13 minutes on two cores, in the background. `sudo make arm64`.
 arm64: $(VENV)/.dev-$(ORT)
 	nice -n 19 sh deploy/containers/image.sh arm64
 	nice -n 19 $(BIN)/pytest tests/system/test_arm64.py $(ARGS)

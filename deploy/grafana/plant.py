@@ -85,6 +85,17 @@ def _stations() -> list[dict[str, Any]]:
             limits=thresholds(first=BAD),
             decimals=0,
         ),
+        bars(
+            "Roll-outs",
+            "How many stations are at each step of what was rolled out last to them.",
+            (
+                f"count by (package, step) (instance_rollout:edge_inspector_rollout_since_seconds:max{{{AT}}})",
+                "{{package}}: {{step}}",
+            ),
+            limits=thresholds(first=CALM),
+            decimals=0,
+            width=24,
+        ),
     ]
 
 
