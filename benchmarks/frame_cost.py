@@ -1,8 +1,8 @@
 """CPU time of one large frame, beside the model: `python benchmarks/frame_cost.py [--side 2048] [--rounds 9]`.
 
 Each step runs alone, with the station's own code. The pictures are those of the rendered tile line, and the masks hold
-one defect in every eighth window. Two threads share a model that takes time and no CPU, so `windows` is all that a frame
-costs around its calls. `PYTHONSAFEPATH=1 PYTHONPATH=CHECKOUT` measures an earlier checkout.
+one defect in every eighth window. Two threads share a model that takes time and no CPU, so `windows` is all that a
+frame costs around its calls. `PYTHONSAFEPATH=1 PYTHONPATH=CHECKOUT` measures an earlier checkout.
 """
 
 from __future__ import annotations
