@@ -141,6 +141,7 @@ def judged(
         "joule_per_frame",
         "daemon_cores",
         "world_cores",
+        "threads_ms_per_s",
         "unaccounted",
         "late",
         "not_inspected",

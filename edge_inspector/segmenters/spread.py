@@ -109,7 +109,7 @@ class Spread:
                 call.end()
             if not call.left:
                 self._calls.remove(call)
-            self._changed.notify_all()
+                self._changed.notify_all()
         return True
 
     def _next(self, own: _SpreadCall | None) -> tuple[_SpreadCall, Work] | None:
@@ -120,9 +120,12 @@ class Spread:
                 if found is not None and self._busy < self._workers:
                     self._busy += 1
                     return found, found.waiting.popleft()
-                if idle and own is None:
+                if idle and own is None and found is None:
                     break
                 idle = not self._changed.wait(_IDLE_S)
+            # A thread that has done a part takes the next one itself. Only one that leaves makes room for another.
+            if any(call.waiting for call in self._calls):
+                self._changed.notify_all()
             if own is None and (me := threading.current_thread()) in self._helpers:
                 self._helpers.remove(me)
             return None

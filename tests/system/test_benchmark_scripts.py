@@ -79,3 +79,10 @@ def test_the_cost_of_a_part_is_measured_in_each_thread() -> None:
     rows = [line.split(" | ") for line in table.splitlines()[2:]]
     assert [cells[0] for cells in rows] == ["| 2, inspected", "| 2, refused"]
     assert all(float(cell.strip(" |")) > 0 for cells in rows for cell in cells[1:])
+
+
+def test_the_cost_of_a_large_frame_is_measured_step_by_step() -> None:
+    table = run("benchmarks/frame_cost.py", "--side", "512", "--rounds", "1")
+    rows = [line.split(" | ") for line in table.splitlines()[2:]]
+    assert [cells[0] for cells in rows][:2] == ["| look at the picture", "| windows"]
+    assert all(float(cell.strip(" |")) > 0 for cells in rows for cell in cells[1:])

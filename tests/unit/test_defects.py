@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge_inspector.inspection import defects
 from edge_inspector.inspection.defects import doubtful, find_defects
 from edge_inspector.inspection.recipe import ClassLimits
 from edge_inspector.records import Defect
@@ -141,6 +144,38 @@ def test_more_specks_than_16_bits_can_number_are_still_told_apart() -> None:
     picture[0, 590:600, 590:600] = 255
     (found,) = find(picture)
     assert found.area_mm2 == pytest.approx(0.25 * 100, abs=3)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    share=st.sampled_from((0.001, 0.02, 0.3, 0.6, 0.99)),
+    grain=st.sampled_from((1, 3)),
+    height=st.integers(2, 120),
+    width=st.integers(2, 120),
+)
+def test_the_kind_of_numbers_changes_no_defect(seed: int, share: float, grain: int, height: int, width: int) -> None:
+    chance = np.random.default_rng(seed)
+    coarse = chance.random((1, -(-height // grain), -(-width // grain))) < share
+    picture = np.kron(coarse, np.ones((1, grain, grain)))[:, :height, :width].astype(np.uint8)
+    picture *= chance.integers(128, 256, picture.shape, np.uint8)
+    limits = {"crack": ClassLimits(min_confidence=0.5, min_area_mm2=0.0)}
+    found = find(picture, limits)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(defects, "_FEW_PIXELS", 0)  # 32 bits for all
+        assert found == find(picture, limits)
+    assert bool(found) == bool(picture.any())
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_as_many_regions_as_16_bits_can_number_are_told_apart(more: int) -> None:
+    picture = np.zeros((1, 513, 512), np.uint8)
+    rows, columns = np.divmod(np.arange(defects._FEW_PIXELS + more - 2), 256)
+    picture[0, 2 * rows, 2 * columns] = 255
+    picture[0, 512, :2] = 255
+    found = find(picture, {"crack": ClassLimits(min_confidence=0.5, min_area_mm2=0.0)})
+    assert np.count_nonzero(picture) == defects._FEW_PIXELS + more
+    assert [each.area_mm2 for each in found] == [0.5] + [0.25] * 31
+    assert [(each.x_mm, each.y_mm) for each in found[1:]] == [(column * 1.0, 0.0) for column in range(31)]
 
 
 def test_a_picture_full_of_specks_does_not_hold_up_the_line() -> None:

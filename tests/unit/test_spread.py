@@ -9,7 +9,7 @@ import pytest
 from support.mqtt_peers import wait_until
 
 from edge_inspector.drivers import Due
-from edge_inspector.segmenters.spread import Spread, Work
+from edge_inspector.segmenters.spread import Spread, Work, _SpreadCall
 
 ALWAYS = Due(0.0, lambda: True)
 
@@ -149,3 +149,60 @@ def test_without_work_the_threads_end_by_themselves_and_come_back() -> None:
         while any(thread.name.startswith("window-") for thread in threading.enumerate()):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_a_thread_that_leaves_makes_room_for_one_that_waits(spread: Spread, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_inspector.segmenters.spread._IDLE_S", 60.0)  # so that no thread looks by itself
+    reached = {name: threading.Event() for name in ("a1", "a2", "b1", "b2", "b3")}
+    go_on = {name: threading.Event() for name in reached}
+    takers: dict[str, str] = {}
+
+    def part(name: str) -> Work:
+        def work() -> None:
+            takers[name] = threading.current_thread().name
+            reached[name].set()
+            assert go_on[name].wait(30.0)
+
+        return work
+
+    def start(by: float, *names: str) -> threading.Thread:
+        caller = threading.Thread(target=spread.run, args=([part(name) for name in names], 2, Due(by, lambda: True)))
+        caller.start()
+        return caller
+
+    callers = [start(200.0, "a1", "a2")]
+    assert reached["a1"].wait(30.0)
+    assert reached["a2"].wait(30.0)
+    callers.append(start(100.0, "b1", "b2", "b3"))
+    wait_until(lambda: len(spread._calls) == 2, 30.0)
+    own, helped = ("a2", "a1") if takers["a1"].startswith("window-") else ("a1", "a2")
+    try:
+        go_on[own].set()  # the first caller goes on with b1
+        assert reached["b1"].wait(30.0)
+        go_on[helped].set()  # the helper, or the second caller, goes on with b2
+        assert reached["b2"].wait(30.0)
+        go_on["b1"].set()  # the first caller leaves
+        assert reached["b3"].wait(10.0)
+    finally:
+        for event in go_on.values():
+            event.set()
+        for caller in callers:
+            caller.join(30.0)
+
+
+def test_a_thread_that_helps_stays_while_parts_wait_for_a_place(
+    spread: Spread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_inspector.segmenters.spread._IDLE_S", 0.02)
+    done = threading.Event()
+    spread._workers = spread._busy = 2
+    spread._calls.append(_SpreadCall([done.set], ALWAYS))
+    spread._start_helpers(1)
+    (helper,) = spread._helpers
+    helper.join(0.5)
+    assert helper.is_alive()
+    assert not done.is_set()
+    with spread._changed:
+        spread._busy -= 1
+        spread._changed.notify_all()
+    assert done.wait(30.0)
