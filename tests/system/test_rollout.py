@@ -133,7 +133,8 @@ def test_a_recipe_goes_out_between_batches_over_a_broker_with_tls(tmp_path: Path
             wait_for(lambda name=station.name: states.rollout(name).get("step") == "back")
         wait_for(lambda: any("rollout_back" in each.codes() for each in stations))
         fallen = [each for each in stations if "rollout_back" in each.codes()]
-        assert "the new model accepts" in states.rollout(fallen[0].name)["why"]
+        # It starts again meanwhile, and says nothing of roll-outs until then.
+        wait_for(lambda: "the new model accepts" in states.rollout(fallen[0].name).get("why", ""))
         with urllib.request.urlopen(f"{fallen[0].address}/metrics", timeout=10) as answer:  # noqa: S310 -- on loopback
             told = answer.read().decode()
         assert 'edge_inspector_condition_active{code="rollout_back",subject="recipe.toml"} 1.0' in told
