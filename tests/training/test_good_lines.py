@@ -98,6 +98,12 @@ def test_lines_tell_nothing_where_good_parts_have_their_own() -> None:
     assert net.unusual(lines(grained[19]))[0, 0].max() <= net.unusual(lines(grained[0])).max() + 1
 
 
+def test_pictures_without_any_noise_make_no_faint_line_a_defect() -> None:
+    net, counts = learned([np.full((HEIGHT, WIDTH), 130, np.float32)] * 8)
+    assert counts
+    assert (net.reaches <= 10.0).all()
+
+
 def test_a_part_that_fills_nothing_of_a_window_is_no_fault() -> None:
     net = Lines()
     outside = torch.zeros(1, HEIGHT // 8, WIDTH // 8, dtype=torch.bool)

@@ -26,7 +26,7 @@ from edge_inspector.training.judging.people import SecondLookout, compare_people
 from edge_inspector.training.judging.report import write_evaluation_report
 from edge_inspector.training.judging.runtimes import blank, interleaved_ms, model_predictor
 from edge_inspector.training.judging.splits import Judged, limits_of, open_judged
-from edge_inspector.training.shipping.manifest import add_scores, learned_from, named, score_row
+from edge_inspector.training.shipping.manifest import add_scores, has_seen, named, score_row
 
 _LOOKED: Final = 40
 _RATE_FROM: Final = 2
@@ -64,7 +64,7 @@ def run(given: argparse.Namespace) -> int:
         return evaluate_first.run(given, manifest)
     judged = open_judged(given.data, given.split, manifest)
     split = named(given.split, judged.name, manifest.training)
-    if learned_from(given.split, judged.name, manifest.training):
+    if has_seen(given.split, judged.name, manifest.training):
         print(f"the model was trained on {given.split}: the following figures are not a score")
     limits = limits_of(manifest)
     if said := _unlike(manifest, judged):

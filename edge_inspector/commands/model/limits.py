@@ -19,7 +19,7 @@ from edge_inspector.training.judging.evidence import Evidence, gather
 from edge_inspector.training.judging.limits import Limit, confidences_with, limits_of_good, rejected
 from edge_inspector.training.judging.runtimes import model_predictor
 from edge_inspector.training.judging.splits import limits_of, open_judged
-from edge_inspector.training.shipping.manifest import learned_from, write_table
+from edge_inspector.training.shipping.manifest import has_seen, write_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +74,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _judged(given: argparse.Namespace, manifest: Manifest, limits: Sequence[Limit]) -> tuple[Evidence, int]:
     judged = open_judged(given.data, given.split, manifest)
-    if learned_from(given.split, judged.name, manifest.training):
+    if has_seen(given.split, judged.name, manifest.training):
         what = f"the model learned from {given.split}, and finds too little there: take parts that it has not seen"
         raise ConfigError([Fault("--split", what)])
     predict, info = model_predictor(given.model, "int8" if "int8" in manifest.files else "fp32", given.driver)
@@ -128,7 +128,9 @@ def _write(
     }
     table["scores"] = []
     table["training"] = {**table.get("training", {}), "limits_from": origin}
+    table["training"].pop("limits", None)  # a person's words on where the limits before came from
     with draft_folder_of(target) as draft:
         for file in table["files"].values():
+            (draft / file["path"]).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / file["path"], draft / file["path"])
         write_table(draft, table)

@@ -31,6 +31,8 @@ _TINY: Final = 1e-3
 _RARE: Final = 0.999
 _FEW: Final = 100
 """Pictures of which all cells are looked at. Of more, some cells of each."""
+_WEAK: Final = 0.1
+"""A line that is no stronger is no defect, even if the good pictures have no noise at all."""
 _PICTURES: Final = 0.9
 _ALIKE: Final = 1.4
 """How much stronger the strongest line of one good picture in ten may be than that of a usual one, see `learned`."""
@@ -59,7 +61,7 @@ class Lines(nn.Module):
             if strongest.quantile(_PICTURES) <= _ALIKE * strongest.median():
                 cells = torch.cat([each[:: max(1, len(inside) // _FEW)] for each in inside])
                 self.middles[0, kind] = cells.median()
-                self.reaches[0, kind] = 1.0 / (cells.quantile(_RARE) - cells.median()).clamp(min=_TINY)
+                self.reaches[0, kind] = 1.0 / (cells.quantile(_RARE) - cells.median()).clamp(min=_WEAK)
         return bool(self.reaches.any())
 
     def unusual(self, found: Tensor) -> Tensor:

@@ -80,8 +80,8 @@ def _hashed(folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def learned_from(split: str, data: str, training: Mapping[str, Any]) -> bool:
-    """Whether the model learned from any part of a split, as `val` or `train+val`."""
+def has_seen(split: str, data: str, training: Mapping[str, Any]) -> bool:
+    """Whether the model learned from parts of this split, such as `val` or `train+val`."""
     learned = {*str(training.get("learn_from", "train")).split("+")} if training.get("data", data) == data else set()
     return bool(learned & {*split.split("+")})
 
@@ -91,7 +91,7 @@ def named(split: str, data: str, training: Mapping[str, Any]) -> str:
 
     It also marks a split whose good parts chose the limits. Only recall is a score there.
     """
-    if learned_from(split, data, training):
+    if has_seen(split, data, training):
         return f"{split}, learned from"
     chosen = training.get("limits_from", {})
     return (
